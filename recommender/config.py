@@ -1,0 +1,225 @@
+"""The configuration: one pydantic tree, the only home of defaults. YAML keys, CLI options and Python names are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from recommender.errors import ConfigError, did_you_mean
+
+Modality = Literal["text", "image", "audio", "collaborative"]
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
+SOFT_MODALITIES: tuple[Modality, ...] = ("image", "audio", "collaborative")
+Stage = Literal["align", "rank", "explain"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class ColumnsConfig(_Section):
+    """What the user's columns are called. An item's remaining columns become its attributes."""
+
+    item_id: str = "item_id"
+    title: str = "title"
+    description: str = "description"
+    image: str = "image"
+    audio: str = "audio"
+    user_id: str = "user_id"
+    timestamp: str = "timestamp"
+    position: str = "position"
+    rating: str = "rating"
+
+
+class DataConfig(_Section):
+    """Where items and interactions come from: a file, a folder, or the name of an embedded data set."""
+
+    items: str = "movielens-100k"
+    interactions: str = "movielens-100k"
+    columns: ColumnsConfig = ColumnsConfig()
+    standin_media: bool = Field(False, description="render a title card and speak the title where an item has no media")
+    minimum_rating: float | None = Field(None, description="drop interactions rated lower (counted in the report)")
+
+
+class BaseConfig(_Section):
+    """The base language model: an embedded name, a hub name or a local folder."""
+
+    llm: str = "smollm2-135m-instruct"
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where the hardware has it")
+    rank_layers: int = Field(8, ge=1, description="depth at which items are ranked; text is written with all layers")
+    load_in_4bit: bool = False
+
+
+class EncodersConfig(_Section):
+    """The frozen encoders. Any of them is switched off with null."""
+
+    text: str | None = "all-minilm-l6-v2"
+    image: str | None = "efficientnet-lite0"
+    audio: str | None = "whisper-tiny.en"
+    transcript: bool = Field(False, description="add Whisper's transcript to the item's text")
+    width: int = Field(128, ge=1, description="text, image and audio vectors are reduced to this many components")
+    collaborative_width: int = Field(64, ge=0, description="0 switches the collaborative vectors off")
+    window_seconds: float = Field(30.0, gt=0, le=30, description="longer audio is read in windows of this length")
+    batch_size: int = Field(32, ge=1)
+    cache: str | None = Field(None, description="folder of the encoders' cache; default: the user's cache folder")
+
+
+class SemanticIdsConfig(_Section):
+    """How items become codes. One level is one token an item (atomic ids)."""
+
+    levels: int = Field(1, ge=1, le=8, description="1 = atomic item tokens; more = residual k-means levels")
+    codebook_size: int = Field(256, ge=2)
+    fusion: Literal["concatenation", "average", "weighted"] = "concatenation"
+    weights: dict[Modality, float] = Field(default_factory=dict, description="for weighted fusion; default 1 each")
+    collision_limit: float = Field(0.5, ge=0, le=1, description="fail if more items than this share their k-means codes")
+
+
+class PromptConfig(_Section):
+    """What the language model reads of a user's history."""
+
+    history: int = Field(100, ge=1, description="most recent items that the prompt holds")
+    titled: int = Field(3, ge=0, description="how many of the last items are spelled out with title and soft tokens")
+    soft_tokens: int = Field(1, ge=1, description="soft tokens per modality of a spelled-out item")
+
+
+class LoraConfig(_Section):
+    """The low-rank adapters, as in peft."""
+
+    rank: int = Field(16, ge=1)
+    alpha: float = 32.0
+    dropout: float = Field(0.05, ge=0, lt=1)
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class StageConfig(_Section):
+    """One stage of training."""
+
+    stage: Stage
+    epochs: float = Field(1.0, gt=0)
+    learning_rate: float = Field(1e-3, gt=0, description="LoRA matrices")
+    rows_learning_rate: float | None = Field(None, gt=0, description="token rows; default: learning_rate")
+    projector_learning_rate: float | None = Field(None, gt=0, description="projectors; default: learning_rate")
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps with rising learning rate")
+    batch_tokens: int = Field(4096, ge=16, description="positions per optimiser step and process")
+    row_tokens: int = Field(1024, ge=16, description="positions per packed row")
+    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    modality_dropout: float = Field(0.1, ge=0, le=1, description="share of items whose modality is replaced by null")
+    row_dropout: float = Field(0.2, ge=0, lt=1, description="dropout on the input embedding of history items")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    titled_share: float = Field(0.25, ge=0, le=1, description="share of rank examples whose last items are spelled out")
+    evaluations: int = Field(1, ge=1, description="validations per epoch")
+    patience: int = Field(5, ge=1, description="validations without improvement before the stage stops")
+    validation_users: int = Field(1000, ge=1)
+    max_steps: int | None = Field(None, ge=1)
+
+
+class TrainingConfig(_Section):
+    """The stages in their order, and what all of them share."""
+
+    stages: tuple[StageConfig, ...] = (StageConfig(stage="rank"),)
+    checkpoint_minutes: float = Field(5.0, gt=0)
+    keep_test_out: bool = Field(True, description="leave-one-out: the last item of a user is never trained on")
+
+
+class DecodingConfig(_Section):
+    """Constrained beam search."""
+
+    beam: int = Field(50, ge=1, description="beam width; with one level every allowed item is scored exactly")
+
+
+class JustifyConfig(_Section):
+    """How reasons are found and written."""
+
+    evidence: int = Field(2, ge=1, description="history items named in a justification")
+    window: int = Field(20, ge=1, description="most recent history items whose influence is measured by removal")
+    max_new_tokens: int = Field(48, ge=8)
+
+
+class Config(_Section):
+    """Everything that decides a result."""
+
+    seed: int = 0
+    data: DataConfig = DataConfig()
+    base: BaseConfig = BaseConfig()
+    encoders: EncodersConfig = EncodersConfig()
+    semantic_ids: SemanticIdsConfig = SemanticIdsConfig()
+    prompt: PromptConfig = PromptConfig()
+    lora: LoraConfig = LoraConfig()
+    training: TrainingConfig = TrainingConfig()
+    decoding: DecodingConfig = DecodingConfig()
+    justify: JustifyConfig = JustifyConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if self.prompt.titled > self.prompt.history:
+            raise ValueError("prompt.titled must not exceed prompt.history; lower prompt.titled")
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path) -> Config:
+        """Read a YAML file. Raises ConfigError naming the file, the key and the closest known key."""
+        path = Path(path)
+        try:
+            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read ({error.strerror})", "check the path of --config") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+        if raw is not None and not isinstance(raw, dict):
+            raise ConfigError(f"{path}: expected a mapping of keys to values, found {type(raw).__name__}")
+        return cls.parse(raw or {}, source=str(path))
+
+    @classmethod
+    def parse(cls, raw: dict[str, Any], source: str = "config") -> Config:
+        """Validate a plain mapping. Raises ConfigError with every problem in one line."""
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            problems = [_explain(problem) for problem in error.errors()]
+            hints = [hint for problem in error.errors() if (hint := _suggest(problem))]
+            raise ConfigError(f"{source}: {'; '.join(problems)}", "; ".join(hints) or None) from None
+
+    def updated(self, changes: dict[str, Any], source: str = "options") -> Config:
+        """Return a copy with dotted keys replaced, e.g. {"decoding.beam": 20}. Raises ConfigError."""
+        raw = self.model_dump(mode="json")
+        for key, value in changes.items():
+            node = raw
+            *parents, last = key.split(".")
+            for part in parents:
+                node = node.setdefault(part, {})
+            node[last] = value
+        return self.parse(raw, source)
+
+    def to_yaml(self) -> str:
+        """Return the whole tree as YAML, in the order of definition."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _explain(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"]) or "the whole"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {where!r}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {message[0].lower()}{message[1:]}"
+
+
+def _suggest(problem: Any) -> str | None:
+    """For an unknown key, name the closest key of the section it stands in, or else of the whole tree."""
+    if problem["type"] != "extra_forbidden":
+        return None
+    *section, key = [str(part) for part in problem["loc"]]
+    siblings = [name.split(".")[-1] for name in _keys(Config) if name.split(".")[:-1] == [p for p in section if not p.isdigit()]]
+    return did_you_mean(key, siblings) or did_you_mean(key, _keys(Config))
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from _keys(inner, f"{prefix}{name}.")

@@ -1,0 +1,48 @@
+"""The errors a user can cause: one clear line that says what is wrong, and a hint that says what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RecommenderError(Exception):
+    """A wrong input or a missing resource. The command line prints it as one line and exits with code 2.
+
+    `hint` is the next step for the user; it is printed on a line of its own.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message} (hint: {self.hint})"
+
+
+class ConfigError(RecommenderError):
+    """A configuration that cannot be used: unknown key, wrong type, values that contradict each other."""
+
+
+class DataError(RecommenderError):
+    """A table, a row, a media file or an item id that cannot be used."""
+
+
+class AssetError(RecommenderError):
+    """A base model or data set that could not be fetched, verified or converted."""
+
+
+class CheckpointError(RecommenderError):
+    """A checkpoint folder that is incomplete, corrupt or made for another catalogue."""
+
+
+def closest(word: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """Return up to `most` known words that resemble `word`, best first."""
+    return difflib.get_close_matches(word, list(known), n=most, cutoff=0.5)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """Return a hint that names the known words closest to `word`, or None if nothing is close."""
+    near = closest(word, known)
+    return f"did you mean {' or '.join(near)}?" if near else None
