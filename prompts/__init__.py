@@ -1,0 +1,38 @@
+"""The prompts: Jinja templates, one a task, the same in training and serving."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+_FOLDER = Path(__file__).parent
+_ENVIRONMENT = Environment(loader=FileSystemLoader(_FOLDER), undefined=StrictUndefined, autoescape=False)
+
+
+@cache
+def _template(name: str) -> Template:
+    return _ENVIRONMENT.get_template(f"{name}.jinja")
+
+
+def render(name: str, **variables: Any) -> str:
+    """Render the template `name`. Raises jinja2.UndefinedError if it needs a variable that is not given."""
+    return _template(name).render(**variables).strip()
+
+
+def render_block(name: str, block: str, **variables: Any) -> str:
+    """Render one block of the template `name`, e.g. the system turn of a chat."""
+    template = _template(name)
+    return "".join(template.blocks[block](template.new_context(variables))).strip()
+
+
+def template_hash(*names: str) -> str:
+    """Return the sha256 of the named templates, or of all: a checkpoint keeps it to know its prompts again."""
+    chosen = names or tuple(sorted(path.stem for path in _FOLDER.glob("*.jinja")))
+    digest = hashlib.sha256()
+    for name in chosen:
+        digest.update(f"{name}\n".encode() + (_FOLDER / f"{name}.jinja").read_bytes())
+    return digest.hexdigest()

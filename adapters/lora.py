@@ -1,0 +1,35 @@
+"""LoRA through peft: one adapter that ranks in the first layers, one that writes in all of them."""
+
+from __future__ import annotations
+
+import peft
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from recommender.config import LoraConfig
+
+RANK, EXPLAIN = "rank", "explain"
+WRITING_TARGETS = ("q_proj", "v_proj")
+
+
+def add_adapters(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> PeftModel:
+    """Wrap `llm` with the two LoRA adapters; `rank` touches the first `rank_layers` layers only and is active."""
+    ranking = peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=list(config.targets),
+        layers_to_transform=list(range(rank_layers)),
+        task_type="CAUSAL_LM",
+    )
+    writing = peft.LoraConfig(
+        r=max(config.rank // 2, 1),
+        lora_alpha=config.alpha / 2,
+        lora_dropout=config.dropout,
+        target_modules=[name for name in config.targets if name in WRITING_TARGETS] or list(config.targets),
+        task_type="CAUSAL_LM",
+    )
+    model = peft.get_peft_model(llm, ranking, adapter_name=RANK)
+    model.add_adapter(EXPLAIN, writing)
+    model.set_adapter(RANK)
+    return model

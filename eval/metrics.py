@@ -1,0 +1,123 @@
+"""Full-catalogue ranking metrics on item indices: a table of ranked items, one or more targets a user.
+
+`ranked` is [users, K], best first, padded with -1; `targets` is [users] or [users, most], padded with -1.
+Every metric returns one float64 a user; a user without a target gets NaN, so that a mean over it cannot
+go unnoticed. The definitions are those of trec_eval (binary relevance), against which the tests check them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+PADDING = -1
+
+
+def as_table(targets: np.ndarray) -> np.ndarray:
+    """Return targets as [users, most], padded with -1."""
+    targets = np.asarray(targets)
+    return targets[:, None] if targets.ndim == 1 else targets
+
+
+def relevance(ranked: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return bool [users, K]: does the item at this rank stand among the targets of the user?"""
+    found = np.zeros(ranked.shape, dtype=bool)
+    for column in as_table(targets).T:
+        found |= ranked == column[:, None]
+    return found & (ranked != PADDING)
+
+
+def _relevant(targets: np.ndarray) -> np.ndarray:
+    """Return the number of targets of each user as float64, NaN where there is none."""
+    count = (as_table(targets) != PADDING).sum(axis=1).astype(np.float64)
+    return np.where(count > 0, count, np.nan)
+
+
+def recall(ranked: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
+    """Return the share of a user's targets that stand in the first k."""
+    return relevance(ranked[:, :k], targets).sum(axis=1) / _relevant(targets)
+
+
+def hit_rate(ranked: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
+    """Return 1 where any target stands in the first k, else 0."""
+    return np.minimum(recall(ranked, targets, k) * _relevant(targets), 1.0)
+
+
+def mrr(ranked: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
+    """Return 1 / rank of the first target within the first k, 0 where there is none."""
+    gains = relevance(ranked[:, :k], targets) / _ranks(ranked, k)
+    return np.max(gains, axis=1, initial=0.0) + 0.0 * _relevant(targets)
+
+
+def ndcg(ranked: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
+    """Return the discounted gain (1 / log2(rank + 1)) within the first k over the best possible one."""
+    discount = 1.0 / np.log2(np.arange(2, k + 2))
+    gained = (relevance(ranked[:, :k], targets) * discount[: ranked.shape[1]]).sum(axis=1)
+    relevant = _relevant(targets)
+    best = np.concatenate([[np.nan], np.cumsum(discount)])
+    return gained / best[np.minimum(np.nan_to_num(relevant), k).astype(np.int64)]
+
+
+def average_precision(ranked: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
+    """Return the precision at each target found within the first k, summed, over the number of targets."""
+    found = relevance(ranked[:, :k], targets)
+    precision = np.cumsum(found, axis=1) / _ranks(ranked, k)
+    return (precision * found).sum(axis=1) / _relevant(targets)
+
+
+def _ranks(ranked: np.ndarray, k: int) -> np.ndarray:
+    return np.arange(1, min(k, ranked.shape[1]) + 1)
+
+
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
+    "recall": recall,
+    "ndcg": ndcg,
+    "mrr": mrr,
+    "map": average_precision,
+    "hit_rate": hit_rate,
+}
+
+
+def per_user(ranked: np.ndarray, targets: np.ndarray, ks: Sequence[int]) -> dict[tuple[str, int], np.ndarray]:
+    """Return every metric at every k: (name, k) -> one value a user."""
+    return {(name, k): metric(ranked, targets, k) for name, metric in METRICS.items() for k in ks}
+
+
+def aggregate(values: dict[tuple[str, int], np.ndarray]) -> dict[str, float]:
+    """Return the mean over the users that have a target, by names such as "ndcg@10"."""
+    return {f"{name}@{k}": float(np.nanmean(column)) for (name, k), column in values.items()}
+
+
+def _exposures(ranked: np.ndarray, items: int, k: int) -> np.ndarray:
+    """Return how often each item stands in a first k, int64 [items]."""
+    shown = ranked[:, :k].ravel()
+    return np.bincount(shown[shown != PADDING], minlength=items)
+
+
+def coverage(ranked: np.ndarray, items: int, k: int) -> float:
+    """Return the share of the catalogue that stands in at least one first k."""
+    return float((_exposures(ranked, items, k) > 0).mean())
+
+
+def gini(ranked: np.ndarray, items: int, k: int) -> float:
+    """Return how unequally the first k share out exposure: 0 all items alike, towards 1 a few items only."""
+    shown = np.sort(_exposures(ranked, items, k))
+    if shown.sum() == 0:
+        return float("nan")
+    weights = 2 * np.arange(1, items + 1) - items - 1
+    return float((weights * shown).sum() / (items * shown.sum()))
+
+
+def novelty(ranked: np.ndarray, popularity: np.ndarray, k: int) -> float:
+    """Return the mean -log2 of the popularity share of what stands in the first k, in bits.
+
+    `popularity` is the number of training interactions of each item, [items]. An item without any
+    counts as one interaction: its surprise stays finite, and no item is more surprising.
+    """
+    shown = ranked[:, :k].ravel()
+    shown = shown[shown != PADDING]
+    if shown.size == 0:
+        return float("nan")
+    surprise = -np.log2(np.maximum(popularity, 1) / max(popularity.sum(), 1))
+    return float(surprise[shown].mean())

@@ -1,0 +1,101 @@
+"""Text as people wrote it -> text a model may read: no HTML, no control characters, single spaces."""
+
+from __future__ import annotations
+
+import html
+import unicodedata
+from html.parser import HTMLParser
+
+_BLOCKS = frozenset(
+    "address article aside blockquote br dd div dl dt footer h1 h2 h3 h4 h5 h6 header hr img li main nav ol p pre"
+    " section table tbody td tfoot th thead tr ul".split()
+)
+_INLINE = frozenset(
+    "a abbr acronym b base bdi bdo big body center cite code del dfn em embed font form head html i iframe input ins"
+    " kbd label link map mark meta noscript object option param q s samp script select small source span strike"
+    " strong style sub sup svg textarea title tt u var video wbr".split()
+)
+_TAGS = _BLOCKS | _INLINE
+_SILENT = frozenset({"script", "style"})
+# Invisible characters that reorder or split what the eye reads.
+_HIDDEN = frozenset("\u200b\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_NOTHING = frozenset({"nan", "null", "none", "n/a"})
+_PASSES = 4
+
+
+class _Text(HTMLParser):
+    """Collects what is not markup. Unknown tags are kept: "<3" and "<Untitled>" are text."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[str] = []
+        self.silent = 0
+
+    def handle_data(self, data: str) -> None:
+        if not self.silent:
+            self.parts.append(data)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in _TAGS:
+            self.handle_data(self.get_starttag_text() or "")
+        elif tag in _BLOCKS:
+            self.parts.append(" ")
+        self.silent += tag in _SILENT
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in _TAGS:
+            self.handle_data(self.get_starttag_text() or "")
+        elif tag in _BLOCKS:
+            self.parts.append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.silent = max(0, self.silent - (tag in _SILENT))
+        if tag in _BLOCKS:
+            self.parts.append(" ")
+
+
+def strip_html(text: str) -> str:
+    """Return the text without tags and with entities resolved, also where they were escaped twice."""
+    for _ in range(_PASSES):
+        if "<" not in text and "&" not in text:
+            return text
+        stripped = _strip_once(text)
+        if stripped == text:
+            return text
+        text = stripped
+    return text
+
+
+def _strip_once(text: str) -> str:
+    # The parser drops an unfinished tag at the end, but "a <b" may as well be arithmetic.
+    body, mark, tail = text.rpartition("<")
+    if not mark or ">" in tail:
+        body, tail = text, ""
+    else:
+        tail = "" if _starts_tag(tail) else html.unescape(mark + tail)
+    parser = _Text()
+    parser.feed(body)
+    parser.close()
+    return "".join(parser.parts) + tail
+
+
+def clean_text(text: str) -> str:
+    """Return the text without HTML, control or hidden characters, on one line with single spaces."""
+    text = strip_html(text)
+    if not text.isascii() or not text.isprintable():
+        text = "".join(" " if char.isspace() else char for char in text if char.isspace() or _is_visible(char))
+    return " ".join(text.split())
+
+
+def is_blank(text: str) -> bool:
+    """Return whether the text says nothing: no letter or digit, or only a word for nothing such as "NaN"."""
+    return text.lower() in _NOTHING or not any(char.isalnum() for char in text)
+
+
+def _starts_tag(text: str) -> bool:
+    words = text.removeprefix("/").split(maxsplit=1)
+    return bool(words) and not text[0].isspace() and len(words[0]) > 1 and words[0].lower() in _TAGS
+
+
+def _is_visible(char: str) -> bool:
+    return char not in _HIDDEN and unicodedata.category(char) not in ("Cc", "Cs", "Cn")

@@ -1,0 +1,90 @@
+"""Collaborative vectors: what the training histories alone say about items (PPMI and a truncated SVD)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import svds
+
+
+def collaborative_vectors(
+    histories: Sequence[np.ndarray],
+    items: int,
+    width: int,
+    seed: int = 0,
+    window: int = 5,
+    decay: float = 2.0,
+) -> np.ndarray:
+    """Reduce who-was-liked-with-whom and who-came-before-whom to one vector an item.
+
+    `histories` are catalogue indices, oldest first. Co-occurrence in whole histories stands beside ordered
+    co-occurrence within `window` steps, both ways (an item d steps back weighs exp((1 - d) / decay)). Each is
+    turned to positive pointwise mutual information and all are factorised together as U sqrt(S) (Levy and
+    Goldberg, 2014). Returns [items, width] float32 with a mean squared norm of `width` over the rows that are
+    not zero; items that occur with no other are zero. The same input gives the same output.
+    """
+    together = _ppmi(_cooccurrence(histories, items))
+    ordered = _ppmi(_ordered_cooccurrence(histories, items, window, decay))
+    factors = _factors(sparse.hstack([together, ordered, ordered.T], format="csr"), width, seed)
+    squares = (factors**2).sum(axis=1)
+    scale = width / squares[squares > 0].mean() if squares.any() else 1.0
+    return (factors * np.sqrt(scale)).astype(np.float32)
+
+
+def _cooccurrence(histories: Sequence[np.ndarray], items: int) -> sparse.csr_array:
+    """How many histories hold both items [items, items]."""
+    rows = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
+    columns = np.concatenate([*histories, np.empty(0, dtype=np.int64)]).astype(np.int64)
+    seen = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(histories), items))
+    seen.data[:] = 1.0
+    return _without_diagonal(seen.T @ seen)
+
+
+def _ordered_cooccurrence(
+    histories: Sequence[np.ndarray], items: int, window: int, decay: float
+) -> sparse.csr_array:
+    """Weight with which the row's item came up to `window` steps before the column's [items, items]."""
+    total = sparse.csr_array((items, items))
+    for distance in range(1, window + 1):
+        earlier = np.concatenate([h[:-distance] for h in histories] + [np.empty(0, dtype=np.int64)])
+        later = np.concatenate([h[distance:] for h in histories] + [np.empty(0, dtype=np.int64)])
+        weight = np.full(len(earlier), np.exp((1 - distance) / decay))
+        places = (earlier.astype(np.int64), later.astype(np.int64))
+        total = total + sparse.csr_array((weight, places), shape=(items, items))
+    return _without_diagonal(total)
+
+
+def _without_diagonal(matrix: sparse.sparray) -> sparse.csr_array:
+    entries = matrix.tocoo()
+    keep = entries.row != entries.col
+    return sparse.csr_array((entries.data[keep], (entries.row[keep], entries.col[keep])), shape=matrix.shape)
+
+
+def _ppmi(counts: sparse.csr_array) -> sparse.csr_array:
+    """Positive pointwise mutual information of a matrix of counts."""
+    entries = counts.tocoo()
+    rows, columns = counts.sum(axis=1), counts.sum(axis=0)
+    expected = rows[entries.row] * columns[entries.col] / max(counts.sum(), 1e-12)
+    information = np.maximum(np.log(entries.data / expected), 0)
+    matrix = sparse.csr_array((information, (entries.row, entries.col)), shape=counts.shape)
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _factors(matrix: sparse.csr_array, width: int, seed: int) -> np.ndarray:
+    """The first `width` left singular vectors times the roots of their singular values, zero-padded."""
+    most = min(width, *(size - 1 for size in matrix.shape))
+    factors = np.zeros((matrix.shape[0], width))
+    if most < 1 or not matrix.nnz:
+        return factors
+    start = np.random.default_rng(seed).standard_normal(min(matrix.shape))
+    left, values, _ = svds(matrix, k=most, v0=start)
+    best = np.argsort(-values)
+    left, values = left[:, best], values[best]
+    # The sign of a singular vector is arbitrary: make its largest entry positive.
+    left *= np.sign(left[np.abs(left).argmax(axis=0), np.arange(most)])
+    factors[:, :most] = left * np.sqrt(np.maximum(values, 0))
+    factors[np.diff(matrix.indptr) == 0] = 0
+    return factors

@@ -1,0 +1,131 @@
+"""What the encoders found out about each item: one matrix a modality, and which items have it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from recommender.config import MODALITIES, Modality
+from recommender.encoders.reduction import Reduction
+from recommender.errors import CheckpointError
+
+_FORMAT = "recommender.features.1"
+
+
+@dataclass(frozen=True)
+class Features:
+    """Vectors [items, width] float32 of each modality, and present [items] bool; the rows of absent ones are zero."""
+
+    vectors: dict[Modality, np.ndarray]
+    present: dict[Modality, np.ndarray]
+    reductions: Mapping[Modality, Reduction] = field(default_factory=dict)
+    """How the vectors came from the encoders' raw ones; none where they did not (collaborative vectors)."""
+
+    def save(self, path: Path) -> None:
+        """Write one safetensors file (vectors and components as float16), atomically."""
+        tensors = {f"vectors.{m}": v.astype(np.float16) for m, v in self.vectors.items()}
+        tensors |= {f"present.{m}": p.astype(np.uint8) for m, p in self.present.items()}
+        metadata = {"format": _FORMAT}
+        for m, reduction in self.reductions.items():
+            tensors[f"mean.{m}"] = reduction.mean
+            tensors[f"components.{m}"] = reduction.components.astype(np.float16)
+            metadata |= {f"scale.{m}": repr(reduction.scale), f"encoder.{m}": reduction.encoder}
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, temporary, metadata)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> Features:
+        """Read what `save` wrote. Raises CheckpointError."""
+        try:
+            with safe_open(path, framework="numpy") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{path}: cannot be read as features ({error})", "train or encode again") from None
+        try:
+            return _assembled(tensors, metadata)
+        except (KeyError, ValueError) as error:
+            raise CheckpointError(f"{path}: not a file of features ({error})", "train or encode again") from None
+
+    def take(self, indices: np.ndarray) -> Features:
+        """Return the features of some items only, in the order of `indices`."""
+        vectors = {m: v[indices] for m, v in self.vectors.items()}
+        return replace(self, vectors=vectors, present={m: p[indices] for m, p in self.present.items()})
+
+    def with_rows(self, modality: Modality, rows: np.ndarray, vectors: np.ndarray) -> Features:
+        """Return a copy in which the items at `rows` [n] have these `vectors` [n, width] of one modality."""
+        table, present = self.vectors[modality].copy(), self.present[modality].copy()
+        table[rows], present[rows] = vectors, True
+        return replace(
+            self, vectors=self.vectors | {modality: table}, present=self.present | {modality: present}
+        )
+
+    def with_modality(self, modality: Modality, vectors: np.ndarray) -> Features:
+        """Return a copy with one modality more, present where its row of `vectors` [items, width] is not zero."""
+        vectors = vectors.astype(np.float32)
+        present = self.present | {modality: vectors.any(axis=1)}
+        return replace(self, vectors=self.vectors | {modality: vectors}, present=present)
+
+    def append(self, later: Features) -> Features:
+        """Return a copy with further items at its end; what `later` does not hold is absent there."""
+        count = len(next(iter(later.vectors.values()))) if later.vectors else 0
+        vectors, present = {}, {}
+        for m, table in self.vectors.items():
+            absent = np.zeros((count, table.shape[1]), np.float32)
+            vectors[m] = np.concatenate([table, later.vectors.get(m, absent)])
+            present[m] = np.concatenate([self.present[m], later.present.get(m, np.zeros(count, bool))])
+        return replace(self, vectors=vectors, present=present)
+
+    def rounded(self) -> Features:
+        """Return what a save and a load would make of these: training sees the same numbers as serving."""
+        return replace(
+            self, vectors={m: v.astype(np.float16).astype(np.float32) for m, v in self.vectors.items()}
+        )
+
+    def swapped(self, modality: Modality, first: int, second: int) -> Features:
+        """Return a copy in which two items have exchanged their vectors of one modality."""
+        vectors, present = dict(self.vectors), dict(self.present)
+        for table in (vectors, present):
+            copied = table[modality].copy()
+            copied[[first, second]] = copied[[second, first]]
+            table[modality] = copied
+        return replace(self, vectors=vectors, present=present)
+
+    def without(self, modality: Modality) -> Features:
+        """Return a copy in which no item has this modality."""
+        vectors = self.vectors | {modality: np.zeros_like(self.vectors[modality])}
+        present = self.present | {modality: np.zeros_like(self.present[modality])}
+        return replace(self, vectors=vectors, present=present)
+
+
+def _assembled(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> Features:
+    """Raises KeyError or ValueError on what is missing or does not fit together."""
+    if metadata.get("format") != _FORMAT:
+        raise ValueError(f"format {metadata.get('format')!r}, expected {_FORMAT!r}")
+    modalities = [m for m in MODALITIES if f"vectors.{m}" in tensors]
+    vectors = {m: tensors[f"vectors.{m}"].astype(np.float32) for m in modalities}
+    present = {m: tensors[f"present.{m}"].astype(bool) for m in modalities}
+    counts = {len(table) for table in (*vectors.values(), *present.values())}
+    if len(counts) > 1:
+        raise ValueError(f"tables of {' and '.join(map(str, sorted(counts)))} items")
+    reductions = {
+        m: Reduction(
+            tensors[f"mean.{m}"],
+            tensors[f"components.{m}"].astype(np.float32),
+            float(metadata[f"scale.{m}"]),
+            metadata[f"encoder.{m}"],
+        )
+        for m in modalities
+        if f"components.{m}" in tensors
+    }
+    return Features(vectors, present, reductions)

@@ -1,0 +1,67 @@
+"""An encoder's raw vectors -> a few components of equal meaning for every modality, kept with the checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recommender.errors import ConfigError
+
+# Directions with less than this share of the largest variance are rounding noise.
+_RELATIVE_NOISE = 1e-9
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A fitted principal component analysis.
+
+    The components keep their relative variance and only the whole is scaled, to a mean squared norm of `width`
+    over the rows it was fitted on. Scaling every component to unit variance (full whitening) would blow up the
+    last directions, which are mostly noise.
+    """
+
+    mean: np.ndarray
+    """[raw width] float32."""
+    components: np.ndarray
+    """[width, raw width] float32 that float16 holds exactly; the surplus rows of a small catalogue are zero."""
+    scale: float
+    encoder: str = ""
+    """Identity of the encoder whose vectors these are."""
+
+    @classmethod
+    def fit(cls, rows: np.ndarray, width: int, encoder: str = "") -> Reduction:
+        """Fit on `rows` [n, raw width], n >= 1: items that have the modality. The same rows, the same result."""
+        mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        centred = rows.astype(np.float64) - mean
+        # Rounded before the scale is measured: what is saved is what was fitted.
+        components = _principal(centred, width).astype(np.float16).astype(np.float32)
+        energy = float(((centred @ components.T) ** 2).sum(axis=1).mean())
+        scale = float(np.float32(np.sqrt(width / energy))) if energy > 0 else 1.0
+        return cls(mean, components, scale, encoder)
+
+    @property
+    def width(self) -> int:
+        """Number of components."""
+        return len(self.components)
+
+    def apply(self, rows: np.ndarray) -> np.ndarray:
+        """Reduce raw vectors [n, raw width] to [n, width] float32. Raises ConfigError on another raw width."""
+        if rows.ndim != 2 or rows.shape[1] != len(self.mean):
+            raise ConfigError(
+                f"encoder vectors have shape {rows.shape}, expected {len(self.mean)} columns",
+                "use the encoder that the checkpoint was made with",
+            )
+        return ((rows.astype(np.float32) - self.mean) @ self.components.T) * np.float32(self.scale)
+
+
+def _principal(centred: np.ndarray, width: int) -> np.ndarray:
+    """Return the first `width` principal directions [width, raw width], zero where there are no more."""
+    raw = centred.shape[1]
+    variances, directions = np.linalg.eigh(centred.T @ centred / len(centred))
+    order = np.argsort(-variances, kind="stable")[:width]
+    order = order[variances[order] > _RELATIVE_NOISE * max(variances[-1], 0)]
+    found = directions.T[order]
+    # The sign of a direction is arbitrary: make its largest entry positive.
+    found *= np.sign(found[np.arange(len(found)), np.abs(found).argmax(axis=1)])[:, None]
+    return np.concatenate([found, np.zeros((width - len(found), raw))])

@@ -1,0 +1,146 @@
+"""A checkpoint: one folder with LoRA, projectors, rows, codes, features, config and card, and no user data."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedTokenizerBase
+
+from recommender import adapters, prompts
+from recommender.catalogue import Catalogue
+from recommender.config import Config
+from recommender.encoders.features import Features
+from recommender.encoders.reduction import Reduction, load_reductions, save_reductions
+from recommender.errors import CheckpointError
+from recommender.examples import ExampleBuilder
+from recommender.model.base import load_llm
+from recommender.model.card import write_card
+from recommender.model.files import read_manifest, write_manifest, written_folder
+from recommender.model.network import RecommenderModel, is_ours
+from recommender.progress import Progress
+from recommender.semantic_ids import SemanticIds
+
+FORMAT = 1
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "open_clip_torch", "openai-whisper", "numpy", "recommender")
+
+
+@dataclass
+class Checkpoint:
+    """A model with all that is needed to prompt it. `metrics`: whatever was measured of it, for the card."""
+
+    model: RecommenderModel
+    tokenizer: PreTrainedTokenizerBase
+    catalogue: Catalogue
+    config: Config
+    reductions: dict[str, Reduction] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def builder(self) -> ExampleBuilder:
+        """The prompts of this model."""
+        soft = len(self.model.soft_modalities)
+        args = self.tokenizer, self.model.vocabulary, self.catalogue, self.model.ids, self.config.prompt
+        return ExampleBuilder(*args, soft_modalities=soft)
+
+
+def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:
+    """Write the checkpoint folder atomically; parameters are rounded to float16."""
+    target = Path(target)
+    with written_folder(target) as folder:
+        ours = {n: p for n, p in checkpoint.model.named_parameters() if is_ours(n)}
+        tensors = {_short(n): p.detach().to("cpu", torch.float16).contiguous() for n, p in ours.items()}
+        save_file(tensors, folder / "adapter.safetensors")
+        checkpoint.model.features.save(folder / "features.safetensors")
+        save_reductions(checkpoint.reductions, folder / "reductions.safetensors")
+        checkpoint.model.ids.save(folder / "semantic_ids.safetensors")
+        (folder / "config.yaml").write_text(checkpoint.config.to_yaml(), encoding="utf-8")
+        (folder / "metrics.json").write_text(json.dumps(checkpoint.metrics, indent=1) + "\n", encoding="utf-8")
+        write_card(folder / "README.md", checkpoint.config, checkpoint.metrics, len(checkpoint.catalogue))
+        write_manifest(folder, _facts(checkpoint))
+
+
+def from_pretrained(
+    source: str | Path, catalogue: Catalogue | None = None, progress: Progress | None = None
+) -> Checkpoint:
+    """Load a checkpoint folder; `catalogue` replaces the one its config names.
+
+    Raises CheckpointError if a file is missing or damaged, or if the catalogue is not the one it was made for.
+    """
+    folder = resolve(source)
+    facts = read_manifest(folder)
+    config = Config.load(folder / "config.yaml")
+    if catalogue is None:
+        catalogue = Catalogue.load(config.data.items, config.data.columns)
+    _check_catalogue(folder, facts, catalogue)
+    llm, tokenizer = load_llm(config.base, progress)
+    features = Features.load(folder / "features.safetensors")
+    model = RecommenderModel(llm, SemanticIds.load(folder / "semantic_ids.safetensors"), features, config)
+    _read_parameters(model, folder / "adapter.safetensors")
+    reductions = load_reductions(folder / "reductions.safetensors")
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return Checkpoint(model.eval(), tokenizer, catalogue, config, reductions, metrics)
+
+
+def resolve(source: str | Path) -> Path:
+    """Return the folder of a checkpoint: the path itself, or one that is installed with the package."""
+    path = Path(source)
+    installed = Path(adapters.__file__).parent / path.name
+    return installed if not path.exists() and installed.is_dir() and path.parts[:1] in ((), ("adapters",)) else path
+
+
+def _read_parameters(model: RecommenderModel, path: Path) -> None:
+    saved = load_file(path)
+    ours = {_short(n): p for n, p in model.named_parameters() if is_ours(n)}
+    wrong = sorted(set(saved) ^ set(ours)) or [n for n, p in ours.items() if p.shape != saved[n].shape]
+    if wrong:
+        raise CheckpointError(
+            f"{path}: does not fit the base model and config ({wrong[0]} and {len(wrong) - 1} more differ)",
+            "use the base model named in the checkpoint's config.yaml",
+        )
+    with torch.no_grad():
+        for name, parameter in ours.items():
+            parameter.copy_(saved[name])
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("peft.base_model.model.")
+
+
+def _check_catalogue(folder: Path, facts: dict[str, Any], catalogue: Catalogue) -> None:
+    expected = facts["catalogue"]
+    if catalogue.fingerprint != expected["fingerprint"]:
+        raise CheckpointError(
+            f"{folder}: made for another catalogue ({expected['items']} items, fingerprint"
+            f" {expected['fingerprint'][:12]}; this one has {len(catalogue)} items, {catalogue.fingerprint[:12]})",
+            "give the items it was trained on, or train on these: recommender train",
+        )
+
+
+def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    catalogue = checkpoint.catalogue
+    return {
+        "format": FORMAT,
+        "catalogue": {
+            "source": checkpoint.config.data.items,
+            "items": len(catalogue),
+            "fingerprint": catalogue.fingerprint,
+        },
+        "prompts": prompts.template_hash(),
+        "generation": {"do_sample": False, "num_beams": 1},
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,239 @@
+"""The network: a causal LLM that reads items as positions and scores codes, with rows, projectors and LoRA."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from recommender.adapters.lora import add_adapters
+from recommender.adapters.projectors import Projector
+from recommender.config import MODALITIES, SOFT_MODALITIES, Config, Modality
+from recommender.encoders.features import Features
+from recommender.examples import FIRST_SOFT, IGNORE, ITEM, Batch
+from recommender.model.base import first_layers
+from recommender.semantic_ids import SemanticIds
+
+
+class RecommenderModel(nn.Module):
+    """LLM + token rows + projectors + LoRA over one catalogue.
+
+    An item as one position is the mean of its codes' rows plus its projected vectors. With one level the same sum is
+    also the output row of its code, so an item that was never trained on can be ranked from its vectors.
+    """
+
+    def __init__(self, llm: PreTrainedModel, ids: SemanticIds, features: Features, config: Config) -> None:
+        """Wrap a frozen `llm`. Rows start from the features: see `start_rows`."""
+        super().__init__()
+        self.config = config
+        self.ids = ids
+        self.hidden_size = int(llm.config.hidden_size)
+        self.vocabulary = int(llm.get_input_embeddings().weight.shape[0])
+        embeddings = llm.get_input_embeddings().weight.detach().float()
+        self.register_buffer("centre", embeddings.mean(0), persistent=False)
+        spread = float((embeddings - embeddings.mean(0)).norm(dim=1).mean())
+        self.rank_norm = _ranking_norm(llm.model.norm, spread)
+        self.peft = add_adapters(llm, config.lora, config.base.rank_layers)
+        self.modalities: tuple[Modality, ...] = tuple(m for m in MODALITIES if m in features.vectors)
+        self.soft_modalities = tuple(m for m in SOFT_MODALITIES if m in features.vectors)
+        self.projectors = nn.ModuleDict(
+            {
+                m: Projector(features.vectors[m].shape[1], self.hidden_size, config.prompt.soft_tokens, spread / 4)
+                for m in self.modalities
+            }
+        )
+        self.offsets = np.concatenate([[0], np.cumsum(ids.sizes)]).astype(int)
+        self.rows = nn.Parameter(start_rows(ids, features, self.hidden_size, spread, config.seed))
+        self.set_features(features)
+        self._items: tuple[Tensor, Tensor] | None = None
+
+    def set_features(self, features: Features) -> None:
+        """Replace the items' encoder vectors, e.g. by freshly encoded ones; shapes as at construction."""
+        self.features = features
+        for m in self.modalities:
+            self.register_buffer(f"vectors_{m}", torch.from_numpy(features.vectors[m]).float(), persistent=False)
+            self.register_buffer(f"present_{m}", torch.from_numpy(features.present[m]), persistent=False)
+        self.register_buffer("codes", torch.from_numpy(self.ids.codes + self.offsets[None, :-1]), persistent=False)
+        self._items = None
+
+    @property
+    def llm(self) -> PreTrainedModel:
+        """The base model with the LoRA layers in place."""
+        return self.peft.get_base_model()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters live."""
+        return self.rows.device
+
+    def train(self, mode: bool = True) -> RecommenderModel:
+        """Switch dropout; what was computed for all items is forgotten, since training changes it."""
+        self._items = None
+        return super().train(mode)
+
+    def item_embeddings(self, items: Tensor, dropout: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Return for items [n] their one-position embeddings [n, hidden] and soft tokens [n, soft, hidden].
+
+        With probability `dropout`, independently, an item's rows or one of its modalities is replaced by nothing or
+        by the modality's null token: the model learns to do without.
+        """
+        keep = torch.rand(len(items), len(self.modalities) + 1, device=items.device) >= dropout if dropout else None
+        total = self.rows[self.codes[items]].mean(1)
+        if keep is not None:
+            total = total * keep[:, -1:]
+        total = total + self.centre
+        soft = []
+        for number, m in enumerate(self.modalities):
+            present = getattr(self, f"present_{m}")[items]
+            if keep is not None:
+                present = present & keep[:, number]
+            projected = self.projectors[m](getattr(self, f"vectors_{m}")[items], present)
+            total = total + projected.sum(1)
+            if m in self.soft_modalities:
+                soft.append(projected + self.centre)
+        empty = total.new_zeros(len(items), 0, self.hidden_size)
+        return total, torch.cat(soft, 1) if soft else empty
+
+    def all_items(self) -> tuple[Tensor, Tensor]:
+        """Return `item_embeddings` of the whole catalogue, kept between calls while the model is in eval mode."""
+        if self._items is not None:
+            return self._items
+        computed = self.item_embeddings(torch.arange(len(self.codes), device=self.device))
+        if not self.training and not torch.is_grad_enabled():
+            self._items = computed
+        return computed
+
+    def code_rows(self, codes: Tensor) -> Tensor:
+        """Return the input embeddings [n, hidden] of codes [n], numbered through all levels."""
+        return self.rows[codes] + self.centre
+
+    def output_rows(self, level: int) -> Tensor:
+        """Return the rows [codes, hidden] that a hidden state is multiplied with to score a level's codes."""
+        if self.ids.codes.shape[1] == 1:
+            by_code = torch.empty(len(self.codes), dtype=torch.long, device=self.device)
+            by_code[self.codes[:, 0]] = torch.arange(len(self.codes), device=self.device)
+            return self.all_items()[0][by_code]
+        return self.rows[self.offsets[level] : self.offsets[level + 1]]
+
+    def embed(self, batch: Batch, modality_dropout: float = 0.0, row_dropout: float = 0.0) -> Tensor:
+        """Return the input embeddings [rows, positions, hidden] of a batch."""
+        is_code = batch.tokens >= self.vocabulary
+        words = self.llm.get_input_embeddings()(batch.tokens.masked_fill(is_code, 0))
+        embedded = words.to(self.rows.dtype)
+        if is_code.any():
+            embedded = embedded.masked_scatter(is_code[..., None], self.code_rows(batch.tokens[is_code] - self.vocabulary))
+        shown = batch.items >= 0
+        if not shown.any():
+            return embedded
+        if self.training or torch.is_grad_enabled():
+            unique, inverse = batch.items[shown].unique(return_inverse=True)
+            totals, soft = self.item_embeddings(unique, modality_dropout)
+        else:
+            (totals, soft), inverse = self.all_items(), batch.items[shown]
+        slots = batch.slots[shown]
+        totals = nn.functional.dropout(totals, row_dropout, self.training)
+        table = torch.cat([totals[:, None], soft], 1)
+        chosen = table[inverse, torch.where(slots == ITEM, 0, slots - FIRST_SOFT + 1)]
+        return embedded.masked_scatter(shown[..., None], chosen)
+
+    def ranking_view(self) -> nn.Module:
+        """Return the decoder that ranks: the first layers of the LLM and the ranking norm."""
+        return first_layers(self.llm.model, self.config.base.rank_layers, self.rank_norm)
+
+    def read(self, embedded: Tensor, positions: Tensor, mask: Tensor, cache: Any = None, write: bool = False) -> Tensor:
+        """Run the decoder over embeddings [rows, positions, hidden]; returns hidden states of the same shape.
+
+        `mask` [rows, 1, positions, keys] is True where a position may attend. `write`: all layers and the LLM's own
+        norm, as for text; otherwise the ranking depth.
+        """
+        backbone = self.llm.model if write else self.ranking_view()
+        dtype = self.llm.get_input_embeddings().weight.dtype
+        result = backbone(
+            inputs_embeds=embedded.to(dtype),
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+        return result.last_hidden_state.to(self.rows.dtype)
+
+    def code_logits(self, hidden: Tensor, level: int) -> Tensor:
+        """Return the scores [..., codes] of a level's codes at hidden states [..., hidden]."""
+        return hidden @ self.output_rows(level).T
+
+    def forward(
+        self, batch: Batch, modality_dropout: float = 0.0, row_dropout: float = 0.0, smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Return the summed cross-entropy over a batch's labels and how many labels there are."""
+        embedded = self.embed(batch, modality_dropout, row_dropout)
+        hidden = self.read(embedded, batch.positions, batch.mask, write=batch.writes)
+        labelled = batch.labels != IGNORE
+        hidden, labels = hidden[labelled], batch.labels[labelled]
+        if batch.writes:
+            head = self.llm.get_output_embeddings()
+            logits = head(hidden.to(head.weight.dtype)).float()
+            return nn.functional.cross_entropy(logits, labels, reduction="sum"), labelled.sum()
+        total = hidden.new_zeros(())
+        codes = labels - self.vocabulary
+        for level in range(self.ids.codes.shape[1]):
+            here = (codes >= self.offsets[level]) & (codes < self.offsets[level + 1])
+            logits = self.code_logits(hidden[here], level).float()
+            target = codes[here] - int(self.offsets[level])
+            total = total + nn.functional.cross_entropy(logits, target, reduction="sum", label_smoothing=smoothing)
+        return total, labelled.sum()
+
+    def use_adapter(self, name: str) -> None:
+        """Make one LoRA adapter active; gradients are switched by the trainer, never here."""
+        wanted = {n: p.requires_grad for n, p in self.named_parameters()}
+        self.peft.set_adapter(name)
+        for n, p in self.named_parameters():
+            p.requires_grad_(wanted[n])
+
+
+def is_ours(name: str) -> bool:
+    """Whether a parameter is trained and saved by us, not part of the frozen base model."""
+    return "lora_" in name or not name.startswith("peft.")
+
+
+def _ranking_norm(norm: nn.Module, spread: float) -> nn.Module:
+    """Copy the LLM's last norm, scaled so that the first scores over random rows have a spread near one."""
+    copied = copy.deepcopy(norm).float().requires_grad_(True)
+    weight = copied.weight.data
+    weight.mul_(1 / (spread * float(weight.pow(2).mean().sqrt())))  # type: ignore[operator]
+    return copied
+
+
+def start_rows(
+    ids: SemanticIds, features: Features, hidden_size: int, spread: float, seed: int, use: Sequence[Modality] = ("text", "collaborative")
+) -> Tensor:
+    """Start a code's row from what its items mean: the mean of their [text + collaborative] vectors.
+
+    The vectors are turned into the hidden space by a random orthonormal map, which keeps their angles, and scaled to
+    `spread`, the mean distance of a word's embedding from the centre. Codes without vectors start at random.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    parts = [torch.from_numpy(_unit(features.vectors[m])) for m in use if m in features.vectors]
+    count = int(sum(ids.sizes))
+    noise = torch.randn(count, hidden_size, generator=generator) / hidden_size**0.5
+    if not parts:
+        return noise * spread
+    meaning = torch.cat(parts, 1).float()
+    basis = torch.linalg.qr(torch.randn(max(hidden_size, meaning.shape[1]), meaning.shape[1], generator=generator))[0]
+    mapped = meaning @ basis.T[:, :hidden_size]
+    rows = torch.zeros(count, hidden_size)
+    offset = 0
+    for level, size in enumerate(ids.sizes):
+        rows.index_add_(0, torch.from_numpy(ids.codes[:, level]) + offset, mapped)
+        offset += size
+    norms = rows.norm(dim=1, keepdim=True)
+    return torch.where(norms > 0, rows / norms.clamp_min(1e-9), noise) * spread
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norms > 0, norms, 1)

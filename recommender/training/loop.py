@@ -1,0 +1,268 @@
+"""The training loop: one for all stages, on accelerate, resumable to the same result."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor
+
+from recommender.adapters.lora import EXPLAIN, RANK
+from recommender.config import Config, StageConfig
+from recommender.errors import RecommenderError
+from recommender.examples import Example
+from recommender.model import RecommenderModel
+from recommender.model.network import is_ours
+from recommender.progress import Progress
+from recommender.training import plan, state
+from recommender.training.plan import TrainingData
+from recommender.training.plot import plot_log
+from recommender.training.validation import held_out_loss, validation_ndcg
+
+logger = logging.getLogger(__name__)
+LOG_EVERY = 5
+STATE = "training-state.pt"
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """How a stage ended: its best validation (NDCG@10, or the negative held-out loss), steps and minutes."""
+
+    stage: str
+    validation: float | None
+    steps: int
+    minutes: float
+
+
+def train(
+    model: RecommenderModel, data: TrainingData, config: Config, output: Path, progress: Progress | None = None
+) -> list[StageResult]:
+    """Run all stages in place. Writes `log.csv`, `loss.png` and, until it is done, its state into `output`.
+
+    A run that was killed goes on from its state and ends with the same weights as an unbroken one on the same
+    number of processes and threads. Raises RecommenderError if the loss is not finite.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    run = _Run(model, data, config, output, progress)
+    results = [run.stage(number, stage) for number, stage in enumerate(config.training.stages)]
+    model.eval()
+    if run.main:
+        state.write_log(output / "log.csv", run.position.log)
+        plot_log(run.position.log, output / "loss.png")
+    return results
+
+
+class _Run:
+    """What the stages of one run share."""
+
+    def __init__(
+        self, model: RecommenderModel, data: TrainingData, config: Config, output: Path, progress: Progress | None
+    ) -> None:
+        self.accelerator = Accelerator(
+            cpu=not torch.cuda.is_available(),
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)],
+        )
+        self.model, self.data, self.config, self.output = model, data, config, output
+        self.progress = progress if self.main else None
+        self.prefix = data.builder.prefix
+        self.saved = state.read(output / STATE)
+        self.position = state.Position(**self.saved["position"]) if self.saved else state.Position()
+        if self.saved:
+            state.restore(model, self.saved["model"])
+            logger.info("resuming stage %d at step %d", self.position.stage + 1, self.position.step)
+
+    @property
+    def main(self) -> bool:
+        return bool(self.accelerator.is_main_process)
+
+    def stage(self, number: int, config: StageConfig) -> StageResult:
+        """Run one stage to its end, or return at once if an earlier process finished it."""
+        started = time.monotonic()
+        if number >= self.position.stage:
+            _Stage(self, number, config).run()
+            self.position.stage, self.position.step = number + 1, 0
+            self.position.best, self.position.best_step, self.position.waited = None, 0, 0
+        rows = [row for row in self.position.log if row["stage"] == config.stage]
+        checked = [row["validation"] for row in rows if row["validation"] != ""]
+        steps = int(rows[-1]["step"]) if rows else 0
+        minutes = (time.monotonic() - started) / 60
+        return StageResult(config.stage, max(checked, default=None), steps, minutes)
+
+
+class _Stage:
+    """One stage: its parameters, its optimiser, its steps."""
+
+    def __init__(self, run: _Run, number: int, config: StageConfig) -> None:
+        self.run_, self.number, self.config = run, number, config
+        self.model = run.model.to(run.accelerator.device)
+        self.model.use_adapter(EXPLAIN if config.stage == "explain" else RANK)
+        self.groups = _parameter_groups(self.model, config)
+        optimizer = torch.optim.AdamW(self.groups, betas=(0.9, 0.98), weight_decay=config.weight_decay)
+        self.wrapped, self.optimizer = run.accelerator.prepare(self.model, optimizer)
+        self.epochs: dict[int, list[list[list[Example]]]] = {}
+        self.per_epoch = max(len(self._epoch(0)), 1)
+        self.total = math.ceil(self.per_epoch * config.epochs)
+        if config.max_steps is not None:
+            self.total = min(self.total, config.max_steps)
+        self.every = max(round(self.per_epoch * config.evaluate_epochs), 1)
+        self.kept = plan.held_out(run.data, config)
+        self.best: dict[str, Tensor] = {}
+
+    def _epoch(self, epoch: int) -> list[list[list[Example]]]:
+        """Return this process's batches of an epoch; every process has equally many."""
+        if epoch not in self.epochs:
+            random = plan.generator(self.run_.config.seed, self.number, epoch)
+            every = plan.batches(plan.examples(self.run_.data, self.config, random), self.config, self.run_.prefix)
+            order = random.permutation(len(every))
+            processes, mine = self.run_.accelerator.num_processes, self.run_.accelerator.process_index
+            usable = max(len(every) // processes * processes, min(len(every), processes))
+            self.epochs = {epoch: [every[i] for i in order[:usable][mine::processes]]}
+        return self.epochs[epoch]
+
+    def run(self) -> None:
+        """Train from wherever the state says to the end or to the early stop; leaves the best weights in the model."""
+        self._start()
+        position, clock = self.run_.position, _Clock(self.run_.config.training.checkpoint_minutes)
+        while position.step < self.total and position.waited < self.config.patience:
+            loss, labels = self._step(position.step)
+            position.step += 1
+            clock.count(labels)
+            ends = position.step == self.total
+            if position.step % LOG_EVERY == 0 or ends:
+                self._log(position, loss=round(loss, 5), positions_per_second=round(clock.rate(), 1))
+            if position.step % self.every == 0 or ends:
+                self._validate(position)
+            if self.run_.progress:
+                self.run_.progress(f"{self.config.stage}, loss {loss:.2f}", position.step, self.total)
+            if clock.due():
+                self._save(position)
+        if self.best:
+            state.restore(self.model, self.best)
+
+    def _start(self) -> None:
+        saved = self.run_.saved
+        if saved and saved["position"]["stage"] == self.number:
+            self.optimizer.load_state_dict(saved["optimizer"])
+            torch.set_rng_state(saved["random"])
+            self.best = saved["best"]
+            self.run_.saved = None
+        else:
+            torch.manual_seed(self.run_.config.seed * 1000 + self.number)
+
+    def _step(self, step: int) -> tuple[float, int]:
+        """Take one optimiser step; returns the mean loss a label and the number of positions read."""
+        config = self.config
+        rows = self._epoch(step // self.per_epoch)[step % self.per_epoch % len(self._epoch(step // self.per_epoch))]
+        batch = plan.as_batch(rows, config, self.run_.prefix).to(self.model.device)
+        self.model.train()
+        for group, (_, rate) in zip(self.optimizer.param_groups, self._rates(step), strict=True):
+            group["lr"] = rate
+        total, count = self.wrapped(batch, config.modality_dropout, config.row_dropout, config.label_smoothing)
+        loss = total / count
+        if not torch.isfinite(loss):
+            raise RecommenderError(
+                f"stage {config.stage}: the loss is {float(loss)} at step {step}; training stopped",
+                "lower learning_rate; what was trained until the last checkpoint is kept",
+            )
+        self.run_.accelerator.backward(loss)
+        self.run_.accelerator.clip_grad_norm_([p for g in self.groups for p in g["params"]], config.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return float(loss.detach()), int(batch.tokens.numel())
+
+    def _rates(self, step: int) -> list[tuple[str, float]]:
+        """Return each group's learning rate: a linear warm-up, then a cosine to a tenth."""
+        warmup = max(round(self.config.warmup * self.total), 1)
+        if step < warmup:
+            share = (step + 1) / warmup
+        else:
+            share = 0.1 + 0.45 * (1 + math.cos(math.pi * (step - warmup) / max(self.total - warmup, 1)))
+        return [(group["name"], group["peak"] * share) for group in self.groups]
+
+    def _validate(self, position: state.Position) -> None:
+        self.model.eval()
+        if self.config.stage == "rank":
+            users, beam = self.config.validation_users, self.run_.config.decoding.beam
+            value = validation_ndcg(self.model, self.run_.data.builder, self.run_.data.split, users, beam)
+        else:
+            value = -held_out_loss(self.model, self.kept, self.config)
+        self._log(position, validation=round(value, 5))
+        if position.best is None or value > position.best:
+            position.best, position.best_step, position.waited = value, position.step, 0
+            self.best = state.trainable(self.model)
+        else:
+            position.waited += 1
+        logger.info("%s step %d of %d: validation %.4f", self.config.stage, position.step, self.total, value)
+
+    def _log(self, position: state.Position, **values: Any) -> None:
+        row = dict.fromkeys(state.FIELDS, "") | values
+        rate = dict(self._rates(position.step))["lora"]
+        row |= {"stage": self.config.stage, "step": position.step, "learning_rate": f"{rate:.3g}"}
+        row["epoch"] = round(position.step / self.per_epoch, 3)
+        position.log.append(row)
+
+    def _save(self, position: state.Position) -> None:
+        self.run_.accelerator.wait_for_everyone()
+        if self.run_.main:
+            state.write(self.run_.output / STATE, self.model, self.optimizer, position, self.best)
+            state.write_log(self.run_.output / "log.csv", position.log)
+
+
+class _Clock:
+    """Counts positions a second and says when the next checkpoint is due."""
+
+    def __init__(self, minutes: float) -> None:
+        self.seconds, self.last, self.started, self.done = minutes * 60, time.monotonic(), time.monotonic(), 0
+
+    def count(self, positions: int) -> None:
+        self.done += positions
+
+    def rate(self) -> float:
+        return self.done / max(time.monotonic() - self.started, 1e-9)
+
+    def due(self) -> bool:
+        if time.monotonic() - self.last < self.seconds:
+            return False
+        self.last = time.monotonic()
+        return True
+
+
+def _parameter_groups(model: RecommenderModel, config: StageConfig) -> list[dict[str, Any]]:
+    """Choose what a stage trains, with its learning rate: `explain` its own LoRA, the others all but that."""
+    wanted: dict[str, list[torch.nn.Parameter]] = {"lora": [], "rows": [], "projectors": []}
+    for name, parameter in model.named_parameters():
+        group = _group(name, config.stage)
+        parameter.requires_grad_(group is not None)
+        if group is not None:
+            wanted[group].append(parameter)
+    rates = {
+        "lora": config.learning_rate,
+        "rows": config.rows_learning_rate or config.learning_rate,
+        "projectors": config.projector_learning_rate or config.learning_rate,
+    }
+    return [
+        {"name": name, "params": parameters, "lr": rates[name], "peak": rates[name]}
+        for name, parameters in wanted.items()
+        if parameters
+    ]
+
+
+def _group(name: str, stage: str) -> str | None:
+    adapter = EXPLAIN if stage == "explain" else RANK
+    if "lora_" in name:
+        return "lora" if f".{adapter}." in name else None
+    if stage == "explain" or not is_ours(name):
+        return None
+    return "projectors" if name.startswith("projectors.") else "rows"
+
+
+def clear_state(output: Path) -> None:
+    """Forget the state of a finished run."""
+    (output / STATE).unlink(missing_ok=True)

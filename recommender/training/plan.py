@@ -1,0 +1,86 @@
+"""What a stage trains on: the batches of each epoch, a function of seed, stage and epoch alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from recommender.config import StageConfig
+from recommender.examples import Batch, Example, ExampleBuilder, collate, crops, pack
+from recommender.histories import Split
+
+HELD_OUT_SHARE = 20
+"""Every 20th example of a stage that learns text is held out to measure its loss."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What the stages learn from. `explanations`: (prompt, completion) pairs for the stage `explain`."""
+
+    builder: ExampleBuilder
+    split: Split
+    explanations: Sequence[tuple[str, str]] = field(default=())
+
+
+def generator(seed: int, stage: int, epoch: int) -> np.random.Generator:
+    """Return the random generator of one epoch of one stage."""
+    return np.random.default_rng([seed, stage, epoch])
+
+
+def examples(data: TrainingData, stage: StageConfig, random: np.random.Generator) -> list[Example]:
+    """Return one epoch's examples in the order in which they are packed."""
+    if stage.stage == "rank":
+        return _ranking(data, stage, random)
+    learned, _ = _texts(data, stage)
+    return [learned[i] for i in random.permutation(len(learned))]
+
+
+def held_out(data: TrainingData, stage: StageConfig) -> list[Example]:
+    """Return the examples that a text stage never trains on; none for the stage `rank`, which is validated by NDCG."""
+    return [] if stage.stage == "rank" else _texts(data, stage)[1]
+
+
+def _ranking(data: TrainingData, stage: StageConfig, random: np.random.Generator) -> list[Example]:
+    config = data.builder.config
+    pieces = [piece for items in data.split.train.items for piece in crops(items, config.history, random)]
+    order = random.permutation(len(pieces))
+    spelled = random.random(len(pieces)) < stage.titled_share
+    return [data.builder.ranking(pieces[i], config.titled if spelled[i] else 0) for i in order]
+
+
+def _texts(data: TrainingData, stage: StageConfig) -> tuple[list[Example], list[Example]]:
+    if stage.stage == "explain":
+        every = [data.builder.writing(*pair) for pair in data.explanations]
+        return _divide(every)
+    # an item is held out of describing only: every row has to be found by its title
+    described, kept = _divide([data.builder.describing(item) for item in range(len(data.builder.catalogue))])
+    found = [data.builder.finding(item) for item in range(len(data.builder.catalogue))]
+    return [*described, *found], kept
+
+
+def _divide(every: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    kept = [example for number, example in enumerate(every) if number % HELD_OUT_SHARE == HELD_OUT_SHARE - 1]
+    return [e for number, e in enumerate(every) if number % HELD_OUT_SHARE != HELD_OUT_SHARE - 1], kept
+
+
+def batches(every: Sequence[Example], stage: StageConfig, prefix: np.ndarray) -> list[list[list[Example]]]:
+    """Pack examples into rows and rows into batches; those that learn text and those that rank are kept apart."""
+    laid: list[list[list[Example]]] = []
+    for writes in (False, True):
+        chosen = [example for example in every if example.writes is writes]
+        shared = prefix if _shares_prefix(stage) else prefix[:0]
+        rows = [[chosen[i] for i in row] for row in pack(chosen, stage.row_tokens, len(shared))]
+        size = max(stage.batch_tokens // stage.row_tokens, 1)
+        laid += [rows[start : start + size] for start in range(0, len(rows), size)]
+    return laid
+
+
+def as_batch(rows: Sequence[Sequence[Example]], stage: StageConfig, prefix: np.ndarray) -> Batch:
+    """Lay out one batch; ranking rows begin with the shared instruction."""
+    return collate(rows, prefix if _shares_prefix(stage) else None)
+
+
+def _shares_prefix(stage: StageConfig) -> bool:
+    return stage.stage == "rank"

@@ -1,0 +1,72 @@
+"""The state of a training run: what is written while it goes on, so that a killed run ends as an unbroken one."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from recommender.model.network import is_ours
+
+FIELDS = ("stage", "step", "epoch", "loss", "learning_rate", "positions_per_second", "validation")
+
+
+@dataclass
+class Position:
+    """How far a run has come: the stage's number, the next step of it, and its best validation so far."""
+
+    stage: int = 0
+    step: int = 0
+    best: float | None = None
+    best_step: int = 0
+    waited: int = 0
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+
+def trainable(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return copies of everything that any stage may train: LoRA, rows, projectors, ranking norm."""
+    return {n: p.detach().cpu().clone() for n, p in model.named_parameters() if is_ours(n)}
+
+
+def restore(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
+    """Write values returned by `trainable` back into the model."""
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, value in values.items():
+            parameters[name].copy_(value)
+
+
+def write(path: Path, model: nn.Module, optimizer: Any, position: Position, best: Mapping[str, torch.Tensor]) -> None:
+    """Write the whole state atomically."""
+    state = {
+        "model": trainable(model),
+        "optimizer": optimizer.state_dict(),
+        "random": torch.get_rng_state(),
+        "position": asdict(position),
+        "best": dict(best),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """Return the state that `write` left, or None."""
+    return torch.load(path, weights_only=True) if path.is_file() else None
+
+
+def write_log(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the training log as CSV, atomically."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(temporary, path)

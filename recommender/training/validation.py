@@ -1,0 +1,61 @@
+"""The number that decides when a stage stops: higher is better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from recommender import decoding
+from recommender.config import StageConfig
+from recommender.examples import Example, ExampleBuilder
+from recommender.histories import Split
+from recommender.model import RecommenderModel
+from recommender.training.plan import as_batch, batches
+from recommender.trie import Trie
+
+K = 10
+PROMPTS = 16
+
+
+def validation_ndcg(model: RecommenderModel, builder: ExampleBuilder, split: Split, users: int, beam: int) -> float:
+    """Return NDCG@10 of the validation targets of at most `users` evenly chosen users, seen items removed."""
+    having = np.flatnonzero(split.validation >= 0)
+    chosen = having[np.linspace(0, len(having) - 1, min(users, len(having))).astype(int)] if len(having) else having
+    histories = split.history_for("validation")
+    ranked = rank_histories(model, builder, [histories[user] for user in chosen], K, beam)
+    gains = [
+        1 / np.log2(2 + int(np.flatnonzero(items == target)[0])) if target in items else 0.0
+        for items, target in zip(ranked, split.validation[chosen], strict=True)
+    ]
+    return float(np.mean(gains)) if gains else 0.0
+
+
+def rank_histories(
+    model: RecommenderModel, builder: ExampleBuilder, histories: Sequence[np.ndarray], k: int, beam: int
+) -> list[np.ndarray]:
+    """Return the best `k` unseen items of each history, in the order given; prompts of like length go together."""
+    trie = Trie.from_codes(model.ids.codes, model.ids.sizes, device=model.device)
+    prompts = [builder.prompt(history) for history in histories]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    ranked: list[np.ndarray] = [np.zeros(0, dtype=np.int64)] * len(prompts)
+    for start in range(0, len(order), PROMPTS):
+        part = order[start : start + PROMPTS]
+        allowed = torch.ones(len(part), trie.items, dtype=torch.bool)
+        for row, index in enumerate(part):
+            allowed[row, torch.from_numpy(histories[index])] = False
+        found = decoding.rank(model, [prompts[i] for i in part], trie, k, beam, allowed)
+        for index, ranking in zip(part, found, strict=True):
+            ranked[index] = ranking.items
+    return ranked
+
+
+@torch.no_grad()
+def held_out_loss(model: RecommenderModel, examples: Sequence[Example], stage: StageConfig) -> float:
+    """Return the mean cross-entropy a label over examples that were not trained on."""
+    total, count = 0.0, 0
+    for rows in batches(examples, stage, np.zeros(0, np.int64)):
+        loss, labels = model(as_batch(rows, stage, np.zeros(0, np.int64)).to(model.device))
+        total, count = total + float(loss), count + int(labels)
+    return total / max(count, 1)
