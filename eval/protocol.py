@@ -133,7 +133,9 @@ def evaluate(
     table = as_table(np.asarray(targets))
     users = np.flatnonzero((table != PADDING).any(axis=1))
     if len(users) == 0:
-        raise DataError("no user has a target to evaluate on", hint="give targets, or users of 2 or more items")
+        raise DataError(
+            "no user has a target to evaluate on", hint="give targets, or users of 2 or more items"
+        )
     kept, table = [histories[user] for user in users], table[users]
     ks = sorted({*ks, *HEADLINE_KS})
     ranked, seconds = {}, {}
@@ -157,9 +159,12 @@ def evaluate(
         "seed": seed,
     }
     return Evaluation(
-        _per_user(values, users), pd.concat(summary, ignore_index=True), _models(rankers, seconds),
-        _curves(ranked, table, ks[-1]), about,
-    )  # fmt: skip
+        _per_user(values, users),
+        pd.concat(summary, ignore_index=True),
+        _models(rankers, seconds),
+        _curves(ranked, table, ks[-1]),
+        about,
+    )
 
 
 def _reference(rankers: Mapping[str, RankFunction], reference: str | None) -> str:
@@ -212,7 +217,9 @@ def _check(
 
 
 def _targets_in_history(histories: Sequence[np.ndarray], table: np.ndarray) -> int:
-    return int(sum(np.isin(row[row != PADDING], seen).sum() for row, seen in zip(table, histories, strict=True)))
+    return int(
+        sum(np.isin(row[row != PADDING], seen).sum() for row, seen in zip(table, histories, strict=True))
+    )
 
 
 def _accuracy(
@@ -231,7 +238,9 @@ def _accuracy(
         "difference": observed - observed[base],
         **dict(zip(("difference_low", "difference_high"), bounds(means - means[:, [base]]), strict=True)),
     }
-    names = pd.DataFrame([(model, *key) for model in values for key in keys], columns=["model", "metric", "k"])
+    names = pd.DataFrame(
+        [(model, *key) for model in values for key in keys], columns=["model", "metric", "k"]
+    )
     return names.assign(**{column: table.ravel() for column, table in columns.items()})
 
 
@@ -254,23 +263,29 @@ def _per_user(values: Mapping[str, Mapping[tuple[str, int], np.ndarray]], users:
         for model, columns in values.items()
         for (metric, k), column in columns.items()
     ]
-    return pd.concat(frames, ignore_index=True).astype({"model": "category", "metric": "category", "k": "int32"})
+    return pd.concat(frames, ignore_index=True).astype(
+        {"model": "category", "metric": "category", "k": "int32"}
+    )
 
 
 def _models(rankers: Mapping[str, RankFunction], seconds: Mapping[str, float]) -> pd.DataFrame:
     fits = [getattr(rank, "fit_seconds", float("nan")) for rank in rankers.values()]
-    return pd.DataFrame({"model": list(rankers), "fit_seconds": fits, "score_seconds": list(seconds.values())})
+    return pd.DataFrame(
+        {"model": list(rankers), "fit_seconds": fits, "score_seconds": list(seconds.values())}
+    )
 
 
 def _curves(ranked: Mapping[str, np.ndarray], table: np.ndarray, most: int) -> pd.DataFrame:
     """Return mean recall at every k up to `most` for each model."""
     count = (table != PADDING).sum(axis=1, keepdims=True)
     frames = [
-        pd.DataFrame({
-            "model": model,
-            "k": np.arange(1, most + 1),
-            "recall": (np.cumsum(metrics.relevance(lists, table), axis=1) / count).mean(axis=0),
-        })
+        pd.DataFrame(
+            {
+                "model": model,
+                "k": np.arange(1, most + 1),
+                "recall": (np.cumsum(metrics.relevance(lists, table), axis=1) / count).mean(axis=0),
+            }
+        )
         for model, lists in ranked.items()
-    ]  # fmt: skip
+    ]
     return pd.concat(frames, ignore_index=True)

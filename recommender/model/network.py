@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class RecommenderModel(nn.Module):
         self.rows = nn.Parameter(start_rows(ids, features, self.hidden_size, spread, config.seed))
         self.set_features(features)
         self._items: tuple[Tensor, Tensor] | None = None
+        self._muted: frozenset[str] = frozenset()
 
     def set_features(self, features: Features) -> None:
         """Replace the items' encoder vectors, e.g. by freshly encoded ones; shapes as at construction."""
@@ -89,7 +91,7 @@ class RecommenderModel(nn.Module):
         total = total + self.centre
         soft = []
         for number, m in enumerate(self.modalities):
-            present = getattr(self, f"present_{m}")[items]
+            present = getattr(self, f"present_{m}")[items] & (m not in self._muted)
             if keep is not None:
                 present = present & keep[:, number]
             projected = self.projectors[m](getattr(self, f"vectors_{m}")[items], present)
@@ -98,6 +100,15 @@ class RecommenderModel(nn.Module):
                 soft.append(projected + self.centre)
         empty = total.new_zeros(len(items), 0, self.hidden_size)
         return total, torch.cat(soft, 1) if soft else empty
+
+    @contextmanager
+    def muted(self, *modalities: Modality) -> Iterator[None]:
+        """Within the block every item is as if it had none of these modalities."""
+        before, self._muted, self._items = self._muted, frozenset(modalities), None
+        try:
+            yield
+        finally:
+            self._muted, self._items = before, None
 
     def all_items(self) -> tuple[Tensor, Tensor]:
         """Return `item_embeddings` of the whole catalogue, kept between calls while the model is in eval mode."""

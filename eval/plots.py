@@ -1,0 +1,71 @@
+"""The pictures of a report, as PNG bytes; matplotlib's Agg canvas, so no display is needed."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recommender.errors import AssetError
+from recommender.eval.protocol import Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_REFERENCE, _OTHERS, _INK = "#9aa3af", "#2f6f9f", "#1f2933"
+
+
+def bars(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
+    """Draw one bar a model with its interval, in the order of the evaluation."""
+    rows = evaluation.summary.query("metric == @metric and k == @k")
+    means = rows["mean"].to_numpy()
+    error = np.stack([means - rows["low"], rows["high"] - means]).clip(min=0)
+    names = rows["model"].tolist()
+    colours = [_REFERENCE if name == evaluation.about["reference"] else _OTHERS for name in names]
+    figure = _figure(5.2, 1.1 + 0.42 * len(names))
+    axes = figure.add_subplot()
+    axes.barh(names, means, xerr=error, color=colours, height=0.62, ecolor=_INK, capsize=3)
+    for at, (mean, high) in enumerate(zip(means, rows["high"], strict=True)):
+        axes.annotate(f"{mean:.3f}", (high, at), (6, 0), textcoords="offset points", va="center", fontsize=9)
+    axes.invert_yaxis()
+    axes.margins(x=0.16)
+    axes.set_xlabel(label)
+    axes.grid(axis="x", alpha=0.3)
+    return _png(figure)
+
+
+def recall_curve(evaluation: Evaluation) -> bytes:
+    """Draw mean recall at every k, one line a model."""
+    figure = _figure(7.4, 4.0)
+    axes = figure.add_subplot()
+    for name, rows in evaluation.curves.groupby("model", sort=False):
+        axes.plot(rows["k"], rows["recall"], label=name, linewidth=1.8)
+    axes.set_xlabel("k, length of the list")
+    axes.set_ylabel("recall@k")
+    axes.set_xlim(1, evaluation.curves["k"].max())
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    return _png(figure)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Return an empty figure of so many inches, apart from pyplot's global state."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise AssetError(
+            "a report with plots needs matplotlib", hint="pip install 'recommender[eval]'"
+        ) from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _png(figure: Figure) -> bytes:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_axisbelow(True)
+    file = io.BytesIO()
+    # print_png belongs to the Agg canvas; 144 dots an inch stay sharp on dense screens
+    figure.savefig(file, format="png", dpi=144)
+    return file.getvalue()

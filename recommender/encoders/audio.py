@@ -1,0 +1,154 @@
+"""Sound -> vectors: the encoder of any Whisper model, its states averaged over the real sound; and transcripts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recommender import assets
+from recommender.encoders.base import Lazy, best_device, files_hash, loading
+from recommender.errors import ConfigError, DataError, did_you_mean
+from recommender.media import read_audio
+
+if TYPE_CHECKING:
+    import torch
+
+SAMPLE_RATE = 16_000
+_SAMPLES_PER_STATE = 320
+# Sounds are padded to a multiple of half a second, not to 30 s: what is computed for a short one is short, and
+# sounds of about one length still share a batch. The length follows from the sound alone, never from its batch.
+_STEP = SAMPLE_RATE // 2
+_BATCH_SECONDS = 240
+
+
+class AudioEncoder:
+    """A frozen Whisper model: an embedded name, one that openai-whisper lists, a .pt file or a folder with one."""
+
+    def __init__(self, name: str, window_seconds: float = 30.0) -> None:
+        self.name = name
+        self.window = round(window_seconds * SAMPLE_RATE)
+        self._model = Lazy(lambda: loading(name, "audio", self._build))
+
+    @cached_property
+    def weights(self) -> str:
+        """What whisper.load_model takes: a file, or a published name. Raises AssetError and ConfigError."""
+        path = Path(self.name)
+        if assets.is_embedded(self.name) or path.is_dir():
+            return str(_only_weights(assets.fetch(self.name)))
+        if path.is_file():
+            return self.name
+        return _published(self.name)
+
+    @cached_property
+    def weights_identity(self) -> str:
+        """What decides the model. Published weights never change under one name."""
+        return files_hash([Path(self.weights)]) if Path(self.weights).is_file() else self.weights
+
+    @cached_property
+    def identity(self) -> str:
+        """What decides the vectors."""
+        return f"audio-1 {self.weights_identity} {self.window}"
+
+    def load(self) -> None:
+        """Load the model unless it is loaded. Raises AssetError and ConfigError."""
+        self._model()
+
+    def prepare(self, source: Path | np.ndarray) -> np.ndarray:
+        """Read one sound as [samples] float32, 16 kHz, mono. Raises DataError."""
+        sound = source if isinstance(source, np.ndarray) else read_audio(source, SAMPLE_RATE)
+        if sound.ndim != 1 or not len(sound):
+            where = "the sound" if isinstance(source, np.ndarray) else source
+            raise DataError(f"{where}: expected at least one sample of mono sound, found shape {sound.shape}")
+        return sound.astype(np.float32)
+
+    def encode(self, batch: Sequence[np.ndarray]) -> np.ndarray:
+        """Encode sounds to [n, width] float32: the mean over windows, each weighted by its length."""
+        pieces = [
+            (number, sound[start : start + self.window])
+            for number, sound in enumerate(batch)
+            for start in range(0, len(sound), self.window)
+        ]
+        pooled = self._pooled([piece for _, piece in pieces])
+        totals = np.zeros((len(batch), pooled.shape[1]), np.float64)
+        for (number, piece), vector in zip(pieces, pooled, strict=True):
+            totals[number] += len(piece) / len(batch[number]) * vector
+        return totals.astype(np.float32)
+
+    def transcript(self, sound: np.ndarray) -> str:
+        """Return what is said in a prepared sound, by Whisper's own greedy decoding; "" if nothing is."""
+        options = {"temperature": 0.0, "condition_on_previous_text": False, "fp16": False, "verbose": None}
+        return " ".join(self._model().transcribe(sound, **options)["text"].split())
+
+    def _pooled(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
+        """Encode windows [n, width], batching those of one padded length."""
+        groups: dict[int, list[int]] = defaultdict(list)
+        for number, piece in enumerate(pieces):
+            groups[-(-len(piece) // _STEP) * _STEP].append(number)
+        vectors: dict[int, np.ndarray] = {}
+        for length, numbers in groups.items():
+            most = max(1, _BATCH_SECONDS * SAMPLE_RATE // length)
+            for start in range(0, len(numbers), most):
+                part = numbers[start : start + most]
+                vectors |= zip(part, self._pooled_group([pieces[n] for n in part], length), strict=True)
+        return np.stack([vectors[number] for number in range(len(pieces))])
+
+    def _pooled_group(self, pieces: Sequence[np.ndarray], length: int) -> np.ndarray:
+        """Encode windows padded to `length` samples; states of the padding are left out of the mean."""
+        import torch
+        import whisper
+
+        model = self._model()
+        with torch.inference_mode():
+            # One by one: Whisper's log-mel is relative to the loudest value of all that it is given.
+            mels = [
+                whisper.log_mel_spectrogram(whisper.pad_or_trim(piece, length), model.dims.n_mels, device=model.device)
+                for piece in pieces
+            ]
+            states = encoder_states(model.encoder, torch.stack(mels))
+            counts = [-(-len(piece) // _SAMPLES_PER_STATE) for piece in pieces]
+            means = [row[:count].mean(dim=0) for row, count in zip(states, counts, strict=True)]
+            return torch.stack(means).float().cpu().numpy()
+
+    def _build(self) -> Any:
+        import whisper
+
+        return whisper.load_model(self.weights, device=best_device()).float().eval()
+
+
+def encoder_states(encoder: Any, mel: torch.Tensor) -> torch.Tensor:
+    """Run Whisper's encoder on a log-mel spectrogram [n, mels, frames] of any even length up to 3,000.
+
+    Returns [n, frames / 2, width], the positions counted from the start; with 3,000 frames the same as calling
+    the encoder.
+    """
+    import torch.nn.functional as functional
+
+    states = functional.gelu(encoder.conv1(mel))
+    states = functional.gelu(encoder.conv2(states)).permute(0, 2, 1)
+    states = states + encoder.positional_embedding[: states.shape[1]]
+    for block in encoder.blocks:
+        states = block(states)
+    return encoder.ln_post(states)
+
+
+def _only_weights(folder: Path) -> Path:
+    found = sorted(folder.glob("*.pt"))
+    if len(found) != 1:
+        message = f"encoders.audio: {folder} holds {len(found)} .pt files, expected one"
+        raise ConfigError(message, "give the path of the file")
+    return found[0]
+
+
+def _published(name: str) -> str:
+    import whisper
+
+    known = whisper.available_models()
+    if name not in known:
+        hint = did_you_mean(name, known) or f"known: {', '.join(known)}; or give a .pt file"
+        raise ConfigError(f"encoders.audio: openai-whisper has no model {name!r}", hint)
+    return name

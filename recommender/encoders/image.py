@@ -1,0 +1,96 @@
+"""Images -> vectors: the image tower of any open_clip model, unit length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from recommender import assets
+from recommender.encoders.base import Lazy, best_device, files_hash, loading
+from recommender.errors import ConfigError, did_you_mean
+from recommender.media import read_image
+
+_LOCAL, _HUB = "local-dir:", "hf-hub:"
+_FILES = ("*.json", "*.safetensors", "*.bin", "*.pt", "*.pth")
+
+
+class ImageEncoder:
+    """A frozen open_clip model.
+
+    Names: an embedded one, a folder in open_clip's layout (with or without "local-dir:"), "hf-hub:owner/name",
+    or "architecture:weights" as open_clip lists them ("ViT-B-32:laion2b_s34b_b79k"; weights may be a file).
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._model = Lazy(lambda: loading(name, "image", self._build))
+
+    @cached_property
+    def folder(self) -> Path | None:
+        """The model's folder, None if open_clip fetches it by name. Raises AssetError."""
+        if self.name.startswith(_LOCAL):
+            return Path(self.name.removeprefix(_LOCAL))
+        if assets.is_embedded(self.name) or Path(self.name).is_dir():
+            return assets.fetch(self.name)
+        return None
+
+    @cached_property
+    def identity(self) -> str:
+        """What decides the vectors. Published weights never change under one name."""
+        if self.folder is not None:
+            return f"image-1 {files_hash(file for kind in _FILES for file in self.folder.glob(kind))}"
+        weights = Path(self.name.partition(":")[2])
+        return f"image-1 {self.name} {files_hash([weights]) if weights.is_file() else ''}".rstrip()
+
+    def load(self) -> None:
+        """Load the model unless it is loaded. Raises AssetError and ConfigError."""
+        self._model()
+
+    def prepare(self, source: Path | Image.Image) -> Any:
+        """Read and preprocess one image to a tensor [3, height, width]. Raises DataError."""
+        _, preprocess = self._model()
+        return preprocess(source if isinstance(source, Image.Image) else read_image(source))
+
+    def encode(self, batch: Sequence[Any]) -> np.ndarray:
+        """Encode prepared images to [n, width] float32 of unit length."""
+        import torch
+
+        model, _ = self._model()
+        device = next(model.parameters()).device
+        with torch.inference_mode():
+            return model.encode_image(torch.stack(list(batch)).to(device), normalize=True).float().cpu().numpy()
+
+    def _build(self) -> tuple[Any, Any]:
+        import open_clip
+
+        if self.folder is not None:
+            architecture, weights = f"{_LOCAL}{self.folder}", None
+        elif self.name.startswith(_HUB):
+            architecture, weights = self.name, None
+        else:
+            architecture, weights = _published(self.name)
+        model, _, preprocess = open_clip.create_model_and_transforms(
+            architecture, pretrained=weights, precision="fp32", device=best_device()
+        )
+        return model.eval(), preprocess
+
+
+def _published(name: str) -> tuple[str, str]:
+    """Split "architecture:weights". Raises ConfigError naming what open_clip knows."""
+    import open_clip
+
+    architecture, _, weights = name.partition(":")
+    if architecture not in open_clip.list_models():
+        hint = did_you_mean(architecture, open_clip.list_models())
+        hint = hint or 'write "architecture:weights", "hf-hub:owner/name" or a folder'
+        raise ConfigError(f"encoders.image: open_clip has no model {architecture!r}", hint)
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if weights not in tags and not Path(weights).is_file():
+        message = f"encoders.image: {name!r} names no weights that open_clip has for {architecture}"
+        raise ConfigError(message, f"append one of :{', :'.join(tags)}" if tags else "append :FILE")
+    return architecture, weights

@@ -1,0 +1,222 @@
+"""A catalogue -> raw matrices of its texts, images and sounds -> reduced features; single items on the same way."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from recommender.catalogue import Catalogue
+from recommender.config import EncodersConfig, Modality
+from recommender.encoders.audio import AudioEncoder
+from recommender.encoders.base import Encoder
+from recommender.encoders.batches import Source, Tally, Work, in_order, naming, run
+from recommender.encoders.cache import EncodingCache, cache_folder
+from recommender.encoders.features import Features
+from recommender.encoders.image import ImageEncoder
+from recommender.encoders.reduction import Reduction
+from recommender.encoders.text import TextEncoder
+from recommender.errors import ConfigError, DataError
+from recommender.media import content_hash
+from recommender.progress import Progress
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RawFeatures:
+    """What the encoders return: [items, raw width] float32 of each modality that any item has, absent rows zero."""
+
+    items: int
+    vectors: dict[Modality, np.ndarray]
+    present: dict[Modality, np.ndarray]
+    """[items] bool."""
+    encoders: dict[Modality, str]
+    """Identity of the encoder of each modality."""
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
+    """What was cached and what computed, for each modality that is switched on (and for transcripts)."""
+
+
+class Encoders:
+    """The frozen encoders of a configuration. Models are loaded when something has to be encoded."""
+
+    def __init__(self, encoders: Mapping[Modality, Encoder], config: EncodersConfig) -> None:
+        self.encoders = dict(encoders)
+        self.config = config
+
+    @classmethod
+    def from_config(cls, config: EncodersConfig) -> Encoders:
+        """Choose the encoders that are not switched off. Raises ConfigError on settings that conflict."""
+        encoders: dict[Modality, Encoder] = {}
+        if config.text is not None:
+            encoders["text"] = TextEncoder(config.text)
+        if config.image is not None:
+            encoders["image"] = ImageEncoder(config.image)
+        if config.audio is not None:
+            encoders["audio"] = AudioEncoder(config.audio, config.window_seconds)
+        if config.transcript and (config.audio is None or config.text is None):
+            message = "encoders.transcript needs both encoders.audio and encoders.text"
+            raise ConfigError(message, "name the two encoders or set encoders.transcript to false")
+        return cls(encoders, config)
+
+    def encode(self, catalogue: Catalogue, progress: Progress | None = None) -> RawFeatures:
+        """Encode all items, through the cache. Raises DataError naming the item and file that cannot be read."""
+        cache = EncodingCache(cache_folder(self.config.cache))
+        media: dict[Modality, list[Source | None]] = {
+            m: _media_sources(catalogue, m) for m in ("image", "audio") if m in self.encoders
+        }
+        tallies: dict[str, Tally] = {}
+        heard: Mapping[int, str] = {}
+        if self.config.transcript:
+            heard, tallies["transcript"] = self._transcripts(media["audio"], cache, progress)
+        sources = {"text": _text_sources(catalogue, heard)} if "text" in self.encoders else {}
+        raw = RawFeatures(len(catalogue), {}, {}, {}, tallies)
+        for modality, rows in (sources | media).items():
+            tallies[modality] = self._encode_modality(raw, modality, rows, cache, progress)
+        return raw
+
+    def encode_item(
+        self,
+        text: str | None = None,
+        image: Path | Image.Image | None = None,
+        audio: Path | np.ndarray | None = None,
+    ) -> RawFeatures:
+        """Encode one new item, past the cache. `audio` as an array is 16 kHz mono. Raises DataError."""
+        given: dict[Modality, Any] = {"text": text, "image": image, "audio": audio}
+        prepared = {
+            m: encoder.prepare(given[m]) for m, encoder in self.encoders.items() if given[m] is not None
+        }
+        if self.config.transcript and "audio" in prepared:
+            prepared["text"] = _joined(text or "", self._audio.transcript(prepared["audio"]))
+        vectors = {m: self.encoders[m].encode([source]) for m, source in prepared.items() if source != ""}
+        ones = {m: np.ones(1, bool) for m in vectors}
+        return RawFeatures(1, vectors, ones, {m: self.encoders[m].identity for m in vectors})
+
+    @property
+    def _audio(self) -> AudioEncoder:
+        encoder = self.encoders["audio"]
+        assert isinstance(encoder, AudioEncoder)
+        return encoder
+
+    def _encode_modality(
+        self,
+        raw: RawFeatures,
+        modality: Modality,
+        sources: Sequence[Source | None],
+        cache: EncodingCache,
+        progress: Progress | None,
+    ) -> Tally:
+        """Fill one modality of `raw`; nothing if no item has it."""
+        encoder = self.encoders[modality]
+        present = np.array([source is not None for source in sources], bool)
+        if not present.any():
+            return Tally(0, 0, 0, 0.0)
+        work = Work(f"encoding {modality}", encoder.identity, encoder.load, encoder.prepare, _vectors(encoder))
+        found = [source for source in sources if source is not None]
+        values, tally = run(work, found, cache, self.config.batch_size, progress)
+        rows = [np.frombuffer(values[source.content], np.float32) for source in found]
+        table = np.zeros((len(sources), len(rows[0])), np.float32)
+        table[present] = rows
+        _check_finite(table, sources)
+        raw.vectors[modality], raw.present[modality] = table, present
+        raw.encoders[modality] = encoder.identity
+        log.info("%s: %s", modality, tally)
+        return tally
+
+    def _transcripts(
+        self, sources: Sequence[Source | None], cache: EncodingCache, progress: Progress | None
+    ) -> tuple[dict[int, str], Tally]:
+        """Return what is said in each item's sound, by position."""
+        audio = self._audio
+
+        def compute(sounds: Sequence[np.ndarray]) -> list[bytes]:
+            return [audio.transcript(sound).encode() for sound in sounds]
+
+        identity = f"transcript-1 {audio.weights_identity}"
+        work = Work("transcribing", identity, audio.load, audio.prepare, compute)
+        found = {index: source for index, source in enumerate(sources) if source is not None}
+        values, tally = run(work, list(found.values()), cache, self.config.batch_size, progress)
+        return {index: values[source.content].decode() for index, source in found.items()}, tally
+
+
+def encode_catalogue(
+    catalogue: Catalogue, config: EncodersConfig, progress: Progress | None = None
+) -> RawFeatures:
+    """Encode all items with the configured encoders, through the cache. Raises DataError, AssetError, ConfigError."""
+    return Encoders.from_config(config).encode(catalogue, progress)
+
+
+def fit_reductions(raw: RawFeatures, width: int) -> dict[Modality, Reduction]:
+    """Fit one reduction a modality on the items that have it."""
+    return {
+        m: Reduction.fit(table[raw.present[m]], width, raw.encoders[m]) for m, table in raw.vectors.items()
+    }
+
+
+def reduce(raw: RawFeatures, reductions: Mapping[Modality, Reduction]) -> Features:
+    """Reduce raw vectors to features, rounded as a checkpoint keeps them.
+
+    What `raw` lacks is absent; what has no reduction is left out. Raises ConfigError if another encoder made
+    the vectors than the reduction was fitted for.
+    """
+    vectors, present = {}, {}
+    for m, reduction in reductions.items():
+        vectors[m] = np.zeros((raw.items, reduction.width), np.float32)
+        present[m] = raw.present.get(m, np.zeros(raw.items, bool))
+        if m in raw.vectors:
+            _check_encoder(m, raw.encoders[m], reduction.encoder)
+            vectors[m][present[m]] = reduction.apply(raw.vectors[m][present[m]])
+    return Features(vectors, present, dict(reductions)).rounded()
+
+
+def _check_encoder(modality: Modality, found: str, expected: str) -> None:
+    if found != expected:
+        message = f"encoders.{modality} is not the encoder that the features were fitted with"
+        raise ConfigError(message, "use the encoders named in the checkpoint's config, or train again")
+
+
+def _check_finite(table: np.ndarray, sources: Sequence[Source | None]) -> None:
+    for row in np.flatnonzero(~np.isfinite(table).all(axis=1)):
+        source = sources[row]
+        if source is not None:
+            raise DataError(f"item {source.item_id!r}: {source.value}: its encoding is not finite")
+
+
+def _vectors(encoder: Encoder) -> Any:
+    def compute(batch: Sequence[Any]) -> list[bytes]:
+        return [row.astype(np.float32).tobytes() for row in encoder.encode(batch)]
+
+    return compute
+
+
+def _joined(text: str, heard: str) -> str:
+    return f"{text} {heard}".strip()
+
+
+def _text_sources(catalogue: Catalogue, heard: Mapping[int, str]) -> list[Source | None]:
+    return list(_texts(catalogue, heard))
+
+
+def _texts(catalogue: Catalogue, heard: Mapping[int, str]) -> Iterator[Source | None]:
+    for index, item in enumerate(catalogue):
+        raw = _joined(catalogue.document(index), heard.get(index, ""))
+        encoded = raw.encode()
+        yield Source(item.item_id, raw, hashlib.sha256(encoded).hexdigest(), len(encoded)) if raw else None
+
+
+def _media_sources(catalogue: Catalogue, modality: Modality) -> list[Source | None]:
+    def source(index: int) -> Source | None:
+        item = catalogue[index]
+        path = item.image if modality == "image" else item.audio
+        if path is None:
+            return None
+        with naming(item.item_id, path):
+            return Source(item.item_id, path, content_hash(path), path.stat().st_size)
+
+    return in_order(source, range(len(catalogue)))

@@ -1,0 +1,203 @@
+"""The embedded engine: ranks and explains with torch in this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import GenerationConfig
+
+from recommender import decoding
+from recommender.adapters.lora import EXPLAIN, RANK
+from recommender.catalogue import Catalogue
+from recommender.config import Modality
+from recommender.decoding import Ranking
+from recommender.encoders.features import Features
+from recommender.engine.types import RankedItem, Request, Response
+from recommender.errors import RecommenderError
+from recommender.justify import ClaimChecker, Justification, find_evidence, justify
+from recommender.model.checkpoint import Checkpoint, from_pretrained
+from recommender.progress import Progress
+from recommender.trie import Trie
+
+PROMPTS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """How much of an item's score rests on a modality: its score less its score with the modality absent everywhere."""
+
+    modality: Modality
+    effect: float
+
+
+class Recommender:
+    """A trained model that recommends: `Recommender.from_pretrained(folder).recommend(history, k=10)`."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        """Serve a loaded checkpoint."""
+        self.catalogue, self.config = checkpoint.catalogue, checkpoint.config
+        self.model = checkpoint.model.eval()
+        self.tokenizer = checkpoint.tokenizer
+        self.builder = checkpoint.builder
+        self.trie = Trie.from_codes(self.model.ids.codes, self.model.ids.sizes, device=self.model.device)
+        self.checker = ClaimChecker(self.catalogue)
+        # one adapter is active at a time: two threads must not switch it under each other
+        self._lock = threading.RLock()
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, catalogue: Catalogue | None = None, progress: Progress | None = None
+    ) -> Recommender:
+        """Load a checkpoint folder. Raises CheckpointError, AssetError or DataError."""
+        return cls(from_pretrained(source, catalogue, progress))
+
+    def recommend(self, history: Sequence[str], k: int = 10, **options: Any) -> list[RankedItem]:
+        """Return the `k` best items for a history of item ids, oldest first; options are the fields of Request."""
+        return list(self.answer(Request(history=tuple(history), k=k, **options)).items)
+
+    def answer(self, request: Request) -> Response:
+        """Rank, and explain if asked to. Raises RecommenderError for unknown ids and for a k that cannot be met."""
+        history = self.catalogue.indices(request.history)
+        allowed = self._allowed(request, history)
+        ranking = self.rank([history], request.k, allowed[None], request.wish)[0]
+        reasons: Sequence[Justification | None] = [None] * len(ranking.items)
+        if request.explain:
+            reasons = self.explain(history, [int(i) for i in ranking.items])
+        items = [
+            self._ranked(rank, int(item), float(score), reason)
+            for rank, (item, score, reason) in enumerate(zip(*_columns(ranking), reasons, strict=True), start=1)
+        ]
+        return Response(tuple(items), self._notes(request))
+
+    def rank(
+        self, histories: Sequence[np.ndarray], k: int, allowed: torch.Tensor | None = None, wish: str | None = None
+    ) -> list[Ranking]:
+        """Rank for histories of catalogue indices; `allowed` bool [histories, items], by default all but the seen."""
+        if allowed is None:
+            allowed = torch.stack([self._unseen(history) for history in histories])
+        prompts = [self.builder.prompt(history, wish) for history in histories]
+        found: list[Ranking] = []
+        with self._lock:
+            for start in range(0, len(prompts), PROMPTS_AT_ONCE):
+                part = slice(start, start + PROMPTS_AT_ONCE)
+                beam = self.config.decoding.beam
+                found += decoding.rank(self.model, prompts[part], self.trie, k, beam, allowed[part])
+        return found
+
+    def score(self, histories: Sequence[np.ndarray], candidates: Sequence[int]) -> np.ndarray:
+        """Return exact log-probabilities [histories, candidates]."""
+        prompts = [self.builder.prompt(history) for history in histories]
+        with self._lock:
+            parts = [
+                decoding.score(self.model, prompts[start : start + PROMPTS_AT_ONCE], candidates)
+                for start in range(0, len(prompts), PROMPTS_AT_ONCE)
+            ]
+        return np.concatenate(parts)
+
+    def explain(self, history: np.ndarray, items: Sequence[int]) -> list[Justification]:
+        """Find what drove each item, have the LLM write a sentence from it, and check the sentence."""
+        config = self.config.justify
+        evidence = find_evidence(
+            self.catalogue, history, items, self.score, window=config.window, most=config.evidence
+        )
+        return justify(self.catalogue, history, items, evidence, self.write, self.checker)
+
+    def contributions(self, history: np.ndarray, items: Sequence[int]) -> dict[Modality, np.ndarray]:
+        """Return for each modality its effect on each item's score [items]: see Contribution."""
+        whole = self.score([history], items)[0]
+        effects: dict[Modality, np.ndarray] = {}
+        for modality in self.model.modalities:
+            with self._lock, self.model.muted(modality):
+                effects[modality] = whole - self.score([history], items)[0]
+        return effects
+
+    def set_features(self, features: Features) -> None:
+        """Replace the items' encoder vectors, e.g. by freshly encoded ones."""
+        with self._lock:
+            self.model.set_features(features)
+
+    @torch.no_grad()
+    def write(self, prompts: Sequence[str]) -> list[str]:
+        """Answer user messages with the writing adapter, greedily; one text each."""
+        turns = [torch.from_numpy(self.builder.chat_turn(prompt)) for prompt in prompts]
+        longest = max((len(turn) for turn in turns), default=0)
+        pad = self.tokenizer.eos_token_id
+        ids = torch.stack([torch.nn.functional.pad(t, (longest - len(t), 0), value=pad) for t in turns])
+        mask = torch.stack([torch.arange(longest) >= longest - len(turn) for turn in turns]).long()
+        # explicit: a base model's inherited sampling settings must not decide what is written
+        options = GenerationConfig(
+            do_sample=False,
+            max_new_tokens=self.config.justify.max_new_tokens,
+            eos_token_id=self.tokenizer.eos_token_id,
+            pad_token_id=pad,
+        )
+        with self._lock:
+            self.model.use_adapter(EXPLAIN)
+            try:
+                out = self.model.llm.generate(
+                    input_ids=ids.to(self.model.device), attention_mask=mask.to(self.model.device), generation_config=options
+                )
+            finally:
+                self.model.use_adapter(RANK)
+        return [str(text).strip() for text in self.tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)]
+
+    def _unseen(self, history: np.ndarray) -> torch.Tensor:
+        allowed = torch.ones(len(self.catalogue), dtype=torch.bool)
+        allowed[torch.from_numpy(np.asarray(history, dtype=np.int64))] = False
+        return allowed
+
+    def _allowed(self, request: Request, history: np.ndarray) -> torch.Tensor:
+        allowed = self._unseen(history)
+        if request.only is not None:
+            chosen = torch.zeros_like(allowed)
+            chosen[torch.from_numpy(self.catalogue.indices(request.only))] = True
+            allowed &= chosen
+        allowed[torch.from_numpy(self.catalogue.indices(request.exclude))] = False
+        most = int(allowed.sum())
+        if request.k > most:
+            raise RecommenderError(
+                f"k is {request.k}, but only {most} of the catalogue's {len(self.catalogue)} items may be recommended",
+                f"set k to {most} or less" if most else "allow more items",
+            )
+        return allowed
+
+    def _notes(self, request: Request) -> tuple[str, ...]:
+        notes = []
+        if not request.history:
+            notes.append("no history: these are what a new person is most likely to start with")
+        if len(request.history) > self.config.prompt.history:
+            notes.append(f"the history was cut to its last {self.config.prompt.history} items")
+        return tuple(notes)
+
+    def _ranked(self, rank: int, item: int, score: float, reason: Justification | None) -> RankedItem:
+        entry = self.catalogue[item]
+        if reason is None:
+            return RankedItem(rank, entry.item_id, entry.title, score)
+        evidence = _plain(reason, self.catalogue)
+        return RankedItem(rank, entry.item_id, entry.title, score, reason.text, reason.source, evidence)
+
+
+def _columns(ranking: Ranking) -> tuple[Iterable[int], Iterable[float]]:
+    return ranking.items, ranking.scores
+
+
+def _plain(reason: Justification, catalogue: Catalogue) -> dict[str, Any]:
+    """Return evidence and checks as data that JSON can hold, with item ids instead of indices."""
+    evidence = reason.evidence
+    return {
+        "influences": [
+            {"item_id": catalogue[i.item].item_id, "title": catalogue[i.item].title, "effect": round(i.effect, 4)}
+            for i in evidence.influences
+        ],
+        "shared": [
+            {"name": f.name, "value": f.value, "items": [catalogue[i].item_id for i in f.items]}
+            for f in evidence.shared
+        ],
+        "claims": [{"kind": c.kind, "text": c.text, "true": c.true} for c in reason.verdict.claims],
+    }

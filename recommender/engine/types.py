@@ -1,0 +1,55 @@
+"""What an engine is asked and what it answers: the same for every engine, for Python, command line, batch and HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Request(BaseModel):
+    """One question. `history`: item ids, oldest first; empty for a person of whom nothing is known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    history: tuple[str, ...] = ()
+    k: int = Field(10, ge=1)
+    exclude: tuple[str, ...] = Field((), description="item ids that must not be recommended")
+    only: tuple[str, ...] | None = Field(None, description="item ids that may be recommended; default all")
+    explain: bool = True
+    wish: str | None = Field(None, max_length=500, description="a sentence about what is wanted")
+
+
+@dataclass(frozen=True)
+class RankedItem:
+    """One recommended item. `score`: log-probability. `written_by`: "model", or "plain" where its sentence failed the
+    check and a plain true one stands instead."""
+
+    rank: int
+    item_id: str
+    title: str
+    score: float
+    justification: str | None = None
+    written_by: str | None = None
+    evidence: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Response:
+    """A ranked list, best first. `notes` say what was done to the request, e.g. that k was cut."""
+
+    items: tuple[RankedItem, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the response as plain data."""
+        return {"items": [asdict(item) for item in self.items], "notes": list(self.notes)}
+
+
+class Engine(Protocol):
+    """Whatever can answer requests."""
+
+    def answer(self, request: Request) -> Response:
+        """Rank, and explain if asked to. Raises RecommenderError for a request that cannot be met."""
+        ...

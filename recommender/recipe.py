@@ -1,0 +1,121 @@
+"""From a configuration to a checkpoint: the whole run of encode, tokenize and train, each step on its own callable."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recommender import standins
+from recommender.catalogue import Catalogue
+from recommender.config import Config
+from recommender.encoders.collaborative import collaborative_vectors
+from recommender.encoders.features import Features
+from recommender.encoders.pipeline import encode_catalogue, fit_reductions, reduce
+from recommender.encoders.reduction import Reduction
+from recommender.errors import DataError
+from recommender.histories import Histories, Split, leave_one_out
+from recommender.justify import explain_examples
+from recommender.model import RecommenderModel, load_llm
+from recommender.model.checkpoint import Checkpoint, save_pretrained
+from recommender.progress import Progress
+from recommender.semantic_ids import SemanticIds
+from recommender.training import StageResult, TrainingData, train
+from recommender.training.loop import clear_state
+
+logger = logging.getLogger(__name__)
+EXPLANATIONS = 4000
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What every later step needs: items, who liked what, what the encoders saw."""
+
+    catalogue: Catalogue
+    split: Split
+    features: Features
+    reductions: dict[Any, Reduction]
+
+
+def load_catalogue(config: Config, progress: Progress | None = None) -> Catalogue:
+    """Load the items, with stand-in media where the config asks for them."""
+    catalogue = Catalogue.load(config.data.items, config.data.columns)
+    if config.data.standin_media:
+        catalogue = standins.make_standins(catalogue, standins.default_folder(catalogue), progress)
+    return catalogue
+
+
+def prepare(config: Config, progress: Progress | None = None) -> Prepared:
+    """Read the tables, split the histories and encode the items. Collaborative vectors see training histories only."""
+    catalogue = load_catalogue(config, progress)
+    histories = Histories.load(
+        config.data.interactions, catalogue, config.data.columns, minimum_rating=config.data.minimum_rating
+    )
+    split = leave_one_out(histories) if config.training.keep_test_out else _everything(histories)
+    features, reductions = encode(config, catalogue, split.train.items, progress)
+    return Prepared(catalogue, split, features, reductions)
+
+
+def encode(
+    config: Config, catalogue: Catalogue, histories: Sequence[np.ndarray], progress: Progress | None = None
+) -> tuple[Features, dict[Any, Reduction]]:
+    """Encode every item; returns the features as a checkpoint holds them, and how raw vectors are reduced to them."""
+    raw = encode_catalogue(catalogue, config.encoders, progress)
+    reductions = fit_reductions(raw, config.encoders.width)
+    features = reduce(raw, reductions)
+    width = config.encoders.collaborative_width
+    if width:
+        vectors = collaborative_vectors(histories, len(catalogue), width, config.seed)
+        present = np.abs(vectors).sum(1) > 0
+        features = Features(
+            features.vectors | {"collaborative": vectors}, features.present | {"collaborative": present}
+        )
+    return features.rounded(), reductions
+
+
+def build(config: Config, prepared: Prepared, progress: Progress | None = None) -> Checkpoint:
+    """Make the untrained model: base, LoRA, rows that start from meaning, projectors. Deterministic in the seed."""
+    ids = SemanticIds.build(config.semantic_ids, prepared.features, len(prepared.catalogue), config.seed)
+    llm, tokenizer = load_llm(config.base, progress)
+    torch.manual_seed(config.seed)
+    model = RecommenderModel(llm, ids, prepared.features, config)
+    return Checkpoint(model, tokenizer, prepared.catalogue, config, prepared.reductions)
+
+
+def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress | None = None) -> list[StageResult]:
+    """Do everything from the tables to a checkpoint in `output`. The training state lies in `output`.training
+    until the checkpoint is written; a killed run goes on from it."""
+    prepared = prepare(config, progress)
+    if not any(len(items) > 1 for items in prepared.split.train.items):
+        raise DataError(
+            "no user has two interactions left to train on",
+            "give longer histories, or set training.keep_test_out: false",
+        )
+    checkpoint = build(config, prepared, progress)
+    needs_text = any(stage.stage == "explain" for stage in config.training.stages)
+    histories = prepared.split.train.items
+    pairs = explain_examples(prepared.catalogue, histories, EXPLANATIONS, config.seed) if needs_text else []
+    work = output.with_name(f"{output.name}.training")
+    data = TrainingData(checkpoint.builder, prepared.split, pairs)
+    results = train(checkpoint.model, data, config, work, progress)
+    checkpoint.metrics = {
+        "name": output.name,
+        "path": str(Path("adapters") / output.name),
+        "recipe": recipe,
+        "stages": [asdict(result) for result in results],
+    }
+    if torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
+        return results
+    save_pretrained(checkpoint, output)
+    clear_state(work)
+    return results
+
+
+def _everything(histories: Histories) -> Split:
+    nothing = np.full(len(histories), -1, dtype=np.int64)
+    return Split(histories, nothing, nothing)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recommender.trie import Trie
+
+
+@st.composite
+def catalogues(draw):
+    """Unique random codes [items, levels] in random order, and their sizes."""
+    sizes = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=4)))
+    row = st.tuples(*(st.integers(0, size - 1) for size in sizes))
+    return np.array(draw(st.lists(row, min_size=1, max_size=40, unique=True))), sizes
+
+
+def below(codes, prefix):
+    """Brute force: the items whose codes begin with the prefix."""
+    return [item for item, row in enumerate(codes.tolist()) if row[: len(prefix)] == list(prefix)]
+
+
+def walk(trie, prefix):
+    """The state reached by following the prefix through `children`, one code at a time."""
+    state = trie.root
+    for level, code in enumerate(prefix):
+        codes, following = trie.children(torch.tensor([state]), level)
+        state = int(following[codes == code].item())
+    return state
+
+
+@settings(deadline=None)
+@given(catalogues())
+def test_children_are_those_of_a_dictionary_trie(case):
+    codes, sizes = case
+    trie = Trie.from_codes(codes, sizes)
+    prefixes = {tuple(row[:depth]) for row in codes.tolist() for depth in range(len(sizes))}
+    for prefix in prefixes:
+        expected = sorted({row[len(prefix)] for row in codes[below(codes, prefix)].tolist()})
+        found, following = trie.children(torch.tensor(walk(trie, prefix)), len(prefix))
+        assert found[found >= 0].tolist() == expected
+        assert ((found < 0) == (following < 0)).all()
+    assert trie.states == len(prefixes) + len(codes)
+    assert (trie.items, trie.levels, trie.sizes) == (len(codes), len(sizes), sizes)
+
+
+@settings(deadline=None)
+@given(catalogues(), st.data())
+def test_alive_exactly_where_an_allowed_item_is_below(case, data):
+    codes, sizes = case
+    trie = Trie.from_codes(codes, sizes)
+    masks = data.draw(
+        st.lists(st.lists(st.booleans(), min_size=len(codes), max_size=len(codes)), min_size=1, max_size=3)
+    )
+    alive = trie.alive(torch.tensor(masks))
+    assert alive.shape == (len(masks), trie.states)
+    for prefix in {tuple(row[:depth]) for row in codes.tolist() for depth in range(len(sizes) + 1)}:
+        expected = [any(mask[item] for item in below(codes, prefix)) for mask in masks]
+        assert alive[:, walk(trie, prefix)].tolist() == expected
+
+
+@settings(deadline=None)
+@given(catalogues())
+def test_leaves_lead_back_to_their_items(case):
+    codes, sizes = case
+    trie = Trie.from_codes(codes, sizes)
+    leaves = torch.tensor([walk(trie, row) for row in codes.tolist()])
+    assert trie.item_of(leaves).tolist() == list(range(len(codes)))
+    assert trie.item_of(torch.tensor([trie.root, -1])).tolist() == [-1, -1]
+
+
+def test_children_of_a_batch_are_padded_to_the_largest_fan_out_of_the_level():
+    trie = Trie.from_codes(np.array([[0, 2], [0, 0], [0, 1], [3, 2]]), (4, 3))
+    codes, following = trie.children(torch.tensor([[trie.root, -1]]), 0)
+    assert codes.tolist() == [[[0, 3], [-1, -1]]]
+    codes, leaves = trie.children(following, 1)
+    assert codes.shape == (1, 2, 2, 3)
+    assert codes[0, 0].tolist() == [[0, 1, 2], [2, -1, -1]]
+    assert trie.item_of(leaves[0, 0]).tolist() == [[1, 2, 0], [3, -1, -1]]
+    assert (codes[0, 1] == -1).all()
+
+
+def test_without_allowed_set_everything_is_alive():
+    trie = Trie.from_codes(np.arange(6)[:, None], (6,))
+    assert trie.alive(None).tolist() == [[True] * 7]
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        ([[0, 1], [0, 1], [1, 0]], "1 items share"),
+        ([[0, 2]], "codes must lie"),
+        ([[0, -1]], "codes must lie"),
+        ([[0], [1]], "shape"),
+    ],
+)
+def test_codes_that_make_no_trie_are_refused(codes, message):
+    with pytest.raises(ValueError, match=message):
+        Trie.from_codes(np.array(codes), (2, 2))
+
+
+def test_many_items():
+    rng = np.random.default_rng(0)
+    codes = np.unique(rng.integers(0, 256, (200_000, 4)), axis=0)
+    trie = Trie.from_codes(codes[rng.permutation(len(codes))], (256,) * 4)
+    assert trie.items == len(codes)
+    assert trie.alive(torch.zeros(1, len(codes), dtype=torch.bool)).sum() == 0
