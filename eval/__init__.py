@@ -1,0 +1,1 @@
+"""Evaluation: metrics, baselines, one protocol for every model, bootstrap intervals and reports."""

@@ -1,8 +1,9 @@
 """Training-free floors that a trained recommender has to beat: popularity, neighbours and EASE.
 
 Each baseline is fitted on histories (catalogue indices, oldest first) and scores the whole catalogue for
-any history, also for users it has not seen. Settings were chosen on MovieLens-100K, on the interaction
-before the last of each user, never on the last one.
+any history, also for users it has not seen. Windows, neighbours and regularisation were chosen by NDCG@10
+on MovieLens-100K, with the interaction before the last of each user as target; the decay of 8 was set
+beforehand.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class ItemKNN:
 
 
 class SequentialItemKNN:
-    """Item kNN that knows order twice: neighbours are near in time, and recent history weighs more.
+    """Item kNN that uses order twice: neighbours stand near each other, and recent history weighs more.
 
     Two items of one user that stand gap <= `window` interactions apart count exp(-gap / decay), in both
     directions: what stands shortly before is as telling as what comes after (validation N@10 .129,
@@ -103,7 +104,7 @@ class SequentialItemKNN:
         """Count pairs at every gap within the window, weighted by how near they are."""
         near = sp.csr_array((items, items), dtype=np.float32)
         for gap in range(1, self.window + 1):
-            near = near + np.exp(-gap / self.decay) * _pairs(train, items, gap)
+            near = near + _pairs(train, items, gap, weight=np.exp(-gap / self.decay))
         self._similar = _cosine(sp.csr_array(near + near.T), profiles(train, items).sum(axis=0))
 
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
@@ -111,13 +112,14 @@ class SequentialItemKNN:
         return (profiles(histories, self._similar.shape[0], self.decay) @ self._similar).toarray()
 
 
-def _pairs(histories: Sequence[np.ndarray], items: int, gap: int) -> sp.csr_array:
-    """Return how often one item follows another at this gap, [earlier, later]."""
+def _pairs(histories: Sequence[np.ndarray], items: int, gap: int, weight: float) -> sp.csr_array:
+    """Return how often one item follows another at this gap, times weight: float32 [earlier, later]."""
     long = [history for history in histories if len(history) > gap]
     empty = np.empty(0, np.int64)
     earlier = np.concatenate([empty, *(history[:-gap] for history in long)])
     later = np.concatenate([empty, *(history[gap:] for history in long)])
-    return sp.csr_array((np.ones(len(earlier), np.float32), (earlier, later)), shape=(items, items))
+    weights = np.full(len(earlier), weight, dtype=np.float32)
+    return sp.csr_array((weights, (earlier, later)), shape=(items, items))
 
 
 class Ease:

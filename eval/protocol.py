@@ -136,7 +136,7 @@ def evaluate(
         raise DataError(
             "no user has a target to evaluate on", hint="give targets, or users of 2 or more items"
         )
-    kept, table = [histories[user] for user in users], table[users]
+    kept, table = [histories[user] for user in users.tolist()], table[users]
     ks = sorted({*ks, *HEADLINE_KS})
     ranked, seconds = {}, {}
     for name, rank in rankers.items():

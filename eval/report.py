@@ -9,13 +9,14 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
+from rich import box
 from rich.table import Table
 
 from recommender.errors import DataError
@@ -53,7 +54,7 @@ def write_report(evaluation: Evaluation, folder: Path | str) -> Path:
     return folder
 
 
-def _remove(paths: Any) -> None:
+def _remove(paths: Iterable[Path]) -> None:
     for path in paths:
         try:
             path.unlink(missing_ok=True)
@@ -131,12 +132,17 @@ def table(evaluation: Evaluation) -> Table:
     about = evaluation.about
     result = Table(
         title=f"{about['split']}: {about['users']:,} users, {about['items']:,} items",
-        caption=f"[95 % interval] over users; * differs from {about['reference']}; higher is better",
+        caption=f"below: 95 % interval over users; * differs from {about['reference']}; higher is better",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
     )
-    result.add_column("model", no_wrap=True)
+    result.add_column("model", overflow="fold", min_width=12)
     columns = headline(evaluation)
     for label in (*columns, "fit s", "score s"):
-        result.add_column(label, justify="right", no_wrap=label not in _INTERVALS)
+        # broken by hand to fit into 80 columns, the width of a pipe
+        header = label.replace("coverage", "cover-\nage").replace(" s", "\ns")
+        result.add_column(header, justify="right", no_wrap=True)
     for row in evaluation.models.to_dict("records"):
         cells = [_cell(evaluation.row(row["model"], *key), label) for label, key in columns.items()]
         result.add_row(row["model"], *cells, _seconds(row["fit_seconds"]), _seconds(row["score_seconds"]))
@@ -145,9 +151,13 @@ def table(evaluation: Evaluation) -> Table:
 
 def _cell(row: pd.Series, label: str) -> str:
     """Return the mean, marked if it differs from the reference, with its interval where there is room."""
-    text = f"{row['mean']:.4f}{'*' if differs(row) else ''}"
-    # the backslash keeps rich from taking the bracket for markup
-    return f"{text} \\[{row['low']:.3f}, {row['high']:.3f}]" if label in _INTERVALS else text
+    text = f"{_share(row['mean'], 4)}{'*' if differs(row) else ''}"
+    return f"{text}\n{_share(row['low'], 3)}-{_share(row['high'], 3)}" if label in _INTERVALS else text
+
+
+def _share(value: float, digits: int) -> str:
+    """Return a share of one without its leading zero, as tables of the field print it."""
+    return f"{value:.{digits}f}".removeprefix("0")
 
 
 def differs(row: Mapping[str, Any] | pd.Series) -> bool:

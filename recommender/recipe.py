@@ -6,21 +6,18 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from recommender import standins
+from recommender import assets, standins
 from recommender.catalogue import Catalogue
 from recommender.config import Config
 from recommender.encoders.collaborative import collaborative_vectors
 from recommender.encoders.features import Features
 from recommender.encoders.pipeline import encode_catalogue, fit_reductions, reduce
-from recommender.encoders.reduction import Reduction
 from recommender.errors import DataError
 from recommender.histories import Histories, Split, leave_one_out
-from recommender.justify import explain_examples
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint, save_pretrained
 from recommender.progress import Progress
@@ -39,15 +36,19 @@ class Prepared:
     catalogue: Catalogue
     split: Split
     features: Features
-    reductions: dict[Any, Reduction]
 
 
 def load_catalogue(config: Config, progress: Progress | None = None) -> Catalogue:
     """Load the items, with stand-in media where the config asks for them."""
     catalogue = Catalogue.load(config.data.items, config.data.columns)
     if config.data.standin_media:
-        catalogue = standins.make_standins(catalogue, standins.default_folder(catalogue), progress)
+        catalogue = standins.make_standins(catalogue, standin_folder(catalogue), progress)
     return catalogue
+
+
+def standin_folder(catalogue: Catalogue) -> Path:
+    """Return where the stand-in media of a catalogue are kept."""
+    return assets.cache_dir() / "standins" / catalogue.fingerprint[:12]
 
 
 def prepare(config: Config, progress: Progress | None = None) -> Prepared:
@@ -57,25 +58,20 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
         config.data.interactions, catalogue, config.data.columns, minimum_rating=config.data.minimum_rating
     )
     split = leave_one_out(histories) if config.training.keep_test_out else _everything(histories)
-    features, reductions = encode(config, catalogue, split.train.items, progress)
-    return Prepared(catalogue, split, features, reductions)
+    return Prepared(catalogue, split, encode(config, catalogue, split.train.items, progress))
 
 
 def encode(
     config: Config, catalogue: Catalogue, histories: Sequence[np.ndarray], progress: Progress | None = None
-) -> tuple[Features, dict[Any, Reduction]]:
-    """Encode every item; returns the features as a checkpoint holds them, and how raw vectors are reduced to them."""
+) -> Features:
+    """Encode every item; returns the features as a checkpoint holds them, rounded as it rounds them."""
     raw = encode_catalogue(catalogue, config.encoders, progress)
-    reductions = fit_reductions(raw, config.encoders.width)
-    features = reduce(raw, reductions)
+    features = reduce(raw, fit_reductions(raw, config.encoders.width))
     width = config.encoders.collaborative_width
     if width:
         vectors = collaborative_vectors(histories, len(catalogue), width, config.seed)
-        present = np.abs(vectors).sum(1) > 0
-        features = Features(
-            features.vectors | {"collaborative": vectors}, features.present | {"collaborative": present}
-        )
-    return features.rounded(), reductions
+        features = features.with_modality("collaborative", vectors)
+    return features.rounded()
 
 
 def build(config: Config, prepared: Prepared, progress: Progress | None = None) -> Checkpoint:
@@ -84,7 +80,7 @@ def build(config: Config, prepared: Prepared, progress: Progress | None = None) 
     llm, tokenizer = load_llm(config.base, progress)
     torch.manual_seed(config.seed)
     model = RecommenderModel(llm, ids, prepared.features, config)
-    return Checkpoint(model, tokenizer, prepared.catalogue, config, prepared.reductions)
+    return Checkpoint(model, tokenizer, prepared.catalogue, config)
 
 
 def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress | None = None) -> list[StageResult]:
@@ -99,7 +95,7 @@ def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress |
     checkpoint = build(config, prepared, progress)
     needs_text = any(stage.stage == "explain" for stage in config.training.stages)
     histories = prepared.split.train.items
-    pairs = explain_examples(prepared.catalogue, histories, EXPLANATIONS, config.seed) if needs_text else []
+    pairs = _explanations(prepared.catalogue, histories, config.seed) if needs_text else []
     work = output.with_name(f"{output.name}.training")
     data = TrainingData(checkpoint.builder, prepared.split, pairs)
     results = train(checkpoint.model, data, config, work, progress)
@@ -114,6 +110,12 @@ def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress |
     save_pretrained(checkpoint, output)
     clear_state(work)
     return results
+
+
+def _explanations(catalogue: Catalogue, histories: Sequence[np.ndarray], seed: int) -> list[tuple[str, str]]:
+    from recommender.justify import explain_examples
+
+    return explain_examples(catalogue, histories, EXPLANATIONS, seed)
 
 
 def _everything(histories: Histories) -> Split:

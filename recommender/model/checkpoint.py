@@ -17,7 +17,6 @@ from recommender import adapters, prompts
 from recommender.catalogue import Catalogue
 from recommender.config import Config
 from recommender.encoders.features import Features
-from recommender.encoders.reduction import Reduction, load_reductions, save_reductions
 from recommender.errors import CheckpointError
 from recommender.examples import ExampleBuilder
 from recommender.model.base import load_llm
@@ -39,7 +38,6 @@ class Checkpoint:
     tokenizer: PreTrainedTokenizerBase
     catalogue: Catalogue
     config: Config
-    reductions: dict[str, Reduction] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -58,7 +56,6 @@ def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:
         tensors = {_short(n): p.detach().to("cpu", torch.float16).contiguous() for n, p in ours.items()}
         save_file(tensors, folder / "adapter.safetensors")
         checkpoint.model.features.save(folder / "features.safetensors")
-        save_reductions(checkpoint.reductions, folder / "reductions.safetensors")
         checkpoint.model.ids.save(folder / "semantic_ids.safetensors")
         (folder / "config.yaml").write_text(checkpoint.config.to_yaml(), encoding="utf-8")
         (folder / "metrics.json").write_text(json.dumps(checkpoint.metrics, indent=1) + "\n", encoding="utf-8")
@@ -83,9 +80,8 @@ def from_pretrained(
     features = Features.load(folder / "features.safetensors")
     model = RecommenderModel(llm, SemanticIds.load(folder / "semantic_ids.safetensors"), features, config)
     _read_parameters(model, folder / "adapter.safetensors")
-    reductions = load_reductions(folder / "reductions.safetensors")
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return Checkpoint(model.eval(), tokenizer, catalogue, config, reductions, metrics)
+    return Checkpoint(model.eval(), tokenizer, catalogue, config, metrics)
 
 
 def resolve(source: str | Path) -> Path:
