@@ -18,6 +18,7 @@ from recommender.encoders.features import Features
 from recommender.encoders.pipeline import encode_catalogue, fit_reductions, reduce
 from recommender.errors import DataError
 from recommender.histories import Histories, Split, leave_one_out
+from recommender.justify import explain_examples
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint, save_pretrained
 from recommender.progress import Progress
@@ -26,7 +27,7 @@ from recommender.training import StageResult, TrainingData, train
 from recommender.training.loop import clear_state
 
 logger = logging.getLogger(__name__)
-EXPLANATIONS = 4000
+EXPLANATIONS = 1500
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress |
     checkpoint = build(config, prepared, progress)
     needs_text = any(stage.stage == "explain" for stage in config.training.stages)
     histories = prepared.split.train.items
-    pairs = _explanations(prepared.catalogue, histories, config.seed) if needs_text else []
+    noun = config.prompt.noun
+    pairs = explain_examples(prepared.catalogue, histories, EXPLANATIONS, config.seed, noun) if needs_text else []
     work = output.with_name(f"{output.name}.training")
     data = TrainingData(checkpoint.builder, prepared.split, pairs)
     results = train(checkpoint.model, data, config, work, progress)
@@ -110,12 +112,6 @@ def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress |
     save_pretrained(checkpoint, output)
     clear_state(work)
     return results
-
-
-def _explanations(catalogue: Catalogue, histories: Sequence[np.ndarray], seed: int) -> list[tuple[str, str]]:
-    from recommender.justify import explain_examples
-
-    return explain_examples(catalogue, histories, EXPLANATIONS, seed)
 
 
 def _everything(histories: Histories) -> Split:

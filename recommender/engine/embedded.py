@@ -106,7 +106,7 @@ class Recommender:
         evidence = find_evidence(
             self.catalogue, history, items, self.score, window=config.window, most=config.evidence
         )
-        return justify(self.catalogue, history, items, evidence, self.write, self.checker)
+        return justify(self.catalogue, evidence, self.write, self.checker, self.config.prompt.noun)
 
     def contributions(self, history: np.ndarray, items: Sequence[int]) -> dict[Modality, np.ndarray]:
         """Return for each modality its effect on each item's score [items]: see Contribution."""

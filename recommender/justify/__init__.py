@@ -1,0 +1,19 @@
+"""Justifications: evidence by deletion, sentences by the LLM, and a check of everything that they claim."""
+
+from recommender.justify.claims import Claim, ClaimChecker, Verdict
+from recommender.justify.evidence import Evidence, Influence, SharedFact, find_evidence
+from recommender.justify.training import explain_examples
+from recommender.justify.writing import Justification, justify
+
+__all__ = [
+    "Claim",
+    "ClaimChecker",
+    "Evidence",
+    "Influence",
+    "Justification",
+    "SharedFact",
+    "Verdict",
+    "explain_examples",
+    "find_evidence",
+    "justify",
+]
