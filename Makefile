@@ -18,8 +18,8 @@ lint: $(VENV)/installed-dev
 	@rm -rf $(LINT) && mkdir -p $(LINT) && cp -r recommender $(LINT)/ && cp -r prompts adapters eval $(LINT)/recommender/
 	cd $(LINT) && PYTHONPATH=. $(abspath $(BIN))/lint-imports --config $(abspath pyproject.toml)
 
-typecheck: $(VENV)/installed-dev
-	$(BIN)/mypy -p recommender
+typecheck: lint
+	cd $(LINT) && $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) -p recommender
 
 unit: $(VENV)/installed-dev
 	$(BIN)/pytest --cov --cov-report=term --cov-report=xml:build/coverage.xml

@@ -1,0 +1,1 @@
+"""Projectors and LoRA as code, recipes as YAML files, and the small trained adapter that ships."""

@@ -55,9 +55,7 @@ def _figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise AssetError(
-            "a report with plots needs matplotlib", hint="pip install 'recommender[eval]'"
-        ) from error
+        raise AssetError("a report with plots needs matplotlib", hint="pip install 'recommender[eval]'") from error
     return Figure(figsize=(width, height), layout="constrained")
 
 

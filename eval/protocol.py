@@ -62,9 +62,7 @@ class Evaluation:
         return rows.iloc[0]
 
 
-def rank_topk(
-    scores: np.ndarray, histories: Sequence[np.ndarray], k: int, exclude_seen: bool = True
-) -> np.ndarray:
+def rank_topk(scores: np.ndarray, histories: Sequence[np.ndarray], k: int, exclude_seen: bool = True) -> np.ndarray:
     """Return int64 [users, k]: the items with the highest scores [users, items], best first.
 
     Ties go to the lower index. Seen items are removed if asked; items scored -inf never appear; what
@@ -95,9 +93,7 @@ def _cheapest(cost: np.ndarray, k: int) -> np.ndarray:
     return np.nonzero(below | (tied & (np.cumsum(tied, axis=1) <= room)))[1].reshape(len(cost), k)
 
 
-def fitted(
-    ranker: Ranker, train: Sequence[np.ndarray], items: int, exclude_seen: bool = True
-) -> FittedRanker:
+def fitted(ranker: Ranker, train: Sequence[np.ndarray], items: int, exclude_seen: bool = True) -> FittedRanker:
     """Fit a baseline and return it as a RankFunction; `exclude_seen` must be that of the evaluation."""
     start = time.perf_counter()
     ranker.fit(train, items)
@@ -133,9 +129,7 @@ def evaluate(
     table = as_table(np.asarray(targets))
     users = np.flatnonzero((table != PADDING).any(axis=1))
     if len(users) == 0:
-        raise DataError(
-            "no user has a target to evaluate on", hint="give targets, or users of 2 or more items"
-        )
+        raise DataError("no user has a target to evaluate on", hint="give targets, or users of 2 or more items")
     kept, table = [histories[user] for user in users.tolist()], table[users]
     ks = sorted({*ks, *HEADLINE_KS})
     ranked, seconds = {}, {}
@@ -171,9 +165,7 @@ def _reference(rankers: Mapping[str, RankFunction], reference: str | None) -> st
     if not rankers:
         raise DataError("no model to evaluate", hint="name at least one model or baseline")
     if reference is not None and reference not in rankers:
-        raise DataError(
-            f"the reference {reference!r} is not among the models", hint=f"one of {', '.join(rankers)}"
-        )
+        raise DataError(f"the reference {reference!r} is not among the models", hint=f"one of {', '.join(rankers)}")
     return reference or next(iter(rankers))
 
 
@@ -217,9 +209,7 @@ def _check(
 
 
 def _targets_in_history(histories: Sequence[np.ndarray], table: np.ndarray) -> int:
-    return int(
-        sum(np.isin(row[row != PADDING], seen).sum() for row, seen in zip(table, histories, strict=True))
-    )
+    return int(sum(np.isin(row[row != PADDING], seen).sum() for row, seen in zip(table, histories, strict=True)))
 
 
 def _accuracy(
@@ -238,15 +228,11 @@ def _accuracy(
         "difference": observed - observed[base],
         **dict(zip(("difference_low", "difference_high"), bounds(means - means[:, [base]]), strict=True)),
     }
-    names = pd.DataFrame(
-        [(model, *key) for model in values for key in keys], columns=["model", "metric", "k"]
-    )
+    names = pd.DataFrame([(model, *key) for model in values for key in keys], columns=["model", "metric", "k"])
     return names.assign(**{column: table.ravel() for column, table in columns.items()})
 
 
-def _beyond(
-    ranked: Mapping[str, np.ndarray], items: int, popularity: np.ndarray, ks: Sequence[int]
-) -> pd.DataFrame:
+def _beyond(ranked: Mapping[str, np.ndarray], items: int, popularity: np.ndarray, ks: Sequence[int]) -> pd.DataFrame:
     """Return coverage, gini and novelty of every model's lists; they belong to no single user."""
     rows = []
     for model, lists in ranked.items():
@@ -263,16 +249,12 @@ def _per_user(values: Mapping[str, Mapping[tuple[str, int], np.ndarray]], users:
         for model, columns in values.items()
         for (metric, k), column in columns.items()
     ]
-    return pd.concat(frames, ignore_index=True).astype(
-        {"model": "category", "metric": "category", "k": "int32"}
-    )
+    return pd.concat(frames, ignore_index=True).astype({"model": "category", "metric": "category", "k": "int32"})
 
 
 def _models(rankers: Mapping[str, RankFunction], seconds: Mapping[str, float]) -> pd.DataFrame:
     fits = [getattr(rank, "fit_seconds", float("nan")) for rank in rankers.values()]
-    return pd.DataFrame(
-        {"model": list(rankers), "fit_seconds": fits, "score_seconds": list(seconds.values())}
-    )
+    return pd.DataFrame({"model": list(rankers), "fit_seconds": fits, "score_seconds": list(seconds.values())})
 
 
 def _curves(ranked: Mapping[str, np.ndarray], table: np.ndarray, most: int) -> pd.DataFrame:

@@ -19,9 +19,10 @@ from recommender.errors import DataError, closest
 from recommender.tables import Problem, Table, canonical, fail_on_errors, read_table
 
 FACT_LENGTH = 80
-_LISTS = frozenset("genres genre categories category tags keywords cast actors director directors writer writers".split())
-_LISTS |= frozenset("artist artists author authors languages countries starring".split())
-_PEOPLE = frozenset("cast actors director directors writer writers artist artists author authors starring".split())
+_PEOPLE_NAMES = "cast actors starring director directors writer writers artist artists author authors"
+_LIST_NAMES = "genres genre categories category tags keywords languages countries"
+_PEOPLE = frozenset(_PEOPLE_NAMES.split())
+_LISTS = _PEOPLE | frozenset(_LIST_NAMES.split())
 _ROLE = re.compile(r"\s*\([^()]*\)$")
 _SEPARATOR = re.compile(r"[,|](?![^(]*\))")
 _YEAR = re.compile(r"\(\d{4}\)$")
@@ -71,9 +72,9 @@ class Catalogue(Sequence[Item]):
 
         Raises DataError for what cannot be read, a missing id column, empty or duplicate ids, absent media files.
         """
-        items, problems = read_items(read_table(source, "items"), columns or ColumnsConfig())
-        fail_on_errors(problems)
-        return cls(items, _count(items, problems))
+        read = read_items(read_table(source, "items"), columns or ColumnsConfig())
+        fail_on_errors(read.problems)
+        return cls(read.items, _count(read.items, html_cleaned=read.html_cleaned))
 
     def __len__(self) -> int:
         return len(self._items)
@@ -135,14 +136,13 @@ class Catalogue(Sequence[Item]):
         for index, path in audios.items():
             items[index] = replace(items[index], audio=path)
         media = _count(items)
-        report = replace(
-            self.report, missing_images=media.missing_images, missing_audio=media.missing_audio
-        )
+        report = replace(self.report, missing_images=media.missing_images, missing_audio=media.missing_audio)
         return Catalogue(items, report)
 
     def append(self, items: Iterable[Item]) -> Catalogue:
         """Return a copy with later items at its end; positions of earlier items stay. Raises DataError on a known id."""
-        return Catalogue((*self._items, *items))
+        longer = (*self._items, *items)
+        return Catalogue(longer, _count(longer, html_cleaned=self.report.html_cleaned))
 
     def resembling(self, text: str) -> str:
         """Return a hint that names the ids closest to a mistyped one, or the item of which it is the title."""
@@ -157,40 +157,54 @@ class Catalogue(Sequence[Item]):
         return f"the catalogue's ids look like {', '.join(self.item_ids[:3])}"
 
 
-def read_items(table: Table, columns: ColumnsConfig) -> tuple[list[Item], list[Problem]]:
-    """Turn rows into items and say everything that is wrong with them; rows with an unusable id give no item."""
+@dataclass(frozen=True)
+class ReadItems:
+    """The items of a table, the row each came from, and everything that is wrong; an unusable id gives no item."""
+
+    items: tuple[Item, ...]
+    rows: tuple[int, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def html_cleaned(self) -> int:
+        """Number of rows from which HTML was removed."""
+        return len({problem.row for problem in self.problems if problem.kind == "html"})
+
+
+def read_items(table: Table, columns: ColumnsConfig) -> ReadItems:
+    """Turn rows into items; says everything that is wrong, raises nothing."""
     if columns.item_id not in table.columns:
-        return [], [table.missing(columns.item_id, "item_id")]
-    problems: list[Problem] = []
+        return ReadItems((), (), (*table.problems, table.missing(columns.item_id, "item_id")))
+    problems = list(table.problems)
     ids = _item_ids(table, columns.item_id, problems)
     titles = _texts(table, columns.title, "title", problems)
     texts = _texts(table, columns.description, "text", problems)
     images = _media(table, columns.image, problems)
     audios = _media(table, columns.audio, problems)
     attributes = _attributes(table, columns)
-    items = [
-        Item(item_id, titles[row] or f"item {item_id}", texts[row], images[row], audios[row], attributes[row])
-        for row, item_id in enumerate(ids)
-        if item_id is not None
-    ]
-    return items, sorted(problems, key=lambda problem: problem.row or 0)
+    rows = tuple(row for row, item_id in enumerate(ids) if item_id)
+    items = tuple(
+        Item(ids[row], titles[row] or f"item {ids[row]}", texts[row], images[row], audios[row], attributes[row])
+        for row in rows
+    )
+    return ReadItems(items, rows, tuple(sorted(problems, key=lambda problem: problem.row or 0)))
 
 
-def _item_ids(table: Table, column: str, problems: list[Problem]) -> list[str | None]:
-    """Return the id of each row, None where it is empty or was used before."""
+def _item_ids(table: Table, column: str, problems: list[Problem]) -> list[str]:
+    """Return the id of each row, "" where there is none or it was used before."""
     first: dict[str, int] = {}
-    ids: list[str | None] = []
+    ids: list[str] = []
     for row, value in enumerate(table.values(column)):
-        name = canonical(value)
-        if name is None:
+        name = canonical(value) or ""
+        if not name:
             problems.append(table.problem(row, column, "empty-id", "the item id is empty"))
-        elif not name.isprintable():
-            problems.append(table.problem(row, column, "bad-id", f"the id {name!r} holds unprintable characters"))
-            name = None
+        elif isinstance(value, list | dict) or not name.isprintable():
+            problems.append(table.problem(row, column, "bad-id", f"{name[:40]!r} is no item id"))
+            name = ""
         elif name in first:
             reason = f"duplicate item id {name!r}, first in {table.unit} {table.line(first[name])}"
             problems.append(table.problem(row, column, "duplicate-id", reason, hint="item ids must be unique"))
-            name = None
+            name = ""
         else:
             first[name] = row
         ids.append(name)
@@ -221,17 +235,27 @@ def _media(table: Table, column: str, problems: list[Problem]) -> list[Path | No
     """Return paths of existing files, None where the table names none."""
     paths: list[Path | None] = []
     for row, value in enumerate(table.values(column)):
-        name = value.get("path") if isinstance(value, dict) else canonical(value)
-        path = None if name is None else (table.folder or Path()) / name
-        if path is None and isinstance(value, dict):
-            reason = "the medium is stored in the table, not as a file"
-            problems.append(table.problem(row, column, "missing-media", reason, hint="save it and give its path"))
-        if path is not None and not path.is_file():
-            reason = f"no such file: {name}" if "://" not in str(name) else f"a link, not a file: {name}"
-            hint = f"paths start at {table.folder}" if table.folder and "://" not in str(name) else "download it first"
+        path = _kept(value) if isinstance(value, dict) else canonical(value)
+        full = None if path is None else (table.folder or Path()) / path
+        if full is not None and not full.is_file():
+            link = "://" in str(path)
+            reason = f"a link, not a file: {path}" if link else f"no such file: {path}"
+            hint = "download it first" if link else f"relative paths start at {table.folder or 'the working folder'}"
             problems.append(table.problem(row, column, "missing-media", reason, hint=hint))
-        paths.append(path)
+        paths.append(full)
     return paths
+
+
+def _kept(value: dict[str, Any]) -> str | None:
+    """Return the path of a medium of a `datasets` column, which may hold the bytes themselves."""
+    if value.get("bytes"):
+        # imported here: reading media needs libraries that a catalogue of plain files does not
+        from recommender import assets
+        from recommender.media import keep_bytes
+
+        suffix = Path(value.get("path") or "").suffix
+        return str(keep_bytes(value["bytes"], assets.cache_dir() / "media", suffix))
+    return canonical(value.get("path"))
 
 
 def _attributes(table: Table, columns: ColumnsConfig) -> list[dict[str, tuple[str, ...]]]:
@@ -284,17 +308,11 @@ def _named(item: Item) -> str:
     return f"{item.item_id!r} ({item.title})"
 
 
-def _count(items: Sequence[Item], problems: Sequence[Problem] = ()) -> CatalogueReport:
-    def rows(kind: str) -> int:
-        return len({problem.row for problem in problems if problem.kind == kind})
-
-    def untitled(item: Item) -> bool:
-        return item.title == f"item {item.item_id}"
-
+def _count(items: Sequence[Item], html_cleaned: int = 0) -> CatalogueReport:
     return CatalogueReport(
         items=len(items),
-        html_cleaned=rows("html"),
-        blank_titles=sum(map(untitled, items)),
+        html_cleaned=html_cleaned,
+        blank_titles=sum(item.title == f"item {item.item_id}" for item in items),
         blank_texts=sum(not item.text for item in items),
         missing_images=sum(item.image is None for item in items),
         missing_audio=sum(item.audio is None for item in items),

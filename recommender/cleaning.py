@@ -6,16 +6,17 @@ import html
 import unicodedata
 from html.parser import HTMLParser
 
-_BLOCKS = frozenset(
+_BLOCK_NAMES = (
     "address article aside blockquote br dd div dl dt footer h1 h2 h3 h4 h5 h6 header hr img li main nav ol p pre"
-    " section table tbody td tfoot th thead tr ul".split()
+    " section table tbody td tfoot th thead tr ul"
 )
-_INLINE = frozenset(
+_INLINE_NAMES = (
     "a abbr acronym b base bdi bdo big body center cite code del dfn em embed font form head html i iframe input ins"
     " kbd label link map mark meta noscript object option param q s samp script select small source span strike"
-    " strong style sub sup svg textarea title tt u var video wbr".split()
+    " strong style sub sup svg textarea title tt u var video wbr"
 )
-_TAGS = _BLOCKS | _INLINE
+_BLOCKS = frozenset(_BLOCK_NAMES.split())
+_TAGS = _BLOCKS | frozenset(_INLINE_NAMES.split())
 _SILENT = frozenset({"script", "style"})
 # Invisible characters that reorder or split what the eye reads.
 _HIDDEN = frozenset("\u200b\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

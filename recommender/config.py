@@ -49,7 +49,9 @@ class BaseConfig(_Section):
     """The base language model: an embedded name, a hub name or a local folder."""
 
     llm: str = "smollm2-135m-instruct"
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where the hardware has it")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 where the hardware has it"
+    )
     rank_layers: int = Field(8, ge=1, description="depth at which items are ranked; text is written with all layers")
     load_in_4bit: bool = False
 
@@ -75,7 +77,9 @@ class SemanticIdsConfig(_Section):
     codebook_size: int = Field(256, ge=2)
     fusion: Literal["concatenation", "average", "weighted"] = "concatenation"
     weights: dict[Modality, float] = Field(default_factory=dict, description="for weighted fusion; default 1 each")
-    collision_limit: float = Field(0.5, ge=0, le=1, description="fail if more items than this share their k-means codes")
+    collision_limit: float = Field(
+        0.5, ge=0, le=1, description="fail if more items than this share their k-means codes"
+    )
 
 
 class PromptConfig(_Section):
@@ -214,7 +218,9 @@ def _suggest(problem: Any) -> str | None:
     if problem["type"] != "extra_forbidden":
         return None
     *section, key = [str(part) for part in problem["loc"]]
-    siblings = [name.split(".")[-1] for name in _keys(Config) if name.split(".")[:-1] == [p for p in section if not p.isdigit()]]
+    siblings = [
+        name.split(".")[-1] for name in _keys(Config) if name.split(".")[:-1] == [p for p in section if not p.isdigit()]
+    ]
     return did_you_mean(key, siblings) or did_you_mean(key, _keys(Config))
 
 

@@ -122,7 +122,9 @@ def _ranking(trie: Trie, states: Tensor, scores: Tensor, k: int) -> Ranking:
 
 
 @torch.no_grad()
-def score(model: RecommenderModel, prompts: Sequence[Example], candidates: Sequence[int], chunk: int = 256) -> np.ndarray:
+def score(
+    model: RecommenderModel, prompts: Sequence[Example], candidates: Sequence[int], chunk: int = 256
+) -> np.ndarray:
     """Score given items exactly, without a beam: log-probabilities [prompts, candidates].
 
     With one level it costs one prefill a prompt; with more, one more pass of all candidates through the shared prefix.
@@ -142,7 +144,9 @@ def score(model: RecommenderModel, prompts: Sequence[Example], candidates: Seque
     return total.cpu().numpy()
 
 
-def _score_rest(model: RecommenderModel, codes: Tensor, lengths: Tensor, batch: Batch, cache: DynamicCache | None) -> Tensor:
+def _score_rest(
+    model: RecommenderModel, codes: Tensor, lengths: Tensor, batch: Batch, cache: DynamicCache | None
+) -> Tensor:
     """Return the summed log-probabilities [prompts, candidates] of all codes after the first."""
     prompts, total = len(lengths), torch.zeros(len(lengths), len(codes), device=codes.device)
     tree = _Tree(batch, lengths)

@@ -63,9 +63,7 @@ class Example:
 def _example(parts: Sequence[np.ndarray], labels: np.ndarray | None = None, writes: bool = False) -> Example:
     tokens, items, slots = parts
     unlabelled = np.full(len(tokens), IGNORE, dtype=np.int64)
-    return Example(
-        tokens, items, slots, np.full(len(tokens), -1), unlabelled if labels is None else labels, writes
-    )
+    return Example(tokens, items, slots, np.full(len(tokens), -1), unlabelled if labels is None else labels, writes)
 
 
 class ExampleBuilder:
@@ -135,7 +133,7 @@ class ExampleBuilder:
     def _soft(self, item: int) -> str:
         return "".join(marker(item, slot) for slot in self.soft_slots)
 
-    def history(self, history: Sequence[int], titled: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def history(self, history: Sequence[int] | np.ndarray, titled: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the positions of a history, oldest first, its last `titled` items spelled out."""
         first_recent = max(len(history) - titled, 0)
         older = np.asarray(history[:first_recent], dtype=np.int64)
@@ -148,7 +146,9 @@ class ExampleBuilder:
         plain = (np.zeros_like(older), older, np.full(len(older), ITEM, dtype=np.int64))
         return tuple(np.concatenate(pair) for pair in zip(plain, spelled, strict=True))  # type: ignore[return-value]
 
-    def prompt(self, history: Sequence[int], wish: str | None = None, titled: int | None = None) -> Example:
+    def prompt(
+        self, history: Sequence[int] | np.ndarray, wish: str | None = None, titled: int | None = None
+    ) -> Example:
         """Return the whole prompt for one history (it may be empty), cut to the last `history` items."""
         recent = list(history)[-self.config.history :]
         titled = self.config.titled if titled is None else titled
@@ -158,7 +158,7 @@ class ExampleBuilder:
             head = self.chat(prompts.render_block("rank", "system", noun=self.config.noun), self.wish(wish))
         return _example(_join(_words(head), self.history(recent, titled)))
 
-    def ranking(self, history: Sequence[int], titled: int = 0) -> Example:
+    def ranking(self, history: Sequence[int] | np.ndarray, titled: int = 0) -> Example:
         """Return a training example without the instruction: each position of `history` predicts the next item."""
         parts = _join(_words(self.start), self.history(history, titled))
         answers = np.flatnonzero(parts[2] == ITEM)
@@ -218,14 +218,10 @@ def _with_branches(trunk: Example, anchors: np.ndarray, targets: np.ndarray) -> 
     """
     labels = trunk.labels.copy()
     labels[anchors] = targets[:, 0]
-    inner = targets[:, :-1].reshape(-1)
-    branch = _words(inner)
-    return Example(
-        *_join((trunk.tokens, trunk.items, trunk.slots), branch),  # type: ignore[call-arg]
-        anchors=np.concatenate([trunk.anchors, np.repeat(anchors, targets.shape[1] - 1)]),
-        labels=np.concatenate([labels, targets[:, 1:].reshape(-1)]),
-        writes=trunk.writes,
-    )
+    tokens, items, slots = _join((trunk.tokens, trunk.items, trunk.slots), _words(targets[:, :-1].reshape(-1)))
+    hung = np.concatenate([trunk.anchors, np.repeat(anchors, targets.shape[1] - 1)])
+    labels = np.concatenate([labels, targets[:, 1:].reshape(-1)])
+    return Example(tokens, items, slots, hung, labels, trunk.writes)
 
 
 @dataclass(frozen=True)
@@ -295,7 +291,16 @@ def _lay_out(row: Sequence[Example], prefix: np.ndarray) -> list[np.ndarray]:
         segment = np.full(len(example), number, dtype=np.int64)
         positions = size + anchors + depth
         parts.append(
-            [example.tokens, example.items, example.slots, positions, example.labels, segment, anchors + offset, branches]
+            [
+                example.tokens,
+                example.items,
+                example.slots,
+                positions,
+                example.labels,
+                segment,
+                anchors + offset,
+                branches,
+            ]
         )
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 

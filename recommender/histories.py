@@ -11,7 +11,9 @@ import numpy as np
 from recommender.catalogue import Catalogue
 from recommender.config import ColumnsConfig
 from recommender.errors import DataError
-from recommender.tables import Problem, Table, fail_on_errors, read_table
+from recommender.tables import Problem, Table, canonical, fail_on_errors, read_table
+
+_HINTS = 20  # unknown ids for which the closest ones are looked up: that is slow
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Events:
         report = HistoriesReport(
             interactions=len(sorting),
             users=len(present),
-            repeated=len(sorting) - len(np.unique(np.stack([users, self.items[sorting]]), axis=1).T),
+            repeated=len(sorting) - len(np.unique(users * (self.items.max() + 1) + self.items[sorting])),
             dropped=len(self) - len(sorting),
             dropped_users=len(self.user_ids) - len(present),
         )
@@ -137,8 +139,10 @@ def time_split(histories: Histories, validation: float = 0.1, test: float = 0.1)
     come only after the first moment have no history to start from and get no target. Raises DataError without times.
     """
     if histories.times is None:
-        raise DataError("a split by time needs time stamps, and the interactions have positions only", "use leave-one-out")
-    if not (0 < validation and 0 < test and validation + test < 1):
+        raise DataError(
+            "a split by time needs time stamps, and the interactions have positions only", "use leave-one-out"
+        )
+    if not (validation > 0 and test > 0 and validation + test < 1):
         raise ValueError("validation and test must be shares above 0 that sum to less than 1")
     everything = np.concatenate(histories.times)
     first, second = np.quantile(everything, [1 - validation - test, 1 - test], method="higher")
@@ -148,7 +152,7 @@ def time_split(histories: Histories, validation: float = 0.1, test: float = 0.1)
         ends.append(int(start))
         if 0 < start < late:
             targets[0, user] = items[start]
-        if 0 < start and late < len(items):
+        if start > 0 and late < len(items):
             targets[1, user] = items[late]
     return Split(_until(histories, ends), targets[0], targets[1])
 
@@ -156,17 +160,21 @@ def time_split(histories: Histories, validation: float = 0.1, test: float = 0.1)
 def read_events(
     table: Table, catalogue: Catalogue | None, columns: ColumnsConfig, need_rating: bool = False
 ) -> tuple[Events | None, list[Problem]]:
-    """Read every row and say everything that is wrong; None if a column is missing. Without a catalogue, any id is known."""
+    """Read every row and say everything that is wrong, raise nothing; no events if a column is missing.
+
+    Without a catalogue every item id is known.
+    """
     problems = _missing_columns(table, columns, need_rating)
     if problems:
-        return None, problems
+        return None, [*table.problems, *problems]
+    problems = list(table.problems)
     order_column = columns.timestamp if columns.timestamp in table.columns else columns.position
     users, user_ids = table.factorize(columns.user_id)
     problems += _where(table, users < 0, columns.user_id, "empty-id", "the user id is empty")
     items, found = _items(table, catalogue, columns.item_id)
-    order, more = _numbers(table, order_column, "bad-time", "neither a number nor an ISO date")
-    ratings, bad = _numbers(table, columns.rating, "bad-rating", "not a number")
-    problems += [*found, *more, *(bad if need_rating else ())]
+    order, late = _numbers(table, order_column, "bad-time", "neither a number nor an ISO date")
+    ratings, bad = _numbers(table, columns.rating, "bad-rating", "not a number", optional=not need_rating)
+    problems += [*found, *late, *bad]
     timed = order_column == columns.timestamp
     events = Events(user_ids, users, items, order, timed, ratings if columns.rating in table.columns else None)
     return events, sorted(problems, key=lambda problem: problem.row or 0)
@@ -190,26 +198,32 @@ def _items(table: Table, catalogue: Catalogue | None, column: str) -> tuple[np.n
     if catalogue is None:
         return codes, problems
     known = np.array([catalogue.index(name) if name in catalogue else -1 for name in ids] + [-1], dtype=np.int64)
-    hints: dict[int, str] = {}
+    hints: dict[int, str | None] = {}
     for row in np.flatnonzero((codes >= 0) & (known[codes] < 0)):
         code = int(codes[row])
         if code not in hints:
-            hints[code] = catalogue.resembling(ids[code])
+            hints[code] = catalogue.resembling(ids[code]) if len(hints) < _HINTS else None
         reason = f"unknown item id {ids[code]!r}"
         problems.append(table.problem(int(row), column, "unknown-item", reason, hint=hints[code]))
     return known[codes], problems
 
 
-def _numbers(table: Table, column: str, kind: str, reason: str) -> tuple[np.ndarray, list[Problem]]:
+def _numbers(
+    table: Table, column: str, kind: str, reason: str, optional: bool = False
+) -> tuple[np.ndarray, list[Problem]]:
+    """Return a column's numbers, NaN where there is none, and the problems; an empty optional field is a warning."""
     if column not in table.columns:
         return np.full(table.rows, np.nan), []
     numbers = table.numbers(column)
     faulty = np.flatnonzero(np.isnan(numbers))
-    if len(faulty) == 0:
-        return numbers, []
-    values = table.values(column)
-    texts = ["empty" if values[row] in (None, "") else f"{values[row]!r} is {reason}" for row in faulty]
-    return numbers, [table.problem(int(row), column, kind, text) for row, text in zip(faulty, texts, strict=True)]
+    values = table.values(column) if len(faulty) else []
+    problems = []
+    for row in map(int, faulty):
+        text = canonical(values[row])
+        severity = "warning" if optional and text is None else "error"
+        found = "empty" if text is None else f"{text[:40]!r} is {reason}"
+        problems.append(table.problem(row, column, kind, found, severity=severity))
+    return numbers, problems
 
 
 def _where(table: Table, mask: np.ndarray, column: str, kind: str, reason: str) -> list[Problem]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 import warnings
 from math import gcd
 from pathlib import Path
@@ -18,43 +20,64 @@ SILENT_PEAK = 1e-3
 """A sound that never exceeds this share of full scale (-60 dB) is silent."""
 CLIPPED_SHARE = 0.01
 """A sound with more than this share of its samples at full scale is clipped."""
+BLANK_RANGE = 2
+"""A picture is blank if no channel (0 to 255) differs by more than this from one pixel to another."""
 _FULL_SCALE = 0.999
 
 
 def read_image(path: Path) -> Image.Image:
-    """Return a fully decoded picture, upright and in RGB. Raises DataError for whatever is no whole picture."""
+    """Return a fully decoded picture, upright, in RGB, transparency on white, of an animation the first frame.
+
+    Raises DataError for whatever is no whole picture.
+    """
     _not_empty(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
                 picture.load()
-                return ImageOps.exif_transpose(picture).convert("RGB")
+                return _upright_rgb(picture)
     except UnidentifiedImageError:
         raise DataError(f"{path}: not a picture in a known format", "save it as JPEG or PNG") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{path}: the picture has too many pixels", "scale it down, 1024 pixels are plenty") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{path}: a damaged picture ({error})", "replace the file") from None
+    except Exception as error:  # on damaged bytes, each format's decoder fails in its own way
+        raise DataError(f"{path}: a damaged picture ({_reason(error, path)})", "replace the file") from None
 
 
-def read_audio(path: Path, rate: int = 16_000) -> np.ndarray:
-    """Return a sound as mono float32 [samples] at `rate` hertz. Raises DataError for whatever is no sound."""
+def read_audio(path: Path, rate: int | None = 16_000) -> np.ndarray:
+    """Return a sound as mono float32 [samples] at `rate` hertz, None for its own. Raises DataError for what is none."""
     _not_empty(path)
     try:
-        samples, own_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, ValueError) as error:
-        reason = str(error).removeprefix(f"Error opening {str(path)!r}: ").rstrip(".")
-        raise DataError(f"{path}: not a readable sound ({reason})", "save it as WAV, FLAC, Ogg or MP3") from None
+        with soundfile.SoundFile(path) as sound:
+            own_rate, frames = sound.samplerate, sound.frames
+            samples = sound.read(dtype="float32", always_2d=True)
+    except Exception as error:  # SoundFileError, and TypeError for formats without a header
+        raise DataError(
+            f"{path}: not a readable sound ({_reason(error, path)})", "save it as WAV, FLAC, Ogg or MP3"
+        ) from None
     if len(samples) == 0:
         raise DataError(f"{path}: the sound has no samples", "replace the file, or leave the field blank")
+    if len(samples) < frames:
+        raise DataError(f"{path}: a damaged sound ({len(samples)} of {frames} samples)", "replace the file")
     if not np.isfinite(samples).all():
         raise DataError(f"{path}: the sound holds values that are no numbers", "replace the file")
     mono = samples.mean(axis=1)
-    if own_rate != rate:
+    if rate is not None and own_rate != rate:
         common = gcd(own_rate, rate)
         mono = resample_poly(mono, rate // common, own_rate // common)
     return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def keep_bytes(data: bytes, folder: Path, suffix: str = "") -> Path:
+    """Keep a medium that came as bytes in `folder`, named by its content; returns its path."""
+    path = folder / f"{hashlib.sha256(data).hexdigest()}{suffix}"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            file.write(data)
+        os.replace(file.name, path)
+    return path
 
 
 def content_hash(path: Path) -> str:
@@ -75,8 +98,25 @@ def audio_faults(samples: np.ndarray) -> tuple[str, ...]:
 
 
 def image_faults(picture: Image.Image) -> tuple[str, ...]:
-    """Return what is wrong with a readable picture: `blank` if it is of one colour."""
-    return ("blank",) if all(low == high for low, high in picture.getextrema()) else ()  # type: ignore[misc]
+    """Return what is wrong with a readable RGB picture: `blank` if it is of one colour."""
+    pixels = np.asarray(picture)
+    return ("blank",) if np.ptp(pixels, axis=(0, 1)).max() <= BLANK_RANGE else ()
+
+
+def _upright_rgb(picture: Image.Image) -> Image.Image:
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode in ("I;16", "I;16B", "I;16L", "I"):  # 16 bits a pixel: convert() would cut them off at 255
+        upright = Image.fromarray((np.asarray(upright).clip(0, 65_535) / 257).round().astype(np.uint8))
+    if not upright.has_transparency_data:
+        return upright.convert("RGB")
+    layer = upright.convert("RGBA")
+    paper = Image.new("RGBA", layer.size, "white")
+    return Image.alpha_composite(paper, layer).convert("RGB")
+
+
+def _reason(error: Exception, path: Path) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.removeprefix(f"Error opening {str(path)!r}: ").rstrip(".")
 
 
 def _not_empty(path: Path) -> None:

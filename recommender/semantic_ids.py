@@ -131,9 +131,7 @@ class SemanticIds:
         return ids
 
     @classmethod
-    def build(
-        cls, config: SemanticIdsConfig, features: FeaturesLike, items: int, seed: int = 0
-    ) -> SemanticIds:
+    def build(cls, config: SemanticIdsConfig, features: FeaturesLike, items: int, seed: int = 0) -> SemanticIds:
         """The ids that the configuration asks for: atomic with one level, else from the fused features."""
         if config.levels == 1:
             return cls.atomic(items)
@@ -213,9 +211,7 @@ class SemanticIds:
             raise CheckpointError(f"{path}: no readable semantic ids ({error})") from None
         missing = {"codes", "sizes"} - set(tensors)
         if missing:
-            raise CheckpointError(
-                f"{path}: holds no {' and no '.join(sorted(missing))}; not a file of semantic ids"
-            )
+            raise CheckpointError(f"{path}: holds no {' and no '.join(sorted(missing))}; not a file of semantic ids")
         codes, sizes = tensors["codes"], tensors["sizes"]
         centroids = tuple(tensors[f"centroids.{level}"] for level in range(len(tensors) - 2))
         _check_consistent(path, codes, sizes, centroids)
@@ -253,14 +249,8 @@ def fuse(
             "semantic_ids: no vectors to make codes from",
             "switch on an encoder, or set semantic_ids.levels: 1",
         )
-    scale = (
-        _weights(features.vectors, weights or {})
-        if fusion == "weighted"
-        else dict.fromkeys(features.vectors, 1.0)
-    )
-    parts = [
-        scale[name] * _unit_rows(rows, features.present[name]) for name, rows in features.vectors.items()
-    ]
+    scale = _weights(features.vectors, weights or {}) if fusion == "weighted" else dict.fromkeys(features.vectors, 1.0)
+    parts = [scale[name] * _unit_rows(rows, features.present[name]) for name, rows in features.vectors.items()]
     if fusion != "average":
         return np.concatenate(parts, axis=1).astype(np.float32)
     widest = max(part.shape[1] for part in parts)

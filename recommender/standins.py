@@ -109,12 +109,8 @@ def make_standins(catalogue: Catalogue, folder: str | Path, progress: Progress |
     """
     folder = Path(folder)
     sheets = [_sheet(catalogue, index) for index in range(len(catalogue))]
-    images = {
-        i: folder / "images" / f"{sheets[i].stem}.jpg" for i in range(len(sheets)) if not catalogue[i].image
-    }
-    sounds = {
-        i: folder / "audio" / f"{sheets[i].stem}.flac" for i in range(len(sheets)) if not catalogue[i].audio
-    }
+    images = {i: folder / "images" / f"{sheets[i].stem}.jpg" for i in range(len(sheets)) if not catalogue[i].image}
+    sounds = {i: folder / "audio" / f"{sheets[i].stem}.flac" for i in range(len(sheets)) if not catalogue[i].audio}
     try:
         _write(folder / "README.md", _README.encode())
         _make(images, lambda i: draw_card(sheets[i]), "drawing title cards", progress)
@@ -127,9 +123,7 @@ def make_standins(catalogue: Catalogue, folder: str | Path, progress: Progress |
     return catalogue.with_media(images, sounds)
 
 
-def _make(
-    paths: Mapping[int, Path], make: Callable[[int], bytes], what: str, progress: Progress | None
-) -> None:
+def _make(paths: Mapping[int, Path], make: Callable[[int], bytes], what: str, progress: Progress | None) -> None:
     """Write what `make` returns for each index whose file does not exist yet."""
     absent = [index for index, path in paths.items() if not path.exists()]
     for done, index in enumerate(absent, start=1):
@@ -174,9 +168,7 @@ def draw_card(sheet: Sheet) -> bytes:
         draw.text((_MARGIN, top + number * _leading(font)), line, font=font, fill="white", stroke_width=1)
     small = _font(11 * _SCALE)
     footer = " · ".join([*([str(sheet.year)] if sheet.year else []), *sheet.categories])
-    draw.text(
-        (_MARGIN, _SIDE - _MARGIN - 10 * _SCALE), _cut(_drawable(footer), small), font=small, fill="#ffe9c4"
-    )
+    draw.text((_MARGIN, _SIDE - _MARGIN - 10 * _SCALE), _cut(_drawable(footer), small), font=small, fill="#ffe9c4")
     buffer = io.BytesIO()
     picture.resize((CARD_SIZE, CARD_SIZE), Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
@@ -344,9 +336,7 @@ class _Library:
         try:
             rate = espeak.espeak_Initialize(_SYNCHRONOUS, 0, self.data.encode(), _DONT_EXIT)
             if rate <= 0:
-                raise RecommenderError(
-                    f"{self.library}: espeak-ng does not start", "reinstall espeakng-loader"
-                )
+                raise RecommenderError(f"{self.library}: espeak-ng does not start", "reinstall espeakng-loader")
             callback = _CALLBACK(hear)
             espeak.espeak_SetSynthCallback(callback)
             espeak.espeak_ng_SetRandSeed(ctypes.c_long(0))
@@ -364,9 +354,7 @@ class _Library:
         try:
             return ctypes.CDLL(self.library)
         except OSError as error:
-            raise RecommenderError(
-                f"espeak-ng cannot be loaded: {error}", "reinstall espeakng-loader"
-            ) from None
+            raise RecommenderError(f"espeak-ng cannot be loaded: {error}", "reinstall espeakng-loader") from None
 
 
 def _unload(library: ctypes.CDLL) -> None:

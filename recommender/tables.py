@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +11,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 
 from recommender.errors import DataError, closest, did_you_mean
+from recommender.formats import Column, Parsed, one_line, read_csv, read_jsonl
 
-Kind = Literal["items", "interactions"]
-Column = pa.ChunkedArray | list[Any]
+Kind = Literal["items", "interactions", "targets"]
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 _USUAL_NAMES = {
     "item_id": ("id", "item", "itemid", "movie_id", "movieid", "product_id", "asin", "parent_asin", "sku", "song_id"),
@@ -29,7 +26,7 @@ _USUAL_NAMES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong in one place. `row` counts as a person does: lines of a text file, else rows from 1."""
 
@@ -49,7 +46,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of equal length and where they came from; `folder` is what relative media paths start at."""
+    """Columns of equal length and where they came from.
+
+    Relative media paths start at `folder`; `problems` are about lines that could not be read as rows.
+    """
 
     name: str
     columns: Mapping[str, Column]
@@ -57,6 +57,7 @@ class Table:
     folder: Path | None = None
     unit: str = "row"
     lines: Callable[[], Sequence[int]] | None = field(default=None, repr=False)
+    problems: tuple[Problem, ...] = ()
 
     def line(self, row: int) -> int:
         """Return the number a person would give to the row with this index."""
@@ -139,7 +140,8 @@ def parse_numbers(texts: Sequence[str]) -> np.ndarray:
     strange = np.flatnonzero(np.isnan(numbers))
     if len(strange) == 0:
         return numbers
-    found = pd.to_datetime(pd.Series([texts[row] for row in strange]), format="ISO8601", utc=True, errors="coerce")
+    words = [texts[int(row)] for row in strange]
+    found = pd.Series(pd.to_datetime(words, format="ISO8601", utc=True, errors="coerce"))
     dates = np.full(len(texts), np.nan)
     dates[strange] = _seconds(found)
     return dates if np.isfinite(dates).sum() > np.isfinite(numbers).sum() else numbers
@@ -159,22 +161,22 @@ def read_table(source: Any, kind: Kind) -> Table:
     path = _locate(source, kind)
     if path.is_dir():
         return _from_saved_dataset(path, kind)
-    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
     try:
-        table = readers[path.suffix.lower()](path)
+        table = _READERS[path.suffix.lower()](path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
     if table.rows == 0:
+        fail_on_errors(table.problems)
         raise DataError(f"{path}: the table of {kind} is empty", "it needs at least one row")
     return table
 
 
 def _locate(source: str | Path, kind: Kind) -> Path:
-    from recommender import assets
-
     path = Path(source)
-    if not path.exists() and assets.is_embedded(str(source)):
-        path = assets.fetch(str(source))
+    if not path.exists():
+        from recommender import assets
+
+        path = assets.fetch(str(source)) if assets.is_embedded(str(source)) else path
     if not path.exists():
         beside = [str(other) for other in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"{path}: no such file or folder for the {kind}", did_you_mean(str(path), beside))
@@ -208,7 +210,7 @@ def _from_saved_dataset(folder: Path, kind: Kind) -> Table:
     try:
         loaded = datasets.load_from_disk(str(folder))
     except Exception as error:  # datasets raises many kinds for one broken folder
-        raise DataError(f"{folder}: cannot be read as a saved data set ({_one_line(error)})") from None
+        raise DataError(f"{folder}: cannot be read as a saved data set ({one_line(error)})") from None
     return _from_dataset(loaded, folder, kind)
 
 
@@ -249,108 +251,16 @@ def _read_parquet(path: Path) -> Table:
     try:
         table = pa.parquet.read_table(path)
     except pa.ArrowException as error:
-        raise DataError(f"{path}: not a readable parquet file ({_one_line(error)})") from None
+        raise DataError(f"{path}: not a readable parquet file ({one_line(error)})") from None
     return Table(path.name, _unique_columns(path, table), table.num_rows, path.parent)
 
 
-def _read_csv(path: Path) -> Table:
-    names = _csv_header(path)
-    options = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-    parse = pa.csv.ParseOptions(newlines_in_values=True)
-    try:
-        table = pa.csv.read_csv(path, convert_options=options, parse_options=parse)
-    except pa.ArrowInvalid as error:
-        raise _csv_error(path, len(names), error) from None
-    columns = _unique_columns(path, table)
-    lines: list[int] = []
-
-    def number() -> Sequence[int]:
-        if not lines:  # counted only when somebody asks, for it reads the file again
-            lines.extend(line for line, row in _csv_rows(path) if row)
-        return lines[1:]
-
-    return Table(path.name, columns, table.num_rows, path.parent, "line", number)
-
-
-def _csv_header(path: Path) -> list[str]:
-    try:
-        for _, row in _csv_rows(path):
-            if row:
-                return row
-    except UnicodeDecodeError:
-        raise _not_utf8(path) from None
-    except csv.Error as error:
-        raise DataError(f"{path}: not a readable CSV ({error})") from None
-    raise DataError(f"{path}: the file is empty", "its first line names the columns")
-
-
-def _csv_rows(path: Path) -> Any:
-    """Yield (line on which the record starts, fields)."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        start = 1
-        for row in reader:
-            yield start, row
-            start = reader.line_num + 1
-
-
-def _csv_error(path: Path, width: int, error: Exception) -> DataError:
-    """Find the line that pyarrow refused."""
-    try:
-        for line, row in _csv_rows(path):
-            if row and len(row) != width:
-                return DataError(
-                    f"{path.name}, line {line}: {len(row)} fields where the header has {width}",
-                    "put fields that hold commas in double quotes",
-                )
-    except UnicodeDecodeError:
-        return _not_utf8(path)
-    except csv.Error:
-        pass
-    return DataError(f"{path}: not a readable CSV ({_one_line(error)})")
-
-
-def _read_jsonl(path: Path) -> Table:
-    records: list[dict[str, Any]] = []
-    lines: list[int] = []
-    for number, text in _jsonl_lines(path):
-        try:
-            record = json.loads(text)
-        except json.JSONDecodeError as error:
-            reason = f"not valid JSON ({error.msg}, column {error.colno})"
-            raise DataError(f"{path.name}, line {number}: {reason}", "write one JSON object a line") from None
-        if not isinstance(record, dict):
-            found = type(record).__name__
-            raise DataError(f"{path.name}, line {number}: expected a JSON object, found {found}")
-        records.append(record)
-        lines.append(number)
-    names = dict.fromkeys(name for record in records for name in record)
-    columns: dict[str, Column] = {name: [record.get(name) for record in records] for name in names}
-    return Table(path.name, columns, len(records), path.parent, "line", lambda: lines)
-
-
-def _jsonl_lines(path: Path) -> Any:
-    """Yield (line number, text) of the lines that are not blank."""
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            try:
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-            except UnicodeDecodeError as error:
-                raise _not_utf8(path, number, error) from None
-            if text:
-                yield number, text
-
-
-def _not_utf8(path: Path, line: int | None = None, error: UnicodeDecodeError | None = None) -> DataError:
-    if line is None:
-        for line, raw in enumerate(path.read_bytes().split(b"\n"), start=1):  # noqa: B007
-            try:
-                raw.decode("utf-8")
-            except UnicodeDecodeError as found:
-                error = found
-                break
-    reason = f"not UTF-8 (byte 0x{error.object[error.start]:02x})" if error else "not UTF-8"
-    return DataError(f"{path.name}, line {line}: {reason}", "save the file as UTF-8")
+def _from_text(path: Path, parsed: Parsed) -> Table:
+    problems = (
+        Problem(path.name, fault.line, "", fault.kind, fault.reason, unit="line", hint=fault.hint)
+        for fault in parsed.faults
+    )
+    return Table(path.name, parsed.columns, parsed.rows, path.parent, "line", parsed.lines, tuple(problems))
 
 
 def _unique_columns(path: Path, table: pa.Table) -> dict[str, Column]:
@@ -362,14 +272,13 @@ def _unique_columns(path: Path, table: pa.Table) -> dict[str, Column]:
 
 
 def _factorize(column: Column) -> tuple[np.ndarray, list[Any]]:
-    if isinstance(column, list):
-        codes, raw = pd.factorize(np.array([canonical(value) for value in column], dtype=object))
+    if isinstance(column, list) or pa.types.is_nested(column.type):
+        values = column if isinstance(column, list) else column.to_pylist()
+        codes, raw = pd.factorize(np.array([canonical(value) for value in values], dtype=object))
         return codes, list(raw)
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     column = column.unify_dictionaries().combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = column.chunk(0)
     codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     return codes, column.dictionary.to_pylist()
 
@@ -388,5 +297,8 @@ def _seconds(stamps: pd.Series) -> np.ndarray:
     return np.where(stamps.isna().to_numpy(), np.nan, microseconds)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+_READERS: dict[str, Callable[[Path], Table]] = {
+    ".csv": lambda path: _from_text(path, read_csv(path)),
+    ".jsonl": lambda path: _from_text(path, read_jsonl(path)),
+    ".parquet": _read_parquet,
+}

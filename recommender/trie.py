@@ -33,9 +33,7 @@ class Trie:
     """[items] item indices in the lexicographic order of their codes."""
 
     @classmethod
-    def from_codes(
-        cls, codes: np.ndarray, sizes: tuple[int, ...], device: torch.device | str = "cpu"
-    ) -> Trie:
+    def from_codes(cls, codes: np.ndarray, sizes: tuple[int, ...], device: torch.device | str = "cpu") -> Trie:
         """Build the trie of `codes` [items, levels]; `sizes` is the number of codes of each level.
 
         Raises ValueError if a code is out of its level's range or two items share all their codes.

@@ -26,12 +26,7 @@ def random_case(seed, users=20, items=25, longest=12, most=4):
 
 def judged(ranked, targets, measure):
     """One value a user from ir-measures, which leaves out users without a ranked item."""
-    qrels = [
-        ir_measures.Qrel(str(user), str(item), 1)
-        for user, row in enumerate(targets)
-        for item in row
-        if item >= 0
-    ]
+    qrels = [ir_measures.Qrel(str(user), str(item), 1) for user, row in enumerate(targets) for item in row if item >= 0]
     run = [
         ir_measures.ScoredDoc(str(user), str(item), float(-rank))
         for user, row in enumerate(ranked)

@@ -86,9 +86,7 @@ def test_the_users_of_the_table_keep_their_place():
 def test_summary_is_the_mean_of_the_users_with_the_bootstrap_of_the_same_seed():
     histories, targets = histories_and_targets()
     found = evaluate({"a": guess(0), "b": guess(1)}, histories, targets, items=ITEMS, seed=5, samples=300)
-    wide = found.per_user.query("metric == 'ndcg' and k == 10").pivot(
-        index="user", columns="model", values="value"
-    )
+    wide = found.per_user.query("metric == 'ndcg' and k == 10").pivot(index="user", columns="model", values="value")
     a, b = wide["a"].to_numpy(), wide["b"].to_numpy()
     row, alone, against = found.row("b", "ndcg", 10), interval(b, 5, 300), paired(b, a, 5, 300)
     np.testing.assert_allclose([row["mean"], row["low"], row["high"]], [alone.mean, alone.low, alone.high])

@@ -26,9 +26,7 @@ def evaluation():
     whole = [generator.permutation(np.arange(user % 2, ITEMS, 2))[:8] for user in range(60)]
     histories, targets = [one[:-1] for one in whole], np.array([one[-1] for one in whole])
     targets[::9] = (targets[::9] + 1) % ITEMS  # a taste that nobody can foresee: no perfect score
-    rankers = {
-        name: fitted(BASELINES[name](), histories, ITEMS) for name in ("popularity", "sequential-item-knn")
-    }
+    rankers = {name: fitted(BASELINES[name](), histories, ITEMS) for name in ("popularity", "sequential-item-knn")}
     rankers["a <model> & co"] = lambda some, k: rank_topk(np.ones((len(some), ITEMS)), some, k)
     return evaluate(rankers, histories, targets, items=ITEMS, split="test: leave-one-out", samples=200)
 
@@ -63,9 +61,7 @@ def test_json_says_what_was_measured_and_how(written, evaluation):
 def test_json_knows_the_checksums_of_its_companions(written):
     sums = json.loads((written / "metrics.json").read_text())["sha256"]
     assert sums == {
-        name: hashlib.sha256((written / name).read_bytes()).hexdigest()
-        for name in FILES
-        if name != "metrics.json"
+        name: hashlib.sha256((written / name).read_bytes()).hexdigest() for name in FILES if name != "metrics.json"
     }
 
 

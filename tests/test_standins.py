@@ -22,7 +22,7 @@ def film(item_id, title="Toy Story", genres=("Animation", "Comedy"), year="1995"
 
 @pytest.fixture(autouse=True)
 def tone(monkeypatch):
-    """A synthesiser that any machine has: a tone whose length tells the text and whose pitch tells the pitch."""
+    """A synthesiser that any machine has: a tone as long as the text and as high as the pitch."""
 
     def speak(text, voice, pitch, speed):
         return np.sin(np.arange(400 * len(text)) * pitch / 100).astype(np.float32) / 2, 22_050
@@ -171,9 +171,7 @@ def test_the_library_says_the_same_after_whatever_it_said_before():
     pytest.importorskip("espeakng_loader")
     runs = (["Heat"], ["Toy Story", "Heat"], ["Heat", "Heat"])
     commands = ([sys.executable, "-c", _SPEAK, *titles] for titles in runs)
-    hashes = {
-        subprocess.run(command, capture_output=True, check=True, text=True).stdout for command in commands
-    }
+    hashes = {subprocess.run(command, capture_output=True, check=True, text=True).stdout for command in commands}
     assert len(hashes) == 1
 
 
@@ -181,9 +179,7 @@ def test_the_library_speaks_for_as_long_as_there_is_to_say(monkeypatch):
     monkeypatch.undo()
     pytest.importorskip("espeakng_loader")
     short, long = (
-        soundfile.info(
-            io.BytesIO(say_title(standins.speaker(), Sheet("1", title, ("Comedy",), None)))
-        ).duration
+        soundfile.info(io.BytesIO(say_title(standins.speaker(), Sheet("1", title, ("Comedy",), None)))).duration
         for title in ("Heat", "Much Ado About Nothing by William Shakespeare")
     )
     assert 0.5 < short < long < 6

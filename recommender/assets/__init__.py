@@ -47,14 +47,14 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     if is_embedded(name):
         return cache.ready(ASSETS[name], cache_dir(), progress)
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name and path.is_dir():
         return path
     if path.is_file():
         raise AssetError(f"{name}: a file, expected a folder", f"name the folder that holds it: {path.parent}")
     if _HUB_NAME.match(name):
         return _from_hub(name)
     raise AssetError(
-        f"{name}: no embedded asset, no local folder and no hub name (owner/model)",
+        f"{name or 'an empty name'}: no embedded asset, no local folder and no hub name (owner/model)",
         did_you_mean(name, ASSETS) or f"embedded are {', '.join(ASSETS)}",
     )
 
@@ -89,5 +89,5 @@ def _from_hub(name: str) -> Path:
         first = str(error).strip().split("\n")[0] or type(error).__name__
         raise AssetError(
             f"{name}: no local folder, and the hub did not give it ({first})",
-            did_you_mean(name, ASSETS) or "check the name and the network, or name a local folder",
+            "check the name and the network, or name a local folder",
         ) from None

@@ -52,10 +52,11 @@ def is_ready(asset: Asset, folder: Path) -> bool:
     """Tell whether `folder` holds the asset as this version makes it, with every file in its full size."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        complete = all((folder / name).stat().st_size == size for name, size in manifest["files"].items())
-    except (OSError, ValueError, KeyError):
+        current = (manifest["sha256"], manifest["layout"]) == (asset.sha256, asset.layout)
+        sizes = manifest["files"].items()
+        return current and all((folder / name).stat().st_size == size for name, size in sizes)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-    return complete and (manifest["sha256"], manifest["layout"]) == (asset.sha256, asset.layout)
 
 
 def _make(asset: Asset, final: Path, progress: Progress) -> None:
@@ -81,10 +82,7 @@ def _check_space(asset: Asset, cache: Path) -> None:
     needed = 2 * asset.megabytes + asset.folder_megabytes
     free = shutil.disk_usage(cache).free // _MEGABYTE
     if free < needed:
-        raise AssetError(
-            f"{asset.name}: {needed} MB are needed in {cache}, {free} MB are free",
-            "free some space, or set RECOMMENDER_CACHE to a folder on another disk",
-        )
+        raise AssetError(f"{asset.name}: {needed} MB are needed in {cache}, {free} MB are free", wheels.FULL_DISK_HINT)
 
 
 @contextmanager
@@ -121,9 +119,7 @@ def _log_progress(what: str, done: int, total: int) -> None:
 
 def _write_manifest(asset: Asset, folder: Path) -> None:
     sizes = {
-        path.relative_to(folder).as_posix(): path.stat().st_size
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()
     }
     known = asdict(asset)
     stated = {key: known[key] for key in ("name", "package", "version", "sha256", "licence", "terms", "layout")}

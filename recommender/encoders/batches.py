@@ -40,7 +40,8 @@ class Work:
     identity: str
     load: Callable[[], None]
     prepare: Callable[[Any], Any]
-    compute: Callable[[Sequence[Any]], Sequence[bytes]]
+    compute: Callable[[Sequence[Any]], Sequence[bytes | None]]
+    """Values of prepared sources; None for one without a usable value."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def run(
     report = progress or (lambda what, done, total: None)
     report(work.name, len(values), len(distinct))
     for batch, prepared in _read_ahead(work, list(_batches(absent, batch_size))):
-        computed = dict(zip((source.content for source in batch), work.compute(prepared), strict=True))
+        computed = _usable(batch, work.compute(prepared))
         cache.put(work.identity, computed)
         values |= computed
         report(work.name, len(values), len(distinct))
@@ -126,6 +127,16 @@ def _read_ahead(work: Work, batches: Sequence[list[Source]]) -> Iterator[tuple[l
 def _prepared(work: Work, source: Source) -> Any:
     with naming(source.item_id, source.value):
         return work.prepare(source.value)
+
+
+def _usable(batch: Sequence[Source], values: Sequence[bytes | None]) -> dict[str, bytes]:
+    usable: dict[str, bytes] = {}
+    for source, value in zip(batch, values, strict=True):
+        if value is None:
+            with naming(source.item_id, source.value):
+                raise DataError("its encoding is not finite")
+        usable[source.content] = value
+    return usable
 
 
 @contextmanager

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import platformdirs
-
+from recommender import assets
 from recommender.errors import ConfigError
 
 _TABLE = (
@@ -22,11 +20,8 @@ _PATIENCE_SECONDS = 120
 
 
 def cache_folder(configured: str | None = None) -> Path:
-    """Return the cache's folder: the configured one, else below RECOMMENDER_CACHE or the user's cache folder."""
-    if configured is not None:
-        return Path(configured)
-    base = os.environ.get("RECOMMENDER_CACHE") or platformdirs.user_cache_dir("recommender")
-    return Path(base) / "encodings"
+    """Return the cache's folder: the configured one, else one beside the embedded models."""
+    return Path(configured).expanduser() if configured is not None else assets.cache_dir() / "encodings"
 
 
 class EncodingCache:

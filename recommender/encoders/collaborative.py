@@ -42,9 +42,7 @@ def _cooccurrence(histories: Sequence[np.ndarray], items: int) -> sparse.csr_arr
     return _without_diagonal(seen.T @ seen)
 
 
-def _ordered_cooccurrence(
-    histories: Sequence[np.ndarray], items: int, window: int, decay: float
-) -> sparse.csr_array:
+def _ordered_cooccurrence(histories: Sequence[np.ndarray], items: int, window: int, decay: float) -> sparse.csr_array:
     """Weight with which the row's item came up to `window` steps before the column's [items, items]."""
     total = sparse.csr_array((items, items))
     for distance in range(1, window + 1):

@@ -66,14 +66,12 @@ class Features:
         """Return a copy in which the items at `rows` [n] have these `vectors` [n, width] of one modality."""
         table, present = self.vectors[modality].copy(), self.present[modality].copy()
         table[rows], present[rows] = vectors, True
-        return replace(
-            self, vectors=self.vectors | {modality: table}, present=self.present | {modality: present}
-        )
+        return replace(self, vectors=self.vectors | {modality: table}, present=self.present | {modality: present})
 
     def with_modality(self, modality: Modality, vectors: np.ndarray) -> Features:
         """Return a copy with one modality more, present where its row of `vectors` [items, width] is not zero."""
         vectors = vectors.astype(np.float32)
-        present = self.present | {modality: vectors.any(axis=1)}
+        present: dict[Modality, np.ndarray] = self.present | {modality: np.any(vectors, axis=1)}
         return replace(self, vectors=self.vectors | {modality: vectors}, present=present)
 
     def append(self, later: Features) -> Features:
@@ -88,9 +86,7 @@ class Features:
 
     def rounded(self) -> Features:
         """Return what a save and a load would make of these: training sees the same numbers as serving."""
-        return replace(
-            self, vectors={m: v.astype(np.float16).astype(np.float32) for m, v in self.vectors.items()}
-        )
+        return replace(self, vectors={m: v.astype(np.float16).astype(np.float32) for m, v in self.vectors.items()})
 
     def swapped(self, modality: Modality, first: int, second: int) -> Features:
         """Return a copy in which two items have exchanged their vectors of one modality."""

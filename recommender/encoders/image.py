@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from recommender import assets
-from recommender.encoders.base import Lazy, best_device, files_hash, loading
+from recommender.encoders.base import Lazy, best_device, embedded_identity, files_hash, loading
 from recommender.errors import ConfigError, did_you_mean
 from recommender.media import read_image
 
@@ -42,6 +42,8 @@ class ImageEncoder:
     @cached_property
     def identity(self) -> str:
         """What decides the vectors. Published weights never change under one name."""
+        if assets.is_embedded(self.name):
+            return f"image-1 {embedded_identity(self.name)}"
         if self.folder is not None:
             return f"image-1 {files_hash(file for kind in _FILES for file in self.folder.glob(kind))}"
         weights = Path(self.name.partition(":")[2])

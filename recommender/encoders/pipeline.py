@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from recommender.encoders.features import Features
 from recommender.encoders.image import ImageEncoder
 from recommender.encoders.reduction import Reduction
 from recommender.encoders.text import TextEncoder
-from recommender.errors import ConfigError, DataError
+from recommender.errors import ConfigError
 from recommender.media import content_hash
 from recommender.progress import Progress
 
@@ -75,11 +75,17 @@ class Encoders:
         heard: Mapping[int, str] = {}
         if self.config.transcript:
             heard, tallies["transcript"] = self._transcripts(media["audio"], cache, progress)
-        sources = {"text": _text_sources(catalogue, heard)} if "text" in self.encoders else {}
-        raw = RawFeatures(len(catalogue), {}, {}, {}, tallies)
-        for modality, rows in (sources | media).items():
-            tallies[modality] = self._encode_modality(raw, modality, rows, cache, progress)
-        return raw
+        sources: dict[Modality, list[Source | None]] = {}
+        if "text" in self.encoders:
+            sources["text"] = _text_sources(catalogue, heard)
+        vectors, present = {}, {}
+        for modality, found in (sources | media).items():
+            table, tallies[modality] = self._encode_modality(modality, found, cache, progress)
+            if table is not None:
+                vectors[modality] = table
+                present[modality] = np.array([source is not None for source in found], bool)
+            log.info("%s: %s", modality, tallies[modality])
+        return RawFeatures(len(catalogue), vectors, present, {m: self.encoders[m].identity for m in vectors}, tallies)
 
     def encode_item(
         self,
@@ -89,12 +95,12 @@ class Encoders:
     ) -> RawFeatures:
         """Encode one new item, past the cache. `audio` as an array is 16 kHz mono. Raises DataError."""
         given: dict[Modality, Any] = {"text": text, "image": image, "audio": audio}
-        prepared = {
-            m: encoder.prepare(given[m]) for m, encoder in self.encoders.items() if given[m] is not None
-        }
+        prepared = {m: encoder.prepare(given[m]) for m, encoder in self.encoders.items() if given[m] is not None}
         if self.config.transcript and "audio" in prepared:
             prepared["text"] = _joined(text or "", self._audio.transcript(prepared["audio"]))
-        vectors = {m: self.encoders[m].encode([source]) for m, source in prepared.items() if source != ""}
+        if not prepared.get("text", True):
+            del prepared["text"]
+        vectors = {m: self.encoders[m].encode([source]) for m, source in prepared.items()}
         ones = {m: np.ones(1, bool) for m in vectors}
         return RawFeatures(1, vectors, ones, {m: self.encoders[m].identity for m in vectors})
 
@@ -105,29 +111,19 @@ class Encoders:
         return encoder
 
     def _encode_modality(
-        self,
-        raw: RawFeatures,
-        modality: Modality,
-        sources: Sequence[Source | None],
-        cache: EncodingCache,
-        progress: Progress | None,
-    ) -> Tally:
-        """Fill one modality of `raw`; nothing if no item has it."""
+        self, modality: Modality, sources: Sequence[Source | None], cache: EncodingCache, progress: Progress | None
+    ) -> tuple[np.ndarray | None, Tally]:
+        """Return the vectors [items, raw width], None if no item has this modality."""
+        found = {row: source for row, source in enumerate(sources) if source is not None}
+        if not found:
+            return None, Tally(0, 0, 0, 0.0)
         encoder = self.encoders[modality]
-        present = np.array([source is not None for source in sources], bool)
-        if not present.any():
-            return Tally(0, 0, 0, 0.0)
         work = Work(f"encoding {modality}", encoder.identity, encoder.load, encoder.prepare, _vectors(encoder))
-        found = [source for source in sources if source is not None]
-        values, tally = run(work, found, cache, self.config.batch_size, progress)
-        rows = [np.frombuffer(values[source.content], np.float32) for source in found]
-        table = np.zeros((len(sources), len(rows[0])), np.float32)
-        table[present] = rows
-        _check_finite(table, sources)
-        raw.vectors[modality], raw.present[modality] = table, present
-        raw.encoders[modality] = encoder.identity
-        log.info("%s: %s", modality, tally)
-        return tally
+        values, tally = run(work, list(found.values()), cache, self.config.batch_size, progress)
+        rows = np.stack([np.frombuffer(values[source.content], np.float32) for source in found.values()])
+        table = np.zeros((len(sources), rows.shape[1]), np.float32)
+        table[list(found)] = rows
+        return table, tally
 
     def _transcripts(
         self, sources: Sequence[Source | None], cache: EncodingCache, progress: Progress | None
@@ -135,7 +131,7 @@ class Encoders:
         """Return what is said in each item's sound, by position."""
         audio = self._audio
 
-        def compute(sounds: Sequence[np.ndarray]) -> list[bytes]:
+        def compute(sounds: Sequence[np.ndarray]) -> list[bytes | None]:
             return [audio.transcript(sound).encode() for sound in sounds]
 
         identity = f"transcript-1 {audio.weights_identity}"
@@ -145,18 +141,14 @@ class Encoders:
         return {index: values[source.content].decode() for index, source in found.items()}, tally
 
 
-def encode_catalogue(
-    catalogue: Catalogue, config: EncodersConfig, progress: Progress | None = None
-) -> RawFeatures:
+def encode_catalogue(catalogue: Catalogue, config: EncodersConfig, progress: Progress | None = None) -> RawFeatures:
     """Encode all items with the configured encoders, through the cache. Raises DataError, AssetError, ConfigError."""
     return Encoders.from_config(config).encode(catalogue, progress)
 
 
 def fit_reductions(raw: RawFeatures, width: int) -> dict[Modality, Reduction]:
     """Fit one reduction a modality on the items that have it."""
-    return {
-        m: Reduction.fit(table[raw.present[m]], width, raw.encoders[m]) for m, table in raw.vectors.items()
-    }
+    return {m: Reduction.fit(table[raw.present[m]], width, raw.encoders[m]) for m, table in raw.vectors.items()}
 
 
 def reduce(raw: RawFeatures, reductions: Mapping[Modality, Reduction]) -> Features:
@@ -181,16 +173,10 @@ def _check_encoder(modality: Modality, found: str, expected: str) -> None:
         raise ConfigError(message, "use the encoders named in the checkpoint's config, or train again")
 
 
-def _check_finite(table: np.ndarray, sources: Sequence[Source | None]) -> None:
-    for row in np.flatnonzero(~np.isfinite(table).all(axis=1)):
-        source = sources[row]
-        if source is not None:
-            raise DataError(f"item {source.item_id!r}: {source.value}: its encoding is not finite")
-
-
-def _vectors(encoder: Encoder) -> Any:
-    def compute(batch: Sequence[Any]) -> list[bytes]:
-        return [row.astype(np.float32).tobytes() for row in encoder.encode(batch)]
+def _vectors(encoder: Encoder) -> Callable[[Sequence[Any]], list[bytes | None]]:
+    def compute(batch: Sequence[Any]) -> list[bytes | None]:
+        rows = encoder.encode(batch).astype(np.float32)
+        return [row.tobytes() if np.isfinite(row).all() else None for row in rows]
 
     return compute
 
@@ -200,14 +186,13 @@ def _joined(text: str, heard: str) -> str:
 
 
 def _text_sources(catalogue: Catalogue, heard: Mapping[int, str]) -> list[Source | None]:
-    return list(_texts(catalogue, heard))
+    def source(index: int) -> Source | None:
+        text = _joined(catalogue.document(index), heard.get(index, ""))
+        encoded = text.encode()
+        content = hashlib.sha256(encoded).hexdigest()
+        return Source(catalogue[index].item_id, text, content, len(encoded)) if text else None
 
-
-def _texts(catalogue: Catalogue, heard: Mapping[int, str]) -> Iterator[Source | None]:
-    for index, item in enumerate(catalogue):
-        raw = _joined(catalogue.document(index), heard.get(index, ""))
-        encoded = raw.encode()
-        yield Source(item.item_id, raw, hashlib.sha256(encoded).hexdigest(), len(encoded)) if raw else None
+    return [source(index) for index in range(len(catalogue))]
 
 
 def _media_sources(catalogue: Catalogue, modality: Modality) -> list[Source | None]:

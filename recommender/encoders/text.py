@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recommender import assets
-from recommender.encoders.base import Lazy, best_device, files_hash, loading
+from recommender.encoders.base import Lazy, best_device, embedded_identity, files_hash, loading
 
 MAX_TOKENS = 256
 _FILES = ("*.json", "*.txt", "*.safetensors", "*.bin", "*.model")
@@ -31,6 +31,8 @@ class TextEncoder:
     @cached_property
     def identity(self) -> str:
         """What decides the vectors."""
+        if assets.is_embedded(self.name):
+            return f"text-1 {embedded_identity(self.name)}"
         return f"text-1 {files_hash(file for kind in _FILES for file in self.folder.glob(kind))}"
 
     def load(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,6 @@ from recommender.progress import Progress
 from recommender.trie import Trie
 
 PROMPTS_AT_ONCE = 16
-
-
-@dataclass(frozen=True)
-class Contribution:
-    """How much of an item's score rests on a modality: its score less its score with the modality absent everywhere."""
-
-    modality: Modality
-    effect: float
 
 
 class Recommender:
@@ -103,13 +94,27 @@ class Recommender:
     def explain(self, history: np.ndarray, items: Sequence[int]) -> list[Justification]:
         """Find what drove each item, have the LLM write a sentence from it, and check the sentence."""
         config = self.config.justify
-        evidence = find_evidence(
-            self.catalogue, history, items, self.score, window=config.window, most=config.evidence
-        )
+        evidence = find_evidence(self.catalogue, history, items, self.score, window=config.window, most=config.evidence)
         return justify(self.catalogue, evidence, self.write, self.checker, self.config.prompt.noun)
 
+    def why(self, history: Sequence[str], item_id: str) -> dict[str, Any]:
+        """Explain one item for a history of item ids: sentence, evidence, score and what each modality adds to it."""
+        known, item = self.catalogue.indices(history), self.catalogue.index(item_id)
+        reason = self.explain(known, [item])[0]
+        effects = {m: round(float(e[0]), 4) for m, e in self.contributions(known, [item]).items()}
+        return {
+            "item_id": item_id,
+            "title": self.catalogue[item].title,
+            "score": float(self.score([known], [item])[0, 0]),
+            "justification": reason.text,
+            "written_by": reason.source,
+            "evidence": _plain(reason, self.catalogue),
+            "contributions": effects,
+        }
+
     def contributions(self, history: np.ndarray, items: Sequence[int]) -> dict[Modality, np.ndarray]:
-        """Return for each modality its effect on each item's score [items]: see Contribution."""
+        """Return for each modality its effect on each item's score [items]: the score less the score with the modality
+        absent everywhere."""
         whole = self.score([history], items)[0]
         effects: dict[Modality, np.ndarray] = {}
         for modality in self.model.modalities:
@@ -141,7 +146,9 @@ class Recommender:
             self.model.use_adapter(EXPLAIN)
             try:
                 out = self.model.llm.generate(
-                    input_ids=ids.to(self.model.device), attention_mask=mask.to(self.model.device), generation_config=options
+                    input_ids=ids.to(self.model.device),
+                    attention_mask=mask.to(self.model.device),
+                    generation_config=options,
                 )
             finally:
                 self.model.use_adapter(RANK)

@@ -77,7 +77,7 @@ class ClaimChecker:
         """Find every claim in `sentence` and verify it against the item, its influences and the catalogue."""
         if len(sentence) > LONGEST or "\n" in sentence:
             return Verdict(False, reason="longer than one sentence")
-        if not sentence or sentence[-1] not in ".!?" or not sentence[0].isupper() and sentence[0] not in "\"“":
+        if not sentence or sentence[-1] not in ".!?" or not sentence[0].isupper() and sentence[0] not in '"“':
             return Verdict(False, reason="not a whole sentence")
         titles, mentioned, rest = self._titles(sentence, evidence)
         claims = [*titles, *self._facts(rest, evidence, mentioned)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from recommender import prompts
 from recommender.catalogue import Catalogue
 from recommender.justify.evidence import Evidence, facts_with_decade
@@ -33,7 +36,7 @@ def plain(catalogue: Catalogue, evidence: Evidence, variant: int | None = None) 
     return sentence[0].upper() + sentence[1:]
 
 
-def _parts(catalogue: Catalogue, evidence: Evidence) -> dict[str, object]:
+def _parts(catalogue: Catalogue, evidence: Evidence) -> dict[str, Any]:
     liked = [catalogue[i.item].title.replace('"', "'") for i in evidence.influences]
     title = catalogue[evidence.item].title.replace('"', "'")
     return {"title": title, "liked": liked, "facts": common_facts(catalogue, evidence)}
@@ -49,6 +52,5 @@ def common_facts(catalogue: Catalogue, evidence: Evidence) -> list[str]:
     return [fact.value for fact in sorted(shared, key=lambda fact: SPOKEN.index(fact.name))][:MOST_FACTS]
 
 
-def _listed(values: object) -> str:
-    words = list(values)  # type: ignore[call-overload]
+def _listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

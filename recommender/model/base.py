@@ -29,9 +29,7 @@ def resolve_dtype(name: str) -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-def load_llm(
-    config: BaseConfig, progress: Progress | None = None
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_llm(config: BaseConfig, progress: Progress | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load the base model, frozen, and its tokenizer. Raises AssetError, or ConfigError if 4-bit cannot be had."""
     folder = assets.fetch(config.llm, progress)
     dtype = resolve_dtype(config.dtype)

@@ -131,8 +131,13 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "prompts": prompts.template_hash(),
         "generation": {"do_sample": False, "num_beams": 1},
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": package_versions(),
     }
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that decide a result."""
+    return {name: _version(name) for name in PACKAGES}
 
 
 def _version(name: str) -> str:

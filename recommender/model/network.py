@@ -28,6 +28,9 @@ class RecommenderModel(nn.Module):
     also the output row of its code, so an item that was never trained on can be ranked from its vectors.
     """
 
+    centre: Tensor
+    codes: Tensor
+
     def __init__(self, llm: PreTrainedModel, ids: SemanticIds, features: Features, config: Config) -> None:
         """Wrap a frozen `llm`. Rows start from the features: see `start_rows`."""
         super().__init__()
@@ -137,7 +140,9 @@ class RecommenderModel(nn.Module):
         words = self.llm.get_input_embeddings()(batch.tokens.masked_fill(is_code, 0))
         embedded = words.to(self.rows.dtype)
         if is_code.any():
-            embedded = embedded.masked_scatter(is_code[..., None], self.code_rows(batch.tokens[is_code] - self.vocabulary))
+            embedded = embedded.masked_scatter(
+                is_code[..., None], self.code_rows(batch.tokens[is_code] - self.vocabulary)
+            )
         shown = batch.items >= 0
         if not shown.any():
             return embedded
@@ -220,7 +225,12 @@ def _ranking_norm(norm: nn.Module, spread: float) -> nn.Module:
 
 
 def start_rows(
-    ids: SemanticIds, features: Features, hidden_size: int, spread: float, seed: int, use: Sequence[Modality] = ("text", "collaborative")
+    ids: SemanticIds,
+    features: Features,
+    hidden_size: int,
+    spread: float,
+    seed: int,
+    use: Sequence[Modality] = ("text", "collaborative"),
 ) -> Tensor:
     """Start a code's row from what its items mean: the mean of their [text + collaborative] vectors.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
@@ -122,8 +123,9 @@ class _Stage:
             every = plan.batches(plan.examples(self.run_.data, self.config, random), self.config, self.run_.prefix)
             order = random.permutation(len(every))
             processes, mine = self.run_.accelerator.num_processes, self.run_.accelerator.process_index
-            usable = max(len(every) // processes * processes, min(len(every), processes))
-            self.epochs = {epoch: [every[i] for i in order[:usable][mine::processes]]}
+            # a process without a batch would leave the others waiting: the first ones are read again
+            order = np.concatenate([order, order[: -len(order) % processes]])
+            self.epochs = {epoch: [every[i] for i in order[mine::processes]]}
         return self.epochs[epoch]
 
     def run(self) -> None:
@@ -159,7 +161,9 @@ class _Stage:
     def _step(self, step: int) -> tuple[float, int]:
         """Take one optimiser step; returns the mean loss a label and the number of positions read."""
         config = self.config
-        rows = self._epoch(step // self.per_epoch)[step % self.per_epoch % len(self._epoch(step // self.per_epoch))]
+        batches = self._epoch(step // self.per_epoch)
+        # an epoch may pack into a batch more or less than the first one did
+        rows = batches[step % self.per_epoch % len(batches)]
         batch = plan.as_batch(rows, config, self.run_.prefix).to(self.model.device)
         self.model.train()
         for group, (_, rate) in zip(self.optimizer.param_groups, self._rates(step), strict=True):
@@ -168,7 +172,7 @@ class _Stage:
         loss = total / count
         if not torch.isfinite(loss):
             raise RecommenderError(
-                f"stage {config.stage}: the loss is {float(loss)} at step {step}; training stopped",
+                f"stage {config.stage}: the loss is {loss.item()} at step {step}; training stopped",
                 "lower learning_rate; what was trained until the last checkpoint is kept",
             )
         self.run_.accelerator.backward(loss)

@@ -1,0 +1,257 @@
+"""The command line: parses, calls, prints. Results go to standard output, progress and logs to standard error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from recommender.errors import RecommenderError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+out, err = Console(), Console(stderr=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bars")]
+ConfigFile = Annotated[Path, typer.Option("--config", help="a YAML file: see adapters/*.yaml")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="override a key of the config: KEY=VALUE")]
+Model = Annotated[str, typer.Argument(help="a checkpoint folder")]
+History = Annotated[str, typer.Option(help="item ids, oldest first, separated by commas")]
+
+
+def main() -> None:
+    """Run the command line; a wrong input ends in one clear line and exit code 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        app()
+    except RecommenderError as error:
+        err.print(Text(f"error: {error.message}"), soft_wrap=True)
+        if error.hint:
+            err.print(Text(f"hint: {error.hint}"), soft_wrap=True)
+        sys.exit(2)
+
+
+@app.command()
+def demo(quiet: Quiet = False) -> None:
+    """Recommend films to a real user of MovieLens-100K, from raw media to checked reasons."""
+    from recommender.demo import run_demo
+
+    run_demo(out, quiet)
+
+
+@app.command()
+def validate(
+    items: Annotated[str, typer.Option(help="items table, or the name of an embedded data set")],
+    interactions: Annotated[str | None, typer.Option(help="interactions table")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="a YAML file with data.columns")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check two tables and their media; reports every bad row. Exit code 2 if there are errors."""
+    from recommender.config import Config
+    from recommender.validation import validate as check
+
+    columns = (Config.load(config) if config else Config()).data.columns
+    report = check(items, interactions, columns)
+    if as_json:
+        _json(report.to_dict())
+    else:
+        out.print(report.render(), soft_wrap=True)
+    raise typer.Exit(0 if report.ok else 2)
+
+
+@app.command()
+def encode(config: ConfigFile, settings: Settings = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Run the frozen encoders over all items and fill their cache."""
+    from recommender import recipe
+    from recommender.progress import progress_bars
+
+    with progress_bars(quiet) as progress:
+        prepared = recipe.prepare(_config(config, settings), progress)
+    features = prepared.features
+    rows = [
+        {
+            "modality": m,
+            "items": int(features.present[m].sum()),
+            "absent": int((~features.present[m]).sum()),
+            "width": v.shape[1],
+        }
+        for m, v in features.vectors.items()
+    ]
+    _table(rows, "items encoded", as_json)
+
+
+@app.command()
+def tokenize(config: ConfigFile, settings: Settings = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Give every item its semantic id; report collisions, code use and what the codes of the first level mean."""
+    from dataclasses import asdict
+
+    from recommender import recipe
+    from recommender.progress import progress_bars
+    from recommender.semantic_ids import SemanticIds
+
+    settings_ = _config(config, settings)
+    with progress_bars(quiet) as progress:
+        prepared = recipe.prepare(settings_, progress)
+    ids = SemanticIds.build(settings_.semantic_ids, prepared.features, len(prepared.catalogue), settings_.seed)
+    report = asdict(ids.report())
+    if as_json:
+        _json(report)
+        return
+    levels = [{"level": n, **level} for n, level in enumerate(report.pop("levels"), start=1)]
+    out.print(", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in report.items()))
+    _table(levels, "use of the codes", False)
+
+
+@app.command()
+def train(
+    config: ConfigFile,
+    output: Annotated[Path, typer.Option(help="the checkpoint folder to write")],
+    settings: Settings = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train from two tables to a checkpoint. Killed and started again, it goes on where it was."""
+    from dataclasses import asdict
+
+    from recommender import recipe
+    from recommender.progress import progress_bars
+
+    with progress_bars(quiet) as progress:
+        results = recipe.run(_config(config, settings), output, str(config), progress)
+    _table([asdict(result) for result in results], f"trained: {output}", as_json)
+
+
+@app.command()
+def evaluate(
+    models: Annotated[list[str], typer.Argument(help="checkpoint folders and names of baselines")],
+    output: Annotated[Path, typer.Option(help="folder for metrics.json, per_user.parquet and report.html")],
+    items: Annotated[str, typer.Option(help="items table")] = "movielens-100k",
+    interactions: Annotated[str, typer.Option(help="interactions table")] = "movielens-100k",
+    test: Annotated[str | None, typer.Option(help="targets: user_id, item_id; default leave-one-out")] = None,
+    users: Annotated[int | None, typer.Option(help="evaluate an even sample of this many users", min=1)] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rank the whole catalogue for every user and compare models and baselines in one table."""
+    from recommender.comparison import compare
+    from recommender.eval.report import as_json as plain
+    from recommender.eval.report import table, write_report
+    from recommender.progress import progress_bars
+
+    with progress_bars(quiet) as progress:
+        evaluation = compare(models, items, interactions, test, users=users, progress=progress)
+    write_report(evaluation, output)
+    if as_json:
+        _json(plain(evaluation))
+    else:
+        out.print(table(evaluation))
+
+
+@app.command()
+def recommend(
+    model: Model,
+    history: History = "",
+    k: Annotated[int, typer.Option(min=1)] = 10,
+    exclude: Annotated[str, typer.Option(help="item ids never to recommend")] = "",
+    wish: Annotated[str | None, typer.Option(help="a sentence about what is wanted")] = None,
+    explain: Annotated[bool, typer.Option(help="justify each item")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Rank items for a history and justify them."""
+    from recommender.engine import Recommender, Request
+
+    request = Request(history=_ids(history), k=k, exclude=_ids(exclude), wish=wish, explain=explain)
+    response = Recommender.from_pretrained(model).answer(request)
+    if as_json:
+        _json(response.to_dict())
+        return
+    for note in response.notes:
+        err.print(note)
+    rows = [
+        {"": i.rank, "id": i.item_id, "title": i.title, "score": f"{i.score:.2f}", "why": i.justification or ""}
+        for i in response.items
+    ]
+    _table(rows, None, False)
+
+
+@app.command()
+def explain(
+    model: Model,
+    item: Annotated[str, typer.Option(help="the item id to explain")],
+    history: History = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say why an item would be recommended: influences, shared facts, modalities, and the checked sentence."""
+    from recommender.engine import Recommender
+
+    told = Recommender.from_pretrained(model).why(_ids(history), item)
+    if as_json:
+        _json(told)
+        return
+    out.print(Text(f"{told['justification']}  [{told['written_by']}]"), soft_wrap=True)
+    _table(told["evidence"]["influences"], "history items, by how much the score falls without them", False)
+    _table([{"modality": m, "effect": e} for m, e in told["contributions"].items()], "modalities, likewise", False)
+
+
+@app.command()
+def env(as_json: AsJson = False) -> None:
+    """Print versions, hardware and cached assets, for bug reports."""
+    import torch
+
+    from recommender import assets
+    from recommender.model import resolve_dtype
+    from recommender.model.checkpoint import package_versions
+
+    facts: dict[str, Any] = {"python": platform.python_version(), "system": platform.platform()}
+    facts |= package_versions()
+    facts |= {
+        "threads": torch.get_num_threads(),
+        "cuda": torch.cuda.is_available(),
+        "dtype": str(resolve_dtype("auto")),
+    }
+    facts["cache"] = str(assets.cache_dir())
+    facts |= {f"asset {a.name}": "cached" if a.cached else f"not fetched ({a.megabytes} MB)" for a in assets.describe()}
+    if as_json:
+        _json(facts)
+    else:
+        _table([{"": name, "value": str(value)} for name, value in facts.items()], None, False)
+
+
+def _config(path: Path, settings: list[str] | None) -> Any:
+    import yaml
+
+    from recommender.config import Config
+    from recommender.errors import ConfigError
+
+    pairs = [text.partition("=") for text in settings or []]
+    for key, sign, _ in pairs:
+        if not sign:
+            raise ConfigError(f"--set {key}: expected KEY=VALUE", "for example --set decoding.beam=20")
+    config = Config.load(path)
+    return config.updated({k: yaml.safe_load(v) for k, _, v in pairs}, "--set") if pairs else config
+
+
+def _ids(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _json(value: Any) -> None:
+    out.print(json.dumps(value, ensure_ascii=False), soft_wrap=True, markup=False, highlight=False)
+
+
+def _table(rows: list[dict[str, Any]], title: str | None, as_json: bool) -> None:
+    if as_json:
+        _json(rows)
+        return
+    table = Table(*(rows[0] if rows else ()), title=title)
+    for row in rows:
+        table.add_row(*(Text(f"{v:.4g}" if isinstance(v, float) else str(v)) for v in row.values()))
+    out.print(table)

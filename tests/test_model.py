@@ -1,0 +1,159 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from recommender.catalogue import Catalogue
+from recommender.errors import CheckpointError, ConfigError
+from recommender.examples import collate
+from recommender.model import RecommenderModel, load_llm, resolve_dtype
+from recommender.model.checkpoint import from_pretrained, save_pretrained
+from recommender.model.network import is_ours
+from recommender.training.validation import rank_histories
+
+
+def scores(checkpoint, history):
+    from recommender import decoding
+
+    return decoding.score(checkpoint.model, [checkpoint.builder.prompt(history)], range(len(checkpoint.catalogue)))[0]
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_gradients_reach_every_projector_row_and_adapter(make_checkpoint, levels):
+    checkpoint = make_checkpoint(levels)
+    model, builder = checkpoint.model.train(), checkpoint.builder
+    loss, count = model(collate([[builder.ranking([3, 1, 4, 5, 9, 2], titled=2)]], builder.prefix))
+    (loss / count).backward()
+    assert int(count) == 6 * levels
+    for name in model.modalities:
+        assert model.projectors[name].enter.weight.grad.abs().sum() > 0, name
+    assert model.projectors["image"].null.grad.abs().sum() > 0  # item 3 has no image
+    assert model.rows.grad.abs().sum() > 0
+    touched = {n for n, p in model.named_parameters() if ".rank." in n and p.grad is not None}
+    assert touched and not any(".layers.2." in n for n in touched)  # ranks at depth 2 of 3
+    assert all(p.grad is None for n, p in model.named_parameters() if not is_ours(n))
+
+
+@pytest.mark.parametrize("modality", ["image", "audio"])
+def test_another_items_vector_changes_the_scores(make_checkpoint, features, modality):
+    checkpoint = make_checkpoint()
+    with torch.no_grad():
+        for projector in checkpoint.model.projectors.values():
+            projector.leave.weight.mul_(20)
+    before = scores(checkpoint, [4, 5])
+    checkpoint.model.set_features(features.swapped(modality, 5, 6))
+    after = scores(checkpoint, [4, 5])
+    assert np.abs(before - after).max() > 1e-3
+    checkpoint.model.set_features(features.without(modality))
+    assert np.isfinite(scores(checkpoint, [4, 5])).all()
+
+
+def test_muted_is_the_same_as_absent(make_checkpoint, features):
+    checkpoint = make_checkpoint()
+    with checkpoint.model.muted("audio"):
+        muted = scores(checkpoint, [1, 2])
+    whole = scores(checkpoint, [1, 2])
+    checkpoint.model.set_features(features.without("audio"))
+    np.testing.assert_allclose(muted, scores(checkpoint, [1, 2]), atol=1e-5)
+    assert np.abs(muted - whole).max() > 0
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_a_saved_checkpoint_ranks_the_same(make_checkpoint, catalogue, tmp_path, levels):
+    checkpoint = make_checkpoint(levels)
+    save_pretrained(checkpoint, tmp_path / "saved")
+    loaded = from_pretrained(tmp_path / "saved", catalogue)
+    np.testing.assert_allclose(scores(checkpoint, [1, 2, 3]), scores(loaded, [1, 2, 3]), atol=2e-2)
+    save_pretrained(loaded, tmp_path / "again")
+    again = from_pretrained(tmp_path / "again", catalogue)
+    np.testing.assert_array_equal(scores(loaded, [1, 2, 3]), scores(again, [1, 2, 3]))
+
+
+def test_the_card_says_what_it_was_made_from(make_checkpoint, tmp_path):
+    checkpoint = make_checkpoint()
+    checkpoint.metrics = {"name": "tiny", "stages": [{"stage": "rank", "steps": 3, "minutes": 0.5, "validation": 0.1}]}
+    save_pretrained(checkpoint, tmp_path / "saved")
+    card = (tmp_path / "saved" / "README.md").read_text()
+    for part in ("# tiny", "| rank | 3 | 0.5 | 0.1000 |", "MovieLens: research", "one token an item", "20 films"):
+        assert part in card
+
+
+def test_a_missing_or_damaged_file_is_named(make_checkpoint, catalogue, tmp_path):
+    save_pretrained(make_checkpoint(), tmp_path / "saved")
+    (tmp_path / "saved" / "features.safetensors").write_bytes(b"short")
+    with pytest.raises(CheckpointError, match="features.safetensors is damaged"):
+        from_pretrained(tmp_path / "saved", catalogue)
+    (tmp_path / "saved" / "features.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="features.safetensors is missing"):
+        from_pretrained(tmp_path / "saved", catalogue)
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        from_pretrained(tmp_path / "nowhere", catalogue)
+
+
+def test_another_catalogue_is_refused(make_checkpoint, catalogue, tmp_path):
+    save_pretrained(make_checkpoint(), tmp_path / "saved")
+    with pytest.raises(CheckpointError, match="another catalogue"):
+        from_pretrained(tmp_path / "saved", Catalogue(catalogue[:19]))
+
+
+def test_an_interrupted_save_leaves_the_old_checkpoint(make_checkpoint, tmp_path, monkeypatch):
+    checkpoint = make_checkpoint()
+    save_pretrained(checkpoint, tmp_path / "saved")
+    before = json.loads((tmp_path / "saved" / "checkpoint.json").read_text())
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("recommender.model.checkpoint.write_card", full)
+    with pytest.raises(OSError, match="No space"):
+        save_pretrained(checkpoint, tmp_path / "saved")
+    assert json.loads((tmp_path / "saved" / "checkpoint.json").read_text()) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["saved"]
+
+
+def test_more_ranking_layers_than_the_model_has(config):
+    with pytest.raises(ConfigError, match="has 3 layers"):
+        load_llm(config.updated({"base.rank_layers": 4}).base)
+
+
+def test_dtype_by_name():
+    assert resolve_dtype("float32") is torch.float32
+    assert resolve_dtype("bfloat16") is torch.bfloat16
+    assert resolve_dtype("auto") in (torch.float32, torch.bfloat16)
+
+
+def test_bfloat16_ranks_nearly_the_same(make_checkpoint, config, histories):
+    exact = make_checkpoint()
+    rough = make_checkpoint(settings=config.updated({"base.dtype": "bfloat16"}))
+    difference = np.abs(scores(exact, [1, 2, 3]) - scores(rough, [1, 2, 3]))
+    assert 0 < difference.max() < 0.2
+
+
+def test_four_bit_base_trains_on_the_cpu(make_checkpoint, config):
+    pytest.importorskip("bitsandbytes")
+    checkpoint = make_checkpoint(settings=config.updated({"base.load_in_4bit": True}))
+    assert any("4bit" in type(m).__name__ for m in checkpoint.model.llm.modules())
+    builder = checkpoint.builder
+    loss, _ = checkpoint.model.train()(collate([[builder.ranking([3, 1, 4])]], builder.prefix))
+    loss.backward()
+    grads = [p.grad for n, p in checkpoint.model.named_parameters() if ".rank." in n]
+    assert any(g is not None and g.abs().sum() > 0 for g in grads)
+
+
+def test_rows_of_like_items_start_alike(make_checkpoint, features):
+    model: RecommenderModel = make_checkpoint().model
+    rows = torch.nn.functional.normalize(model.rows.detach(), dim=1)
+    joined = np.concatenate([
+        v / np.linalg.norm(v, axis=1, keepdims=True) for v in (features.vectors["text"], features.vectors["collaborative"])
+    ], 1)  # fmt: skip
+    expected = joined @ joined.T / 2
+    np.testing.assert_allclose((rows @ rows.T).numpy(), expected, atol=1e-4)
+
+
+def test_rank_histories_removes_the_seen(make_checkpoint, histories):
+    checkpoint = make_checkpoint()
+    for history, items in zip(
+        histories, rank_histories(checkpoint.model, checkpoint.builder, histories, 5, 8), strict=True
+    ):
+        assert len(items) == 5 and not set(items) & set(history)
