@@ -24,7 +24,7 @@ def add_adapters(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> 
     )
     writing = peft.LoraConfig(
         r=max(config.rank // 2, 1),
-        lora_alpha=config.alpha / 2,
+        lora_alpha=max(config.alpha // 2, 1),
         lora_dropout=config.dropout,
         target_modules=[name for name in config.targets if name in WRITING_TARGETS] or list(config.targets),
         task_type="CAUSAL_LM",

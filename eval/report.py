@@ -91,7 +91,7 @@ def _metrics(evaluation: Evaluation, model: str) -> dict[str, dict[str, float]]:
     """Return one model's summary; what was not measured (the interval of a coverage) is left out."""
     rows = evaluation.summary[evaluation.summary["model"] == model].drop(columns="model")
     return {
-        f"{row.pop('metric')}@{row.pop('k')}": {key: value for key, value in row.items() if not math.isnan(value)}
+        f"{row.pop('metric')}@{row.pop('k')}": {str(key): value for key, value in row.items() if not math.isnan(value)}
         for row in rows.to_dict("records")
     }
 

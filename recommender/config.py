@@ -95,7 +95,7 @@ class LoraConfig(_Section):
     """The low-rank adapters, as in peft."""
 
     rank: int = Field(16, ge=1)
-    alpha: float = 32.0
+    alpha: int = 32
     dropout: float = Field(0.05, ge=0, lt=1)
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -59,13 +60,13 @@ def _four_bit(dtype: torch.dtype) -> object:
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
 
 
-def first_layers(backbone: nn.Module, layers: int, norm: nn.Module) -> nn.Module:
+def first_layers(backbone: Any, layers: int, norm: nn.Module) -> Any:
     """Return a view of a decoder that ends after `layers` layers with `norm`; it shares every other weight."""
     view = copy.copy(backbone)
     # copy.copy shares the dictionary of sub-modules: assigning on the view would change the original
     view._modules = dict(backbone._modules)
-    view.layers = nn.ModuleList(list(backbone.layers)[:layers])  # type: ignore[arg-type,assignment]
+    view.layers = nn.ModuleList(list(backbone.layers)[:layers])
     view.norm = norm
-    view.config = copy.copy(backbone.config)  # type: ignore[assignment]
+    view.config = copy.copy(backbone.config)
     view.config.num_hidden_layers = layers
     return view

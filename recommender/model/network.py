@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from recommender.adapters.lora import add_adapters
 from recommender.adapters.projectors import Projector
@@ -31,7 +30,7 @@ class RecommenderModel(nn.Module):
     centre: Tensor
     codes: Tensor
 
-    def __init__(self, llm: PreTrainedModel, ids: SemanticIds, features: Features, config: Config) -> None:
+    def __init__(self, llm: Any, ids: SemanticIds, features: Features, config: Config) -> None:
         """Wrap a frozen `llm`. Rows start from the features: see `start_rows`."""
         super().__init__()
         self.config = config
@@ -67,7 +66,7 @@ class RecommenderModel(nn.Module):
         self._items = None
 
     @property
-    def llm(self) -> PreTrainedModel:
+    def llm(self) -> Any:
         """The base model with the LoRA layers in place."""
         return self.peft.get_base_model()
 
@@ -157,7 +156,7 @@ class RecommenderModel(nn.Module):
         chosen = table[inverse, torch.where(slots == ITEM, 0, slots - FIRST_SOFT + 1)]
         return embedded.masked_scatter(shown[..., None], chosen)
 
-    def ranking_view(self) -> nn.Module:
+    def ranking_view(self) -> Any:
         """Return the decoder that ranks: the first layers of the LLM and the ranking norm."""
         return first_layers(self.llm.model, self.config.base.rank_layers, self.rank_norm)
 
@@ -216,11 +215,11 @@ def is_ours(name: str) -> bool:
     return "lora_" in name or not name.startswith("peft.")
 
 
-def _ranking_norm(norm: nn.Module, spread: float) -> nn.Module:
+def _ranking_norm(norm: Any, spread: float) -> nn.Module:
     """Copy the LLM's last norm, scaled so that the first scores over random rows have a spread near one."""
     copied = copy.deepcopy(norm).float().requires_grad_(True)
     weight = copied.weight.data
-    weight.mul_(1 / (spread * float(weight.pow(2).mean().sqrt())))  # type: ignore[operator]
+    weight.mul_(1 / (spread * float(weight.pow(2).mean().sqrt())))
     return copied
 
 
