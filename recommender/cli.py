@@ -63,7 +63,7 @@ def validate(
     if as_json:
         _json(report.to_dict())
     else:
-        out.print(report.render(), soft_wrap=True)
+        out.print(Text(report.render()), soft_wrap=True)
     raise typer.Exit(0 if report.ok else 2)
 
 

@@ -142,7 +142,7 @@ class JustifyConfig(_Section):
 
     evidence: int = Field(2, ge=1, description="history items named in a justification")
     window: int = Field(20, ge=1, description="most recent history items whose influence is measured by removal")
-    max_new_tokens: int = Field(48, ge=8)
+    max_new_tokens: int = Field(80, ge=8)
 
 
 class Config(_Section):

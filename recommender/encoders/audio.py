@@ -22,6 +22,8 @@ SAMPLE_RATE = 16_000
 _SAMPLES_PER_STATE = 320
 # Sounds are padded to a multiple of half a second, not to 30 s: what is computed for a short one is short, and
 # sounds of about one length still share a batch. The length follows from the sound alone, never from its batch.
+# The price: Whisper was trained on 30 s, and what it makes of a shorter input differs from its padded reading. With
+# tiny.en the cosine between the two means is .97 for spoken titles of 1 to 5 s, .94 (at worst .76) for 3 s of music.
 _STEP = SAMPLE_RATE // 2
 _BATCH_SECONDS = 240
 

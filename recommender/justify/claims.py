@@ -1,52 +1,37 @@
-"""The checker: every word of a justification is a title, a fact, or glue; titles and facts have to be true.
+"""The checker: whatever a justification says must be true of the item, of the history and of what moved the score.
 
-A word that is none of the three says something that nobody can verify here, so the sentence fails. Strict on purpose:
-a plain true sentence always stands ready.
+Every word of a sentence is part of a name, part of an attribute's value, a cue that says which attribute is meant, or a
+plain word that claims nothing. Any other word says something that nobody can verify here, so the sentence fails: a plain
+true one always stands ready. In doubt a claim must hold for every item that the sentence names.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from recommender.catalogue import Catalogue
-from recommender.justify.evidence import Evidence, facts_with_decade
+from recommender.justify.english import PRONOUNS, RESEMBLING, SHARING, neutral_words
+from recommender.justify.evidence import Evidence
+from recommender.justify.facts import role
+from recommender.justify.grammar import grammar
+from recommender.justify.text import DOUBLE_QUOTES
+from recommender.justify.vocabulary import Span, Vocabulary
 
-LONGEST = 400
-_WORD = re.compile(r"[\w'’&/-]+", re.UNICODE)
-_QUOTED = re.compile(r"[\"“]([^\"”]+)[\"”]")
-
-#: What joins claims and makes none of its own.
-GLUE = frozenset(
-    """a about after all also and another are as be because been both by chose clear closest comes fits fit follow
-    follows for from goes good has have here history in is it it's its just kind kinds like liked likes link match matches
-    more most next of on one ones or other our pick picked picks points recent recently recommended same share shared shares
-    since so start step suggest suggested suggestion that that's the their them these this those through to together too took
-    up was watched we well were what which with you your yours you've genre genres film films item items book books song
-    songs again along alongside between common reason decade year years natural new people many first someone they""".split()
-)
-#: Other words for a value, so that "science fiction" counts as the claim "Sci-Fi".
-SYNONYMS = {
-    "sci-fi": ("science fiction", "science-fiction"),
-    "romance": ("romantic", "romances"),
-    "comedy": ("comedies", "comic"),
-    "drama": ("dramas", "dramatic"),
-    "thriller": ("thrillers",),
-    "war": ("wars",),
-    "western": ("westerns",),
-    "musical": ("musicals",),
-    "film-noir": ("film noir",),
-    "children's": ("children",),
-    "animation": ("animated",),
-    "documentary": ("documentaries",),
-    "mystery": ("mysteries",),
-}
+LONGEST = 600
+MOST_WORDS = 60
+_BREAKS = frozenset(",;:—–") | frozenset(("because", "since", "so", "which", "when"))
+_STOPS = frozenset(".!?…")
+#: what may stand between a cue and its value, and between the values of one list
+_TO_VALUE = frozenset(("by", "the", "of", "is", "are", "a", "an", "both", "in", "with", ":"))
+_IN_LIST = frozenset(("and", ",", "or", "by", "the"))
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One thing that a sentence says. `kind`: title, attribute, or word (which cannot be checked)."""
+    """One thing that a sentence says. `kind`: title, an attribute's name, role, deed, resemblance, word (which cannot be
+    checked) or form."""
 
     kind: str
     text: str
@@ -56,7 +41,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a sentence may be shown, and all that it claims."""
+    """Whether a sentence may be shown, all that it claims, and the first thing that is wrong with it."""
 
     ok: bool
     claims: tuple[Claim, ...] = ()
@@ -67,78 +52,218 @@ class ClaimChecker:
     """Checks sentences against one catalogue; built once."""
 
     def __init__(self, catalogue: Catalogue) -> None:
-        """Index every attribute value of the catalogue."""
+        """Index every name and every attribute value of the catalogue."""
         self.catalogue = catalogue
-        values = {v for i in range(len(catalogue)) for vs in facts_with_decade(catalogue, i).values() for v in vs}
-        self.values = {phrase: _fold(value) for value in values for phrase in _phrases(value)}
-        self.longest = max((len(phrase.split()) for phrase in self.values), default=1)
+        self.vocabulary = Vocabulary(catalogue)
 
-    def check(self, sentence: str, evidence: Evidence) -> Verdict:
-        """Find every claim in `sentence` and verify it against the item, its influences and the catalogue."""
-        if len(sentence) > LONGEST or "\n" in sentence:
-            return Verdict(False, reason="longer than one sentence")
-        if not sentence or sentence[-1] not in ".!?" or not sentence[0].isupper() and sentence[0] not in '"“':
-            return Verdict(False, reason="not a whole sentence")
-        titles, mentioned, rest = self._titles(sentence, evidence)
-        claims = [*titles, *self._facts(rest, evidence, mentioned)]
+    def check(self, sentence: str, evidence: Evidence, noun: str = "items") -> Verdict:
+        """Find every claim in `sentence` and verify it. `noun`: what is recommended, in the plural."""
+        if wrong := _malformed(sentence):
+            return Verdict(False, (wrong,), wrong.reason)
+        spans = tuple(self.vocabulary.spans(sentence, neutral_words(noun)))
+        claims = tuple(_Reading(self.vocabulary, spans, evidence, noun).claims())
         wrong = next((claim for claim in claims if not claim.true), None)
-        if wrong is not None:
-            return Verdict(False, tuple(claims), f"{wrong.kind} {wrong.text!r}: {wrong.reason}")
-        if evidence.influences and not mentioned & {i.item for i in evidence.influences}:
-            return Verdict(False, tuple(claims), "names no item of the history")
-        if not claims:
-            return Verdict(False, (), "gives no reason")
-        return Verdict(True, tuple(claims))
+        reason = "" if wrong is None else f"{wrong.kind} {wrong.text!r}: {wrong.reason}"
+        return Verdict(wrong is None, claims, reason)
 
-    def _titles(self, sentence: str, evidence: Evidence) -> tuple[list[Claim], set[int], str]:
-        """Check quoted spans as titles; returns claims, the items mentioned, and the sentence without them."""
-        known = {_fold(self.catalogue[i].title.replace('"', "'")): i for i in _subjects(evidence)}
-        claims, mentioned = [], set()
-        for quoted in _QUOTED.findall(sentence):
-            item = known.get(_fold(quoted))
-            if item is not None:
-                mentioned.add(item)
-            claims.append(Claim("title", quoted, item is not None, "" if item is not None else "not in the evidence"))
-        return claims, mentioned, _QUOTED.sub(" | ", sentence)
-
-    def _facts(self, text: str, evidence: Evidence, mentioned: set[int]) -> list[Claim]:
-        """Walk the words: the longest known value first, then glue; everything else cannot be checked."""
-        words = [word for part in text.split("|") for word in [*_WORD.findall(part), "|"]]
-        claims: list[Claim] = []
-        position = 0
-        while position < len(words):
-            length, value = self._value_at(words, position)
-            if value is not None:
-                claims.append(self._attribute(value, evidence, mentioned))
-            elif words[position] != "|" and _fold(words[position]) not in GLUE:
-                claims.append(Claim("word", words[position], False, "cannot be checked"))
-            position += length
-        return claims
-
-    def _value_at(self, words: list[str], position: int) -> tuple[int, str | None]:
-        for length in range(min(self.longest, len(words) - position), 0, -1):
-            phrase = _fold(" ".join(words[position : position + length]))
-            if phrase in self.values and not (length == 1 and phrase in GLUE):
-                return length, self.values[phrase]
-        return 1, None
-
-    def _attribute(self, value: str, evidence: Evidence, mentioned: set[int]) -> Claim:
-        """A value must hold for the recommended item and for every history item that the sentence names."""
-        for item in (evidence.item, *sorted(mentioned - {evidence.item})):
-            held = {_fold(v) for values in facts_with_decade(self.catalogue, item).values() for v in values}
-            if value not in held:
-                return Claim("attribute", value, False, f"not true of {self.catalogue[item].title!r}")
-        return Claim("attribute", value, True)
+    def first_sentence(self, text: str) -> str:
+        """Return a text up to the end of its first sentence; a full stop within a name does not end it."""
+        text = next(iter(text.strip().splitlines()), "").strip()
+        for span in self.vocabulary.spans(text, neutral_words("items")):
+            if span.kind == "mark" and span.form in ".!?" and text[span.end : span.end + 1] in ("", " "):
+                return text[: span.end]
+        return text
 
 
-def _subjects(evidence: Evidence) -> Iterable[int]:
-    return (evidence.item, *(influence.item for influence in evidence.influences))
+def _malformed(sentence: str) -> Claim | None:
+    problem = None
+    if not sentence or sentence != sentence.strip() or not sentence.isprintable():
+        problem = "not one line of text"
+    elif len(sentence) > LONGEST:
+        problem = f"longer than {LONGEST} characters"
+    elif sentence[-1] not in ".!" or not (sentence[0].isupper() or sentence[0].isdigit() or sentence[0] in "\"“'‘"):
+        problem = "not a whole sentence"
+    elif sum(char in DOUBLE_QUOTES for char in sentence) % 2:
+        problem = "an odd number of quotation marks"
+    return Claim("form", sentence[:80], False, problem) if problem else None
 
 
-def _phrases(value: str) -> Iterable[str]:
-    folded = _fold(" ".join(_WORD.findall(value)))
-    return (folded, *SYNONYMS.get(folded, ())) if folded else ()
+class _Reading:
+    """One sentence read against one piece of evidence."""
 
+    def __init__(self, vocabulary: Vocabulary, spans: Sequence[Span], evidence: Evidence, noun: str) -> None:
+        self.facts = vocabulary.facts
+        self.spans = spans
+        self.evidence = evidence
+        self.grammar = grammar(noun)
+        self.history = frozenset(influence.item for influence in evidence.influences)
+        self.named = [self._meant(place) for place in range(len(spans))]
+        self.mentioned = frozenset[int]().union(*self.named)
+        self.tags = [self._tag(place) for place in range(len(spans))]
+        self.sharing = bool(SHARING & set(self._without_wishes().split()))
 
-def _fold(text: str) -> str:
-    return " ".join(text.casefold().replace("’", "'").split())
+    def claims(self) -> Iterator[Claim]:
+        """Yield every claim: of the words, then of the whole sentence."""
+        for place, span in enumerate(self.spans):
+            if span.kind == "title":
+                yield self._title(place)
+            elif span.kind == "value":
+                yield self._value(place)
+            elif span.kind == "cue":
+                yield from self._cue(place)
+            elif span.kind == "unknown":
+                known = "not a known name" if span.text[:1].isupper() else "cannot be checked"
+                yield Claim("word", span.text, False, known)
+        yield from self._roles_of_titles()
+        yield from self._deeds()
+        yield from self._shape()
+        yield from self._reasons()
+
+    # what the names mean
+
+    def _meant(self, place: int) -> frozenset[int]:
+        """Return which of the item and its influences a name means; a year behind it decides between namesakes."""
+        span = self.spans[place]
+        candidates = span.items & (self.history | {self.evidence.item})
+        year = self._year_behind(place)
+        if len(candidates) > 1 and year is not None:
+            return frozenset(i for i in candidates if self._held_by_all(year.facts, (i,))) or candidates
+        return candidates
+
+    def _year_behind(self, place: int) -> Span | None:
+        behind = self.spans[place + 1 : place + 4]
+        if [span.form for span in behind[::2]] == ["(", ")"] and behind[1].kind == "value":
+            return behind[1]
+        return None
+
+    def _title(self, place: int) -> Claim:
+        true = bool(self.named[place])
+        return Claim("title", self.spans[place].text, true, "" if true else "neither recommended nor a reason for it")
+
+    def _tag(self, place: int) -> str:
+        span = self.spans[place]
+        if span.kind == "value":
+            return "<V>"
+        if span.kind != "title":
+            return span.form or "<?>"
+        item, history = self.evidence.item in self.named[place], bool(self.history & self.named[place])
+        return "<B>" if item and history else "<I>" if item else "<H>"
+
+    def _without_wishes(self) -> str:
+        """The tags without what people may like: "you might also like" shares nothing."""
+        return self.grammar.wish.sub("", " ".join(self.tags))
+
+    # what is said of the items
+
+    def _held_by_all(self, facts: Iterable[tuple[str, str]], items: Iterable[int]) -> bool:
+        return any(all(value in self.facts[item].get(name, ()) for item in items) for name, value in facts)
+
+    def _value(self, place: int) -> Claim:
+        span = self.spans[place]
+        true = self._held_by_all(span.facts, self._subjects(place))
+        name = min(name for name, _ in span.facts)
+        return Claim(name, span.text, true, "" if true else "not true of every item that it is said of")
+
+    def _subjects(self, place: int) -> frozenset[int]:
+        """Return the items of which a value is said: the one before a bracket, the only one of its clause, or all."""
+        if place and self.spans[place - 1].form == "(" and place > 1 and self.named[place - 2]:
+            return self.named[place - 2]
+        everyone = self.mentioned | {self.evidence.item}
+        if self.sharing:
+            return everyone
+        clause = self._clause(place)
+        titles = [self.named[p] for p in clause if self.spans[p].kind == "title"]
+        pronoun = any(self.tags[p] in PRONOUNS for p in clause)
+        if not titles and pronoun:
+            return frozenset({self.evidence.item})
+        return titles[0] if len(titles) == 1 and not pronoun else everyone
+
+    def _clause(self, place: int) -> range:
+        start, end = place, place
+        while start > 0 and self.tags[start - 1] not in _BREAKS:
+            start -= 1
+        while end < len(self.tags) and self.tags[end] not in _BREAKS:
+            end += 1
+        return range(start, end)
+
+    def _cue(self, place: int) -> Iterator[Claim]:
+        """A cue must stand beside values that have its role: "directed by Tim Burton", "the Sci-Fi genre"."""
+        span = self.spans[place]
+        if span.form == "by" and place and self.spans[place - 1].kind == "cue":
+            return
+        places = list(self._cued(place))
+        true = bool(places)
+        for value in places:
+            facts = [fact for fact in self.spans[value].facts if role(fact[0]) in span.roles]
+            true = true and self._held_by_all(facts, self._subjects(value))
+        yield Claim("role", span.text, true, "" if true else "says what no attribute says")
+
+    def _cued(self, place: int) -> Iterator[int]:
+        step = place + 1
+        while step < len(self.spans) and self.tags[step] in _TO_VALUE:
+            step += 1
+        if step < len(self.spans) and self.tags[step] == "<V>":
+            yield from self._list(step, 1)
+        elif place and self.tags[place - 1] == "<V>":
+            yield from self._list(place - 1, -1)
+
+    def _list(self, place: int, step: int) -> Iterator[int]:
+        """Yield the values of a list that starts at `place`; the list ends where another cue takes over."""
+        allowed = True
+        while 0 <= place < len(self.spans) and allowed:
+            if self.tags[place] == "<V>":
+                yield place
+            place += step
+            allowed = 0 <= place < len(self.spans) and (self.tags[place] == "<V>" or self._joins(place, step))
+
+    def _joins(self, place: int, step: int) -> bool:
+        ahead = place + step
+        return self.tags[place] in _IN_LIST and 0 <= ahead < len(self.tags) and self.tags[ahead] == "<V>"
+
+    # what is said of the reader, and of the sentence as a whole
+
+    def _roles_of_titles(self) -> Iterator[Claim]:
+        text = " ".join(self.tags)
+        if found := self.grammar.unseen.search(text):
+            yield Claim("title", self._spelled(found.group()), False, "is not in the history")
+        if found := self.grammar.unoffered.search(text):
+            yield Claim("title", self._spelled(found.group()), False, "is not what is recommended")
+
+    def _deeds(self) -> Iterator[Claim]:
+        text = " ".join(self.tags)
+        for found in self.grammar.allowed.finditer(text):
+            yield Claim("deed", found.group(), True)
+        for found in self.grammar.deed.finditer(self.grammar.allowed.sub("", text)):
+            yield Claim("deed", found.group(), False, "says what nobody is known to have done or liked")
+
+    def _spelled(self, tags: str) -> str:
+        return tags.replace("<I>", "the recommended one").replace("<H>", "a history item").replace("<V>", "…")
+
+    def _shape(self) -> Iterator[Claim]:
+        plain = [tag for tag in self.tags if tag[0].isalnum()]
+        inner = [p for p, tag in enumerate(self.tags[:-1]) if tag in _STOPS]
+        named = Counter(item for items in self.named if len(items) == 1 for item in items)
+        again = any(left == right for left, right in zip(self.tags, self.tags[1:], strict=False) if left[0].isalnum())
+        triples = Counter(zip(plain, plain[1:], plain[2:], strict=False))
+        if inner or self.tags and self.tags[-1] not in _STOPS:
+            yield Claim("form", "", False, "not exactly one sentence")
+        if len(self.spans) > MOST_WORDS:
+            yield Claim("form", "", False, "too many words")
+        if again or any(count > 1 for count in triples.values()) or any(count > 2 for count in named.values()):
+            yield Claim("form", "", False, "repeats itself")
+
+    def _reasons(self) -> Iterator[Claim]:
+        item = self.evidence.item
+        if item not in self.mentioned and not PRONOUNS & set(self.tags):
+            yield Claim("form", "", False, "does not speak of the recommended item")
+        reasons = self.mentioned & self.history
+        shared = {(fact.name, fact.value) for fact in self.evidence.shared}
+        if self.history and not reasons and not any(span.facts & shared for span in self.spans):
+            yield Claim("form", "", False, "gives no reason")
+        resembling = RESEMBLING & set(self.tags)
+        if resembling and not self._resemble(reasons):
+            yield Claim("resemblance", " ".join(sorted(resembling)), False, "no shared fact shows it")
+
+    def _resemble(self, others: frozenset[int]) -> bool:
+        sharers = frozenset(item for fact in self.evidence.shared for item in fact.items)
+        return bool(sharers) and others <= sharers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,11 +9,10 @@ from typing import Literal
 from recommender.catalogue import Catalogue
 from recommender.justify.claims import ClaimChecker, Verdict
 from recommender.justify.evidence import Evidence
-from recommender.justify.sentences import ask, plain
+from recommender.justify.sentences import ask, outline, plain
 
 #: user messages -> one completion each
 Writer = Callable[[Sequence[str]], list[str]]
-_SENTENCE = re.compile(r"[^\n]*?[.!?](?=\s|$)")
 
 
 @dataclass(frozen=True)
@@ -30,20 +28,26 @@ class Justification:
 
 
 def justify(
-    catalogue: Catalogue, evidence: Sequence[Evidence], write: Writer, checker: ClaimChecker, noun: str = "items"
+    catalogue: Catalogue,
+    evidence: Sequence[Evidence],
+    write: Writer,
+    checker: ClaimChecker,
+    noun: str = "items",
 ) -> list[Justification]:
-    """Write one justification for each piece of evidence; all prompts go to the writer as one batch."""
+    """Write one justification for each piece of evidence; all prompts go to the writer as one batch.
+
+    `noun`: what is recommended, in the plural (films, books, songs); it decides whether people watched, read or chose.
+    """
     if not evidence:
         return []
-    drafts = write([ask(catalogue, one, noun) for one in evidence])
-    return [_checked(catalogue, one, draft, checker) for one, draft in zip(evidence, drafts, strict=True)]
+    drafts = write([ask(catalogue, outline(one, checker), noun) for one in evidence])
+    return [_checked(one, draft, checker, noun) for one, draft in zip(evidence, drafts, strict=True)]
 
 
-def _checked(catalogue: Catalogue, evidence: Evidence, draft: str, checker: ClaimChecker) -> Justification:
-    first = _SENTENCE.match(draft.strip())
-    sentence = first.group(0) if first else draft.strip()
-    verdict = checker.check(sentence, evidence)
+def _checked(evidence: Evidence, draft: str, checker: ClaimChecker, noun: str) -> Justification:
+    sentence = checker.first_sentence(draft)
+    verdict = checker.check(sentence, evidence, noun)
     if verdict.ok:
         return Justification(sentence, "model", verdict, evidence, draft, verdict)
-    spare = plain(catalogue, evidence)
-    return Justification(spare, "plain", checker.check(spare, evidence), evidence, draft, verdict)
+    spare = plain(evidence, checker, noun)
+    return Justification(spare, "plain", checker.check(spare, evidence, noun), evidence, draft, verdict)
