@@ -67,7 +67,8 @@ def test_killed_and_resumed_it_ends_the_same(make_checkpoint, config, split, tmp
     with pytest.raises(KeyboardInterrupt):
         run(make_checkpoint, often, split, tmp_path / "killed", progress=kill)
     assert (tmp_path / "killed" / STATE).exists() or stage == "align"
-    resumed, _ = run(make_checkpoint, often, split, tmp_path / "killed")
+    resumed, results = run(make_checkpoint, often, split, tmp_path / "killed")
+    assert all(result.minutes > 0 for result in results)  # those of the killed process count too
     for (name, a), b in zip(trainable(whole.model).items(), trainable(resumed.model).values(), strict=True):
         assert torch.equal(a, b), name
     logs = [(tmp_path / n / "log.csv").read_text().splitlines() for n in ("whole", "killed")]

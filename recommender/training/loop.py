@@ -85,7 +85,6 @@ class _Run:
 
     def stage(self, number: int, config: StageConfig) -> StageResult:
         """Run one stage to its end, or return at once if an earlier process finished it."""
-        started = time.monotonic()
         if number >= self.position.stage:
             _Stage(self, number, config).run()
             self.position.stage, self.position.step = number + 1, 0
@@ -93,7 +92,7 @@ class _Run:
         rows = [row for row in self.position.log if row["stage"] == config.stage]
         checked = [row["validation"] for row in rows if row["validation"] != ""]
         steps = int(rows[-1]["step"]) if rows else 0
-        minutes = (time.monotonic() - started) / 60
+        minutes = self.position.minutes.get(str(number), 0.0)
         return StageResult(config.stage, max(checked, default=None), steps, minutes)
 
 
@@ -132,6 +131,7 @@ class _Stage:
         """Train from wherever the state says to the end or to the early stop; leaves the best weights in the model."""
         self._start()
         position, clock = self.run_.position, _Clock(self.run_.config.training.checkpoint_minutes)
+        before = position.minutes.get(str(self.number), 0.0)
         while position.step < self.total and position.waited < self.config.patience:
             loss, labels = self._step(position.step)
             position.step += 1
@@ -143,6 +143,7 @@ class _Stage:
                 self._validate(position)
             if self.run_.progress:
                 self.run_.progress(f"{self.config.stage}, loss {loss:.2f}", position.step, self.total)
+            position.minutes[str(self.number)] = before + clock.minutes()
             if clock.due():
                 self._save(position)
         if self.best:
@@ -230,6 +231,9 @@ class _Clock:
 
     def rate(self) -> float:
         return self.done / max(time.monotonic() - self.started, 1e-9)
+
+    def minutes(self) -> float:
+        return (time.monotonic() - self.started) / 60
 
     def due(self) -> bool:
         if time.monotonic() - self.last < self.seconds:

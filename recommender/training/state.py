@@ -26,6 +26,8 @@ class Position:
     best: float | None = None
     best_step: int = 0
     waited: int = 0
+    #: minutes spent in each stage, by its number, over all processes of the run that were killed and resumed
+    minutes: dict[str, float] = field(default_factory=dict)
     log: list[dict[str, Any]] = field(default_factory=list)
 
 
