@@ -7,11 +7,10 @@ import logging
 import platform
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from recommender.errors import RecommenderError
@@ -30,6 +29,8 @@ History = Annotated[str, typer.Option(help="item ids, oldest first, separated by
 def main() -> None:
     """Run the command line; a wrong input ends in one clear line and exit code 2."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    # on some processors it warns of a faster kernel that its own wheel does not bring
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         app()
     except RecommenderError as error:
@@ -43,8 +44,12 @@ def main() -> None:
 def demo(quiet: Quiet = False) -> None:
     """Recommend films to a real user of MovieLens-100K, from raw media to checked reasons."""
     from recommender.demo import run_demo
+    from recommender.progress import progress_bars
+    from recommender.terminal import demo_view
 
-    run_demo(out, quiet)
+    with progress_bars(quiet) as progress:
+        shown = run_demo(progress)
+    out.print(demo_view(shown), highlight=False)
 
 
 @app.command()
@@ -53,13 +58,16 @@ def validate(
     interactions: Annotated[str | None, typer.Option(help="interactions table")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="a YAML file with data.columns")] = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Check two tables and their media; reports every bad row. Exit code 2 if there are errors."""
     from recommender.config import Config
+    from recommender.progress import progress_bars
     from recommender.validation import validate as check
 
     columns = (Config.load(config) if config else Config()).data.columns
-    report = check(items, interactions, columns)
+    with progress_bars(quiet or as_json) as progress:
+        report = check(items, interactions, columns, progress=progress)
     if as_json:
         _json(report.to_dict())
     else:
@@ -164,22 +172,22 @@ def recommend(
     wish: Annotated[str | None, typer.Option(help="a sentence about what is wanted")] = None,
     explain: Annotated[bool, typer.Option(help="justify each item")] = True,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Rank items for a history and justify them."""
     from recommender.engine import Recommender, Request
+    from recommender.progress import progress_bars
+    from recommender.terminal import ranking_table
 
     request = Request(history=_ids(history), k=k, exclude=_ids(exclude), wish=wish, explain=explain)
-    response = Recommender.from_pretrained(model).answer(request)
+    with progress_bars(quiet) as progress:
+        response = Recommender.from_pretrained(model, progress=progress).answer(request)
     if as_json:
         _json(response.to_dict())
         return
     for note in response.notes:
         err.print(note)
-    rows = [
-        {"": i.rank, "id": i.item_id, "title": i.title, "score": f"{i.score:.2f}", "why": i.justification or ""}
-        for i in response.items
-    ]
-    _table(rows, None, False)
+    out.print(ranking_table(response.items), highlight=False)
 
 
 @app.command()
@@ -188,17 +196,43 @@ def explain(
     item: Annotated[str, typer.Option(help="the item id to explain")],
     history: History = "",
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Say why an item would be recommended: influences, shared facts, modalities, and the checked sentence."""
     from recommender.engine import Recommender
+    from recommender.progress import progress_bars
 
-    told = Recommender.from_pretrained(model).why(_ids(history), item)
+    with progress_bars(quiet) as progress:
+        told = Recommender.from_pretrained(model, progress=progress).why(_ids(history), item)
     if as_json:
         _json(told)
         return
     out.print(Text(f"{told['justification']}  [{told['written_by']}]"), soft_wrap=True)
     _table(told["evidence"]["influences"], "history items, by how much the score falls without them", False)
     _table([{"modality": m, "effect": e} for m, e in told["contributions"].items()], "modalities, likewise", False)
+
+
+@app.command()
+def export(
+    model: Model,
+    target: Annotated[Path, typer.Argument(help="the folder to write")],
+    to: Annotated[Literal["transformers"], typer.Option(help="what shall read it")] = "transformers",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Merge LoRA, item rows and soft tokens into plain models; they are reloaded and compared before they are kept."""
+    from dataclasses import asdict
+
+    from recommender.model.checkpoint import from_pretrained
+    from recommender.model.merge import merge
+    from recommender.progress import progress_bars
+
+    with progress_bars(quiet) as progress:
+        report = asdict(merge(from_pretrained(model, progress=progress), target, progress))
+    if as_json:
+        _json(report)
+    else:
+        _table([report], f"written for {to}: {target}", False)
 
 
 @app.command()
@@ -248,10 +282,9 @@ def _json(value: Any) -> None:
 
 
 def _table(rows: list[dict[str, Any]], title: str | None, as_json: bool) -> None:
+    from recommender.terminal import plain_table
+
     if as_json:
         _json(rows)
-        return
-    table = Table(*(rows[0] if rows else ()), title=title)
-    for row in rows:
-        table.add_row(*(Text(f"{v:.4g}" if isinstance(v, float) else str(v)) for v in row.values()))
-    out.print(table)
+    else:
+        out.print(plain_table(rows, title))

@@ -16,7 +16,7 @@ from recommender.eval.baselines import BASELINES
 from recommender.eval.protocol import Evaluation, RankFunction, evaluate, fitted
 from recommender.histories import Histories, leave_one_out
 from recommender.progress import Progress
-from recommender.tables import read_table
+from recommender.tables import canonical, read_table
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ def _targets(
     position = {user: row for row, user in enumerate(histories.user_ids)}
     targets = np.full(len(histories), -1, dtype=np.int64)
     for user, item in zip(table.values(columns.user_id), table.values(columns.item_id), strict=True):
-        if str(user) not in position:
+        name = canonical(user)
+        if name not in position:
             raise DataError(f"{table.name}: user {user!r} has no history in the interactions", "give their history")
-        targets[position[str(user)]] = catalogue.index(item)
+        targets[position[name]] = catalogue.index(item)
     return histories.items, targets

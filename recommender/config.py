@@ -117,6 +117,7 @@ class StageConfig(_Section):
     row_dropout: float = Field(0.2, ge=0, lt=1, description="dropout on the input embedding of history items")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     titled_share: float = Field(0.25, ge=0, le=1, description="share of rank examples whose last items are spelled out")
+    crop: int | None = Field(None, ge=2, description="items of a rank example; default: prompt.history")
     evaluate_epochs: float = Field(1.0, gt=0, description="epochs between validations")
     patience: int = Field(5, ge=1, description="validations without improvement before the stage stops")
     validation_users: int = Field(1000, ge=1)
@@ -190,19 +191,38 @@ class Config(_Section):
             raise ConfigError(f"{source}: {'; '.join(problems)}", "; ".join(hints) or None) from None
 
     def updated(self, changes: dict[str, Any], source: str = "options") -> Config:
-        """Return a copy with dotted keys replaced, e.g. {"decoding.beam": 20}. Raises ConfigError."""
+        """Return a copy with dotted keys replaced, e.g. {"decoding.beam": 20, "training.stages.0.epochs": 2}.
+
+        Raises ConfigError.
+        """
         raw = self.model_dump(mode="json")
         for key, value in changes.items():
-            node = raw
             *parents, last = key.split(".")
+            node: Any = raw
             for part in parents:
-                node = node.setdefault(part, {})
-            node[last] = value
+                node = _inside(node, part, key, source)
+            node[_place(node, last, key, source)] = value
         return self.parse(raw, source)
 
     def to_yaml(self) -> str:
         """Return the whole tree as YAML, in the order of definition."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _inside(node: Any, part: str, key: str, source: str) -> Any:
+    """Return what lies under one part of a dotted key; a section that nobody knows is made, for `parse` to name it."""
+    place = _place(node, part, key, source)
+    return node[place] if isinstance(node, list) else node.setdefault(place, {})
+
+
+def _place(node: Any, part: str, key: str, source: str) -> Any:
+    """Return the index or key that one part of a dotted key means within a list or a mapping."""
+    if isinstance(node, dict):
+        return part
+    if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+        return int(part)
+    found = f"there are {len(node)} entries" if isinstance(node, list) else "it has no keys of its own"
+    raise ConfigError(f"{source}: {key}: there is no {part!r} here; {found}", "for example training.stages.0.epochs=2")
 
 
 def _explain(problem: Any) -> str:

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from recommender import recipe
-from recommender.config import Config
+from recommender.catalogue import Catalogue, Item
+from recommender.config import Config, Modality
+from recommender.encoders.features import Features
+from recommender.encoders.pipeline import encode_catalogue, reduce
 from recommender.engine import RankedItem, Recommender, Request
 from recommender.histories import Histories, leave_one_out
 from recommender.model.checkpoint import from_pretrained, resolve
-from recommender.progress import progress_bars
+from recommender.progress import Progress
 
 CHECKPOINT = "adapters/movielens-100k"
-SHOWN = 8
 FRESH_AND_SHIPPED_AGREE = 0.98
 """Least mean cosine between vectors encoded here and those that the adapter was trained on."""
 
 
+@dataclass(frozen=True)
+class Demo:
+    """What the demo found. `effects`: modality -> how much of each item's score [items] rests on it. `agreement`: mean
+    cosine, of the worst modality, between the vectors encoded here and the adapter's. `seconds`: of each step."""
+
+    history: tuple[Item, ...]
+    items: tuple[RankedItem, ...]
+    effects: Mapping[Modality, np.ndarray]
+    agreement: float
+    llm: str
+    seconds: Mapping[str, float]
+
+
 class _Steps:
-    """Times the steps and says what each took."""
+    """Times the steps."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -38,89 +50,43 @@ class _Steps:
         self.seconds[name] = time.perf_counter() - started
 
 
-def run_demo(out: Console, quiet: bool = False, user: int = 41) -> list[RankedItem]:
-    """Print a user's last films, ten recommendations with reasons, what each modality gave, and the times."""
+def run_demo(progress: Progress | None = None, user: int = 41, k: int = 10) -> Demo:
+    """Recommend `k` films to a user of MovieLens-100K (`user`: their place among the users), from raw media on."""
     step = _Steps()
     config = Config.load(resolve(CHECKPOINT) / "config.yaml")
-    with progress_bars(quiet) as progress:
-        with step("fetch data, make stand-in media"):
-            catalogue = recipe.load_catalogue(config, progress)
-            split = leave_one_out(Histories.load(config.data.interactions, catalogue, config.data.columns))
-        with step("read title cards, spoken titles and texts with the encoders"):
-            features = recipe.encode(config, catalogue, split.train.items, progress)
-        with step("load the language model and the adapter"):
-            checkpoint = from_pretrained(CHECKPOINT, catalogue, progress)
-            agreement = _agreement(checkpoint.model.features.vectors, features.vectors)
-            # with vectors from other media than it was trained on the adapter would guess: better the shipped ones
-            if agreement >= FRESH_AND_SHIPPED_AGREE:
-                checkpoint.model.set_features(features)
-            model = Recommender(checkpoint)
+    with step("fetch data, make stand-in media"):
+        catalogue = recipe.load_catalogue(config, progress)
+        split = leave_one_out(Histories.load(config.data.interactions, catalogue, config.data.columns))
+    with step("read title cards, spoken titles and texts with the encoders"):
+        raw = encode_catalogue(catalogue, config.encoders, progress)
+    with step("load the language model and the adapter"):
+        model = Recommender(from_pretrained(CHECKPOINT, catalogue, progress))
+        shipped = model.model.features
+        fresh = reduce(raw, shipped.reductions)
+        agreement = _agreement(shipped, fresh)
+        # with vectors from other media than it was trained on the adapter would guess: better the shipped ones
+        if agreement >= FRESH_AND_SHIPPED_AGREE:
+            model.set_features(fresh.with_modality("collaborative", shipped.vectors["collaborative"]))
     history = split.history_for("test")[user]
     ids = tuple(catalogue[int(i)].item_id for i in history)
-    with step("rank the catalogue"):
-        ranked = model.recommend(ids, k=10, explain=False)
+    with step(f"rank the {len(catalogue)} films"):
+        ranked = model.recommend(ids, k=k, explain=False)
     with step("explain: evidence, sentences, checks"):
-        response = model.answer(Request(history=ids, k=10))
+        items = model.answer(Request(history=ids, k=k)).items
     with step("take each modality away"):
-        found = [catalogue.index(item.item_id) for item in ranked]
-        effects = model.contributions(history, found)
-    _show(out, model, history, list(response.items), {str(m): e for m, e in effects.items()})
-    _show_media(out, agreement, model.model.config.base.llm)
-    _show_times(out, step.seconds)
-    return list(response.items)
+        effects = model.contributions(history, [catalogue.index(item.item_id) for item in ranked])
+    return Demo(_entries(catalogue, history), items, effects, agreement, config.base.llm, step.seconds)
 
 
-def _agreement(shipped: dict, fresh: dict) -> float:
-    """Return the mean cosine between two sets of vectors of the encoders."""
-    cosines = []
-    for modality in ("text", "image", "audio"):
-        a, b = torch.from_numpy(shipped[modality]), torch.from_numpy(fresh[modality])
-        cosines.append(float(torch.nn.functional.cosine_similarity(a, b).mean()))
-    return min(cosines)
+def _entries(catalogue: Catalogue, history: np.ndarray) -> tuple[Item, ...]:
+    return tuple(catalogue[int(index)] for index in history)
 
 
-def _show(
-    out: Console, model: Recommender, history: np.ndarray, items: list[RankedItem], effects: dict[str, np.ndarray]
-) -> None:
-    seen = Table(title=f"The last {SHOWN} of the {len(history)} films that this user rated", title_justify="left")
-    for column in ("film", "year", "genres"):
-        seen.add_column(column)
-    for index in history[-SHOWN:]:
-        facts = model.catalogue.facts(int(index))
-        row = (model.catalogue[int(index)].title, ", ".join(facts.get("year", ())), ", ".join(facts.get("genres", ())))
-        seen.add_row(*map(Text, row))
-    out.print(seen)
-    table = Table(title="Recommended", title_justify="left", show_lines=True)
-    table.add_column("")
-    table.add_column("film")
-    table.add_column("why (who wrote it)", ratio=1)
-    for name in ("score", *effects):
-        table.add_column(name[:6], justify="right", no_wrap=True)
-    for row_, item in enumerate(items):
-        why = Text(f"{item.justification} ({item.written_by})")
-        numbers = [f"{effect[row_]:+.2f}" for effect in effects.values()]
-        table.add_row(str(item.rank), Text(item.title), why, f"{item.score:.2f}", *numbers)
-    out.print(table)
-    out.print(
-        "score: log-probability. text, image, audio, collab: how much of it rests on that signal (the score less the "
-        "score without it). (model): written by the language model and found true; (plain): its draft failed the check, "
-        "so a plain true sentence stands there.",
-        highlight=False,
-    )
+def _agreement(shipped: Features, fresh: Features) -> float:
+    """Return the mean cosine between two sets of vectors of the encoders, of the modality where it is lowest."""
+    return min(_cosine(shipped.vectors[m], fresh.vectors[m]) for m in fresh.vectors)
 
 
-def _show_media(out: Console, agreement: float, llm: str) -> None:
-    out.print(
-        f"MovieLens has no pictures and no sound: the title cards and spoken titles are stand-ins made from titles, years "
-        f"and genres. Language model: {llm}. Vectors encoded here agree with the adapter's: cosine {agreement:.4f}.",
-        highlight=False,
-    )
-
-
-def _show_times(out: Console, seconds: dict[str, float]) -> None:
-    table = Table(title="Seconds", title_justify="left", show_header=False)
-    table.add_column("step")
-    table.add_column("s", justify="right")
-    for name, value in seconds.items():
-        table.add_row(name, f"{value:.1f}")
-    out.print(table)
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(np.mean((a * b).sum(1) / np.maximum(norms, 1e-9)))

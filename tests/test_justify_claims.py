@@ -66,6 +66,8 @@ TRUE = [
 ]
 
 FALSE = [
+    # no reason: it is true, but nothing of the history stands in it
+    (TWO, '"Aliens" (1986) is a Sci-Fi film.'),
     # titles
     (TWO, 'Because you watched "Heat", "Aliens" is suggested.'),
     (TWO, 'Because you watched "Alien", "Star Wars" is recommended like "Aliens".'),

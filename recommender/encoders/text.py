@@ -64,7 +64,9 @@ class TextEncoder:
     def _build(self) -> tuple[Any, Any]:
         import torch
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging as transformers_logging
 
+        transformers_logging.disable_progress_bar()  # progress is told by whoever asked for the vectors
         model = AutoModel.from_pretrained(self.folder, local_files_only=True, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True, padding_side="right")
         if tokenizer.pad_token is None:

@@ -257,9 +257,8 @@ class _Reading:
         if item not in self.mentioned and not PRONOUNS & set(self.tags):
             yield Claim("form", "", False, "does not speak of the recommended item")
         reasons = self.mentioned & self.history
-        shared = {(fact.name, fact.value) for fact in self.evidence.shared}
-        if self.history and not reasons and not any(span.facts & shared for span in self.spans):
-            yield Claim("form", "", False, "gives no reason")
+        if self.history and not reasons:
+            yield Claim("form", "", False, "names no item of the history")
         resembling = RESEMBLING & set(self.tags)
         if resembling and not self._resemble(reasons):
             yield Claim("resemblance", " ".join(sorted(resembling)), False, "no shared fact shows it")

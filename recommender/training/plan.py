@@ -44,7 +44,7 @@ def held_out(data: TrainingData, stage: StageConfig) -> list[Example]:
 
 def _ranking(data: TrainingData, stage: StageConfig, random: np.random.Generator) -> list[Example]:
     config = data.builder.config
-    pieces = [piece for items in data.split.train.items for piece in crops(items, config.history, random)]
+    pieces = [piece for items in data.split.train.items for piece in crops(items, stage.crop or config.history, random)]
     order = random.permutation(len(pieces))
     spelled = random.random(len(pieces)) < stage.titled_share
     return [data.builder.ranking(pieces[i], config.titled if spelled[i] else 0) for i in order]

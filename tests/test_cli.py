@@ -1,0 +1,269 @@
+"""The command line, as people type it: results on standard output, one clear line and exit code 2 for a wrong input."""
+
+import csv
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from recommender.cli import main
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run the command line in this process; returns exit code, standard output, standard error."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["recommender", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "160")
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        captured = capsys.readouterr()
+        return int(exit_.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+def write(path, header, rows):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory, catalogue, histories):
+    """items.csv, interactions.csv and recipe.yaml of the tiny world."""
+    folder = tmp_path_factory.mktemp("tables")
+    rows = [(i.item_id, i.title, "|".join(i.attributes["genres"]), i.attributes["year"][0]) for i in catalogue]
+    write(folder / "items.csv", ("item_id", "title", "genres", "year"), rows)
+    events = [(f"u{u}", catalogue[int(i)].item_id, t) for u, h in enumerate(histories) for t, i in enumerate(h)]
+    write(folder / "interactions.csv", ("user_id", "item_id", "timestamp"), events)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recipe(tables, llm_folder):
+    settings = {
+        "data": {"items": str(tables / "items.csv"), "interactions": str(tables / "interactions.csv")},
+        "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2},
+        "encoders": {"text": None, "image": None, "audio": None, "collaborative_width": 4},
+        "lora": {"rank": 4, "alpha": 8},
+        "prompt": {"history": 6, "titled": 2, "noun": "films"},
+        "justify": {"window": 4, "max_new_tokens": 8},
+        "training": {
+            "stages": [
+                {"stage": "align", "epochs": 9, "max_steps": 2, "batch_tokens": 128, "row_tokens": 64},
+                {"stage": "rank", "epochs": 9, "max_steps": 4, "batch_tokens": 128, "row_tokens": 64},
+                {"stage": "explain", "epochs": 9, "max_steps": 1, "batch_tokens": 128, "row_tokens": 128},
+            ]
+        },
+    }
+    path = tables / "recipe.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(recipe, tmp_path_factory):
+    """A checkpoint trained through the command line."""
+    folder = tmp_path_factory.mktemp("trained") / "tiny"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["recommender", "train", "--config", str(recipe), "--output", str(folder), "-q"])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+    assert not exit_.value.code
+    return folder
+
+
+def test_training_leaves_a_checkpoint_a_log_and_a_plot(trained):
+    assert {"adapter.safetensors", "config.yaml", "README.md", "checkpoint.json"} <= {p.name for p in trained.iterdir()}
+    work = trained.with_name("tiny.training")
+    stages = [row["stage"] for row in csv.DictReader((work / "log.csv").open())]
+    assert list(dict.fromkeys(stages)) == ["align", "rank", "explain"]
+    with Image.open(work / "loss.png") as plot:
+        assert plot.width > 300
+    assert "| rank | 4 |" in (trained / "README.md").read_text()
+
+
+def test_recommend_prints_json_that_holds(run, trained):
+    code, out, _ = run("recommend", trained, "--history", "103,107,112", "--k", 5, "--json")
+    items = json.loads(out)["items"]
+    assert code == 0 and len({i["item_id"] for i in items}) == 5
+    assert not {i["item_id"] for i in items} & {"103", "107", "112"}
+    assert [i["score"] for i in items] == sorted((i["score"] for i in items), reverse=True)
+    assert all(i["justification"] and i["written_by"] in ("model", "plain") for i in items)
+
+
+def test_recommend_prints_a_table(run, trained):
+    code, out, err = run("recommend", trained, "--k", 3, "--no-explain")
+    assert code == 0 and "title" in out and "no history" in err
+    assert len([line for line in out.splitlines() if "The " in line]) == 3
+
+
+def test_explain(run, trained):
+    code, out, _ = run("explain", trained, "--item", "104", "--history", "103,107", "--json")
+    told = json.loads(out)
+    assert code == 0 and told["item_id"] == "104" and set(told["contributions"]) == {"collaborative"}
+    code, out, _ = run("explain", trained, "--item", "104", "--history", "103,107")
+    assert code == 0 and told["justification"] in out.replace("\n", " ")
+
+
+def test_evaluate_compares_models_in_one_table(run, trained, tables, tmp_path):
+    code, out, _ = run(
+        *("evaluate", trained, "popularity", "--items", tables / "items.csv"),
+        *("--interactions", tables / "interactions.csv", "--output", tmp_path / "report", "--json", "-q"),
+    )
+    assert code == 0
+    names = set(json.loads(out)["models"])
+    assert names == {str(trained), "popularity"}
+    assert {"metrics.json", "per_user.parquet", "report.html"} <= {p.name for p in (tmp_path / "report").iterdir()}
+
+
+def test_encode_and_tokenize_report(run, recipe):
+    code, out, _ = run("encode", "--config", recipe, "--json", "-q")
+    assert code == 0 and json.loads(out) == [{"modality": "collaborative", "items": 19, "absent": 1, "width": 4}]
+    code, out, _ = run(
+        *("tokenize", "--config", recipe, "--json", "-q"),
+        *("--set", "semantic_ids.levels=3", "--set", "semantic_ids.codebook_size=4"),
+    )
+    report = json.loads(out)
+    assert code == 0 and report["items"] == 20 and len(report["levels"]) == 4  # the last one against collisions
+    code, out, _ = run("tokenize", "--config", recipe, "-q", "--set", "semantic_ids.levels=2")
+    assert code == 0 and "use of the codes" in out
+
+
+def test_export_writes_plain_models(run, trained, tmp_path):
+    code, out, _ = run("export", trained, tmp_path / "plain", "--to", "transformers", "--json", "-q")
+    assert code == 0 and json.loads(out)["rank_difference"] < 1e-3
+    assert {p.name for p in (tmp_path / "plain").iterdir()} == {"rank", "write", "items.json"}
+
+
+def test_validate_tells_good_from_bad(run, tables, tmp_path):
+    code, out, _ = run("validate", "--items", tables / "items.csv", "--interactions", tables / "interactions.csv")
+    assert code == 0 and "20 items" in out and "no errors" in out
+    write(tmp_path / "items.csv", ("item_id", "title"), [("1", "a"), ("1", "b")])
+    code, out, _ = run("validate", "--items", tmp_path / "items.csv", "--json")
+    assert code == 2 and json.loads(out)["ok"] is False
+
+
+def test_env_names_versions_and_assets(run):
+    code, out, _ = run("env", "--json")
+    facts = json.loads(out)
+    assert code == 0 and facts["torch"] and "asset smollm2-135m-instruct" in facts
+
+
+# Wrong inputs: exit code 2, one line that names what is wrong, and what to do.
+
+
+def refused(result, *expected):
+    code, out, err = result
+    assert code == 2 and out == ""
+    lines = err.strip().splitlines()
+    assert len(lines) <= 2 and lines[0].startswith("error: ") and "Traceback" not in err
+    for text in expected:
+        assert text in err, err
+
+
+def test_a_missing_column(run, recipe, tables, tmp_path):
+    write(tmp_path / "items.csv", ("id", "title"), [("1", "a")])
+    target = tmp_path / "model"
+    result = run(
+        *("train", "--config", recipe, "--output", target, "-q", "--set", f"data.items={tmp_path / 'items.csv'}"),
+    )
+    refused(result, "items.csv", "item_id", "data.columns.item_id")
+    assert not target.exists()
+
+
+def test_duplicate_item_ids(run, recipe, tmp_path):
+    write(tmp_path / "items.csv", ("item_id", "title"), [("101", "a"), ("101", "b")])
+    settings = ("--set", f"data.items={tmp_path / 'items.csv'}")
+    refused(run("encode", "--config", recipe, "-q", *settings), "items.csv, line 3", "'101', first in line 2")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "column"),
+    [
+        ("cut.jpg", "jpeg", "image"),
+        ("text.wav", b"this is no sound", "audio"),
+        ("empty.jpg", b"", "image"),
+        ("empty.wav", b"", "audio"),
+    ],
+)
+def test_damaged_media(run, tmp_path, name, content, column):
+    path = tmp_path / name
+    if content == "jpeg":
+        noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(path)
+        content = path.read_bytes()[:900]
+    path.write_bytes(content)
+    write(tmp_path / "items.csv", ("item_id", "title", column), [("101", "a", name)])
+    code, out, _ = run("validate", "--items", tmp_path / "items.csv")
+    assert code == 2 and name in out and "hint" in out
+
+
+def test_an_unknown_id_in_a_history(run, trained):
+    refused(run("recommend", trained, "--history", "103,1O7", "-q"), "'1O7'", "107")
+
+
+def test_k_beyond_the_catalogue(run, trained):
+    refused(run("recommend", trained, "--k", 21, "-q"), "k is 21", "set k to 20 or less")
+
+
+def test_a_checkpoint_with_a_file_missing(run, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "broken")
+    (tmp_path / "broken" / "features.safetensors").unlink()
+    refused(run("recommend", tmp_path / "broken", "-q"), "features.safetensors is missing")
+
+
+def test_a_damaged_checkpoint(run, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "broken")
+    path = tmp_path / "broken" / "adapter.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+    refused(run("recommend", tmp_path / "broken", "-q"), "adapter.safetensors is damaged")
+
+
+def test_a_checkpoint_of_another_catalogue(run, trained, tables, tmp_path):
+    write(tmp_path / "items.csv", ("item_id", "title"), [("101", "another"), ("102", "one")])
+    result = run(
+        *("evaluate", trained, "--items", tmp_path / "items.csv", "--interactions", tables / "interactions.csv"),
+        *("--output", tmp_path / "report", "-q"),
+    )
+    code, _, err = result
+    assert code == 2 and "error: " in err and not (tmp_path / "report").exists()
+
+
+def test_no_checkpoint(run, tmp_path):
+    refused(run("recommend", tmp_path / "nothing", "-q"), "no such checkpoint folder", "recommender train")
+
+
+def test_a_misspelt_key(run, recipe, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe.read_text().replace("rank_layers", "rank_layer"))
+    refused(run("train", "--config", path, "--output", tmp_path / "model", "-q"), "'base.rank_layer'", "rank_layers")
+    assert not (tmp_path / "model").exists()
+
+
+def test_settings_that_are_none(run, recipe):
+    refused(run("encode", "--config", recipe, "--set", "seed", "-q"), "expected KEY=VALUE")
+    refused(run("encode", "--config", recipe, "--set", "training.stages.9.epochs=1", "-q"), "there is no '9'")
+
+
+def test_an_unknown_baseline(run, tables, tmp_path):
+    result = run("evaluate", "popularty", "--interactions", tables / "interactions.csv", "--output", tmp_path / "r")
+    refused(
+        run(
+            *("evaluate", "popularty", "--items", tables / "items.csv"),
+            *("--interactions", tables / "interactions.csv", "--output", tmp_path / "r", "-q"),
+        ),
+        "'popularty'",
+        "popularity",
+    )
+    assert result[0] == 2 and not (tmp_path / "r").exists()
+
+
+def test_an_unknown_option_is_explained(run):
+    code, out, err = run("recommend", "--histroy", "1")
+    assert code == 2 and out == "" and "--histroy" in err
