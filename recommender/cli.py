@@ -104,18 +104,23 @@ def tokenize(config: ConfigFile, settings: Settings = None, as_json: AsJson = Fa
     from recommender import recipe
     from recommender.progress import progress_bars
     from recommender.semantic_ids import SemanticIds
+    from recommender.terminal import meaning_rows
 
     settings_ = _config(config, settings)
     with progress_bars(quiet) as progress:
         prepared = recipe.prepare(settings_, progress)
     ids = SemanticIds.build(settings_.semantic_ids, prepared.features, len(prepared.catalogue), settings_.seed)
     report = asdict(ids.report())
+    # with one level a code is an item, whose meaning its own title tells
+    meanings = ids.describe(prepared.catalogue, level=0) if ids.levels > 1 else {}
     if as_json:
-        _json(report)
+        _json(report | {"meanings": [asdict(meaning) for meaning in meanings.values()]})
         return
     levels = [{"level": n, **level} for n, level in enumerate(report.pop("levels"), start=1)]
     out.print(", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in report.items()))
     _table(levels, "use of the codes", False)
+    if meanings:
+        _table(meaning_rows(list(meanings.values())), "what the codes of the first level mean", False)
 
 
 @app.command()

@@ -116,7 +116,9 @@ class StageConfig(_Section):
     modality_dropout: float = Field(0.1, ge=0, le=1, description="share of items whose modality is replaced by null")
     row_dropout: float = Field(0.2, ge=0, lt=1, description="dropout on the input embedding of history items")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    titled_share: float = Field(0.25, ge=0, le=1, description="share of rank examples whose last items are spelled out")
+    titled_share: float = Field(
+        0.03, ge=0, le=1, description="share of a history's places that are also learned as served, last items spelled out"
+    )
     crop: int | None = Field(None, ge=2, description="items of a rank example; default: prompt.history")
     evaluate_epochs: float = Field(1.0, gt=0, description="epochs between validations")
     patience: int = Field(5, ge=1, description="validations without improvement before the stage stops")

@@ -1,4 +1,7 @@
-"""Progress of long work, told to whoever listens: a callable of what, done and total."""
+"""Progress of long work, told to whoever listens: a callable of what, done and total.
+
+`what` may go on behind a comma with something that changes: "rank, loss 5.61" and "rank, loss 5.60" are one work.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ Progress = Callable[[str, int, int], None]
 
 @contextmanager
 def progress_bars(quiet: bool = False) -> Iterator[Progress]:
-    """Yield a Progress that draws one bar for each distinct `what` on standard error."""
+    """Yield a Progress that draws one bar for each work on standard error."""
     console = Console(stderr=True, quiet=quiet)
     columns = (
         TextColumn("{task.description}"),
@@ -27,8 +30,9 @@ def progress_bars(quiet: bool = False) -> Iterator[Progress]:
         known: dict[str, int] = {}
 
         def report(what: str, done: int, total: int) -> None:
-            if what not in known:
-                known[what] = bars.add_task(what, total=total)
-            bars.update(known[what], completed=done, total=total)  # type: ignore[arg-type]
+            work = what.partition(",")[0]
+            if work not in known:
+                known[work] = bars.add_task(what, total=total)
+            bars.update(known[work], description=what, completed=done, total=total)  # type: ignore[arg-type]
 
         yield report

@@ -12,6 +12,7 @@ from rich.text import Text
 from recommender.catalogue import Item
 from recommender.demo import Demo
 from recommender.engine import RankedItem
+from recommender.semantic_ids import CodeMeaning
 
 SHOWN = 8
 
@@ -22,6 +23,19 @@ def plain_table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> 
     for row in rows:
         table.add_row(*(Text(f"{v:.4g}" if isinstance(v, float) else str(v)) for v in row.values()))
     return table
+
+
+def meaning_rows(meanings: Sequence[CodeMeaning]) -> list[dict[str, Any]]:
+    """Return what codes mean, as rows: how many items, the traits they share, the titles that show them best."""
+    return [
+        {
+            "code": meaning.code,
+            "items": meaning.items,
+            "more often than others": ", ".join(f"{t.value} ({t.items}, x{t.lift:.1f})" for t in meaning.traits),
+            "such as": "; ".join(meaning.titles[:3]),
+        }
+        for meaning in meanings
+    ]
 
 
 def ranking_table(items: Sequence[RankedItem]) -> Table:

@@ -1,18 +1,23 @@
-"""A tiny world for the tests: a two-layer LLM, a word-level tokenizer, twenty items, twelve users."""
+"""A tiny world for the tests: a three-layer LLM, a word-level tokenizer, twenty items, twelve users, tiny encoders."""
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from recommender.catalogue import Catalogue, Item
 from recommender.config import Config
+from recommender.encoders.audio import SAMPLE_RATE
 from recommender.encoders.features import Features
+from recommender.examples import ExampleBuilder
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint
 from recommender.semantic_ids import SemanticIds
@@ -23,6 +28,7 @@ WORDS = (
     "film red blue green yellow story night day river stone war comedy drama horror genres year 1990 1980 : , . ? ! "
     '" ( ) | Recommended Because Since start good know What Which You The'
 ).split()
+ENCODER_WORDS = "red blue green night day river stone war love song film the of a genres comedy drama".split()
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -125,3 +131,76 @@ def make_checkpoint(catalogue, features, config):
         return Checkpoint(model, tokenizer, catalogue, settings)
 
     return make
+
+
+@pytest.fixture(params=[1, 3], ids=["atomic", "three levels"])
+def leveled(request, make_checkpoint) -> tuple[RecommenderModel, ExampleBuilder]:
+    """A model and its prompts, with one code an item and with three."""
+    checkpoint = make_checkpoint(request.param)
+    return checkpoint.model, checkpoint.builder
+
+
+@pytest.fixture(scope="session")
+def text_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("text")
+    vocabulary = {word: number for number, word in enumerate(["[PAD]", "[UNK]", *ENCODER_WORDS])}
+    raw = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    raw.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(BertConfig(vocab_size=len(vocabulary), **sizes)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def image_folder(tmp_path_factory) -> Path:
+    import timm  # here: most tests need no image library, and importing it takes seconds
+
+    from recommender.assets.image import open_clip_folder
+
+    folder = tmp_path_factory.mktemp("image")
+    torch.manual_seed(0)
+    open_clip_folder(folder, timm.create_model("test_efficientnet", pretrained=False), "test_efficientnet")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def audio_file(tmp_path_factory) -> Path:
+    import whisper  # here: importing it takes seconds
+
+    path = tmp_path_factory.mktemp("audio") / "tiny.pt"
+    torch.manual_seed(0)
+    audio = {"n_mels": 80, "n_audio_ctx": 1500, "n_audio_state": 16, "n_audio_head": 2, "n_audio_layer": 2}
+    text = {"n_vocab": 51864, "n_text_ctx": 8, "n_text_state": 16, "n_text_head": 2, "n_text_layer": 1}
+    model = whisper.model.Whisper(whisper.model.ModelDimensions(**audio, **text))
+    torch.nn.init.normal_(model.decoder.positional_embedding)
+    torch.save({"dims": audio | text, "model_state_dict": model.state_dict()}, path)
+    return path
+
+
+def picture(seed: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 30, 3), dtype=np.uint8))
+
+
+def sound(seconds: float, seed: int = 0) -> np.ndarray:
+    """Tones that come and go, so that no two windows sound alike."""
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    random = np.random.default_rng(seed)
+    tone = np.sin(2 * np.pi * (200 + 300 * random.random()) * time * (1 + 0.02 * time))
+    return (0.3 * tone + 0.02 * random.standard_normal(len(time))).astype(np.float32)
+
+
+def write_tables(folder: Path, catalogue: Catalogue, histories: Sequence[Sequence[int] | np.ndarray]) -> dict[str, str]:
+    """Write items.csv and interactions.csv into `folder`; returns their paths under the names that `data` has for them."""
+    genres = ["|".join(item.attributes["genres"]) for item in catalogue]
+    items = [(item.item_id, item.title, g, *item.attributes["year"]) for item, g in zip(catalogue, genres, strict=True)]
+    events = [(f"u{u}", catalogue[int(i)].item_id, t) for u, h in enumerate(histories) for t, i in enumerate(h)]
+    write_csv(folder / "items.csv", "item_id title genres year", items)
+    write_csv(folder / "interactions.csv", "user_id item_id timestamp", events)
+    return {name: str(folder / f"{name}.csv") for name in ("items", "interactions")}
+
+
+def write_csv(path: Path, header: str, rows: Sequence[Sequence[object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header.split(), *rows])

@@ -132,7 +132,7 @@ def test_encode_and_tokenize_report(run, recipe):
     report = json.loads(out)
     assert code == 0 and report["items"] == 20 and len(report["levels"]) == 4  # the last one against collisions
     code, out, _ = run("tokenize", "--config", recipe, "-q", "--set", "semantic_ids.levels=2")
-    assert code == 0 and "use of the codes" in out
+    assert code == 0 and "use of the codes" in out and "what the codes of the first level mean" in out
 
 
 def test_export_writes_plain_models(run, trained, tmp_path):

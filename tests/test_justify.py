@@ -139,6 +139,9 @@ def test_names_are_cut_between_words_and_stay_known():
     assert name in other_names(item, ())
     assert '"' not in display_name(Item("2", 'The "Best" 12" Brush'))
     assert display_name(Item("3", "Godfather, The (1972)")) == "The Godfather (1972)"
+    assert display_name(Item("4", "Boot, Das")) == "Das Boot"
+    assert display_name(Item("5", "Enfer, L'")) == "L'Enfer"
+    assert display_name(Item("6", "Bye Bye, Love")) == "Bye Bye, Love"
     assert display_name(Item("x7", "★★★")) == "item x7"
 
 

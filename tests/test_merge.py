@@ -62,11 +62,12 @@ def test_titled_items_and_soft_tokens_are_ordinary_tokens(trained, tmp_path):
     entries = json.loads((tmp_path / "plain" / "items.json").read_text())
     builder, item = checkpoint.builder, 7
     title = tokenizer(builder.title(item), add_special_tokens=False)["input_ids"]
-    ids = [*builder.prefix, *builder.start, *title, *entries[item]["soft"], entries[item]["history"]]
+    own = entries[item]["history"]
+    ids = [*builder.prefix, *builder.start, own, *title, *entries[item]["soft"], own]
     first = checkpoint.model.vocabulary
     logits = llm(input_ids=torch.tensor([ids])).logits[0, -1, first : first + 20]
     expected = decoding.score(checkpoint.model, [builder.prompt([item], titled=1)], range(20))[0]
-    np.testing.assert_allclose(torch.log_softmax(logits, -1).detach(), expected, atol=1e-4)
+    np.testing.assert_allclose(torch.log_softmax(logits, -1).detach(), expected, atol=1e-3)
     # the tokenizer spells every row, so a prompt may be given as text
     text = tokenizer.decode(ids)
     assert tokenizer(text, add_special_tokens=False)["input_ids"][-4:] == ids[-4:]

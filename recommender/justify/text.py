@@ -17,7 +17,8 @@ _DOUBLE = re.compile(f"[{DOUBLE_QUOTES}]")
 _TRAILING = " ,;:-&(/"
 _BRACKET = re.compile(r"\s*\([^()]*\)$")
 _YEAR = re.compile(r"\((\d{4})\)$")
-_ARTICLE = re.compile(r"^(?P<rest>[^(]+), (?P<article>The|An|A)(?P<tail> \(.*\))?$")
+_ARTICLES = "The An A La Le Les L' Un Une Il Lo Gli El Los Las Der Die Das Ein Eine De Het".replace(" ", "|")
+_ARTICLE = re.compile(rf"^(?P<rest>[^(]+), (?P<article>{_ARTICLES})(?P<tail> \(.*\))?$")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,10 @@ def display_name(item: Item) -> str:
 def _article_first(name: str) -> str:
     """Return "Godfather, The (1972)", as lists sort it, as people say it."""
     found = _ARTICLE.match(name)
-    return f"{found['article']} {found['rest']}{found['tail'] or ''}" if found else name
+    if not found:
+        return name
+    space = "" if found["article"].endswith("'") else " "
+    return f"{found['article']}{space}{found['rest']}{found['tail'] or ''}"
 
 
 def title_year(title: str) -> str | None:

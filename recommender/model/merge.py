@@ -103,7 +103,8 @@ def merge(checkpoint: Checkpoint, target: str | Path, progress: Progress | None 
     """
     if checkpoint.config.base.load_in_4bit:
         raise ConfigError(
-            "a 4-bit base cannot be merged: its weights are rounded", "load the checkpoint with base.load_in_4bit: false"
+            "a 4-bit base cannot be merged: its weights are rounded",
+            "load the checkpoint with base.load_in_4bit: false",
         )
     model = checkpoint.model.eval()
     steps = progress or (lambda *_: None)
@@ -141,7 +142,9 @@ def _save_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -> 
     short.model.norm.load_state_dict(model.rank_norm.state_dict())
     short.get_input_embeddings().weight.copy_(torch.cat([weight, *_input_rows(model, layout)]))
     if not tied:
-        short.get_output_embeddings().weight.copy_(torch.cat([whole.get_output_embeddings().weight, *_outputs(model, layout)]))
+        short.get_output_embeddings().weight.copy_(
+            torch.cat([whole.get_output_embeddings().weight, *_outputs(model, layout)])
+        )
     # the base's own sampling settings would prune items
     short.generation_config = GenerationConfig(do_sample=False, eos_token_id=checkpoint.tokenizer.eos_token_id)
     short.save_pretrained(folder)
@@ -222,6 +225,7 @@ def _with_codes(prompt: Example, codes: np.ndarray) -> Example:
         tokens=np.concatenate([prompt.tokens, codes[:more]]),
         items=np.concatenate([prompt.items, np.full(more, -1)]),
         slots=np.concatenate([prompt.slots, np.full(more, TOKEN)]),
+        branches=np.concatenate([prompt.branches, np.zeros(more, np.int64)]),
         anchors=np.concatenate([prompt.anchors, np.full(more, -1)]),
         labels=np.concatenate([prompt.labels, np.full(more, -100)]),
     )

@@ -142,7 +142,8 @@ class _Stage:
             if position.step % self.every == 0 or ends:
                 self._validate(position)
             if self.run_.progress:
-                self.run_.progress(f"{self.config.stage}, loss {loss:.2f}", position.step, self.total)
+                told = f"{self.config.stage}, loss {loss:.2f}, {clock.rate():.0f} tokens/s"
+                self.run_.progress(told, position.step, self.total)
             position.minutes[str(self.number)] = before + clock.minutes()
             if clock.due():
                 self._save(position)

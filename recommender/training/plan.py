@@ -46,8 +46,9 @@ def _ranking(data: TrainingData, stage: StageConfig, random: np.random.Generator
     config = data.builder.config
     pieces = [piece for items in data.split.train.items for piece in crops(items, stage.crop or config.history, random)]
     order = random.permutation(len(pieces))
-    spelled = random.random(len(pieces)) < stage.titled_share
-    return [data.builder.ranking(pieces[i], config.titled if spelled[i] else 0) for i in order]
+    share = stage.titled_share if config.titled else 0.0
+    spelled = [1 + np.flatnonzero(random.random(len(piece) - 1) < share) for piece in pieces]
+    return [data.builder.ranking(pieces[i], spelled[i]) for i in order]
 
 
 def _texts(data: TrainingData, stage: StageConfig) -> tuple[list[Example], list[Example]]:

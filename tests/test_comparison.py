@@ -1,0 +1,222 @@
+"""Comparing: every model on the same histories and targets, measured as by hand, and what is wrong is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recommender.comparison import compare
+from recommender.config import ColumnsConfig
+from recommender.engine import Recommender
+from recommender.errors import CheckpointError, DataError
+from recommender.eval.baselines import BASELINES
+from recommender.eval.protocol import Evaluation
+from recommender.model.checkpoint import save_pretrained
+from tests.conftest import ITEMS, write_csv, write_tables
+
+USERS = 24
+TARGETED = [u for u in range(USERS) if u % 6]  # every sixth user has two items, too few to hold any out
+
+
+@pytest.fixture(scope="module")
+def walks() -> list[np.ndarray]:
+    """Users who like neighbouring items, so that baselines find something and none finds all."""
+    random = np.random.default_rng(3)
+    lengths = [int(random.integers(3, 9)) if u % 6 else 2 for u in range(USERS)]
+    return [(int(random.integers(ITEMS)) + random.permutation(10)[:length]) % ITEMS for length in lengths]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory, catalogue, walks) -> dict[str, str]:
+    return write_tables(tmp_path_factory.mktemp("comparison"), catalogue, walks)
+
+
+@pytest.fixture
+def targets_of(tmp_path):
+    """Write a table of targets: pairs of user and item ids under a header."""
+
+    def make(*rows: Sequence[object], header: str = "user_id item_id") -> str:
+        write_csv(tmp_path / "targets.csv", header, rows)
+        return str(tmp_path / "targets.csv")
+
+    return make
+
+
+def ranks(name: str, known: Sequence[np.ndarray], users: Sequence[int], targets: Sequence[int]) -> list[int]:
+    """Where a baseline fitted on `known` puts each user's target among the unseen items, from 0 on; ties by index."""
+    baseline = BASELINES[name]()
+    baseline.fit(known, ITEMS)
+    found = []
+    for user, target in zip(users, targets, strict=True):
+        scores = np.asarray(baseline.scores([known[user]]))[0]
+        unseen = [item for item in range(ITEMS) if item not in known[user]]
+        found.append(sorted(unseen, key=lambda item: (-scores[item], item)).index(target))
+    return found
+
+
+def values(evaluation: Evaluation, model: str, metric: str, k: int) -> list[float]:
+    rows = evaluation.per_user.query("model == @model and metric == @metric and k == @k")
+    return rows.sort_values("user")["value"].tolist()
+
+
+def check(evaluation: Evaluation, model: str, expected: Sequence[int]) -> None:
+    """Compare recall and NDCG of every user with the ranks of their targets."""
+    for k in (1, 5, 10):
+        gains = [1 / np.log2(rank + 2) if rank < k else 0.0 for rank in expected]
+        assert values(evaluation, model, "recall", k) == [float(rank < k) for rank in expected]
+        np.testing.assert_allclose(values(evaluation, model, "ndcg", k), gains, rtol=1e-6)
+        assert evaluation.row(model, "ndcg", k)["mean"] == pytest.approx(np.mean(gains))
+
+
+def held_out(walks: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
+    """What leave-one-out knows of every user, and the targets of those who have one."""
+    return [walk[:-1] if u in TARGETED else walk for u, walk in enumerate(walks)], [int(walks[u][-1]) for u in TARGETED]
+
+
+# --- leave-one-out
+
+
+def test_leave_one_out_equals_the_baselines_computed_by_hand(tables, walks):
+    evaluation = compare(list(BASELINES), **tables)
+    known, targets = held_out(walks)
+    for name in BASELINES:
+        check(evaluation, name, ranks(name, known, TARGETED, targets))
+    about = evaluation.about
+    assert (about["split"], about["users"], about["items"]) == ("leave-one-out", len(TARGETED), ITEMS)
+    assert about["reference"] == next(iter(BASELINES))
+    assert len({evaluation.row(name, "ndcg", 10)["mean"] for name in BASELINES}) > 2  # else nothing was compared
+
+
+def test_what_a_model_recommends_does_not_depend_on_the_targets(tables, walks, catalogue, tmp_path):
+    others = [
+        np.append(walk[:-1], next(i for i in range(ITEMS) if i not in walk)) if u in TARGETED else walk
+        for u, walk in enumerate(walks)
+    ]
+    one, other = (compare(["item-knn"], **chosen) for chosen in (tables, write_tables(tmp_path, catalogue, others)))
+    for metric in ("coverage", "gini", "novelty"):
+        assert one.row("item-knn", metric, 5)["mean"] == other.row("item-knn", metric, 5)["mean"]
+    assert values(one, "item-knn", "ndcg", 10) != values(other, "item-knn", "ndcg", 10)
+
+
+def test_a_checkpoint_is_measured_like_a_baseline(tables, walks, make_checkpoint, tmp_path):
+    folder = str(tmp_path / "saved")
+    save_pretrained(make_checkpoint(), folder)
+    evaluation = compare([folder, "popularity"], **tables)
+    known, targets = held_out(walks)
+    model = Recommender.from_pretrained(folder, make_checkpoint().catalogue)
+    lists = model.rank([known[u] for u in TARGETED], ITEMS)
+    check(evaluation, folder, [ranked.items.tolist().index(t) for ranked, t in zip(lists, targets, strict=True)])
+    check(evaluation, "popularity", ranks("popularity", known, TARGETED, targets))
+    assert evaluation.about["reference"] == folder
+
+
+@pytest.mark.parametrize("users", [1, 5, len(TARGETED) - 1, len(TARGETED), 1000])
+def test_a_sample_takes_users_evenly_and_fits_on_everyone(tables, users):
+    whole, sample = (compare(["popularity", "ease"], **tables, users=n) for n in (None, users))
+    count = min(users, len(TARGETED))
+    assert sample.about["users"] == count
+    places = np.linspace(0, len(TARGETED) - 1, count).astype(int)
+    for name in ("popularity", "ease"):
+        every = values(whole, name, "ndcg", 20)
+        assert values(sample, name, "ndcg", 20) == [every[place] for place in places]
+
+
+def test_the_seed_decides_the_intervals_and_progress_is_told(tables):
+    heard: list[tuple[str, int, int]] = []
+    first = compare(["item-knn"], **tables, seed=1, progress=lambda *said: heard.append(said))
+    again, other = (compare(["item-knn"], **tables, seed=seed) for seed in (1, 2))
+    assert heard == [("ranking with item-knn", len(TARGETED), len(TARGETED))]
+    pd.testing.assert_frame_equal(first.summary, again.summary)
+    assert first.row("item-knn", "ndcg", 10)["mean"] == other.row("item-knn", "ndcg", 10)["mean"]
+    assert first.row("item-knn", "ndcg", 10)["low"] != other.row("item-knn", "ndcg", 10)["low"]
+
+
+# --- a table of targets
+
+
+def test_targets_of_a_table_follow_the_whole_history(tables, walks, catalogue, targets_of):
+    users = [5, 0, 9]  # 0 has a history of two
+    targets = [next(i for i in range(ITEMS - 1, -1, -1) if i not in walks[u]) for u in users]
+    path = targets_of(*[(f"u{u}", catalogue[t].item_id) for u, t in zip(users, targets, strict=True)])
+    evaluation = compare(["popularity", "ease"], **tables, test=path)
+    order = np.argsort(users)
+    for name in ("popularity", "ease"):
+        check(evaluation, name, ranks(name, walks, np.array(users)[order], np.array(targets)[order]))
+    assert evaluation.about["split"] == path and evaluation.about["users"] == 3
+
+
+def test_columns_of_all_tables_may_have_other_names(tables, targets_of, tmp_path):
+    for name, renamed in (("items", "item_id"), ("interactions", "item_id")):
+        content = Path(tables[name]).read_text().replace(renamed, "what").replace("user_id", "who")
+        (tmp_path / f"{name}.csv").write_text(content)
+    columns = ColumnsConfig(item_id="what", user_id="who")
+    paths = {name: str(tmp_path / f"{name}.csv") for name in tables}
+    evaluation = compare(["popularity"], **paths, test=targets_of(("u3", 104), header="who what"), columns=columns)
+    assert evaluation.about["users"] == 1
+
+
+def test_numbers_are_the_same_ids_in_every_format(tables, tmp_path):
+    interactions = pd.read_csv(tables["interactions"], dtype=str)
+    interactions["user_id"] = interactions["user_id"].str.removeprefix("u")
+    interactions.to_csv(tmp_path / "interactions.csv", index=False)
+    pd.DataFrame({"user_id": [3.0, 7.0], "item_id": [104, 105]}).to_parquet(tmp_path / "targets.parquet")
+    paths = {"items": tables["items"], "interactions": str(tmp_path / "interactions.csv")}
+    assert compare(["popularity"], **paths, test=str(tmp_path / "targets.parquet")).about["users"] == 2
+
+
+# --- what is wrong
+
+
+@pytest.mark.parametrize(
+    ("header", "column", "key"),
+    [("user item_id", "user_id", "data.columns.user_id"), ("user_id film", "item_id", "data.columns.item_id")],
+)
+def test_a_missing_column_of_the_targets_is_named(tables, targets_of, header, column, key):
+    with pytest.raises(DataError, match=f"targets.csv: no column '{column}'") as error:
+        compare(["popularity"], **tables, test=targets_of(("u1", "104"), header=header))
+    assert error.value.hint is not None and key in error.value.hint
+
+
+@pytest.mark.parametrize("user", ["u99", "U1", ""])
+def test_a_target_of_an_unknown_user_is_named(tables, targets_of, user):
+    with pytest.raises(DataError, match="targets.csv: user .* has no history in the interactions") as error:
+        compare(["popularity"], **tables, test=targets_of(("u1", "104"), (user, "105")))
+    assert user in error.value.message and error.value.hint == "give their history"
+
+
+def test_an_unknown_target_names_the_closest_item(tables, targets_of):
+    with pytest.raises(DataError, match="unknown item id '1O4'") as error:
+        compare(["popularity"], **tables, test=targets_of(("u1", "1O4")))
+    assert error.value.hint is not None and "104" in error.value.hint
+
+
+def test_targets_that_are_not_there_are_named(tables, targets_of, tmp_path):
+    with pytest.raises(DataError, match="no such file or folder for the targets"):
+        compare(["popularity"], **tables, test=str(tmp_path / "nowhere.csv"))
+    with pytest.raises(DataError, match="targets.csv: the table of targets is empty"):
+        compare(["popularity"], **tables, test=targets_of())
+
+
+@pytest.mark.parametrize(("name", "meant"), [("popularty", "popularity"), ("item_knn", "item-knn"), ("eas", "ease")])
+def test_an_unknown_name_suggests_a_baseline(tables, name, meant):
+    with pytest.raises(DataError, match=f"{name!r} is neither a checkpoint folder nor a baseline") as error:
+        compare(["popularity", name], **tables)
+    assert error.value.hint is not None and error.value.hint.startswith(f"did you mean {meant}")
+
+
+def test_a_folder_that_is_no_checkpoint_is_named(tables, tmp_path):
+    for folder, said in ((tmp_path, "no checkpoint"), (tmp_path / "nowhere", "no such checkpoint folder")):
+        with pytest.raises(CheckpointError, match=said) as error:
+            compare([str(folder)], **tables)
+        assert str(folder) in error.value.message
+
+
+def test_nothing_to_compare_or_nobody_to_compare_on_is_said(tables, catalogue, tmp_path):
+    with pytest.raises(DataError, match="no model to evaluate"):
+        compare([], **tables)
+    with pytest.raises(DataError, match="no user has a target"):
+        compare(["popularity"], **write_tables(tmp_path, catalogue, [[1, 2], [3]]))

@@ -1,0 +1,72 @@
+"""The matrices that the encoders leave behind: saved as fitted, edited row by row, refused when damaged."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from recommender.encoders.features import Features
+from recommender.encoders.pipeline import RawFeatures, fit_reductions, reduce
+from recommender.encoders.reduction import Reduction
+from recommender.errors import CheckpointError, ConfigError
+
+
+def raw_of(rows: np.ndarray, present: np.ndarray | None = None) -> RawFeatures:
+    present = np.ones(len(rows), bool) if present is None else present
+    return RawFeatures(len(rows), {"text": rows}, {"text": present}, {"text": "an encoder"})
+
+
+def test_what_is_saved_is_what_was_fitted(tmp_path):
+    rows = np.random.default_rng(0).standard_normal((20, 12)).astype(np.float32) * 3 + 1
+    rows[4] = 0
+    raw = raw_of(rows, np.arange(20) != 4)
+    features = reduce(raw, fit_reductions(raw, 5))
+    features.save(tmp_path / "features.safetensors")
+    loaded = Features.load(tmp_path / "features.safetensors")
+    assert np.array_equal(loaded.vectors["text"], features.vectors["text"])
+    assert not loaded.vectors["text"][4].any() and not loaded.present["text"][4]
+    assert np.array_equal(reduce(raw, loaded.reductions).vectors["text"], features.vectors["text"])
+    assert os.listdir(tmp_path) == ["features.safetensors"]
+
+
+def test_rows_are_taken_replaced_added_and_taken_away():
+    vectors = {"text": np.ones((3, 2), np.float32), "image": np.ones((3, 2), np.float32)}
+    features = Features(vectors, {m: np.ones(3, bool) for m in vectors}).without("image")
+    assert features.take(np.array([2, 0])).vectors["text"].shape == (2, 2)
+    changed = features.with_rows("image", np.array([1]), np.full((1, 2), 5.0))
+    assert changed.present["image"].tolist() == [False, True, False]
+    assert changed.vectors["image"][1].tolist() == [5, 5] and not features.vectors["image"].any()
+    later = Features({"text": np.full((1, 2), 9.0, np.float32)}, {"text": np.ones(1, bool)})
+    longer = changed.append(later)
+    assert longer.vectors["text"][3].tolist() == [9, 9] and not longer.present["image"][3]
+    with_more = features.with_modality("collaborative", np.array([[1.0], [0.0], [2.0]]))
+    assert with_more.present["collaborative"].tolist() == [True, False, True]
+    assert changed.swapped("image", 0, 1).present["image"].tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "other", "short"])
+def test_a_damaged_file_of_features_is_one_clear_line(tmp_path, damage):
+    path = tmp_path / "features.safetensors"
+    Features({"text": np.ones((3, 2), np.float32)}, {"text": np.ones(3, bool)}).save(path)
+    if damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-3])
+    elif damage == "other":
+        from safetensors.numpy import save_file
+
+        save_file({"weight": np.zeros(2)}, path)
+    else:
+        Features({"text": np.ones((3, 2), np.float32)}, {"text": np.ones(2, bool)}).save(path)
+    with pytest.raises(CheckpointError) as error:
+        Features.load(path)
+    assert str(path) in error.value.message and "\n" not in error.value.message
+
+
+def test_vectors_of_another_encoder_are_refused():
+    raw = raw_of(np.eye(4, dtype=np.float32))
+    reductions = {"text": Reduction.fit(raw.vectors["text"], 2, "another encoder")}
+    with pytest.raises(ConfigError, match="encoders.text"):
+        reduce(raw, reductions)

@@ -1,0 +1,59 @@
+"""Reduction of vectors to few components: what it keeps, what it scales, what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recommender.encoders.reduction import Reduction
+from recommender.errors import ConfigError
+
+
+def mean_square(rows: np.ndarray) -> float:
+    return float((rows**2).sum(axis=1).mean())
+
+
+def test_reduction_keeps_the_relative_variance_and_scales_the_whole():
+    random = np.random.default_rng(0)
+    deviations = np.array([9.0, 3.0, 1.0, 0.3, 0.1])
+    rows = (random.standard_normal((400, 5)) * deviations + 7).astype(np.float32)
+    reduced = Reduction.fit(rows, 3).apply(rows)
+    assert mean_square(reduced) == pytest.approx(3, rel=1e-3)
+    spread = reduced.std(axis=0)
+    assert spread[0] / spread[1] == pytest.approx(3, rel=0.15)
+    assert spread[1] / spread[2] == pytest.approx(3, rel=0.15)
+    assert np.abs(reduced.mean(axis=0)).max() < 1e-3
+
+
+def test_all_components_keep_the_distances_up_to_one_factor():
+    rows = np.random.default_rng(1).standard_normal((50, 8)).astype(np.float32)
+    reduced = Reduction.fit(rows, 8).apply(rows)
+    before, after = (np.linalg.norm(r[:, None] - r[None], axis=-1)[~np.eye(50, dtype=bool)] for r in (rows, reduced))
+    np.testing.assert_allclose(after / before, np.mean(after / before), rtol=5e-3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 9), st.integers(1, 16), st.integers(0, 5))
+def test_reduction_of_any_shape_is_finite_padded_and_repeatable(rows, raw, width, seed):
+    table = np.random.default_rng(seed).standard_normal((rows, raw)).astype(np.float32)
+    first, second = Reduction.fit(table, width), Reduction.fit(table.copy(), width)
+    reduced = first.apply(table)
+    assert reduced.shape == (rows, width) and reduced.dtype == np.float32 and np.isfinite(reduced).all()
+    assert np.array_equal(reduced, second.apply(table))
+    assert not reduced[:, min(rows - 1, raw) :].any()
+    if rows > 1:
+        assert mean_square(reduced) == pytest.approx(width, rel=1e-3)
+
+
+def test_turned_data_give_the_same_signs():
+    rows = np.random.default_rng(2).standard_normal((30, 4)).astype(np.float32)
+    shuffled = rows[np.random.default_rng(3).permutation(30)]
+    np.testing.assert_allclose(Reduction.fit(rows, 4).components, Reduction.fit(shuffled, 4).components, atol=1e-3)
+
+
+def test_reduction_refuses_another_width():
+    reduction = Reduction.fit(np.eye(4, dtype=np.float32), 2)
+    with pytest.raises(ConfigError, match="expected 4 columns"):
+        reduction.apply(np.zeros((1, 5), np.float32))

@@ -1,0 +1,95 @@
+"""The adapter that ships, on the real base model: what a newcomer's first commands rest on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recommender.engine import Recommender, Request
+from recommender.justify import ClaimChecker, Evidence, Influence
+from recommender.justify.evidence import shared_facts
+from recommender.model.checkpoint import resolve
+
+pytestmark = pytest.mark.assets
+SHIPPED = "adapters/movielens-100k"
+LARGEST_MB = 10.5
+
+
+@pytest.fixture(scope="module")
+def model():
+    return Recommender.from_pretrained(SHIPPED)
+
+
+def test_it_is_small_and_says_what_it_is():
+    folder = resolve(SHIPPED)
+    files = [path for path in folder.iterdir() if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < LARGEST_MB * 1e6
+    card = (folder / "README.md").read_text()
+    for said in ("movielens-100k", "research, non-commercial", "| rank |", "stand-ins", "## Limits"):
+        assert said in card
+    stages = json.loads((folder / "metrics.json").read_text())["stages"]
+    assert [stage["stage"] for stage in stages] == ["align", "rank", "explain"]
+
+
+def test_random_histories_never_give_an_invalid_repeated_or_seen_item(model):
+    random = np.random.default_rng(11)
+    histories = [random.choice(len(model.catalogue), int(random.integers(0, 25)), replace=False) for _ in range(500)]
+    for history, ranking in zip(histories, model.rank(histories, 10), strict=True):
+        assert len(set(ranking.items.tolist())) == 10
+        assert not set(ranking.items.tolist()) & set(history.tolist())
+        assert ranking.items.min() >= 0 and ranking.items.max() < len(model.catalogue)
+        assert np.isfinite(ranking.scores).all() and (np.diff(ranking.scores) <= 0).all()
+
+
+@pytest.mark.parametrize("modality", ["image", "audio", "collaborative"])
+def test_another_items_media_changes_what_is_ranked(model, modality):
+    history = model.catalogue.indices(["50", "181", "258"])
+    features = model.model.features
+    before = model.rank([history], 100)[0]
+    try:
+        # Star Wars looks, sounds or is watched like Toy Story, Contact like Fargo
+        swapped = features
+        for mine, other in zip(history[[0, 2]], model.catalogue.indices(["1", "100"]), strict=True):
+            swapped = swapped.swapped(modality, int(mine), int(other))
+        model.set_features(swapped)
+        after = model.rank([history], 100)[0]
+        assert not np.array_equal(before.items, after.items)
+        model.set_features(features.without(modality))
+        absent = model.rank([history], 100)[0]
+        assert len(set(absent.items.tolist())) == 100 and np.isfinite(absent.scores).all()
+    finally:
+        model.set_features(features)
+
+
+def test_bfloat16_and_float32_rank_nearly_alike(model):
+    history = model.catalogue.indices(["50", "181", "258"])
+    before = model.rank([history], 10)[0].items
+    dtype = model.model.llm.dtype
+    other = torch.bfloat16 if dtype == torch.float32 else torch.float32
+    model.model.llm.to(other)
+    try:
+        after = model.rank([history], 10)[0].items
+    finally:
+        model.model.llm.to(dtype)
+    assert len(set(before.tolist()) & set(after.tolist())) >= 8
+
+
+def test_its_sentences_are_true_and_mostly_its_own(model):
+    answer = model.answer(Request(history=("50", "181", "258"), k=10))
+    checker = ClaimChecker(model.catalogue)
+    for item in answer.items:
+        index = model.catalogue.index(item.item_id)
+        others = [model.catalogue.index(i["item_id"]) for i in item.evidence["influences"]]
+        influences = tuple(Influence(other, 1.0) for other in others)
+        evidence = Evidence(index, influences, shared_facts(model.catalogue, index, others))
+        assert checker.check(item.justification, evidence, "films").ok
+    assert sum(item.written_by == "model" for item in answer.items) >= 6
+
+
+def test_it_is_the_recipe_that_the_repository_holds():
+    from recommender.config import Config
+
+    here = Path(__file__).parents[1] / "adapters" / "movielens-100k.yaml"
+    assert Config.load(here) == Config.load(resolve(SHIPPED) / "config.yaml")
