@@ -14,6 +14,7 @@ from recommender.config import ColumnsConfig
 from recommender.engine import Recommender
 from recommender.errors import CheckpointError, DataError
 from recommender.eval.baselines import BASELINES
+from recommender.eval.metrics import novelty
 from recommender.eval.protocol import Evaluation
 from recommender.model.checkpoint import save_pretrained
 from tests.conftest import ITEMS, write_csv, write_tables
@@ -46,16 +47,17 @@ def targets_of(tmp_path):
     return make
 
 
-def ranks(name: str, known: Sequence[np.ndarray], users: Sequence[int], targets: Sequence[int]) -> list[int]:
-    """Where a baseline fitted on `known` puts each user's target among the unseen items, from 0 on; ties by index."""
+def ranked_by(name: str, known: Sequence[np.ndarray], user: int) -> list[int]:
+    """The unseen items as a baseline fitted on `known` orders them for a user, ties by index."""
     baseline = BASELINES[name]()
     baseline.fit(known, ITEMS)
-    found = []
-    for user, target in zip(users, targets, strict=True):
-        scores = np.asarray(baseline.scores([known[user]]))[0]
-        unseen = [item for item in range(ITEMS) if item not in known[user]]
-        found.append(sorted(unseen, key=lambda item: (-scores[item], item)).index(target))
-    return found
+    scores = np.asarray(baseline.scores([known[user]]))[0]
+    return sorted((i for i in range(ITEMS) if i not in known[user]), key=lambda item: (-scores[item], item))
+
+
+def ranks(name: str, known: Sequence[np.ndarray], users: Sequence[int], targets: Sequence[int]) -> list[int]:
+    """Where a baseline fitted on `known` puts each user's target, from 0 on."""
+    return [ranked_by(name, known, user).index(target) for user, target in zip(users, targets, strict=True)]
 
 
 def values(evaluation: Evaluation, model: str, metric: str, k: int) -> list[float]:
@@ -123,6 +125,14 @@ def test_a_sample_takes_users_evenly_and_fits_on_everyone(tables, users):
     for name in ("popularity", "ease"):
         every = values(whole, name, "ndcg", 20)
         assert values(sample, name, "ndcg", 20) == [every[place] for place in places]
+
+
+def test_novelty_goes_by_the_histories_of_everyone(tables, walks):
+    known, _ = held_out(walks)
+    ranked = np.array([ranked_by("ease", known, TARGETED[0])])
+    counts = np.bincount(np.concatenate(known), minlength=ITEMS)
+    evaluation = compare(["ease"], **tables, users=1)
+    assert evaluation.row("ease", "novelty", 5)["mean"] == pytest.approx(novelty(ranked, counts, 5))
 
 
 def test_the_seed_decides_the_intervals_and_progress_is_told(tables):

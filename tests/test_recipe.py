@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from recommender import recipe
 from recommender.config import Config
@@ -15,6 +16,7 @@ from recommender.engine import Recommender
 from recommender.errors import DataError
 from recommender.model.checkpoint import from_pretrained
 from recommender.training.loop import STATE
+from recommender.training.state import trainable
 from tests.conftest import ITEMS, write_csv, write_tables
 
 STAGES = [
@@ -117,6 +119,17 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(config, whol
     assert (tmp_path / "again" / "config.yaml").read_bytes() == (whole / "config.yaml").read_bytes()
     recipe.run(config.updated({"seed": 1}), tmp_path / "other")
     assert contents(tmp_path / "other")["adapter.safetensors"] != contents(whole)["adapter.safetensors"]
+
+
+def test_the_seed_decides_where_training_starts(config):
+    prepared = recipe.prepare(config)
+    first, again, other = (
+        trainable(recipe.build(config.updated({"seed": seed}), prepared).model) for seed in (0, 0, 1)
+    )
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    for part in ("rows", "projectors.", "lora_A"):
+        names = [name for name in first if part in name and first[name].ndim > 1]
+        assert names and all(not torch.equal(first[name], other[name]) for name in names), part
 
 
 @pytest.mark.parametrize(
