@@ -48,10 +48,12 @@ def compare(
     Histories come from `interactions`; targets from `test` (user_id, item_id), else leave-one-out. `users` takes an
     even sample. Baselines are fitted on the histories, never on the targets. Raises DataError.
     """
+    if users is not None and users < 1:
+        raise DataError(f"users is {users}, expected 1 or more", "leave it out to evaluate everybody")
     catalogue = Catalogue.load(items, columns)
     histories = Histories.load(interactions, catalogue, columns)
     known, targets = _targets(histories, catalogue, test, columns or ColumnsConfig())
-    chosen = np.flatnonzero(targets >= 0)
+    chosen = np.flatnonzero(targets.reshape(len(targets), -1).max(1, initial=-1) >= 0)
     if users is not None and users < len(chosen):
         chosen = chosen[np.linspace(0, len(chosen) - 1, users).astype(int)]
     rankers = {name: _ranker(name, known, catalogue, progress) for name in names}
@@ -78,7 +80,7 @@ def _ranker(name: str, known: Sequence[np.ndarray], catalogue: Catalogue, progre
 def _targets(
     histories: Histories, catalogue: Catalogue, test: str | None, columns: ColumnsConfig
 ) -> tuple[Sequence[np.ndarray], np.ndarray]:
-    """Return each user's known history and target, -1 where there is none."""
+    """Return each user's known history and targets, [users] or [users, most], -1 where there is none."""
     if test is None:
         split = leave_one_out(histories)
         return split.history_for("test"), split.test
@@ -87,10 +89,11 @@ def _targets(
         if name not in table.columns:
             raise DataError(f"{table.name}: no column {name!r}", f"map it with data.columns.{key}")
     position = {user: row for row, user in enumerate(histories.user_ids)}
-    targets = np.full(len(histories), -1, dtype=np.int64)
+    targets: list[list[int]] = [[] for _ in histories.user_ids]
     for user, item in zip(table.values(columns.user_id), table.values(columns.item_id), strict=True):
         name = canonical(user)
         if name not in position:
             raise DataError(f"{table.name}: user {user!r} has no history in the interactions", "give their history")
-        targets[position[name]] = catalogue.index(item)
-    return histories.items, targets
+        targets[position[name]].append(catalogue.index(item))
+    widest = max(map(len, targets), default=0)
+    return histories.items, np.array([own + [-1] * (widest - len(own)) for own in targets], dtype=np.int64)

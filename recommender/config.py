@@ -117,7 +117,10 @@ class StageConfig(_Section):
     row_dropout: float = Field(0.2, ge=0, lt=1, description="dropout on the input embedding of history items")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     titled_share: float = Field(
-        0.03, ge=0, le=1, description="share of a history's places that are also learned as served, last items spelled out"
+        0.03,
+        ge=0,
+        le=1,
+        description="share of a history's places that are also learned as served, last items spelled out",
     )
     crop: int | None = Field(None, ge=2, description="items of a rank example; default: prompt.history")
     evaluate_epochs: float = Field(1.0, gt=0, description="epochs between validations")
@@ -176,7 +179,7 @@ class Config(_Section):
             raw = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read ({error.strerror})", "check the path of --config") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError) as error:  # yaml itself raises ValueError for a date that is none
             raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
         if raw is not None and not isinstance(raw, dict):
             raise ConfigError(f"{path}: expected a mapping of keys to values, found {type(raw).__name__}")
@@ -221,7 +224,7 @@ def _place(node: Any, part: str, key: str, source: str) -> Any:
     """Return the index or key that one part of a dotted key means within a list or a mapping."""
     if isinstance(node, dict):
         return part
-    if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+    if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
         return int(part)
     found = f"there are {len(node)} entries" if isinstance(node, list) else "it has no keys of its own"
     raise ConfigError(f"{source}: {key}: there is no {part!r} here; {found}", "for example training.stages.0.epochs=2")
@@ -243,6 +246,9 @@ def _suggest(problem: Any) -> str | None:
     siblings = [
         name.split(".")[-1] for name in _keys(Config) if name.split(".")[:-1] == [p for p in section if not p.isdigit()]
     ]
+    elsewhere = [name for name in _keys(Config) if name.split(".")[-1] == key]
+    if elsewhere and key not in siblings:
+        return f"did you mean {' or '.join(elsewhere)}?"
     return did_you_mean(key, siblings) or did_you_mean(key, _keys(Config))
 
 

@@ -168,12 +168,14 @@ class ExampleBuilder:
         """Return a training example without the instruction: each position of `history` predicts the next item.
 
         The items at the places `spelled` (from 1) are also predicted as when served: from a branch that spells out the
-        items before them.
+        items before them. Without titles in the prompt there is no such branch.
         """
         items = np.asarray(history, dtype=np.int64)
         codes = self.code_tokens[items]
-        example = _with_codes(_example(_join(_words(self.start), self.history(items[:-1]))), np.arange(len(items)), codes)
-        for place in spelled:
+        example = _with_codes(
+            _example(_join(_words(self.start), self.history(items[:-1]))), np.arange(len(items)), codes
+        )
+        for place in spelled if self.config.titled else ():
             branch = _join(self.recent(items[:place], self.config.titled), _words(codes[place, :-1]))
             example = _with_branch(example, int(place), branch, codes[place])
         return example
@@ -194,7 +196,7 @@ class ExampleBuilder:
 
     def writing(self, prompt: str, completion: str) -> Example:
         """Return an example of a chat turn: `prompt` by the user, `completion` to be learned."""
-        return self._answered(_words(self.chat_turn(prompt)), completion)
+        return self._answered(_words(self.chat_turn(prompt)), clean(completion, self.tokenizer))
 
     def chat_turn(self, prompt: str) -> np.ndarray:
         """Return the token ids of a user's turn with the writing instruction, up to the assistant's turn."""
@@ -350,9 +352,9 @@ def _attention(segments: Tensor, anchors: Tensor, branches: Tensor) -> Tensor:
 
 def crops(history: np.ndarray, size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
     """Cut a history into consecutive pieces of `size` items with a random first boundary (they share one item, so
-    that every item but the first of the history is predicted from what came before it); a piece has at least two."""
+    that every item but the first of the history is predicted from what came before it). `size` counts as 2 at least."""
     size = max(size, 2)
-    first = int(generator.integers(size // 2, size + 1)) if len(history) > size else size
+    first = int(generator.integers(max(size // 2, 2), size + 1)) if len(history) > size else size
     start, stop = 0, first
     while True:
         piece = history[start:stop]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from recommender.config import MODALITIES, Modality
 from recommender.encoders.reduction import Reduction
 from recommender.errors import CheckpointError
 
-_FORMAT = "recommender.features.1"
+_FORMAT = "recommender.features.2"
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,13 @@ class Features:
         """Write one safetensors file (vectors and components as float16), atomically."""
         tensors = {f"vectors.{m}": v.astype(np.float16) for m, v in self.vectors.items()}
         tensors |= {f"present.{m}": p.astype(np.uint8) for m, p in self.present.items()}
-        metadata = {"format": _FORMAT}
+        told = {"format": _FORMAT}
         for m, reduction in self.reductions.items():
             tensors[f"mean.{m}"] = reduction.mean
             tensors[f"components.{m}"] = reduction.components.astype(np.float16)
-            metadata |= {f"scale.{m}": repr(reduction.scale), f"encoder.{m}": reduction.encoder}
+            told |= {f"scale.{m}": repr(reduction.scale), f"encoder.{m}": reduction.encoder}
+        # one entry: safetensors writes several in any order, and the same features must give the same bytes
+        metadata = {"recommender": json.dumps(told, sort_keys=True)}
         temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
             save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, temporary, metadata)
@@ -48,9 +51,9 @@ class Features:
         """Read what `save` wrote. Raises CheckpointError."""
         try:
             with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
+                metadata = json.loads((file.metadata() or {}).get("recommender", "{}"))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, ValueError) as error:
             raise CheckpointError(f"{path}: cannot be read as features ({error})", "train or encode again") from None
         try:
             return _assembled(tensors, metadata)

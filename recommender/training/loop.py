@@ -48,7 +48,8 @@ def train(
     """Run all stages in place. Writes `log.csv`, `loss.png` and, until it is done, its state into `output`.
 
     A run that was killed goes on from its state and ends with the same weights as an unbroken one on the same
-    number of processes and threads. Raises RecommenderError if the loss is not finite.
+    number of processes and threads. Raises RecommenderError if the loss is not finite, or if `output` holds the state
+    of a run with another configuration or other data.
     """
     output.mkdir(parents=True, exist_ok=True)
     run = _Run(model, data, config, output, progress)
@@ -73,7 +74,8 @@ class _Run:
         self.model, self.data, self.config, self.output = model, data, config, output
         self.progress = progress if self.main else None
         self.prefix = data.builder.prefix
-        self.saved = state.read(output / STATE)
+        self.purpose = state.purpose(config, data.split.train.items, data.explanations)
+        self.saved = state.read(output / STATE, self.purpose)
         self.position = state.Position(**self.saved["position"]) if self.saved else state.Position()
         if self.saved:
             state.restore(model, self.saved["model"])
@@ -193,12 +195,10 @@ class _Stage:
         return [(group["name"], group["peak"] * share) for group in self.groups]
 
     def _validate(self, position: state.Position) -> None:
-        self.model.eval()
-        if self.config.stage == "rank":
-            users, beam = self.config.validation_users, self.run_.config.decoding.beam
-            value = validation_ndcg(self.model, self.run_.data.builder, self.run_.data.split, users, beam)
-        else:
-            value = -held_out_loss(self.model, self.kept, self.config)
+        """Measure, and keep the weights if they are the best so far; with nothing to measure the last ones count."""
+        value = self._measure()
+        if value is None:
+            return
         self._log(position, validation=round(value, 5))
         if position.best is None or value > position.best:
             position.best, position.best_step, position.waited = value, position.step, 0
@@ -206,6 +206,14 @@ class _Stage:
         else:
             position.waited += 1
         logger.info("%s step %d of %d: validation %.4f", self.config.stage, position.step, self.total, value)
+
+    def _measure(self) -> float | None:
+        self.model.eval()
+        if self.config.stage == "rank":
+            users, beam = self.config.validation_users, self.run_.config.decoding.beam
+            return validation_ndcg(self.model, self.run_.data.builder, self.run_.data.split, users, beam)
+        loss = held_out_loss(self.model, self.kept, self.config)
+        return None if loss is None else -loss
 
     def _log(self, position: state.Position, **values: Any) -> None:
         row = dict.fromkeys(state.FIELDS, "") | values
@@ -217,7 +225,8 @@ class _Stage:
     def _save(self, position: state.Position) -> None:
         self.run_.accelerator.wait_for_everyone()
         if self.run_.main:
-            state.write(self.run_.output / STATE, self.model, self.optimizer, position, self.best)
+            run = self.run_
+            state.write(run.output / STATE, run.purpose, self.model, self.optimizer, position, self.best)
             state.write_log(self.run_.output / "log.csv", position.log)
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from recommender.config import Config
+from recommender.errors import RecommenderError
 from recommender.model.network import is_ours
 
 FIELDS = ("stage", "step", "epoch", "loss", "learning_rate", "positions_per_second", "validation")
@@ -44,9 +48,26 @@ def restore(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
             parameters[name].copy_(value)
 
 
-def write(path: Path, model: nn.Module, optimizer: Any, position: Position, best: Mapping[str, torch.Tensor]) -> None:
+def purpose(config: Config, histories: Sequence[np.ndarray], texts: Sequence[tuple[str, str]]) -> str:
+    """Return what identifies a run: a hash of its configuration and of what it learns from."""
+    digest = hashlib.sha256(config.to_yaml().encode())
+    for history in histories:
+        digest.update(np.asarray([len(history), *history], dtype=np.int64).tobytes())
+    digest.update(repr(list(texts)).encode())
+    return digest.hexdigest()
+
+
+def write(
+    path: Path,
+    purpose: str,
+    model: nn.Module,
+    optimizer: Any,
+    position: Position,
+    best: Mapping[str, torch.Tensor],
+) -> None:
     """Write the whole state atomically."""
     state = {
+        "purpose": purpose,
         "model": trainable(model),
         "optimizer": optimizer.state_dict(),
         "random": torch.get_rng_state(),
@@ -59,9 +80,15 @@ def write(path: Path, model: nn.Module, optimizer: Any, position: Position, best
     os.replace(temporary, path)
 
 
-def read(path: Path) -> dict[str, Any] | None:
-    """Return the state that `write` left, or None."""
-    return torch.load(path, weights_only=True) if path.is_file() else None
+def read(path: Path, purpose: str) -> dict[str, Any] | None:
+    """Return the state that `write` left, or None. Raises RecommenderError if it was left by another run."""
+    saved = torch.load(path, weights_only=True) if path.is_file() else None
+    if saved and saved["purpose"] != purpose:
+        raise RecommenderError(
+            f"{path}: the state of a run with another configuration or other data",
+            f"finish that run as it was begun, or remove {path.parent} to start anew",
+        )
+    return saved
 
 
 def write_log(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -19,17 +19,24 @@ K = 10
 PROMPTS = 16
 
 
-def validation_ndcg(model: RecommenderModel, builder: ExampleBuilder, split: Split, users: int, beam: int) -> float:
-    """Return NDCG@10 of the validation targets of at most `users` evenly chosen users, seen items removed."""
+def validation_ndcg(
+    model: RecommenderModel, builder: ExampleBuilder, split: Split, users: int, beam: int
+) -> float | None:
+    """Return NDCG@10 of the validation targets of at most `users` evenly chosen users, seen items removed.
+
+    None if nobody has a target: there is nothing to choose the best weights by.
+    """
     having = np.flatnonzero(split.validation >= 0)
-    chosen = having[np.linspace(0, len(having) - 1, min(users, len(having))).astype(int)] if len(having) else having
+    if not len(having):
+        return None
+    chosen = having[np.linspace(0, len(having) - 1, min(users, len(having))).astype(int)]
     histories = split.history_for("validation")
     ranked = rank_histories(model, builder, [histories[user] for user in chosen], K, beam)
     gains = [
         1 / np.log2(2 + int(np.flatnonzero(items == target)[0])) if target in items else 0.0
         for items, target in zip(ranked, split.validation[chosen], strict=True)
     ]
-    return float(np.mean(gains)) if gains else 0.0
+    return float(np.mean(gains))
 
 
 def rank_histories(
@@ -52,10 +59,10 @@ def rank_histories(
 
 
 @torch.no_grad()
-def held_out_loss(model: RecommenderModel, examples: Sequence[Example], stage: StageConfig) -> float:
-    """Return the mean cross-entropy a label over examples that were not trained on."""
+def held_out_loss(model: RecommenderModel, examples: Sequence[Example], stage: StageConfig) -> float | None:
+    """Return the mean cross-entropy a label over examples that were not trained on; None without any."""
     total, count = 0.0, 0
     for rows in batches(examples, stage, np.zeros(0, np.int64)):
         loss, labels = model(as_batch(rows, stage, np.zeros(0, np.int64)).to(model.device))
         total, count = total + float(loss), count + int(labels)
-    return total / max(count, 1)
+    return total / count if count else None
