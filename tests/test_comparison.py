@@ -159,6 +159,17 @@ def test_targets_of_a_table_follow_the_whole_history(tables, walks, catalogue, t
     assert evaluation.about["split"] == path and evaluation.about["users"] == 3
 
 
+def test_a_user_may_have_several_targets(tables, targets_of):
+    path = targets_of(("u1", 101), ("u3", 104), ("u1", 119), ("u1", 110))
+    about = compare(["popularity"], **tables, test=path).about
+    assert about["users"] == 2 and about["targets"] == 4
+
+
+def test_a_sample_of_nobody_is_refused(tables):
+    with pytest.raises(DataError, match="users is -1, expected 1 or more"):
+        compare(["popularity"], **tables, users=-1)
+
+
 def test_columns_of_all_tables_may_have_other_names(tables, targets_of, tmp_path):
     for name, renamed in (("items", "item_id"), ("interactions", "item_id")):
         content = Path(tables[name]).read_text().replace(renamed, "what").replace("user_id", "who")

@@ -75,6 +75,20 @@ def test_killed_and_resumed_it_ends_the_same(make_checkpoint, config, split, tmp
     assert len(logs[0]) == len(logs[1])
 
 
+def test_the_state_of_another_run_is_not_taken_up(make_checkpoint, config, split, tmp_path):
+    often = config.updated({"training.checkpoint_minutes": 1e-6})
+
+    def kill(what, done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(make_checkpoint, often, split, tmp_path, progress=kill)
+    for other in ({"seed": 1}, {"lora.rank": 2}):
+        with pytest.raises(RecommenderError, match="state of a run with another configuration") as error:
+            run(make_checkpoint, often.updated(other), split, tmp_path)
+        assert "start anew" in error.value.hint
+
+
 def test_it_stops_early_and_keeps_the_best(make_checkpoint, config, split, tmp_path):
     stages = [STAGES[1] | {"epochs": 50, "evaluate_epochs": 1, "patience": 2, "learning_rate": 1e-6}]
     _, results = run(make_checkpoint, config, split, tmp_path, stages)
