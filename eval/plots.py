@@ -13,6 +13,7 @@ from recommender.eval.protocol import Evaluation
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_LONGEST_LABEL = 28
 _REFERENCE, _OTHERS, _INK = "#9aa3af", "#2f6f9f", "#1f2933"
 
 
@@ -25,7 +26,7 @@ def bars(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
     colours = [_REFERENCE if name == evaluation.about["reference"] else _OTHERS for name in names]
     figure = _figure(5.2, 1.1 + 0.42 * len(names))
     axes = figure.add_subplot()
-    axes.barh(names, means, xerr=error, color=colours, height=0.62, ecolor=_INK, capsize=3)
+    axes.barh([_short(name) for name in names], means, xerr=error, color=colours, height=0.62, ecolor=_INK, capsize=3)
     for at, (mean, high) in enumerate(zip(means, rows["high"], strict=True)):
         axes.annotate(f"{mean:.3f}", (high, at), (6, 0), textcoords="offset points", va="center", fontsize=9)
     axes.invert_yaxis()
@@ -40,7 +41,7 @@ def recall_curve(evaluation: Evaluation) -> bytes:
     figure = _figure(7.4, 4.0)
     axes = figure.add_subplot()
     for name, rows in evaluation.curves.groupby("model", sort=False):
-        axes.plot(rows["k"], rows["recall"], label=name, linewidth=1.8)
+        axes.plot(rows["k"], rows["recall"], label=_short(str(name)), linewidth=1.8)
     axes.set_xlabel("k, length of the list")
     axes.set_ylabel("recall@k")
     axes.set_xlim(1, evaluation.curves["k"].max())
@@ -48,6 +49,11 @@ def recall_curve(evaluation: Evaluation) -> bytes:
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=9, loc="upper left")
     return _png(figure)
+
+
+def _short(name: str) -> str:
+    """Return a label that leaves room for the picture: of a long path its end."""
+    return name if len(name) <= _LONGEST_LABEL else f"…{name[1 - _LONGEST_LABEL :]}"
 
 
 def _figure(width: float, height: float) -> Figure:

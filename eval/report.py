@@ -158,6 +158,28 @@ def _share(value: float, digits: int) -> str:
     return f"{value:.{digits}f}".removeprefix("0")
 
 
+def for_card(evaluation: Evaluation) -> dict[str, Any]:
+    """Return what a model card tells of an evaluation: the protocol in words, R@10 and N@10 of every model."""
+    about = evaluation.about
+    protocol = (
+        f"{about['split']}, {about['users']:,} users, full catalogue of {about['items']:,} items,"
+        f" seen items {'removed' if about['exclude_seen'] else 'kept'}, 95 % bootstrap interval over users, one training run."
+    )
+    rows = [
+        {
+            "model": row["model"],
+            "recall": _with_interval(evaluation.row(row["model"], "recall", 10)),
+            "ndcg": _with_interval(evaluation.row(row["model"], "ndcg", 10)),
+        }
+        for row in evaluation.models.to_dict("records")
+    ]
+    return {"protocol": protocol, "rows": rows}
+
+
+def _with_interval(row: pd.Series) -> str:
+    return f"{_share(row['mean'], 3)} ({_share(row['low'], 3)}-{_share(row['high'], 3)})"
+
+
 def differs(row: Mapping[str, Any] | pd.Series) -> bool:
     """Return whether the paired interval of the difference to the reference leaves out zero."""
     return bool(row["difference_low"] > 0 or row["difference_high"] < 0)

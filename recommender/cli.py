@@ -150,18 +150,24 @@ def evaluate(
     interactions: Annotated[str, typer.Option(help="interactions table")] = "movielens-100k",
     test: Annotated[str | None, typer.Option(help="targets: user_id, item_id; default leave-one-out")] = None,
     users: Annotated[int | None, typer.Option(help="evaluate an even sample of this many users", min=1)] = None,
+    record: Annotated[bool, typer.Option(help="write the table into the cards of the checkpoints")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Rank the whole catalogue for every user and compare models and baselines in one table."""
     from recommender.comparison import compare
+    from recommender.eval.baselines import BASELINES
     from recommender.eval.report import as_json as plain
-    from recommender.eval.report import table, write_report
+    from recommender.eval.report import for_card, table, write_report
+    from recommender.model import checkpoint
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
         evaluation = compare(models, items, interactions, test, users=users, progress=progress)
     write_report(evaluation, output)
+    for name in models if record else ():
+        if name not in BASELINES:
+            checkpoint.record(name, "ranking", for_card(evaluation))
     if as_json:
         _json(plain(evaluation))
     else:

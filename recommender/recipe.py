@@ -103,7 +103,7 @@ def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress |
     results = train(checkpoint.model, data, config, work, progress)
     checkpoint.metrics = {
         "name": output.name,
-        "path": str(Path("adapters") / output.name),
+        "path": output.as_posix(),
         "recipe": recipe,
         "stages": [asdict(result) for result in results],
     }

@@ -122,6 +122,18 @@ def test_evaluate_compares_models_in_one_table(run, trained, tables, tmp_path):
     assert {"metrics.json", "per_user.parquet", "report.html"} <= {p.name for p in (tmp_path / "report").iterdir()}
 
 
+def test_evaluate_writes_its_table_into_the_card(run, trained, tables, tmp_path):
+    shutil.copytree(trained, tmp_path / "mine")
+    code, _, _ = run(
+        *("evaluate", tmp_path / "mine", "popularity", "--items", tables / "items.csv", "-q", "--record"),
+        *("--interactions", tables / "interactions.csv", "--output", tmp_path / "report"),
+    )
+    card = (tmp_path / "mine" / "README.md").read_text()
+    assert code == 0 and "## Ranking" in card and "| popularity |" in card and "12 users" in card
+    code, _, _ = run("recommend", tmp_path / "mine", "--k", 2, "--no-explain", "-q")  # its manifest still holds
+    assert code == 0
+
+
 def test_encode_and_tokenize_report(run, recipe):
     code, out, _ = run("encode", "--config", recipe, "--json", "-q")
     assert code == 0 and json.loads(out) == [{"modality": "collaborative", "items": 19, "absent": 1, "width": 4}]

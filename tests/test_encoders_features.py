@@ -31,6 +31,14 @@ def test_what_is_saved_is_what_was_fitted(tmp_path):
     assert os.listdir(tmp_path) == ["features.safetensors"]
 
 
+def test_the_same_features_give_the_same_bytes(tmp_path):
+    raw = raw_of(np.random.default_rng(0).standard_normal((9, 6)).astype(np.float32))
+    features = reduce(raw, fit_reductions(raw, 4))
+    for number in range(8):
+        features.save(tmp_path / f"{number}.safetensors")
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 def test_rows_are_taken_replaced_added_and_taken_away():
     vectors = {"text": np.ones((3, 2), np.float32), "image": np.ones((3, 2), np.float32)}
     features = Features(vectors, {m: np.ones(3, bool) for m in vectors}).without("image")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,19 @@ def from_pretrained(
     _read_parameters(model, folder / "adapter.safetensors")
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return Checkpoint(model.eval(), tokenizer, catalogue, config, metrics)
+
+
+def record(source: str | Path, name: str, value: Any) -> None:
+    """Write something that was measured into a checkpoint's metrics.json and card, atomically. Raises CheckpointError."""
+    folder = resolve(source)
+    facts = read_manifest(folder)
+    config = Config.load(folder / "config.yaml")
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8")) | {name: value}
+    with written_folder(folder) as written:
+        shutil.copytree(folder, written, dirs_exist_ok=True)
+        (written / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        write_card(written / "README.md", config, metrics, facts["catalogue"]["items"])
+        write_manifest(written, facts)
 
 
 def resolve(source: str | Path) -> Path:
