@@ -26,9 +26,10 @@ def bars(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
     colours = [_REFERENCE if name == evaluation.about["reference"] else _OTHERS for name in names]
     figure = _figure(5.2, 1.1 + 0.42 * len(names))
     axes = figure.add_subplot()
-    axes.barh([_short(name) for name in names], means, xerr=error, color=colours, height=0.62, ecolor=_INK, capsize=3)
+    axes.barh(range(len(names)), means, xerr=error, color=colours, height=0.62, ecolor=_INK, capsize=3)
     for at, (mean, high) in enumerate(zip(means, rows["high"], strict=True)):
         axes.annotate(f"{mean:.3f}", (high, at), (6, 0), textcoords="offset points", va="center", fontsize=9)
+    axes.set_yticks(range(len(names)), [_short(name) for name in names])
     axes.invert_yaxis()
     axes.margins(x=0.16)
     axes.set_xlabel(label)
