@@ -31,6 +31,7 @@ def refused(raw: dict[str, Any]) -> ConfigError:
         ({"base": {"lm": "x"}}, "base.lm", "llm"),
         ({"data": {"columns": {"itemid": "asin"}}}, "data.columns.itemid", "item_id"),
         ({"training": {"keep_tests_out": False}}, "training.keep_tests_out", "keep_test_out"),
+        ({"beam": 3}, "beam", "decoding.beam"),
         (
             {"training": {"stages": [{"stage": "rank"}, {"stage": "rank", "epoch": 2}]}},
             "training.stages.1.epoch",
@@ -100,6 +101,7 @@ def test_what_files_say_is_read_and_the_rest_is_default(tmp_path):
         (b"seed: [1", "not valid YAML"),
         (b"seed: 1\n base: 2", "not valid YAML"),
         (b"\xff\xfe\x00", "not valid YAML"),
+        (b"seed: 2020-13-45", "not valid YAML"),
         (b"- seed\n- 1\n", "expected a mapping of keys to values, found list"),
         (b"recommend films", "expected a mapping of keys to values, found str"),
         (b"sed: 1", "unknown key 'sed'"),
@@ -143,6 +145,7 @@ def test_dotted_keys_replace_values_and_leave_the_rest():
         ("training.stages.1.epochs", "there is no '1' here; there are 1 entries"),
         ("training.stages.-1.epochs", "there is no '-1' here"),
         ("training.stages.first", "there is no 'first' here"),
+        ("training.stages.²", "there is no '²' here"),
         ("training.stages.0.epochs.x", "there is no 'x' here; it has no keys of its own"),
         ("seed.x", "there is no 'x' here; it has no keys of its own"),
         ("encoders.cache.folder", "there is no 'folder' here; it has no keys of its own"),
