@@ -163,7 +163,8 @@ def for_card(evaluation: Evaluation) -> dict[str, Any]:
     about = evaluation.about
     protocol = (
         f"{about['split']}, {about['users']:,} users, full catalogue of {about['items']:,} items,"
-        f" seen items {'removed' if about['exclude_seen'] else 'kept'}, 95 % bootstrap interval over users, one training run."
+        f" seen items {'removed' if about['exclude_seen'] else 'kept'}, 95 % bootstrap interval over users,"
+        " one training run."
     )
     rows = [
         {

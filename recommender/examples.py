@@ -44,19 +44,16 @@ def marker(item: int, slot: int = ITEM) -> str:
 
 @dataclass(frozen=True)
 class Example:
-    """One sequence. All arrays have shape [positions]; what continues the sequence in more than one way hangs on
-    branches: the codes of a target after its first, or the last items spelled out as they are when served.
+    """One sequence. All arrays have shape [positions]; a branch holds the codes of one target after the first.
 
     `tokens`: vocabulary id, or vocabulary size + code for a code's row. `items`: catalogue index at ITEM and soft
-    positions, else -1. `slots`: see TOKEN, ITEM, FIRST_SOFT. `branches`: 0 on the trunk, else the branch's number; a
-    branch is contiguous and comes after the trunk. `anchors`: for a branch position the trunk's position that the
-    branch continues, else -1. `labels`: what should come next, IGNORE where nothing is learned.
+    positions, else -1. `slots`: see TOKEN, ITEM, FIRST_SOFT. `anchors`: for a branch position the index of the
+    position that it continues, else -1. `labels`: what should come next, IGNORE where nothing is learned.
     """
 
     tokens: np.ndarray
     items: np.ndarray
     slots: np.ndarray
-    branches: np.ndarray
     anchors: np.ndarray
     labels: np.ndarray
     writes: bool = False
@@ -67,9 +64,8 @@ class Example:
 
 def _example(parts: Sequence[np.ndarray], labels: np.ndarray | None = None, writes: bool = False) -> Example:
     tokens, items, slots = parts
-    trunk, none = np.zeros(len(tokens), np.int64), np.full(len(tokens), -1)
     unlabelled = np.full(len(tokens), IGNORE, dtype=np.int64)
-    return Example(tokens, items, slots, trunk, none, unlabelled if labels is None else labels, writes)
+    return Example(tokens, items, slots, np.full(len(tokens), -1), unlabelled if labels is None else labels, writes)
 
 
 class ExampleBuilder:
@@ -144,13 +140,10 @@ class ExampleBuilder:
         items = np.asarray(history, dtype=np.int64)
         return np.zeros_like(items), items, np.full(len(items), ITEM, dtype=np.int64)
 
-    def recent(self, history: Sequence[int] | np.ndarray, titled: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the positions that spell out the last `titled` items; they end with the last item's own position."""
-        items = [int(i) for i in history][-titled:] if titled else []
-        if not items:
-            return self.positions("")
-        entries = [{"title": self.title(i), "soft": self._soft(i)} for i in items]
-        return self.positions(prompts.render_block("rank", "recent", entries=entries, last=marker(items[-1])))
+    def recent(self, items: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the positions that spell items out: title and soft tokens of each."""
+        entries = [{"title": self.title(int(i)), "soft": self._soft(int(i))} for i in items]
+        return self.positions(prompts.render_block("rank", "recent", entries=entries))
 
     def prompt(
         self, history: Sequence[int] | np.ndarray, wish: str | None = None, titled: int | None = None
@@ -162,30 +155,29 @@ class ExampleBuilder:
             head = np.concatenate([self.prefix, self.start])
         else:
             head = self.chat(prompts.render_block("rank", "system", noun=self.config.noun), self.wish(wish))
-        return _example(_join(_words(head), self.history(kept), self.recent(kept, titled)))
+        return _example(_join(_words(head), self.recent(kept[-titled:] if titled else []), self.history(kept)))
 
-    def ranking(self, history: Sequence[int] | np.ndarray, spelled: Sequence[int] | np.ndarray = ()) -> Example:
+    def ranking(self, history: Sequence[int] | np.ndarray, known: int = 0, begins: bool = True) -> Example:
         """Return a training example without the instruction: each position of `history` predicts the next item.
 
-        The items at the places `spelled` (from 1) are also predicted as when served: from a branch that spells out the
-        items before them. Without titles in the prompt there is no such branch.
+        With `known` > 0 the example begins as a prompt that was made when so many items were known: the last of them are
+        spelled out, and only what came after them is learned, for to all before them they would tell the answer.
+        `begins`: whether this is the user's first item; if not, nothing predicts it.
         """
         items = np.asarray(history, dtype=np.int64)
-        codes = self.code_tokens[items]
-        example = _with_codes(
-            _example(_join(_words(self.start), self.history(items[:-1]))), np.arange(len(items)), codes
-        )
-        for place in spelled if self.config.titled else ():
-            branch = _join(self.recent(items[:place], self.config.titled), _words(codes[place, :-1]))
-            example = _with_branch(example, int(place), branch, codes[place])
-        return example
+        spelled = items[max(known - self.config.titled, 0) : known]
+        parts = _join(_words(self.start), self.recent(spelled), self.history(items[:-1]))
+        # the first item is predicted where the history starts, any other by the one before it
+        anchors = np.append(0, len(parts[0]) - len(items) + 1 + np.arange(len(items) - 1))
+        learned = slice(known if begins else max(known, 1), None)
+        return _with_branches(_example(parts), anchors[learned], self.code_tokens[items[learned]])
 
     def finding(self, item: int) -> Example:
         """Return an example that asks for an item by its title and expects its codes."""
         user = prompts.render_block("align", "find", title=self.title(item))
         head = self._align_head(user)
         example = _example(_words(head[0]))
-        return _with_codes(example, np.array([len(example) - 1]), self.code_tokens[[item]])
+        return _with_branches(example, np.array([len(example) - 1]), self.code_tokens[[item]])
 
     def describing(self, item: int) -> Example:
         """Return an example that shows an item and its soft tokens and expects title and attributes in words."""
@@ -224,7 +216,7 @@ def _join(*parts: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
 
-def _with_codes(trunk: Example, anchors: np.ndarray, targets: np.ndarray) -> Example:
+def _with_branches(trunk: Example, anchors: np.ndarray, targets: np.ndarray) -> Example:
     """Label each anchor with its target's first code, and hang the codes after it on a branch of their own.
 
     `anchors` [n], `targets` [n, levels] code tokens. A branch sees the trunk up to its anchor and itself, as a beam
@@ -233,21 +225,9 @@ def _with_codes(trunk: Example, anchors: np.ndarray, targets: np.ndarray) -> Exa
     labels, more = trunk.labels.copy(), targets.shape[1] - 1
     labels[anchors] = targets[:, 0]
     tokens, items, slots = _join((trunk.tokens, trunk.items, trunk.slots), _words(targets[:, :-1].reshape(-1)))
-    branches = np.concatenate([trunk.branches, np.repeat(np.arange(1, len(anchors) + 1), more)])
     hung = np.concatenate([trunk.anchors, np.repeat(anchors, more)])
     labels = np.concatenate([labels, targets[:, 1:].reshape(-1)])
-    return Example(tokens, items, slots, branches, hung, labels, trunk.writes)
-
-
-def _with_branch(example: Example, anchor: int, parts: Sequence[np.ndarray], target: np.ndarray) -> Example:
-    """Hang one branch more on a trunk; its last positions learn the `target` [levels] code tokens."""
-    size = len(parts[0])
-    tokens, items, slots = _join((example.tokens, example.items, example.slots), parts)
-    number = int(example.branches.max()) + 1
-    branches = np.concatenate([example.branches, np.full(size, number)])
-    hung = np.concatenate([example.anchors, np.full(size, anchor)])
-    labels = np.concatenate([example.labels, np.full(size - len(target), IGNORE), target])
-    return Example(tokens, items, slots, branches, hung, labels, example.writes)
+    return Example(tokens, items, slots, hung, labels, trunk.writes)
 
 
 @dataclass(frozen=True)
@@ -310,9 +290,11 @@ def _lay_out(row: Sequence[Example], prefix: np.ndarray) -> list[np.ndarray]:
     parts = [[*_words(prefix), np.arange(size), ignored, zeros, np.arange(size), zeros]]
     for number, example in enumerate(row, start=1):
         offset = sum(len(part[0]) for part in parts)
-        anchors = np.where(example.branches == 0, np.arange(len(example)), example.anchors)
+        trunk = example.anchors < 0
+        anchors = np.where(trunk, np.arange(len(example)), example.anchors)
+        branches = np.where(trunk, 0, example.anchors + 1)
         segment = np.full(len(example), number, dtype=np.int64)
-        positions = size + anchors + _depths(example.branches)
+        positions = size + anchors + _depths(example.anchors)
         parts.append(
             [
                 example.tokens,
@@ -322,17 +304,17 @@ def _lay_out(row: Sequence[Example], prefix: np.ndarray) -> list[np.ndarray]:
                 example.labels,
                 segment,
                 anchors + offset,
-                example.branches,
+                branches,
             ]
         )
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
 
-def _depths(branches: np.ndarray) -> np.ndarray:
+def _depths(anchors: np.ndarray) -> np.ndarray:
     """Return for each position how deep in its branch it stands: 0 on the trunk, then 1, 2, ..."""
-    starts = np.flatnonzero(np.diff(branches, prepend=-1))
-    runs = np.diff(starts, append=len(branches))
-    return np.where(branches == 0, 0, np.arange(len(branches)) - np.repeat(starts, runs) + 1)
+    starts = np.flatnonzero(np.diff(anchors, prepend=-2))
+    runs = np.diff(starts, append=len(anchors))
+    return np.where(anchors < 0, 0, np.arange(len(anchors)) - np.repeat(starts, runs) + 1)
 
 
 def _attention(segments: Tensor, anchors: Tensor, branches: Tensor) -> Tensor:

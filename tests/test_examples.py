@@ -109,7 +109,7 @@ def test_no_title_attribute_or_wish_forges_an_item_or_a_turn(builder_of, text):
     honest, forged = builder_of(["The red story"]), builder_of([text])
     makers = (
         lambda b, _: b.prompt([1, 2, 3], titled=3),
-        lambda b, _: b.ranking([1, 2, 3], spelled=[2]),
+        lambda b, _: b.ranking([1, 2, 3], known=2),
         lambda b, _: b.finding(2),
         lambda b, _: b.describing(2),
         lambda b, wish: b.prompt([1, 2], wish=wish),
@@ -125,7 +125,7 @@ def test_no_title_attribute_or_wish_forges_an_item_or_a_turn(builder_of, text):
 def test_only_the_first_eighty_characters_of_a_title_are_read(builder_of):
     builder = builder_of(["red " * 30])
     assert len(builder.title(0)) == 80
-    assert len(builder.prompt([0], titled=1)) == len(builder.prompt([0], titled=0)) + 20 + len(SOFT) + 1
+    assert len(builder.prompt([0], titled=1)) == len(builder.prompt([0], titled=0)) + 20 + len(SOFT)
 
 
 # --- prompts
@@ -148,18 +148,18 @@ def test_a_prompt_holds_the_last_items_oldest_first(world, length):
     assert shown(prompt) == history[-builder.config.history :].tolist()
     assert len(prompt) == len(builder.prompt([])) + min(length, builder.config.history)
     assert np.array_equal(prompt.tokens[: len(builder.prefix)], builder.prefix)
-    assert shown(builder.prompt(history)) == [*shown(prompt), history[-1]]  # the last one closes the prompt, too
+    assert shown(builder.prompt(history)) == shown(prompt)
 
 
-def test_the_last_items_are_spelled_out_behind_the_history_and_the_last_one_closes_the_prompt(world):
+def test_the_last_items_are_spelled_out_in_front_of_the_history(world):
     builder, _ = world
     example = builder.prompt([7, 4, 4, 9])
     body = slice(len(builder.prompt([])), None)
     title = {item: words(builder, builder.catalogue[item].title) for item in (4, 9)}
     spelled = [slot for item in (4, 9) for slot in [*[TOKEN] * len(title[item]), *SOFT]]
-    assert example.slots[body].tolist() == [ITEM, ITEM, ITEM, ITEM, *spelled, ITEM]
+    assert example.slots[body].tolist() == [*spelled, ITEM, ITEM, ITEM, ITEM]
     plain = [[-1] * len(title[item]) + [item] * len(SOFT) for item in (4, 9)]
-    assert example.items[body].tolist() == [7, 4, 4, 9, *plain[0], *plain[1], 9]
+    assert example.items[body].tolist() == [*plain[0], *plain[1], 7, 4, 4, 9]
     is_word = (example.slots == TOKEN) & (np.arange(len(example)) >= body.start)
     assert example.tokens[is_word].tolist() == title[4] + title[9]
 
@@ -173,7 +173,7 @@ def test_as_many_items_are_spelled_out_as_asked(world, titled, spelled):
 
 def test_a_modality_may_have_several_soft_tokens(builder_of):
     example = builder_of(soft_tokens=2).prompt([5], titled=1)
-    assert example.slots[example.items == 5].tolist() == [ITEM, *range(FIRST_SOFT, FIRST_SOFT + 6), ITEM]
+    assert example.slots[example.items == 5].tolist() == [*range(FIRST_SOFT, FIRST_SOFT + 6), ITEM]
 
 
 def test_a_wish_takes_the_place_of_the_standing_question(world):
@@ -192,7 +192,7 @@ def test_a_wish_takes_the_place_of_the_standing_question(world):
 def test_every_position_of_a_history_predicts_the_next_item(leveled, history):
     model, builder = leveled
     example = builder.ranking(history)
-    trunk = example.branches == 0
+    trunk = example.anchors < 0
     codes = model.ids.codes[history]
     answers = np.flatnonzero((example.labels != IGNORE) & trunk)
     assert [0, *np.flatnonzero(example.slots == ITEM)] == answers.tolist()
@@ -213,22 +213,29 @@ def test_a_history_costs_one_position_an_item_in_the_trunk(leveled):
     assert len(example) == 6 * leveled[0].ids.levels
 
 
-@pytest.mark.parametrize("place", [1, 2, 5])
-def test_serving_reads_what_training_read(leveled, place):
-    """A branch that spells out the last items stands behind the very prompt that asks for its target."""
+@pytest.mark.parametrize("known", [1, 2, 5])
+def test_serving_reads_what_training_read(leveled, known):
+    """The first thing that an example with spelled-out items learns stands behind the very prompt that asks for it."""
     model, builder = leveled
     history = [3, 1, 4, 5, 9, 2]
-    trained, served = builder.ranking(history, spelled=[place]), builder.prompt(history[:place])
-    levels = model.ids.levels
-    branch = np.flatnonzero(trained.branches == trained.branches.max())
-    read = [*range(place + 1), *branch[: len(branch) - levels + 1]]
-    assert (trained.anchors[branch] == place).all()
+    trained, served = builder.ranking(history, known), builder.prompt(history[:known])
+    first = int(np.flatnonzero(trained.labels != IGNORE)[0])
     for name in ("tokens", "items", "slots"):
-        assert np.array_equal(getattr(trained, name)[read], getattr(served, name)[len(builder.prefix) :]), name
-    target = model.ids.codes[history[place]] + model.offsets[:levels] + model.vocabulary
-    assert trained.labels[branch[-levels:]].tolist() == target.tolist()
-    assert (trained.labels[branch[:-levels]] == IGNORE).all()
-    assert trained.tokens[branch[len(branch) - levels + 1 :]].tolist() == target[:-1].tolist()
+        rest = getattr(served, name)[len(builder.prefix) :]
+        assert np.array_equal(getattr(trained, name)[: first + 1], rest), name
+    answers = np.flatnonzero((trained.labels != IGNORE) & (trained.anchors < 0))
+    codes = model.ids.codes[history[known:]]
+    assert (trained.labels[answers] - model.vocabulary).tolist() == codes[:, 0].tolist()
+    assert np.count_nonzero(trained.labels != IGNORE) == codes.size
+
+
+def test_nothing_predicts_the_first_item_of_a_continued_history(leveled):
+    model, builder = leveled
+    whole, continued = builder.ranking([3, 1, 4]), builder.ranking([3, 1, 4], begins=False)
+    assert whole.labels[0] == model.vocabulary + model.ids.codes[3, 0] and continued.labels[0] == IGNORE
+    assert np.count_nonzero(whole.labels != IGNORE) == 3 * model.ids.levels
+    assert np.count_nonzero(continued.labels != IGNORE) == 2 * model.ids.levels
+    assert 0 not in continued.anchors
 
 
 # --- the examples in words

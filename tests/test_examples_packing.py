@@ -17,8 +17,7 @@ from recommender.model import RecommenderModel
 
 def sized(length: int) -> Example:
     nothing = np.full(length, -1)
-    zeros = np.zeros(length, np.int64)
-    return Example(np.arange(length), nothing, zeros, zeros, nothing, np.full(length, IGNORE))
+    return Example(np.arange(length), nothing, np.zeros(length, np.int64), nothing, np.full(length, IGNORE))
 
 
 @settings(max_examples=60, deadline=None)
@@ -48,7 +47,7 @@ def test_a_small_example_fills_the_first_row_with_room():
 def mixed_rows(builder: ExampleBuilder) -> list[list[Example]]:
     """Rows of unequal length, of one and of several examples, short and long, plain and spelled out."""
     histories = ([3, 1, 4, 5, 9, 2], [6], [7, 7, 8], [0, 19, 2, 11])
-    ranked = [builder.ranking(history, range(1, len(history), step)) for step in (9, 2) for history in histories]
+    ranked = [builder.ranking(history, known) for known in (0, 1) for history in histories]
     return [ranked[:3], [ranked[4], builder.finding(5), ranked[3]], [ranked[5]], [*ranked[6:], builder.finding(11)]]
 
 
@@ -85,32 +84,32 @@ def test_a_branch_continues_the_trunk_up_to_its_anchor_and_sees_no_other(make_ch
     """Each branch is read as the plain sequence that ends with its codes, which is what the beam search feeds."""
     checkpoint = make_checkpoint(3)
     model, builder = checkpoint.model, checkpoint.builder
-    example = builder.ranking([3, 1, 4, 5, 9], spelled=[2, 4])
+    example = builder.ranking([3, 1, 4, 5, 9], known=2)
     states = hidden_states(model, collate([[builder.ranking([8, 2]), example]], builder.prefix))[0]
     offset = len(builder.prefix) + len(builder.ranking([8, 2]))
-    assert example.branches.max() == 5 + 2
-    for number in range(1, 8):
-        branch = np.flatnonzero(example.branches == number)
-        path = np.concatenate([np.arange(example.anchors[branch[0]] + 1), branch])
+    anchors = np.unique(example.anchors[example.anchors >= 0])
+    assert len(anchors) == 3
+    for anchor in anchors:
+        branch = np.flatnonzero(example.anchors == anchor)
+        path = np.concatenate([np.arange(anchor + 1), branch])
         parts = [getattr(example, name)[path] for name in ("tokens", "items", "slots")]
-        plain = Example(*parts, np.zeros(len(path), np.int64), np.full(len(path), -1), np.full(len(path), IGNORE))
+        plain = Example(*parts, np.full(len(path), -1), np.full(len(path), IGNORE))
         expected = hidden_states(model, collate([[plain]], builder.prefix))[0, len(builder.prefix) :]
         torch.testing.assert_close(states[offset + path], expected, atol=1e-5, rtol=1e-4)
 
 
 def may_see(row: Sequence[Example], prefix: int, length: int) -> np.ndarray:
-    """Who may attend to whom, written out place by place: `places` holds (example, place in it, branch, its anchor)."""
-    places = [(-1, place, 0, -1) for place in range(prefix)]
-    for n, e in enumerate(row):
-        places += [(n, place, int(e.branches[place]), int(e.anchors[place])) for place in range(len(e))]
+    """Who may attend to whom, written out place by place: `places` holds (example, place in it, its anchor)."""
+    places = [(-1, place, -1) for place in range(prefix)]
+    places += [(n, place, int(anchor)) for n, e in enumerate(row) for place, anchor in enumerate(e.anchors)]
     allowed = np.zeros((length, length), dtype=bool)
-    for q, (example, place, branch, anchor) in enumerate(places):
-        for k, (other, there, hung, _) in enumerate(places):
+    for q, (example, place, anchor) in enumerate(places):
+        for k, (other, there, hung) in enumerate(places):
             if other == -1:
                 allowed[q, k] = example >= 0 or there <= place
             elif other == example:
-                before = there <= place if branch == 0 else there <= anchor
-                allowed[q, k] = before if hung == 0 else (hung == branch and there <= place)
+                before = there <= place if anchor < 0 else there <= anchor
+                allowed[q, k] = before if hung < 0 else (hung == anchor and there <= place)
     return allowed
 
 

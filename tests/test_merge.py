@@ -63,7 +63,7 @@ def test_titled_items_and_soft_tokens_are_ordinary_tokens(trained, tmp_path):
     builder, item = checkpoint.builder, 7
     title = tokenizer(builder.title(item), add_special_tokens=False)["input_ids"]
     own = entries[item]["history"]
-    ids = [*builder.prefix, *builder.start, own, *title, *entries[item]["soft"], own]
+    ids = [*builder.prefix, *builder.start, *title, *entries[item]["soft"], own]
     first = checkpoint.model.vocabulary
     logits = llm(input_ids=torch.tensor([ids])).logits[0, -1, first : first + 20]
     expected = decoding.score(checkpoint.model, [builder.prompt([item], titled=1)], range(20))[0]

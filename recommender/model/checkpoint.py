@@ -27,7 +27,7 @@ from recommender.model.network import RecommenderModel, is_ours
 from recommender.progress import Progress
 from recommender.semantic_ids import SemanticIds
 
-FORMAT = 1
+FORMAT = 2
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "open_clip_torch", "openai-whisper", "numpy", "recommender")
 
 
@@ -69,10 +69,11 @@ def from_pretrained(
 ) -> Checkpoint:
     """Load a checkpoint folder; `catalogue` replaces the one its config names.
 
-    Raises CheckpointError if a file is missing or damaged, or if the catalogue is not the one it was made for.
+    Raises CheckpointError if a file is missing or damaged, or if it was made for another catalogue or other prompts.
     """
     folder = resolve(source)
     facts = read_manifest(folder)
+    _check_made_by(folder, facts)
     config = Config.load(folder / "config.yaml")
     if catalogue is None:
         catalogue = Catalogue.load(config.data.items, config.data.columns)
@@ -130,6 +131,20 @@ def _check_catalogue(folder: Path, facts: dict[str, Any], catalogue: Catalogue) 
             f"{folder}: made for another catalogue ({expected['items']} items, fingerprint"
             f" {expected['fingerprint'][:12]}; this one has {len(catalogue)} items, {catalogue.fingerprint[:12]})",
             "give the items it was trained on, or train on these: recommender train",
+        )
+
+
+def _check_made_by(folder: Path, facts: dict[str, Any]) -> None:
+    """A model serves the prompts that it was trained on, or it guesses."""
+    if facts.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{folder}: has format {facts.get('format')}, this version reads {FORMAT}",
+            "train again, or install the version of recommender that it was made with",
+        )
+    if facts.get("prompts") != prompts.template_hash():
+        raise CheckpointError(
+            f"{folder}: was trained with other prompts than those of this installation",
+            "train again, or restore the folder prompts as it was",
         )
 
 

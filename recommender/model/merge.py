@@ -52,16 +52,13 @@ class TokenLayout:
     codes: int
     items: int
     soft: int
+    codes_are_items: bool
 
     @classmethod
     def of(cls, model: RecommenderModel) -> TokenLayout:
         """Return the layout for a model."""
-        return cls(model.vocabulary, int(model.offsets[-1]), len(model.codes), model.all_items()[1].shape[1])
-
-    @property
-    def levels_are_items(self) -> bool:
-        """Whether each item has one code of its own."""
-        return self.codes == self.items
+        soft = model.all_items()[1].shape[1]
+        return cls(model.vocabulary, int(model.offsets[-1]), len(model.codes), soft, model.codes.shape[1] == 1)
 
     @property
     def first_item(self) -> int:
@@ -71,7 +68,7 @@ class TokenLayout:
     @property
     def first_soft(self) -> int:
         """The id of the first soft token."""
-        return self.first_item + (0 if self.levels_are_items else self.items)
+        return self.first_item + (0 if self.codes_are_items else self.items)
 
     @property
     def size(self) -> int:
@@ -80,7 +77,7 @@ class TokenLayout:
 
     def names(self) -> list[str]:
         """Return the token of each row behind the words."""
-        items = [] if self.levels_are_items else [f"<|item_{i}|>" for i in range(self.items)]
+        items = [] if self.codes_are_items else [f"<|item_{i}|>" for i in range(self.items)]
         soft = [f"<|item_{i}_soft_{j}|>" for i in range(self.items) for j in range(self.soft)]
         return [*(f"<|code_{c}|>" for c in range(self.codes)), *items, *soft]
 
@@ -89,7 +86,7 @@ class TokenLayout:
         ids = example.tokens.copy()
         item = example.slots == ITEM
         numbers = example.items[item]
-        ids[item] = self.words + codes[numbers, 0] if self.levels_are_items else self.first_item + numbers
+        ids[item] = self.words + codes[numbers, 0] if self.codes_are_items else self.first_item + numbers
         soft = ~item & (example.slots != TOKEN)
         ids[soft] = self.first_soft + example.items[soft] * self.soft + example.slots[soft] - ITEM - 1
         return ids
@@ -132,7 +129,7 @@ def _save_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -> 
     model = checkpoint.model
     whole, layers = _merged(model, RANK), checkpoint.config.base.rank_layers
     config = copy.deepcopy(whole.config)
-    tied = bool(config.tie_word_embeddings) and layout.levels_are_items
+    tied = bool(config.tie_word_embeddings) and layout.codes_are_items
     config.num_hidden_layers, config.vocab_size, config.tie_word_embeddings = layers, layout.size, tied
     if getattr(config, "layer_types", None):
         config.layer_types = list(config.layer_types)[:layers]
@@ -154,7 +151,7 @@ def _save_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -> 
 
 def _input_rows(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:
     items, soft = model.all_items()
-    if layout.levels_are_items:
+    if layout.codes_are_items:
         return [model.output_rows(0), soft.flatten(0, 1)]
     return [model.code_rows(torch.arange(layout.codes, device=model.device)), items, soft.flatten(0, 1)]
 
@@ -182,11 +179,11 @@ def _save_writing(checkpoint: Checkpoint, folder: Path) -> None:
 
 def _write_items(checkpoint: Checkpoint, layout: TokenLayout, path: Path) -> None:
     codes = checkpoint.model.codes.cpu().numpy()
-    first = layout.words if layout.levels_are_items else layout.first_item
+    first = layout.words if layout.codes_are_items else layout.first_item
     entries = [
         {
             "item_id": checkpoint.catalogue[i].item_id,
-            "history": int(first + (codes[i, 0] if layout.levels_are_items else i)),
+            "history": int(first + (codes[i, 0] if layout.codes_are_items else i)),
             "codes": [int(layout.words + code) for code in codes[i]],
             "soft": [int(layout.first_soft + i * layout.soft + j) for j in range(layout.soft)],
         }
@@ -225,7 +222,6 @@ def _with_codes(prompt: Example, codes: np.ndarray) -> Example:
         tokens=np.concatenate([prompt.tokens, codes[:more]]),
         items=np.concatenate([prompt.items, np.full(more, -1)]),
         slots=np.concatenate([prompt.slots, np.full(more, TOKEN)]),
-        branches=np.concatenate([prompt.branches, np.zeros(more, np.int64)]),
         anchors=np.concatenate([prompt.anchors, np.full(more, -1)]),
         labels=np.concatenate([prompt.labels, np.full(more, -100)]),
     )

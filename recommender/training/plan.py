@@ -44,11 +44,12 @@ def held_out(data: TrainingData, stage: StageConfig) -> list[Example]:
 
 def _ranking(data: TrainingData, stage: StageConfig, random: np.random.Generator) -> list[Example]:
     config = data.builder.config
-    pieces = [piece for items in data.split.train.items for piece in crops(items, stage.crop or config.history, random)]
+    size = stage.crop or config.history + 1
+    pieces = [pair for items in data.split.train.items for pair in enumerate(crops(items, size, random))]
     order = random.permutation(len(pieces))
     share = stage.titled_share if config.titled else 0.0
-    spelled = [1 + np.flatnonzero(random.random(len(piece) - 1) < share) for piece in pieces]
-    return [data.builder.ranking(pieces[i], spelled[i]) for i in order]
+    known = [int(random.integers(1, len(p))) if len(p) > 1 and random.random() < share else 0 for _, p in pieces]
+    return [data.builder.ranking(pieces[i][1], known[i], begins=pieces[i][0] == 0) for i in order]
 
 
 def _texts(data: TrainingData, stage: StageConfig) -> tuple[list[Example], list[Example]]:
