@@ -147,7 +147,8 @@ rank = torch.distributed.get_rank()
 gathered = [torch.zeros_like(before) for _ in range(2)]
 torch.distributed.all_gather(gathered, model.rows.detach())
 assert torch.equal(gathered[0], gathered[1]) and not torch.equal(before, gathered[0])
-print("processes", torch.distributed.get_world_size(), flush=True)
+sys.stdout.write(f"processes {torch.distributed.get_world_size()};")
+sys.stdout.flush()
 """
 
 
@@ -161,4 +162,4 @@ def test_two_processes_under_accelerate_launch(llm_folder, tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("processes 2") == 2
+    assert done.stdout.count("processes 2;") == 2

@@ -74,7 +74,7 @@ class _Run:
         self.model, self.data, self.config, self.output = model, data, config, output
         self.progress = progress if self.main else None
         self.prefix = data.builder.prefix
-        self.purpose = state.purpose(config, data.split.train.items, data.explanations)
+        self.purpose = state.purpose(config, data)
         self.saved = state.read(output / STATE, self.purpose)
         self.position = state.Position(**self.saved["position"]) if self.saved else state.Position()
         if self.saved:
@@ -90,8 +90,8 @@ class _Run:
         if number >= self.position.stage:
             _Stage(self, number, config).run()
             self.position.stage, self.position.step = number + 1, 0
-            self.position.best, self.position.best_step, self.position.waited = None, 0, 0
-        rows = [row for row in self.position.log if row["stage"] == config.stage]
+            self.position.best, self.position.waited = None, 0
+        rows = [row for row in self.position.log if row["number"] == number]
         checked = [row["validation"] for row in rows if row["validation"] != ""]
         steps = int(rows[-1]["step"]) if rows else 0
         minutes = self.position.minutes.get(str(number), 0.0)
@@ -125,7 +125,7 @@ class _Stage:
             order = random.permutation(len(every))
             processes, mine = self.run_.accelerator.num_processes, self.run_.accelerator.process_index
             # a process without a batch would leave the others waiting: the first ones are read again
-            order = np.concatenate([order, order[: -len(order) % processes]])
+            order = np.resize(order, len(order) + -len(order) % processes)
             self.epochs = {epoch: [every[i] for i in order[mine::processes]]}
         return self.epochs[epoch]
 
@@ -156,11 +156,13 @@ class _Stage:
         saved = self.run_.saved
         if saved and saved["position"]["stage"] == self.number:
             self.optimizer.load_state_dict(saved["optimizer"])
-            torch.set_rng_state(saved["random"])
             self.best = saved["best"]
             self.run_.saved = None
-        else:
-            torch.manual_seed(self.run_.config.seed * 1000 + self.number)
+
+    def _seed(self, step: int) -> None:
+        """Dropout is a function of seed, stage, step and process: whoever resumes needs no state of a generator."""
+        place = [self.run_.config.seed, self.number, step, self.run_.accelerator.process_index]
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
     def _step(self, step: int) -> tuple[float, int]:
         """Take one optimiser step; returns the mean loss a label and the number of positions read."""
@@ -170,6 +172,7 @@ class _Stage:
         rows = batches[step % self.per_epoch % len(batches)]
         batch = plan.as_batch(rows, config, self.run_.prefix).to(self.model.device)
         self.model.train()
+        self._seed(step)
         for group, (_, rate) in zip(self.optimizer.param_groups, self._rates(step), strict=True):
             group["lr"] = rate
         total, count = self.wrapped(batch, config.modality_dropout, config.row_dropout, config.label_smoothing)
@@ -177,7 +180,7 @@ class _Stage:
         if not torch.isfinite(loss):
             raise RecommenderError(
                 f"stage {config.stage}: the loss is {loss.item()} at step {step}; training stopped",
-                "lower learning_rate; what was trained until the last checkpoint is kept",
+                f"lower learning_rate and start anew: remove {self.run_.output}",
             )
         self.run_.accelerator.backward(loss)
         self.run_.accelerator.clip_grad_norm_([p for g in self.groups for p in g["params"]], config.clip)
@@ -201,7 +204,7 @@ class _Stage:
             return
         self._log(position, validation=round(value, 5))
         if position.best is None or value > position.best:
-            position.best, position.best_step, position.waited = value, position.step, 0
+            position.best, position.waited = value, 0
             self.best = state.trainable(self.model)
         else:
             position.waited += 1
@@ -218,12 +221,12 @@ class _Stage:
     def _log(self, position: state.Position, **values: Any) -> None:
         row = dict.fromkeys(state.FIELDS, "") | values
         rate = dict(self._rates(position.step))["lora"]
-        row |= {"stage": self.config.stage, "step": position.step, "learning_rate": f"{rate:.3g}"}
+        row |= {"number": self.number, "stage": self.config.stage, "step": position.step, "learning_rate": f"{rate:.3g}"}
         row["epoch"] = round(position.step / self.per_epoch, 3)
         position.log.append(row)
 
     def _save(self, position: state.Position) -> None:
-        self.run_.accelerator.wait_for_everyone()
+        # the others hold the same state and need not wait: their clocks may differ by a step
         if self.run_.main:
             run = self.run_
             state.write(run.output / STATE, run.purpose, self.model, self.optimizer, position, self.best)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from torch import nn
 from recommender.config import Config
 from recommender.errors import RecommenderError
 from recommender.model.network import is_ours
+from recommender.prompts import template_hash
+from recommender.training.plan import TrainingData
 
-FIELDS = ("stage", "step", "epoch", "loss", "learning_rate", "positions_per_second", "validation")
+FIELDS = ("number", "stage", "step", "epoch", "loss", "learning_rate", "positions_per_second", "validation")
 
 
 @dataclass
@@ -28,7 +30,6 @@ class Position:
     stage: int = 0
     step: int = 0
     best: float | None = None
-    best_step: int = 0
     waited: int = 0
     #: minutes spent in each stage, by its number, over all processes of the run that were killed and resumed
     minutes: dict[str, float] = field(default_factory=dict)
@@ -48,12 +49,12 @@ def restore(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
             parameters[name].copy_(value)
 
 
-def purpose(config: Config, histories: Sequence[np.ndarray], texts: Sequence[tuple[str, str]]) -> str:
-    """Return what identifies a run: a hash of its configuration and of what it learns from."""
-    digest = hashlib.sha256(config.to_yaml().encode())
-    for history in histories:
+def purpose(config: Config, data: TrainingData) -> str:
+    """Return what identifies a run: a hash of its configuration, its prompts and all that it learns from."""
+    digest = hashlib.sha256(f"{config.to_yaml()}{template_hash()}{data.builder.catalogue.fingerprint}".encode())
+    for history in data.split.train.items:
         digest.update(np.asarray([len(history), *history], dtype=np.int64).tobytes())
-    digest.update(repr(list(texts)).encode())
+    digest.update(repr(list(data.explanations)).encode())
     return digest.hexdigest()
 
 
@@ -70,7 +71,6 @@ def write(
         "purpose": purpose,
         "model": trainable(model),
         "optimizer": optimizer.state_dict(),
-        "random": torch.get_rng_state(),
         "position": asdict(position),
         "best": dict(best),
     }
