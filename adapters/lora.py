@@ -7,6 +7,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from recommender.config import LoraConfig
+from recommender.errors import ConfigError
 
 RANK, EXPLAIN = "rank", "explain"
 WRITING_TARGETS = ("q_proj", "v_proj")
@@ -29,7 +30,10 @@ def add_adapters(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> 
         target_modules=[name for name in config.targets if name in WRITING_TARGETS] or list(config.targets),
         task_type="CAUSAL_LM",
     )
-    model = peft.get_peft_model(llm, ranking, adapter_name=RANK)
-    model.add_adapter(EXPLAIN, writing)
+    try:
+        model = peft.get_peft_model(llm, ranking, adapter_name=RANK)
+        model.add_adapter(EXPLAIN, writing)
+    except ValueError as error:  # peft's word for names that the model has not
+        raise ConfigError(f"lora.targets: {', '.join(config.targets)} are not in the base model ({error})") from None
     model.set_adapter(RANK)
     return model

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from recommender.errors import AssetError
 from recommender.eval.protocol import Evaluation
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _LONGEST_LABEL = 28
 _REFERENCE, _OTHERS, _INK = "#9aa3af", "#2f6f9f", "#1f2933"
@@ -59,10 +55,6 @@ def _short(name: str) -> str:
 
 def _figure(width: float, height: float) -> Figure:
     """Return an empty figure of so many inches, apart from pyplot's global state."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise AssetError("a report with plots needs matplotlib", hint="pip install 'recommender[eval]'") from error
     return Figure(figsize=(width, height), layout="constrained")
 
 

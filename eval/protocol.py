@@ -129,7 +129,7 @@ def evaluate(
     table = as_table(np.asarray(targets))
     users = np.flatnonzero((table != PADDING).any(axis=1))
     if len(users) == 0:
-        raise DataError("no user has a target to evaluate on", hint="give targets, or users of 2 or more items")
+        raise DataError("no user has a target to evaluate on", hint="give targets, or users of 3 or more items")
     kept, table = [histories[user] for user in users.tolist()], table[users]
     ks = sorted({*ks, *HEADLINE_KS})
     ranked, seconds = {}, {}

@@ -18,11 +18,6 @@ def _template(name: str) -> Template:
     return _ENVIRONMENT.get_template(f"{name}.jinja")
 
 
-def render(name: str, **variables: Any) -> str:
-    """Render the template `name`. Raises jinja2.UndefinedError if it needs a variable that is not given."""
-    return _template(name).render(**variables).strip()
-
-
 def render_block(name: str, block: str, **variables: Any) -> str:
     """Render one block of the template `name`, e.g. the system turn of a chat."""
     template = _template(name)

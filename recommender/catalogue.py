@@ -67,13 +67,14 @@ class Catalogue(Sequence[Item]):
         self._fingerprint = ""
 
     @classmethod
-    def load(cls, source: Any, columns: ColumnsConfig | None = None) -> Catalogue:
+    def load(cls, source: Any, columns: ColumnsConfig | None = None, media: bool = True) -> Catalogue:
         """Read a file, a folder, an embedded data set, a DataFrame or a `datasets.Dataset`.
 
-        Raises DataError for what cannot be read, a missing id column, empty or duplicate ids, absent media files.
+        Raises DataError for what cannot be read, a missing id column, empty or duplicate ids, and, if `media`, for absent
+        media files.
         """
         read = read_items(read_table(source, "items"), columns or ColumnsConfig())
-        fail_on_errors(read.problems)
+        fail_on_errors([problem for problem in read.problems if media or problem.kind != "missing-media"])
         return cls(read.items, _count(read.items, html_cleaned=read.html_cleaned))
 
     def __len__(self) -> int:
@@ -237,13 +238,20 @@ def _media(table: Table, column: str, problems: list[Problem]) -> list[Path | No
     for row, value in enumerate(table.values(column)):
         path = _kept(value) if isinstance(value, dict) else canonical(value)
         full = None if path is None else (table.folder or Path()) / path
-        if full is not None and not full.is_file():
+        if full is not None and not _is_file(full):
             link = "://" in str(path)
             reason = f"a link, not a file: {path}" if link else f"no such file: {path}"
             hint = "download it first" if link else f"relative paths start at {table.folder or 'the working folder'}"
             problems.append(table.problem(row, column, "missing-media", reason, hint=hint))
         paths.append(full)
     return paths
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no name that a file could have
+        return False
 
 
 def _kept(value: dict[str, Any]) -> str | None:

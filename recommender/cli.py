@@ -23,6 +23,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bars")]
 ConfigFile = Annotated[Path, typer.Option("--config", help="a YAML file: see adapters/*.yaml")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="override a key of the config: KEY=VALUE")]
 Model = Annotated[str, typer.Argument(help="a checkpoint folder")]
+Items = Annotated[str | None, typer.Option(help="items table, if it is not where the checkpoint's config says")]
 History = Annotated[str, typer.Option(help="item ids, oldest first, separated by commas")]
 
 
@@ -38,18 +39,27 @@ def main() -> None:
         if error.hint:
             err.print(Text(f"hint: {error.hint}"), soft_wrap=True)
         sys.exit(2)
+    except BrokenPipeError:  # whoever read the output has enough
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        err.print(Text(f"error: {error.filename or 'a file'}: {error.strerror or error}"), soft_wrap=True)
+        sys.exit(2)
 
 
 @app.command()
-def demo(quiet: Quiet = False) -> None:
+def demo(as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Recommend films to a real user of MovieLens-100K, from raw media to checked reasons."""
     from recommender.demo import run_demo
     from recommender.progress import progress_bars
-    from recommender.terminal import demo_view
+    from recommender.terminal import demo_data, demo_view
 
     with progress_bars(quiet) as progress:
         shown = run_demo(progress)
-    out.print(demo_view(shown), highlight=False)
+    if as_json:
+        _json(demo_data(shown))
+    else:
+        out.print(demo_view(shown), highlight=False)
 
 
 @app.command()
@@ -146,8 +156,11 @@ def train(
 def evaluate(
     models: Annotated[list[str], typer.Argument(help="checkpoint folders and names of baselines")],
     output: Annotated[Path, typer.Option(help="folder for metrics.json, per_user.parquet and report.html")],
-    items: Annotated[str, typer.Option(help="items table")] = "movielens-100k",
-    interactions: Annotated[str, typer.Option(help="interactions table")] = "movielens-100k",
+    config: Annotated[Path | None, typer.Option("--config", help="a YAML file whose section data is used")] = None,
+    items: Annotated[str | None, typer.Option(help="items table; default: the first checkpoint's")] = None,
+    interactions: Annotated[
+        str | None, typer.Option(help="interactions table; default: the first checkpoint's")
+    ] = None,
     test: Annotated[str | None, typer.Option(help="targets: user_id, item_id; default leave-one-out")] = None,
     users: Annotated[int | None, typer.Option(help="evaluate an even sample of this many users", min=1)] = None,
     record: Annotated[bool, typer.Option(help="write the table into the cards of the checkpoints")] = False,
@@ -162,8 +175,10 @@ def evaluate(
     from recommender.model import checkpoint
     from recommender.progress import progress_bars
 
+    data = _data(config, [name for name in models if name not in BASELINES])
+    tables = (items or data.items, interactions or data.interactions, test, data.columns, data.minimum_rating)
     with progress_bars(quiet) as progress:
-        evaluation = compare(models, items, interactions, test, users=users, progress=progress)
+        evaluation = compare(models, *tables, users=users, progress=progress)
     write_report(evaluation, output)
     for name in models if record else ():
         if name not in BASELINES:
@@ -180,19 +195,22 @@ def recommend(
     history: History = "",
     k: Annotated[int, typer.Option(min=1)] = 10,
     exclude: Annotated[str, typer.Option(help="item ids never to recommend")] = "",
+    only: Annotated[str, typer.Option(help="the only item ids to recommend; default all")] = "",
     wish: Annotated[str | None, typer.Option(help="a sentence about what is wanted")] = None,
+    items: Items = None,
     explain: Annotated[bool, typer.Option(help="justify each item")] = True,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Rank items for a history and justify them."""
-    from recommender.engine import Recommender, Request
+    from recommender.engine import Recommender, request
     from recommender.progress import progress_bars
     from recommender.terminal import ranking_table
 
-    request = Request(history=_ids(history), k=k, exclude=_ids(exclude), wish=wish, explain=explain)
+    lists = {"history": _ids(history), "exclude": _ids(exclude), "only": _ids(only) or None}
+    asked = request(k=k, wish=wish, explain=explain, **lists)
     with progress_bars(quiet) as progress:
-        response = Recommender.from_pretrained(model, progress=progress).answer(request)
+        response = Recommender.from_pretrained(model, items, progress).answer(asked)
     if as_json:
         _json(response.to_dict())
         return
@@ -206,6 +224,7 @@ def explain(
     model: Model,
     item: Annotated[str, typer.Option(help="the item id to explain")],
     history: History = "",
+    items: Items = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -214,7 +233,7 @@ def explain(
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
-        told = Recommender.from_pretrained(model, progress=progress).why(_ids(history), item)
+        told = Recommender.from_pretrained(model, items, progress).why(_ids(history), item)
     if as_json:
         _json(told)
         return
@@ -228,6 +247,7 @@ def export(
     model: Model,
     target: Annotated[Path, typer.Argument(help="the folder to write")],
     to: Annotated[Literal["transformers"], typer.Option(help="what shall read it")] = "transformers",
+    items: Items = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -239,7 +259,7 @@ def export(
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
-        report = asdict(merge(from_pretrained(model, progress=progress), target, progress))
+        report = asdict(merge(from_pretrained(model, items, progress), target, progress))
     if as_json:
         _json(report)
     else:
@@ -281,7 +301,22 @@ def _config(path: Path, settings: list[str] | None) -> Any:
         if not sign:
             raise ConfigError(f"--set {key}: expected KEY=VALUE", "for example --set decoding.beam=20")
     config = Config.load(path)
-    return config.updated({k: yaml.safe_load(v) for k, _, v in pairs}, "--set") if pairs else config
+    try:
+        changes = {key: yaml.safe_load(value) for key, _, value in pairs}
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"--set: not a YAML value ({' '.join(str(error).split())})", "put it in quotes") from None
+    return config.updated(changes, "--set") if changes else config
+
+
+def _data(config: Path | None, checkpoints: list[str]) -> Any:
+    """Return the section `data` of a config file, or of the first checkpoint, or the defaults."""
+    from recommender.config import Config, DataConfig
+    from recommender.model.checkpoint import resolve
+
+    if config is None and not checkpoints:
+        return DataConfig()
+    path = config or resolve(checkpoints[0]) / "config.yaml"
+    return Config.load(path).data if config or path.is_file() else DataConfig()
 
 
 def _ids(text: str) -> tuple[str, ...]:
@@ -289,7 +324,7 @@ def _ids(text: str) -> tuple[str, ...]:
 
 
 def _json(value: Any) -> None:
-    out.print(json.dumps(value, ensure_ascii=False), soft_wrap=True, markup=False, highlight=False)
+    out.print(json.dumps(value, ensure_ascii=False), soft_wrap=True, markup=False, highlight=False, emoji=False)
 
 
 def _table(rows: list[dict[str, Any]], title: str | None, as_json: bool) -> None:

@@ -52,6 +52,7 @@ class BaseConfig(_Section):
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 where the hardware has it"
     )
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where the language model runs")
     rank_layers: int = Field(8, ge=1, description="depth at which items are ranked; text is written with all layers")
     load_in_4bit: bool = False
 

@@ -64,7 +64,9 @@ def rank(
     number of living prefixes of each level but the last; with one level it is exact always. Raises RecommenderError
     if the model computes NaN.
     """
-    alive = trie.alive(allowed if allowed is not None else torch.ones(len(prompts), trie.items, dtype=torch.bool))
+    if allowed is None:
+        allowed = torch.ones(len(prompts), trie.items, dtype=torch.bool)
+    alive = trie.alive(allowed.to(model.device))
     batch = collate([[prompt] for prompt in prompts]).to(model.device)
     cache = DynamicCache() if trie.levels > 1 else None
     hidden = model.read(model.embed(batch), batch.positions, batch.mask, cache)

@@ -27,12 +27,14 @@ FRESH_AND_SHIPPED_AGREE = 0.98
 @dataclass(frozen=True)
 class Demo:
     """What the demo found. `effects`: modality -> how much of each item's score [items] rests on it. `agreement`: mean
-    cosine, of the worst modality, between the vectors encoded here and the adapter's. `seconds`: of each step."""
+    cosine, of the worst modality, between the vectors encoded here and the adapter's; `fresh`: they agree, so those
+    encoded here were used. `seconds`: of each step."""
 
     history: tuple[Item, ...]
     items: tuple[RankedItem, ...]
     effects: Mapping[Modality, np.ndarray]
     agreement: float
+    fresh: bool
     llm: str
     seconds: Mapping[str, float]
 
@@ -65,7 +67,8 @@ def run_demo(progress: Progress | None = None, user: int = 41, k: int = 10) -> D
         fresh = reduce(raw, shipped.reductions)
         agreement = _agreement(shipped, fresh)
         # with vectors from other media than it was trained on the adapter would guess: better the shipped ones
-        if agreement >= FRESH_AND_SHIPPED_AGREE:
+        used_fresh = agreement >= FRESH_AND_SHIPPED_AGREE
+        if used_fresh:
             model.set_features(fresh.with_modality("collaborative", shipped.vectors["collaborative"]))
     history = split.history_for("test")[user]
     ids = tuple(catalogue[int(i)].item_id for i in history)
@@ -75,7 +78,7 @@ def run_demo(progress: Progress | None = None, user: int = 41, k: int = 10) -> D
         items = model.answer(Request(history=ids, k=k)).items
     with step("take each modality away"):
         effects = model.contributions(history, [catalogue.index(item.item_id) for item in ranked])
-    return Demo(_entries(catalogue, history), items, effects, agreement, config.base.llm, step.seconds)
+    return Demo(_entries(catalogue, history), items, effects, agreement, used_fresh, config.base.llm, step.seconds)
 
 
 def _entries(catalogue: Catalogue, history: np.ndarray) -> tuple[Item, ...]:

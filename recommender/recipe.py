@@ -21,6 +21,7 @@ from recommender.histories import Histories, Split, leave_one_out
 from recommender.justify import explain_examples
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint, save_pretrained
+from recommender.model.files import check_target
 from recommender.progress import Progress
 from recommender.semantic_ids import SemanticIds
 from recommender.training import StageResult, TrainingData, train
@@ -58,6 +59,12 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
     histories = Histories.load(
         config.data.interactions, catalogue, config.data.columns, minimum_rating=config.data.minimum_rating
     )
+    if histories.report.dropped:
+        told = histories.report
+        logger.warning(
+            "%d interactions rated below %g were dropped, and with them %d users",
+            *(told.dropped, config.data.minimum_rating, told.dropped_users),
+        )
     split = leave_one_out(histories) if config.training.keep_test_out else _everything(histories)
     return Prepared(catalogue, split, encode(config, catalogue, split.train.items, progress))
 
@@ -87,6 +94,8 @@ def build(config: Config, prepared: Prepared, progress: Progress | None = None) 
 def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress | None = None) -> list[StageResult]:
     """Do everything from the tables to a checkpoint in `output`. The training state lies in `output`.training
     until the checkpoint is written; a killed run goes on from it."""
+    output = Path(output)
+    check_target(output)
     prepared = prepare(config, progress)
     if not any(len(items) > 1 for items in prepared.split.train.items):
         raise DataError(
@@ -98,7 +107,7 @@ def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress |
     histories = prepared.split.train.items
     noun = config.prompt.noun
     pairs = explain_examples(prepared.catalogue, histories, EXPLANATIONS, config.seed, noun) if needs_text else []
-    work = output.with_name(f"{output.name}.training")
+    work = output.absolute().with_name(f"{output.absolute().name}.training")
     data = TrainingData(checkpoint.builder, prepared.split, pairs)
     results = train(checkpoint.model, data, config, work, progress)
     checkpoint.metrics = {

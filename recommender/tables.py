@@ -172,11 +172,10 @@ def read_table(source: Any, kind: Kind) -> Table:
 
 
 def _locate(source: str | Path, kind: Kind) -> Path:
-    path = Path(source)
-    if not path.exists():
-        from recommender import assets
+    from recommender import assets
 
-        path = assets.fetch(str(source)) if assets.is_embedded(str(source)) else path
+    # an embedded name wins over a folder that happens to be called so, as for models
+    path = assets.fetch(str(source)) if assets.is_embedded(str(source)) else Path(source)
     if not path.exists():
         beside = [str(other) for other in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"{path}: no such file or folder for the {kind}", did_you_mean(str(path), beside))

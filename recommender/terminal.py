@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -50,12 +51,24 @@ def ranking_table(items: Sequence[RankedItem]) -> Table:
     return table
 
 
+def demo_data(demo: Demo) -> dict[str, Any]:
+    """Return all that the demo shows as data that JSON can hold."""
+    effects = {m: [round(float(e), 4) for e in effect] for m, effect in demo.effects.items()}
+    return {
+        "history": [{"item_id": item.item_id, "title": item.title} for item in demo.history],
+        "items": [asdict(item) for item in demo.items],
+        "effects": effects,
+        "agreement": demo.agreement,
+        "seconds": dict(demo.seconds),
+    }
+
+
 def demo_view(demo: Demo) -> RenderableType:
     """Return all that the demo shows: the user's last films, the recommendations, what they rest on, the times."""
     standins = (
         "MovieLens has no pictures and no sound: the title cards and spoken titles are stand-ins made from titles, years"
-        f" and genres. Language model: {demo.llm}. Vectors encoded here agree with the adapter's: cosine"
-        f" {demo.agreement:.4f}."
+        f" and genres. Language model: {demo.llm}. Cosine of the vectors encoded here with the adapter's:"
+        f" {demo.agreement:.4f}, so {'those encoded here' if demo.fresh else 'the ones of the adapter'} were used."
     )
     return Group(_history(demo.history), _recommended(demo), Text(_LEGEND), Text(standins), _times(demo.seconds))
 

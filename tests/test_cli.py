@@ -251,6 +251,40 @@ def test_no_checkpoint(run, tmp_path):
     refused(run("recommend", tmp_path / "nothing", "-q"), "no such checkpoint folder", "recommender train")
 
 
+def test_an_output_that_would_replace_something_else(run, trained, recipe, tables, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for result in (
+        run("train", "--config", recipe, "--output", tmp_path, "-q"),
+        run("export", trained, tmp_path, "-q"),
+        run("export", trained, trained, "-q"),
+    ):
+        refused(result, "a folder with other things in it", "name a new folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    code, _, err = run("recommend", trained, "--items", tables / "interactions.csv", "-q")
+    assert code == 2 and "error: " in err  # the items of another catalogue
+    (tmp_path / "thesis.txt").rename(tmp_path / "file")
+    refused(run("train", "--config", recipe, "--output", tmp_path / "file" / "model", "-q"), "no folder that you may")
+
+
+def test_a_request_that_is_none(run, trained):
+    refused(run("recommend", trained, "--wish", "x" * 501, "-q"), "wish", "500")
+    refused(run("recommend", trained, "--only", "103", "--k", 2, "-q"), "k is 2, but only 1")
+
+
+def test_ids_that_look_like_smileys_stay_ids(run, tmp_path):
+    write(tmp_path / "items.csv", ("item_id", "title"), [("shop:a:17", "a"), ("shop:a:17", "b")])
+    code, out, _ = run("validate", "--items", tmp_path / "items.csv", "--json")
+    assert code == 2 and "shop:a:17" in json.dumps(json.loads(out))
+
+
+def test_a_base_model_of_another_kind(run, recipe, tmp_path, text_folder):
+    target = tmp_path / "model"
+    settings = ("--set", f"base.llm={text_folder}", "--set", "lora.targets=[nothing]")
+    refused(run("train", "--config", recipe, "--output", target, "-q", *settings), "base.llm")
+    refused(run("train", "--config", recipe, "--output", target, "-q", *settings[2:]), "lora.targets: nothing")
+    assert not target.exists()
+
+
 def test_a_misspelt_key(run, recipe, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe.read_text().replace("rank_layers", "rank_layer"))
@@ -260,6 +294,7 @@ def test_a_misspelt_key(run, recipe, tmp_path):
 
 def test_settings_that_are_none(run, recipe):
     refused(run("encode", "--config", recipe, "--set", "seed", "-q"), "expected KEY=VALUE")
+    refused(run("encode", "--config", recipe, "--set", "prompt.noun=[films", "-q"), "--set: not a YAML value")
     refused(run("encode", "--config", recipe, "--set", "training.stages.9.epochs=1", "-q"), "there is no '9'")
 
 

@@ -62,7 +62,7 @@ def ranks(name: str, known: Sequence[np.ndarray], users: Sequence[int], targets:
 
 def values(evaluation: Evaluation, model: str, metric: str, k: int) -> list[float]:
     rows = evaluation.per_user.query("model == @model and metric == @metric and k == @k")
-    return rows.sort_values("user")["value"].tolist()
+    return rows.sort_values("user", key=lambda users: users.str[1:].astype(int))["value"].tolist()
 
 
 def check(evaluation: Evaluation, model: str, expected: Sequence[int]) -> None:
@@ -161,8 +161,17 @@ def test_targets_of_a_table_follow_the_whole_history(tables, walks, catalogue, t
 
 def test_a_user_may_have_several_targets(tables, targets_of):
     path = targets_of(("u1", 101), ("u3", 104), ("u1", 119), ("u1", 110))
-    about = compare(["popularity"], **tables, test=path).about
-    assert about["users"] == 2 and about["targets"] == 4
+    evaluation = compare(["popularity"], **tables, test=path)
+    assert evaluation.about["users"] == 2 and evaluation.about["targets"] == 4
+    assert set(evaluation.per_user["user"]) == {"u1", "u3"}
+    twice = compare(["popularity"], **tables, test=targets_of(("u1", 101), ("u3", 104), ("u1", 101))).about
+    assert twice["targets"] == 2
+
+
+def test_a_model_that_was_trained_on_the_targets_is_not_evaluated_on_them(tables, make_checkpoint, config, tmp_path):
+    save_pretrained(make_checkpoint(1, config.updated({"training.keep_test_out": False})), tmp_path / "all")
+    with pytest.raises(DataError, match="trained on the targets of leave-one-out"):
+        compare([str(tmp_path / "all")], **tables)
 
 
 def test_a_sample_of_nobody_is_refused(tables):
@@ -204,7 +213,9 @@ def test_a_missing_column_of_the_targets_is_named(tables, targets_of, header, co
 
 @pytest.mark.parametrize("user", ["u99", "U1", ""])
 def test_a_target_of_an_unknown_user_is_named(tables, targets_of, user):
-    with pytest.raises(DataError, match="targets.csv: user .* has no history in the interactions") as error:
+    with pytest.raises(
+        DataError, match="targets.csv, line 3: user_id: user .* has no history in the interactions"
+    ) as error:
         compare(["popularity"], **tables, test=targets_of(("u1", "104"), (user, "105")))
     assert user in error.value.message and error.value.hint == "give their history"
 

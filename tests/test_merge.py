@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from recommender import decoding
 from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.errors import CheckpointError, ConfigError
+from recommender.model.checkpoint import save_pretrained
 from recommender.model.merge import merge
 
 
@@ -96,7 +97,7 @@ def test_a_merge_that_computes_something_else_is_not_written(trained, tmp_path, 
     checkpoint = trained()
     target = tmp_path / "plain"
     target.mkdir()
-    (target / "kept.txt").write_text("an earlier merge")
+    (target / "items.json").write_text("an earlier merge")
     load = AutoModelForCausalLM.from_pretrained
 
     def damaged(*args, **kwargs):
@@ -107,7 +108,20 @@ def test_a_merge_that_computes_something_else_is_not_written(trained, tmp_path, 
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", damaged)
     with pytest.raises(CheckpointError, match="differ by .* nothing was written"):
         merge(checkpoint, target)
-    assert [p.name for p in tmp_path.iterdir()] == ["plain"] and (target / "kept.txt").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["plain"] and (
+        target / "items.json"
+    ).read_text() == "an earlier merge"
+
+
+@pytest.mark.parametrize("target", ["mine", "."])
+def test_what_is_no_merge_is_never_replaced(trained, tmp_path, target):
+    checkpoint = trained()
+    save_pretrained(checkpoint, tmp_path / "mine")
+    with pytest.raises(CheckpointError, match="a folder with other things in it"):
+        merge(checkpoint, tmp_path / target)
+    assert (tmp_path / "mine" / "adapter.safetensors").exists()
+    merge(checkpoint, tmp_path / "plain")
+    merge(checkpoint, tmp_path / "plain")  # a merge may be made again
 
 
 def test_a_four_bit_base_is_refused(trained, config, tmp_path):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from recommender.catalogue import Catalogue
 from recommender.config import Modality
 from recommender.decoding import Ranking
 from recommender.encoders.features import Features
-from recommender.engine.types import RankedItem, Request, Response
+from recommender.engine.types import RankedItem, Request, Response, request
 from recommender.errors import RecommenderError
 from recommender.justify import ClaimChecker, Justification, find_evidence, justify
 from recommender.model.checkpoint import Checkpoint, from_pretrained
@@ -43,14 +44,17 @@ class Recommender:
 
     @classmethod
     def from_pretrained(
-        cls, source: str | Path, catalogue: Catalogue | None = None, progress: Progress | None = None
+        cls, source: str | Path, catalogue: Catalogue | str | Path | None = None, progress: Progress | None = None
     ) -> Recommender:
-        """Load a checkpoint folder. Raises CheckpointError, AssetError or DataError."""
+        """Load a checkpoint folder; `catalogue`: its items, or their table, if they are not where it says.
+
+        Raises CheckpointError, AssetError or DataError.
+        """
         return cls(from_pretrained(source, catalogue, progress))
 
     def recommend(self, history: Sequence[str], k: int = 10, **options: Any) -> list[RankedItem]:
         """Return the `k` best items for a history of item ids, oldest first; options are the fields of Request."""
-        return list(self.answer(Request(history=tuple(history), k=k, **options)).items)
+        return list(self.answer(request(history=tuple(history), k=k, **options)).items)
 
     def answer(self, request: Request) -> Response:
         """Rank, and explain if asked to. Raises RecommenderError for unknown ids and for a k that cannot be met."""
@@ -59,10 +63,10 @@ class Recommender:
         ranking = self.rank([history], request.k, allowed[None], request.wish)[0]
         reasons: Sequence[Justification | None] = [None] * len(ranking.items)
         if request.explain:
-            reasons = self.explain(history, [int(i) for i in ranking.items])
+            reasons = self.explain(history, [int(i) for i in ranking.items], request.wish)
         items = [
             self._ranked(rank, int(item), float(score), reason)
-            for rank, (item, score, reason) in enumerate(zip(*_columns(ranking), reasons, strict=True), start=1)
+            for rank, (item, score, reason) in enumerate(zip(ranking.items, ranking.scores, reasons, strict=True), 1)
         ]
         return Response(tuple(items), self._notes(request))
 
@@ -81,9 +85,9 @@ class Recommender:
                 found += decoding.rank(self.model, prompts[part], self.trie, k, beam, allowed[part])
         return found
 
-    def score(self, histories: Sequence[np.ndarray], candidates: Sequence[int]) -> np.ndarray:
+    def score(self, histories: Sequence[np.ndarray], candidates: Sequence[int], wish: str | None = None) -> np.ndarray:
         """Return exact log-probabilities [histories, candidates]."""
-        prompts = [self.builder.prompt(history) for history in histories]
+        prompts = [self.builder.prompt(history, wish) for history in histories]
         with self._lock:
             parts = [
                 decoding.score(self.model, prompts[start : start + PROMPTS_AT_ONCE], candidates)
@@ -91,10 +95,11 @@ class Recommender:
             ]
         return np.concatenate(parts)
 
-    def explain(self, history: np.ndarray, items: Sequence[int]) -> list[Justification]:
+    def explain(self, history: np.ndarray, items: Sequence[int], wish: str | None = None) -> list[Justification]:
         """Find what drove each item, have the LLM write a sentence from it, and check the sentence."""
         config = self.config.justify
-        evidence = find_evidence(self.catalogue, history, items, self.score, window=config.window, most=config.evidence)
+        score = partial(self.score, wish=wish)
+        evidence = find_evidence(self.catalogue, history, items, score, window=config.window, most=config.evidence)
         return justify(self.catalogue, evidence, self.write, self.checker, self.config.prompt.noun)
 
     def why(self, history: Sequence[str], item_id: str) -> dict[str, Any]:
@@ -188,10 +193,6 @@ class Recommender:
             return RankedItem(rank, entry.item_id, entry.title, score)
         evidence = _plain(reason, self.catalogue)
         return RankedItem(rank, entry.item_id, entry.title, score, reason.text, reason.source, evidence)
-
-
-def _columns(ranking: Ranking) -> tuple[Iterable[int], Iterable[float]]:
-    return ranking.items, ranking.scores
 
 
 def _plain(reason: Justification, catalogue: Catalogue) -> dict[str, Any]:

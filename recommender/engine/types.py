@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from recommender.errors import RecommenderError
 
 
 class Request(BaseModel):
     """One question. `history`: item ids, oldest first; empty for a person of whom nothing is known."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     history: tuple[str, ...] = ()
     k: int = Field(10, ge=1)
@@ -19,6 +21,15 @@ class Request(BaseModel):
     only: tuple[str, ...] | None = Field(None, description="item ids that may be recommended; default all")
     explain: bool = True
     wish: str | None = Field(None, max_length=500, description="a sentence about what is wanted")
+
+
+def request(**fields: Any) -> Request:
+    """Return a Request. Raises RecommenderError naming the fields that are wrong, in one line."""
+    try:
+        return Request(**fields)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, p['loc']))}: {p['msg'][0].lower()}{p['msg'][1:]}" for p in error.errors()]
+        raise RecommenderError(f"the request cannot be answered: {'; '.join(wrong)}") from None
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,7 @@ class RankedItem:
 
 @dataclass(frozen=True)
 class Response:
-    """A ranked list, best first. `notes` say what was done to the request, e.g. that k was cut."""
+    """A ranked list, best first. `notes` say what was done to the request, e.g. that the history was cut."""
 
     items: tuple[RankedItem, ...]
     notes: tuple[str, ...] = ()

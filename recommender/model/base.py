@@ -12,40 +12,68 @@ from transformers.utils import logging as transformers_logging
 
 from recommender import assets
 from recommender.config import BaseConfig
-from recommender.errors import ConfigError
+from recommender.errors import AssetError, ConfigError
 from recommender.progress import Progress
 
 
-def resolve_dtype(name: str) -> torch.dtype:
-    """Return the torch type of `auto`, `float32` or `bfloat16`.
+def resolve_device(name: str) -> torch.device:
+    """Return the device of a configuration; a model made on a GPU is served on a CPU where there is none."""
+    return torch.device(name if name == "cpu" or torch.cuda.is_available() else "cpu")
+
+
+def resolve_dtype(name: str, device: torch.device | None = None) -> torch.dtype:
+    """Return the torch type of `auto`, `float32` or `bfloat16` on a device, by default the CPU.
 
     `auto` is bfloat16 where the hardware multiplies it natively. A processor without those instructions emulates
     them: measured 7 times slower forward and 35 times slower backward than float32.
     """
     if name != "auto":
         return torch.float32 if name == "float32" else torch.bfloat16
-    if torch.cuda.is_available():
+    if device is not None and device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if native else torch.float32
 
 
 def load_llm(config: BaseConfig, progress: Progress | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load the base model, frozen, and its tokenizer. Raises AssetError, or ConfigError if 4-bit cannot be had."""
+    """Load the base model, frozen, and its tokenizer. Raises AssetError if it cannot be read, ConfigError if it has not
+    what is needed: decoder layers, a chat template, or 4-bit weights where they are asked for."""
     folder = assets.fetch(config.llm, progress)
-    dtype = resolve_dtype(config.dtype)
-    options = {"dtype": dtype, "attn_implementation": "sdpa"}
+    device = resolve_device(config.device)
+    dtype = resolve_dtype(config.dtype, device)
+    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "sdpa"}
     if config.load_in_4bit:
         options["quantization_config"] = _four_bit(dtype)
     transformers_logging.disable_progress_bar()
-    llm = AutoModelForCausalLM.from_pretrained(folder, **options)
+    try:
+        llm = AutoModelForCausalLM.from_pretrained(folder, **options)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise AssetError(
+            f"base.llm: {config.llm!r} cannot be loaded ({reason})", "name a causal language model"
+        ) from None
     llm.requires_grad_(False)
+    _check_base(config, llm, tokenizer)
+    return llm if config.load_in_4bit else llm.to(device), tokenizer
+
+
+def _check_base(config: BaseConfig, llm: Any, tokenizer: Any) -> None:
+    backbone = getattr(llm, "model", None)
+    if not (hasattr(backbone, "layers") and hasattr(backbone, "norm")):
+        raise ConfigError(
+            f"base.llm: {config.llm!r} is a {type(llm).__name__}, whose decoder layers are not where they are looked for",
+            "use a model of the Llama, Qwen, Mistral, Gemma or SmolLM kind",
+        )
+    if tokenizer.chat_template is None:
+        raise ConfigError(
+            f"base.llm: {config.llm!r} has no chat template", "use the instruction-tuned version of the model"
+        )
     if config.rank_layers > len(llm.model.layers):
         raise ConfigError(
             f"base.rank_layers is {config.rank_layers}, but {config.llm} has {len(llm.model.layers)} layers",
             f"set base.rank_layers to {len(llm.model.layers)} or less",
         )
-    return llm, AutoTokenizer.from_pretrained(folder)
 
 
 def _four_bit(dtype: torch.dtype) -> object:

@@ -65,9 +65,9 @@ def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:
 
 
 def from_pretrained(
-    source: str | Path, catalogue: Catalogue | None = None, progress: Progress | None = None
+    source: str | Path, catalogue: Catalogue | str | Path | None = None, progress: Progress | None = None
 ) -> Checkpoint:
-    """Load a checkpoint folder; `catalogue` replaces the one its config names.
+    """Load a checkpoint folder; `catalogue`, or the table it is read from, replaces the one its config names.
 
     Raises CheckpointError if a file is missing or damaged, or if it was made for another catalogue or other prompts.
     """
@@ -75,8 +75,9 @@ def from_pretrained(
     facts = read_manifest(folder)
     _check_made_by(folder, facts)
     config = Config.load(folder / "config.yaml")
-    if catalogue is None:
-        catalogue = Catalogue.load(config.data.items, config.data.columns)
+    if not isinstance(catalogue, Catalogue):
+        # serving reads the vectors of the checkpoint, not the media
+        catalogue = Catalogue.load(catalogue or config.data.items, config.data.columns, media=False)
     _check_catalogue(folder, facts, catalogue)
     llm, tokenizer = load_llm(config.base, progress)
     features = Features.load(folder / "features.safetensors")

@@ -16,21 +16,51 @@ from recommender.errors import CheckpointError
 MANIFEST = "checkpoint.json"
 
 
+def check_target(target: Path, marker: str = MANIFEST) -> None:
+    """Raise CheckpointError unless `target` is free, an empty folder, or a folder of the kind that holds `marker`.
+
+    Whatever else stands there belongs to somebody and is never replaced.
+    """
+    target = target.absolute()
+    if not target.exists() and not target.is_symlink():
+        parent = next(path for path in target.parents if path.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK):
+            raise CheckpointError(f"{target}: cannot be made, {parent} is no folder that you may write to")
+        return
+    if not target.is_dir() or (any(target.iterdir()) and not (target / marker).is_file()):
+        kind = "a folder with other things in it" if target.is_dir() else "a file"
+        raise CheckpointError(f"{target}: is {kind}; it would be replaced", "name a new folder for the output")
+
+
 @contextmanager
-def written_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `target`; when the block ends well, it takes the target's place."""
+def written_folder(target: Path, marker: str = MANIFEST) -> Iterator[Path]:
+    """Yield an empty folder beside `target`; when the block ends well, it takes the target's place.
+
+    Raises CheckpointError if something else stands there: see `check_target`.
+    """
+    target = target.absolute()
+    check_target(target, marker)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         yield temporary
-        old = target.with_name(f".{target.name}.{os.getpid()}.old")
-        if target.exists():
-            os.replace(target, old)
-        os.replace(temporary, target)
-        shutil.rmtree(old, ignore_errors=True)
+        _swap(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(new: Path, target: Path) -> None:
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    if target.exists():
+        os.replace(target, old)
+    try:
+        os.replace(new, target)
+    except OSError:
+        if old.exists():
+            os.replace(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_manifest(folder: Path, facts: dict[str, Any]) -> None:

@@ -22,13 +22,14 @@ from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.errors import CheckpointError, ConfigError
 from recommender.examples import ITEM, TOKEN, Example, collate
 from recommender.model.checkpoint import Checkpoint
-from recommender.model.files import written_folder
+from recommender.model.files import check_target, written_folder
 from recommender.model.network import RecommenderModel
 from recommender.progress import Progress
 
 LARGEST_DIFFERENCE = {torch.float32: 2e-3, torch.bfloat16: 5e-2, torch.float16: 2e-2}
 """Largest difference of any logit after reloading, as a share of the logits' spread."""
 COMPARED = 4
+ITEMS = "items.json"
 
 
 @dataclass(frozen=True)
@@ -96,16 +97,17 @@ def merge(checkpoint: Checkpoint, target: str | Path, progress: Progress | None 
     """Write `rank/`, `write/` and `items.json` into the folder `target`, atomically; then nothing of ours is needed.
 
     Both folders are loaded again and their logits compared before the folder takes its name. Raises ConfigError for a
-    4-bit base, CheckpointError if the reloaded logits differ.
+    4-bit base, CheckpointError if the reloaded logits differ or if something else stands at `target`.
     """
     if checkpoint.config.base.load_in_4bit:
         raise ConfigError(
             "a 4-bit base cannot be merged: its weights are rounded",
             "load the checkpoint with base.load_in_4bit: false",
         )
+    check_target(Path(target), ITEMS)
     model = checkpoint.model.eval()
     steps = progress or (lambda *_: None)
-    with torch.no_grad(), written_folder(Path(target)) as folder:
+    with torch.no_grad(), written_folder(Path(target), ITEMS) as folder:
         steps("merge", 0, 4)
         layout = TokenLayout.of(model)
         tied = _save_ranking(checkpoint, layout, folder / "rank")
@@ -115,7 +117,7 @@ def merge(checkpoint: Checkpoint, target: str | Path, progress: Progress | None 
         _save_writing(checkpoint, folder / "write")
         steps("merge", 3, 4)
         writing = _compare_writing(checkpoint, folder / "write")
-        _write_items(checkpoint, layout, folder / "items.json")
+        _write_items(checkpoint, layout, folder / ITEMS)
         steps("merge", 4, 4)
     return MergeReport(ranking, writing, tied, layout.size)
 

@@ -55,14 +55,23 @@ class RecommenderModel(nn.Module):
         self.set_features(features)
         self._items: tuple[Tensor, Tensor] | None = None
         self._muted: frozenset[str] = frozenset()
+        # what is ours joins the base where that lies; a 4-bit base cannot be moved again
+        for name, part in self.named_children():
+            if name != "peft":
+                part.to(llm.device)
+        self.rows.data = self.rows.data.to(llm.device)
+        for name, buffer in self.named_buffers(recurse=False):
+            setattr(self, name, buffer.to(llm.device))
 
     def set_features(self, features: Features) -> None:
         """Replace the items' encoder vectors, e.g. by freshly encoded ones; shapes as at construction."""
         self.features = features
         for m in self.modalities:
-            self.register_buffer(f"vectors_{m}", torch.from_numpy(features.vectors[m]).float(), persistent=False)
-            self.register_buffer(f"present_{m}", torch.from_numpy(features.present[m]), persistent=False)
-        self.register_buffer("codes", torch.from_numpy(self.ids.codes + self.offsets[None, :-1]), persistent=False)
+            vectors, present = torch.from_numpy(features.vectors[m]).float(), torch.from_numpy(features.present[m])
+            self.register_buffer(f"vectors_{m}", vectors.to(self.device), persistent=False)
+            self.register_buffer(f"present_{m}", present.to(self.device), persistent=False)
+        codes = torch.from_numpy(self.ids.codes + self.offsets[None, :-1])
+        self.register_buffer("codes", codes.to(self.device), persistent=False)
         self._items = None
 
     @property

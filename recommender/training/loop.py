@@ -19,7 +19,7 @@ from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.config import Config, StageConfig
 from recommender.errors import RecommenderError
 from recommender.examples import Example
-from recommender.model import RecommenderModel
+from recommender.model import RecommenderModel, resolve_device
 from recommender.model.network import is_ours
 from recommender.progress import Progress
 from recommender.training import plan, state
@@ -68,7 +68,7 @@ class _Run:
         self, model: RecommenderModel, data: TrainingData, config: Config, output: Path, progress: Progress | None
     ) -> None:
         self.accelerator = Accelerator(
-            cpu=not torch.cuda.is_available(),
+            cpu=resolve_device(config.base.device).type == "cpu",
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)],
         )
         self.model, self.data, self.config, self.output = model, data, config, output
@@ -221,7 +221,12 @@ class _Stage:
     def _log(self, position: state.Position, **values: Any) -> None:
         row = dict.fromkeys(state.FIELDS, "") | values
         rate = dict(self._rates(position.step))["lora"]
-        row |= {"number": self.number, "stage": self.config.stage, "step": position.step, "learning_rate": f"{rate:.3g}"}
+        row |= {
+            "number": self.number,
+            "stage": self.config.stage,
+            "step": position.step,
+            "learning_rate": f"{rate:.3g}",
+        }
         row["epoch"] = round(position.step / self.per_epoch, 3)
         position.log.append(row)
 
