@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import peft
-from peft import PeftModel
-from transformers import PreTrainedModel
+import logging
 
-from recommender.config import LoraConfig
-from recommender.errors import ConfigError
+# peft imports bitsandbytes, which on some processors warns of a faster kernel that its own wheel does not bring
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+import peft  # noqa: E402
+from peft import PeftModel  # noqa: E402
+from transformers import PreTrainedModel  # noqa: E402
+
+from recommender.config import LoraConfig  # noqa: E402
+from recommender.errors import ConfigError  # noqa: E402
 
 RANK, EXPLAIN = "rank", "explain"
 WRITING_TARGETS = ("q_proj", "v_proj")

@@ -30,8 +30,6 @@ History = Annotated[str, typer.Option(help="item ids, oldest first, separated by
 def main() -> None:
     """Run the command line; a wrong input ends in one clear line and exit code 2."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    # on some processors it warns of a faster kernel that its own wheel does not bring
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         app()
     except RecommenderError as error:

@@ -66,6 +66,10 @@ TRUE = [
 ]
 
 FALSE = [
+    # said of the wrong one
+    (TWO, '"Alien" (1979) is a Horror and Sci-Fi film from 1979, like "Aliens" (1986).'),
+    (TWO, '"Aliens" (1986) follows "Alien" and "Star Wars" well, because you watched it.'),
+    (TWO, '"Aliens" (1986) is a Action film, like "Star Wars", which you watched.'),
     # no reason: it is true, but nothing of the history stands in it
     (TWO, '"Aliens" (1986) is a Sci-Fi film.'),
     # titles

@@ -249,8 +249,13 @@ class _Reading:
             yield Claim("form", "", False, "not exactly one sentence")
         if len(self.spans) > MOST_WORDS:
             yield Claim("form", "", False, "too many words")
+        if any(self._wrong_article(place) for place in range(len(self.spans) - 1)):
+            yield Claim("form", "a", False, "not English before a vowel")
         if again or any(count > 1 for count in triples.values()) or any(count > 2 for count in named.values()):
             yield Claim("form", "", False, "repeats itself")
+
+    def _wrong_article(self, place: int) -> bool:
+        return self.tags[place] == "a" and self.tags[place + 1] == "<V>" and self.spans[place + 1].text[0] in "AEIOaeio"
 
     def _reasons(self) -> Iterator[Claim]:
         item = self.evidence.item

@@ -86,6 +86,8 @@ def _unseen(did: str, fill: str) -> tuple[str, ...]:
         rf"<I> {_YEAR}{behind}(?:, )?(?:(?:which|that) )?{did}\b",
         rf"<I> {_YEAR}{behind}(?:in|from) your {_OFTEN}history",
         rf"\b(?:{_AFTER}) {fill}{before}<I>",
+        rf", (?:just )?like {fill}{before}<I>",
+        rf"\b{did} (?:it|this|that one|this one)\b",
     )
 
 
@@ -95,4 +97,5 @@ def _unoffered(fill: str) -> tuple[str, ...]:
         rf"<H> {_YEAR}(?:{_BE} )+{_OFFERED}\b",
         rf"<H> {_YEAR}(?:also )?(?:follows?|comes?|goes|go|fits?|suits?|joins?|matches|adds?)\b",
         rf"\b(?:fans? of|for) [^.]* is {fill}<H>",
+        rf"^<H> {_YEAR}(?:is|was|has|stars)\b",
     )
