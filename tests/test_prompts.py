@@ -21,12 +21,12 @@ def test_a_missing_variable_is_an_error():
     with pytest.raises(jinja2.UndefinedError):
         prompts.render_block("explain", "fact", **{k: v for k, v in FACT.items() if k != "many"})
     with pytest.raises(jinja2.UndefinedError):
-        prompts.render("rank", part="system")
+        prompts.render_block("rank", "system")
 
 
 def test_a_missing_template_is_an_error():
     with pytest.raises(jinja2.TemplateNotFound):
-        prompts.render("no-such-prompt")
+        prompts.render_block("no-such-prompt", "system")
 
 
 def test_hashes_follow_the_templates(tmp_path, monkeypatch):
