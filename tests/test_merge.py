@@ -18,8 +18,8 @@ from recommender.model.merge import merge
 def trained(make_checkpoint):
     """A checkpoint whose LoRA and projectors do something: they start at or near zero."""
 
-    def make(levels=1):
-        checkpoint = make_checkpoint(levels)
+    def make(levels=1, settings=None):
+        checkpoint = make_checkpoint(levels, settings) if settings else make_checkpoint(levels)
         torch.manual_seed(2)
         with torch.no_grad():
             for name, parameter in checkpoint.model.named_parameters():
@@ -111,6 +111,13 @@ def test_a_merge_that_computes_something_else_is_not_written(trained, tmp_path, 
     assert [p.name for p in tmp_path.iterdir()] == ["plain"] and (
         target / "items.json"
     ).read_text() == "an earlier merge"
+
+
+def test_a_bfloat16_model_is_merged_in_float32(trained, config, tmp_path):
+    report = merge(trained(settings=config.updated({"base.dtype": "bfloat16"})), tmp_path / "plain")
+    assert max(report.rank_difference, report.write_difference) < 1e-3
+    for part in ("rank", "write"):
+        assert AutoModelForCausalLM.from_pretrained(tmp_path / "plain" / part, dtype="auto").dtype == torch.float32
 
 
 @pytest.mark.parametrize("target", ["mine", "."])

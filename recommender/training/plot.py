@@ -15,10 +15,10 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 def plot_log(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw the training log as a PNG, one panel a stage."""
-    stages = list(dict.fromkeys(row["stage"] for row in rows)) or ["no steps"]
+    stages = list(dict.fromkeys((row["number"], row["stage"]) for row in rows)) or [(0, "no steps")]
     figure, axes = plt.subplots(1, len(stages), figsize=(5 * len(stages), 3.4), squeeze=False)
-    for axis, stage in zip(axes[0], stages, strict=True):
-        mine = [row for row in rows if row["stage"] == stage]
+    for axis, (number, stage) in zip(axes[0], stages, strict=True):
+        mine = [row for row in rows if row["number"] == number]
         axis.plot([r["step"] for r in mine if r["loss"] != ""], [r["loss"] for r in mine if r["loss"] != ""], lw=1)
         axis.set(title=stage, xlabel="step", ylabel="training loss (nats a label)")
         checked = [row for row in mine if row["validation"] != ""]
