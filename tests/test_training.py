@@ -55,6 +55,26 @@ def test_training_twice_gives_the_same_weights(make_checkpoint, config, split, t
         assert torch.equal(a, b), name
 
 
+def test_threads_add_gradients_up_in_one_order(make_checkpoint, config, split, tmp_path):
+    """Rows that stand in a batch hundreds of times: in any order of addition the last bits of their gradients differ."""
+    index = torch.randint(0, 50, (4000,), generator=torch.Generator().manual_seed(0))
+    given = torch.randn(4000, 576, generator=torch.Generator().manual_seed(1))
+    gradients = []
+
+    def add_up(what, done, total):
+        rows = torch.zeros(100, 576, requires_grad=True)
+        rows[index].backward(given)
+        gradients.append(rows.grad)
+
+    torch.set_num_threads(2)
+    try:
+        run(make_checkpoint, config, split, tmp_path, STAGES[1:2], progress=add_up)
+    finally:
+        torch.set_num_threads(1)
+    assert len(gradients) > 10 and all(torch.equal(gradients[0], other) for other in gradients)
+    assert not torch.are_deterministic_algorithms_enabled()  # it is for training alone
+
+
 @pytest.mark.parametrize("stage", ["align", "rank", "explain"])
 def test_killed_and_resumed_it_ends_the_same(make_checkpoint, config, split, tmp_path, stage):
     whole, _ = run(make_checkpoint, config, split, tmp_path / "whole")

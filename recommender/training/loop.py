@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,12 +55,30 @@ def train(
     """
     output.mkdir(parents=True, exist_ok=True)
     run = _Run(model, data, config, output, progress)
-    results = [run.stage(number, stage) for number, stage in enumerate(config.training.stages)]
+    with _deterministic():
+        results = [run.stage(number, stage) for number, stage in enumerate(config.training.stages)]
     model.eval()
     if run.main:
         state.write_log(output / "log.csv", run.position.log)
         plot_log(run.position.log, output / "loss.png")
     return results
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Let torch choose algorithms that give the same bits again; only warn where it has none.
+
+    Without it the gradients of an item that stands in a batch several times are added up by whichever thread comes first.
+    """
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
 
 
 class _Run:
