@@ -12,7 +12,7 @@ import pandas as pd
 
 from recommender.errors import DataError
 from recommender.eval import metrics
-from recommender.eval.baselines import Ranker, profiles
+from recommender.eval.baselines.base import FitData, Ranker, profiles
 from recommender.eval.bootstrap import bounds, resampled_means
 from recommender.eval.metrics import PADDING, as_table
 from recommender.progress import Progress
@@ -93,10 +93,10 @@ def _cheapest(cost: np.ndarray, k: int) -> np.ndarray:
     return np.nonzero(below | (tied & (np.cumsum(tied, axis=1) <= room)))[1].reshape(len(cost), k)
 
 
-def fitted(ranker: Ranker, train: Sequence[np.ndarray], items: int, exclude_seen: bool = True) -> FittedRanker:
+def fitted(ranker: Ranker, data: FitData, exclude_seen: bool = True) -> FittedRanker:
     """Fit a baseline and return it as a RankFunction; `exclude_seen` must be that of the evaluation."""
     start = time.perf_counter()
-    ranker.fit(train, items)
+    ranker.fit(data)
     return FittedRanker(ranker, exclude_seen, time.perf_counter() - start)
 
 

@@ -12,7 +12,7 @@ from recommender.catalogue import Catalogue
 from recommender.config import ColumnsConfig
 from recommender.engine import Recommender
 from recommender.errors import DataError, did_you_mean
-from recommender.eval.baselines import BASELINES
+from recommender.eval.baselines import BASELINES, FitData
 from recommender.eval.protocol import Evaluation, RankFunction, evaluate, fitted
 from recommender.histories import Histories, leave_one_out
 from recommender.progress import Progress
@@ -84,7 +84,7 @@ def _ranker(
     name: str, known: Sequence[np.ndarray], catalogue: Catalogue, test: str | None, progress: Progress | None
 ) -> RankFunction:
     if name in BASELINES:
-        return fitted(BASELINES[name](), known, len(catalogue))
+        return fitted(BASELINES[name](), FitData(known, len(catalogue)))
     if not Path(name).exists() and "/" not in name:
         raise DataError(f"{name!r} is neither a checkpoint folder nor a baseline", did_you_mean(name, BASELINES))
     model = Recommender.from_pretrained(name, catalogue, progress)

@@ -13,7 +13,7 @@ from recommender.comparison import compare
 from recommender.config import ColumnsConfig
 from recommender.engine import Recommender
 from recommender.errors import CheckpointError, DataError
-from recommender.eval.baselines import BASELINES
+from recommender.eval.baselines import BASELINES, FitData
 from recommender.eval.metrics import novelty
 from recommender.eval.protocol import Evaluation
 from recommender.model.checkpoint import save_pretrained
@@ -50,7 +50,7 @@ def targets_of(tmp_path):
 def ranked_by(name: str, known: Sequence[np.ndarray], user: int) -> list[int]:
     """The unseen items as a baseline fitted on `known` orders them for a user, ties by index."""
     baseline = BASELINES[name]()
-    baseline.fit(known, ITEMS)
+    baseline.fit(FitData(known, ITEMS))
     scores = np.asarray(baseline.scores([known[user]]))[0]
     return sorted((i for i in range(ITEMS) if i not in known[user]), key=lambda item: (-scores[item], item))
 

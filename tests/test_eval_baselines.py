@@ -3,7 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recommender.eval.baselines import BASELINES, Ease, ItemKNN, SequentialItemKNN, profiles
+from recommender.eval.baselines import BASELINES, FitData, profiles
+from recommender.eval.baselines.linear import Ease
+from recommender.eval.baselines.neighbours import ItemKNN, SequentialItemKNN
 from recommender.eval.protocol import rank_topk
 
 ITEMS = 20
@@ -23,7 +25,7 @@ def random_histories(seed, users=30, items=12):
 
 def fit(name, train, items=ITEMS):
     ranker = BASELINES[name]()
-    ranker.fit(train, items)
+    ranker.fit(FitData(train, items))
     return ranker
 
 
@@ -93,7 +95,7 @@ def test_item_knn_equals_a_brute_force_count(seed):
                     root = (len(users[seen]) * len(users[candidate])) ** 0.5
                     expected[user, candidate] += len(users[seen] & users[candidate]) / root
     ranker = ItemKNN()
-    ranker.fit(train, items)
+    ranker.fit(FitData(train, items))
     np.testing.assert_allclose(ranker.scores(train), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -115,7 +117,7 @@ def test_sequential_item_knn_equals_a_brute_force_count(seed):
                 root = max(popularity[seen] * popularity[candidate], 1) ** 0.5
                 expected[user, candidate] += np.exp(-age / decay) * near[seen, candidate] / root
     ranker = SequentialItemKNN(window, decay)
-    ranker.fit(train, items)
+    ranker.fit(FitData(train, items))
     np.testing.assert_allclose(ranker.scores(train), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -123,8 +125,8 @@ def test_sequential_item_knn_goes_on_from_the_end_of_the_history_where_item_knn_
     walks = [np.roll(np.arange(12), -start)[:9] for start in range(12)]
     forth, back = [np.array([0, 1, 2])], [np.array([2, 1, 0])]
     ranker, blind = SequentialItemKNN(window=2), ItemKNN()
-    ranker.fit(walks, 12)
-    blind.fit(walks, 12)
+    ranker.fit(FitData(walks, 12))
+    blind.fit(FitData(walks, 12))
     assert rank_topk(ranker.scores(forth), forth, 1)[0, 0] == 3
     assert rank_topk(ranker.scores(back), back, 1)[0, 0] == 11
     np.testing.assert_array_equal(blind.scores(forth), blind.scores(back))
@@ -149,5 +151,5 @@ def test_ease_solves_its_regression(seed):
         gram = seen[:, rest].T @ seen[:, rest] + strength * np.eye(len(rest))
         weights[rest, item] = np.linalg.solve(gram, seen[:, rest].T @ seen[:, item])
     ranker = Ease("ease", strength)
-    ranker.fit(train, items)
+    ranker.fit(FitData(train, items))
     np.testing.assert_allclose(ranker.scores(train), seen @ weights, rtol=1e-3, atol=1e-4)

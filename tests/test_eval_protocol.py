@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.errors import DataError
-from recommender.eval.baselines import BASELINES
+from recommender.eval.baselines import BASELINES, FitData
 from recommender.eval.bootstrap import interval, paired
 from recommender.eval.protocol import evaluate, fitted, rank_topk
 
@@ -57,8 +57,8 @@ def test_rank_topk_refuses_nan():
 def test_seen_items_are_removed_or_kept_as_asked():
     train = [np.array([0, 1, 2])] * 3
     history, target = [np.array([0, 1])], np.array([0])
-    gone = fitted(BASELINES["popularity"](), train, ITEMS)
-    kept = fitted(BASELINES["popularity"](), train, ITEMS, exclude_seen=False)
+    gone = fitted(BASELINES["popularity"](), FitData(train, ITEMS))
+    kept = fitted(BASELINES["popularity"](), FitData(train, ITEMS), exclude_seen=False)
     without = evaluate({"popularity": gone}, history, target, items=ITEMS)
     assert without.about["targets_in_history"] == 1 and without.row("popularity", "recall", 10)["mean"] == 0
     within = evaluate({"popularity": kept}, history, target, items=ITEMS, exclude_seen=False)
@@ -137,7 +137,7 @@ def test_batches_do_not_change_the_result_and_progress_is_told():
 
 def test_seconds_of_fit_and_ranking():
     histories, targets = histories_and_targets()
-    rankers = {"popularity": fitted(BASELINES["popularity"](), histories, ITEMS), "guess": guess(0)}
+    rankers = {"popularity": fitted(BASELINES["popularity"](), FitData(histories, ITEMS)), "guess": guess(0)}
     models = evaluate(rankers, histories, targets, items=ITEMS).models.set_index("model")
     assert models.loc["popularity", "fit_seconds"] > 0 and np.isnan(models.loc["guess", "fit_seconds"])
     assert (models["score_seconds"] > 0).all()

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from recommender.errors import DataError
 from recommender.eval import report
-from recommender.eval.baselines import BASELINES
+from recommender.eval.baselines import BASELINES, FitData
 from recommender.eval.protocol import evaluate, fitted, rank_topk
 from recommender.eval.report import FILES, table, write_report
 
@@ -26,7 +26,9 @@ def evaluation():
     whole = [generator.permutation(np.arange(user % 2, ITEMS, 2))[:8] for user in range(60)]
     histories, targets = [one[:-1] for one in whole], np.array([one[-1] for one in whole])
     targets[::9] = (targets[::9] + 1) % ITEMS  # a taste that nobody can foresee: no perfect score
-    rankers = {name: fitted(BASELINES[name](), histories, ITEMS) for name in ("popularity", "sequential-item-knn")}
+    rankers = {
+        name: fitted(BASELINES[name](), FitData(histories, ITEMS)) for name in ("popularity", "sequential-item-knn")
+    }
     rankers["a <model> & co"] = lambda some, k: rank_topk(np.ones((len(some), ITEMS)), some, k)
     return evaluate(rankers, histories, targets, items=ITEMS, split="test: leave-one-out", samples=200)
 
