@@ -83,14 +83,15 @@ def held_out(walks: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
 
 
 def test_leave_one_out_equals_the_baselines_computed_by_hand(tables, walks):
-    evaluation = compare(list(BASELINES), **tables)
+    names = ["popularity", "item-knn", "sequential-item-knn", "ease"]
+    evaluation = compare(names, **tables)
     known, targets = held_out(walks)
-    for name in BASELINES:
+    for name in names:
         check(evaluation, name, ranks(name, known, TARGETED, targets))
     about = evaluation.about
     assert (about["split"], about["users"], about["items"]) == ("leave-one-out", len(TARGETED), ITEMS)
-    assert about["reference"] == next(iter(BASELINES))
-    assert len({evaluation.row(name, "ndcg", 10)["mean"] for name in BASELINES}) > 2  # else nothing was compared
+    assert about["reference"] == names[0]
+    assert len({evaluation.row(name, "ndcg", 10)["mean"] for name in names}) > 2  # else nothing was compared
 
 
 def test_what_a_model_recommends_does_not_depend_on_the_targets(tables, walks, catalogue, tmp_path):

@@ -9,7 +9,8 @@ from recommender.eval.baselines.neighbours import ItemKNN, SequentialItemKNN
 from recommender.eval.protocol import rank_topk
 
 ITEMS = 20
-PERSONAL = [name for name in BASELINES if name != "popularity"]
+NAMES = ["popularity", "item-knn", "sequential-item-knn", "ease", "ease-decay"]  # the others have files of their own
+PERSONAL = NAMES[1:]
 
 
 def checkerboard(users=60, seed=0):
@@ -43,7 +44,7 @@ def test_a_user_who_was_not_trained_on_is_served(name):
     assert set(ranked[0]) == set(range(5, ITEMS, 2))
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", NAMES)
 def test_scores_are_finite_float32_for_every_item(name):
     histories = [np.array([0, 2]), np.array([], dtype=np.int64), np.array([19])]
     scores = fit(name, checkerboard()).scores(histories)
@@ -51,7 +52,7 @@ def test_scores_are_finite_float32_for_every_item(name):
     assert np.isfinite(scores).all()
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", NAMES)
 def test_batches_and_fits_are_repeatable(name):
     train = checkerboard()
     together = fit(name, train).scores(train)
@@ -59,7 +60,7 @@ def test_batches_and_fits_are_repeatable(name):
     np.testing.assert_allclose(together[:4], apart, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", NAMES)
 def test_items_nobody_has_seen_get_no_better_than_the_seen_ones(name):
     train = checkerboard()
     scores = fit(name, train, items=ITEMS + 3).scores(train[:2])
