@@ -1,7 +1,7 @@
 """Percentile bootstrap over users: how far a mean, or the difference of two means, is to be trusted.
 
-Users are the unit that is resampled, as one user's metrics hang together. Every column of a call sees the
-same resamples, so differences between columns are paired (Efron and Tibshirani, 1993, chapters 13 and 16).
+Users are the unit that is resampled, as one user's metrics hang together. Everything taken from one Bootstrap
+sees the same resamples, so differences between models are paired (Efron and Tibshirani, 1993, chapters 13 and 16).
 """
 
 from __future__ import annotations
@@ -10,56 +10,71 @@ from dataclasses import dataclass
 
 import numpy as np
 
+LEVEL = 0.95
+SAMPLES = 2000
 _CELLS = 4_000_000  # drawn at a time, to bound memory by tens of megabytes
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A mean and the bounds of its confidence interval."""
+class Estimates:
+    """Means and the bounds of their confidence intervals, three arrays of one shape."""
 
-    mean: float
-    low: float
-    high: float
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
     @property
-    def excludes_zero(self) -> bool:
-        """Whether zero lies outside: for a difference, whether it is significant at this level."""
-        return self.low > 0 or self.high < 0
+    def excludes_zero(self) -> np.ndarray:
+        """Where zero lies outside: for differences, where they are significant at this level."""
+        return (self.low > 0) | (self.high < 0)
 
 
-def resampled_means(values: np.ndarray, seed: int, samples: int = 2000) -> np.ndarray:
-    """Return the means of `samples` resamples of the rows of values [users, columns]: [samples, columns]."""
-    users = len(values)
+class Bootstrap:
+    """The resampled means of values [users, models, metrics].
+
+    A metric that is not defined for some user and model (NaN) is taken over those users for whom every model has it,
+    so that all models stand on the same users; without any such user its estimates are NaN.
+    """
+
+    def __init__(self, values: np.ndarray, seed: int = 0, samples: int = SAMPLES, level: float = LEVEL) -> None:
+        """Resample. Raises ValueError without users."""
+        values = np.asarray(values, dtype=np.float64)
+        if values.ndim != 3:
+            raise ValueError(f"values of {values.ndim} axes, expected users, models and metrics")
+        if len(values) == 0:
+            raise ValueError("a bootstrap needs at least one user")
+        defined = ~np.isnan(values).any(axis=1)
+        self.users = defined.sum(axis=0)
+        """The number of users behind each metric, [metrics]."""
+        self._level = level
+        kept = np.where(defined[:, None], values, 0.0)
+        with np.errstate(invalid="ignore"):
+            self._mean = kept.sum(axis=0) / self.users
+            self._means = _resampled(kept, defined, seed, samples)
+
+    def means(self) -> Estimates:
+        """Return the mean of every model and metric, [models, metrics]."""
+        return self._estimates(self._mean, self._means)
+
+    def differences(self, reference: int) -> Estimates:
+        """Return every model less the reference (its position), paired, [models, metrics]."""
+        return self._estimates(self._mean - self._mean[reference], self._means - self._means[:, [reference]])
+
+    def _estimates(self, mean: np.ndarray, resampled: np.ndarray) -> Estimates:
+        low, high = np.quantile(resampled, [(1 - self._level) / 2, (1 + self._level) / 2], axis=0)
+        return Estimates(mean, low, high)
+
+
+def _resampled(values: np.ndarray, defined: np.ndarray, seed: int, samples: int) -> np.ndarray:
+    """Return the means of resamples of the users [samples, models, metrics]; values hold 0 where not defined."""
+    users, models, metrics = values.shape
     generator = np.random.default_rng(seed)
-    means = np.empty((samples, values.shape[1]))
+    means = np.empty((samples, models, metrics))
     step = max(1, _CELLS // users)
     for start in range(0, samples, step):
         size = min(step, samples - start)
         drawn = generator.integers(users, size=(size, users)) + users * np.arange(size)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=size * users).reshape(size, users)
-        means[start : start + size] = counts @ values / users
+        counts = np.bincount(drawn.ravel(), minlength=size * users).reshape(size, users).astype(np.float64)
+        sums = (counts @ values.reshape(users, -1)).reshape(size, models, metrics)
+        means[start : start + size] = sums / (counts @ defined)[:, None]
     return means
-
-
-def bounds(means: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower and upper bound of each column of resampled means [samples, columns]."""
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low, high
-
-
-def interval(values: np.ndarray, seed: int = 0, samples: int = 2000, level: float = 0.95) -> Interval:
-    """Return the mean of one value a user and its interval. Raises ValueError without users."""
-    values = np.asarray(values, dtype=np.float64)
-    if values.size == 0:
-        raise ValueError("a bootstrap needs at least one user")
-    low, high = bounds(resampled_means(values[:, None], seed, samples), level)
-    return Interval(float(values.mean()), float(low[0]), float(high[0]))
-
-
-def paired(
-    values_a: np.ndarray, values_b: np.ndarray, seed: int = 0, samples: int = 2000, level: float = 0.95
-) -> Interval:
-    """Return the mean of a - b over the same users, in the same order, and its interval."""
-    if np.shape(values_a) != np.shape(values_b):
-        raise ValueError(f"paired values of {np.shape(values_a)} and {np.shape(values_b)} users")
-    return interval(np.asarray(values_a, np.float64) - np.asarray(values_b, np.float64), seed, samples, level)

@@ -84,11 +84,6 @@ def per_user(ranked: np.ndarray, targets: np.ndarray, ks: Sequence[int]) -> dict
     return {(name, k): metric(ranked, targets, k) for name, metric in METRICS.items() for k in ks}
 
 
-def aggregate(values: dict[tuple[str, int], np.ndarray]) -> dict[str, float]:
-    """Return the mean over the users that have a target, by names such as "ndcg@10"."""
-    return {f"{name}@{k}": float(np.nanmean(column)) for (name, k), column in values.items()}
-
-
 def _exposures(ranked: np.ndarray, items: int, k: int) -> np.ndarray:
     """Return how often each item stands in a first k, int64 [items]."""
     shown = ranked[:, :k].ravel()

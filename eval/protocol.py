@@ -1,24 +1,28 @@
-"""The one evaluation that baselines and language models go through: ranked item indices in, a table out."""
+"""The one evaluation that baselines and language models go through: ranked item indices in, tables out."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 from recommender.errors import DataError
-from recommender.eval import metrics
-from recommender.eval.baselines.base import FitData, Ranker, profiles
-from recommender.eval.bootstrap import bounds, resampled_means
-from recommender.eval.metrics import PADDING, as_table
+from recommender.eval.baselines.base import FitData, Ranker
+from recommender.eval.beyond import ItemFacts
+from recommender.eval.bootstrap import SAMPLES
+from recommender.eval.evaluation import SLICED, Evaluation, Run, measure
+from recommender.eval.holdout import Holdout
+from recommender.eval.metrics import PADDING
+from recommender.eval.resources import peak_memory
 from recommender.progress import Progress
 
 RankFunction = Callable[[Sequence[np.ndarray], int], np.ndarray]
 """Histories and k -> item indices [users, k], best first, padded with -1; seen items already removed."""
+
+Fit = Callable[[Sequence[np.ndarray]], RankFunction]
+"""Histories to learn from -> what ranks. Called just before it is needed; the result is dropped before the next."""
 
 HEADLINE_KS = (5, 10)  # what the terminal table and the report show, so always measured
 
@@ -37,29 +41,14 @@ class FittedRanker:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What one evaluation measured.
+class _Asking:
+    """How every model is asked."""
 
-    per_user: model, user (position in the histories), metric, k, value: one row each.
-    summary: model, metric, k, mean, low, high (95 % interval), difference to the reference with its
-        paired difference_low and difference_high; intervals are NaN for coverage, gini and novelty.
-    models: model, fit_seconds (NaN if unknown), score_seconds.
-    curves: model, k, recall for every k up to the largest.
-    about: reference, split, users, items, seed and all else that a reader needs to repeat it.
-    """
-
-    per_user: pd.DataFrame
-    summary: pd.DataFrame
-    models: pd.DataFrame
-    curves: pd.DataFrame
-    about: Mapping[str, Any]
-
-    def row(self, model: str, metric: str, k: int) -> pd.Series:
-        """Return the summary row of one model and metric at k. Raises KeyError if it was not measured."""
-        rows = self.summary.query("model == @model and metric == @metric and k == @k")
-        if rows.empty:
-            raise KeyError(f"{metric}@{k} of {model} was not measured")
-        return rows.iloc[0]
+    holdout: Holdout
+    k: int
+    exclude_seen: bool
+    batch: int
+    progress: Progress | None
 
 
 def rank_topk(scores: np.ndarray, histories: Sequence[np.ndarray], k: int, exclude_seen: bool = True) -> np.ndarray:
@@ -101,96 +90,79 @@ def fitted(ranker: Ranker, data: FitData, exclude_seen: bool = True) -> FittedRa
 
 
 def evaluate(
-    rankers: Mapping[str, RankFunction],
-    histories: Sequence[np.ndarray],
-    targets: np.ndarray,
+    models: Mapping[str, Mapping[str, Fit]],
+    holdout: Holdout,
+    facts: ItemFacts | None = None,
     *,
-    items: int,
-    popularity: np.ndarray | None = None,
     ks: Sequence[int] = (1, 5, 10, 20),
     reference: str | None = None,
     exclude_seen: bool = True,
-    split: str = "test",
     seed: int = 0,
-    samples: int = 2000,
+    samples: int = SAMPLES,
     batch: int = 256,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Rank for every user that has a target, measure, and compare each model with the reference.
 
-    targets: [users] or [users, most], -1 where there is none; users without any are left out and counted,
-    targets that stand in the history are counted (never hit once seen items are removed).
-    popularity: training interactions of each item for novelty; without it those of the histories.
-    reference: the model that differences are taken to, the first one unless named.
-    Raises DataError if no user has a target or the reference is unknown, ValueError if a ranker breaks
-    its contract (wrong shape, an index outside the catalogue, an item twice, a seen item).
+    models: name -> its runs, which differ by a seed only: what tells a run apart -> its fit. A user's values are
+    averaged over the runs. Users without a target are left out and counted, as are targets that stand in the history
+    (never hit once seen items are removed). reference: the model that differences are taken to, the first one unless
+    named. seed: that of the bootstrap. Raises DataError if no user has a target or the reference is unknown, ValueError
+    if a ranker breaks its contract (wrong shape, an index outside the catalogue, an item twice, a seen item).
     """
-    reference = _reference(rankers, reference)
-    table = as_table(np.asarray(targets))
-    users = np.flatnonzero((table != PADDING).any(axis=1))
-    if len(users) == 0:
+    reference = _reference(models, reference)
+    if len(holdout.asked) == 0:
         raise DataError("no user has a target to evaluate on", hint="give targets, or users of 3 or more items")
-    kept, table = [histories[user] for user in users.tolist()], table[users]
-    ks = sorted({*ks, *HEADLINE_KS})
-    ranked, seconds = {}, {}
-    for name, rank in rankers.items():
-        ranked[name], seconds[name] = _rank(name, rank, kept, ks[-1], items, exclude_seen, batch, progress)
-    if popularity is None:
-        popularity = profiles(kept, items).sum(axis=0)
-    values = {name: metrics.per_user(lists, table, ks) for name, lists in ranked.items()}
-    summary = [_accuracy(values, reference, seed, samples), _beyond(ranked, items, popularity, ks)]
-    about = {
-        "reference": reference,
-        "split": split,
-        "exclude_seen": exclude_seen,
-        "users": len(users),
-        "users_without_target": len(targets) - len(users),
-        "targets": int((table != PADDING).sum()),
-        "targets_in_history": _targets_in_history(kept, table),
-        "items": items,
-        "ks": ks,
-        "interval": {"level": 0.95, "method": "percentile bootstrap over users", "samples": samples},
-        "seed": seed,
+    ks = sorted({*ks, *HEADLINE_KS, *(k for _, k in SLICED)})
+    asking = _Asking(holdout, ks[-1], exclude_seen, batch, progress)
+    runs = {
+        name: {label: _run(f"{name}, {label}" if len(own) > 1 else name, fit, asking) for label, fit in own.items()}
+        for name, own in models.items()
     }
-    return Evaluation(
-        _per_user(values, users),
-        pd.concat(summary, ignore_index=True),
-        _models(rankers, seconds),
-        _curves(ranked, table, ks[-1]),
-        about,
-    )
+    found = measure(runs, holdout, facts or ItemFacts(), ks, reference, seed, samples)
+    return replace(found, about={**found.about, "exclude_seen": exclude_seen})
 
 
-def _reference(rankers: Mapping[str, RankFunction], reference: str | None) -> str:
-    if not rankers:
+def _reference(models: Mapping[str, Mapping[str, Fit]], reference: str | None) -> str:
+    if not models:
         raise DataError("no model to evaluate", hint="name at least one model or baseline")
-    if reference is not None and reference not in rankers:
-        raise DataError(f"the reference {reference!r} is not among the models", hint=f"one of {', '.join(rankers)}")
-    return reference or next(iter(rankers))
+    if reference is not None and reference not in models:
+        raise DataError(f"the reference {reference!r} is not among the models", hint=f"one of {', '.join(models)}")
+    return reference or next(iter(models))
 
 
-def _rank(
-    name: str,
-    rank: RankFunction,
-    histories: Sequence[np.ndarray],
-    k: int,
-    items: int,
-    exclude_seen: bool,
-    batch: int,
-    progress: Progress | None,
-) -> tuple[np.ndarray, float]:
-    """Return the lists of one model [users, k] and the seconds that its ranking alone took."""
+def _run(name: str, fit: Fit, asking: _Asking) -> Run:
+    """Fit and rank once a part; seconds are sums over the parts."""
+    asked = asking.holdout.asked
+    lists = np.full((len(asked), asking.k), PADDING, dtype=np.int64)
+    seconds = np.zeros(2)
+    done = 0
+    with peak_memory() as memory:
+        for part in asking.holdout.parts:
+            places = np.flatnonzero(np.isin(asked, part.users))
+            if len(places):
+                lists[places], taken = _part(name, fit, part.learn, asked[places], done, asking)
+                seconds += taken
+                done += len(places)
+    return Run(lists, *seconds.tolist(), memory.megabytes)
+
+
+def _part(
+    name: str, fit: Fit, learn: Sequence[np.ndarray], users: np.ndarray, done: int, asking: _Asking
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Return the lists of these users [users, k], and the seconds that the fit and the ranking alone took."""
+    rank = fit(learn)
     lists, seconds = [], 0.0
-    for start in range(0, len(histories), batch):
-        part = histories[start : start + batch]
+    for start in range(0, len(users), asking.batch):
+        histories = [asking.holdout.histories[user] for user in users[start : start + asking.batch].tolist()]
         begin = time.perf_counter()
-        ranked = np.asarray(rank(part, k))
+        ranked = np.asarray(rank(histories, asking.k))
         seconds += time.perf_counter() - begin
-        _check(name, ranked, part, k, items, exclude_seen)
+        _check(name, ranked, histories, asking.k, asking.holdout.items, asking.exclude_seen)
         lists.append(ranked)
-        if progress is not None:
-            progress(f"ranking with {name}", start + len(part), len(histories))
-    return np.concatenate(lists), seconds
+        if asking.progress is not None:
+            asking.progress(f"ranking with {name}", done + start + len(histories), len(asking.holdout.asked))
+    return np.concatenate(lists), (getattr(rank, "fit_seconds", float("nan")), seconds)
 
 
 def _check(
@@ -206,68 +178,3 @@ def _check(
         raise ValueError(f"{name} ranked an item twice for one user")
     if exclude_seen and any(np.isin(row, seen).any() for row, seen in zip(ranked, histories, strict=True)):
         raise ValueError(f"{name} ranked an item that the user has seen")
-
-
-def _targets_in_history(histories: Sequence[np.ndarray], table: np.ndarray) -> int:
-    return int(sum(np.isin(row[row != PADDING], seen).sum() for row, seen in zip(table, histories, strict=True)))
-
-
-def _accuracy(
-    values: Mapping[str, Mapping[tuple[str, int], np.ndarray]], reference: str, seed: int, samples: int
-) -> pd.DataFrame:
-    """Return the mean of every metric with its interval and its paired difference to the reference."""
-    keys = list(values[reference])
-    # One resampling for all models and metrics: that is what pairs the differences.
-    wide = np.stack([values[model][key] for model in values for key in keys], axis=1)
-    means = resampled_means(wide, seed, samples).reshape(samples, len(values), len(keys))
-    observed = wide.mean(axis=0).reshape(len(values), len(keys))
-    base = list(values).index(reference)
-    columns = {
-        "mean": observed,
-        **dict(zip(("low", "high"), bounds(means), strict=True)),
-        "difference": observed - observed[base],
-        **dict(zip(("difference_low", "difference_high"), bounds(means - means[:, [base]]), strict=True)),
-    }
-    names = pd.DataFrame([(model, *key) for model in values for key in keys], columns=["model", "metric", "k"])
-    return names.assign(**{column: table.ravel() for column, table in columns.items()})
-
-
-def _beyond(ranked: Mapping[str, np.ndarray], items: int, popularity: np.ndarray, ks: Sequence[int]) -> pd.DataFrame:
-    """Return coverage, gini and novelty of every model's lists; they belong to no single user."""
-    rows = []
-    for model, lists in ranked.items():
-        for k in ks:
-            rows.append((model, "coverage", k, metrics.coverage(lists, items, k)))
-            rows.append((model, "gini", k, metrics.gini(lists, items, k)))
-            rows.append((model, "novelty", k, metrics.novelty(lists, popularity, k)))
-    return pd.DataFrame(rows, columns=["model", "metric", "k", "mean"])
-
-
-def _per_user(values: Mapping[str, Mapping[tuple[str, int], np.ndarray]], users: np.ndarray) -> pd.DataFrame:
-    frames = [
-        pd.DataFrame({"model": model, "user": users, "metric": metric, "k": k, "value": column})
-        for model, columns in values.items()
-        for (metric, k), column in columns.items()
-    ]
-    return pd.concat(frames, ignore_index=True).astype({"model": "category", "metric": "category", "k": "int32"})
-
-
-def _models(rankers: Mapping[str, RankFunction], seconds: Mapping[str, float]) -> pd.DataFrame:
-    fits = [getattr(rank, "fit_seconds", float("nan")) for rank in rankers.values()]
-    return pd.DataFrame({"model": list(rankers), "fit_seconds": fits, "score_seconds": list(seconds.values())})
-
-
-def _curves(ranked: Mapping[str, np.ndarray], table: np.ndarray, most: int) -> pd.DataFrame:
-    """Return mean recall at every k up to `most` for each model."""
-    count = (table != PADDING).sum(axis=1, keepdims=True)
-    frames = [
-        pd.DataFrame(
-            {
-                "model": model,
-                "k": np.arange(1, most + 1),
-                "recall": (np.cumsum(metrics.relevance(lists, table), axis=1) / count).mean(axis=0),
-            }
-        )
-        for model, lists in ranked.items()
-    ]
-    return pd.concat(frames, ignore_index=True)

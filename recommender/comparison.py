@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
 from recommender.catalogue import Catalogue
 from recommender.config import ColumnsConfig
+from recommender.contestants import Contestant, check_contestants, parse_contestants
+from recommender.encoders.features import Features
 from recommender.engine import Recommender
-from recommender.errors import DataError, did_you_mean
+from recommender.errors import DataError
+from recommender.eval.attributes import Attributes
 from recommender.eval.baselines import BASELINES, FitData
-from recommender.eval.protocol import Evaluation, RankFunction, evaluate, fitted
-from recommender.histories import Histories, leave_one_out
+from recommender.eval.beyond import ItemFacts
+from recommender.eval.evaluation import Evaluation
+from recommender.eval.protocol import Fit, RankFunction, evaluate, fitted
+from recommender.histories import Histories
+from recommender.model.checkpoint import resolve
 from recommender.progress import Progress
-from recommender.tables import canonical, fail_on_errors, read_table
+from recommender.splits import by_table, hold_out
 
 
 @dataclass(frozen=True)
@@ -42,82 +48,87 @@ def compare(
     users: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    *,
+    split: str = "leave-one-out",
+    folds: int = 5,
+    seeds: Sequence[int] = (0,),
+    attribute: str | None = None,
 ) -> Evaluation:
-    """Evaluate checkpoint folders and baseline names in one table.
+    """Evaluate checkpoint folders and baseline names in one table; NAME=FOLDER,FOLDER are runs of one recipe.
 
-    Histories come from `interactions`; targets from `test` (user_id, item_id), else leave-one-out. `users` takes an
-    even sample. Baselines are fitted on the histories, never on the targets. Raises DataError.
+    Histories come from `interactions`; targets from `test` (user_id, item_id), else from `split` (see splits.py).
+    `users` takes an even sample. Baselines are fitted on what is not held out, once a seed of `seeds`. `seed` is that of
+    the bootstrap and of the folds. `attribute`: what diversity and calibration go by, by default the one that tells
+    kinds of items apart. Raises DataError.
     """
     if users is not None and users < 1:
         raise DataError(f"users is {users}, expected 1 or more", "leave it out to evaluate everybody")
+    if test is not None and split != "leave-one-out":
+        raise DataError(f"targets are given, so there is nothing to split by {split}", "leave out --test or --split")
+    contestants = parse_contestants(names)
     columns = columns or ColumnsConfig()
     catalogue = Catalogue.load(items, columns, media=False)
     histories = Histories.load(interactions, catalogue, columns, minimum_rating)
-    known, targets = _targets(histories, catalogue, test, columns)
-    chosen = _sample(targets, users)
-    rankers = {name: _ranker(name, known, catalogue, test, progress) for name in names}
+    holdout = (
+        hold_out(histories, catalogue, split, folds, seed)
+        if test is None
+        else by_table(test, histories, catalogue, columns)
+    )
+    check_contestants(contestants, catalogue, split if test is None else "given", holdout.details.get("moment"))
+    baseline = partial(_baseline, items=len(catalogue), progress=progress)
+    checkpoint = partial(_checkpoint, catalogue=catalogue, progress=progress)
     evaluation = evaluate(
-        rankers,
-        [known[user] for user in chosen.tolist()],
-        targets[chosen],
-        items=len(catalogue),
-        popularity=np.bincount(np.concatenate(known), minlength=len(catalogue)),
-        split="leave-one-out" if test is None else test,
+        {one.name: _fits(one, seeds, baseline, checkpoint) for one in contestants},
+        holdout.sampled(users),
+        _facts(catalogue, contestants, attribute),
         seed=seed,
         progress=progress,
     )
-    names_of = np.array(histories.user_ids)[chosen]
-    per_user = evaluation.per_user.assign(user=names_of[evaluation.per_user["user"].to_numpy()])
-    about = {**evaluation.about, "interactions_dropped": histories.report.dropped}
-    return replace(evaluation, per_user=per_user, about=about)
+    return _named(evaluation, histories, catalogue)
 
 
-def _sample(targets: np.ndarray, users: int | None) -> np.ndarray:
-    """Return the places of everybody, or of an even sample of those who have a target."""
-    having = np.flatnonzero(targets.reshape(len(targets), -1).max(1, initial=-1) >= 0)
-    if users is None or users >= len(having):
-        return np.arange(len(targets))
-    return having[np.linspace(0, len(having) - 1, users).astype(int)]
+def _fits(
+    one: Contestant, seeds: Sequence[int], baseline: Callable[..., Fit], checkpoint: Callable[..., Fit]
+) -> dict[str, Fit]:
+    """Return the runs of a contestant: the folders of a checkpoint, a baseline once a seed."""
+    if one.folders:
+        return {folder: checkpoint(folder) for folder in one.folders}
+    return {f"seed {seed}": baseline(one.name, seed) for seed in seeds}
 
 
-def _ranker(
-    name: str, known: Sequence[np.ndarray], catalogue: Catalogue, test: str | None, progress: Progress | None
-) -> RankFunction:
-    if name in BASELINES:
-        return fitted(BASELINES[name](), FitData(known, len(catalogue)))
-    if not Path(name).exists() and "/" not in name:
-        raise DataError(f"{name!r} is neither a checkpoint folder nor a baseline", did_you_mean(name, BASELINES))
-    model = Recommender.from_pretrained(name, catalogue, progress)
-    if test is None and not model.config.training.keep_test_out:
-        raise DataError(f"{name}: was trained on the targets of leave-one-out, too", "give later targets: --test FILE")
-    return _Ranked(model)
+def _baseline(name: str, seed: int, items: int, progress: Progress | None) -> Fit:
+    def fit(learn: Sequence[np.ndarray]) -> RankFunction:
+        return fitted(BASELINES[name](), FitData(learn, items, seed=seed, progress=progress))
+
+    return fit
 
 
-def _targets(
-    histories: Histories, catalogue: Catalogue, test: str | None, columns: ColumnsConfig
-) -> tuple[Sequence[np.ndarray], np.ndarray]:
-    """Return each user's known history and targets, [users] or [users, most], -1 where there is none."""
-    if test is None:
-        split = leave_one_out(histories)
-        return split.history_for("test"), split.test
-    table = read_table(test, "targets")
-    for name, key in ((columns.user_id, "user_id"), (columns.item_id, "item_id")):
-        if name not in table.columns:
-            raise DataError(f"{table.name}: no column {name!r}", f"map it with data.columns.{key}")
-    position = {user: row for row, user in enumerate(histories.user_ids)}
-    targets: list[dict[int, None]] = [{} for _ in histories.user_ids]
-    problems = list(table.problems)
-    pairs = zip(table.values(columns.user_id), table.values(columns.item_id), strict=True)
-    for row, (user, item) in enumerate(pairs):
-        who, what = canonical(user) or "", canonical(item) or ""
-        if who not in position:
-            reason = f"user {user!r} has no history in the interactions"
-            problems.append(table.problem(row, columns.user_id, "unknown-user", reason, hint="give their history"))
-        elif what not in catalogue:
-            hint = catalogue.resembling(what)
-            problems.append(table.problem(row, columns.item_id, "unknown-item", f"unknown item id {item!r}", hint=hint))
-        else:
-            targets[position[who]][catalogue.index(what)] = None
-    fail_on_errors(problems)
-    widest = max(map(len, targets), default=0)
-    return histories.items, np.array([[*own, *[-1] * (widest - len(own))] for own in targets], dtype=np.int64)
+def _checkpoint(folder: str, catalogue: Catalogue, progress: Progress | None) -> Fit:
+    def fit(_: Sequence[np.ndarray]) -> RankFunction:
+        return _Ranked(Recommender.from_pretrained(folder, catalogue, progress))
+
+    return fit
+
+
+def _facts(catalogue: Catalogue, contestants: Sequence[Contestant], attribute: str | None) -> ItemFacts:
+    """Return what is known of the items; text vectors are those of the first checkpoint, if there is one."""
+    lacking = {
+        "image": [item.image is None for item in catalogue],
+        "sound": [item.audio is None for item in catalogue],
+        "text": [not item.text for item in catalogue],
+    }
+    folders = [folder for one in contestants for folder in one.folders]
+    vectors = Features.load(resolve(folders[0]) / "features.safetensors").vectors.get("text") if folders else None
+    return ItemFacts(Attributes.of(catalogue, attribute), vectors, {m: np.array(mask) for m, mask in lacking.items()})
+
+
+def _named(evaluation: Evaluation, histories: Histories, catalogue: Catalogue) -> Evaluation:
+    """Return the evaluation with ids in place of positions."""
+    users, items = np.array(histories.user_ids, dtype=object), np.array(catalogue.item_ids, dtype=object)
+    asked = evaluation.users
+    return replace(
+        evaluation,
+        per_user=evaluation.per_user.assign(user=users[evaluation.per_user["user"].to_numpy()]),
+        users=asked.assign(user=users[asked["user"].to_numpy()], target=items[asked["target"].to_numpy()]),
+        about={**evaluation.about, "interactions_dropped": histories.report.dropped},
+    )

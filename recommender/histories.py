@@ -134,16 +134,17 @@ def leave_one_out(histories: Histories, minimum: int = 3) -> Split:
 def time_split(histories: Histories, validation: float = 0.1, test: float = 0.1) -> Split:
     """Split all users at two moments, so that nothing later than a moment is learnt from.
 
-    `validation` and `test` are shares of all interactions. Train ends before the first moment; a user's validation
-    target is the first interaction between the two, the test target the first from the second moment on. Users who
-    come only after the first moment have no history to start from and get no target. Raises DataError without times.
+    `validation` (0 for none) and `test` are shares of all interactions. Train ends before the first moment; a user's
+    validation target is the first interaction between the two, the test target the first from the second moment on.
+    Users who come only after the first moment have no history to start from and get no target. Raises DataError
+    without times.
     """
     if histories.times is None:
         raise DataError(
             "a split by time needs time stamps, and the interactions have positions only", "use leave-one-out"
         )
-    if not (validation > 0 and test > 0 and validation + test < 1):
-        raise ValueError("validation and test must be shares above 0 that sum to less than 1")
+    if not (validation >= 0 and test > 0 and validation + test < 1):
+        raise ValueError("validation and test must be shares that sum to less than 1, test above 0")
     everything = np.concatenate(histories.times)
     first, second = np.quantile(everything, [1 - validation - test, 1 - test], method="higher")
     ends, targets = [], np.full((2, len(histories)), -1, dtype=np.int64)

@@ -14,10 +14,19 @@ from rich.console import Console
 from recommender.errors import DataError
 from recommender.eval import report
 from recommender.eval.baselines import BASELINES, FitData
+from recommender.eval.holdout import Holdout
 from recommender.eval.protocol import evaluate, fitted, rank_topk
 from recommender.eval.report import FILES, table, write_report
 
 ITEMS = 20
+
+
+def baseline(name):
+    return lambda learn: fitted(BASELINES[name](), FitData(learn, ITEMS))
+
+
+def ones(_):
+    return lambda some, k: rank_topk(np.ones((len(some), ITEMS)), some, k)
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +35,9 @@ def evaluation():
     whole = [generator.permutation(np.arange(user % 2, ITEMS, 2))[:8] for user in range(60)]
     histories, targets = [one[:-1] for one in whole], np.array([one[-1] for one in whole])
     targets[::9] = (targets[::9] + 1) % ITEMS  # a taste that nobody can foresee: no perfect score
-    rankers = {
-        name: fitted(BASELINES[name](), FitData(histories, ITEMS)) for name in ("popularity", "sequential-item-knn")
-    }
-    rankers["a <model> & co"] = lambda some, k: rank_topk(np.ones((len(some), ITEMS)), some, k)
-    return evaluate(rankers, histories, targets, items=ITEMS, split="test: leave-one-out", samples=200)
+    models = {name: {"seed 0": baseline(name)} for name in ("popularity", "sequential-item-knn")}
+    models["a <model> & co"] = {"all alike": ones}
+    return evaluate(models, Holdout(histories, targets, ITEMS, "test: leave-one-out"), samples=200)
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +101,7 @@ def test_the_page_marks_the_best_and_the_reference(written, evaluation):
 
 
 def test_one_model_alone_has_no_table_of_differences(evaluation):
-    one = evaluate(
-        {"ones": lambda some, k: rank_topk(np.ones((len(some), ITEMS)), some, k)},
-        [np.array([0])], np.array([1]), items=ITEMS, samples=20,
-    )  # fmt: skip
+    one = evaluate({"ones": {"": ones}}, Holdout([np.array([0])], np.array([1]), ITEMS), samples=20)
     assert "Difference to" not in report.html(one) and "Difference to" in report.html(evaluation)
 
 

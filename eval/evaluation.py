@@ -1,0 +1,282 @@
+"""From ranked lists to tables: every model on the same users, its runs averaged a user at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recommender.eval import beyond, metrics
+from recommender.eval.beyond import ItemFacts
+from recommender.eval.bootstrap import LEVEL, Bootstrap, Estimates
+from recommender.eval.holdout import Holdout
+from recommender.eval.metrics import PADDING
+from recommender.eval.slices import FEW, slices_of
+
+SLICED = (("recall", 10), ("ndcg", 10))  # what is told of every slice and every pair of models
+
+Key = tuple[str, int]
+Values = Mapping[str, Mapping[Key, np.ndarray]]
+"""model -> (metric, k) -> one value a user."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fit of a model: lists [users, k] of those who are asked, and what it took; fit_seconds NaN if unknown."""
+
+    lists: np.ndarray
+    fit_seconds: float
+    score_seconds: float
+    memory_mb: float
+
+
+Runs = Mapping[str, Mapping[str, Run]]
+"""model -> what tells its runs apart (a seed, a folder) -> the run."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one evaluation measured.
+
+    per_user: model, user (position in the histories), metric, k, value (mean over the model's runs): one row each.
+    summary: model, metric, k, mean, low, high (95 % interval), difference to the reference with its paired
+        difference_low and difference_high, users behind it, spread (standard deviation of the mean over the runs,
+        NaN for one run); intervals are NaN for coverage, gini and novelty, which belong to no single user.
+    runs: model, run, metric, k, mean: each run alone.
+    slices: slice, targets, users, few (too few for an interval to be trusted), then as summary.
+    pairs: model, other, metric, k, difference (model less other), low, high: every ordered pair, paired.
+    models: model, runs, fit_seconds (NaN if unknown), score_seconds, memory_mb: means over the runs.
+    users: user, target (index of the item), history (its length), target_count (training interactions of the target),
+        and a column `rank MODEL` a run: where the target stands, from 1 on, missing beyond the largest k.
+    curves: model, k, recall for every k up to the largest, mean over the runs.
+    about: reference, split, users, items, seed and all else that a reader needs to repeat it.
+    """
+
+    per_user: pd.DataFrame
+    summary: pd.DataFrame
+    runs: pd.DataFrame
+    slices: pd.DataFrame
+    pairs: pd.DataFrame
+    models: pd.DataFrame
+    users: pd.DataFrame
+    curves: pd.DataFrame
+    about: Mapping[str, Any]
+
+    def row(self, model: str, metric: str, k: int) -> pd.Series:
+        """Return the summary row of one model and metric at k. Raises KeyError if it was not measured."""
+        rows = self.summary.query("model == @model and metric == @metric and k == @k")
+        if rows.empty:
+            raise KeyError(f"{metric}@{k} of {model} was not measured")
+        return rows.iloc[0]
+
+    def has(self, metric: str) -> bool:
+        """Return whether a metric was measured at all."""
+        return bool((self.summary["metric"] == metric).any())
+
+
+def measure(
+    runs: Runs, holdout: Holdout, facts: ItemFacts, ks: Sequence[int], reference: str, seed: int, samples: int
+) -> Evaluation:
+    """Measure lists that belong to the users whom the holdout asks, in their order."""
+    asked = holdout.asked
+    histories, table = [holdout.histories[user] for user in asked.tolist()], holdout.table[asked]
+    single = {
+        model: {
+            label: metrics.per_user(run.lists, table, ks) | beyond.per_user(run.lists, histories, facts, ks)
+            for label, run in own.items()
+        }
+        for model, own in runs.items()
+    }
+    values = {model: _averaged(list(own.values())) for model, own in single.items()}
+    of_lists = _of_lists(runs, holdout, ks)
+    alone = pd.concat([_run_means(single), of_lists], ignore_index=True)
+    sampled = Bootstrap(_stacked(values), seed, samples)
+    summary = _summary(sampled, values, reference)
+    whole = of_lists.groupby(["model", "metric", "k"], sort=False, as_index=False)["mean"].mean()
+    summary = _with_spread(pd.concat([summary, whole], ignore_index=True), alone)
+    return Evaluation(
+        per_user=_per_user(values, asked),
+        summary=summary,
+        runs=alone,
+        slices=_slices(runs, holdout, facts, reference, seed, samples),
+        pairs=_pairs(sampled, values),
+        models=_models(runs),
+        users=_users(runs, holdout),
+        curves=_curves(runs, table),
+        about=_about(holdout, facts, histories, table, ks) | {"reference": reference, "seed": seed} | _method(samples),
+    )
+
+
+def _averaged(runs: Sequence[Mapping[Key, np.ndarray]]) -> dict[Key, np.ndarray]:
+    """Return each user's mean over the runs."""
+    return {key: np.mean([run[key] for run in runs], axis=0) for key in runs[0]}
+
+
+def _stacked(values: Values) -> np.ndarray:
+    """Return [users, models, metrics]."""
+    return np.stack([np.stack(list(columns.values()), axis=1) for columns in values.values()], axis=1)
+
+
+def _summary(sampled: Bootstrap, values: Values, reference: str) -> pd.DataFrame:
+    keys = list(values[reference])
+    names = pd.DataFrame([(model, *key) for model in values for key in keys], columns=["model", "metric", "k"])
+    against = sampled.differences(list(values).index(reference))
+    columns = _columns(sampled.means(), "mean", "low", "high")
+    columns |= _columns(against, "difference", "difference_low", "difference_high")
+    return names.assign(**columns, users=np.tile(sampled.users, len(values)))
+
+
+def _columns(estimates: Estimates, mean: str, low: str, high: str) -> dict[str, np.ndarray]:
+    return {mean: estimates.mean.ravel(), low: estimates.low.ravel(), high: estimates.high.ravel()}
+
+
+def _run_means(single: Mapping[str, Mapping[str, Mapping[Key, np.ndarray]]]) -> pd.DataFrame:
+    """Return the mean of each run alone, over the users for whom the metric is defined."""
+    rows = [
+        (model, label, *key, float(np.nanmean(column)) if (~np.isnan(column)).any() else float("nan"))
+        for model, own in single.items()
+        for label, columns in own.items()
+        for key, column in columns.items()
+    ]
+    return pd.DataFrame(rows, columns=["model", "run", "metric", "k", "mean"])
+
+
+def _of_lists(runs: Runs, holdout: Holdout, ks: Sequence[int]) -> pd.DataFrame:
+    """Return coverage, gini and novelty of every run's lists; they belong to no single user."""
+    popularity, items = holdout.popularity(), holdout.items
+    rows = []
+    for model, label, run in _flat(runs):
+        for k in ks:
+            rows.append((model, label, "coverage", k, metrics.coverage(run.lists, items, k)))
+            rows.append((model, label, "gini", k, metrics.gini(run.lists, items, k)))
+            rows.append((model, label, "novelty", k, metrics.novelty(run.lists, popularity, k)))
+    return pd.DataFrame(rows, columns=["model", "run", "metric", "k", "mean"])
+
+
+def _with_spread(summary: pd.DataFrame, alone: pd.DataFrame) -> pd.DataFrame:
+    spread = alone.groupby(["model", "metric", "k"], sort=False)["mean"].std(ddof=1).rename("spread").reset_index()
+    return summary.merge(spread, on=["model", "metric", "k"], how="left", sort=False)
+
+
+def _slices(runs: Runs, holdout: Holdout, facts: ItemFacts, reference: str, seed: int, samples: int) -> pd.DataFrame:
+    """Return the metrics of every slice over the users who have a target in it, against those targets alone."""
+    table = holdout.table[holdout.asked]
+    frames = []
+    for name, within in slices_of(holdout, facts.lacking).items():
+        kept = within.any(axis=1)
+        about = {"slice": name, "targets": int(within.sum()), "few": bool(kept.sum() < FEW)}
+        if kept.any():
+            targets = np.where(within, table, PADDING)[kept]
+            values = {
+                model: _averaged([_sliced(run.lists[kept], targets) for run in own.values()])
+                for model, own in runs.items()
+            }
+            rows = _summary(Bootstrap(_stacked(values), seed, samples), values, reference)
+        else:
+            rows = pd.DataFrame(
+                [(model, *key, 0) for model in runs for key in SLICED], columns=["model", "metric", "k", "users"]
+            )
+        frames.append(rows.assign(**about))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _sliced(lists: np.ndarray, targets: np.ndarray) -> dict[Key, np.ndarray]:
+    return {(name, k): metrics.METRICS[name](lists, targets, k) for name, k in SLICED}
+
+
+def _pairs(sampled: Bootstrap, values: Values) -> pd.DataFrame:
+    """Return every model less every other one."""
+    names, keys = list(values), list(next(iter(values.values())))
+    against = {name: sampled.differences(place) for place, name in enumerate(names)}
+    rows = [
+        (model, other, *key, *(float(part[names.index(model), keys.index(key)]) for part in _parts(against[other])))
+        for model, other in permutations(names, 2)
+        for key in SLICED
+    ]
+    return pd.DataFrame(rows, columns=["model", "other", "metric", "k", "difference", "low", "high"])
+
+
+def _parts(estimates: Estimates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return estimates.mean, estimates.low, estimates.high
+
+
+def _per_user(values: Values, users: np.ndarray) -> pd.DataFrame:
+    frames = [
+        pd.DataFrame({"model": model, "user": users, "metric": metric, "k": k, "value": column})
+        for model, columns in values.items()
+        for (metric, k), column in columns.items()
+    ]
+    return pd.concat(frames, ignore_index=True).astype({"model": "category", "metric": "category", "k": "int32"})
+
+
+def _models(runs: Runs) -> pd.DataFrame:
+    rows = [
+        (
+            model,
+            len(own),
+            *np.mean([(run.fit_seconds, run.score_seconds, run.memory_mb) for run in own.values()], axis=0),
+        )
+        for model, own in runs.items()
+    ]
+    return pd.DataFrame(rows, columns=["model", "runs", "fit_seconds", "score_seconds", "memory_mb"])
+
+
+def _users(runs: Runs, holdout: Holdout) -> pd.DataFrame:
+    """Return one row a user and target."""
+    asked, table = holdout.asked, holdout.table[holdout.asked]
+    places, columns = np.nonzero(table != PADDING)
+    targets = table[places, columns]
+    frame = pd.DataFrame(
+        {
+            "user": asked[places],
+            "target": targets,
+            "history": [len(holdout.histories[user]) for user in asked[places].tolist()],
+            "target_count": holdout.target_counts()[asked][places, columns],
+        }
+    )
+    for model, label, run in _flat(runs):
+        found = run.lists[places] == targets[:, None]
+        rank = pd.array(np.where(found.any(axis=1), found.argmax(axis=1) + 1, 0), dtype="Int32")
+        rank[~found.any(axis=1)] = pd.NA
+        frame[f"rank {model}" if len(runs[model]) == 1 else f"rank {model}, {label}"] = rank
+    return frame
+
+
+def _curves(runs: Runs, table: np.ndarray) -> pd.DataFrame:
+    """Return mean recall at every k up to the longest list for each model."""
+    count = (table != PADDING).sum(axis=1, keepdims=True)
+    frames = []
+    for model, own in runs.items():
+        found = np.mean([metrics.relevance(run.lists, table) for run in own.values()], axis=0)
+        recall = (np.cumsum(found, axis=1) / count).mean(axis=0)
+        frames.append(pd.DataFrame({"model": model, "k": np.arange(1, len(recall) + 1), "recall": recall}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _flat(runs: Runs) -> list[tuple[str, str, Run]]:
+    return [(model, label, run) for model, own in runs.items() for label, run in own.items()]
+
+
+def _about(
+    holdout: Holdout, facts: ItemFacts, histories: Sequence[np.ndarray], table: np.ndarray, ks: Sequence[int]
+) -> dict[str, Any]:
+    repeated = sum(np.isin(row[row != PADDING], seen).sum() for row, seen in zip(table, histories, strict=True))
+    return {
+        "split": holdout.name,
+        **holdout.details,
+        "users": len(table),
+        "users_without_target": holdout.left_out,
+        "targets": int((table != PADDING).sum()),
+        "targets_in_history": int(repeated),
+        "items": holdout.items,
+        "attribute": None if facts.attributes is None else facts.attributes.name,
+        "ks": list(ks),
+    }
+
+
+def _method(samples: int) -> dict[str, Any]:
+    return {"interval": {"level": LEVEL, "method": "percentile bootstrap over users", "samples": samples}}
