@@ -96,8 +96,8 @@ def measure(
     alone = pd.concat([_run_means(single), of_lists], ignore_index=True)
     sampled = Bootstrap(_stacked(values), seed, samples)
     summary = _summary(sampled, values, reference)
-    whole = of_lists.groupby(["model", "metric", "k"], sort=False, as_index=False)["mean"].mean()
-    summary = _with_spread(pd.concat([summary, whole], ignore_index=True), alone)
+    whole = of_lists.groupby(["model", "metric", "k"], sort=False)["mean"].mean().reset_index()
+    summary = _with_spread(pd.concat([summary, pd.DataFrame(whole)], ignore_index=True), alone)
     return Evaluation(
         per_user=_per_user(values, asked),
         summary=summary,
@@ -109,6 +109,11 @@ def measure(
         curves=_curves(runs, table),
         about=_about(holdout, facts, histories, table, ks) | {"reference": reference, "seed": seed} | _method(samples),
     )
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table, each as column -> value."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _averaged(runs: Sequence[Mapping[Key, np.ndarray]]) -> dict[Key, np.ndarray]:
@@ -168,7 +173,6 @@ def _slices(runs: Runs, holdout: Holdout, facts: ItemFacts, reference: str, seed
     frames = []
     for name, within in slices_of(holdout, facts.lacking).items():
         kept = within.any(axis=1)
-        about = {"slice": name, "targets": int(within.sum()), "few": bool(kept.sum() < FEW)}
         if kept.any():
             targets = np.where(within, table, PADDING)[kept]
             values = {
@@ -180,7 +184,7 @@ def _slices(runs: Runs, holdout: Holdout, facts: ItemFacts, reference: str, seed
             rows = pd.DataFrame(
                 [(model, *key, 0) for model in runs for key in SLICED], columns=["model", "metric", "k", "users"]
             )
-        frames.append(rows.assign(**about))
+        frames.append(rows.assign(slice=name, targets=int(within.sum()), few=bool(kept.sum() < FEW)))
     return pd.concat(frames, ignore_index=True)
 
 

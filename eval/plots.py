@@ -7,7 +7,7 @@ import io
 import numpy as np
 from matplotlib.figure import Figure
 
-from recommender.eval.protocol import Evaluation
+from recommender.eval.evaluation import Evaluation
 
 _LONGEST_LABEL = 28
 _REFERENCE, _OTHERS, _INK = "#9aa3af", "#2f6f9f", "#1f2933"
@@ -45,6 +45,30 @@ def recall_curve(evaluation: Evaluation) -> bytes:
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=9, loc="upper left")
+    return _png(figure)
+
+
+def slices(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
+    """Draw every slice that has some users, but not everybody, as a row; in it one dot with its interval a model."""
+    everybody = evaluation.about["users"]
+    rows = evaluation.slices.query("metric == @metric and k == @k and 0 < users < @everybody")
+    names, models = rows["slice"].unique().tolist(), evaluation.models["model"].tolist()
+    figure = _figure(9.0, 1.2 + (0.28 + 0.11 * len(models)) * max(len(names), 1))
+    axes = figure.add_subplot()
+    for place, model in enumerate(models):
+        own = rows[rows["model"] == model]
+        at = np.arange(len(own)) + 0.7 * ((place + 0.5) / len(models) - 0.5)
+        error = np.stack([own["mean"] - own["low"], own["high"] - own["mean"]]).clip(min=0)
+        axes.errorbar(own["mean"], at, xerr=error, fmt="o", markersize=4, linewidth=1.2, label=_short(model))
+    users = rows.groupby("slice", sort=False)["users"].first()
+    axes.set_yticks(range(len(names)), [f"{name}\n{users[name]:,} users" for name in names], fontsize=9)
+    for edge in range(1, len(names)):
+        axes.axhline(edge - 0.5, color=_REFERENCE, linewidth=0.6, alpha=0.6)
+    axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(label)
+    axes.grid(axis="x", alpha=0.3)
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside upper center", ncols=4)
     return _png(figure)
 
 

@@ -135,21 +135,19 @@ def _run(name: str, fit: Fit, asking: _Asking) -> Run:
     """Fit and rank once a part; seconds are sums over the parts."""
     asked = asking.holdout.asked
     lists = np.full((len(asked), asking.k), PADDING, dtype=np.int64)
-    seconds = np.zeros(2)
-    done = 0
+    fit_seconds, score_seconds, done = 0.0, 0.0, 0
     with peak_memory() as memory:
         for part in asking.holdout.parts:
             places = np.flatnonzero(np.isin(asked, part.users))
             if len(places):
-                lists[places], taken = _part(name, fit, part.learn, asked[places], done, asking)
-                seconds += taken
-                done += len(places)
-    return Run(lists, *seconds.tolist(), memory.megabytes)
+                lists[places], fitting, scoring = _part(name, fit, part.learn, asked[places], done, asking)
+                fit_seconds, score_seconds, done = fit_seconds + fitting, score_seconds + scoring, done + len(places)
+    return Run(lists, fit_seconds, score_seconds, memory.megabytes)
 
 
 def _part(
     name: str, fit: Fit, learn: Sequence[np.ndarray], users: np.ndarray, done: int, asking: _Asking
-) -> tuple[np.ndarray, tuple[float, float]]:
+) -> tuple[np.ndarray, float, float]:
     """Return the lists of these users [users, k], and the seconds that the fit and the ranking alone took."""
     rank = fit(learn)
     lists, seconds = [], 0.0
@@ -162,7 +160,7 @@ def _part(
         lists.append(ranked)
         if asking.progress is not None:
             asking.progress(f"ranking with {name}", done + start + len(histories), len(asking.holdout.asked))
-    return np.concatenate(lists), (getattr(rank, "fit_seconds", float("nan")), seconds)
+    return np.concatenate(lists), getattr(rank, "fit_seconds", float("nan")), seconds
 
 
 def _check(

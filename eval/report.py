@@ -1,36 +1,31 @@
-"""An evaluation as files (metrics.json, per_user.parquet, report.html) and as a table for the terminal."""
+"""An evaluation as files (metrics.json, two parquet tables, report.html), for the terminal and for a model card."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import json
 import math
 import os
-import platform
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from rich import box
 from rich.table import Table
 
 from recommender.errors import DataError
-from recommender.eval import plots
-from recommender.eval.protocol import Evaluation
+from recommender.eval.evaluation import Evaluation, records
+from recommender.eval.page import differs, headline, html, seconds, significant, versions
 
 # In this order: metrics.json comes last and names the checksums of the others.
-FILES = ("per_user.parquet", "report.html", "metrics.json")
-_PACKAGES = ("recommender", "numpy", "scipy", "pandas")
+FILES = ("per_user.parquet", "users.parquet", "report.html", "metrics.json")
 _INTERVALS = ("R@10", "N@10")  # those a terminal line has room for
 
 
 def write_report(evaluation: Evaluation, folder: Path | str) -> Path:
-    """Write the three files into the folder (made if missing) and return it.
+    """Write the files into the folder (made if missing) and return it.
 
     Everything is rendered first and written under temporary names, so a failure leaves an earlier report
     as it was. metrics.json is replaced last and holds the SHA-256 of the others, which tells files of one
@@ -64,35 +59,69 @@ def _remove(paths: Iterable[Path]) -> None:
 
 def _contents(evaluation: Evaluation) -> dict[str, bytes]:
     """Return the bytes of every file by name."""
-    parquet = io.BytesIO()
-    evaluation.per_user.to_parquet(parquet, index=False)
-    contents = {"per_user.parquet": parquet.getvalue(), "report.html": html(evaluation).encode()}
+    contents = {
+        "per_user.parquet": _parquet(evaluation.per_user),
+        "users.parquet": _parquet(evaluation.users),
+        "report.html": html(evaluation).encode(),
+    }
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     text = json.dumps({**as_json(evaluation), "sha256": sums}, indent=2, allow_nan=False)
     return {**contents, "metrics.json": text.encode() + b"\n"}
 
 
+def _parquet(frame: pd.DataFrame) -> bytes:
+    file = io.BytesIO()
+    frame.to_parquet(file, index=False)
+    return file.getvalue()
+
+
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
-    """Return about, versions and, for every model, its seconds and metrics by names such as "ndcg@10"."""
+    """Return about, versions, slices, pairs and, for every model, what it took and reached.
+
+    Metrics have names such as "ndcg@10"; what was not measured, such as the interval of a coverage, is left out.
+    """
     return {
         "about": dict(evaluation.about),
         "versions": versions(),
-        "models": {
-            row["model"]: {
-                "seconds": {"fit": _number(row["fit_seconds"]), "score": _number(row["score_seconds"])},
-                "metrics": _metrics(evaluation, row["model"]),
-            }
-            for row in evaluation.models.to_dict("records")
-        },
+        "models": {row["model"]: _model(evaluation, row) for row in records(evaluation.models)},
+        "slices": _slices(evaluation),
+        "pairs": [{**row, "significant": significant(row["low"], row["high"])} for row in records(evaluation.pairs)],
     }
 
 
-def _metrics(evaluation: Evaluation, model: str) -> dict[str, dict[str, float]]:
-    """Return one model's summary; what was not measured (the interval of a coverage) is left out."""
-    rows = evaluation.summary[evaluation.summary["model"] == model].drop(columns="model")
+def _model(evaluation: Evaluation, row: Mapping[str, Any]) -> dict[str, Any]:
+    runs = evaluation.runs[evaluation.runs["model"] == row["model"]]
     return {
-        f"{row.pop('metric')}@{row.pop('k')}": {str(key): value for key, value in row.items() if not math.isnan(value)}
-        for row in rows.to_dict("records")
+        "seconds": {"fit": _number(row["fit_seconds"]), "score": _number(row["score_seconds"])},
+        "memory_mb": _number(row["memory_mb"]),
+        "metrics": _metrics(evaluation.summary[evaluation.summary["model"] == row["model"]]),
+        "runs": {str(label): _metrics(own) for label, own in runs.groupby("run", sort=False)},
+    }
+
+
+def _slices(evaluation: Evaluation) -> dict[str, Any]:
+    """Return slice -> how many targets and users, whether they are few, and the metrics of every model."""
+    return {
+        str(name): {
+            "targets": int(rows["targets"].iloc[0]),
+            "users": int(rows["users"].iloc[0]),
+            "few": bool(rows["few"].iloc[0]),
+            "models": {str(model): _metrics(own) for model, own in rows.groupby("model", sort=False)},
+        }
+        for name, rows in evaluation.slices.groupby("slice", sort=False)
+    }
+
+
+def _metrics(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return "metric@k" -> the numbers of its row, without those that are NaN."""
+    numbers = ("mean", "low", "high", "difference", "difference_low", "difference_high", "users", "spread")
+    return {
+        f"{row['metric']}@{row['k']}": {
+            name: int(row[name]) if name == "users" else row[name]
+            for name in numbers
+            if name in row and not math.isnan(row[name])
+        }
+        for row in records(rows)
     }
 
 
@@ -101,36 +130,12 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide the numbers."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
-def headline(evaluation: Evaluation) -> dict[str, tuple[str, int]]:
-    """Return the columns that the tables show: label -> (metric, k)."""
-    longest = evaluation.about["ks"][-1]
-    return {
-        "R@10": ("recall", 10),
-        "N@10": ("ndcg", 10),
-        "R@5": ("recall", 5),
-        "N@5": ("ndcg", 5),
-        f"MRR@{longest}": ("mrr", longest),
-        "coverage@10": ("coverage", 10),
-    }
-
-
 def table(evaluation: Evaluation) -> Table:
     """Return the terminal's table: one line a model, intervals of R@10 and N@10, seconds."""
     about = evaluation.about
     result = Table(
         title=f"{about['split']}: {about['users']:,} users, {about['items']:,} items",
-        caption=f"below: 95 % interval over users; * differs from {about['reference']}; higher is better",
+        caption=_caption(evaluation),
         box=box.SIMPLE_HEAD,
         padding=0,
         show_edge=False,
@@ -141,16 +146,25 @@ def table(evaluation: Evaluation) -> Table:
         # broken by hand to fit into 80 columns, the width of a pipe
         header = label.replace("coverage", "cover-\nage").replace(" s", "\ns")
         result.add_column(header, justify="right", no_wrap=True)
-    for row in evaluation.models.to_dict("records"):
+    for row in records(evaluation.models):
         cells = [_cell(evaluation.row(row["model"], *key), label) for label, key in columns.items()]
-        result.add_row(row["model"], *cells, _seconds(row["fit_seconds"]), _seconds(row["score_seconds"]))
+        result.add_row(row["model"], *cells, seconds(row["fit_seconds"]), seconds(row["score_seconds"]))
     return result
 
 
+def _caption(evaluation: Evaluation) -> str:
+    spread = "; ±: standard deviation over runs" if evaluation.models["runs"].max() > 1 else ""
+    reference = evaluation.about["reference"]
+    return f"below: 95 % interval over users{spread}; * differs from {reference}; higher is better"
+
+
 def _cell(row: pd.Series, label: str) -> str:
-    """Return the mean, marked if it differs from the reference, with its interval where there is room."""
+    """Return the mean, marked if it differs from the reference, with interval and spread where there is room."""
     text = f"{_share(row['mean'], 4)}{'*' if differs(row) else ''}"
-    return f"{text}\n{_share(row['low'], 3)}-{_share(row['high'], 3)}" if label in _INTERVALS else text
+    if label not in _INTERVALS:
+        return text
+    lines = [text, f"{_share(row['low'], 3)}-{_share(row['high'], 3)}"]
+    return "\n".join([*lines, *([] if math.isnan(row["spread"]) else [f"±{_share(row['spread'], 4)}"])])
 
 
 def _share(value: float, digits: int) -> str:
@@ -164,7 +178,7 @@ def for_card(evaluation: Evaluation) -> dict[str, Any]:
     protocol = (
         f"{about['split']}, {about['users']:,} users, full catalogue of {about['items']:,} items,"
         f" seen items {'removed' if about['exclude_seen'] else 'kept'}, 95 % bootstrap interval over users,"
-        " one training run."
+        f" {_runs(evaluation)}."
     )
     rows = [
         {
@@ -172,7 +186,7 @@ def for_card(evaluation: Evaluation) -> dict[str, Any]:
             "recall": _with_interval(evaluation.row(row["model"], "recall", 10)),
             "ndcg": _with_interval(evaluation.row(row["model"], "ndcg", 10)),
         }
-        for row in evaluation.models.to_dict("records")
+        for row in records(evaluation.models)
     ]
     return {"protocol": protocol, "rows": rows}
 
@@ -181,50 +195,9 @@ def _with_interval(row: pd.Series) -> str:
     return f"{_share(row['mean'], 3)} ({_share(row['low'], 3)}-{_share(row['high'], 3)})"
 
 
-def differs(row: Mapping[str, Any] | pd.Series) -> bool:
-    """Return whether the paired interval of the difference to the reference leaves out zero."""
-    return bool(row["difference_low"] > 0 or row["difference_high"] < 0)
-
-
-def _seconds(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.2f}"
-
-
-def html(evaluation: Evaluation) -> str:
-    """Return the self-contained page: tables, notes and pictures inside."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["seconds"] = _seconds
-    columns = headline(evaluation)
-    lines = [
-        (row, {label: evaluation.row(row["model"], *key) for label, key in columns.items()})
-        for row in evaluation.models.to_dict("records")
-    ]
-    best = {label: max(cells[label]["mean"] for _, cells in lines) for label in columns}
-    return environment.get_template("report.html.jinja").render(
-        about=evaluation.about,
-        versions=versions(),
-        lines=lines,
-        best=best,
-        differs=differs,
-        extra=[_extra(evaluation, row["model"]) for row, _ in lines],
-        pictures=_pictures(evaluation),
-    )
-
-
-def _extra(evaluation: Evaluation, model: str) -> dict[str, Any]:
-    """Return what describes the lists of one model rather than their accuracy."""
-    names = ("coverage", "gini", "novelty")
-    return {"model": model, **{name: evaluation.row(model, name, 10)["mean"] for name in names}}
-
-
-def _pictures(evaluation: Evaluation) -> dict[str, str]:
-    """Return title -> data URL of each picture."""
-    drawn = {
-        "NDCG@10": plots.bars(evaluation, "ndcg", 10, "NDCG@10"),
-        "Recall@10": plots.bars(evaluation, "recall", 10, "Recall@10"),
-        "Recall by length of the list": plots.recall_curve(evaluation),
-    }
-    return {title: f"data:image/png;base64,{base64.b64encode(png).decode()}" for title, png in drawn.items()}
+def _runs(evaluation: Evaluation) -> str:
+    """Return in words how many runs stand behind each model."""
+    fewest, most = evaluation.models["runs"].min(), evaluation.models["runs"].max()
+    if most == 1:
+        return "one training run"
+    return f"mean of {most} training runs" if fewest == most else f"mean of {fewest} to {most} training runs"

@@ -152,14 +152,24 @@ def train(
 
 @app.command()
 def evaluate(
-    models: Annotated[list[str], typer.Argument(help="checkpoint folders and names of baselines")],
-    output: Annotated[Path, typer.Option(help="folder for metrics.json, per_user.parquet and report.html")],
+    models: Annotated[
+        list[str], typer.Argument(help="baselines, checkpoint folders, NAME=FOLDER,FOLDER for runs of one recipe")
+    ],
+    output: Annotated[Path, typer.Option(help="folder for report.html, metrics.json and the parquet tables")],
     config: Annotated[Path | None, typer.Option("--config", help="a YAML file whose section data is used")] = None,
     items: Annotated[str | None, typer.Option(help="items table; default: the first checkpoint's")] = None,
     interactions: Annotated[
         str | None, typer.Option(help="interactions table; default: the first checkpoint's")
     ] = None,
-    test: Annotated[str | None, typer.Option(help="targets: user_id, item_id; default leave-one-out")] = None,
+    test: Annotated[str | None, typer.Option(help="targets: user_id, item_id; default: held out by --split")] = None,
+    split: Annotated[
+        str, typer.Option(help="what is held out: leave-one-out, time (the last tenth), folds (over users)")
+    ] = "leave-one-out",
+    folds: Annotated[int, typer.Option(help="number of folds of --split folds")] = 5,
+    seeds: Annotated[str, typer.Option(help="fit every baseline once a seed, for example 0,1,2")] = "0",
+    attribute: Annotated[
+        str | None, typer.Option(help="what diversity and calibration go by; default: genres or the like")
+    ] = None,
     users: Annotated[int | None, typer.Option(help="evaluate an even sample of this many users", min=1)] = None,
     record: Annotated[bool, typer.Option(help="write the table into the cards of the checkpoints")] = False,
     as_json: AsJson = False,
@@ -167,20 +177,23 @@ def evaluate(
 ) -> None:
     """Rank the whole catalogue for every user and compare models and baselines in one table."""
     from recommender.comparison import compare
-    from recommender.eval.baselines import BASELINES
+    from recommender.contestants import parse_contestants, parse_seeds
     from recommender.eval.report import as_json as plain
     from recommender.eval.report import for_card, table, write_report
     from recommender.model import checkpoint
     from recommender.progress import progress_bars
 
-    data = _data(config, [name for name in models if name not in BASELINES])
+    folders = [folder for one in parse_contestants(models) for folder in one.folders]
+    data = _data(config, folders)
     tables = (items or data.items, interactions or data.interactions, test, data.columns, data.minimum_rating)
+    fits = parse_seeds(seeds)
     with progress_bars(quiet) as progress:
-        evaluation = compare(models, *tables, users=users, progress=progress)
+        evaluation = compare(
+            models, *tables, users, progress=progress, split=split, folds=folds, seeds=fits, attribute=attribute
+        )
     write_report(evaluation, output)
-    for name in models if record else ():
-        if name not in BASELINES:
-            checkpoint.record(name, "ranking", for_card(evaluation))
+    for folder in folders if record else ():
+        checkpoint.record(folder, "ranking", for_card(evaluation))
     if as_json:
         _json(plain(evaluation))
     else:

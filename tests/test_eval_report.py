@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from recommender.errors import DataError
-from recommender.eval import report
+from recommender.eval import page, plots, report
 from recommender.eval.baselines import BASELINES, FitData
 from recommender.eval.holdout import Holdout
 from recommender.eval.protocol import evaluate, fitted, rank_topk
@@ -51,7 +51,7 @@ def shown(evaluation, width):
     return console.export_text()
 
 
-def test_three_files_and_nothing_else(written):
+def test_these_files_and_nothing_else(written):
     assert sorted(path.name for path in written.iterdir()) == sorted(FILES)
 
 
@@ -85,7 +85,7 @@ def test_the_parquet_reproduces_the_means(written, evaluation):
 def test_the_page_stands_alone_with_its_pictures(written):
     page = (written / "report.html").read_text()
     sources = re.findall(r'src="([^"]*)"', page)
-    assert len(sources) == 3 and "http" not in page and "<link" not in page and "<script" not in page
+    assert len(sources) == 4 and "http" not in page and "<link" not in page and "<script" not in page
     for source in sources:
         picture = base64.b64decode(source.removeprefix("data:image/png;base64,"))
         assert picture.startswith(b"\x89PNG")
@@ -102,7 +102,7 @@ def test_the_page_marks_the_best_and_the_reference(written, evaluation):
 
 def test_one_model_alone_has_no_table_of_differences(evaluation):
     one = evaluate({"ones": {"": ones}}, Holdout([np.array([0])], np.array([1]), ITEMS), samples=20)
-    assert "Difference to" not in report.html(one) and "Difference to" in report.html(evaluation)
+    assert "Difference to" not in page.html(one) and "Difference to" in page.html(evaluation)
 
 
 def test_a_second_report_replaces_the_first_and_leaves_other_files(evaluation, tmp_path):
@@ -124,7 +124,7 @@ def test_a_failure_while_drawing_leaves_no_folder(evaluation, tmp_path, monkeypa
     def broken(*_):
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr(report.plots, "recall_curve", broken)
+    monkeypatch.setattr(plots, "recall_curve", broken)
     with pytest.raises(RuntimeError, match="no ink"):
         write_report(evaluation, tmp_path / "report")
     assert not (tmp_path / "report").exists()
