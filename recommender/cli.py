@@ -153,7 +153,10 @@ def train(
 @app.command()
 def evaluate(
     models: Annotated[
-        list[str], typer.Argument(help="baselines, checkpoint folders, NAME=FOLDER,FOLDER for runs of one recipe")
+        list[str],
+        typer.Argument(
+            help="baselines, checkpoint folders, FOLDER+BASELINE to fuse, NAME=FOLDER,FOLDER for runs of one recipe"
+        ),
     ],
     output: Annotated[Path, typer.Option(help="folder for report.html, metrics.json and the parquet tables")],
     config: Annotated[Path | None, typer.Option("--config", help="a YAML file whose section data is used")] = None,
@@ -192,7 +195,7 @@ def evaluate(
             models, *tables, users, progress=progress, split=split, folds=folds, seeds=fits, attribute=attribute
         )
     write_report(evaluation, output)
-    for folder in folders if record else ():
+    for folder in dict.fromkeys(folders) if record else ():
         checkpoint.record(folder, "ranking", for_card(evaluation))
     if as_json:
         _json(plain(evaluation))

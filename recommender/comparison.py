@@ -19,6 +19,7 @@ from recommender.eval.baselines import BASELINES, FitData
 from recommender.eval.beyond import ItemFacts
 from recommender.eval.evaluation import Evaluation
 from recommender.eval.protocol import Fit, RankFunction, evaluate, fitted
+from recommender.fusion import fuse
 from recommender.histories import Histories
 from recommender.model.checkpoint import resolve
 from recommender.progress import Progress
@@ -56,6 +57,8 @@ def compare(
 ) -> Evaluation:
     """Evaluate checkpoint folders and baseline names in one table; NAME=FOLDER,FOLDER are runs of one recipe.
 
+    FOLDER+BASELINE+... is a checkpoint fused with baselines, on weights that are fitted on validation targets.
+
     Histories come from `interactions`; targets from `test` (user_id, item_id), else from `split` (see splits.py).
     `users` takes an even sample. Baselines are fitted on what is not held out, once a seed of `seeds`. `seed` is that of
     the bootstrap and of the folds. `attribute`: what diversity and calibration go by, by default the one that tells
@@ -92,7 +95,7 @@ def _fits(
 ) -> dict[str, Fit]:
     """Return the runs of a contestant: the folders of a checkpoint, a baseline once a seed."""
     if one.folders:
-        return {folder: checkpoint(folder) for folder in one.folders}
+        return {folder: checkpoint(folder, one.fused) for folder in one.folders}
     return {f"seed {seed}": baseline(one.name, seed) for seed in seeds}
 
 
@@ -103,9 +106,14 @@ def _baseline(name: str, seed: int, items: int, progress: Progress | None) -> Fi
     return fit
 
 
-def _checkpoint(folder: str, catalogue: Catalogue, progress: Progress | None) -> Fit:
-    def fit(_: Sequence[np.ndarray]) -> RankFunction:
-        return _Ranked(Recommender.from_pretrained(folder, catalogue, progress))
+def _checkpoint(folder: str, fused: Sequence[str], catalogue: Catalogue, progress: Progress | None) -> Fit:
+    def fit(learn: Sequence[np.ndarray]) -> RankFunction:
+        model = Recommender.from_pretrained(folder, catalogue, progress)
+        if not fused:
+            return _Ranked(model)
+        score = partial(model.score, candidates=range(len(catalogue)))
+        data = FitData(learn, len(catalogue), progress=progress)
+        return fuse(folder, score, {name: BASELINES[name] for name in fused}, data, progress)
 
     return fit
 

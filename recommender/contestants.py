@@ -20,20 +20,26 @@ _APART = ("seed", "base.device", "encoders.cache", "encoders.batch_size", "train
 
 @dataclass(frozen=True)
 class Contestant:
-    """One row of the table. `folders`: its checkpoints, which differ by their seed; none for a baseline."""
+    """One row of the table. `folders`: its checkpoints, which differ by their seed; none for a baseline.
+
+    `fused`: the baselines that rank together with the checkpoint.
+    """
 
     name: str
     folders: tuple[str, ...] = ()
+    fused: tuple[str, ...] = ()
 
 
 def parse_contestants(names: Sequence[str]) -> tuple[Contestant, ...]:
     """Read baselines, checkpoint folders, and NAME=FOLDER,FOLDER,... for several runs of one recipe.
 
+    FOLDER+BASELINE+... is a checkpoint fused with baselines (see fusion.py).
+
     Raises DataError for a name or a folder that is given twice and for what is neither folder nor baseline.
     """
     found = tuple(_contestant(name) for name in names)
     _distinct([one.name for one in found], "model")
-    _distinct([str(resolve(folder)) for one in found for folder in one.folders], "checkpoint")
+    _distinct([str(resolve(folder)) for one in found if not one.fused for folder in one.folders], "checkpoint")
     return found
 
 
@@ -81,6 +87,8 @@ def _one_catalogue(folders: Sequence[str], catalogue: Catalogue) -> None:
 def _contestant(text: str) -> Contestant:
     if text in BASELINES:
         return Contestant(text)
+    if fused := _fused(text):
+        return fused
     name, sign, folders = text.partition("=")
     if not sign or resolve(text).exists():  # a folder's name may hold the sign
         if not resolve(text).exists() and "/" not in text:
@@ -91,6 +99,21 @@ def _contestant(text: str) -> Contestant:
     if not name or not all(parts):
         raise DataError(f"{text!r}: expected NAME=FOLDER,FOLDER", "for example mine=runs/seed0,runs/seed1")
     return Contestant(name, parts)
+
+
+def _fused(text: str) -> Contestant | None:
+    """Return the checkpoint and the baselines of FOLDER+BASELINE+..., None if the text is not of this kind."""
+    base, *baselines = text.split("+")
+    if not baselines or resolve(text).exists():  # a folder's name may hold the sign
+        return None
+    for name in baselines:
+        if name not in BASELINES:
+            raise DataError(f"{text!r}: {name!r} is no baseline", did_you_mean(name, BASELINES))
+    _distinct(baselines, "baseline")
+    one = _contestant(base)
+    if not one.folders:
+        raise DataError(f"{text!r}: {base!r} is no checkpoint", "fuse a checkpoint with baselines: FOLDER+BASELINE")
+    return Contestant("+".join([one.name, *baselines]), one.folders, tuple(baselines))
 
 
 def _distinct(names: Sequence[str], kind: str) -> None:

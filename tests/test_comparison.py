@@ -117,6 +117,31 @@ def test_a_checkpoint_is_measured_like_a_baseline(tables, walks, make_checkpoint
     assert evaluation.about["reference"] == folder
 
 
+def test_a_checkpoint_may_be_fused_with_baselines(tables, make_checkpoint, tmp_path):
+    folder = str(tmp_path / "saved")
+    save_pretrained(make_checkpoint(), folder)
+    fused = f"{folder}+sequential-item-knn+popularity"
+    evaluation = compare([folder, fused], **tables)
+    assert list(evaluation.models["model"]) == [folder, fused]
+    alone, together = (evaluation.row(name, "recall", 10)["mean"] for name in (folder, fused))
+    assert together > alone  # untrained, so it is the baselines that know
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("saved+poplarity", "'poplarity' is no baseline"),
+        ("popularity+ease", "'popularity' is no checkpoint"),
+        ("saved+ease+ease", "the baseline ease is given twice"),
+    ],
+)
+def test_a_fusion_that_cannot_be_is_named(tables, make_checkpoint, tmp_path, monkeypatch, name, said):
+    monkeypatch.chdir(tmp_path)
+    save_pretrained(make_checkpoint(), tmp_path / "saved")
+    with pytest.raises(DataError, match=said):
+        compare([f"./{name}" if name.startswith("saved") else name], **tables)
+
+
 @pytest.mark.parametrize("users", [1, 5, len(TARGETED) - 1, len(TARGETED), 1000])
 def test_a_sample_takes_users_evenly_and_fits_on_everyone(tables, users):
     whole, sample = (compare(["popularity", "ease"], **tables, users=n) for n in (None, users))

@@ -1,0 +1,138 @@
+"""Fusion: the language model's log-probabilities and other scorers in one ranking, weighted on validation alone.
+
+An item's fused score is a weighted sum of what each scorer says of it, as a standard score over the user's unseen items
+and as the logarithm of its rank there. The weights are those of a conditional logit (McFadden, 1974): the chance that
+the held-out item is the chosen one is highest. That is convex, so the same scores give the same weights.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from recommender.errors import DataError
+from recommender.eval.baselines import FitData, Ranker
+from recommender.eval.protocol import rank_topk
+from recommender.progress import Progress
+
+ScoreFunction = Callable[[Sequence[np.ndarray]], np.ndarray]
+"""Histories -> scores [users, items], higher is better."""
+
+RANK_OFFSET = 5.0
+PENALTY = 1e-3
+VALIDATION_USERS = 1000
+
+
+@dataclass(frozen=True)
+class Fused:
+    """A fitted fusion: histories and k in, item indices out. `weights`: scorer -> (standard score, log rank)."""
+
+    scorers: Mapping[str, ScoreFunction]
+    weights: Mapping[str, tuple[float, float]]
+    fit_seconds: float
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the fused scores [users, items], -inf for what was seen; adds up what each scorer costs."""
+        total: np.ndarray | None = None
+        for name, scorer in self.scorers.items():
+            start = time.perf_counter()
+            views = normalised(scorer(histories), histories)
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            part = views @ np.array(self.weights[name], dtype=np.float32)
+            total = part if total is None else total + part
+        assert total is not None
+        for row, seen in zip(total, histories, strict=True):
+            row[seen] = -np.inf
+        return total
+
+    def __call__(self, histories: Sequence[np.ndarray], k: int) -> np.ndarray:
+        """Return the k best unseen items of each history, [users, k], -1 where there are no more."""
+        return rank_topk(self.scores(histories), histories, k)
+
+
+def normalised(scores: np.ndarray, histories: Sequence[np.ndarray]) -> np.ndarray:
+    """Return both views of scores [users, items] over each user's unseen items, float32 [users, items, 2].
+
+    The views of seen items are zero. A score of -inf (never to be ranked) counts as the lowest finite one.
+    """
+    views = np.zeros((*scores.shape, 2), dtype=np.float32)
+    for user, seen in enumerate(histories):
+        unseen = np.ones(scores.shape[1], dtype=bool)
+        unseen[seen] = False
+        own = scores[user, unseen].astype(np.float64)
+        finite = np.isfinite(own)
+        own = np.where(finite, own, own[finite].min() if finite.any() else 0.0)
+        views[user, unseen, 0] = (own - own.mean()) / (own.std() or 1.0)
+        views[user, unseen, 1] = -np.log(RANK_OFFSET + _ranks(own))
+    return views
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Return the place of each value from the highest, ties at their mean place: nothing hangs on an item's index."""
+    ordered = np.sort(-values)
+    return (np.searchsorted(ordered, -values, "left") + np.searchsorted(ordered, -values, "right") - 1) / 2
+
+
+def fit_weights(
+    views: Sequence[np.ndarray], targets: np.ndarray, histories: Sequence[np.ndarray]
+) -> list[tuple[float, float]]:
+    """Return the weights of each scorer's two views [users, items, 2] under which the targets [users] are likeliest."""
+    stacked = torch.from_numpy(np.concatenate(views, axis=2))
+    seen = torch.zeros(stacked.shape[:2], dtype=torch.bool)
+    for user, history in enumerate(histories):
+        seen[user, torch.from_numpy(np.asarray(history))] = True
+    chosen = torch.from_numpy(np.asarray(targets))
+    weights = torch.full((stacked.shape[2],), 1.0 / stacked.shape[2], requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        logits = (stacked @ weights).masked_fill(seen, -torch.inf)
+        loss = torch.nn.functional.cross_entropy(logits, chosen) + PENALTY * weights.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    found = weights.detach().numpy().astype(float).reshape(-1, 2)
+    return [(float(first), float(second)) for first, second in found]
+
+
+def fuse(
+    name: str,
+    model: ScoreFunction,
+    baselines: Mapping[str, Callable[[], Ranker]],
+    data: FitData,
+    progress: Progress | None = None,
+) -> Fused:
+    """Fit baselines and weights beside a language model that has its own training behind it.
+
+    The last item of each history is the validation target: the weights are fitted on scores for what came before it,
+    by baselines that have not seen it; then the baselines are fitted again on everything. Raises DataError if no
+    history is long enough to hold one out.
+    """
+    start = time.perf_counter()
+    earlier = [history[:-1] if len(history) > 1 else history for history in data.histories]
+    having = np.flatnonzero([len(history) > 1 for history in data.histories])
+    if not len(having):
+        raise DataError("no history has two items, so there is nothing to fit the weights of a fusion on")
+    asked = having[np.linspace(0, len(having) - 1, min(VALIDATION_USERS, len(having))).astype(int)].tolist()
+    known, targets = [earlier[user] for user in asked], np.array([data.histories[user][-1] for user in asked])
+    views = [normalised(model(known), known)]
+    for number, make in enumerate(baselines.values()):
+        if progress is not None:
+            progress("weights of the fusion", number, len(baselines))
+        views.append(normalised(_fit(make, data, earlier).scores(known), known))
+    weights = fit_weights(views, targets, known)
+    scorers = {name: model} | {other: _fit(make, data, data.histories).scores for other, make in baselines.items()}
+    return Fused(scorers, dict(zip(scorers, weights, strict=True)), time.perf_counter() - start)
+
+
+def _fit(make: Callable[[], Ranker], data: FitData, histories: Sequence[np.ndarray]) -> Ranker:
+    ranker = make()
+    ranker.fit(FitData(histories, data.items, data.content, data.seed, data.progress))
+    return ranker
