@@ -281,6 +281,29 @@ def export(
 
 
 @app.command()
+def extend(
+    model: Model,
+    items: Annotated[str, typer.Option(help="items table with the known items and new ones, in any order")],
+    output: Annotated[Path, typer.Option(help="the checkpoint folder to write")],
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add new items to a trained model: they are encoded, given codes and rows, and can be ranked without training."""
+    from recommender.extension import load_extended
+    from recommender.model.checkpoint import save_pretrained
+    from recommender.model.files import check_target
+    from recommender.progress import progress_bars
+
+    check_target(output)
+    with progress_bars(quiet) as progress:
+        extended = load_extended(model, items, progress)
+        extended.metrics |= {"name": output.name, "path": output.as_posix()}
+        save_pretrained(extended, output)
+    told = {"items": len(extended.catalogue), "new": extended.metrics["extended_by"]}
+    _table([told], f"extended: {output}", as_json)
+
+
+@app.command()
 def env(as_json: AsJson = False) -> None:
     """Print versions, hardware and cached assets, for bug reports."""
     import torch

@@ -28,6 +28,7 @@ from recommender.progress import Progress
 from recommender.semantic_ids import SemanticIds
 
 FORMAT = 2
+ITEM_IDS = "item_ids.json"
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "open_clip_torch", "openai-whisper", "numpy", "recommender")
 
 
@@ -58,6 +59,8 @@ def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:
         save_file(tensors, folder / "adapter.safetensors")
         checkpoint.model.features.save(folder / "features.safetensors")
         checkpoint.model.ids.save(folder / "semantic_ids.safetensors")
+        ids = json.dumps(checkpoint.catalogue.item_ids, ensure_ascii=False)
+        (folder / ITEM_IDS).write_text(ids + "\n", encoding="utf-8")
         (folder / "config.yaml").write_text(checkpoint.config.to_yaml(), encoding="utf-8")
         (folder / "metrics.json").write_text(json.dumps(checkpoint.metrics, indent=1) + "\n", encoding="utf-8")
         write_card(folder / "README.md", checkpoint.config, checkpoint.metrics, len(checkpoint.catalogue))
@@ -85,6 +88,14 @@ def from_pretrained(
     _read_parameters(model, folder / "adapter.safetensors")
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return Checkpoint(model.eval(), tokenizer, catalogue, config, metrics)
+
+
+def known_items(source: str | Path) -> list[str] | None:
+    """Return the ids of a checkpoint's items in their order; None if it is older than this list. Raises CheckpointError."""
+    folder = resolve(source)
+    read_manifest(folder)
+    path = folder / ITEM_IDS
+    return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def record(source: str | Path, name: str, value: Any) -> None:
