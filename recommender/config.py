@@ -54,6 +54,9 @@ class BaseConfig(_Section):
     )
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the language model runs")
     rank_layers: int = Field(8, ge=1, description="depth at which items are ranked; text is written with all layers")
+    item_scale: float = Field(
+        1.0, gt=0, description="length of an item as one position, in lengths of a word: longer ones outlast the layers"
+    )
     load_in_4bit: bool = False
 
 
@@ -130,10 +133,20 @@ class StageConfig(_Section):
     max_steps: int | None = Field(None, ge=1)
 
 
+class TeacherConfig(_Section):
+    """A baseline that the stage `rank` learns from beside what came; it is fitted on the training histories first."""
+
+    baseline: str = "sasrec-vectors"
+    seeds: int = Field(1, ge=1, description="fits whose chances are averaged")
+    weight: float = Field(0.7, ge=0, le=1, description="share of the loss that goes by the teacher")
+    most: int = Field(100, ge=1, description="likeliest items that are kept of an interaction")
+
+
 class TrainingConfig(_Section):
     """The stages in their order, and what all of them share."""
 
     stages: tuple[StageConfig, ...] = (StageConfig(stage="rank"),)
+    teacher: TeacherConfig | None = None
     checkpoint_minutes: float = Field(5.0, gt=0)
     keep_test_out: bool = Field(True, description="leave-one-out: the last item of a user is never trained on")
 

@@ -48,7 +48,8 @@ class Example:
 
     `tokens`: vocabulary id, or vocabulary size + code for a code's row. `items`: catalogue index at ITEM and soft
     positions, else -1. `slots`: see TOKEN, ITEM, FIRST_SOFT. `anchors`: for a branch position the index of the
-    position that it continues, else -1. `labels`: what should come next, IGNORE where nothing is learned.
+    position that it continues, else -1. `labels`: what should come next, IGNORE where nothing is learned. `places`: which
+    of all training interactions a label belongs to, so that a teacher can be asked about it, else -1.
     """
 
     tokens: np.ndarray
@@ -56,6 +57,7 @@ class Example:
     slots: np.ndarray
     anchors: np.ndarray
     labels: np.ndarray
+    places: np.ndarray
     writes: bool = False
 
     def __len__(self) -> int:
@@ -65,7 +67,8 @@ class Example:
 def _example(parts: Sequence[np.ndarray], labels: np.ndarray | None = None, writes: bool = False) -> Example:
     tokens, items, slots = parts
     unlabelled = np.full(len(tokens), IGNORE, dtype=np.int64)
-    return Example(tokens, items, slots, np.full(len(tokens), -1), unlabelled if labels is None else labels, writes)
+    nowhere = np.full(len(tokens), -1, dtype=np.int64)
+    return Example(tokens, items, slots, nowhere, unlabelled if labels is None else labels, nowhere, writes)
 
 
 class ExampleBuilder:
@@ -157,12 +160,15 @@ class ExampleBuilder:
             head = self.chat(prompts.render_block("rank", "system", noun=self.config.noun), self.wish(wish))
         return _example(_join(_words(head), self.recent(kept[-titled:] if titled else []), self.history(kept)))
 
-    def ranking(self, history: Sequence[int] | np.ndarray, known: int = 0, begins: bool = True) -> Example:
+    def ranking(
+        self, history: Sequence[int] | np.ndarray, known: int = 0, begins: bool = True, place: int | None = None
+    ) -> Example:
         """Return a training example without the instruction: each position of `history` predicts the next item.
 
         With `known` > 0 the example begins as a prompt that was made when so many items were known: the last of them are
         spelled out, and only what came after them is learned, for to all before them they would tell the answer.
-        `begins`: whether this is the user's first item; if not, nothing predicts it.
+        `begins`: whether this is the user's first item; if not, nothing predicts it. `place`: which of all training
+        interactions the first item is.
         """
         items = np.asarray(history, dtype=np.int64)
         spelled = items[max(known - self.config.titled, 0) : known]
@@ -170,7 +176,8 @@ class ExampleBuilder:
         # the first item is predicted where the history starts, any other by the one before it
         anchors = np.append(0, len(parts[0]) - len(items) + 1 + np.arange(len(items) - 1))
         learned = slice(known if begins else max(known, 1), None)
-        return _with_branches(_example(parts), anchors[learned], self.code_tokens[items[learned]])
+        places = None if place is None else (place + np.arange(len(items)))[learned]
+        return _with_branches(_example(parts), anchors[learned], self.code_tokens[items[learned]], places)
 
     def finding(self, item: int) -> Example:
         """Return an example that asks for an item by its title and expects its codes."""
@@ -216,18 +223,24 @@ def _join(*parts: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
 
-def _with_branches(trunk: Example, anchors: np.ndarray, targets: np.ndarray) -> Example:
+def _with_branches(
+    trunk: Example, anchors: np.ndarray, targets: np.ndarray, places: np.ndarray | None = None
+) -> Example:
     """Label each anchor with its target's first code, and hang the codes after it on a branch of their own.
 
-    `anchors` [n], `targets` [n, levels] code tokens. A branch sees the trunk up to its anchor and itself, as a beam
-    does in decoding, so the history stays one position an item whatever the number of levels.
+    `anchors` [n], `targets` [n, levels] code tokens, `places` [n] of the targets among all training interactions. A branch
+    sees the trunk up to its anchor and itself, as a beam does in decoding, so the history stays one position an item
+    whatever the number of levels.
     """
     labels, more = trunk.labels.copy(), targets.shape[1] - 1
     labels[anchors] = targets[:, 0]
     tokens, items, slots = _join((trunk.tokens, trunk.items, trunk.slots), _words(targets[:, :-1].reshape(-1)))
     hung = np.concatenate([trunk.anchors, np.repeat(anchors, more)])
     labels = np.concatenate([labels, targets[:, 1:].reshape(-1)])
-    return Example(tokens, items, slots, hung, labels, trunk.writes)
+    of = np.concatenate([trunk.places, np.full(len(hung) - len(trunk), -1, dtype=np.int64)])
+    if places is not None:
+        of[anchors], of[len(trunk) :] = places, np.repeat(places, more)
+    return Example(tokens, items, slots, hung, labels, of, trunk.writes)
 
 
 @dataclass(frozen=True)
@@ -239,6 +252,7 @@ class Batch:
     slots: Tensor
     positions: Tensor
     labels: Tensor
+    places: Tensor
     mask: Tensor
     writes: bool
 
@@ -272,22 +286,22 @@ def collate(rows: Sequence[Sequence[Example]], prefix: np.ndarray | None = None)
     """Lay rows of examples out as one padded batch; each row begins with the shared `prefix` of token ids."""
     laid = [_lay_out(row, prefix if prefix is not None else np.zeros(0, np.int64)) for row in rows]
     longest = max(len(row[0]) for row in laid)
-    fills = (0, -1, TOKEN, 0, IGNORE, -1, 0, 0)
+    fills = (0, -1, TOKEN, 0, IGNORE, -1, -1, 0, 0)
     columns = [
         torch.from_numpy(np.stack([np.pad(a, (0, longest - len(a)), constant_values=fill) for a in arrays]))
         for arrays, fill in zip(zip(*laid, strict=True), fills, strict=True)
     ]
-    tokens, items, slots, positions, labels, segments, anchors, branches = columns
+    tokens, items, slots, positions, labels, places, segments, anchors, branches = columns
     mask = _attention(segments, anchors, branches)
-    return Batch(tokens, items, slots, positions, labels, mask, writes=rows[0][0].writes)
+    return Batch(tokens, items, slots, positions, labels, places, mask, writes=rows[0][0].writes)
 
 
 def _lay_out(row: Sequence[Example], prefix: np.ndarray) -> list[np.ndarray]:
-    """Return tokens, items, slots, positions, labels, segments, anchors, branches of one row."""
+    """Return tokens, items, slots, positions, labels, places, segments, anchors, branches of one row."""
     size = len(prefix)
     ignored = np.full(size, IGNORE, dtype=np.int64)
     zeros = np.zeros(size, dtype=np.int64)
-    parts = [[*_words(prefix), np.arange(size), ignored, zeros, np.arange(size), zeros]]
+    parts = [[*_words(prefix), np.arange(size), ignored, zeros - 1, zeros, np.arange(size), zeros]]
     for number, example in enumerate(row, start=1):
         offset = sum(len(part[0]) for part in parts)
         trunk = example.anchors < 0
@@ -302,6 +316,7 @@ def _lay_out(row: Sequence[Example], prefix: np.ndarray) -> list[np.ndarray]:
                 example.slots,
                 positions,
                 example.labels,
+                example.places,
                 segment,
                 anchors + offset,
                 branches,

@@ -29,7 +29,7 @@ def slow_scores(model, builder, history) -> np.ndarray:
             (prompt.tokens, prompt.items, prompt.slots),
             (codes[:-1], np.full(len(codes) - 1, -1), np.zeros(len(codes) - 1, int)), strict=True)]  # fmt: skip
         size = len(grown[0])
-        example = decoding.Example(*grown, np.full(size, -1), np.full(size, -100))
+        example = decoding.Example(*grown, np.full(size, -1), np.full(size, -100), np.full(size, -1))
         batch = decoding.collate([[example]])
         with torch.no_grad():
             hidden = model.read(model.embed(batch), batch.positions, batch.mask)[0]

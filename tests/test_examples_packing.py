@@ -17,7 +17,7 @@ from recommender.model import RecommenderModel
 
 def sized(length: int) -> Example:
     nothing = np.full(length, -1)
-    return Example(np.arange(length), nothing, np.zeros(length, np.int64), nothing, np.full(length, IGNORE))
+    return Example(np.arange(length), nothing, np.zeros(length, np.int64), nothing, np.full(length, IGNORE), nothing)
 
 
 @settings(max_examples=60, deadline=None)
@@ -93,7 +93,7 @@ def test_a_branch_continues_the_trunk_up_to_its_anchor_and_sees_no_other(make_ch
         branch = np.flatnonzero(example.anchors == anchor)
         path = np.concatenate([np.arange(anchor + 1), branch])
         parts = [getattr(example, name)[path] for name in ("tokens", "items", "slots")]
-        plain = Example(*parts, np.full(len(path), -1), np.full(len(path), IGNORE))
+        plain = Example(*parts, np.full(len(path), -1), np.full(len(path), IGNORE), np.full(len(path), -1))
         expected = hidden_states(model, collate([[plain]], builder.prefix))[0, len(builder.prefix) :]
         torch.testing.assert_close(states[offset + path], expected, atol=1e-5, rtol=1e-4)
 
@@ -157,7 +157,7 @@ def test_a_batch_moves_as_a_whole(make_checkpoint):
     batch = collate([[make_checkpoint().builder.writing("red", "blue")]]).to("meta")
     assert batch.writes
     tensors = [value for value in vars(batch).values() if isinstance(value, torch.Tensor)]
-    assert len(tensors) == 6 and all(tensor.device.type == "meta" for tensor in tensors)
+    assert len(tensors) == 7 and all(tensor.device.type == "meta" for tensor in tensors)
 
 
 # --- cutting long histories
@@ -189,3 +189,19 @@ def test_the_first_boundary_moves_from_epoch_to_epoch():
 
 def test_a_prompt_of_one_item_still_ends():
     assert len(list(islice(crops(np.arange(4), 1, np.random.default_rng(0)), 50))) < 50
+
+
+def test_every_label_says_which_interaction_it_is(leveled):
+    _, builder = leveled
+    history = np.array([3, 7, 1, 12])
+    example = builder.ranking(history, known=2, place=40)
+    labelled = example.labels != IGNORE
+    assert (example.places >= 0).tolist() == labelled.tolist()
+    firsts = dict(zip(builder.code_tokens[history, 0].tolist(), range(40, 44), strict=True))
+    on_trunk = labelled & (example.anchors < 0)
+    assert [firsts[c] for c in example.labels[on_trunk]] == example.places[on_trunk].tolist() == [42, 43]
+    # on a branch stand the codes after the first, of the same interaction as the anchor's
+    for at in np.flatnonzero(example.anchors >= 0):
+        assert example.places[at] == example.places[example.anchors[at]]
+    batch = collate([[example]])
+    np.testing.assert_array_equal(batch.places[0].numpy(), example.places)

@@ -30,9 +30,10 @@ def trained(make_checkpoint):
     return make
 
 
+@pytest.mark.parametrize("scale", [1.0, 5.0])
 @pytest.mark.parametrize("levels", [1, 3])
-def test_a_plain_model_ranks_as_the_checkpoint_does(trained, tmp_path, levels):
-    checkpoint = trained(levels)
+def test_a_plain_model_ranks_as_the_checkpoint_does(trained, config, tmp_path, levels, scale):
+    checkpoint = trained(levels, config.updated({"base.item_scale": scale}))
     report = merge(checkpoint, tmp_path / "plain")
     assert report.rank_difference < 1e-3 and report.tied is (levels == 1)
     llm = AutoModelForCausalLM.from_pretrained(tmp_path / "plain" / "rank")

@@ -6,11 +6,12 @@ import torch
 
 from recommender.catalogue import Catalogue
 from recommender.errors import CheckpointError, ConfigError
-from recommender.examples import collate
+from recommender.examples import IGNORE, ITEM, collate
 from recommender.model import RecommenderModel, load_llm, resolve_dtype
 from recommender.model.checkpoint import from_pretrained, save_pretrained
-from recommender.model.network import is_ours
+from recommender.model.network import SoftTargets, is_ours
 from recommender.training.validation import rank_histories
+from tests.conftest import ITEMS
 
 
 def scores(checkpoint, history):
@@ -157,3 +158,62 @@ def test_rank_histories_removes_the_seen(make_checkpoint, histories):
         histories, rank_histories(checkpoint.model, checkpoint.builder, histories, 5, 8), strict=True
     ):
         assert len(items) == 5 and not set(items) & set(history)
+
+
+def test_a_teacher_is_mixed_into_the_loss_as_by_hand(leveled):
+    model, builder = leveled
+    levels = model.ids.codes.shape[1]
+    histories = [np.array([3, 7, 1, 12]), np.array([5, 0, 9])]
+    own = torch.from_numpy(np.concatenate(histories))
+    random = np.random.default_rng(0)
+    items = torch.from_numpy(np.stack([random.permutation(ITEMS)[:6] for _ in own]))
+    chances = torch.from_numpy(random.dirichlet(np.ones(6), len(own)).astype(np.float32))
+    batch = collate([[builder.ranking(h, place=p)] for h, p in zip(histories, (0, 4), strict=True)])
+
+    def loss(weight):
+        return float(model(batch, teacher=SoftTargets(own, items, chances, weight))[0])
+
+    with torch.no_grad():
+        plain = float(model(batch)[0])
+        assert loss(0.0) == pytest.approx(plain, rel=1e-5)
+        expected = 0.0
+        hidden = model.read(model.embed(batch), batch.positions, batch.mask)
+        for row, at in torch.nonzero(batch.labels != IGNORE).tolist():
+            code, place = int(batch.labels[row, at]) - model.vocabulary, int(batch.places[row, at])
+            level = int(np.searchsorted(model.offsets, code, side="right")) - 1
+            logp = torch.log_softmax(model.code_logits(hidden[row, at], level), -1)
+            prefix = model.ids.codes[own[place], :level]
+            found = {}
+            for item, chance in zip(items[place].tolist(), chances[place].tolist(), strict=True):
+                if (model.ids.codes[item, :level] == prefix).all():
+                    found[item] = chance
+            target = code - int(model.offsets[level])
+            if found:
+                total = sum(found.values())
+                expected -= sum(c / total * float(logp[model.ids.codes[i, level]]) for i, c in found.items())
+            else:
+                assert levels > 1
+                expected -= float(logp[target])
+        assert loss(1.0) == pytest.approx(expected, rel=1e-4)
+        assert loss(0.25) == pytest.approx(0.75 * plain + 0.25 * expected, rel=1e-4)
+
+
+def test_what_no_teacher_was_asked_about_is_learned_from_what_came(leveled):
+    model, builder = leveled
+    batch = collate([[builder.ranking(np.array([3, 7, 1, 12]))]])
+    teacher = SoftTargets(
+        torch.zeros(1, dtype=torch.long), torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2) / 2, 1.0
+    )
+    with torch.no_grad():
+        assert float(model(batch, teacher=teacher)[0]) == pytest.approx(float(model(batch)[0]), rel=1e-6)
+
+
+def test_items_are_read_longer_by_their_scale_and_scored_as_before(make_checkpoint, config):
+    plain, longer = make_checkpoint(), make_checkpoint(1, config.updated({"base.item_scale": 7.0}))
+    batch = collate([[plain.builder.prompt([3, 1, 4])]])
+    with torch.no_grad():
+        short, long = plain.model.embed(batch), longer.model.embed(batch)
+        item = batch.slots == ITEM
+        torch.testing.assert_close(long[item], 7 * short[item])
+        torch.testing.assert_close(long[~item], short[~item])
+        torch.testing.assert_close(plain.model.output_rows(0), longer.model.output_rows(0))

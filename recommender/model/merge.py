@@ -141,6 +141,8 @@ def _save_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -> 
     short = type(whole)(config).to(weight.dtype)
     short.model.layers.load_state_dict(whole.model.layers[:layers].state_dict())
     short.model.norm.load_state_dict(model.rank_norm.state_dict())
+    # one table is both read and scored with: it holds the longer rows that are read, and the norm takes the length back
+    short.model.norm.weight.div_(checkpoint.config.base.item_scale)
     short.get_input_embeddings().weight.copy_(torch.cat([weight, *_input_rows(model, layout)]))
     if not tied:
         short.get_output_embeddings().weight.copy_(
@@ -154,15 +156,17 @@ def _save_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -> 
 
 
 def _input_rows(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:
+    scale = model.config.base.item_scale
     items, soft = model.all_items()
     if layout.codes_are_items:
-        return [model.output_rows(0), soft.flatten(0, 1)]
-    return [model.code_rows(torch.arange(layout.codes, device=model.device)), items, soft.flatten(0, 1)]
+        return [model.output_rows(0) * scale, soft.flatten(0, 1)]
+    return [model.code_rows(torch.arange(layout.codes, device=model.device)), items * scale, soft.flatten(0, 1)]
 
 
 def _outputs(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:
     """Return what a hidden state is multiplied with behind the words; what is only ever read is never written: zeros."""
     scored = torch.cat([model.output_rows(level) for level in range(model.codes.shape[1])])
+    scored = scored * model.config.base.item_scale
     return [scored, scored.new_zeros(layout.size - layout.words - layout.codes, scored.shape[1])]
 
 
@@ -228,6 +232,7 @@ def _with_codes(prompt: Example, codes: np.ndarray) -> Example:
         slots=np.concatenate([prompt.slots, np.full(more, TOKEN)]),
         anchors=np.concatenate([prompt.anchors, np.full(more, -1)]),
         labels=np.concatenate([prompt.labels, np.full(more, IGNORE)]),
+        places=np.concatenate([prompt.places, np.full(more, -1)]),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,29 @@ from recommender.encoders.features import Features
 from recommender.examples import FIRST_SOFT, IGNORE, ITEM, Batch
 from recommender.model.base import first_layers
 from recommender.semantic_ids import SemanticIds
+
+
+@dataclass(frozen=True)
+class SoftTargets:
+    """What a teacher expects at each training interaction, for knowledge distillation (Hinton et al., 2015).
+
+    `own` [interactions]: the item that came. `items` [interactions, most]: the likeliest ones, `chances`: theirs, which
+    sum to one. `weight`: share of the loss that goes by them.
+    """
+
+    own: Tensor
+    items: Tensor
+    chances: Tensor
+    weight: float
+
+    def at(self, places: Tensor, codes: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        """Return the codes [places, most] of one level and their chances, given that the levels before are those of the
+        item that came; `codes` [items, levels] of all items. Without a place, or where none of its items has those
+        levels, the chances are zero."""
+        items = self.items[places.clamp_min(0)].long()
+        same = (codes[items, :level] == codes[self.own[places.clamp_min(0)], None, :level]).all(-1)
+        chances = self.chances[places.clamp_min(0)].float() * same * (places >= 0)[:, None]
+        return codes[items, level], chances / chances.sum(1, keepdim=True).clamp_min(1e-9)
 
 
 class RecommenderModel(nn.Module):
@@ -132,7 +156,7 @@ class RecommenderModel(nn.Module):
 
     def code_rows(self, codes: Tensor) -> Tensor:
         """Return the input embeddings [n, hidden] of codes [n], numbered through all levels."""
-        return self.rows[codes] + self.centre
+        return (self.rows[codes] + self.centre) * self.config.base.item_scale
 
     def output_rows(self, level: int) -> Tensor:
         """Return the rows [codes, hidden] that a hidden state is multiplied with to score a level's codes."""
@@ -161,7 +185,7 @@ class RecommenderModel(nn.Module):
             (totals, soft), inverse = self.all_items(), batch.items[shown]
         slots = batch.slots[shown]
         totals = nn.functional.dropout(totals, row_dropout, self.training)
-        table = torch.cat([totals[:, None], soft], 1)
+        table = torch.cat([totals[:, None] * self.config.base.item_scale, soft], 1)
         chosen = table[inverse, torch.where(slots == ITEM, 0, slots - FIRST_SOFT + 1)]
         return embedded.masked_scatter(shown[..., None], chosen)
 
@@ -191,13 +215,18 @@ class RecommenderModel(nn.Module):
         return hidden @ self.output_rows(level).T
 
     def forward(
-        self, batch: Batch, modality_dropout: float = 0.0, row_dropout: float = 0.0, smoothing: float = 0.0
+        self,
+        batch: Batch,
+        modality_dropout: float = 0.0,
+        row_dropout: float = 0.0,
+        smoothing: float = 0.0,
+        teacher: SoftTargets | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return the summed cross-entropy over a batch's labels and how many labels there are."""
+        """Return the summed cross-entropy over a batch's labels, and over a teacher's, and how many labels there are."""
         embedded = self.embed(batch, modality_dropout, row_dropout)
         hidden = self.read(embedded, batch.positions, batch.mask, write=batch.writes)
         labelled = batch.labels != IGNORE
-        hidden, labels = hidden[labelled], batch.labels[labelled]
+        hidden, labels, places = hidden[labelled], batch.labels[labelled], batch.places[labelled]
         if batch.writes:
             head = self.llm.get_output_embeddings()
             logits = head(hidden.to(head.weight.dtype)).float()
@@ -208,8 +237,18 @@ class RecommenderModel(nn.Module):
             here = (codes >= self.offsets[level]) & (codes < self.offsets[level + 1])
             logits = self.code_logits(hidden[here], level).float()
             target = codes[here] - int(self.offsets[level])
-            total = total + nn.functional.cross_entropy(logits, target, reduction="sum", label_smoothing=smoothing)
+            losses = nn.functional.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing)
+            if teacher is not None:
+                losses = self._taught(losses, logits, places[here], level, teacher)
+            total = total + losses.sum()
         return total, labelled.sum()
+
+    def _taught(self, losses: Tensor, logits: Tensor, places: Tensor, level: int, teacher: SoftTargets) -> Tensor:
+        """Mix the losses [labels] against what came with those against what the teacher expects, where it does."""
+        codes, chances = teacher.at(places, self.codes, level)
+        logp = torch.log_softmax(logits, -1).gather(1, codes - int(self.offsets[level]))
+        expects = chances.sum(1) > 0
+        return torch.where(expects, (1 - teacher.weight) * losses - teacher.weight * (chances * logp).sum(1), losses)
 
     def use_adapter(self, name: str) -> None:
         """Make one LoRA adapter active; gradients are switched by the trainer, never here."""

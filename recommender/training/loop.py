@@ -195,7 +195,8 @@ class _Stage:
         self._seed(step)
         for group, (_, rate) in zip(self.optimizer.param_groups, self._rates(step), strict=True):
             group["lr"] = rate
-        total, count = self.wrapped(batch, config.modality_dropout, config.row_dropout, config.label_smoothing)
+        teacher = self.run_.data.teacher if config.stage == "rank" else None
+        total, count = self.wrapped(batch, config.modality_dropout, config.row_dropout, config.label_smoothing, teacher)
         loss = total / count
         if not torch.isfinite(loss):
             raise RecommenderError(

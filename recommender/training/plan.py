@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from recommender.config import StageConfig
 from recommender.examples import Batch, Example, ExampleBuilder, collate, crops, pack
 from recommender.histories import Split
+from recommender.model.network import SoftTargets
 
 HELD_OUT_SHARE = 20
 """Every 20th example of a stage that learns text is held out to measure its loss."""
@@ -17,11 +18,13 @@ HELD_OUT_SHARE = 20
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What the stages learn from. `explanations`: (prompt, completion) pairs for the stage `explain`."""
+    """What the stages learn from. `explanations`: (prompt, completion) pairs for the stage `explain`. `teacher`: what the
+    stage `rank` is told to expect beside what came."""
 
     builder: ExampleBuilder
     split: Split
     explanations: Sequence[tuple[str, str]] = field(default=())
+    teacher: SoftTargets | None = None
 
 
 def generator(seed: int, stage: int, epoch: int) -> np.random.Generator:
@@ -45,11 +48,24 @@ def held_out(data: TrainingData, stage: StageConfig) -> list[Example]:
 def _ranking(data: TrainingData, stage: StageConfig, random: np.random.Generator) -> list[Example]:
     config = data.builder.config
     size = stage.crop or config.history + 1
-    pieces = [pair for items in data.split.train.items for pair in enumerate(crops(items, size, random))]
+    pieces = list(_pieces(data.split.train.items, size, random))
     order = random.permutation(len(pieces))
     share = stage.titled_share if config.titled else 0.0
-    known = [int(random.integers(1, len(p))) if len(p) > 1 and random.random() < share else 0 for _, p in pieces]
-    return [data.builder.ranking(pieces[i][1], known[i], begins=pieces[i][0] == 0) for i in order]
+    known = [int(random.integers(1, len(p))) if len(p) > 1 and random.random() < share else 0 for p, _, _ in pieces]
+    return [data.builder.ranking(pieces[i][0], known[i], pieces[i][1], pieces[i][2]) for i in order]
+
+
+def _pieces(
+    histories: Sequence[np.ndarray], size: int, random: np.random.Generator
+) -> Iterator[tuple[np.ndarray, bool, int]]:
+    """Cut histories; yields each piece, whether it begins a history, and which of all interactions its first item is."""
+    offset = 0
+    for items in histories:
+        start = 0
+        for piece in crops(items, size, random):
+            yield piece, start == 0, offset + start
+            start += len(piece) - 1  # pieces share one item
+        offset += len(items)
 
 
 def _texts(data: TrainingData, stage: StageConfig) -> tuple[list[Example], list[Example]]:
