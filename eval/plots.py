@@ -50,8 +50,8 @@ def recall_curve(evaluation: Evaluation) -> bytes:
 
 def slices(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
     """Draw every slice that has some users, but not everybody, as a row; in it one dot with its interval a model."""
-    everybody = evaluation.about["users"]
-    rows = evaluation.slices.query("metric == @metric and k == @k and 0 < users < @everybody")
+    rows = evaluation.slices.query("metric == @metric and k == @k")
+    rows = rows[(rows["users"] > 0) & (rows["users"] < evaluation.about["users"])]
     names, models = rows["slice"].unique().tolist(), evaluation.models["model"].tolist()
     figure = _figure(9.0, 1.2 + (0.28 + 0.11 * len(models)) * max(len(names), 1))
     axes = figure.add_subplot()

@@ -38,7 +38,7 @@ def parse_contestants(names: Sequence[str]) -> tuple[Contestant, ...]:
     Raises DataError for a name or a folder that is given twice and for what is neither folder nor baseline.
     """
     found = tuple(_contestant(name) for name in names)
-    _distinct([one.name for one in found], "model")
+    _distinct([one.name for one in found], "model", "give each once, or another name: NAME=FOLDER")
     _distinct([str(resolve(folder)) for one in found if not one.fused for folder in one.folders], "checkpoint")
     return found
 
@@ -46,7 +46,7 @@ def parse_contestants(names: Sequence[str]) -> tuple[Contestant, ...]:
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Read "0,1,2". Raises DataError."""
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
+    if not all(part.isdecimal() and part.isascii() for part in parts):
         raise DataError(f"seeds are {text!r}, expected whole numbers from 0 on, with commas", "for example 0,1,2")
     seeds = tuple(map(int, parts))
     _distinct([str(seed) for seed in seeds], "seed")
@@ -116,10 +116,10 @@ def _fused(text: str) -> Contestant | None:
     return Contestant("+".join([one.name, *baselines]), one.folders, tuple(baselines))
 
 
-def _distinct(names: Sequence[str], kind: str) -> None:
+def _distinct(names: Sequence[str], kind: str, hint: str = "give each once") -> None:
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
     if twice is not None:
-        raise DataError(f"the {kind} {twice} is given twice", "give each once, or other names: NAME=FOLDER")
+        raise DataError(f"the {kind} {twice} is given twice", hint)
 
 
 def _unseen(folder: str, split: str, moment: float | None) -> None:
@@ -160,7 +160,7 @@ def _one_recipe(one: Contestant) -> None:
                 "name them as two models",
             )
     seeds = [str(configs[folder]["seed"]) for folder in one.folders]
-    _distinct(seeds, f"seed of {one.name}")
+    _distinct(seeds, f"seed of {one.name}", "give runs of different seeds: train --set seed=1")
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -61,7 +61,7 @@ def by_folds(histories: Histories, items: int, folds: int, seed: int = 0) -> Hol
     groups; the target is the last item, asked for after the earlier ones. Raises DataError.
     """
     if not 2 <= folds <= len(histories):
-        raise DataError(f"{folds} folds of {len(histories)} users", f"give 2 to {len(histories)} folds")
+        raise DataError(f"folds is {folds}, expected 2 to {len(histories)}, the number of users", "for example 5")
     tested = [len(own) > 1 for own in histories.items]
     targets = np.array([own[-1] if has else -1 for own, has in zip(histories.items, tested, strict=True)])
     known = [own[:-1] if has else own for own, has in zip(histories.items, tested, strict=True)]

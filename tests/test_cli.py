@@ -122,6 +122,17 @@ def test_evaluate_compares_models_in_one_table(run, trained, tables, tmp_path):
     assert {"metrics.json", "per_user.parquet", "report.html"} <= {p.name for p in (tmp_path / "report").iterdir()}
 
 
+def test_evaluate_takes_other_splits_and_seeds(run, tables, tmp_path):
+    code, out, _ = run(
+        *("evaluate", "popularity", "ease", "--items", tables / "items.csv", "--split", "folds", "--folds", 3),
+        *("--interactions", tables / "interactions.csv", "--output", tmp_path / "report", "--json", "-q"),
+        *("--seeds", "0,1", "--attribute", "year"),
+    )
+    told = json.loads(out)
+    assert code == 0 and told["about"]["split"] == "3 folds over users" and told["about"]["attribute"] == "year"
+    assert set(told["models"]["ease"]["runs"]) == {"seed 0", "seed 1"}
+
+
 def test_evaluate_writes_its_table_into_the_card(run, trained, tables, tmp_path):
     shutil.copytree(trained, tmp_path / "mine")
     code, _, _ = run(
@@ -309,6 +320,23 @@ def test_an_unknown_baseline(run, tables, tmp_path):
         "popularity",
     )
     assert result[0] == 2 and not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("popularity", "popularity"), "popularity is given twice"),
+        (("popularity", "--seeds", "0,x"), "seeds are '0,x'"),
+        (("popularity", "--split", "time", "--test", "t.csv"), "targets are given"),
+        (("popularity", "--split", "tiem"), "did you mean time"),
+        (("popularity", "--split", "folds", "--folds", "1"), "folds is 1"),
+        (("popularity", "--attribute", "genre"), "did you mean genres"),
+    ],
+)
+def test_an_evaluation_that_is_none(run, tables, tmp_path, options, said):
+    paths = ("--items", tables / "items.csv", "--interactions", tables / "interactions.csv")
+    refused(run("evaluate", *options, *paths, "--output", tmp_path / "r", "-q"), said)
+    assert not (tmp_path / "r").exists()
 
 
 def test_an_unknown_option_is_explained(run):

@@ -278,3 +278,64 @@ def test_nothing_to_compare_or_nobody_to_compare_on_is_said(tables, catalogue, t
         compare([], **tables)
     with pytest.raises(DataError, match="no user has a target"):
         compare(["popularity"], **write_tables(tmp_path, catalogue, [[1, 2], [3]]))
+
+
+# --- other splits, seeds and runs
+
+
+def test_folds_rank_every_user_with_a_fit_that_has_not_seen_them(tables, walks):
+    evaluation = compare(["item-knn"], **tables, split="folds", folds=4)
+    about = evaluation.about
+    assert (about["split"], about["users"], about["folds"]) == ("4 folds over users", USERS, 4)
+    order = np.random.default_rng(0).permutation(USERS)
+    for fold in range(4):
+        users = order[fold::4].tolist()
+        learn = [walk for user, walk in enumerate(walks) if user not in users]
+        baseline = BASELINES["item-knn"]()
+        baseline.fit(FitData(learn, ITEMS))
+        for user in users:
+            known, target = walks[user][:-1], int(walks[user][-1])
+            scores = np.asarray(baseline.scores([known]))[0]
+            order_of = sorted((i for i in range(ITEMS) if i not in known), key=lambda item: (-scores[item], item))
+            rank = order_of.index(target) + 1
+            row = evaluation.users.set_index("user").loc[f"u{user}"]
+            assert (row["rank item-knn"] == rank) if rank <= 20 else pd.isna(row["rank item-knn"])
+            assert row["target_count"] == sum((walk == target).any() for walk in learn)
+
+
+def test_a_split_by_time_asks_for_what_comes_after_the_moment(tables, walks):
+    evaluation = compare(["popularity"], **tables, split="time")  # the time stamps are places in the history
+    moment = int(evaluation.about["moment"])
+    asked = [u for u, walk in enumerate(walks) if len(walk) > moment]
+    assert evaluation.about["users"] == len(asked)
+    check(evaluation, "popularity", ranks_at(walks, moment, asked))
+
+
+def ranks_at(walks: Sequence[np.ndarray], moment: int, asked: Sequence[int]) -> list[int]:
+    known = [walk[:moment] for walk in walks]
+    return ranks("popularity", known, asked, [int(walks[user][moment]) for user in asked])
+
+
+def test_runs_of_one_recipe_are_one_row(tables, make_checkpoint, config, catalogue, tmp_path):
+    folders = [str(tmp_path / f"seed{seed}") for seed in (0, 1)]
+    for seed, folder in enumerate(folders):
+        save_pretrained(make_checkpoint(1, config.updated({"seed": seed})), folder)
+    evaluation = compare([f"mine={folders[0]},{folders[1]}", "popularity"], **tables, users=5, seeds=(0, 1, 2))
+    assert evaluation.models["model"].tolist() == ["mine", "popularity"]
+    assert evaluation.models["runs"].tolist() == [2, 3]
+    assert evaluation.row("popularity", "ndcg", 10)["spread"] == 0  # nothing in it is random
+    assert {f"rank mine, {folder}" for folder in folders} <= set(evaluation.users.columns)
+    assert evaluation.has("content_diversity") and evaluation.about["attribute"] == "genres"
+
+
+def test_users_and_targets_are_told_by_their_ids(tables, walks, catalogue):
+    users = compare(["popularity"], **tables).users.set_index("user")
+    assert set(users.index) == {f"u{u}" for u in TARGETED}
+    for u in TARGETED:
+        assert users.loc[f"u{u}", "target"] == catalogue[int(walks[u][-1])].item_id
+        assert users.loc[f"u{u}", "history"] == len(walks[u]) - 1
+
+
+def test_targets_and_a_split_contradict_each_other(tables, targets_of):
+    with pytest.raises(DataError, match="targets are given, so there is nothing to split by time"):
+        compare(["popularity"], **tables, test=targets_of(("u1", "104")), split="time")

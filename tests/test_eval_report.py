@@ -9,14 +9,17 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from rich.console import Console
 
 from recommender.errors import DataError
 from recommender.eval import page, plots, report
+from recommender.eval.attributes import Attributes
 from recommender.eval.baselines import BASELINES, FitData
+from recommender.eval.beyond import ItemFacts
 from recommender.eval.holdout import Holdout
 from recommender.eval.protocol import evaluate, fitted, rank_topk
-from recommender.eval.report import FILES, table, write_report
+from recommender.eval.report import FILES, for_card, table, write_report
 
 ITEMS = 20
 
@@ -165,3 +168,75 @@ def test_the_terminal_table_shows_intervals_and_a_dash_for_an_unknown_fit(evalua
     row = evaluation.row("popularity", "ndcg", 10)
     assert f"{row['low']:.3f}".removeprefix("0") + "-" + f"{row['high']:.3f}".removeprefix("0") in text
     assert re.search(r"a <model> & co .* - ", text)
+
+
+@pytest.fixture(scope="module")
+def several():
+    """Two models of two runs each, one of them random, and few users."""
+    histories = [np.array([user % 7, 8 + user % 5]) for user in range(24)]
+
+    def random(seed):
+        return lambda _: (
+            lambda some, k: rank_topk(
+                np.array([np.random.default_rng([seed, *history]).random(ITEMS) for history in some]), some, k
+            )
+        )
+
+    models = {
+        "popularity": {"seed 0": baseline("popularity"), "seed 1": baseline("popularity")},
+        "random": {"seed 0": random(0), "seed 1": random(1)},
+    }
+    facts = ItemFacts(Attributes("genres", sp.csr_array(np.eye(4)[np.arange(ITEMS) % 4])))
+    targets = np.array([user % 7 + 1 for user in range(24)])
+    return evaluate(models, Holdout(histories, targets, ITEMS, "leave-one-out"), facts, samples=100)
+
+
+def test_json_tells_every_run_slice_and_pair(several, tmp_path):
+    content = json.loads((write_report(several, tmp_path) / "metrics.json").read_text())
+    model = content["models"]["random"]
+    runs = [model["runs"][label]["ndcg@10"]["mean"] for label in ("seed 0", "seed 1")]
+    assert model["metrics"]["ndcg@10"]["mean"] == pytest.approx(np.mean(runs))
+    assert model["metrics"]["ndcg@10"]["spread"] == pytest.approx(np.std(runs, ddof=1))
+    assert model["metrics"]["calibration_kl@10"]["low"] > 0 and model["memory_mb"] >= 0
+    assert model["metrics"]["ndcg@10"]["users"] == 24
+    for name, part in content["slices"].items():
+        rows = several.slices[several.slices["slice"] == name].query("model == 'random' and metric == 'recall'")
+        assert (part["users"], part["few"]) == (rows["users"].iloc[0], part["users"] < 30)
+        told = part["models"]["random"]["recall@10"]
+        assert told.get("mean") == (rows["mean"].iloc[0] if part["users"] else None)
+    pair = content["pairs"][0]
+    assert (pair["model"], pair["other"]) == ("popularity", "random")
+    assert pair["significant"] == (pair["low"] > 0 or pair["high"] < 0)
+
+
+def test_the_parquet_of_users_is_that_of_the_evaluation(several, tmp_path):
+    users = pd.read_parquet(write_report(several, tmp_path) / "users.parquet")
+    pd.testing.assert_frame_equal(users, several.users)
+
+
+def test_the_page_tells_cost_slices_runs_and_what_lists_hold(several):
+    text = page.html(several)
+    assert "memory MB" in text and "&plusmn; 0.0000" in text and "Every run alone" in text
+    assert '<span class="tag">few</span>' in text and '<span class="tag">none</span>' in text
+    for title in ("diversity@10", "calibration@10, KL", "Gini@10", "history of up to 5 items"):
+        assert title in text
+    row = several.row("random", "diversity", 10)
+    assert f"{row['mean']:.4f}" in text and "By the items' genres" in text.replace("&#39;", "'")
+
+
+def test_the_page_tells_which_of_every_pair_differ(evaluation):
+    text = page.html(evaluation)
+    pair = evaluation.pairs.query("model == 'sequential-item-knn' and other == 'popularity' and metric == 'ndcg'").iloc[
+        0
+    ]
+    assert pair["low"] > 0 and f'<td class="significant">{pair["difference"]:+.4f}' in text
+    assert "Every run alone" not in text and "&plusmn;" not in text
+
+
+def test_terminal_and_card_tell_the_spread_and_the_number_of_runs(several, evaluation):
+    text = shown(several, 80)
+    spread = f"±{several.row('random', 'ndcg', 10)['spread']:.4f}".replace("±0", "±")
+    assert spread in text and "standard deviation over runs" in text and "…" not in text
+    assert for_card(several)["protocol"].endswith("mean of 2 training runs.")
+    assert for_card(evaluation)["protocol"].endswith("one training run.")
+    assert [row["model"] for row in for_card(several)["rows"]] == ["popularity", "random"]
