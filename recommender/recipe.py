@@ -17,15 +17,18 @@ from recommender.encoders.collaborative import collaborative_vectors
 from recommender.encoders.features import Features
 from recommender.encoders.pipeline import encode_catalogue, fit_reductions, reduce
 from recommender.errors import DataError
+from recommender.eval.baselines import Content, FitData
 from recommender.histories import Histories, Split, leave_one_out
 from recommender.justify import explain_examples
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint, save_pretrained
 from recommender.model.files import check_target
+from recommender.model.network import SoftTargets
 from recommender.progress import Progress
 from recommender.semantic_ids import SemanticIds
 from recommender.training import StageResult, TrainingData, train
 from recommender.training.loop import clear_state
+from recommender.training.teacher import teach
 
 logger = logging.getLogger(__name__)
 EXPLANATIONS = 1500
@@ -108,7 +111,7 @@ def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress |
     noun = config.prompt.noun
     pairs = explain_examples(prepared.catalogue, histories, EXPLANATIONS, config.seed, noun) if needs_text else []
     work = output.absolute().with_name(f"{output.absolute().name}.training")
-    data = TrainingData(checkpoint.builder, prepared.split, pairs)
+    data = TrainingData(checkpoint.builder, prepared.split, pairs, _teacher(config, prepared, progress))
     results = train(checkpoint.model, data, config, work, progress)
     checkpoint.metrics = {
         "name": output.name,
@@ -121,6 +124,16 @@ def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress |
     save_pretrained(checkpoint, output)
     clear_state(work)
     return results
+
+
+def _teacher(config: Config, prepared: Prepared, progress: Progress | None) -> SoftTargets | None:
+    """Fit the teacher on what the model learns from. A resumed run fits it again: the same seed gives the same one."""
+    if config.training.teacher is None or not any(stage.stage == "rank" for stage in config.training.stages):
+        return None
+    catalogue = prepared.catalogue
+    content = Content([catalogue.document(i) for i in range(len(catalogue))], lambda: prepared.features)
+    data = FitData(prepared.split.train.items, len(catalogue), content, config.seed, progress)
+    return teach(config.training.teacher, data, progress)
 
 
 def _everything(histories: Histories) -> Split:

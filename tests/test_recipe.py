@@ -229,3 +229,11 @@ def test_interactions_rated_too_low_are_dropped(config_of, catalogue, tmp_path):
     write_csv(tmp_path / "rated.csv", "user_id item_id timestamp rating", rows)
     changes = {"data.interactions": str(tmp_path / "rated.csv"), "data.minimum_rating": 5}
     assert recipe.prepare(config.updated(changes)).split.train.items[0].tolist() == [0, 2, 4]
+
+
+def test_a_teacher_changes_what_is_learned(config_of, histories, tmp_path):
+    alone = config_of(histories, **{"training.stages": RANK})
+    taught = alone.updated({"training.teacher": {"baseline": "sasrec", "weight": 0.9, "most": 5}})
+    for name, config in (("alone", alone), ("taught", taught), ("again", taught)):
+        recipe.run(config, tmp_path / name)
+    assert contents(tmp_path / "taught") == contents(tmp_path / "again") != contents(tmp_path / "alone")

@@ -90,6 +90,22 @@ class NextItem(ABC):
             out[some] = (states @ rows.T).numpy()
         return out
 
+    @torch.inference_mode()
+    def expected(self, history: np.ndarray) -> np.ndarray:
+        """Return scores of the whole catalogue for every place, float32 [len(history), items]: in row i, for what comes
+        after the first i items. A long history is read in windows of which half is known before."""
+        rows, length = self._network.rows(), self.schedule.length
+        out = np.empty((len(history), len(rows)), dtype=np.float32)
+        done = 0
+        while done < len(history):
+            start = max(done - length // 2, 0)
+            window = history[start : start + length]
+            inputs = torch.from_numpy(inputs_of([window[:-1]], length))
+            states = self._network(inputs, rows)[0, done - start :]
+            out[done : start + len(window)] = (states @ rows.T).numpy()
+            done = start + len(window)
+        return out
+
     def _train(self, train: Sequence[np.ndarray], held: HeldOut, loss: Loss, data: FitData) -> None:
         plan, generator = self.schedule, np.random.default_rng(data.seed)
         optimiser = torch.optim.AdamW(_groups(self._network, plan.weight_decay), lr=plan.learning_rate)
