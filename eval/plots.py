@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from recommender.eval.evaluation import Evaluation
 
@@ -42,6 +43,7 @@ def recall_curve(evaluation: Evaluation) -> bytes:
     axes.set_xlabel("k, length of the list")
     axes.set_ylabel("recall@k")
     axes.set_xlim(1, evaluation.curves["k"].max())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=9, loc="upper left")

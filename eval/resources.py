@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import resource
 import sys
 from collections.abc import Iterator
@@ -25,15 +27,23 @@ def peak_memory() -> Iterator[Memory]:
     """Measure by how much the process's memory grew at most during a block, beyond what it held before.
 
     Linux lets a process set its peak back, so each block is measured on its own. Elsewhere it is the growth of the
-    peak since the process started, and 0 for a block that stays below an earlier one. Memory that was freed and is
-    used again does not count.
+    peak since the process started, and 0 for a block that stays below an earlier one.
     """
     measured = Memory()
+    _give_back()
     before = _current() if _reset_peak() else _peak()
     try:
         yield measured
     finally:
         measured.megabytes = max(0.0, _peak() - before) / _MEGABYTE
+
+
+def _give_back() -> None:
+    """Return freed memory to the system where that can be asked for, or the block would use it again uncounted."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _peak() -> float:

@@ -24,6 +24,16 @@ def test_a_small_block_after_a_large_one_is_small():
     assert memory.megabytes < 60
 
 
+def test_memory_that_an_earlier_block_freed_counts_again():
+    measured = []
+    for _ in range(2):
+        with peak_memory() as memory:
+            held = [np.ones(12_000) for _ in range(500)]  # 48 MB in pieces too small to be mapped one by one
+            del held
+        measured.append(memory.megabytes)
+    assert measured[1] > 40
+
+
 def test_where_the_peak_cannot_be_set_back_its_growth_is_told(monkeypatch):
     monkeypatch.setattr(resources, "_status", lambda name: None)
     with peak_memory() as memory:
