@@ -9,7 +9,11 @@ from jinja2 import Environment, StrictUndefined
 
 from recommender.config import Config
 
-TERMS = {"movielens-100k": "MovieLens: research, non-commercial, no redistribution (GroupLens)"}
+_MOVIELENS = "MovieLens: research, non-commercial, no redistribution (GroupLens)"
+TERMS = {
+    "movielens-100k": _MOVIELENS,
+    "ml1m/interactions.csv": f"{_MOVIELENS}; posters and plots belong to their owners",
+}
 _TEMPLATE = Path(__file__).with_name("card.jinja")
 
 
