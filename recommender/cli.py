@@ -159,7 +159,7 @@ def evaluate(
         ),
     ],
     output: Annotated[Path, typer.Option(help="folder for report.html, metrics.json and the parquet tables")],
-    config: Annotated[Path | None, typer.Option("--config", help="a YAML file whose section data is used")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="a YAML file: its data and encoders are used")] = None,
     items: Annotated[str | None, typer.Option(help="items table; default: the first checkpoint's")] = None,
     interactions: Annotated[
         str | None, typer.Option(help="interactions table; default: the first checkpoint's")
@@ -187,12 +187,21 @@ def evaluate(
     from recommender.progress import progress_bars
 
     folders = [folder for one in parse_contestants(models) for folder in one.folders]
-    data = _data(config, folders)
+    read = _read(config, folders)
+    data = read.data
     tables = (items or data.items, interactions or data.interactions, test, data.columns, data.minimum_rating)
     fits = parse_seeds(seeds)
     with progress_bars(quiet) as progress:
         evaluation = compare(
-            models, *tables, users, progress=progress, split=split, folds=folds, seeds=fits, attribute=attribute
+            models,
+            *tables,
+            users,
+            progress=progress,
+            split=split,
+            folds=folds,
+            seeds=fits,
+            attribute=attribute,
+            config=read,
         )
     write_report(evaluation, output)
     for folder in dict.fromkeys(folders) if record else ():
@@ -201,6 +210,50 @@ def evaluate(
         _json(plain(evaluation))
     else:
         out.print(table(evaluation))
+
+
+@app.command()
+def ratings(
+    output: Annotated[Path, typer.Option(help="folder for report.html, metrics.json and predictions.parquet")],
+    config: Annotated[Path | None, typer.Option("--config", help="a YAML file: its data and encoders are used")] = None,
+    items: Annotated[str | None, typer.Option(help="items table; default: the config's")] = None,
+    interactions: Annotated[str | None, typer.Option(help="table with ratings; default: the config's")] = None,
+    features: Annotated[
+        str, typer.Option(help="of text, tfidf, image, mfcc, whisper; what no item has is left out")
+    ] = "text,image,mfcc",
+    likes: Annotated[float, typer.Option(help="a user likes what is rated so or higher")] = 4.0,
+    sample: Annotated[int, typer.Option(help="draw whole users until so many ratings; 0: all of them")] = 20_000,
+    folds: Annotated[int, typer.Option(help="folds of the stratified cross-validation")] = 5,
+    imputation: Annotated[str, typer.Option(help="of missing features: knn, mean or zero")] = "knn",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Predict ratings from text, image, sound and ratings of others; compare six fusions, two classifiers, floors."""
+    from recommender.config import Config
+    from recommender.eval.ratings import RatingsSettings, run
+    from recommender.eval.ratings.report import as_json as plain
+    from recommender.eval.ratings.report import table, write_report
+    from recommender.progress import progress_bars
+    from recommender.recipe import load_catalogue
+
+    read = Config.load(config) if config else Config()
+    places = {"data.items": items or read.data.items, "data.interactions": interactions or read.data.interactions}
+    read = read.updated(places)
+    chosen = RatingsSettings.parse(
+        seed=read.seed,
+        features=_ids(features),
+        likes=likes,
+        sample=sample or None,
+        folds=folds,
+        imputation=imputation,
+    )
+    with progress_bars(quiet) as progress:
+        result = run(load_catalogue(read, progress), read.data.interactions, read, chosen, progress)
+    write_report(result, output)
+    if as_json:
+        _json(plain(result))
+    else:
+        out.print(table(result))
 
 
 @app.command()
@@ -345,15 +398,15 @@ def _config(path: Path, settings: list[str] | None) -> Any:
     return config.updated(changes, "--set") if changes else config
 
 
-def _data(config: Path | None, checkpoints: list[str]) -> Any:
-    """Return the section `data` of a config file, or of the first checkpoint, or the defaults."""
-    from recommender.config import Config, DataConfig
+def _read(config: Path | None, checkpoints: list[str]) -> Any:
+    """Return a config file, or that of the first checkpoint, or the defaults."""
+    from recommender.config import Config
     from recommender.model.checkpoint import resolve
 
     if config is None and not checkpoints:
-        return DataConfig()
+        return Config()
     path = config or resolve(checkpoints[0]) / "config.yaml"
-    return Config.load(path).data if config or path.is_file() else DataConfig()
+    return Config.load(path) if config or path.is_file() else Config()
 
 
 def _ids(text: str) -> tuple[str, ...]:
