@@ -1,15 +1,27 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from recommender.eval.baselines import BASELINES, FitData, profiles
+from recommender.eval.baselines.base import strongest
 from recommender.eval.baselines.linear import Ease
-from recommender.eval.baselines.neighbours import ItemKNN, SequentialItemKNN
+from recommender.eval.baselines.neighbours import ItemKNN, SequentialItemKNN, UserKNN
 from recommender.eval.protocol import rank_topk
 
 ITEMS = 20
-NAMES = ["popularity", "item-knn", "sequential-item-knn", "ease", "ease-decay"]  # the others have files of their own
+NAMES = [
+    "popularity",
+    "user-knn",
+    "item-knn",
+    "sequential-item-knn",
+    "ease",
+    "ease-decay",
+]  # the others have files of their own
 PERSONAL = NAMES[1:]
 
 
@@ -98,6 +110,34 @@ def test_item_knn_equals_a_brute_force_count(seed):
     ranker = ItemKNN()
     ranker.fit(FitData(train, items))
     np.testing.assert_allclose(ranker.scores(train), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_user_knn_equals_a_brute_force_count(seed):
+    train, items, neighbours, decay = random_histories(seed), 12, 4, 3.0
+    rows = profiles(train, items, decay).toarray().astype(np.float64)
+    rows[[len(history) == 0 for history in train]] = 0
+    unit = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    near = unit[:10] @ unit.T
+    expected = np.zeros((10, items))
+    for user in range(10):
+        for other in np.argsort(-near[user], kind="stable")[:neighbours]:
+            expected[user] += near[user, other] * rows[other]
+    ranker = UserKNN(neighbours, decay)
+    ranker.fit(FitData(train, items))
+    np.testing.assert_allclose(ranker.scores(train[:10]), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_the_strongest_entries_of_each_row_are_kept():
+    dense = np.array([[0, 3, 1, 2], [5, 0, 0, 0], [0, 0, 0, 0], [4, 4, 4, 9]], dtype=np.float32)
+    kept = strongest(sp.csr_array(dense), 2).toarray()
+    np.testing.assert_array_equal(kept, [[0, 3, 0, 2], [5, 0, 0, 0], [0, 0, 0, 0], [4, 0, 0, 9]])
+
+
+def test_heavy_libraries_wait_until_a_baseline_is_asked_for():
+    code = "import sys; from recommender.eval.baselines import BASELINES; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "sklearn", "implicit", "cornac"} & set(loaded)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -77,3 +78,31 @@ def profiles(histories: Sequence[np.ndarray], items: int, decay: float | None = 
     weights = np.ones(len(ages)) if decay is None else np.exp(-ages / decay)
     starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     return sp.csr_array((weights.astype(np.float32), columns, starts), shape=(len(histories), items))
+
+
+def library(module: str, name: str) -> Any:
+    """Import a module of the extra `eval` for the baseline `name`. Raises DataError if it is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        reason = f"{name} needs the library {package}, which cannot be imported ({error})"
+        raise DataError(reason, "pip install 'recommender[eval]'") from None
+
+
+def strongest(matrix: sp.csr_array, k: int) -> sp.csr_array:
+    """Return a copy of a sparse matrix that keeps the k largest entries of each row; ties fall to the lower column."""
+    matrix = matrix.sorted_indices()
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    order = np.lexsort((-matrix.data, rows))  # stable: within a row the largest first, ties by column
+    place = np.arange(matrix.nnz) - matrix.indptr[rows]
+    kept = np.sort(order[place < k])
+    counts = np.minimum(np.diff(matrix.indptr), k)
+    starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    return sp.csr_array((matrix.data[kept], matrix.indices[kept], starts), shape=matrix.shape)
+
+
+def unit_rows(matrix: sp.csr_array) -> sp.csr_array:
+    """Return the rows at Euclidean length 1; rows of zeros stay zero."""
+    lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1))).ravel()
+    return sp.csr_array(sp.diags_array((1 / np.where(lengths > 0, lengths, 1)).astype(np.float32)) @ matrix)

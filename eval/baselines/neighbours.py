@@ -1,7 +1,7 @@
 """Baselines without training: popularity and neighbours.
 
-Windows and neighbours were chosen by NDCG@10 on MovieLens-100K, with the interaction before the last of each user as
-target; the decay of 8 was set beforehand.
+Windows, neighbours and the decay of user-knn were chosen by NDCG@10 on MovieLens-100K, with the interaction before the
+last of each user as target; the decay of 8 was set beforehand.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.sparse as sp
 
-from recommender.eval.baselines.base import FitData, profiles
+from recommender.eval.baselines.base import FitData, profiles, strongest, unit_rows
 
 
 def _cosine(counts: sp.csr_array, popularity: np.ndarray) -> sp.csr_array:
@@ -54,6 +54,33 @@ class ItemKNN:
         return (profiles(histories, self._similar.shape[0]) @ self._similar).toarray()
 
 
+class UserKNN:
+    """The histories of the k training users nearest by cosine, weighted by how near they are.
+
+    Resnick et al., "GroupLens: an open architecture for collaborative filtering of netnews", CSCW 1994, on implicit
+    feedback. In both histories an item n interactions before the last weighs exp(-n / decay): users are alike who do
+    alike now, and what they did last is recommended. Validation N@10 .115; with 20 and 30 neighbours .102 and .111, with
+    decay 10 and 20 at 50 neighbours .106 and .109; 50 neighbours without decay .067.
+    """
+
+    name = "user-knn"
+
+    def __init__(self, neighbours: int = 50, decay: float | None = 15.0) -> None:
+        self.neighbours = neighbours
+        self.decay = decay
+
+    def fit(self, data: FitData) -> None:
+        """Keep the histories of all training users."""
+        self._users = unit_rows(profiles(data.histories, data.items, self.decay))
+        self._seen = profiles(data.histories, data.items, self.decay)
+
+    def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the summed cosine of the neighbours who know an item, [users, items]."""
+        asked = unit_rows(profiles(histories, self._users.shape[1], self.decay))
+        near = strongest(sp.csr_array(asked @ self._users.T), self.neighbours)
+        return (near @ self._seen).toarray()
+
+
 class SequentialItemKNN:
     """Item kNN that uses order twice: neighbours stand near each other, and recent history weighs more.
 
@@ -74,7 +101,7 @@ class SequentialItemKNN:
         """Count pairs at every gap within the window, weighted by how near they are."""
         near = sp.csr_array((data.items, data.items), dtype=np.float32)
         for gap in range(1, self.window + 1):
-            near = near + _pairs(data.histories, data.items, gap, weight=np.exp(-gap / self.decay))
+            near = near + pairs(data.histories, data.items, gap, weight=np.exp(-gap / self.decay))
         self._similar = _cosine(sp.csr_array(near + near.T), profiles(data.histories, data.items).sum(axis=0))
 
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
@@ -82,7 +109,7 @@ class SequentialItemKNN:
         return (profiles(histories, self._similar.shape[0], self.decay) @ self._similar).toarray()
 
 
-def _pairs(histories: Sequence[np.ndarray], items: int, gap: int, weight: float) -> sp.csr_array:
+def pairs(histories: Sequence[np.ndarray], items: int, gap: int, weight: float) -> sp.csr_array:
     """Return how often one item follows another at this gap, times weight: float32 [earlier, later]."""
     long = [history for history in histories if len(history) > gap]
     empty = np.empty(0, np.int64)
