@@ -159,7 +159,7 @@ def evaluate(
         ),
     ],
     output: Annotated[Path, typer.Option(help="folder for report.html, metrics.json and the parquet tables")],
-    config: Annotated[Path | None, typer.Option("--config", help="a YAML file whose section data is used")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="a YAML file: its data and encoders are used")] = None,
     items: Annotated[str | None, typer.Option(help="items table; default: the first checkpoint's")] = None,
     interactions: Annotated[
         str | None, typer.Option(help="interactions table; default: the first checkpoint's")
@@ -187,12 +187,21 @@ def evaluate(
     from recommender.progress import progress_bars
 
     folders = [folder for one in parse_contestants(models) for folder in one.folders]
-    data = _data(config, folders)
+    read = _read(config, folders)
+    data = read.data
     tables = (items or data.items, interactions or data.interactions, test, data.columns, data.minimum_rating)
     fits = parse_seeds(seeds)
     with progress_bars(quiet) as progress:
         evaluation = compare(
-            models, *tables, users, progress=progress, split=split, folds=folds, seeds=fits, attribute=attribute
+            models,
+            *tables,
+            users,
+            progress=progress,
+            split=split,
+            folds=folds,
+            seeds=fits,
+            attribute=attribute,
+            config=read,
         )
     write_report(evaluation, output)
     for folder in dict.fromkeys(folders) if record else ():
@@ -389,15 +398,15 @@ def _config(path: Path, settings: list[str] | None) -> Any:
     return config.updated(changes, "--set") if changes else config
 
 
-def _data(config: Path | None, checkpoints: list[str]) -> Any:
-    """Return the section `data` of a config file, or of the first checkpoint, or the defaults."""
-    from recommender.config import Config, DataConfig
+def _read(config: Path | None, checkpoints: list[str]) -> Any:
+    """Return a config file, or that of the first checkpoint, or the defaults."""
+    from recommender.config import Config
     from recommender.model.checkpoint import resolve
 
     if config is None and not checkpoints:
-        return DataConfig()
+        return Config()
     path = config or resolve(checkpoints[0]) / "config.yaml"
-    return Config.load(path).data if config or path.is_file() else DataConfig()
+    return Config.load(path) if config or path.is_file() else Config()
 
 
 def _ids(text: str) -> tuple[str, ...]:

@@ -8,14 +8,15 @@ from functools import partial
 
 import numpy as np
 
+from recommender import recipe
 from recommender.catalogue import Catalogue
-from recommender.config import ColumnsConfig
+from recommender.config import ColumnsConfig, Config
 from recommender.contestants import Contestant, check_contestants, parse_contestants
 from recommender.encoders.features import Features
 from recommender.engine import Recommender
 from recommender.errors import DataError
 from recommender.eval.attributes import Attributes
-from recommender.eval.baselines import BASELINES, FitData
+from recommender.eval.baselines import BASELINES, Content, FitData
 from recommender.eval.beyond import ItemFacts
 from recommender.eval.evaluation import Evaluation
 from recommender.eval.protocol import Fit, RankFunction, evaluate, fitted
@@ -54,6 +55,7 @@ def compare(
     folds: int = 5,
     seeds: Sequence[int] = (0,),
     attribute: str | None = None,
+    config: Config | None = None,
 ) -> Evaluation:
     """Evaluate checkpoint folders and baseline names in one table; NAME=FOLDER,FOLDER are runs of one recipe.
 
@@ -62,7 +64,9 @@ def compare(
     Histories come from `interactions`; targets from `test` (user_id, item_id), else from `split` (see splits.py).
     `users` takes an even sample. Baselines are fitted on what is not held out, once a seed of `seeds`. `seed` is that of
     the bootstrap and of the folds. `attribute`: what diversity and calibration go by, by default the one that tells
-    kinds of items apart. Raises DataError.
+    kinds of items apart. Baselines that know the items' content take the vectors of the first checkpoint; without one
+    the items are encoded, when such a baseline asks, as `config` says: its encoders and its stand-in media. Raises
+    DataError.
     """
     if users is not None and users < 1:
         raise DataError(f"users is {users}, expected 1 or more", "leave it out to evaluate everybody")
@@ -78,8 +82,10 @@ def compare(
         else by_table(test, histories, catalogue, columns)
     )
     check_contestants(contestants, catalogue, split if test is None else "given", holdout.details.get("moment"))
-    baseline = partial(_baseline, items=len(catalogue), progress=progress)
-    checkpoint = partial(_checkpoint, catalogue=catalogue, progress=progress)
+    read = (config or Config()).updated({"data.items": items, "data.columns": columns.model_dump()})
+    content = _content(catalogue, contestants, read, progress)
+    baseline = partial(_baseline, content=content, progress=progress)
+    checkpoint = partial(_checkpoint, catalogue=catalogue, content=content, progress=progress)
     evaluation = evaluate(
         {one.name: _fits(one, seeds, baseline, checkpoint) for one in contestants},
         holdout.sampled(users),
@@ -99,23 +105,44 @@ def _fits(
     return {f"seed {seed}": baseline(one.name, seed) for seed in seeds}
 
 
-def _baseline(name: str, seed: int, items: int, progress: Progress | None) -> Fit:
+def _baseline(name: str, seed: int, content: Content, progress: Progress | None) -> Fit:
     def fit(learn: Sequence[np.ndarray]) -> RankFunction:
-        return fitted(BASELINES[name](), FitData(learn, items, seed=seed, progress=progress))
+        return fitted(BASELINES[name](), FitData(learn, len(content.texts), content, seed, progress))
 
     return fit
 
 
-def _checkpoint(folder: str, fused: Sequence[str], catalogue: Catalogue, progress: Progress | None) -> Fit:
+def _checkpoint(
+    folder: str, fused: Sequence[str], catalogue: Catalogue, content: Content, progress: Progress | None
+) -> Fit:
     def fit(learn: Sequence[np.ndarray]) -> RankFunction:
         model = Recommender.from_pretrained(folder, catalogue, progress)
         if not fused:
             return _Ranked(model)
         score = partial(model.score, candidates=range(len(catalogue)))
-        data = FitData(learn, len(catalogue), progress=progress)
+        data = FitData(learn, len(catalogue), content, progress=progress)
         return fuse(folder, score, {name: BASELINES[name] for name in fused}, data, progress)
 
     return fit
+
+
+def _content(
+    catalogue: Catalogue, contestants: Sequence[Contestant], config: Config, progress: Progress | None
+) -> Content:
+    """Return what baselines may know of the items; media are read and encoded only when their vectors are asked for."""
+    folders = [folder for one in contestants for folder in one.folders]
+
+    def encode() -> Features:
+        if folders:
+            features = Features.load(resolve(folders[0]) / "features.safetensors")
+        else:
+            items = recipe.load_catalogue(config, progress)
+            features = recipe.encode(config.updated({"encoders.collaborative_width": 0}), items, (), progress)
+        # collaborative vectors come from histories, and these may hold what the split holds out
+        kept = {m: table for m, table in features.vectors.items() if m != "collaborative"}
+        return Features(kept, {m: features.present[m] for m in kept})
+
+    return Content([catalogue.document(index) for index in range(len(catalogue))], encode)
 
 
 def _facts(catalogue: Catalogue, contestants: Sequence[Contestant], attribute: str | None) -> ItemFacts:

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recommender import recipe
 from recommender.comparison import compare
-from recommender.config import ColumnsConfig
+from recommender.config import ColumnsConfig, Config
 from recommender.engine import Recommender
 from recommender.errors import CheckpointError, DataError
 from recommender.eval.baselines import BASELINES, FitData
@@ -222,6 +223,40 @@ def test_numbers_are_the_same_ids_in_every_format(tables, tmp_path):
     pd.DataFrame({"user_id": [3.0, 7.0], "item_id": [104, 105]}).to_parquet(tmp_path / "targets.parquet")
     paths = {"items": tables["items"], "interactions": str(tmp_path / "interactions.csv")}
     assert compare(["popularity"], **paths, test=str(tmp_path / "targets.parquet")).about["users"] == 2
+
+
+# --- content
+
+
+@pytest.fixture
+def encoded(monkeypatch, features):
+    """Stand in for the encoders; returns the configs they were called with."""
+    asked: list[Config] = []
+
+    def encode(config, catalogue, histories, progress=None):
+        assert not histories and not config.encoders.collaborative_width
+        asked.append(config)
+        return features
+
+    monkeypatch.setattr(recipe, "encode", encode)
+    return asked
+
+
+def test_items_are_encoded_once_as_the_config_says_and_only_for_those_who_ask(tables, encoded):
+    given = Config.parse({"encoders": {"width": 7}})
+    compare(["popularity", "tfidf-content"], **tables, config=given)
+    assert not encoded
+    evaluation = compare(["vector-content", "popularity"], **tables, seeds=(0, 1), config=given)
+    assert [(config.encoders.width, config.data.items) for config in encoded] == [(7, tables["items"])]
+    assert 0 < evaluation.row("vector-content", "recall", 10)["mean"] < 1
+
+
+def test_the_vectors_of_a_checkpoint_are_taken_without_encoding(tables, encoded, make_checkpoint, tmp_path):
+    save_pretrained(make_checkpoint(), tmp_path / "model")
+    alone = compare(["vector-content"], **tables)
+    beside = compare(["vector-content", str(tmp_path / "model")], **tables)
+    assert len(encoded) == 1  # the first time
+    assert values(alone, "vector-content", "ndcg", 10) == values(beside, "vector-content", "ndcg", 10)
 
 
 # --- what is wrong
