@@ -25,7 +25,16 @@ def make_ratings(signal: np.ndarray | None = None, each: int = 25, noise: float 
     classes = np.searchsorted(np.quantile(scores, [0.2, 0.4, 0.6, 0.8]), scores)
     order = np.tile(np.arange(each), USERS).astype(float)
     names = tuple(f"u{user}" for user in range(USERS))
-    return Ratings(names, users, items, order, classes, np.arange(1.0, 6.0), 4.0, {"kept": len(users)})
+    return Ratings(
+        names,
+        users,
+        items,
+        order,
+        classes,
+        np.arange(1.0, 6.0),
+        4.0,
+        dict.fromkeys(("unrated", "repeated", "not_sampled"), 0) | {"read": len(users), "kept": len(users)},
+    )
 
 
 def taste(content: Content, name: str, seed: int = 1) -> np.ndarray:

@@ -23,7 +23,10 @@ from recommender.eval.ratings.statistics import Known
 Nodes = tuple[torch.Tensor, torch.Tensor]
 """Vectors of all users and of all items."""
 Edges = tuple[torch.Tensor, torch.Tensor]
-"""Sparse [users, classes * items] and [items, classes * users]: who hears from whom by which rating, normalised."""
+"""Sparse [users, kinds * items] and [items, kinds * users]: who hears from whom by which kind of edge, normalised.
+
+There is a kind for each rating, and a last one of all ratings whose weights are how far they are from the mean.
+"""
 
 
 class GraphNetwork(nn.Module):
@@ -34,7 +37,7 @@ class GraphNetwork(nn.Module):
         width = settings.joint
         self.items = nn.Linear(content, width)
         self.users = nn.Parameter(torch.zeros(width))  # users bring nothing of their own
-        self.layers = nn.ModuleList([_Layer(width, classes, settings.dropout) for _ in range(2)])
+        self.layers = nn.ModuleList([_Layer(width, classes + 1, settings.dropout) for _ in range(2)])
         self.head = head(3 * width + extra, classes, settings)
 
     def nodes(self, content: torch.Tensor, edges: Edges) -> Nodes:
@@ -49,27 +52,28 @@ class GraphNetwork(nn.Module):
 class _Layer(nn.Module):
     """Every node: its own transformed vector and the sum of its neighbours', each by the rating between them."""
 
-    def __init__(self, width: int, classes: int, dropout: float) -> None:
+    def __init__(self, width: int, kinds: int, dropout: float) -> None:
         super().__init__()
-        self.to_users = nn.Linear(width, classes * width, bias=False)
-        self.to_items = nn.Linear(width, classes * width, bias=False)
+        self.to_users = nn.Linear(width, kinds * width, bias=False)
+        self.to_items = nn.Linear(width, kinds * width, bias=False)
         self.own_users = nn.Linear(width, width)
         self.own_items = nn.Linear(width, width)
-        self.classes = classes
+        self.kinds = kinds
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, users: torch.Tensor, items: torch.Tensor, edges: Edges) -> Nodes:
         """Return new vectors of users and items, both from the old ones."""
-        heard = torch.sparse.mm(edges[0], self._by_rating(self.to_users(items)))
-        told = torch.sparse.mm(edges[1], self._by_rating(self.to_items(users)))
-        new_users = torch.relu(self.own_users(users) + heard)
-        new_items = torch.relu(self.own_items(items) + told)
+        heard = torch.sparse.mm(edges[0], self._by_kind(self.to_users(items)))
+        told = torch.sparse.mm(edges[1], self._by_kind(self.to_items(users)))
+        # tanh, not the paper's ReLU: a classifier multiplies users by items, and a distaste must have a sign
+        new_users = torch.tanh(self.own_users(users) + heard)
+        new_items = torch.tanh(self.own_items(items) + told)
         return self.dropout(new_users), self.dropout(new_items)
 
-    def _by_rating(self, messages: torch.Tensor) -> torch.Tensor:
-        """Turn [n, classes * width] to [classes * n, width]."""
+    def _by_kind(self, messages: torch.Tensor) -> torch.Tensor:
+        """Turn [n, kinds * width] to [kinds * n, width]."""
         count = len(messages)
-        return messages.view(count, self.classes, -1).transpose(0, 1).reshape(count * self.classes, -1)
+        return messages.view(count, self.kinds, -1).transpose(0, 1).reshape(count * self.kinds, -1)
 
 
 class GraphModel:
@@ -126,14 +130,17 @@ def graph_network(fold: Fold, settings: RatingsSettings) -> tuple[Prediction, Gr
 
 def _edges(known: Known, levels: np.ndarray) -> Edges:
     """Return the normalised graph of some ratings, in both directions."""
-    classes = np.searchsorted(levels, known.values)
     by_user = np.bincount(known.users, minlength=known.user_count)[known.users]
     by_item = np.bincount(known.items, minlength=known.item_count)[known.items]
     weights = 1 / np.sqrt(by_user * by_item)
-    shapes = (known.user_count, known.item_count)
+    deviations = (known.values - known.values.mean()) / max(known.values.std(), 1e-6)
+    kinds = np.concatenate([np.searchsorted(levels, known.values), np.full(len(known.values), len(levels))])
+    users, items = np.tile(known.users, 2), np.tile(known.items, 2)
+    weights = np.concatenate([weights, weights * deviations])
+    shape = (known.user_count, known.item_count)
     return (
-        _sparse(known.users, classes * shapes[1] + known.items, weights, (shapes[0], len(levels) * shapes[1])),
-        _sparse(known.items, classes * shapes[0] + known.users, weights, (shapes[1], len(levels) * shapes[0])),
+        _sparse(users, kinds * shape[1] + items, weights, (shape[0], (len(levels) + 1) * shape[1])),
+        _sparse(items, kinds * shape[0] + users, weights, (shape[1], (len(levels) + 1) * shape[0])),
     )
 
 

@@ -22,7 +22,7 @@ class RatingsSettings(BaseModel):
     seed: int = 0
     likes: float = Field(4.0, description="a user likes what is rated so or higher")
     lowest: float = Field(0.5, description="a lower rating means 'not rated' (-1, 0): dropped and counted")
-    sample: int | None = Field(20_000, ge=100, description="whole users are drawn until this many ratings; None: all")
+    sample: int | None = Field(15_000, ge=100, description="whole users are drawn until this many ratings; None: all")
     folds: int = Field(5, ge=2, description="stratified cross-validation: every rating is predicted once")
     validation: float = Field(0.15, gt=0, lt=0.5, description="share of a training fold that stops and calibrates")
     parts: int = Field(5, ge=2, description="statistics of a rating to learn from come from the other parts")
