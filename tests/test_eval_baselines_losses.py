@@ -71,7 +71,7 @@ def test_sampled_softmax_looks_at_what_was_drawn_and_not_at_the_target_twice(giv
     scores = np.exp((states @ rows.T).double().numpy())
     expected = 0.0
     for place, target in enumerate(targets.tolist()):
-        others = sum(scores[place, item] for item in (1, 4, 4) if item != target)
+        others = sum(scores[place, item] for item in (1, 4, 4) if item != target) * (ITEMS - 1) / 3
         expected -= np.log(scores[place, target] / (scores[place, target] + others)) / PLACES
     assert float(losses.sampled_softmax(3)(*given)) == pytest.approx(expected, rel=1e-5)
 

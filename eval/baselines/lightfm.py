@@ -22,12 +22,13 @@ class LightFm:
 
     Kula, "Metadata embeddings for user and item cold-start recommendations", CBRecSys 2015, with the WARP loss. There a
     user has a row of their own; here the user is the recency-weighted mean of what came before, so that anybody is
-    served.
+    served. NDCG@10 on MovieLens-100K, the item before the last of each user as target: .132; decay 2.5 and 8 .132 and
+    .124; learning rate .001 .131. At decay 8, rate .005 and batches of 2,048 it has .122, without the words .113.
     """
 
     name = "lightfm"
 
-    def __init__(self, width: int = 64, decay: float = 8.0, plan: Plan | None = None) -> None:
+    def __init__(self, width: int = 64, decay: float = 4.0, plan: Plan | None = None) -> None:
         """Take the width of vectors, the decay of a user's mean and how to train."""
         self.width = width
         self.decay = decay

@@ -6,6 +6,7 @@ the states belong to, users [n], matters only to the one that draws no item the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -57,11 +58,16 @@ def binary(seen: Seen, tries: int = 20) -> Loss:
 
 
 def sampled_softmax(negatives: int) -> Loss:
-    """Cross-entropy of the target among `negatives` items, drawn evenly and once for all places of a batch."""
+    """Cross-entropy of the target among `negatives` items, drawn evenly and once for all places of a batch.
+
+    The drawn ones stand for the rest of the catalogue: their exponentials count for as many as were not drawn (Jean et
+    al., "On using very large target vocabulary for neural machine translation", ACL 2015).
+    """
 
     def loss(states: Tensor, rows: Tensor, targets: Tensor, users: Tensor) -> Tensor:
         positive, negative = _against_drawn(states, rows, targets, negatives)
-        logits = torch.cat([positive[:, None], negative], 1)
+        each = math.log((len(rows) - 1) / negatives)
+        logits = torch.cat([positive[:, None], negative + each], 1)
         return functional.cross_entropy(logits, torch.zeros_like(targets))
 
     return loss
