@@ -21,8 +21,8 @@ class Vbpr:
 
     He and McAuley, "VBPR: visual Bayesian personalized ranking from implicit feedback", AAAI 2016, with the vectors of
     texts and sounds beside those of images. NDCG@10 on MovieLens-100K with stand-in media, the item before the last of
-    each user as target: .106; decay 4 and 20 .100 and .099, without decay .069. Its rates and epochs are not searched:
-    half a minute of one core bounds them.
+    each user as target: .106; decay 4 and 20 .100 and .099, without decay .069; 16 factors .106, regularisation .1 .107,
+    learning rate .005 for 20 epochs .104, .02 for 5 .091.
     """
 
     name = "vbpr"
