@@ -92,7 +92,7 @@ class Bpr:
 
     Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009.
     Validation N@10 .105; learning rate .05 .089, 64 and 128 factors .101 and .094; without decay .069. Folding in by
-    least squares on the items' factors instead of FoldIn had .083 at best.
+    least squares on the items' factors instead of FoldIn had .083 at these settings.
     """
 
     name = "bpr"
