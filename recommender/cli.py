@@ -222,7 +222,7 @@ def ratings(
         str, typer.Option(help="of text, tfidf, image, mfcc, whisper; what no item has is left out")
     ] = "text,image,mfcc",
     likes: Annotated[float, typer.Option(help="a user likes what is rated so or higher")] = 4.0,
-    sample: Annotated[int, typer.Option(help="draw whole users until so many ratings; 0: all of them")] = 20_000,
+    sample: Annotated[int, typer.Option(help="draw whole users until so many ratings; 0: all of them")] = 15_000,
     folds: Annotated[int, typer.Option(help="folds of the stratified cross-validation")] = 5,
     imputation: Annotated[str, typer.Option(help="of missing features: knn, mean or zero")] = "knn",
     as_json: AsJson = False,

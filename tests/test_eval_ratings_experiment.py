@@ -1,6 +1,7 @@
 """The whole comparison: measures, table, files and the command."""
 
 import csv
+import inspect
 import json
 import re
 import sys
@@ -12,6 +13,7 @@ import yaml
 from sklearn import metrics
 
 from recommender.cli import main
+from recommender.cli import ratings as command
 from recommender.eval.ratings import RatingsSettings
 from recommender.eval.ratings.classes import Prediction
 from recommender.eval.ratings.experiment import compare
@@ -130,3 +132,11 @@ def test_the_command_reads_tables_of_other_names(tmp_path, monkeypatch, capsys):
     assert list(told["about"]["present"]) == ["tfidf"]
     code, shown = call("--features", "smell")
     assert code == 2 and "features are text, tfidf" in shown.err
+
+
+def test_the_command_defaults_to_what_the_settings_say():
+    options = {name: option.default for name, option in inspect.signature(command).parameters.items()}
+    known = RatingsSettings()
+    assert options["features"] == ",".join(known.features)
+    for name in ("likes", "sample", "folds", "imputation"):
+        assert options[name] == getattr(known, name), name

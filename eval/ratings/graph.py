@@ -1,8 +1,10 @@
 """(f) A graph network over the user-item graph: items bring their media, users what they rated, edges the rating.
 
 After van den Berg, Kipf and Welling, "Graph convolutional matrix completion", 2018: each rating has a transformation
-of its own, messages are normalised by both degrees. Two layers, so that an item also hears from users who are told by
-their other items. A rating that is predicted while training is no edge of the graph it is predicted from.
+of its own, messages are normalised by both degrees. Two things are added: a transformation that all ratings share,
+times how far each is from the mean, so that the order of the scale need not be learnt; and a second layer, so that an
+item also hears from users who are told by their other items. A rating that is predicted while training is no edge of
+the graph it is predicted from.
 """
 
 from __future__ import annotations

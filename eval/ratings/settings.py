@@ -41,7 +41,7 @@ class RatingsSettings(BaseModel):
     learning_rate: float = Field(2e-3, gt=0)
     batch: int = Field(512, ge=1)
     epochs: int = Field(60, ge=1)
-    patience: int = Field(6, ge=1, description="epochs without a better validation loss before training stops")
+    patience: int = Field(10, ge=1, description="epochs without a better validation loss before training stops")
     l1: float = Field(1e-5, ge=0, description="MLP: times the sum of absolute weights, added to the loss")
     l2: float = Field(1e-2, ge=0, description="MLP: decoupled weight decay")
     class_weights: bool = Field(True, description="every rating weighs as much in the loss, however rare it is")
