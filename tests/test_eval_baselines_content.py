@@ -7,7 +7,7 @@ import pytest
 
 from recommender.encoders.features import Features
 from recommender.errors import DataError
-from recommender.eval.baselines import Content, FitData
+from recommender.eval.baselines import BASELINES, Content, FitData
 from recommender.eval.baselines.content import TfidfContent, VectorContent, side_by_side, tfidf
 from recommender.eval.protocol import rank_topk
 
@@ -92,3 +92,11 @@ def test_words_need_no_vectors():
         raise AssertionError("encoded")
 
     TfidfContent().fit(FitData(NOBODY, ITEMS, Content(TEXTS, never)))
+
+
+@pytest.mark.parametrize("name", ["sasrec-vectors", "two-tower", "tiger"])
+def test_a_catalogue_without_text_vectors_is_told_to_baselines_that_need_them(name):
+    content = Content(["a", "b", "c"], lambda: Features({}, {}))
+    with pytest.raises(DataError, match=f"{name} needs the items' text vectors") as error:
+        BASELINES[name]().fit(FitData([np.array([0, 1, 2]), np.array([2, 1])], 3, content))
+    assert "encoders.text" in error.value.hint

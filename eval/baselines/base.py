@@ -51,6 +51,14 @@ class FitData:
             raise DataError(f"{name} needs the items' content, and there is none", "evaluate it on a catalogue")
         return self.content
 
+    def need_text(self, name: str) -> np.ndarray:
+        """Return the items' text vectors, float32 [items, width]. Raises DataError naming the baseline that needs them."""
+        vectors = self.need_content(name).features.vectors
+        if "text" not in vectors:
+            reason = f"{name} needs the items' text vectors, and there are none"
+            raise DataError(reason, "name an encoder under encoders.text; the items need titles or texts")
+        return vectors["text"]
+
 
 class Ranker(Protocol):
     """What every baseline offers."""

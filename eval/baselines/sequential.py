@@ -126,7 +126,7 @@ class Sequential(NextItem):
                 return losses.generalised_binary(self.negatives, self.calibration)
 
     def _vector_rows(self, train: Sequence[np.ndarray], data: FitData) -> Tensor:
-        text = data.need_content(self.name).features.vectors["text"]
+        text = data.need_text(self.name)
         together = collaborative_vectors(train, data.items, _COLLABORATIVE_WIDTH, data.seed)
         return rows_from([text, together], self.width)
 

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recommender.eval.baselines.content import unit
+
 
 def rows_from(vectors: Sequence[np.ndarray], width: int) -> Tensor:
     """Return rows [items, width] in which items stand to each other as in the vectors [items, any width] side by side.
@@ -16,7 +18,7 @@ def rows_from(vectors: Sequence[np.ndarray], width: int) -> Tensor:
     turned by a random rotation, so that no coordinate is more than another; a row has a mean square of one. Items
     without any vector start at random.
     """
-    meaning = torch.cat([torch.from_numpy(_unit(table)).float() for table in vectors], 1)
+    meaning = torch.cat([torch.from_numpy(unit(table)) for table in vectors], 1)
     left, strength, _ = torch.linalg.svd(meaning, full_matrices=False)
     main = (left * strength)[:, :width]
     rotation = torch.linalg.qr(torch.randn(width, width))[0]
@@ -24,8 +26,3 @@ def rows_from(vectors: Sequence[np.ndarray], width: int) -> Tensor:
     known = torch.from_numpy(np.any(np.concatenate(list(vectors), 1) != 0, axis=1))
     lengths = rows.norm(dim=1, keepdim=True).clamp_min(1e-9)
     return torch.where(known[:, None], rows / lengths * width**0.5, torch.randn(len(rows), width))
-
-
-def _unit(table: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(table, axis=1, keepdims=True)
-    return table / np.where(lengths > 0, lengths, 1)

@@ -50,7 +50,7 @@ class Tiger:
     def fit(self, data: FitData) -> None:
         """Make the codes and train. Raises DataError without content, without cornac or without two items in a row."""
         cornac = library("cornac", self.name)
-        text = data.need_content(self.name).features.vectors["text"]
+        text = data.need_text(self.name)
         recent = [history[-self.recent :] for history in data.histories if len(history) > 1]
         if not recent:
             raise DataError(f"{self.name} needs a history of two items or more", "give more interactions")

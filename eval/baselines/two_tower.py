@@ -84,5 +84,5 @@ class TwoTower(NextItem):
 
     def build(self, train: Sequence[np.ndarray], data: FitData) -> tuple[Network, Loss]:
         """Return towers over the items' text vectors. Raises DataError without content."""
-        content = torch.from_numpy(data.need_content(self.name).features.vectors["text"]).float()
+        content = torch.from_numpy(data.need_text(self.name)).float()
         return Towers(content, self.width, self.hidden, self.decays, self.dropout), losses.softmax
