@@ -38,9 +38,10 @@ class SoftTargets:
         """Return the codes [places, most] of one level and their chances, given that the levels before are those of the
         item that came; `codes` [items, levels] of all items. Without a place, or where none of its items has those
         levels, the chances are zero."""
-        items = self.items[places.clamp_min(0)].long()
-        same = (codes[items, :level] == codes[self.own[places.clamp_min(0)], None, :level]).all(-1)
-        chances = self.chances[places.clamp_min(0)].float() * same * (places >= 0)[:, None]
+        asked = places.clamp_min(0).to(self.own.device)  # the tables may be too large for where the model is
+        own, items = self.own[asked].to(codes.device), self.items[asked].to(codes.device).long()
+        same = (codes[items, :level] == codes[own, None, :level]).all(-1)
+        chances = self.chances[asked].to(codes.device).float() * same * (places >= 0)[:, None]
         return codes[items, level], chances / chances.sum(1, keepdim=True).clamp_min(1e-9)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from recommender.model.network import SoftTargets
 from recommender.progress import Progress
 
 
+@runtime_checkable
 class Teacher(Protocol):
     """A baseline that can be asked about every place of a history at once."""
 
@@ -50,16 +50,15 @@ def teach(config: TeacherConfig, data: FitData, progress: Progress | None = None
 
 
 def _fitted(config: TeacherConfig, data: FitData) -> Teacher:
-    make: Callable[[], object] | None = BASELINES.get(config.baseline)
-    able: Sequence[str] = [name for name in BASELINES if hasattr(BASELINES[name](), "expected")]
-    if make is None or config.baseline not in able:
+    teacher = BASELINES[config.baseline]() if config.baseline in BASELINES else None
+    if not isinstance(teacher, Teacher):
+        able = [name for name, make in BASELINES.items() if isinstance(make(), Teacher)]
         raise ConfigError(
             f"training.teacher.baseline: {config.baseline!r} cannot be asked about every interaction",
             f"one of {', '.join(able)}",
         )
-    teacher = make()
-    teacher.fit(data)  # type: ignore[attr-defined]
-    return teacher  # type: ignore[return-value]
+    teacher.fit(data)
+    return teacher
 
 
 def _chances(scores: np.ndarray) -> np.ndarray:
