@@ -31,7 +31,7 @@ def bars(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
     axes.margins(x=0.16)
     axes.set_xlabel(label)
     axes.grid(axis="x", alpha=0.3)
-    return _png(figure)
+    return png(figure)
 
 
 def recall_curve(evaluation: Evaluation) -> bytes:
@@ -47,7 +47,7 @@ def recall_curve(evaluation: Evaluation) -> bytes:
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=9, loc="upper left")
-    return _png(figure)
+    return png(figure)
 
 
 def slices(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
@@ -71,7 +71,7 @@ def slices(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
     axes.set_xlabel(label)
     axes.grid(axis="x", alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside upper center", ncols=4)
-    return _png(figure)
+    return png(figure)
 
 
 def _short(name: str) -> str:
@@ -84,7 +84,8 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """Return a figure as PNG, its axes without the lines on top and on the right."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_axisbelow(True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,8 @@ def compare(
     read = (config or Config()).updated({"data.items": items, "data.columns": columns.model_dump()})
     content = _content(catalogue, contestants, read, progress)
     baseline = partial(_baseline, content=content, progress=progress)
-    checkpoint = partial(_checkpoint, catalogue=catalogue, content=content, progress=progress)
+    fusions: dict[str, Any] = {}
+    checkpoint = partial(_checkpoint, catalogue=catalogue, content=content, fusions=fusions, progress=progress)
     evaluation = evaluate(
         {one.name: _fits(one, seeds, baseline, checkpoint) for one in contestants},
         holdout.sampled(users),
@@ -93,7 +95,8 @@ def compare(
         seed=seed,
         progress=progress,
     )
-    return _named(evaluation, histories, catalogue)
+    about = {**evaluation.about, "fusions": fusions, "interactions_dropped": histories.report.dropped}
+    return replace(_named(evaluation, histories, catalogue), about=about)
 
 
 def _fits(
@@ -113,15 +116,24 @@ def _baseline(name: str, seed: int, content: Content, progress: Progress | None)
 
 
 def _checkpoint(
-    folder: str, fused: Sequence[str], catalogue: Catalogue, content: Content, progress: Progress | None
+    folder: str,
+    fused: Sequence[str],
+    catalogue: Catalogue,
+    content: Content,
+    fusions: dict[str, Any],
+    progress: Progress | None,
 ) -> Fit:
+    """Return what loads a checkpoint; if it is fused, `fusions` is told the weights and the seconds of each scorer."""
+
     def fit(learn: Sequence[np.ndarray]) -> RankFunction:
         model = Recommender.from_pretrained(folder, catalogue, progress)
         if not fused:
             return _Ranked(model)
         score = partial(model.score, candidates=range(len(catalogue)))
         data = FitData(learn, len(catalogue), content, progress=progress)
-        return fuse(folder, score, {name: BASELINES[name] for name in fused}, data, progress)
+        together = fuse(folder, score, {name: BASELINES[name] for name in fused}, data, progress)
+        fusions["+".join([folder, *fused])] = {"weights": together.weights, "seconds": together.seconds}
+        return together
 
     return fit
 
@@ -165,5 +177,4 @@ def _named(evaluation: Evaluation, histories: Histories, catalogue: Catalogue) -
         evaluation,
         per_user=evaluation.per_user.assign(user=users[evaluation.per_user["user"].to_numpy()]),
         users=asked.assign(user=users[asked["user"].to_numpy()], target=items[asked["target"].to_numpy()]),
-        about={**evaluation.about, "interactions_dropped": histories.report.dropped},
     )

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from recommender.errors import DataError
 from recommender.eval.baselines import FitData, Ranker
+from recommender.eval.baselines.held_out import hold_out
 from recommender.eval.protocol import rank_topk
 from recommender.progress import Progress
 
@@ -116,12 +117,12 @@ def fuse(
     history is long enough to hold one out.
     """
     start = time.perf_counter()
-    earlier = [history[:-1] if len(history) > 1 else history for history in data.histories]
-    having = np.flatnonzero([len(history) > 1 for history in data.histories])
-    if not len(having):
+    earlier, held = hold_out(data.histories)
+    users = len(held.targets)
+    if not users:
         raise DataError("no history has two items, so there is nothing to fit the weights of a fusion on")
-    asked = having[np.linspace(0, len(having) - 1, min(VALIDATION_USERS, len(having))).astype(int)].tolist()
-    known, targets = [earlier[user] for user in asked], np.array([data.histories[user][-1] for user in asked])
+    asked = np.linspace(0, users - 1, min(VALIDATION_USERS, users)).astype(int)
+    known, targets = [held.histories[user] for user in asked.tolist()], held.targets[asked]
     views = [normalised(model(known), known)]
     for number, make in enumerate(baselines.values()):
         if progress is not None:
@@ -134,5 +135,5 @@ def fuse(
 
 def _fit(make: Callable[[], Ranker], data: FitData, histories: Sequence[np.ndarray]) -> Ranker:
     ranker = make()
-    ranker.fit(FitData(histories, data.items, data.content, data.seed, data.progress))
+    ranker.fit(replace(data, histories=histories))
     return ranker

@@ -16,6 +16,7 @@ from recommender.engine import Recommender
 from recommender.errors import CheckpointError, DataError
 from recommender.eval.baselines import BASELINES, FitData
 from recommender.eval.metrics import novelty
+from recommender.eval.page import html
 from recommender.eval.protocol import Evaluation
 from recommender.model.checkpoint import save_pretrained
 from tests.conftest import ITEMS, write_csv, write_tables
@@ -126,6 +127,11 @@ def test_a_checkpoint_may_be_fused_with_baselines(tables, make_checkpoint, tmp_p
     assert list(evaluation.models["model"]) == [folder, fused]
     alone, together = (evaluation.row(name, "recall", 10)["mean"] for name in (folder, fused))
     assert together > alone  # untrained, so it is the baselines that know
+    told = evaluation.about["fusions"][fused]
+    assert list(told["weights"]) == list(told["seconds"]) == [folder, "sequential-item-knn", "popularity"]
+    assert all(seconds > 0 for seconds in told["seconds"].values())
+    page = html(evaluation)
+    assert all(f"{first:.2f} and {second:.2f}" in page for first, second in told["weights"].values())
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+
+from recommender.eval.plots import png
 
 _COLOURS = {"floor": "#9aa3af", "one modality": "#7a6f9f", "fusion": "#2f6f9f", "imputation": "#b7791f"}
 _BINS = 10
@@ -27,7 +28,7 @@ def intervals(table: pd.DataFrame, metric: str, reference: str) -> bytes:
     axes.invert_yaxis()
     axes.set_xlabel(metric)
     axes.grid(axis="x", alpha=0.3)
-    return _png(figure)
+    return png(figure)
 
 
 def calibration(predictions: pd.DataFrame, labels: list[str], likes: float) -> bytes:
@@ -45,7 +46,7 @@ def calibration(predictions: pd.DataFrame, labels: list[str], likes: float) -> b
     axes.set_ylabel("share of likes")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8)
-    return _png(figure)
+    return png(figure)
 
 
 def shares(weights: Mapping[str, float]) -> bytes:
@@ -57,13 +58,4 @@ def shares(weights: Mapping[str, float]) -> bytes:
     axes.set_yticks(range(len(weights)), list(weights), fontsize=9)
     axes.invert_yaxis()
     axes.set_xlabel("mean weight (dotted: equal weights)")
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set_axisbelow(True)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=144)
-    return file.getvalue()
+    return png(figure)
