@@ -178,7 +178,8 @@ def _locate(source: str | Path, kind: Kind) -> Path:
     path = assets.fetch(str(source)) if assets.is_embedded(str(source)) else Path(source)
     if not path.exists():
         beside = [str(other) for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError(f"{path}: no such file or folder for the {kind}", did_you_mean(str(path), beside))
+        elsewhere = f"say where the table of {kind} is, by its option or in the section data of the config"
+        raise DataError(f"{path}: no such file or folder for the {kind}", did_you_mean(str(path), beside) or elsewhere)
     if path.is_dir():
         return path if _is_saved_dataset(path) else _table_in(path, kind)
     if path.suffix.lower() not in SUFFIXES:

@@ -66,6 +66,17 @@ def recipe(tables, llm_folder):
     return path
 
 
+@pytest.fixture
+def text_recipe(recipe, tmp_path, text_folder):
+    """The recipe with a text encoder: what nobody has seen is known by its content alone."""
+    settings = yaml.safe_load(recipe.read_text())
+    settings["encoders"] |= {"text": str(text_folder), "width": 4, "cache": str(tmp_path / "encodings")}
+    settings["training"]["stages"] = settings["training"]["stages"][1:2]
+    path = tmp_path / "text.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
 @pytest.fixture(scope="module")
 def trained(recipe, tmp_path_factory):
     """A checkpoint trained through the command line."""
@@ -156,6 +167,28 @@ def test_encode_and_tokenize_report(run, recipe):
     assert code == 0 and report["items"] == 20 and len(report["levels"]) == 4  # the last one against collisions
     code, out, _ = run("tokenize", "--config", recipe, "-q", "--set", "semantic_ids.levels=2")
     assert code == 0 and "use of the codes" in out and "what the codes of the first level mean" in out
+
+
+def test_extend_adds_items_that_are_ranked_at_once(run, text_recipe, tables, tmp_path):
+    code, _, _ = run("train", "--config", text_recipe, "--output", tmp_path / "model", "-q")
+    assert code == 0
+    longer = tmp_path / "longer.csv"
+    longer.write_text((tables / "items.csv").read_text() + "new,The red war,comedy,1990\n")
+    code, out, _ = run("extend", tmp_path / "model", "--items", longer, "--output", tmp_path / "more", "--json", "-q")
+    assert code == 0 and json.loads(out) == [{"items": 21, "new": 1}]
+    code, out, _ = run(
+        "recommend", tmp_path / "more", "--history", "100", "--only", "new", "--k", "1", "--no-explain", "--json"
+    )
+    assert code == 0 and [item["item_id"] for item in json.loads(out)["items"]] == ["new"]
+    code, _, err = run(
+        "extend", tmp_path / "more", "--items", tables / "items.csv", "--output", tmp_path / "less", "-q"
+    )
+    assert code == 2 and "lacks 1 of the model's items, first 'new'" in err and not (tmp_path / "less").exists()
+
+
+def test_a_table_that_is_not_where_the_checkpoint_says(run, trained, tmp_path):
+    code, _, err = run("recommend", trained, "--history", "100", "--items", tmp_path / "gone.csv")
+    assert code == 2 and "gone.csv: no such file" in err and "where the table of items is" in err
 
 
 def test_export_writes_plain_models(run, trained, tmp_path):
