@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 import sys
@@ -10,21 +9,27 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
+from recommender.commands.shared import (
+    AsJson,
+    ConfigFile,
+    History,
+    Items,
+    Model,
+    Quiet,
+    Settings,
+    config_of,
+    err,
+    out,
+    print_json,
+    print_table,
+    read_config,
+    split_ids,
+)
 from recommender.errors import RecommenderError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-out, err = Console(), Console(stderr=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bars")]
-ConfigFile = Annotated[Path, typer.Option("--config", help="a YAML file: see adapters/*.yaml")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="override a key of the config: KEY=VALUE")]
-Model = Annotated[str, typer.Argument(help="a checkpoint folder")]
-Items = Annotated[str | None, typer.Option(help="items table, if it is not where the checkpoint's config says")]
-History = Annotated[str, typer.Option(help="item ids, oldest first, separated by commas")]
 
 
 def main() -> None:
@@ -55,7 +60,7 @@ def demo(as_json: AsJson = False, quiet: Quiet = False) -> None:
     with progress_bars(quiet) as progress:
         shown = run_demo(progress)
     if as_json:
-        _json(demo_data(shown))
+        print_json(demo_data(shown))
     else:
         out.print(demo_view(shown), highlight=False)
 
@@ -77,7 +82,7 @@ def validate(
     with progress_bars(quiet or as_json) as progress:
         report = check(items, interactions, columns, progress=progress)
     if as_json:
-        _json(report.to_dict())
+        print_json(report.to_dict())
     else:
         out.print(Text(report.render()), soft_wrap=True)
     raise typer.Exit(0 if report.ok else 2)
@@ -90,7 +95,7 @@ def encode(config: ConfigFile, settings: Settings = None, as_json: AsJson = Fals
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
-        prepared = recipe.prepare(_config(config, settings), progress)
+        prepared = recipe.prepare(read_config(config, settings), progress)
     features = prepared.features
     rows = [
         {
@@ -101,7 +106,7 @@ def encode(config: ConfigFile, settings: Settings = None, as_json: AsJson = Fals
         }
         for m, v in features.vectors.items()
     ]
-    _table(rows, "items encoded", as_json)
+    print_table(rows, "items encoded", as_json)
 
 
 @app.command()
@@ -114,7 +119,7 @@ def tokenize(config: ConfigFile, settings: Settings = None, as_json: AsJson = Fa
     from recommender.semantic_ids import SemanticIds
     from recommender.terminal import meaning_rows
 
-    settings_ = _config(config, settings)
+    settings_ = read_config(config, settings)
     with progress_bars(quiet) as progress:
         prepared = recipe.prepare(settings_, progress)
     ids = SemanticIds.build(settings_.semantic_ids, prepared.features, len(prepared.catalogue), settings_.seed)
@@ -122,13 +127,13 @@ def tokenize(config: ConfigFile, settings: Settings = None, as_json: AsJson = Fa
     # with one level a code is an item, whose meaning its own title tells
     meanings = ids.describe(prepared.catalogue, level=0) if ids.levels > 1 else {}
     if as_json:
-        _json(report | {"meanings": [asdict(meaning) for meaning in meanings.values()]})
+        print_json(report | {"meanings": [asdict(meaning) for meaning in meanings.values()]})
         return
     levels = [{"level": n, **level} for n, level in enumerate(report.pop("levels"), start=1)]
     out.print(", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in report.items()))
-    _table(levels, "use of the codes", False)
+    print_table(levels, "use of the codes", False)
     if meanings:
-        _table(meaning_rows(list(meanings.values())), "what the codes of the first level mean", False)
+        print_table(meaning_rows(list(meanings.values())), "what the codes of the first level mean", False)
 
 
 @app.command()
@@ -146,8 +151,8 @@ def train(
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
-        results = recipe.run(_config(config, settings), output, str(config), progress)
-    _table([asdict(result) for result in results], f"trained: {output}", as_json)
+        results = recipe.run(read_config(config, settings), output, str(config), progress)
+    print_table([asdict(result) for result in results], f"trained: {output}", as_json)
 
 
 @app.command()
@@ -187,7 +192,7 @@ def evaluate(
     from recommender.progress import progress_bars
 
     folders = [folder for one in parse_contestants(models) for folder in one.folders]
-    read = _read(config, folders)
+    read = config_of(config, folders)
     data = read.data
     tables = (items or data.items, interactions or data.interactions, test, data.columns, data.minimum_rating)
     fits = parse_seeds(seeds)
@@ -207,7 +212,7 @@ def evaluate(
     for folder in dict.fromkeys(folders) if record else ():
         checkpoint.record(folder, "ranking", for_card(evaluation))
     if as_json:
-        _json(plain(evaluation))
+        print_json(plain(evaluation))
     else:
         out.print(table(evaluation))
 
@@ -241,7 +246,7 @@ def ratings(
     read = read.updated(places)
     chosen = RatingsSettings.parse(
         seed=read.seed,
-        features=_ids(features),
+        features=split_ids(features),
         likes=likes,
         sample=sample or None,
         folds=folds,
@@ -251,7 +256,7 @@ def ratings(
         result = run(load_catalogue(read, progress), read.data.interactions, read, chosen, progress)
     write_report(result, output)
     if as_json:
-        _json(plain(result))
+        print_json(plain(result))
     else:
         out.print(table(result))
 
@@ -274,12 +279,12 @@ def recommend(
     from recommender.progress import progress_bars
     from recommender.terminal import ranking_table
 
-    lists = {"history": _ids(history), "exclude": _ids(exclude), "only": _ids(only) or None}
+    lists = {"history": split_ids(history), "exclude": split_ids(exclude), "only": split_ids(only) or None}
     asked = request(k=k, wish=wish, explain=explain, **lists)
     with progress_bars(quiet) as progress:
         response = Recommender.from_pretrained(model, items, progress).answer(asked)
     if as_json:
-        _json(response.to_dict())
+        print_json(response.to_dict())
         return
     for note in response.notes:
         err.print(note)
@@ -300,13 +305,13 @@ def explain(
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
-        told = Recommender.from_pretrained(model, items, progress).why(_ids(history), item)
+        told = Recommender.from_pretrained(model, items, progress).why(split_ids(history), item)
     if as_json:
-        _json(told)
+        print_json(told)
         return
     out.print(Text(f"{told['justification']}  [{told['written_by']}]"), soft_wrap=True)
-    _table(told["evidence"]["influences"], "history items, by how much the score falls without them", False)
-    _table([{"modality": m, "effect": e} for m, e in told["contributions"].items()], "modalities, likewise", False)
+    print_table(told["evidence"]["influences"], "history items, by how much the score falls without them", False)
+    print_table([{"modality": m, "effect": e} for m, e in told["contributions"].items()], "modalities, likewise", False)
 
 
 @app.command()
@@ -328,9 +333,9 @@ def export(
     with progress_bars(quiet) as progress:
         report = asdict(merge(from_pretrained(model, items, progress), target, progress))
     if as_json:
-        _json(report)
+        print_json(report)
     else:
-        _table([report], f"written for {to}: {target}", False)
+        print_table([report], f"written for {to}: {target}", False)
 
 
 @app.command()
@@ -353,7 +358,7 @@ def extend(
         extended.metrics |= {"name": output.name, "path": output.as_posix()}
         save_pretrained(extended, output)
     told = {"items": len(extended.catalogue), "new": extended.metrics["extended_by"]}
-    _table([told], f"extended: {output}", as_json)
+    print_table([told], f"extended: {output}", as_json)
 
 
 @app.command()
@@ -375,52 +380,6 @@ def env(as_json: AsJson = False) -> None:
     facts["cache"] = str(assets.cache_dir())
     facts |= {f"asset {a.name}": "cached" if a.cached else f"not fetched ({a.megabytes} MB)" for a in assets.describe()}
     if as_json:
-        _json(facts)
+        print_json(facts)
     else:
-        _table([{"": name, "value": str(value)} for name, value in facts.items()], None, False)
-
-
-def _config(path: Path, settings: list[str] | None) -> Any:
-    import yaml
-
-    from recommender.config import Config
-    from recommender.errors import ConfigError
-
-    pairs = [text.partition("=") for text in settings or []]
-    for key, sign, _ in pairs:
-        if not sign:
-            raise ConfigError(f"--set {key}: expected KEY=VALUE", "for example --set decoding.beam=20")
-    config = Config.load(path)
-    try:
-        changes = {key: yaml.safe_load(value) for key, _, value in pairs}
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"--set: not a YAML value ({' '.join(str(error).split())})", "put it in quotes") from None
-    return config.updated(changes, "--set") if changes else config
-
-
-def _read(config: Path | None, checkpoints: list[str]) -> Any:
-    """Return a config file, or that of the first checkpoint, or the defaults."""
-    from recommender.config import Config
-    from recommender.model.checkpoint import resolve
-
-    if config is None and not checkpoints:
-        return Config()
-    path = config or resolve(checkpoints[0]) / "config.yaml"
-    return Config.load(path) if config or path.is_file() else Config()
-
-
-def _ids(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _json(value: Any) -> None:
-    out.print(json.dumps(value, ensure_ascii=False), soft_wrap=True, markup=False, highlight=False, emoji=False)
-
-
-def _table(rows: list[dict[str, Any]], title: str | None, as_json: bool) -> None:
-    from recommender.terminal import plain_table
-
-    if as_json:
-        _json(rows)
-    else:
-        out.print(plain_table(rows, title))
+        print_table([{"": name, "value": str(value)} for name, value in facts.items()], None, False)
