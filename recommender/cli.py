@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.text import Text
 
+from recommender.commands import studies
 from recommender.commands.shared import (
     AsJson,
     ConfigFile,
@@ -30,6 +31,7 @@ from recommender.commands.shared import (
 from recommender.errors import RecommenderError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(studies.app, name="study")
 
 
 def main() -> None:

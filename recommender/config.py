@@ -43,6 +43,7 @@ class DataConfig(_Section):
     columns: ColumnsConfig = ColumnsConfig()
     standin_media: bool = Field(False, description="render a title card and speak the title where an item has no media")
     minimum_rating: float | None = Field(None, description="drop interactions rated lower (counted in the report)")
+    users: int | None = Field(None, ge=1, description="learn from an even sample of this many users; default: all")
 
 
 class BaseConfig(_Section):

@@ -42,6 +42,15 @@ class Histories:
     def __len__(self) -> int:
         return len(self.user_ids)
 
+    def sampled(self, users: int | None) -> Histories:
+        """Return an even sample of this many users; None or more than there are: all."""
+        if users is None or users >= len(self):
+            return self
+        kept = np.linspace(0, len(self) - 1, users).astype(int).tolist()
+        times = self.times and tuple(self.times[user] for user in kept)
+        ids, items = tuple(self.user_ids[user] for user in kept), tuple(self.items[user] for user in kept)
+        return Histories(ids, items, times, self.report)
+
     @classmethod
     def load(
         cls,

@@ -68,6 +68,7 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
             "%d interactions rated below %g were dropped, and with them %d users",
             *(told.dropped, config.data.minimum_rating, told.dropped_users),
         )
+    histories = histories.sampled(config.data.users)
     split = leave_one_out(histories) if config.training.keep_test_out else _everything(histories)
     return Prepared(catalogue, split, encode(config, catalogue, split.train.items, progress))
 

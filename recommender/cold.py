@@ -1,0 +1,128 @@
+"""A study of new items: some are left out of all training, then added, and the full catalogue is ranked for who chose one.
+
+The cold items are a random share of those that anyone has interacted with. A user's target is the last cold item that
+they chose, their history the known items before it; nothing that came later is learnt from.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from recommender import recipe
+from recommender.catalogue import Catalogue, Item
+from recommender.comparison import compare
+from recommender.config import ColumnsConfig, Config
+from recommender.errors import DataError
+from recommender.eval.evaluation import Evaluation
+from recommender.extension import load_extended
+from recommender.histories import Histories
+from recommender.model.checkpoint import save_pretrained
+from recommender.model.files import MANIFEST
+from recommender.progress import Progress
+
+BASELINES = ("vector-content", "tfidf-content", "popularity")
+
+
+@dataclass(frozen=True)
+class ColdSplit:
+    """`cold` [items] bool; histories of catalogue indices a user, no cold item in them; `targets` [users], -1: none."""
+
+    cold: np.ndarray
+    user_ids: tuple[str, ...]
+    histories: tuple[np.ndarray, ...]
+    targets: np.ndarray
+
+
+def leave_items_out(histories: Histories, items: int, share: float, seed: int = 0) -> ColdSplit:
+    """Choose a share of the items that occur at random and cut every history before its last cold one.
+
+    Raises DataError if that leaves no user with a target and a history, or no item out.
+    """
+    if not 0 < share < 1:
+        raise DataError(f"share is {share:g}, expected more than 0 and less than 1", "for example 0.1")
+    occurring = np.unique(np.concatenate(histories.items))
+    chosen = np.random.default_rng(seed).choice(occurring, int(share * len(occurring)), replace=False)
+    cold = np.zeros(items, dtype=bool)
+    cold[chosen] = True
+    known, targets = [], np.full(len(histories), -1, dtype=np.int64)
+    for user, own in enumerate(histories.items):
+        places = np.flatnonzero(cold[own])
+        end = places[-1] if len(places) else len(own)
+        before = own[:end][~cold[own[:end]]]
+        if len(places) and len(before):
+            targets[user] = own[end]
+        known.append(before)
+    if not (targets >= 0).any():
+        raise DataError("no user has a cold item after a known one, so there is nothing to test", "raise the share")
+    return ColdSplit(cold, histories.user_ids, tuple(known), targets)
+
+
+def study(
+    config: Config,
+    output: Path,
+    share: float = 0.1,
+    seed: int = 0,
+    baselines: Sequence[str] = BASELINES,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Train on the known items, add the cold ones without training, and rank the whole catalogue for the cold targets.
+
+    Writes the tables of the split and both checkpoints, `known` and `extended`, below `output`; a killed run goes on.
+    Raises DataError, CheckpointError, AssetError.
+    """
+    catalogue = recipe.load_catalogue(config, progress)
+    histories = Histories.load(config.data.interactions, catalogue, config.data.columns, config.data.minimum_rating)
+    split = leave_items_out(histories, len(catalogue), share, seed)
+    _write_tables(split, catalogue, output)
+    files = {"data.items": str(output / "known.jsonl"), "data.interactions": str(output / "interactions.csv")}
+    plain = {"data.columns": ColumnsConfig().model_dump(), "data.standin_media": False, "data.minimum_rating": None}
+    if not (output / "known" / MANIFEST).is_file():
+        recipe.run(config.updated(files | plain), output / "known", "the known items of a study", progress)
+    everything = str(output / "items.jsonl")
+    if not (output / "extended" / MANIFEST).is_file():
+        save_pretrained(load_extended(output / "known", everything, progress), output / "extended")
+    tables = (everything, files["data.interactions"], str(output / "targets.csv"))
+    return compare([str(output / "extended"), *baselines], *tables, progress=progress)
+
+
+def _write_tables(split: ColdSplit, catalogue: Catalogue, output: Path) -> None:
+    """Write all items, the known ones, what is known of who chose what, and the targets, as anyone would bring them."""
+    output.mkdir(parents=True, exist_ok=True)
+    _write(output / "items.jsonl", lambda file: _lines(file, catalogue))
+    known = [item for item, cold in zip(catalogue, split.cold, strict=True) if not cold]
+    _write(output / "known.jsonl", lambda file: _lines(file, known))
+    users = list(zip(split.user_ids, split.histories, split.targets.tolist(), strict=True))
+    taken = ((user, catalogue[int(i)].item_id, place) for user, own, _ in users for place, i in enumerate(own))
+    _write(output / "interactions.csv", lambda file: _rows(file, ("user_id", "item_id", "position"), taken))
+    asked = ((user, catalogue[target].item_id) for user, _, target in users if target >= 0)
+    _write(output / "targets.csv", lambda file: _rows(file, ("user_id", "item_id"), asked))
+
+
+def _write(path: Path, fill: Callable[[TextIO], None]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        fill(file)
+    os.replace(temporary, path)
+
+
+def _lines(file: TextIO, items: Iterable[Item]) -> None:
+    for item in items:
+        row: dict[str, Any] = {"item_id": item.item_id, "title": item.title, "description": item.text}
+        media = {"image": item.image, "audio": item.audio}
+        row |= {name: str(path.absolute()) for name, path in media.items() if path}
+        row |= {name: list(values) for name, values in item.attributes.items()}
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _rows(file: TextIO, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    writer = csv.writer(file)
+    writer.writerow(header)
+    writer.writerows(rows)

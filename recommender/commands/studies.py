@@ -1,0 +1,94 @@
+"""Studies: many trainings and one table. What each part of a recipe is worth; how well new items are ranked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from recommender.commands.shared import (
+    AsJson,
+    ConfigFile,
+    Quiet,
+    Settings,
+    out,
+    print_json,
+    read_config,
+    split_ids,
+)
+from recommender.errors import DataError
+
+app = typer.Typer(no_args_is_help=True, help=__doc__)
+Output = Annotated[Path, typer.Option(help="folder for the checkpoints and the report; a killed run goes on")]
+Baselines = Annotated[str, typer.Option(help="baselines beside them, with commas")]
+
+
+@app.command()
+def ablation(
+    config: ConfigFile,
+    output: Output,
+    settings: Settings = None,
+    without: Annotated[str, typer.Option(help="modalities: text, image, audio, collaborative")] = "",
+    variant: Annotated[
+        list[str] | None, typer.Option(help='a change of the recipe: "NAME: KEY=VALUE KEY=VALUE"; may be repeated')
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="every recipe is trained once a seed")] = "0,1,2",
+    users: Annotated[int | None, typer.Option(help="evaluate an even sample of this many users", min=1)] = None,
+    baselines: Baselines = "",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a recipe whole and without each of its parts, and print the paired differences."""
+    from recommender.ablation import ablate, variants
+    from recommender.contestants import parse_seeds
+    from recommender.progress import progress_bars
+
+    changed = dict(_variant(text) for text in variant or [])
+    recipes = variants(read_config(config, settings), split_ids(without), changed)
+    with progress_bars(quiet) as progress:
+        evaluation = ablate(recipes, parse_seeds(seeds), output, split_ids(baselines), users, progress)
+    _report(evaluation, output, as_json)
+
+
+@app.command()
+def cold(
+    config: ConfigFile,
+    output: Output,
+    settings: Settings = None,
+    share: Annotated[float, typer.Option(help="share of the items that is left out of all training")] = 0.1,
+    seed: Annotated[int, typer.Option(help="which items these are")] = 0,
+    baselines: Baselines = "vector-content,tfidf-content,popularity",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Leave items out of all training, add them afterwards, and rank the full catalogue for who chose one."""
+    from recommender.cold import study
+    from recommender.progress import progress_bars
+
+    with progress_bars(quiet) as progress:
+        evaluation = study(read_config(config, settings), output, share, seed, split_ids(baselines), progress)
+    _report(evaluation, output, as_json)
+
+
+def _variant(text: str) -> tuple[str, dict[str, Any]]:
+    name, colon, changes = text.partition(":")
+    pairs = [change.partition("=") for change in changes.split()]
+    if not colon or not name.strip() or not pairs or not all(sign for _, sign, _ in pairs):
+        raise DataError(f"--variant {text!r}: expected NAME: KEY=VALUE", 'for example "short: prompt.history=20"')
+    try:
+        return name.strip(), {key: yaml.safe_load(value) for key, _, value in pairs}
+    except yaml.YAMLError:
+        raise DataError(f"--variant {text!r}: holds a value that is not YAML", "put it in quotes") from None
+
+
+def _report(evaluation: Any, output: Path, as_json: bool) -> None:
+    from recommender.eval.report import as_json as plain
+    from recommender.eval.report import table, write_report
+
+    write_report(evaluation, output)
+    if as_json:
+        print_json(plain(evaluation))
+    else:
+        out.print(table(evaluation))
