@@ -273,6 +273,9 @@ def recommend(
     wish: Annotated[str | None, typer.Option(help="a sentence about what is wanted")] = None,
     items: Items = None,
     explain: Annotated[bool, typer.Option(help="justify each item")] = True,
+    fused: Annotated[
+        bool | None, typer.Option(help="rank together with the baselines in the checkpoint; default: its config")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -282,7 +285,7 @@ def recommend(
     from recommender.terminal import ranking_table
 
     lists = {"history": split_ids(history), "exclude": split_ids(exclude), "only": split_ids(only) or None}
-    asked = request(k=k, wish=wish, explain=explain, **lists)
+    asked = request(k=k, wish=wish, explain=explain, fused=fused, **lists)
     with progress_bars(quiet) as progress:
         response = Recommender.from_pretrained(model, items, progress).answer(asked)
     if as_json:
@@ -361,6 +364,25 @@ def extend(
         save_pretrained(extended, output)
     told = {"items": len(extended.catalogue), "new": extended.metrics["extended_by"]}
     print_table([told], f"extended: {output}", as_json)
+
+
+@app.command()
+def fuse(
+    model: Model,
+    baselines: Annotated[list[str], typer.Argument(help="item-to-item baselines, for example ease-decay")],
+    output: Annotated[Path, typer.Option(help="the checkpoint folder to write")],
+    items: Items = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fit baselines that rank together with a model, weights on validation alone; served unless `decoding.fused` is off."""
+    from recommender.fusing import fuse_checkpoint
+    from recommender.progress import progress_bars
+
+    with progress_bars(quiet) as progress:
+        fused = fuse_checkpoint(model, baselines, output, items, progress)
+    rows = [{"scorer": n, "standard score": a, "log rank": b} for n, (a, b) in fused.weights.items()]
+    print_table(rows, f"weights, fitted in {fused.fit_seconds:.0f} s: {output}", as_json)
 
 
 @app.command()

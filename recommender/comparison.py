@@ -11,7 +11,7 @@ import numpy as np
 
 from recommender import recipe
 from recommender.catalogue import Catalogue
-from recommender.config import ColumnsConfig, Config, Modality
+from recommender.config import ColumnsConfig, Config
 from recommender.contestants import Contestant, check_contestants, parse_contestants
 from recommender.encoders.features import Features
 from recommender.engine import Recommender
@@ -151,8 +151,7 @@ def _content(
             items = recipe.load_catalogue(config, progress)
             features = recipe.encode(config.updated({"encoders.collaborative_width": 0}), items, (), progress)
         # collaborative vectors come from histories, and these may hold what the split holds out
-        kept: dict[Modality, np.ndarray] = {m: v for m, v in features.vectors.items() if m != "collaborative"}
-        return Features(kept, {m: features.present[m] for m in kept})
+        return features.content()
 
     return Content([catalogue.document(index) for index in range(len(catalogue))], encode)
 

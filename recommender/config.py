@@ -156,6 +156,7 @@ class DecodingConfig(_Section):
     """Constrained beam search."""
 
     beam: int = Field(50, ge=1, description="beam width; with one level every allowed item is scored exactly")
+    fused: bool = Field(True, description="rank together with the baselines that `recommender fuse` gave a checkpoint")
 
 
 class JustifyConfig(_Section):

@@ -7,22 +7,30 @@ the held-out item is the chosen one is highest. That is convex, so the same scor
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
-from recommender.errors import DataError
+from recommender.errors import CheckpointError, DataError
 from recommender.eval.baselines import FitData, Ranker
 from recommender.eval.baselines.held_out import hold_out
+from recommender.eval.baselines.kept import from_arrays, to_arrays
 from recommender.eval.protocol import rank_topk
 from recommender.progress import Progress
 
 ScoreFunction = Callable[[Sequence[np.ndarray]], np.ndarray]
 """Histories -> scores [users, items], higher is better."""
 
+FUSION = "fusion.safetensors"
+"""What a fusion is called in a checkpoint's folder."""
+MODEL = "language model"
 RANK_OFFSET = 5.0
 PENALTY = 1e-3
 VALIDATION_USERS = 1000
@@ -35,6 +43,7 @@ class Fused:
     scorers: Mapping[str, ScoreFunction]
     weights: Mapping[str, tuple[float, float]]
     fit_seconds: float
+    rankers: Mapping[str, Ranker]
     seconds: dict[str, float] = field(default_factory=dict)
 
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
@@ -42,18 +51,75 @@ class Fused:
         total: np.ndarray | None = None
         for name, scorer in self.scorers.items():
             start = time.perf_counter()
-            views = normalised(scorer(histories), histories)
+            part = weighed(scorer(histories), histories, self.weights[name])
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-            part = views @ np.array(self.weights[name], dtype=np.float32)
             total = part if total is None else total + part
         assert total is not None
-        for row, seen in zip(total, histories, strict=True):
-            row[seen] = -np.inf
-        return total
+        return without_seen(total, histories)
+
+    def kept(self) -> KeptFusion:
+        """Return the fusion without its language model, to lie beside that in a checkpoint."""
+        model, *_ = self.weights
+        names = {name: MODEL if name == model else name for name in self.weights}
+        return KeptFusion(self.rankers, {names[name]: both for name, both in self.weights.items()})
 
     def __call__(self, histories: Sequence[np.ndarray], k: int) -> np.ndarray:
         """Return the k best unseen items of each history, [users, k], -1 where there are no more."""
         return rank_topk(self.scores(histories), histories, k)
+
+
+@dataclass(frozen=True)
+class KeptFusion:
+    """A fusion as it lies in a checkpoint: item-to-item tables and weights, no user in them.
+
+    `weights`: scorer -> (standard score, log rank); MODEL stands for the language model.
+    """
+
+    rankers: Mapping[str, Ranker]
+    weights: Mapping[str, tuple[float, float]]
+
+    def scores(self, model_scores: np.ndarray, histories: Sequence[np.ndarray]) -> np.ndarray:
+        """Fuse the language model's scores [users, items] with the kept baselines'; -inf for what was seen."""
+        total = weighed(model_scores, histories, self.weights[MODEL])
+        for name, ranker in self.rankers.items():
+            total = total + weighed(ranker.scores(histories), histories, self.weights[name])
+        return without_seen(total, histories)
+
+    def save(self, path: Path) -> None:
+        """Write tables and weights as safetensors."""
+        arrays = {
+            f"{name}/{part}": np.ascontiguousarray(array)
+            for name, ranker in self.rankers.items()
+            for part, array in to_arrays(ranker).items()
+        }
+        save_file(arrays, path, metadata={"weights": json.dumps({n: list(w) for n, w in self.weights.items()})})
+
+    @classmethod
+    def load(cls, path: Path) -> KeptFusion:
+        """Read what `save` wrote. Raises CheckpointError if the file is damaged, DataError if a table is missing."""
+        try:
+            with safe_open(path, framework="numpy") as file:
+                weights = {n: (float(a), float(b)) for n, (a, b) in json.loads(file.metadata()["weights"]).items()}
+                arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        except (SafetensorError, KeyError, TypeError, ValueError):
+            raise CheckpointError(f"{path}: is damaged", "fuse the checkpoint again") from None
+        tables: dict[str, dict[str, np.ndarray]] = {name: {} for name in weights if name != MODEL}
+        for key, array in arrays.items():
+            name, _, part = key.partition("/")
+            tables.setdefault(name, {})[part] = array
+        return cls({name: from_arrays(name, parts) for name, parts in tables.items()}, weights)
+
+
+def weighed(scores: np.ndarray, histories: Sequence[np.ndarray], weights: tuple[float, float]) -> np.ndarray:
+    """Return what one scorer adds to the fused score of every item, float32 [users, items]."""
+    return np.asarray(normalised(scores, histories) @ np.array(weights, dtype=np.float32))
+
+
+def without_seen(scores: np.ndarray, histories: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the scores [users, items], in place, with -inf for what was seen."""
+    for row, seen in zip(scores, histories, strict=True):
+        row[seen] = -np.inf
+    return scores
 
 
 def normalised(scores: np.ndarray, histories: Sequence[np.ndarray]) -> np.ndarray:
@@ -129,8 +195,9 @@ def fuse(
             progress("weights of the fusion", number, len(baselines))
         views.append(normalised(_fit(make, data, earlier).scores(known), known))
     weights = fit_weights(views, targets, known)
-    scorers = {name: model} | {other: _fit(make, data, data.histories).scores for other, make in baselines.items()}
-    return Fused(scorers, dict(zip(scorers, weights, strict=True)), time.perf_counter() - start)
+    rankers = {other: _fit(make, data, data.histories) for other, make in baselines.items()}
+    scorers = {name: model} | {other: ranker.scores for other, ranker in rankers.items()}
+    return Fused(scorers, dict(zip(scorers, weights, strict=True)), time.perf_counter() - start, rankers)
 
 
 def _fit(make: Callable[[], Ranker], data: FitData, histories: Sequence[np.ndarray]) -> Ranker:

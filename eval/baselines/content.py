@@ -38,6 +38,7 @@ class TfidfContent:
     """
 
     name = "tfidf-content"
+    learned = ("_vectors",)
 
     def __init__(self, decay: float | None = 8.0) -> None:
         self.decay = decay
@@ -59,6 +60,7 @@ class VectorContent:
     """
 
     name = "vector-content"
+    learned = ("_vectors",)
 
     def __init__(self, decay: float | None = 8.0) -> None:
         self.decay = decay

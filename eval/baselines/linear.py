@@ -18,6 +18,8 @@ class Ease:
     [items, items] float32. `regularisation` of 100 without and 500 with decay were best on validation.
     """
 
+    learned = ("_weights",)
+
     def __init__(self, name: str, regularisation: float, decay: float | None = None) -> None:
         self.name = name
         self.regularisation = regularisation

@@ -25,6 +25,7 @@ class Popularity:
     """The number of training users of an item, the same for everyone."""
 
     name = "popularity"
+    learned = ("_counts",)
 
     def fit(self, data: FitData) -> None:
         """Count the users of each item."""
@@ -43,6 +44,7 @@ class ItemKNN:
     """
 
     name = "item-knn"
+    learned = ("_similar",)
 
     def fit(self, data: FitData) -> None:
         """Compare every two items that share a user."""
@@ -92,6 +94,7 @@ class SequentialItemKNN:
     """
 
     name = "sequential-item-knn"
+    learned = ("_similar",)
 
     def __init__(self, window: int = 20, decay: float = 8.0) -> None:
         self.window = window

@@ -29,6 +29,7 @@ class TransitionTfidf:
     """
 
     name = "transition-tfidf"
+    learned = ("_words", "_steps")
 
     def __init__(
         self,

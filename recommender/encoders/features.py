@@ -28,6 +28,12 @@ class Features:
     reductions: Mapping[Modality, Reduction] = field(default_factory=dict)
     """How the vectors came from the encoders' raw ones; none where they did not (collaborative vectors)."""
 
+    def content(self) -> Features:
+        """Return the features without the collaborative vectors, which come from histories."""
+        kept: list[Modality] = [m for m in self.vectors if m != "collaborative"]
+        vectors, present = {m: self.vectors[m] for m in kept}, {m: self.present[m] for m in kept}
+        return Features(vectors, present, {m: self.reductions[m] for m in kept if m in self.reductions})
+
     def save(self, path: Path) -> None:
         """Write one safetensors file (vectors and components as float16), atomically."""
         tensors = {f"vectors.{m}": v.astype(np.float16) for m, v in self.vectors.items()}

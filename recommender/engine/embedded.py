@@ -20,8 +20,9 @@ from recommender.decoding import Ranking
 from recommender.encoders.features import Features
 from recommender.engine.types import RankedItem, Request, Response, request
 from recommender.errors import RecommenderError
+from recommender.fusion import FUSION, KeptFusion
 from recommender.justify import ClaimChecker, Justification, find_evidence, justify
-from recommender.model.checkpoint import Checkpoint, from_pretrained
+from recommender.model.checkpoint import Checkpoint, from_pretrained, resolve
 from recommender.progress import Progress
 from recommender.trie import Trie
 
@@ -31,8 +32,9 @@ PROMPTS_AT_ONCE = 16
 class Recommender:
     """A trained model that recommends: `Recommender.from_pretrained(folder).recommend(history, k=10)`."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        """Serve a loaded checkpoint."""
+    def __init__(self, checkpoint: Checkpoint, fusion: KeptFusion | None = None) -> None:
+        """Serve a loaded checkpoint; `fusion`: what ranks along with it."""
+        self.fusion = fusion
         self.catalogue, self.config = checkpoint.catalogue, checkpoint.config
         self.model = checkpoint.model.eval()
         self.tokenizer = checkpoint.tokenizer
@@ -50,7 +52,9 @@ class Recommender:
 
         Raises CheckpointError, AssetError or DataError.
         """
-        return cls(from_pretrained(source, catalogue, progress))
+        kept = resolve(source) / FUSION
+        loaded = from_pretrained(source, catalogue, progress)
+        return cls(loaded, KeptFusion.load(kept) if kept.is_file() else None)
 
     def recommend(self, history: Sequence[str], k: int = 10, **options: Any) -> list[RankedItem]:
         """Return the `k` best items for a history of item ids, oldest first; options are the fields of Request."""
@@ -60,7 +64,8 @@ class Recommender:
         """Rank, and explain if asked to. Raises RecommenderError for unknown ids and for a k that cannot be met."""
         history = self.catalogue.indices(request.history)
         allowed = self._allowed(request, history)
-        ranking = self.rank([history], request.k, allowed[None], request.wish)[0]
+        fused = self._fused(request)
+        ranking = self.rank([history], request.k, allowed[None], request.wish, fused=fused)[0]
         reasons: Sequence[Justification | None] = [None] * len(ranking.items)
         if request.explain:
             reasons = self.explain(history, [int(i) for i in ranking.items], request.wish)
@@ -71,11 +76,21 @@ class Recommender:
         return Response(tuple(items), self._notes(request))
 
     def rank(
-        self, histories: Sequence[np.ndarray], k: int, allowed: torch.Tensor | None = None, wish: str | None = None
+        self,
+        histories: Sequence[np.ndarray],
+        k: int,
+        allowed: torch.Tensor | None = None,
+        wish: str | None = None,
+        fused: bool = False,
     ) -> list[Ranking]:
-        """Rank for histories of catalogue indices; `allowed` bool [histories, items], by default all but the seen."""
+        """Rank for histories of catalogue indices; `allowed` bool [histories, items], by default all but the seen.
+
+        `fused`: together with the baselines that lie in the checkpoint. Then all items are scored, not a beam.
+        """
         if allowed is None:
             allowed = torch.stack([self._unseen(history) for history in histories])
+        if fused:
+            return self._rank_fused(histories, k, allowed, wish)
         prompts = [self.builder.prompt(history, wish) for history in histories]
         found: list[Ranking] = []
         with self._lock:
@@ -84,6 +99,16 @@ class Recommender:
                 beam = self.config.decoding.beam
                 found += decoding.rank(self.model, prompts[part], self.trie, k, beam, allowed[part])
         return found
+
+    def _rank_fused(
+        self, histories: Sequence[np.ndarray], k: int, allowed: torch.Tensor, wish: str | None
+    ) -> list[Ranking]:
+        if self.fusion is None:
+            raise RecommenderError("the checkpoint holds nothing to fuse with", "give it some: recommender fuse")
+        own = self.score(histories, range(len(self.catalogue)), wish)
+        scores = torch.from_numpy(self.fusion.scores(own, histories)).masked_fill(~allowed.cpu(), -torch.inf)
+        best, items = scores.topk(min(k, scores.shape[1]))
+        return [Ranking(i[s > -torch.inf].numpy(), s[s > -torch.inf].numpy()) for s, i in zip(best, items, strict=True)]
 
     def score(self, histories: Sequence[np.ndarray], candidates: Sequence[int], wish: str | None = None) -> np.ndarray:
         """Return exact log-probabilities [histories, candidates]."""
@@ -179,8 +204,14 @@ class Recommender:
             )
         return allowed
 
+    def _fused(self, request: Request) -> bool:
+        wanted = self.config.decoding.fused if request.fused is None else request.fused
+        return wanted and (self.fusion is not None or request.fused is True)
+
     def _notes(self, request: Request) -> tuple[str, ...]:
         notes = []
+        if self._fused(request) and self.fusion is not None:
+            notes.append(f"ranked together with {' and '.join(self.fusion.rankers)}")
         if not request.history:
             notes.append("no history: these are what a new person is most likely to start with")
         if len(request.history) > self.config.prompt.history:

@@ -20,6 +20,7 @@ class Request(BaseModel):
     exclude: tuple[str, ...] = Field((), description="item ids that must not be recommended")
     only: tuple[str, ...] | None = Field(None, description="item ids that may be recommended; default all")
     explain: bool = True
+    fused: bool | None = Field(None, description="rank together with the checkpoint's baselines; default as configured")
     wish: str | None = Field(None, max_length=500, description="a sentence about what is wanted")
 
 
@@ -34,8 +35,10 @@ def request(**fields: Any) -> Request:
 
 @dataclass(frozen=True)
 class RankedItem:
-    """One recommended item. `score`: log-probability. `written_by`: "model", or "plain" where its sentence failed the
-    check and a plain true one stands instead."""
+    """One recommended item. `score`: log-probability, or the fused score where baselines rank along.
+
+    `written_by`: "model", or "plain" where its sentence failed the check and a plain true one stands instead.
+    """
 
     rank: int
     item_id: str

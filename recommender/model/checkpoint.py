@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import platform
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,16 @@ def record(source: str | Path, name: str, value: Any) -> None:
         shutil.copytree(folder, written, dirs_exist_ok=True)
         (written / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
         write_card(written / "README.md", config, metrics, facts["catalogue"]["items"])
+        write_manifest(written, facts)
+
+
+def save_with(source: str | Path, target: Path, name: str, write: Callable[[Path], None]) -> None:
+    """Copy a checkpoint to `target`, which may be itself, with one more file that `write` makes. Raises CheckpointError."""
+    folder = resolve(source)
+    facts = read_manifest(folder)
+    with written_folder(target) as written:
+        shutil.copytree(folder, written, dirs_exist_ok=True)
+        write(written / name)
         write_manifest(written, facts)
 
 
