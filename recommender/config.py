@@ -59,6 +59,9 @@ class BaseConfig(_Section):
         1.0, gt=0, description="length of an item as one position, in lengths of a word: longer ones outlast the layers"
     )
     load_in_4bit: bool = False
+    adapter: str | None = Field(
+        None, description="a checkpoint, of another domain perhaps, whose LoRA and ranking norm training starts from"
+    )
 
 
 class EncodersConfig(_Section):

@@ -21,7 +21,7 @@ from recommender.eval.baselines import Content, FitData
 from recommender.histories import Histories, Split, leave_one_out
 from recommender.justify import explain_examples
 from recommender.model import RecommenderModel, load_llm
-from recommender.model.checkpoint import Checkpoint, save_pretrained
+from recommender.model.checkpoint import Checkpoint, save_pretrained, start_from
 from recommender.model.files import check_target
 from recommender.model.network import SoftTargets
 from recommender.progress import Progress
@@ -92,6 +92,8 @@ def build(config: Config, prepared: Prepared, progress: Progress | None = None) 
     llm, tokenizer = load_llm(config.base, progress)
     torch.manual_seed(config.seed)
     model = RecommenderModel(llm, ids, prepared.features, config)
+    if config.base.adapter:
+        start_from(model, config.base.adapter)
     return Checkpoint(model, tokenizer, prepared.catalogue, config)
 
 

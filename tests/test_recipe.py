@@ -13,7 +13,7 @@ import torch
 from recommender import recipe
 from recommender.config import Config
 from recommender.engine import Recommender
-from recommender.errors import DataError
+from recommender.errors import CheckpointError, DataError
 from recommender.model.checkpoint import from_pretrained
 from recommender.training.loop import STATE
 from recommender.training.state import trainable
@@ -237,3 +237,21 @@ def test_a_teacher_changes_what_is_learned(config_of, histories, tmp_path):
     for name, config in (("alone", alone), ("taught", taught), ("again", taught)):
         recipe.run(config, tmp_path / name)
     assert contents(tmp_path / "taught") == contents(tmp_path / "again") != contents(tmp_path / "alone")
+
+
+def test_training_can_start_from_the_adapter_of_another_domain(config_of, tmp_path):
+    source = config_of([[0, 1, 2, 3, 4, 5], [5, 4, 3, 2]])
+    recipe.run(source, tmp_path / "first")
+    other = config_of([[7, 8, 9, 10], [11, 12, 13]], **{"base.adapter": str(tmp_path / "first")})
+    started = dict(recipe.build(other, recipe.prepare(other)).model.named_parameters())
+    trained = dict(from_pretrained(tmp_path / "first").model.named_parameters())
+    alike = [name for name in started if "lora_" in name or name.startswith("rank_norm.")]
+    assert any(".rank." in name for name in alike)
+    assert any(trained[name].abs().sum() > 0 for name in alike if "lora_B.rank" in name)
+    for name in alike:
+        torch.testing.assert_close(started[name], trained[name])
+    fresh = dict(recipe.build(source, recipe.prepare(source)).model.named_parameters())
+    assert all(torch.equal(started[n], fresh[n]) for n in started if n.startswith("projectors."))
+    refused = other.updated({"lora.rank": 2})
+    with pytest.raises(CheckpointError, match=r"lora\.rank 4"):
+        recipe.build(refused, recipe.prepare(refused))

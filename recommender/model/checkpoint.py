@@ -91,6 +91,27 @@ def from_pretrained(
     return Checkpoint(model.eval(), tokenizer, catalogue, config, metrics)
 
 
+def start_from(model: RecommenderModel, source: str | Path) -> None:
+    """Copy LoRA and ranking norm of another checkpoint into an untrained model; items and projectors stay its own.
+
+    How a history is read has little to do with what the items are, so it can come from another domain. Raises
+    CheckpointError if that checkpoint has another base, depth or LoRA.
+    """
+    folder = resolve(source)
+    read_manifest(folder)
+    other, own = Config.load(folder / "config.yaml"), model.config
+    for key in ("base.llm", "base.rank_layers", "lora.rank", "lora.alpha", "lora.targets"):
+        section, name = key.split(".")
+        theirs, ours = (getattr(getattr(config, section), name) for config in (other, own))
+        if theirs != ours:
+            raise CheckpointError(f"{folder}: has {key} {theirs}, and this config {ours}", f"set {key} to the same")
+    saved = load_file(folder / "adapter.safetensors")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name or name.startswith("rank_norm."):
+                parameter.copy_(saved[_short(name)])
+
+
 def known_items(source: str | Path) -> list[str] | None:
     """Return the ids of a checkpoint's items in their order; None if it is older than this list. Raises CheckpointError."""
     folder = resolve(source)
