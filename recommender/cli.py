@@ -162,7 +162,8 @@ def evaluate(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="baselines, checkpoint folders, FOLDER+BASELINE to fuse, NAME=FOLDER,FOLDER for runs of one recipe"
+            help="baselines (NAME or NAME:KEY=VALUE), checkpoint folders, FOLDER+BASELINE to fuse, NAME=FOLDER,FOLDER for"
+            " runs of one recipe"
         ),
     ],
     output: Annotated[Path, typer.Option(help="folder for report.html, metrics.json and the parquet tables")],

@@ -17,7 +17,7 @@ from recommender.encoders.features import Features
 from recommender.engine import Recommender
 from recommender.errors import DataError
 from recommender.eval.attributes import Attributes
-from recommender.eval.baselines import BASELINES, Content, FitData
+from recommender.eval.baselines import Content, FitData, make_baseline
 from recommender.eval.beyond import ItemFacts
 from recommender.eval.evaluation import Evaluation
 from recommender.eval.protocol import Fit, RankFunction, evaluate, fitted
@@ -110,7 +110,7 @@ def _fits(
 
 def _baseline(name: str, seed: int, content: Content, progress: Progress | None) -> Fit:
     def fit(learn: Sequence[np.ndarray]) -> RankFunction:
-        return fitted(BASELINES[name](), FitData(learn, len(content.texts), content, seed, progress))
+        return fitted(make_baseline(name), FitData(learn, len(content.texts), content, seed, progress))
 
     return fit
 
@@ -131,7 +131,7 @@ def _checkpoint(
             return _Ranked(model)
         score = partial(model.score, candidates=range(len(catalogue)))
         data = FitData(learn, len(catalogue), content, progress=progress)
-        together = fuse(folder, score, {name: BASELINES[name] for name in fused}, data, progress)
+        together = fuse(folder, score, {name: partial(make_baseline, name) for name in fused}, data, progress)
         fusions["+".join([folder, *fused])] = {"weights": together.weights, "seconds": together.seconds}
         return together
 

@@ -10,7 +10,7 @@ from typing import Any
 from recommender.catalogue import Catalogue
 from recommender.config import Config
 from recommender.errors import CheckpointError, DataError, did_you_mean
-from recommender.eval.baselines import BASELINES
+from recommender.eval.baselines import BASELINES, is_baseline, make_baseline
 from recommender.model.checkpoint import resolve
 from recommender.model.files import read_manifest
 
@@ -31,7 +31,8 @@ class Contestant:
 
 
 def parse_contestants(names: Sequence[str]) -> tuple[Contestant, ...]:
-    """Read baselines, checkpoint folders, and NAME=FOLDER,FOLDER,... for several runs of one recipe.
+    """Read baselines, with settings if wanted (see `make_baseline`), checkpoint folders, and NAME=FOLDER,FOLDER,...
+    for several runs of one recipe.
 
     FOLDER+BASELINE+... is a checkpoint fused with baselines (see fusion.py).
 
@@ -85,7 +86,8 @@ def _one_catalogue(folders: Sequence[str], catalogue: Catalogue) -> None:
 
 
 def _contestant(text: str) -> Contestant:
-    if text in BASELINES:
+    if is_baseline(text):
+        make_baseline(text)  # says what is wrong with its settings
         return Contestant(text)
     if fused := _fused(text):
         return fused
@@ -107,8 +109,7 @@ def _fused(text: str) -> Contestant | None:
     if not baselines or resolve(text).exists():  # a folder's name may hold the sign
         return None
     for name in baselines:
-        if name not in BASELINES:
-            raise DataError(f"{text!r}: {name!r} is no baseline", did_you_mean(name, BASELINES))
+        make_baseline(name)
     _distinct(baselines, "baseline")
     one = _contestant(base)
     if not one.folders:

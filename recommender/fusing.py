@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recommender.engine import Recommender
 from recommender.errors import DataError, did_you_mean
-from recommender.eval.baselines import BASELINES, Content, FitData
+from recommender.eval.baselines import Content, FitData, make_baseline
 from recommender.eval.baselines.kept import KEEPABLE
 from recommender.fusion import FUSION, Fused, fuse
 from recommender.histories import Histories, leave_one_out
@@ -26,7 +26,8 @@ def fuse_checkpoint(
     baseline that cannot be kept and for a checkpoint that has learned from the validation targets; CheckpointError.
     """
     for name in baselines:
-        if name not in KEEPABLE:
+        make_baseline(name)
+        if name.partition(":")[0] not in KEEPABLE:
             raise DataError(f"{name!r} cannot be kept in a checkpoint", did_you_mean(name, KEEPABLE))
     if not baselines:
         raise DataError("no baseline is given to fuse with", f"one or more of {', '.join(KEEPABLE)}")
@@ -45,6 +46,6 @@ def fuse_checkpoint(
     )
     score = partial(model.score, candidates=range(len(catalogue)))
     data = FitData(known, len(catalogue), content, config.seed, progress)
-    fused = fuse(source, score, {name: BASELINES[name] for name in baselines}, data, progress)
+    fused = fuse(source, score, {name: partial(make_baseline, name) for name in baselines}, data, progress)
     save_with(source, output, FUSION, fused.kept().save)
     return fused

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from recommender.eval.baselines import BASELINES, FitData, profiles
+from recommender.errors import DataError
+from recommender.eval.baselines import BASELINES, FitData, make_baseline, profiles
 from recommender.eval.baselines.base import strongest
 from recommender.eval.baselines.linear import Ease
 from recommender.eval.baselines.neighbours import ItemKNN, SequentialItemKNN, UserKNN
@@ -194,3 +195,26 @@ def test_ease_solves_its_regression(seed):
     ranker = Ease("ease", strength)
     ranker.fit(FitData(train, items))
     np.testing.assert_allclose(ranker.scores(train), seen @ weights, rtol=1e-3, atol=1e-4)
+
+
+def test_a_baseline_takes_settings_in_its_name():
+    one = make_baseline("sequential-item-knn:window=10:decay=3")
+    assert (one.window, one.decay) == (10, 3)
+    assert make_baseline("ease-decay:decay=null").decay is None
+    assert (make_baseline("ease-decay").decay, make_baseline("ease-decay").name) == (8.0, "ease-decay")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("easy", "ease"),
+        ("ease:decline=3", "regularisation, decay"),
+        ("ease:decay=soon", "a number"),
+        ("sequential-item-knn:window=2.5", "a whole number"),
+        ("popularity:window=3", "none at all"),
+    ],
+)
+def test_wrong_settings_are_refused(text, told):
+    with pytest.raises(DataError) as caught:
+        make_baseline(text)
+    assert told in f"{caught.value.message} {caught.value.hint}"

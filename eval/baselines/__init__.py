@@ -5,6 +5,6 @@ has not seen.
 """
 
 from recommender.eval.baselines.base import Content, FitData, Ranker, profiles
-from recommender.eval.baselines.registry import BASELINES
+from recommender.eval.baselines.registry import BASELINES, is_baseline, make_baseline
 
-__all__ = ["BASELINES", "Content", "FitData", "Ranker", "profiles"]
+__all__ = ["BASELINES", "Content", "FitData", "Ranker", "is_baseline", "make_baseline", "profiles"]

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from recommender.errors import DataError
 from recommender.eval.baselines.base import Ranker
-from recommender.eval.baselines.registry import BASELINES
+from recommender.eval.baselines.registry import make_baseline
 
 KEEPABLE = (
     "popularity",
@@ -44,10 +44,10 @@ def to_arrays(ranker: Ranker) -> dict[str, np.ndarray]:
 
 
 def from_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Ranker:
-    """Return the fitted baseline `name` with the settings of the registry. Raises DataError if arrays are missing."""
-    if name not in KEEPABLE:
+    """Return the fitted baseline `name`, which may hold settings. Raises DataError if arrays are missing."""
+    if name.partition(":")[0] not in KEEPABLE:
         raise DataError(f"{name!r} is no baseline that can be kept", f"one of {', '.join(KEEPABLE)}")
-    ranker = BASELINES[name]()
+    ranker = make_baseline(name)
     try:
         for attribute in getattr(ranker, "learned", ()):
             setattr(ranker, attribute, _table(attribute, arrays))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from recommender.errors import DataError, did_you_mean
 from recommender.eval.baselines.base import Ranker
 from recommender.eval.baselines.linear import Ease
 from recommender.eval.baselines.neighbours import ItemKNN, Popularity, SequentialItemKNN, UserKNN
@@ -67,3 +69,45 @@ BASELINES: dict[str, Callable[[], Ranker]] = {
     "two-tower": _two_tower,
     "tiger": _tiger,
 }
+
+
+def is_baseline(text: str) -> bool:
+    """Whether this is the name of a baseline, with or without settings."""
+    return text.partition(":")[0] in BASELINES
+
+
+def make_baseline(text: str) -> Ranker:
+    """Return the unfitted baseline NAME or NAME:KEY=VALUE:KEY=VALUE, for example sequential-item-knn:window=10:decay=3.
+
+    A setting is one of its numbers, such as a decay; null switches one off that may be absent. Raises DataError for an
+    unknown name or setting, naming those that there are.
+    """
+    name, *settings = text.split(":")
+    if name not in BASELINES:
+        raise DataError(f"{name!r} is no baseline", did_you_mean(name, BASELINES))
+    ranker = BASELINES[name]()
+    known = {key: value for key, value in vars(ranker).items() if _is_setting(key, value)}
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        if key not in known:
+            raise DataError(f"{name} has no setting {key!r}", f"one of {', '.join(known) or 'none at all'}")
+        setattr(ranker, key, _value(text, setting, value, known[key]))
+    return ranker
+
+
+def _is_setting(key: str, value: Any) -> bool:
+    return not key.startswith("_") and (value is None or isinstance(value, int | float))
+
+
+def _value(text: str, setting: str, value: str, now: Any) -> Any:
+    try:
+        read = json.loads(value)
+    except ValueError:
+        read = value
+    wanted = (int,) if isinstance(now, int) else (int, float, type(None))
+    if not isinstance(read, wanted) or isinstance(read, bool) is not isinstance(now, bool):
+        kind = "true or false" if isinstance(now, bool) else "a whole number" if isinstance(now, int) else "a number"
+        raise DataError(
+            f"{text}: {setting!r} is not {kind}", f"as it is: {setting.partition('=')[0]}={json.dumps(now)}"
+        )
+    return read
