@@ -122,6 +122,12 @@ class StageConfig(_Section):
     row_tokens: int = Field(1024, ge=16, description="positions per packed row")
     clip: float = Field(1.0, gt=0, description="largest gradient norm")
     modality_dropout: float = Field(0.1, ge=0, le=1, description="share of items whose modality is replaced by null")
+    newcomer_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the items that a step takes for new: without row and collaborative vector, read or scored",
+    )
     row_dropout: float = Field(0.2, ge=0, lt=1, description="dropout on the input embedding of history items")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     titled_share: float = Field(

@@ -1,7 +1,8 @@
 """New items for a trained model: encoded, given codes and rows that follow from their content, and ranked at once.
 
-Nothing is trained. A new item's embedding is what a ridge regression over the known items expects of its content, as in
-Gantner et al., "Learning attribute-to-feature mappings for cold-start recommendations", ICDM 2010.
+Nothing is trained. A model that has met newcomers in training (`newcomer_share`) takes a new item as it took those: its
+content alone. For any other, a new item's embedding is what a ridge regression over the known items expects of its content,
+as in Gantner et al., "Learning attribute-to-feature mappings for cold-start recommendations", ICDM 2010.
 """
 
 from __future__ import annotations
@@ -61,12 +62,19 @@ def extend(checkpoint: Checkpoint, table: Catalogue, source: str, progress: Prog
         later = standins.make_standins(later, standin_folder(later), progress)
     raw = encode_catalogue(later, checkpoint.config.encoders, progress)
     features = checkpoint.model.features.append(reduce(raw, checkpoint.model.features.reductions))
-    features = _with_expected_company(features, len(checkpoint.catalogue)).rounded()
+    if not _met_newcomers(checkpoint.config):
+        features = _with_expected_company(features, len(checkpoint.catalogue))
+    features = features.rounded()
     order = _order(checkpoint.catalogue, table)
     model = _grown(checkpoint, features, order, progress)
     config = checkpoint.config.updated({"data.items": source})
     metrics = {name: value for name, value in checkpoint.metrics.items() if name != "ranking"}
     return Checkpoint(model, checkpoint.tokenizer, table, config, metrics | {"extended_by": len(new)})
+
+
+def _met_newcomers(config: Config) -> bool:
+    ranked = [stage for stage in config.training.stages if stage.stage == "rank"]
+    return config.semantic_ids.levels == 1 and any(stage.newcomer_share for stage in ranked)
 
 
 def _all_there(ids: Sequence[str], table: Catalogue) -> None:
@@ -122,6 +130,8 @@ def _rows(old: RecommenderModel, model: RecommenderModel, known: int) -> torch.T
     added = slice(len(old.rows), None)
     if model.ids.levels > 1:  # what tells apart items of the same codes means nothing: as good as any
         rows[added] = old.rows[int(old.offsets[-2]) :].mean(0)
+        return rows
+    if _met_newcomers(model.config):
         return rows
     model.rows.copy_(rows)
     lacking = model.item_embeddings(torch.arange(known, len(model.codes), device=rows.device))[0]

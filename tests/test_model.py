@@ -217,3 +217,32 @@ def test_items_are_read_longer_by_their_scale_and_scored_as_before(make_checkpoi
         torch.testing.assert_close(long[item], 7 * short[item])
         torch.testing.assert_close(long[~item], short[~item])
         torch.testing.assert_close(plain.model.output_rows(0), longer.model.output_rows(0))
+
+
+def test_newcomers_are_read_and_scored_by_their_content_alone(make_checkpoint):
+    checkpoint = make_checkpoint()
+    model, batch = checkpoint.model.train(), collate([[checkpoint.builder.ranking([3, 1, 4, 5, 9, 2])]])
+
+    def loss(newcomers):
+        torch.manual_seed(0)
+        return model(batch, newcomers=newcomers)[0]
+
+    everyone = loss(1 - 1e-7)
+    everyone.backward()
+    assert not model.rows.grad.any()
+    assert model.projectors["text"].leave.weight.grad.any()
+    assert model.projectors["collaborative"].null.grad.any()
+    assert not model.projectors["collaborative"].enter.weight.grad.any()
+    with torch.no_grad():
+        model.rows.zero_()
+        with model.muted("collaborative"):
+            torch.testing.assert_close(loss(0.0), everyone)
+
+
+def test_codes_that_others_share_are_no_newcomers(make_checkpoint):
+    checkpoint = make_checkpoint(3)
+    model, batch = checkpoint.model.train(), collate([[checkpoint.builder.ranking([3, 1, 4, 5])]])
+    torch.manual_seed(0)
+    plain = model(batch)[0]
+    torch.manual_seed(0)
+    torch.testing.assert_close(model(batch, newcomers=0.9)[0], plain)

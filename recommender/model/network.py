@@ -80,6 +80,7 @@ class RecommenderModel(nn.Module):
         self.set_features(features)
         self._items: tuple[Tensor, Tensor] | None = None
         self._muted: frozenset[str] = frozenset()
+        self._newcomers: Tensor | None = None
         # what is ours joins the base where that lies; a 4-bit base cannot be moved again
         for name, part in self.named_children():
             if name != "peft":
@@ -122,6 +123,9 @@ class RecommenderModel(nn.Module):
         """
         keep = torch.rand(len(items), len(self.modalities) + 1, device=items.device) >= dropout if dropout else None
         total = self.rows[self.codes[items]].mean(1)
+        known = None if self._newcomers is None else ~self._newcomers[items]
+        if known is not None:
+            total = total * known[:, None]
         if keep is not None:
             total = total * keep[:, -1:]
         total = total + self.centre
@@ -130,6 +134,8 @@ class RecommenderModel(nn.Module):
             present = getattr(self, f"present_{m}")[items] & (m not in self._muted)
             if keep is not None:
                 present = present & keep[:, number]
+            if known is not None and m == "collaborative":
+                present = present & known
             projected = self.projectors[m](getattr(self, f"vectors_{m}")[items], present)
             total = total + projected.sum(1)
             if m in self.soft_modalities:
@@ -222,8 +228,30 @@ class RecommenderModel(nn.Module):
         row_dropout: float = 0.0,
         smoothing: float = 0.0,
         teacher: SoftTargets | None = None,
+        newcomers: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
-        """Return the summed cross-entropy over a batch's labels, and over a teacher's, and how many labels there are."""
+        """Return the summed cross-entropy over a batch's labels, and over a teacher's, and how many labels there are.
+
+        `newcomers`: share of the items that are taken for new throughout the batch, drawn anew each time. What is left of
+        such an item, its content, has to do for reading it and for ranking it among all others, as it will have to for
+        an item that comes later (Volkovs et al., "DropoutNet", NeurIPS 2017). With more than one level an item is
+        ranked by codes that it shares with others, and nothing is drawn.
+        """
+        with self._with_newcomers(newcomers):
+            return self._loss(batch, modality_dropout, row_dropout, smoothing, teacher)
+
+    @contextmanager
+    def _with_newcomers(self, share: float) -> Iterator[None]:
+        if share and self.ids.levels == 1:
+            self._newcomers = torch.rand(len(self.codes), device=self.device) < share
+        try:
+            yield
+        finally:
+            self._newcomers = None
+
+    def _loss(
+        self, batch: Batch, modality_dropout: float, row_dropout: float, smoothing: float, teacher: SoftTargets | None
+    ) -> tuple[Tensor, Tensor]:
         embedded = self.embed(batch, modality_dropout, row_dropout)
         hidden = self.read(embedded, batch.positions, batch.mask, write=batch.writes)
         labelled = batch.labels != IGNORE

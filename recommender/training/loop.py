@@ -196,7 +196,8 @@ class _Stage:
         for group, (_, rate) in zip(self.optimizer.param_groups, self._rates(step), strict=True):
             group["lr"] = rate
         teacher = self.run_.data.teacher if config.stage == "rank" else None
-        total, count = self.wrapped(batch, config.modality_dropout, config.row_dropout, config.label_smoothing, teacher)
+        dropouts = config.modality_dropout, config.row_dropout, config.label_smoothing
+        total, count = self.wrapped(batch, *dropouts, teacher, config.newcomer_share)
         loss = total / count
         if not torch.isfinite(loss):
             raise RecommenderError(
