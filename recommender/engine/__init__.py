@@ -1,6 +1,7 @@
 """Engines: whatever answers a request with ranked items and reasons."""
 
 from recommender.engine.embedded import Recommender
+from recommender.engine.opening import ENGINES, open_engine
 from recommender.engine.types import Engine, RankedItem, Request, Response, request
 
-__all__ = ["Engine", "RankedItem", "Recommender", "Request", "Response", "request"]
+__all__ = ["ENGINES", "Engine", "RankedItem", "Recommender", "Request", "Response", "open_engine", "request"]

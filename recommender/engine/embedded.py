@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from recommender import decoding
 from recommender.adapters.lora import EXPLAIN, RANK
@@ -18,10 +17,11 @@ from recommender.catalogue import Catalogue
 from recommender.config import Modality
 from recommender.decoding import Ranking
 from recommender.encoders.features import Features
-from recommender.engine.types import RankedItem, Request, Response, request
-from recommender.errors import RecommenderError
+from recommender.engine.base import CatalogueEngine, plain_evidence
+from recommender.engine.turns import Turns
+from recommender.examples import Example
 from recommender.fusion import FUSION, KeptFusion
-from recommender.justify import ClaimChecker, Justification, find_evidence, justify
+from recommender.model import RecommenderModel
 from recommender.model.checkpoint import Checkpoint, from_pretrained, resolve
 from recommender.progress import Progress
 from recommender.trie import Trie
@@ -29,20 +29,20 @@ from recommender.trie import Trie
 PROMPTS_AT_ONCE = 16
 
 
-class Recommender:
+class Recommender(CatalogueEngine):
     """A trained model that recommends: `Recommender.from_pretrained(folder).recommend(history, k=10)`."""
+
+    name = "embedded"
+    at_once = PROMPTS_AT_ONCE
 
     def __init__(self, checkpoint: Checkpoint, fusion: KeptFusion | None = None) -> None:
         """Serve a loaded checkpoint; `fusion`: what ranks along with it."""
-        self.fusion = fusion
-        self.catalogue, self.config = checkpoint.catalogue, checkpoint.config
+        super().__init__(checkpoint.catalogue, checkpoint.config, checkpoint.builder, fusion)
         self.model = checkpoint.model.eval()
         self.tokenizer = checkpoint.tokenizer
-        self.builder = checkpoint.builder
         self.trie = Trie.from_codes(self.model.ids.codes, self.model.ids.sizes, device=self.model.device)
-        self.checker = ClaimChecker(self.catalogue)
         # one adapter is active at a time: two threads must not switch it under each other
-        self._lock = threading.RLock()
+        self._turns = Turns()
 
     @classmethod
     def from_pretrained(
@@ -56,76 +56,23 @@ class Recommender:
         loaded = from_pretrained(source, catalogue, progress)
         return cls(loaded, KeptFusion.load(kept) if kept.is_file() else None)
 
-    def recommend(self, history: Sequence[str], k: int = 10, **options: Any) -> list[RankedItem]:
-        """Return the `k` best items for a history of item ids, oldest first; options are the fields of Request."""
-        return list(self.answer(request(history=tuple(history), k=k, **options)).items)
-
-    def answer(self, request: Request) -> Response:
-        """Rank, and explain if asked to. Raises RecommenderError for unknown ids and for a k that cannot be met."""
-        history = self.catalogue.indices(request.history)
-        allowed = self._allowed(request, history)
-        fused = self._fused(request)
-        ranking = self.rank([history], request.k, allowed[None], request.wish, fused=fused)[0]
-        reasons: Sequence[Justification | None] = [None] * len(ranking.items)
-        if request.explain:
-            reasons = self.explain(history, [int(i) for i in ranking.items], request.wish)
-        items = [
-            self._ranked(rank, int(item), float(score), reason)
-            for rank, (item, score, reason) in enumerate(zip(ranking.items, ranking.scores, reasons, strict=True), 1)
-        ]
-        return Response(tuple(items), self._notes(request))
-
-    def rank(
-        self,
-        histories: Sequence[np.ndarray],
-        k: int,
-        allowed: torch.Tensor | None = None,
-        wish: str | None = None,
-        fused: bool = False,
-    ) -> list[Ranking]:
-        """Rank for histories of catalogue indices; `allowed` bool [histories, items], by default all but the seen.
-
-        `fused`: together with the baselines that lie in the checkpoint. Then all items are scored, not a beam.
-        """
-        if allowed is None:
-            allowed = torch.stack([self._unseen(history) for history in histories])
-        if fused:
-            return self._rank_fused(histories, k, allowed, wish)
-        prompts = [self.builder.prompt(history, wish) for history in histories]
+    def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
+        """Return the best `k` allowed items of each prompt; `allowed` bool [prompts, items]."""
         found: list[Ranking] = []
-        with self._lock:
-            for start in range(0, len(prompts), PROMPTS_AT_ONCE):
-                part = slice(start, start + PROMPTS_AT_ONCE)
+        for start in range(0, len(prompts), PROMPTS_AT_ONCE):
+            part = slice(start, start + PROMPTS_AT_ONCE)
+            with self._turns.first():
                 beam = self.config.decoding.beam
                 found += decoding.rank(self.model, prompts[part], self.trie, k, beam, allowed[part])
         return found
 
-    def _rank_fused(
-        self, histories: Sequence[np.ndarray], k: int, allowed: torch.Tensor, wish: str | None
-    ) -> list[Ranking]:
-        if self.fusion is None:
-            raise RecommenderError("the checkpoint holds nothing to fuse with", "give it some: recommender fuse")
-        own = self.score(histories, range(len(self.catalogue)), wish)
-        scores = torch.from_numpy(self.fusion.scores(own, histories)).masked_fill(~allowed.cpu(), -torch.inf)
-        best, items = scores.topk(min(k, scores.shape[1]))
-        return [Ranking(i[s > -torch.inf].numpy(), s[s > -torch.inf].numpy()) for s, i in zip(best, items, strict=True)]
-
-    def score(self, histories: Sequence[np.ndarray], candidates: Sequence[int], wish: str | None = None) -> np.ndarray:
-        """Return exact log-probabilities [histories, candidates]."""
-        prompts = [self.builder.prompt(history, wish) for history in histories]
-        with self._lock:
-            parts = [
-                decoding.score(self.model, prompts[start : start + PROMPTS_AT_ONCE], candidates)
-                for start in range(0, len(prompts), PROMPTS_AT_ONCE)
-            ]
+    def score_prompts(self, prompts: Sequence[Example], candidates: Sequence[int]) -> np.ndarray:
+        """Return exact log-probabilities [prompts, candidates]."""
+        parts = []
+        for start in range(0, len(prompts), PROMPTS_AT_ONCE):
+            with self._turns.first():
+                parts.append(decoding.score(self.model, prompts[start : start + PROMPTS_AT_ONCE], candidates))
         return np.concatenate(parts)
-
-    def explain(self, history: np.ndarray, items: Sequence[int], wish: str | None = None) -> list[Justification]:
-        """Find what drove each item, have the LLM write a sentence from it, and check the sentence."""
-        config = self.config.justify
-        score = partial(self.score, wish=wish)
-        evidence = find_evidence(self.catalogue, history, items, score, window=config.window, most=config.evidence)
-        return justify(self.catalogue, evidence, self.write, self.checker, self.config.prompt.noun)
 
     def why(self, history: Sequence[str], item_id: str) -> dict[str, Any]:
         """Explain one item for a history of item ids: sentence, evidence, score and what each modality adds to it."""
@@ -138,7 +85,7 @@ class Recommender:
             "score": float(self.score([known], [item])[0, 0]),
             "justification": reason.text,
             "written_by": reason.source,
-            "evidence": _plain(reason, self.catalogue),
+            "evidence": plain_evidence(reason, self.catalogue),
             "contributions": effects,
         }
 
@@ -148,18 +95,18 @@ class Recommender:
         whole = self.score([history], items)[0]
         effects: dict[Modality, np.ndarray] = {}
         for modality in self.model.modalities:
-            with self._lock, self.model.muted(modality):
+            with self._turns.first(), self.model.muted(modality):
                 effects[modality] = whole - self.score([history], items)[0]
         return effects
 
     def set_features(self, features: Features) -> None:
         """Replace the items' encoder vectors, e.g. by freshly encoded ones."""
-        with self._lock:
+        with self._turns.first():
             self.model.set_features(features)
 
     @torch.no_grad()
-    def write(self, prompts: Sequence[str]) -> list[str]:
-        """Answer user messages with the writing adapter, greedily; one text each."""
+    def write(self, prompts: Sequence[str], stop: threading.Event | None = None) -> list[str]:
+        """Answer user messages with the writing adapter, greedily, one text each; texts are cut short once `stop` is set."""
         turns = [torch.from_numpy(self.builder.chat_turn(prompt)) for prompt in prompts]
         longest = max((len(turn) for turn in turns), default=0)
         pad = self.tokenizer.eos_token_id
@@ -172,71 +119,30 @@ class Recommender:
             eos_token_id=self.tokenizer.eos_token_id,
             pad_token_id=pad,
         )
-        with self._lock:
+        with self._turns.later():
             self.model.use_adapter(EXPLAIN)
             try:
                 out = self.model.llm.generate(
                     input_ids=ids.to(self.model.device),
                     attention_mask=mask.to(self.model.device),
                     generation_config=options,
+                    stopping_criteria=StoppingCriteriaList([_BetweenTokens(self.model, self._turns, stop)]),
                 )
             finally:
                 self.model.use_adapter(RANK)
         return [str(text).strip() for text in self.tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)]
 
-    def _unseen(self, history: np.ndarray) -> torch.Tensor:
-        allowed = torch.ones(len(self.catalogue), dtype=torch.bool)
-        allowed[torch.from_numpy(np.asarray(history, dtype=np.int64))] = False
-        return allowed
 
-    def _allowed(self, request: Request, history: np.ndarray) -> torch.Tensor:
-        allowed = self._unseen(history)
-        if request.only is not None:
-            chosen = torch.zeros_like(allowed)
-            chosen[torch.from_numpy(self.catalogue.indices(request.only))] = True
-            allowed &= chosen
-        allowed[torch.from_numpy(self.catalogue.indices(request.exclude))] = False
-        most = int(allowed.sum())
-        if request.k > most:
-            raise RecommenderError(
-                f"k is {request.k}, but only {most} of the catalogue's {len(self.catalogue)} items may be recommended",
-                f"set k to {most} or less" if most else "allow more items",
-            )
-        return allowed
+class _BetweenTokens(StoppingCriteria):
+    """Between two tokens of a text: whoever waits for a ranked list goes first, and nobody writes for who has left."""
 
-    def _fused(self, request: Request) -> bool:
-        wanted = self.config.decoding.fused if request.fused is None else request.fused
-        return wanted and (self.fusion is not None or request.fused is True)
+    def __init__(self, model: RecommenderModel, turns: Turns, stop: threading.Event | None) -> None:
+        self.model, self.turns, self.stop = model, turns, stop
 
-    def _notes(self, request: Request) -> tuple[str, ...]:
-        notes = []
-        if self._fused(request) and self.fusion is not None:
-            notes.append(f"ranked together with {' and '.join(self.fusion.rankers)}")
-        if not request.history:
-            notes.append("no history: these are what a new person is most likely to start with")
-        if len(request.history) > self.config.prompt.history:
-            notes.append(f"the history was cut to its last {self.config.prompt.history} items")
-        return tuple(notes)
-
-    def _ranked(self, rank: int, item: int, score: float, reason: Justification | None) -> RankedItem:
-        entry = self.catalogue[item]
-        if reason is None:
-            return RankedItem(rank, entry.item_id, entry.title, score)
-        evidence = _plain(reason, self.catalogue)
-        return RankedItem(rank, entry.item_id, entry.title, score, reason.text, reason.source, evidence)
-
-
-def _plain(reason: Justification, catalogue: Catalogue) -> dict[str, Any]:
-    """Return evidence and checks as data that JSON can hold, with item ids instead of indices."""
-    evidence = reason.evidence
-    return {
-        "influences": [
-            {"item_id": catalogue[i.item].item_id, "title": catalogue[i.item].title, "effect": round(i.effect, 4)}
-            for i in evidence.influences
-        ],
-        "shared": [
-            {"name": f.name, "value": f.value, "items": [catalogue[i].item_id for i in f.items]}
-            for f in evidence.shared
-        ],
-        "claims": [{"kind": c.kind, "text": c.text, "true": c.true} for c in reason.verdict.claims],
-    }
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        if self.turns.wanted:
+            self.model.use_adapter(RANK)
+            self.turns.give_way()
+            self.model.use_adapter(EXPLAIN)
+        ended = self.stop is not None and self.stop.is_set()
+        return torch.full((len(input_ids),), ended, dtype=torch.bool, device=input_ids.device)

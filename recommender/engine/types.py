@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from recommender.catalogue import Catalogue
+from recommender.config import Config
 from recommender.errors import RecommenderError
 
 
@@ -22,6 +26,16 @@ class Request(BaseModel):
     explain: bool = True
     fused: bool | None = Field(None, description="rank together with the checkpoint's baselines; default as configured")
     wish: str | None = Field(None, max_length=500, description="a sentence about what is wanted")
+    filters: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="attribute -> values, one of which a recommended item must have"
+    )
+
+    @field_validator("filters", mode="before")
+    @classmethod
+    def _one_value(cls, filters: Any) -> Any:
+        if not isinstance(filters, Mapping):
+            return {} if filters is None else filters
+        return {name: values if isinstance(values, (list, tuple)) else (values,) for name, values in filters.items()}
 
 
 def request(**fields: Any) -> Request:
@@ -62,8 +76,31 @@ class Response:
 
 
 class Engine(Protocol):
-    """Whatever can answer requests."""
+    """Whatever can answer requests; what a server and a batch need to know of it.
+
+    `at_once`: how many requests gain from being answered together; `parallel`: how many such groups may be under way.
+    """
+
+    name: str
+    at_once: int
+    parallel: int
+    catalogue: Catalogue
+    config: Config
 
     def answer(self, request: Request) -> Response:
         """Rank, and explain if asked to. Raises RecommenderError for a request that cannot be met."""
+        ...
+
+    def answer_many(self, requests: Sequence[Request]) -> list[Response | RecommenderError]:
+        """Answer requests together; one that cannot be met gets its error in its own place."""
+        ...
+
+    def reasons(
+        self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None = None, together: bool = False
+    ) -> Iterator[RankedItem]:
+        """Yield the items of an answer with their reasons, in order, as they are written; ends once `stop` is set."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what the engine holds outside this process."""
         ...

@@ -1,0 +1,239 @@
+"""What all engines share: a request checked against the catalogue, a ranked list with its notes, reasons that are true.
+
+An engine adds three things: how prompts are ranked, how given items are scored, and how sentences are written.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from recommender.catalogue import Catalogue
+from recommender.config import Config
+from recommender.decoding import Ranking
+from recommender.engine.filters import matching
+from recommender.engine.types import RankedItem, Request, Response, request
+from recommender.errors import RecommenderError
+from recommender.examples import Example, ExampleBuilder
+from recommender.fusion import KeptFusion
+from recommender.justify import ClaimChecker, Justification, find_evidence, justify
+
+
+class CatalogueEngine(ABC):
+    """Answers requests over one catalogue.
+
+    `at_once`: how many requests gain from being ranked together; `parallel`: how many such groups may be under way;
+    `written_at_once`: how many sentences are written together while reasons are streamed.
+    """
+
+    name = ""
+    at_once = 1
+    parallel = 1
+    written_at_once = 4
+
+    def __init__(
+        self, catalogue: Catalogue, config: Config, builder: ExampleBuilder, fusion: KeptFusion | None = None
+    ) -> None:
+        """Answer for this catalogue with these prompts; `fusion`: the baselines that rank along."""
+        self.catalogue, self.config, self.builder, self.fusion = catalogue, config, builder, fusion
+        self.checker = ClaimChecker(catalogue)
+
+    @abstractmethod
+    def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
+        """Return the best `k` allowed items of each prompt; `allowed` bool [prompts, items]."""
+
+    @abstractmethod
+    def score_prompts(self, prompts: Sequence[Example], candidates: Sequence[int]) -> np.ndarray:
+        """Return exact log-probabilities [prompts, candidates]."""
+
+    @abstractmethod
+    def write(self, prompts: Sequence[str], stop: threading.Event | None = None) -> list[str]:
+        """Answer user messages with the writing adapter, greedily, one text each; texts are cut short once `stop` is set."""
+
+    def close(self) -> None:
+        """Let go of what the engine holds outside this process."""
+        return
+
+    def recommend(self, history: Sequence[str], k: int = 10, **options: Any) -> list[RankedItem]:
+        """Return the `k` best items for a history of item ids, oldest first; options are the fields of Request."""
+        return list(self.answer(request(history=tuple(history), k=k, **options)).items)
+
+    def answer(self, request: Request) -> Response:
+        """Rank, and explain if asked to. Raises RecommenderError for unknown ids and for a k that cannot be met."""
+        answered = self.answer_many([request])[0]
+        if isinstance(answered, RecommenderError):
+            raise answered
+        return answered
+
+    def answer_many(self, requests: Sequence[Request]) -> list[Response | RecommenderError]:
+        """Answer requests together; one that cannot be met gets its error in its own place."""
+        prepared = [self._prepared(one) for one in requests]
+        answers = {n: one for n, one in enumerate(prepared) if isinstance(one, RecommenderError)}
+        groups: defaultdict[tuple[int, bool], list[int]] = defaultdict(list)
+        for number, one in enumerate(requests):
+            if number not in answers:  # the beam's width decides what is found, so only equal widths go together
+                groups[max(one.k, self.config.decoding.beam), self._fused(one)].append(number)
+        result: dict[int, Response | RecommenderError] = dict(answers)
+        for (_, fused), members in groups.items():
+            asked = [(requests[n], *prepared[n]) for n in members]  # type: ignore[misc]
+            result |= dict(zip(members, self._answered(asked, fused), strict=True))
+        return [result[number] for number in range(len(requests))]
+
+    def _prepared(self, request: Request) -> tuple[np.ndarray, torch.Tensor] | RecommenderError:
+        if request.fused and self.fusion is None:
+            return RecommenderError("the checkpoint holds nothing to fuse with", "give it some: recommender fuse")
+        try:
+            history = self.catalogue.indices(request.history)
+            return history, self._allowed(request, history)
+        except RecommenderError as error:
+            return error
+
+    def _answered(
+        self, asked: Sequence[tuple[Request, np.ndarray, torch.Tensor]], fused: bool
+    ) -> list[Response]:
+        prompts = [self.builder.prompt(history, one.wish) for one, history, _ in asked]
+        allowed = torch.stack([allowed for _, _, allowed in asked])
+        most = max(one.k for one, _, _ in asked)
+        if fused:
+            rankings = self._rank_fused(prompts, [history for _, history, _ in asked], most, allowed)
+        else:
+            rankings = self.rank_prompts(prompts, most, allowed)
+        answers = []
+        for (one, _, _), ranking in zip(asked, rankings, strict=True):
+            best = zip(ranking.items[: one.k], ranking.scores[: one.k], strict=True)
+            items = [self._ranked(rank, int(item), float(score)) for rank, (item, score) in enumerate(best, 1)]
+            if one.explain:
+                items = list(self.reasons(one, items, together=True))
+            answers.append(Response(tuple(items), self._notes(one)))
+        return answers
+
+    def reasons(
+        self,
+        request: Request,
+        items: Sequence[RankedItem],
+        stop: threading.Event | None = None,
+        together: bool = False,
+    ) -> Iterator[RankedItem]:
+        """Yield the items of a request's answer with their reasons, in order, as sentences are written and checked.
+
+        Ends early once `stop` is set. `together`: write all sentences at once, which is faster, but the first one later.
+        """
+        history = self.catalogue.indices(request.history)
+        places = [self.catalogue.index(item.item_id) for item in items]
+        config = self.config.justify
+        score = partial(self.score, wish=request.wish)
+        evidence = find_evidence(self.catalogue, history, places, score, window=config.window, most=config.evidence)
+        write = partial(self.write, stop=stop)
+        size = len(items) if together else self.written_at_once
+        for start in range(0, len(items), max(size, 1)):
+            part = evidence[start : start + size]
+            found = justify(self.catalogue, part, write, self.checker, self.config.prompt.noun)
+            if stop is not None and stop.is_set():
+                return
+            for item, reason in zip(items[start : start + size], found, strict=True):
+                yield self._explained(item, reason)
+
+    def rank(
+        self,
+        histories: Sequence[np.ndarray],
+        k: int,
+        allowed: torch.Tensor | None = None,
+        wish: str | None = None,
+        fused: bool = False,
+    ) -> list[Ranking]:
+        """Rank for histories of catalogue indices; `allowed` bool [histories, items], by default all but the seen.
+
+        `fused`: together with the baselines that lie in the checkpoint. Then all items are scored, not a beam.
+        """
+        if allowed is None:
+            allowed = torch.stack([self._unseen(history) for history in histories])
+        prompts = [self.builder.prompt(history, wish) for history in histories]
+        return self._rank_fused(prompts, histories, k, allowed) if fused else self.rank_prompts(prompts, k, allowed)
+
+    def _rank_fused(
+        self, prompts: Sequence[Example], histories: Sequence[np.ndarray], k: int, allowed: torch.Tensor
+    ) -> list[Ranking]:
+        if self.fusion is None:
+            raise RecommenderError("the checkpoint holds nothing to fuse with", "give it some: recommender fuse")
+        own = self.score_prompts(prompts, range(len(self.catalogue)))
+        scores = torch.from_numpy(self.fusion.scores(own, histories)).masked_fill(~allowed.cpu(), -torch.inf)
+        best, items = scores.topk(min(k, scores.shape[1]))
+        return [Ranking(i[s > -torch.inf].numpy(), s[s > -torch.inf].numpy()) for s, i in zip(best, items, strict=True)]
+
+    def _fused(self, request: Request) -> bool:
+        return self.fusion is not None and (self.config.decoding.fused if request.fused is None else request.fused)
+
+    def score(self, histories: Sequence[np.ndarray], candidates: Sequence[int], wish: str | None = None) -> np.ndarray:
+        """Return exact log-probabilities [histories, candidates]."""
+        return self.score_prompts([self.builder.prompt(history, wish) for history in histories], candidates)
+
+    def explain(self, history: np.ndarray, items: Sequence[int], wish: str | None = None) -> list[Justification]:
+        """Find what drove each item, have the LLM write a sentence from it, and check the sentence."""
+        config = self.config.justify
+        score = partial(self.score, wish=wish)
+        evidence = find_evidence(self.catalogue, history, items, score, window=config.window, most=config.evidence)
+        return justify(self.catalogue, evidence, self.write, self.checker, self.config.prompt.noun)
+
+    def _unseen(self, history: np.ndarray) -> torch.Tensor:
+        allowed = torch.ones(len(self.catalogue), dtype=torch.bool)
+        allowed[torch.from_numpy(np.asarray(history, dtype=np.int64))] = False
+        return allowed
+
+    def _allowed(self, request: Request, history: np.ndarray) -> torch.Tensor:
+        allowed = self._unseen(history)
+        if request.only is not None:
+            chosen = torch.zeros_like(allowed)
+            chosen[torch.from_numpy(self.catalogue.indices(request.only))] = True
+            allowed &= chosen
+        if request.filters:
+            allowed &= torch.from_numpy(matching(self.catalogue, request.filters))
+        allowed[torch.from_numpy(self.catalogue.indices(request.exclude))] = False
+        most = int(allowed.sum())
+        if request.k > most:
+            raise RecommenderError(
+                f"k is {request.k}, but only {most} of the catalogue's {len(self.catalogue)} items may be recommended",
+                f"set k to {most} or less" if most else "allow more items",
+            )
+        return allowed
+
+    def _notes(self, request: Request) -> tuple[str, ...]:
+        notes = []
+        if self._fused(request) and self.fusion is not None:
+            notes.append(f"ranked together with {' and '.join(self.fusion.rankers)}")
+        if not request.history:
+            notes.append("no history: these are what a new person is most likely to start with")
+        if len(request.history) > self.config.prompt.history:
+            notes.append(f"the history was cut to its last {self.config.prompt.history} items")
+        return tuple(notes)
+
+    def _ranked(self, rank: int, item: int, score: float) -> RankedItem:
+        entry = self.catalogue[item]
+        return RankedItem(rank, entry.item_id, entry.title, score)
+
+    def _explained(self, item: RankedItem, reason: Justification) -> RankedItem:
+        evidence = plain_evidence(reason, self.catalogue)
+        return replace(item, justification=reason.text, written_by=reason.source, evidence=evidence)
+
+
+def plain_evidence(reason: Justification, catalogue: Catalogue) -> dict[str, Any]:
+    """Return evidence and checks as data that JSON can hold, with item ids instead of indices."""
+    evidence = reason.evidence
+    return {
+        "influences": [
+            {"item_id": catalogue[i.item].item_id, "title": catalogue[i.item].title, "effect": round(i.effect, 4)}
+            for i in evidence.influences
+        ],
+        "shared": [
+            {"name": f.name, "value": f.value, "items": [catalogue[i].item_id for i in f.items]}
+            for f in evidence.shared
+        ],
+        "claims": [{"kind": c.kind, "text": c.text, "true": c.true} for c in reason.verdict.claims],
+    }
