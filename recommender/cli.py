@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.text import Text
 
-from recommender.commands import studies
+from recommender.commands import serving, studies
 from recommender.commands.shared import (
     AsJson,
     ConfigFile,
@@ -32,6 +32,7 @@ from recommender.errors import RecommenderError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(studies.app, name="study")
+serving.add_to(app)
 
 
 def main() -> None:

@@ -176,6 +176,20 @@ class JustifyConfig(_Section):
     max_new_tokens: int = Field(80, ge=8)
 
 
+class ServingConfig(_Section):
+    """What a server takes on; each is also an option of `recommender serve`."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535, description="0: any free one")
+    waiting: int = Field(256, ge=1, description="requests that may wait to be ranked; more are answered with 429")
+    writing: int = Field(8, ge=1, description="lists whose reasons may be written or wait for it; more: 429")
+    gather_ms: float = Field(2.0, ge=0, description="how long a request waits for others to be ranked with it")
+    body_bytes: int = Field(1_000_000, ge=1024)
+    history: int = Field(10_000, ge=1, description="most items of a request's history, exclude or only")
+    message_chars: int = Field(20_000, ge=1, description="most characters of a chat")
+    drain_seconds: int = Field(30, ge=0, description="how long SIGTERM waits for requests under way")
+
+
 class Config(_Section):
     """Everything that decides a result."""
 
@@ -189,6 +203,7 @@ class Config(_Section):
     training: TrainingConfig = TrainingConfig()
     decoding: DecodingConfig = DecodingConfig()
     justify: JustifyConfig = JustifyConfig()
+    serving: ServingConfig = ServingConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

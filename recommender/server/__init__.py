@@ -1,0 +1,1 @@
+"""HTTP: OpenAI-compatible chat and ranked lists, over any engine."""

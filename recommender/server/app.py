@@ -1,0 +1,192 @@
+"""The HTTP surface, the same over every engine."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import aclosing, suppress
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from fastapi import FastAPI, Response
+from fastapi import Request as HttpRequest
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from recommender.config import ServingConfig
+from recommender.engine import Engine, RankedItem
+from recommender.errors import RecommenderError
+from recommender.server import chat as chats
+from recommender.server import faults
+from recommender.server.bodies import Chat, Recommendations, checked, parse, read_body
+from recommender.server.faults import Fault, fault_of
+from recommender.server.lanes import RankingLane, WritingLane
+from recommender.server.metrics import Metrics
+from recommender.server.understanding import NamedTitles, Understanding
+
+_Result = TypeVar("_Result")
+_GONE = Response(status_code=499)  # nobody reads it
+
+
+def create_app(
+    engine: Engine, name: str, limits: ServingConfig | None = None, understanding: Understanding | None = None
+) -> FastAPI:
+    """Return the application that serves `engine` under the model name `name`."""
+    app = FastAPI(title="recommender", description=f"Recommendations of {name}", version="1")
+    service = Service(engine, name, limits or ServingConfig(), understanding or NamedTitles(engine.catalogue))
+    faults.install(app)
+    app.middleware("http")(service.counted)
+    for path, handler, kind in (
+        ("/v1/recommendations", service.recommendations, Recommendations),
+        ("/v1/chat/completions", service.chat, Chat),
+    ):
+        schema = {"requestBody": {"content": {"application/json": {"schema": kind.model_json_schema()}}}}
+        app.add_api_route(path, handler, methods=["POST"], response_model=None, openapi_extra=schema)
+    app.add_api_route("/v1/models", service.models, methods=["GET"])
+    app.add_api_route("/v1/models/{model:path}", service.model, methods=["GET"])
+    app.add_api_route("/healthz", service.health, methods=["GET"])
+    app.add_api_route("/metrics", service.measured, methods=["GET"])
+    return app
+
+
+class Service:
+    """One engine, its lanes and its counters."""
+
+    def __init__(self, engine: Engine, name: str, limits: ServingConfig, understanding: Understanding) -> None:
+        """Start the lanes."""
+        self.engine, self.name, self.limits, self.understanding = engine, name, limits, understanding
+        self.metrics = Metrics()
+        self.started = int(time.time())
+        self.ranking = RankingLane(engine, limits, self.metrics)
+        self.writing = WritingLane(engine, limits, self.metrics)
+
+    async def counted(self, http: HttpRequest, call: Callable[[HttpRequest], Awaitable[Response]]) -> Response:
+        """Count a request and its time."""
+        begun = time.perf_counter()
+        response = await call(http)
+        route = getattr(http.scope.get("route"), "path", "other")
+        self.metrics.requests.labels(route, str(response.status_code)).inc()
+        self.metrics.seconds.labels(route).observe(time.perf_counter() - begun)
+        return response
+
+    async def recommendations(self, http: HttpRequest) -> Response:
+        """Rank items for a history; reasons if asked for."""
+        asked = checked(parse(Recommendations, await read_body(http, self.limits)), self.limits)
+        self._check_model(asked.model)
+        listed = asked.model_copy(update={"explain": False})
+        if asked.stream:
+            answer = await self._while_connected(http, self.ranking.rank(listed))
+            return _GONE if answer is None else _events(self._events(asked, answer))
+        return await self._whole(http, self._answer(asked, listed))
+
+    async def _answer(self, asked: Recommendations, listed: Recommendations) -> JSONResponse:
+        answer = await self.ranking.rank(listed)
+        items = await self._explained(asked, answer.items) if asked.explain else answer.items
+        data = {"object": "list", "model": self.name, "items": [asdict(item) for item in items]}
+        return JSONResponse(data | {"notes": list(answer.notes)})
+
+    async def _explained(self, asked: Any, items: tuple[RankedItem, ...]) -> list[RankedItem]:
+        async with aclosing(self.writing.reasons(asked, items, together=True)) as reasons:
+            return [item async for item in reasons]
+
+    async def _events(self, asked: Recommendations, answer: Any) -> AsyncIterator[str]:
+        yield chats.sse({"model": self.name, **answer.to_dict()}, "items")
+        if asked.explain:
+            async with aclosing(self.writing.reasons(asked, answer.items, together=False)) as reasons:
+                async for item in reasons:
+                    yield chats.sse(asdict(item), "justification")
+        yield chats.sse({}, "done")
+
+    async def chat(self, http: HttpRequest) -> Response:
+        """Answer a conversation with items, in words and as data."""
+        asked = parse(Chat, await read_body(http, self.limits))
+        self._check_model(asked.model)
+        if sum(len(message.text) for message in asked.messages) > self.limits.message_chars:
+            raise Fault(400, f"messages: more than {self.limits.message_chars:,} characters", "too_long", "messages")
+        request = chats.question(asked, self.understanding(asked.messages))
+        if not asked.stream:
+            return await self._whole(http, self._completed(asked, request))
+        answer = await self._while_connected(http, self.ranking.rank(request))
+        if answer is None:
+            return _GONE
+        reasons = self.writing.reasons(request, answer.items, together=False) if asked.explain else None
+        return _events(chats.chunks(self.name, answer.items, reasons, answer.notes), reasons)
+
+    async def _completed(self, asked: Chat, request: Any) -> JSONResponse:
+        answer = await self.ranking.rank(request)
+        items = await self._explained(request, answer.items) if asked.explain else answer.items
+        return JSONResponse(chats.completion(self.name, items, answer.notes))
+
+    async def models(self) -> dict[str, Any]:
+        """List what is served."""
+        return {"object": "list", "data": [self._card()]}
+
+    async def model(self, model: str) -> dict[str, Any]:
+        """Describe one model."""
+        self._check_model(model)
+        return self._card()
+
+    def _card(self) -> dict[str, Any]:
+        facts = {"engine": self.engine.name, "items": len(self.engine.catalogue)}
+        return {"id": self.name, "object": "model", "created": self.started, "owned_by": "recommender", **facts}
+
+    async def health(self) -> dict[str, str]:
+        """Say that the server is there."""
+        return {"status": "ok"}
+
+    async def measured(self) -> Response:
+        """Tell Prometheus."""
+        return Response(self.metrics.render(), media_type="text/plain; version=0.0.4")
+
+    def _check_model(self, model: str | None) -> None:
+        if model is not None and model != self.name:
+            raise Fault(
+                404, f"the model {model!r} does not exist; this server has {self.name}", "model_not_found", "model"
+            )
+
+    async def _whole(self, http: HttpRequest, work: Coroutine[Any, Any, JSONResponse]) -> Response:
+        response = await self._while_connected(http, work)
+        return _GONE if response is None else response
+
+    async def _while_connected(self, http: HttpRequest, work: Coroutine[Any, Any, _Result]) -> _Result | None:
+        """Return the result of `work`, or None, with the work cancelled, if the client leaves first."""
+        task = asyncio.ensure_future(work)
+        watch = asyncio.ensure_future(_left(http))
+        try:
+            await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            self.metrics.left.inc()
+            return None
+        finally:
+            watch.cancel()
+            if not task.done():
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+
+async def _left(http: HttpRequest) -> None:
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _events(events: AsyncIterator[str], inner: AsyncIterator[Any] | None = None) -> StreamingResponse:
+    return StreamingResponse(
+        _safe(events, inner), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+    )
+
+
+async def _safe(events: AsyncIterator[str], inner: AsyncIterator[Any] | None) -> AsyncIterator[str]:
+    """Yield events; an error after the first byte can only be told as an event. What feeds them ends with them."""
+    try:
+        async for event in events:
+            yield event
+    except Fault as fault:
+        yield chats.sse(fault.body)
+    except RecommenderError as error:
+        yield chats.sse(fault_of(error).body)
+    finally:
+        for source in (events, inner):
+            if source is not None:
+                await source.aclose()  # type: ignore[attr-defined]

@@ -1,0 +1,124 @@
+"""Where requests wait: one lane ranks them in small groups, another writes reasons; both are bounded.
+
+Concurrent requests share one prefill (dynamic batching): a worker takes the first that waits and whatever else arrives
+within a few milliseconds, up to what the engine gains from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
+from contextlib import suppress
+
+from recommender.config import ServingConfig
+from recommender.engine import Engine, RankedItem, Request, Response
+from recommender.errors import RecommenderError
+from recommender.server.faults import overloaded
+from recommender.server.metrics import Metrics
+
+_Waiting = tuple[Request, "Future[Response]"]
+
+
+class RankingLane:
+    """Ranks requests in groups. Threads: as many as groups may be under way in the engine."""
+
+    def __init__(self, engine: Engine, limits: ServingConfig, metrics: Metrics) -> None:
+        """Start the workers."""
+        self.engine, self.metrics = engine, metrics
+        self._gather = limits.gather_ms / 1000
+        self._queue: queue.Queue[_Waiting] = queue.Queue(limits.waiting)
+        metrics.waiting.set_function(self._queue.qsize)
+        for number in range(engine.parallel):
+            threading.Thread(target=self._work, name=f"rank-{number}", daemon=True).start()
+
+    async def rank(self, request: Request) -> Response:
+        """Return the ranked list. Raises Fault 429 when the lane is full, and RecommenderError.
+
+        Cancelled while it waits, a request is not ranked at all.
+        """
+        future: Future[Response] = Future()
+        try:
+            self._queue.put_nowait((request, future))
+        except queue.Full:
+            raise overloaded() from None
+        return await asyncio.wrap_future(future)
+
+    def _work(self) -> None:
+        while True:
+            group = self._next_group()
+            if not group:
+                continue
+            self.metrics.group.observe(len(group))
+            try:
+                answers = self.engine.answer_many([request for request, _ in group])
+            except Exception as error:  # a worker must outlive whatever one group does
+                for _, future in group:
+                    future.set_exception(error)
+                continue
+            for (_, future), answer in zip(group, answers, strict=True):
+                if isinstance(answer, RecommenderError):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
+
+    def _next_group(self) -> list[_Waiting]:
+        group = [self._queue.get()]
+        until = time.monotonic() + self._gather
+        while len(group) < self.engine.at_once:
+            with suppress(queue.Empty):
+                group.append(self._queue.get(timeout=max(until - time.monotonic(), 0)))
+                continue
+            break
+        return [one for one in group if one[1].set_running_or_notify_cancel()]
+
+
+class WritingLane:
+    """Writes reasons, one list at a time for each of the engine's places."""
+
+    def __init__(self, engine: Engine, limits: ServingConfig, metrics: Metrics) -> None:
+        """Nothing runs until somebody asks."""
+        self.engine, self.limit = engine, limits.writing
+        self._places = threading.Semaphore(engine.parallel)
+        self._under_way = 0
+        metrics.writing.set_function(lambda: self._under_way)
+
+    async def reasons(
+        self, request: Request, items: tuple[RankedItem, ...], together: bool
+    ) -> AsyncIterator[RankedItem]:
+        """Yield the items with their reasons as they are written. Raises Fault 429 when the lane is full.
+
+        Whoever stops listening stops the writing between two tokens.
+        """
+        if self._under_way >= self.limit:
+            raise overloaded()
+        self._under_way += 1
+        stop, loop = threading.Event(), asyncio.get_running_loop()
+        told: asyncio.Queue[RankedItem | Exception | None] = asyncio.Queue()
+
+        def tell(what: RankedItem | Exception | None) -> None:
+            with suppress(RuntimeError):  # the loop is gone when the server is
+                loop.call_soon_threadsafe(told.put_nowait, what)
+
+        def write() -> None:
+            try:
+                with self._places:
+                    for item in self.engine.reasons(request, items, stop, together) if not stop.is_set() else ():
+                        tell(item)
+                tell(None)
+            except Exception as error:
+                tell(error)
+            finally:
+                self._under_way -= 1
+
+        threading.Thread(target=write, name="write", daemon=True).start()
+        try:
+            while (item := await told.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+        finally:
+            stop.set()
