@@ -325,7 +325,7 @@ def explain(
 def export(
     model: Model,
     target: Annotated[Path, typer.Argument(help="the folder to write")],
-    to: Annotated[Literal["transformers"], typer.Option(help="what shall read it")] = "transformers",
+    to: Annotated[Literal["transformers", "vllm"], typer.Option(help="what shall read it")] = "transformers",
     items: Items = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -334,11 +334,13 @@ def export(
     from dataclasses import asdict
 
     from recommender.model.checkpoint import from_pretrained
+    from recommender.model.export import export_vllm
     from recommender.model.merge import merge
     from recommender.progress import progress_bars
 
+    write = {"transformers": merge, "vllm": export_vllm}[to]
     with progress_bars(quiet) as progress:
-        report = asdict(merge(from_pretrained(model, items, progress), target, progress))
+        report = asdict(write(from_pretrained(model, items, progress), target, progress))
     if as_json:
         print_json(report)
     else:

@@ -11,7 +11,7 @@ from recommender.engine.types import Engine
 from recommender.errors import ConfigError, did_you_mean
 from recommender.progress import Progress
 
-ENGINES = ("embedded",)
+ENGINES = ("embedded", "vllm")
 
 
 def open_engine(
@@ -27,4 +27,8 @@ def open_engine(
     """
     if name == "embedded":
         return Recommender.from_pretrained(model, catalogue, progress)
+    if name == "vllm":
+        from recommender.engine.vllm import open_vllm
+
+        return open_vllm(model, catalogue, progress, **options)
     raise ConfigError(f"unknown engine {name!r}", did_you_mean(name, ENGINES) or f"there are {', '.join(ENGINES)}")

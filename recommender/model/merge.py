@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from peft import PeftModel
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
@@ -112,14 +113,14 @@ def merge(checkpoint: Checkpoint, target: str | Path, progress: Progress | None 
     with torch.no_grad(), written_folder(Path(target), ITEMS) as folder:
         steps("merge", 0, 4)
         layout = TokenLayout.of(model)
-        tied = _save_ranking(checkpoint, layout, folder / "rank")
+        tied = save_ranking(checkpoint, layout, folder / "rank")
         steps("merge", 1, 4)
-        ranking = _compare_ranking(checkpoint, layout, folder / "rank")
+        ranking = compare_ranking(checkpoint, layout, folder / "rank")
         steps("merge", 2, 4)
         _save_writing(checkpoint, folder / "write")
         steps("merge", 3, 4)
-        writing = _compare_writing(checkpoint, folder / "write")
-        _write_items(checkpoint, layout, folder / ITEMS)
+        writing = compare_writing(checkpoint, folder / "write")
+        write_items(checkpoint, layout, folder / ITEMS)
         steps("merge", 4, 4)
     return MergeReport(ranking, writing, tied, layout.size)
 
@@ -129,9 +130,15 @@ def _merged(model: RecommenderModel, adapter: str) -> Any:
     return copy.deepcopy(model.peft).merge_and_unload(adapter_names=[adapter])
 
 
-def _save_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -> bool:
+def plain_base(model: RecommenderModel) -> Any:
+    """Return a copy of the base without any adapter."""
+    return copy.deepcopy(model.peft).unload()
+
+
+def save_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path, merged: bool = True) -> bool:
+    """Write the model that ranks, with or without LoRA in its weights; returns whether its two tables are one."""
     model = checkpoint.model
-    whole, layers = _merged(model, RANK), checkpoint.config.base.rank_layers
+    whole, layers = _merged(model, RANK) if merged else plain_base(model), checkpoint.config.base.rank_layers
     config = copy.deepcopy(whole.config)
     tied = bool(config.tie_word_embeddings) and layout.codes_are_items
     config.num_hidden_layers, config.vocab_size, config.tie_word_embeddings = layers, layout.size, tied
@@ -151,7 +158,7 @@ def _save_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -> 
     # the base's own sampling settings would prune items
     short.generation_config = GenerationConfig(do_sample=False, eos_token_id=checkpoint.tokenizer.eos_token_id)
     short.save_pretrained(folder)
-    _save_tokenizer(checkpoint, layout, folder)
+    save_tokenizer(checkpoint, layout, folder)
     return tied
 
 
@@ -170,7 +177,8 @@ def _outputs(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:
     return [scored, scored.new_zeros(layout.size - layout.words - layout.codes, scored.shape[1])]
 
 
-def _save_tokenizer(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -> None:
+def save_tokenizer(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -> None:
+    """Write the base's tokenizer with the rows behind the words as tokens."""
     tokenizer = copy.deepcopy(checkpoint.tokenizer)
     # a base may have more rows than tokens: the rows between must keep their numbers
     spare = [f"<|spare_{i}|>" for i in range(layout.words - len(tokenizer))]
@@ -185,7 +193,8 @@ def _save_writing(checkpoint: Checkpoint, folder: Path) -> None:
     checkpoint.tokenizer.save_pretrained(folder)
 
 
-def _write_items(checkpoint: Checkpoint, layout: TokenLayout, path: Path) -> None:
+def write_items(checkpoint: Checkpoint, layout: TokenLayout, path: Path) -> None:
+    """Write which tokens are which item."""
     codes = checkpoint.model.codes.cpu().numpy()
     first = layout.words if layout.codes_are_items else layout.first_item
     entries = [
@@ -200,10 +209,13 @@ def _write_items(checkpoint: Checkpoint, layout: TokenLayout, path: Path) -> Non
     path.write_text(json.dumps(entries) + "\n", encoding="utf-8")
 
 
-def _compare_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -> float:
-    """Return the largest difference of the logits of every level, for a few histories that end in a beam."""
+def compare_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path, lora: Path | None = None) -> float:
+    """Return the largest difference of the logits of every level, for a few histories that end in a beam.
+
+    `lora`: the adapter to put on the reloaded model. Raises CheckpointError if they differ too much.
+    """
     model, builder = checkpoint.model, checkpoint.builder
-    reloaded = _reload(folder)
+    reloaded = _reload(folder, lora)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     last = layout.names()[-1]
     if tokenizer.convert_tokens_to_ids(last) != layout.size - 1:
@@ -236,7 +248,8 @@ def _with_codes(prompt: Example, codes: np.ndarray) -> Example:
     )
 
 
-def _compare_writing(checkpoint: Checkpoint, folder: Path) -> float:
+def compare_writing(checkpoint: Checkpoint, folder: Path, lora: Path | None = None) -> float:
+    """Return the largest difference of the logits of a user's turn. Raises CheckpointError if they differ too much."""
     model = checkpoint.model
     ids = torch.from_numpy(checkpoint.builder.chat_turn(checkpoint.catalogue[0].title))[None]
     model.use_adapter(EXPLAIN)
@@ -244,12 +257,13 @@ def _compare_writing(checkpoint: Checkpoint, folder: Path) -> float:
         ours = model.llm(input_ids=ids.to(model.device)).logits[0]
     finally:
         model.use_adapter(RANK)
-    reloaded = _reload(folder)
+    reloaded = _reload(folder, lora)
     return _accepted(_difference(ours, reloaded(input_ids=ids).logits[0]), folder)
 
 
-def _reload(folder: Path) -> Any:
-    return AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
+def _reload(folder: Path, lora: Path | None = None) -> Any:
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
+    return model if lora is None else PeftModel.from_pretrained(model, lora).eval()
 
 
 def _histories(items: int) -> list[Sequence[int]]:

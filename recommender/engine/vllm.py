@@ -1,0 +1,195 @@
+"""The vLLM engine: prompts, checks and reasons are made here, the language model runs in vLLM's server."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import requests
+import torch
+from requests.adapters import HTTPAdapter
+
+from recommender.adapters.lora import EXPLAIN, RANK
+from recommender.catalogue import Catalogue
+from recommender.decoding import Ranking
+from recommender.engine.base import CatalogueEngine
+from recommender.engine.vllm_process import VllmServer
+from recommender.errors import RecommenderError
+from recommender.examples import Example
+from recommender.model.checkpoint import from_pretrained
+from recommender.model.export import Exported, export_vllm, is_export, load_exported
+from recommender.progress import Progress
+
+CONNECTIONS = 64
+_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class VllmOptions:
+    """Where vLLM is. Without addresses, servers are started; `flags` go to them as they are.
+
+    `rank_adapter`, `write_adapter`: the names of the LoRA adapters that answer.
+    """
+
+    rank_url: str | None = None
+    write_url: str | None = None
+    rank_adapter: str = RANK
+    write_adapter: str = EXPLAIN
+    flags: tuple[str, ...] = ()
+
+
+class VllmRecommender(CatalogueEngine):
+    """Recommends through vLLM servers over an exported folder."""
+
+    name = "vllm"
+    at_once = 16
+    parallel = 8
+    written_at_once = 1
+
+    def __init__(self, exported: Exported, options: VllmOptions | None = None) -> None:
+        """Start or join the servers; those that are started are ended by `close`."""
+        super().__init__(exported.catalogue, exported.config, exported.builder)
+        self.exported, self.options = exported, options or VllmOptions()
+        self.started: list[VllmServer] = []
+        self._scratch: str | None = None
+        self.session = requests.Session()
+        self.session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))
+        self.pool = ThreadPoolExecutor(CONNECTIONS)
+        try:
+            self.rank_url = self.options.rank_url or self._start("rank", RANK, constrained=True)
+            self.write_url = self.options.write_url or self._start("write", EXPLAIN, constrained=False)
+            for server in self.started:
+                server.wait()
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        catalogue: Catalogue | str | Path | None = None,
+        progress: Progress | None = None,
+        options: VllmOptions | None = None,
+    ) -> VllmRecommender:
+        """Serve an exported folder, or a checkpoint, which is exported into a temporary folder first."""
+        if is_export(Path(source)):
+            return cls(load_exported(source, catalogue), options)
+        scratch = tempfile.mkdtemp(prefix="recommender-vllm-")
+        try:
+            checkpoint = from_pretrained(source, catalogue, progress)
+            export_vllm(checkpoint, Path(scratch) / "export", progress)
+            engine = cls(load_exported(Path(scratch) / "export", checkpoint.catalogue), options)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        engine._scratch = scratch
+        return engine
+
+    def _start(self, part: str, adapter: str, constrained: bool) -> str:
+        folder = self.exported.folder
+        server = VllmServer(folder / part, {adapter: folder / "lora" / adapter}, self.options.flags, constrained)
+        self.started.append(server)
+        return server.url
+
+    def close(self) -> None:
+        """End the servers that were started here."""
+        for server in self.started:
+            server.close()
+        self.started = []
+        self.pool.shutdown(cancel_futures=True)
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
+        """Return the best `k` allowed items of each prompt; `allowed` bool [prompts, items]."""
+        asked = [self._asked(prompt, row) for prompt, row in zip(prompts, allowed.cpu().numpy(), strict=True)]
+        return self._rank(asked, k, self.config.decoding.beam)
+
+    def score_prompts(self, prompts: Sequence[Example], candidates: Sequence[int]) -> np.ndarray:
+        """Return exact log-probabilities [prompts, candidates]: a beam as wide as what may be shown loses nothing."""
+        places = {int(item): column for column, item in enumerate(dict.fromkeys(map(int, candidates)))}
+        asked = [{"ids": self._ids(prompt), "only": list(places)} for prompt in prompts]
+        found = np.full((len(prompts), len(places)), -np.inf)
+        for row, ranking in enumerate(self._rank(asked, len(places), len(places))):
+            found[row, [places[int(item)] for item in ranking.items]] = ranking.scores
+        return found[:, [places[int(item)] for item in candidates]]
+
+    def _asked(self, prompt: Example, allowed: np.ndarray) -> dict[str, Any]:
+        """Say what is allowed the shorter way."""
+        ids, denied = self._ids(prompt), np.flatnonzero(~allowed)
+        if 2 * len(denied) <= len(allowed):
+            return {"ids": ids, "deny": denied.tolist()}
+        return {"ids": ids, "only": np.flatnonzero(allowed).tolist()}
+
+    def _ids(self, prompt: Example) -> list[int]:
+        return [int(token) for token in self.exported.layout.ids(prompt, self.exported.ids.codes)]
+
+    def _rank(self, asked: list[dict[str, Any]], k: int, beam: int) -> list[Ranking]:
+        body = {"prompts": asked, "k": k, "beam": beam, "model": self.options.rank_adapter}
+        found = self._post(f"{self.rank_url}/v1/recommender/rank", body)["rankings"]
+        return [Ranking(np.array(one["items"], np.int64), np.array(one["scores"], np.float32)) for one in found]
+
+    def write(self, prompts: Sequence[str], stop: threading.Event | None = None) -> list[str]:
+        """Answer user messages with the writing adapter, greedily, one text each; texts are cut short once `stop` is set."""
+        return list(self.pool.map(lambda prompt: self._write(prompt, stop), prompts))
+
+    def _write(self, prompt: str, stop: threading.Event | None) -> str:
+        """Read a text as it is written; leaving the stream ends the work in vLLM."""
+        body = {
+            "model": self.options.write_adapter,
+            "prompt": self.builder.chat_turn(prompt).tolist(),
+            "max_tokens": self.config.justify.max_new_tokens,
+            "temperature": 0,
+            "stream": True,
+        }
+        text = ""
+        with self._opened(f"{self.write_url}/v1/completions", body, stream=True) as answer:
+            for line in answer.iter_lines():
+                if (stop is not None and stop.is_set()) or line == b"data: [DONE]":
+                    break
+                if line.startswith(b"data: "):
+                    text += requests.models.complexjson.loads(line[6:])["choices"][0]["text"]
+        return text.strip()
+
+    def _post(self, url: str, body: dict[str, Any]) -> Any:
+        with self._opened(url, body) as answer:
+            return answer.json()
+
+    def _opened(self, url: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
+        try:
+            answer = self.session.post(url, json=body, stream=stream, timeout=_SECONDS)
+        except requests.RequestException as error:
+            raise VllmError(f"vLLM at {url} does not answer ({type(error).__name__})") from None
+        if not answer.ok:
+            raise VllmError(f"vLLM at {url} answered {answer.status_code}: {answer.text[:300]}")
+        return answer
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Load a ranking adapter into the running server under a name of its own, so that no stale cache answers."""
+        body = {"lora_name": name, "lora_path": str(folder.absolute())}
+        self._opened(f"{self.rank_url}/v1/load_lora_adapter", body).close()
+
+    def unload_adapter(self, name: str) -> None:
+        """Take an adapter out of the running server."""
+        self._opened(f"{self.rank_url}/v1/unload_lora_adapter", {"lora_name": name}).close()
+
+
+class VllmError(Exception):
+    """vLLM's server failed: no fault of a request."""
+
+
+def open_vllm(model: str | Path, catalogue: Any, progress: Progress | None, **options: Any) -> VllmRecommender:
+    """Open the engine by name. Raises RecommenderError for an option that it has not."""
+    try:
+        chosen = VllmOptions(**options)
+    except TypeError as error:
+        raise RecommenderError(f"engine vllm: {error}") from None
+    return VllmRecommender.from_pretrained(model, catalogue, progress, chosen)

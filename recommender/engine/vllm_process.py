@@ -1,0 +1,110 @@
+"""vLLM's own server as a child process: started in its own environment, waited for, and ended with all its children."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from recommender.errors import RecommenderError
+
+PYTHON = "RECOMMENDER_VLLM_PYTHON"
+_SECONDS = 600
+_TRIE = "recommender.vllm_plugin.processors:TrieV1"
+
+
+def vllm_python() -> str:
+    """Return the Python that has vLLM: the environment variable, this one, or the one that `make vllm-env` makes.
+
+    Raises RecommenderError if there is none.
+    """
+    if named := os.environ.get(PYTHON):
+        return named
+    if importlib.util.find_spec("vllm"):
+        return sys.executable
+    made = Path("build/venv-vllm/bin/python")
+    if made.is_file():
+        return str(made.absolute())
+    raise RecommenderError("vLLM is not installed", f"make vllm-env, or set {PYTHON} to the Python that has it")
+
+
+class VllmServer:
+    """One vLLM server over one model folder. `url` is where it listens."""
+
+    def __init__(
+        self, folder: Path, adapters: dict[str, Path], flags: Sequence[str] = (), constrained: bool = True
+    ) -> None:
+        """Start the server; it is ready after `wait`. `flags` go to vLLM as they are, e.g. --data-parallel-size=2."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = tempfile.NamedTemporaryFile("w+", prefix="vllm-", suffix=".log", delete=False)  # noqa: SIM115
+        command = [vllm_python(), "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder.absolute())]
+        command += ["--host", "127.0.0.1", "--port", str(port), *_adapter_flags(adapters), *_defaults(flags), *flags]
+        if constrained:
+            command += ["--logits-processors", _TRIE, "--logprobs-mode", "processed_logits", "--max-logprobs", "-1"]
+        environment = _environment(constrained)
+        self.process = subprocess.Popen(
+            command, stdout=self.log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
+
+    def wait(self) -> None:
+        """Return once the server answers. Raises RecommenderError with the end of its log if it does not."""
+        until = time.monotonic() + _SECONDS
+        while time.monotonic() < until and self.process.poll() is None:
+            try:
+                if requests.get(f"{self.url}/health", timeout=5).ok:
+                    return
+            except requests.RequestException:
+                time.sleep(0.25)
+        tail = " | ".join(Path(self.log.name).read_text(encoding="utf-8").strip().splitlines()[-3:])
+        self.close()
+        raise RecommenderError(f"vLLM did not start: {tail}", f"its log: {self.log.name}")
+
+    def close(self) -> None:
+        """End the server and all its children."""
+        for sign, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 5)):
+            try:
+                os.killpg(self.process.pid, sign)
+            except ProcessLookupError:
+                break
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                continue
+        self.log.close()
+
+
+def _adapter_flags(adapters: dict[str, Path]) -> list[str]:
+    ranks = [json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["r"] for path in adapters.values()]
+    if not ranks:
+        return []
+    fitting = next(size for size in (8, 16, 32, 64, 128, 256, 320, 512) if size >= max(ranks))
+    modules = [f"{name}={path.absolute()}" for name, path in adapters.items()]
+    # room for versions that are loaded later
+    slots = ["--max-loras", str(len(adapters) + 2), "--max-lora-rank", str(fitting)]
+    return ["--enable-lora", *slots, "--lora-modules", *modules]
+
+
+def _defaults(flags: Sequence[str]) -> list[str]:
+    """Return flags that decide precision and what a CPU needs, but for those that the caller gives."""
+    chosen: dict[str, Any] = {"--dtype": "float32", "--block-size": "32", "--max-model-len": "2048"}
+    given = {flag.partition("=")[0] for flag in flags}
+    return ["--enforce-eager"] + [part for name, value in chosen.items() if name not in given for part in (name, value)]
+
+
+def _environment(constrained: bool) -> dict[str, str]:
+    ours = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "VLLM_NO_USAGE_STATS": "1"}
+    ours |= {"VLLM_PLUGINS": "recommender", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0", "HF_HUB_OFFLINE": "1"}
+    return ours | {k: v for k, v in os.environ.items() if k not in ("VLLM_PLUGINS", "PYTHONPATH")}

@@ -1,0 +1,62 @@
+"""LoRA on a CPU: one matrix product for each adapter in a batch instead of a gathered copy of its weights for each token.
+
+vLLM's torch functions index the weights by token. An index of -1 (no adapter) then reads the last adapter's weights: a
+row without an adapter is computed with one unless a slot is spare. Here such rows are left alone.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def _products(inputs: Tensor, weights: Tensor, indices: Tensor, output: Tensor) -> Tensor:
+    """Return inputs [tokens, in] times each token's own weights [adapters, (1,) out, in] -> [tokens, out]."""
+    stacked = weights.squeeze(1) if weights.dim() == 4 else weights
+    result = output.new_zeros(len(indices), stacked.shape[1])
+    inputs = inputs[: len(indices)].to(output.dtype)
+    for adapter in indices.unique().tolist():
+        if adapter >= 0:
+            rows = indices == adapter
+            result[rows] = inputs[rows] @ stacked[adapter].to(output.dtype).T
+    return result
+
+
+def bgmv_shrink(inputs: Tensor, lora_a: Tensor, output: Tensor, indices: Tensor, scaling: float = 1.0) -> None:
+    """Write scaling * A x into output [tokens, rank]."""
+    result = _products(inputs, lora_a, indices, output)
+    output[: len(result), : result.shape[1]] = scaling * result
+
+
+def bgmv_expand(inputs: Tensor, lora_b: Tensor, output: Tensor, indices: Tensor, add_inputs: bool = True) -> None:
+    """Write, or add, B h into output [tokens, out]."""
+    bgmv_expand_slice(inputs, lora_b, output, indices, 0, output.shape[1], add_inputs)
+
+
+def bgmv_expand_slice(
+    inputs: Tensor,
+    lora_b: Tensor,
+    output: Tensor,
+    indices: Tensor,
+    slice_offset: int,
+    slice_size: int,
+    add_inputs: bool = True,
+) -> None:
+    """Write, or add, B h into a slice of output's columns."""
+    result = _products(inputs, lora_b, indices, output)
+    width = min(slice_size, result.shape[1])
+    place = output[: len(result), slice_offset : slice_offset + width]
+    if add_inputs:
+        place += result[:, :width]
+    else:
+        place.copy_(result[:, :width])
+
+
+def install() -> None:
+    """Put these functions in the place of vLLM's, wherever they have been imported already."""
+    from vllm.lora.ops import torch_ops
+    from vllm.lora.ops.torch_ops import lora_ops
+    from vllm.lora.punica_wrapper import punica_cpu
+
+    for function in (bgmv_shrink, bgmv_expand, bgmv_expand_slice):
+        for module in (torch_ops, lora_ops, punica_cpu):
+            setattr(module, function.__name__, function)

@@ -1,0 +1,95 @@
+"""The trie as vLLM's logits processor, for both of its interfaces. Named at start-up: `--logits-processors MODULE:CLASS`.
+
+Served with `--logprobs-mode processed_logits`, the log-probabilities that a request returns are the scores themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from vllm.v1.sample.logits_processor import LogitsProcessor as LogitsProcessorV1
+from vllm.v1.sample.logits_processor.builtin import process_dict_updates
+from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsProcessor as LogitsProcessorV2
+
+from recommender.vllm_plugin.served import REQUEST, Allowed, Served
+
+if TYPE_CHECKING:
+    from vllm.config import VllmConfig
+    from vllm.sampling_params import SamplingParams
+
+_Row = tuple[Allowed, Sequence[int], Sequence[int]]
+
+
+def _asked(params: SamplingParams) -> Any:
+    return (params.extra_args or {}).get(REQUEST)
+
+
+def _check(params: SamplingParams) -> None:
+    if (extra := _asked(params)) is not None:
+        Allowed.of(extra, 1 << 62)
+
+
+class TrieV1(LogitsProcessorV1):
+    """For the V1 runner, the CPU's: state by place in the batch."""
+
+    def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
+        """Read the trie of the served folder."""
+        self.served = Served.load(vllm_config.model_config.model)
+        self.rows: dict[int, _Row] = {}
+
+    @classmethod
+    def validate_params(cls, sampling_params: SamplingParams) -> None:
+        """Raise ValueError for an entry that is none of ours."""
+        _check(sampling_params)
+
+    def is_argmax_invariant(self) -> bool:
+        """The trie decides what may come first."""
+        return False
+
+    def update_state(self, batch_update: Any) -> None:
+        """Follow requests that came, went or moved."""
+        process_dict_updates(self.rows, batch_update, self._new)
+
+    def _new(self, params: SamplingParams, prompt: list[int] | None, output: list[int]) -> _Row | None:
+        extra = _asked(params)
+        return None if extra is None else (Allowed.of(extra, self.served.trie.items), prompt or [], output)
+
+    def apply(self, logits: torch.Tensor) -> torch.Tensor:
+        """Constrain the rows of requests that asked for it."""
+        for row, (allowed, prompt, output) in self.rows.items():
+            self.served.constrain(logits[row], [*prompt[-self.served.levels :], *output], allowed)
+        return logits
+
+
+class TrieV2(LogitsProcessorV2):
+    """For the V2 runner, the GPU's: state by request slot, tokens in the runner's own buffers."""
+
+    def __init__(self, vllm_config: VllmConfig, req_states: Any) -> None:
+        """Read the trie of the served folder."""
+        self.served = Served.load(vllm_config.model_config.model)
+        self.req_states = req_states
+        self.slots: dict[int, Allowed] = {}
+
+    @classmethod
+    def validate_params(cls, sampling_params: SamplingParams) -> None:
+        """Raise ValueError for an entry that is none of ours."""
+        _check(sampling_params)
+
+    def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
+        """Take a slot over; returns whether this request is constrained."""
+        extra = _asked(sampling_params)
+        self.slots.pop(req_idx, None)
+        if extra is not None:
+            self.slots[req_idx] = Allowed.of(extra, self.served.trie.items)
+        return extra is not None
+
+    def apply(self, logits: torch.Tensor, ctx: Any) -> torch.Tensor:
+        """Constrain the rows of requests that asked for it."""
+        for row, slot in enumerate(ctx.expanded_idx_mapping.tolist()):
+            if slot in self.slots:
+                end = int(ctx.pos[row]) + 1
+                tokens = self.req_states.all_token_ids.gpu[slot, max(end - self.served.levels, 0) : end].tolist()
+                self.served.constrain(logits[row], tokens, self.slots[slot])
+        return logits
