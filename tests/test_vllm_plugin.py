@@ -1,0 +1,65 @@
+"""The parts of the plugin that need no vLLM: what may follow which tokens, and LoRA products by adapter."""
+
+import numpy as np
+import pytest
+import torch
+
+from recommender.vllm_plugin import lora
+from recommender.vllm_plugin.served import Allowed, Served, write_served
+
+WORDS = 10
+CODES = np.array([[0, 0, 0], [0, 1, 0], [0, 1, 1], [1, 0, 1]])
+SIZES = (2, 2, 2)
+
+
+@pytest.fixture
+def served(tmp_path):
+    write_served(tmp_path, WORDS, SIZES, CODES)
+    return Served.load(tmp_path)
+
+
+def finite(row):
+    return torch.isfinite(row).nonzero()[:, 0].tolist()
+
+
+def test_the_state_follows_from_token_ids_alone(served):
+    def following(tokens, allowed=Allowed()):  # noqa: B008
+        row = torch.randn(20)
+        served.constrain(row, tokens, allowed)
+        return finite(row)
+
+    assert following([3, 7, 1]) == [10, 11]
+    assert following([3, 10]) == [12, 13] and following([3, 11]) == [12]
+    assert following([3, 10, 13]) == [14, 15] and following([11, 12]) == [15]
+    assert following([10, 13, 15]) == [10, 11]  # an item is whole: the next one begins
+    assert following([3, 10, 13], Allowed(deny=(1,))) == [15]
+    assert following([3], Allowed(only=(3,))) == [11]
+    assert following([3], Allowed(deny=(0, 1, 2, 3))) == []
+    assert following([11, 13]) == []  # begins no item
+
+
+def test_scores_are_log_softmax_over_the_level_and_then_the_trie(served):
+    row = torch.randn(20)
+    expected = torch.log_softmax(row[12:14], -1)
+    served.constrain(row, [11], Allowed())
+    assert row[12] == pytest.approx(float(expected[0])) and not torch.isfinite(row[13])
+
+
+@pytest.mark.parametrize("extra", [[], {"no": 1}, {"deny": [4]}, {"only": [-1]}, {"deny": "0"}, {"only": [True]}])
+def test_what_allows_nothing_sensible_is_refused(extra):
+    with pytest.raises(ValueError, match="recommender"):
+        Allowed.of(extra, items=4)
+
+
+def test_rows_of_several_adapters_and_of_none():
+    inputs, weights = torch.randn(6, 8), torch.randn(3, 1, 4, 8)
+    indices = torch.tensor([0, -1, 2, 0, 2, -1])
+    output = torch.full((6, 4), 9.0)
+    lora.bgmv_shrink(inputs, weights, output, indices, 0.5)
+    for row, adapter in enumerate(indices.tolist()):
+        expected = 0.5 * weights[adapter, 0] @ inputs[row] if adapter >= 0 else torch.zeros(4)
+        torch.testing.assert_close(output[row], expected)
+    grown, before = torch.ones(6, 10), torch.ones(6, 10)
+    lora.bgmv_expand_slice(output, torch.randn(3, 1, 5, 4), grown, indices, 5, 5)
+    assert torch.equal(grown[:, :5], before[:, :5]) and torch.equal(grown[1], before[1])
+    assert not torch.equal(grown[0, 5:], before[0, 5:])
