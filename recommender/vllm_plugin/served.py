@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from recommender.trie import Trie
 
-FACTS, CODES = "recommender.json", "recommender_codes.safetensors"
+#: not safetensors: vLLM reads every such file of a folder as weights
+FACTS, CODES = "recommender.json", "recommender_codes.npy"
 REQUEST = "recommender"
 """Name of our entry in a request's `extra_args`: {"deny": [items], "only": [items] or null}."""
 _KEPT = 256
@@ -26,7 +26,7 @@ def write_served(folder: Path, words: int, sizes: Sequence[int], codes: np.ndarr
     """Write what `Served.load` reads. `words`: the id of the first code; `codes` [items, levels], from zero a level."""
     facts = {"words": words, "sizes": [int(size) for size in sizes]}
     (folder / FACTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
-    save_file({"codes": np.ascontiguousarray(codes, dtype=np.int64)}, folder / CODES)
+    np.save(folder / CODES, np.ascontiguousarray(codes, dtype=np.int64), allow_pickle=False)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Served:
     def load(cls, folder: str | Path) -> Served:
         """Read an exported folder."""
         facts = json.loads((Path(folder) / FACTS).read_text(encoding="utf-8"))
-        return cls(facts["words"], facts["sizes"], load_file(Path(folder) / CODES)["codes"])
+        return cls(facts["words"], facts["sizes"], np.load(Path(folder) / CODES, allow_pickle=False))
 
     @property
     def levels(self) -> int:
