@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from recommender.errors import RecommenderError
 
 PYTHON = "RECOMMENDER_VLLM_PYTHON"
 _SECONDS = 600
+_ERROR = re.compile(r"(?=\b\w*(?:Error|Exception): )")
 _TRIE = "recommender.vllm_plugin.processors:TrieV1"
 
 
@@ -68,9 +70,9 @@ class VllmServer:
                     return
             except requests.RequestException:
                 time.sleep(0.25)
-        tail = " | ".join(Path(self.log.name).read_text(encoding="utf-8").strip().splitlines()[-3:])
+        reason = _reason(Path(self.log.name).read_text(encoding="utf-8"))
         self.close()
-        raise RecommenderError(f"vLLM did not start: {tail}", f"its log: {self.log.name}")
+        raise RecommenderError(f"vLLM did not start: {reason}", f"its log: {self.log.name}")
 
     def close(self) -> None:
         """End the server and all its children."""
@@ -84,6 +86,12 @@ class VllmServer:
             except subprocess.TimeoutExpired:
                 continue
         self.log.close()
+
+
+def _reason(log: str) -> str:
+    """Return the first error of a log: what follows it is only that others noticed."""
+    lines = [line for line in log.splitlines() if " ERROR " in line and _ERROR.search(line)]
+    return _ERROR.split(lines[0], maxsplit=1)[-1].strip()[:300] if lines else "its log ends without an error"
 
 
 def _adapter_flags(adapters: dict[str, Path]) -> list[str]:
