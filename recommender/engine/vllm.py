@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import threading
@@ -156,7 +157,7 @@ class VllmRecommender(CatalogueEngine):
                 if (stop is not None and stop.is_set()) or line == b"data: [DONE]":
                     break
                 if line.startswith(b"data: "):
-                    text += requests.models.complexjson.loads(line[6:])["choices"][0]["text"]
+                    text += json.loads(line[6:])["choices"][0]["text"]
         return text.strip()
 
     def _post(self, url: str, body: dict[str, Any]) -> Any:

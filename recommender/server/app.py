@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -89,7 +89,7 @@ class Service:
         async with aclosing(self.writing.reasons(asked, items, together=True)) as reasons:
             return [item async for item in reasons]
 
-    async def _events(self, asked: Recommendations, answer: Any) -> AsyncIterator[str]:
+    async def _events(self, asked: Recommendations, answer: Any) -> AsyncGenerator[str, None]:
         yield chats.sse({"model": self.name, **answer.to_dict()}, "items")
         if asked.explain:
             async with aclosing(self.writing.reasons(asked, answer.items, together=False)) as reasons:
@@ -171,13 +171,15 @@ async def _left(http: HttpRequest) -> None:
         pass
 
 
-def _events(events: AsyncIterator[str], inner: AsyncIterator[Any] | None = None) -> StreamingResponse:
+def _events(events: AsyncGenerator[str, None], inner: AsyncGenerator[Any, None] | None = None) -> StreamingResponse:
     return StreamingResponse(
         _safe(events, inner), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
     )
 
 
-async def _safe(events: AsyncIterator[str], inner: AsyncIterator[Any] | None) -> AsyncIterator[str]:
+async def _safe(
+    events: AsyncGenerator[str, None], inner: AsyncGenerator[Any, None] | None
+) -> AsyncGenerator[str, None]:
     """Yield events; an error after the first byte can only be told as an event. What feeds them ends with them."""
     try:
         async for event in events:
@@ -189,4 +191,4 @@ async def _safe(events: AsyncIterator[str], inner: AsyncIterator[Any] | None) ->
     finally:
         for source in (events, inner):
             if source is not None:
-                await source.aclose()  # type: ignore[attr-defined]
+                await source.aclose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -46,7 +46,7 @@ _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
 async def chunks(
     model: str, items: Sequence[RankedItem], reasons: AsyncIterator[RankedItem] | None, notes: Sequence[str]
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str, None]:
     """Yield an answer as server-sent events: the list at once, each reason as it is written, the data with the last."""
     name = _identifier()
 

@@ -45,8 +45,8 @@ def overloaded() -> Fault:
 
 def install(app: FastAPI) -> None:
     """Answer every error of `app` in this shape."""
-    app.add_exception_handler(Fault, lambda _, error: error.response())  # type: ignore[attr-defined, arg-type]
-    app.add_exception_handler(RecommenderError, lambda _, error: fault_of(error).response())  # type: ignore[arg-type]
+    app.add_exception_handler(Fault, lambda _, error: error.response())
+    app.add_exception_handler(RecommenderError, lambda _, error: fault_of(error).response())
     app.add_exception_handler(HTTPException, _http)  # type: ignore[arg-type]
     app.add_exception_handler(Exception, _failure)
 

@@ -10,7 +10,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import Future
 from contextlib import suppress
 
@@ -88,7 +88,7 @@ class WritingLane:
 
     async def reasons(
         self, request: Request, items: tuple[RankedItem, ...], together: bool
-    ) -> AsyncIterator[RankedItem]:
+    ) -> AsyncGenerator[RankedItem, None]:
         """Yield the items with their reasons as they are written. Raises Fault 429 when the lane is full.
 
         Whoever stops listening stops the writing between two tokens.

@@ -9,6 +9,7 @@ import asyncio
 import uuid
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, HTTPException, Request
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vllm.inputs import TokensPrompt
 from vllm.sampling_params import RequestOutputKind, SamplingParams
 
-from recommender.vllm_plugin.served import REQUEST, Allowed, Served
+from recommender.vllm_plugin.served import FACTS, REQUEST, Allowed, Served
 
 if TYPE_CHECKING:
     from vllm.engine.protocol import EngineClient
@@ -56,13 +57,16 @@ class RankingRoute:
     async def init_state(self, engine_client: EngineClient | None, state: Any, args: Namespace) -> None:
         """Remember what the route needs."""
         state.recommender_engine = engine_client
-        state.recommender_served = Served.load(args.model)
+        # the server that writes has no trie, and no route
+        state.recommender_served = Served.load(args.model) if (Path(args.model) / FACTS).is_file() else None
 
 
 async def rank(ask: Ask, http: Request) -> dict[str, Any]:
     """Return for each prompt its best items and their scores."""
     state = http.app.state
-    served: Served = state.recommender_served
+    served: Served | None = state.recommender_served
+    if served is None:
+        raise HTTPException(404, "this server writes; another one ranks")
     search = BeamSearch(state.recommender_engine, served, ask.beam, ask.k, _adapter(state, ask.model))
     try:
         for prompt in ask.prompts:

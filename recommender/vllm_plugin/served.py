@@ -41,7 +41,7 @@ class Allowed:
         """Read a request's entry. Raises ValueError for what is none."""
         if not isinstance(extra, dict) or set(extra) - {"deny", "only"}:
             raise ValueError(f'{REQUEST}: expected {{"deny": [...], "only": [...]}}')
-        lists = {name: extra.get(name) for name in ("deny", "only") if extra.get(name) is not None}
+        lists: dict[str, Any] = {name: extra.get(name) for name in ("deny", "only") if extra.get(name) is not None}
         for name, value in lists.items():
             whole = isinstance(value, list) and all(type(i) is int and 0 <= i < items for i in value)
             if not whole:
