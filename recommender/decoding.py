@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from recommender.errors import RecommenderError
-from recommender.examples import Batch, Example, collate
+from recommender.examples import Batch, Example
 from recommender.model import RecommenderModel
-from recommender.trie import Trie
+from recommender.model.attention import BeamAttention, Group, PromptAttention, PromptCache
+from recommender.trie import Mask, Trie
+
+#: On a GPU prompts are padded to a multiple of this, so that few shapes recur and a graph of each can be kept.
+BUCKET = 64
 
 
 @dataclass(frozen=True)
@@ -24,30 +27,6 @@ class Ranking:
     scores: np.ndarray
 
 
-class _Beams:
-    """The state of a batch of beam searches. All tensors [prompts, beams]; a dead beam has score -inf."""
-
-    def __init__(self, prompts: int, trie: Trie, device: torch.device) -> None:
-        self.states = torch.full((prompts, 1), trie.root, dtype=torch.long, device=device)
-        self.scores = torch.zeros(prompts, 1, device=device)
-
-    def extend(self, logp: Tensor, trie: Trie, level: int, alive: Tensor, width: int) -> tuple[Tensor, Tensor]:
-        """Replace the beams by the best `width` of their living children.
-
-        `logp` [prompts, beams, codes], `alive` [prompts, states]. Returns each new beam's parent and code, both
-        [prompts, beams]; one top-k over all children at once.
-        """
-        codes, following = trie.children(self.states, level)
-        rows = torch.arange(len(alive), device=alive.device)[:, None, None]
-        living = (following >= 0) & alive[rows, following.clamp_min(0)]
-        gathered = logp.gather(2, codes.clamp_min(0)) + self.scores[..., None]
-        gathered = gathered.masked_fill(~living, -torch.inf)
-        fan_out = codes.shape[-1]
-        self.scores, best = gathered.flatten(1).topk(min(width, gathered.shape[1] * fan_out))
-        self.states = following.flatten(1).gather(1, best).clamp_min(0)
-        return best // fan_out, codes.flatten(1).gather(1, best).clamp_min(0)
-
-
 @torch.no_grad()
 def rank(
     model: RecommenderModel,
@@ -56,106 +35,193 @@ def rank(
     k: int,
     beam: int,
     allowed: Tensor | None = None,
+    instruction: np.ndarray | None = None,
 ) -> list[Ranking]:
     """Return for each prompt its best `k` items that are allowed.
 
     `allowed`: bool [prompts, items], None = all. What is not allowed is cut from the trie before the search, so the
     result holds min(k, allowed items) entries whenever `beam` >= k. The search is exact when `beam` is at least the
-    number of living prefixes of each level but the last; with one level it is exact always. Raises RecommenderError
-    if the model computes NaN.
+    number of living prefixes of each level but the last; with one level it is exact always. `instruction`: token ids
+    that the prompts begin with, as far as they do; its part of the prefill is kept between calls. Raises
+    RecommenderError if the model computes NaN.
     """
-    if allowed is None:
-        allowed = torch.ones(len(prompts), trie.items, dtype=torch.bool)
-    alive = trie.alive(allowed.to(model.device))
-    batch = collate([[prompt] for prompt in prompts]).to(model.device)
-    cache = DynamicCache() if trie.levels > 1 else None
-    hidden = model.read(model.embed(batch), batch.positions, batch.mask, cache)
-    lengths = torch.tensor([len(prompt) for prompt in prompts], device=model.device)
-    last = hidden[torch.arange(len(prompts)), lengths - 1][:, None]
+    search = _Search(model, prompts, instruction)
+    mask = trie.mask(None if allowed is None else allowed[torch.tensor(search.order, device=allowed.device)])
     beams = _Beams(len(prompts), trie, model.device)
-    tree = _Tree(batch, lengths)
     width = max(beam, k)
+    logp = search.log_probabilities(0)
     for level in range(trie.levels):
-        logp = _log_probabilities(model, last, level)
-        parents, codes = beams.extend(logp, trie, level, alive, width)
+        parents, codes = beams.extend(logp, trie, level, mask, width)
         if level + 1 < trie.levels:
-            last = tree.step(model, parents, codes + int(model.offsets[level]), cache)
-    return [_ranking(trie, states, scores, k) for states, scores in zip(beams.states, beams.scores, strict=True)]
-
-
-class _Tree:
-    """The beams as extra positions behind the prompts: they read the shared prompt cache, which is never copied.
-
-    Each step appends one position a beam; the mask lets a position see its prompt and its own ancestors only.
-    """
-
-    def __init__(self, batch: Batch, lengths: Tensor) -> None:
-        self.lengths = lengths
-        self.prompt = torch.arange(batch.tokens.shape[1], device=lengths.device)[None] < lengths[:, None]
-        self.ancestors: Tensor | None = None  # [prompts, beams, positions behind the prompt]
-        self.depth = 0
-
-    def step(self, model: RecommenderModel, parents: Tensor, codes: Tensor, cache: DynamicCache | None) -> Tensor:
-        """Feed one code a beam; returns the hidden states [prompts, beams, hidden]."""
-        prompts, beams = codes.shape
-        own = torch.eye(beams, dtype=torch.bool, device=codes.device).expand(prompts, -1, -1)
-        if self.ancestors is not None:
-            inherited = self.ancestors.gather(1, parents[..., None].expand(-1, -1, self.ancestors.shape[2]))
-            own = torch.cat([inherited, own], 2)
-        self.ancestors = own
-        mask = torch.cat([self.prompt[:, None].expand(-1, beams, -1), own], 2)[:, None]
-        positions = (self.lengths + self.depth)[:, None].expand(-1, beams)
-        self.depth += 1
-        return model.read(model.code_rows(codes), positions, mask, cache)
-
-
-def _log_probabilities(model: RecommenderModel, hidden: Tensor, level: int) -> Tensor:
-    """Log-softmax over all codes of the level; the trie masks afterwards, so scores do not depend on what is allowed."""
-    logits = model.code_logits(hidden, level).float()
-    if torch.isnan(logits).any():
-        raise RecommenderError("the model computed NaN scores; nothing was ranked", "check the checkpoint's weights")
-    return torch.log_softmax(logits, -1)
-
-
-def _ranking(trie: Trie, states: Tensor, scores: Tensor, k: int) -> Ranking:
-    living = torch.isfinite(scores)
-    items = trie.item_of(states[living][:k])
-    return Ranking(items.cpu().numpy(), scores[living][:k].cpu().numpy())
+            search.advance(parents, codes, level)
+            logp = search.log_probabilities(level + 1)
+    return _results(search, beams, trie, k)
 
 
 @torch.no_grad()
 def score(
-    model: RecommenderModel, prompts: Sequence[Example], candidates: Sequence[int], chunk: int = 256
+    model: RecommenderModel,
+    prompts: Sequence[Example],
+    candidates: Sequence[int],
+    chunk: int = 256,
+    instruction: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Score given items exactly, without a beam: log-probabilities [prompts, candidates].
+    """Score given items exactly, without a beam: log-probabilities [prompts, candidates], float32.
 
-    With one level it costs one prefill a prompt; with more, one more pass of all candidates through the shared prefix.
+    With one level it costs one prefill a prompt; with more, passes of `chunk` candidates through the shared prefix.
+    `instruction` as in `rank`. Raises RecommenderError if the model computes NaN.
     """
-    batch = collate([[prompt] for prompt in prompts]).to(model.device)
-    levels = model.ids.codes.shape[1]
-    cache = DynamicCache() if levels > 1 else None
-    hidden = model.read(model.embed(batch), batch.positions, batch.mask, cache)
-    lengths = torch.tensor([len(prompt) for prompt in prompts], device=model.device)
-    first = _log_probabilities(model, hidden[torch.arange(len(prompts)), lengths - 1][:, None], 0)
+    search = _Search(model, prompts, instruction)
+    first = search.log_probabilities(0)[:, 0]
     codes = torch.from_numpy(model.ids.codes[np.asarray(candidates, dtype=np.int64)]).to(model.device)
-    total = first[:, 0][:, codes[:, 0]]
-    for start in range(0, len(codes) if levels > 1 else 0, chunk):
-        part = codes[start : start + chunk]
-        total[:, start : start + chunk] += _score_rest(model, part, lengths, batch, cache)
-        cache.crop(batch.tokens.shape[1])  # type: ignore[union-attr]
-    return total.cpu().numpy()
+    total = first[:, codes[:, 0]]
+    for start in range(0, len(codes) if model.ids.levels > 1 else 0, chunk):
+        part = slice(start, start + chunk)
+        total[:, part] += _score_rest(search, codes[part])
+    if bool(torch.isnan(total).any()):
+        raise _not_a_number()
+    scores = np.empty(total.shape, dtype=np.float32)
+    scores[search.order] = total.cpu().numpy()
+    return scores
 
 
-def _score_rest(
-    model: RecommenderModel, codes: Tensor, lengths: Tensor, batch: Batch, cache: DynamicCache | None
-) -> Tensor:
-    """Return the summed log-probabilities [prompts, candidates] of all codes after the first."""
-    prompts, total = len(lengths), torch.zeros(len(lengths), len(codes), device=codes.device)
-    tree = _Tree(batch, lengths)
+class _Search:
+    """The hidden states of a batch of prompts and, step by step, of the beams behind them.
+
+    Prompts are taken in the order of their lengths: `order[i]` is the caller's number of the i-th here.
+    """
+
+    def __init__(self, model: RecommenderModel, prompts: Sequence[Example], instruction: np.ndarray | None) -> None:
+        self.model, self.stack = model, model.prepared.stack(model)
+        self.order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        ordered = [prompts[i] for i in self.order]
+        known = _shared(ordered, instruction)
+        prefix = model.prepared.prefix(model, instruction) if known and instruction is not None else None
+        if prefix is not None:
+            prefix = [(keys[:, :known], values[:, :known]) for keys, values in prefix]
+        groups = list(_groups([len(prompt) - known for prompt in ordered], model.device))
+        self.cache = PromptCache(groups, prefix)
+        batch, positions, last = _packed(ordered, groups, known, model.device)
+        self.lengths = torch.tensor([len(prompt) for prompt in ordered], device=model.device)
+        embedded = model.embed(batch)[0]
+        # [prompts, beams, hidden]
+        self.hidden = self.stack(embedded, positions, PromptAttention(self.cache), last)[:, None]
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all beams; what they start from is still known."""
+        self.beams, self.depth = BeamAttention(self.cache), 0
+
+    def advance(self, parents: Tensor, codes: Tensor, level: int) -> None:
+        """Feed each beam the code [prompts, beams] of `level` that it has chosen, behind its parent's path."""
+        fed = self.model.code_rows(codes.flatten() + int(self.model.offsets[level]))
+        self.beams.follow(parents)
+        positions = (self.lengths + self.depth).repeat_interleave(codes.shape[1])
+        self.depth += 1
+        self.hidden = self.stack(fed, positions, self.beams).unflatten(0, codes.shape)
+
+    def log_probabilities(self, level: int) -> Tensor:
+        """Log-softmax over all codes of the level [prompts, beams, codes]; the trie masks afterwards, so that scores do
+        not depend on what is allowed."""
+        return torch.log_softmax(self.model.code_logits(self.hidden, level).float(), -1)
+
+
+class _Beams:
+    """The state of a batch of beam searches. All tensors [prompts, beams]; a dead beam has score -inf."""
+
+    def __init__(self, prompts: int, trie: Trie, device: torch.device) -> None:
+        self.states = torch.full((prompts, 1), trie.root, dtype=torch.long, device=device)
+        self.scores = torch.zeros(prompts, 1, device=device)
+
+    def extend(self, logp: Tensor, trie: Trie, level: int, mask: Mask | None, width: int) -> tuple[Tensor, Tensor]:
+        """Replace the beams by the best `width` of their living children.
+
+        `logp` [prompts, beams, codes]. Returns each new beam's parent and code, both [prompts, beams]; one top-k over all
+        children at once.
+        """
+        codes, following = trie.children(self.states, level)
+        living = following >= 0
+        codes, following = codes.clamp_min(0), following.clamp_min(0)
+        if mask is not None:
+            living &= mask.living(following)
+        gathered = (logp.gather(2, codes) + self.scores[..., None]).masked_fill(~living, -torch.inf)
+        fan_out = codes.shape[-1]
+        self.scores, best = gathered.flatten(1).topk(min(width, gathered.shape[1] * fan_out))
+        self.states = following.flatten(1).gather(1, best)
+        return best // fan_out, codes.flatten(1).gather(1, best)
+
+
+def _results(search: _Search, beams: _Beams, trie: Trie, k: int) -> list[Ranking]:
+    items, scores = trie.item_of(beams.states).cpu().numpy(), beams.scores.cpu().numpy()
+    # NaN counts as the largest number in a top-k: what arises anywhere is still here
+    if np.isnan(scores).any():
+        raise _not_a_number()
+    found = dict(zip(search.order, (_best(i, s, k) for i, s in zip(items, scores, strict=True)), strict=True))
+    return [found[number] for number in range(len(found))]
+
+
+def _best(items: np.ndarray, scores: np.ndarray, k: int) -> Ranking:
+    living = np.isfinite(scores)
+    return Ranking(items[living][:k], scores[living][:k])
+
+
+def _not_a_number() -> RecommenderError:
+    return RecommenderError("the model computed NaN scores; nothing was ranked", "check the checkpoint's weights")
+
+
+def _score_rest(search: _Search, codes: Tensor) -> Tensor:
+    """Return the summed log-probabilities [prompts, candidates] of all codes [candidates, levels] after the first."""
+    prompts, before = len(search.lengths), search.hidden
+    total = torch.zeros(prompts, len(codes), device=codes.device)
+    search.restart()
     everyone = torch.arange(len(codes), device=codes.device).expand(prompts, -1)
     for level in range(codes.shape[1] - 1):
-        fed = (codes[:, level] + int(model.offsets[level])).expand(prompts, -1)
-        hidden = tree.step(model, everyone, fed, cache)
-        logp = _log_probabilities(model, hidden, level + 1)
+        search.advance(everyone, codes[:, level].expand(prompts, -1), level)
+        logp = search.log_probabilities(level + 1)
         total += logp.gather(2, codes[:, level + 1].expand(prompts, -1)[..., None])[..., 0]
+    search.hidden = before
     return total
+
+
+def _shared(prompts: Sequence[Example], instruction: np.ndarray | None) -> int:
+    """Return how many positions of the instruction all prompts begin with; the last of a prompt is always its own."""
+    if instruction is None or not len(instruction):
+        return 0
+    known = len(instruction)
+    for prompt in prompts:
+        known = min(known, len(prompt) - 1)
+        same = (prompt.tokens[:known] == instruction[:known]) & (prompt.items[:known] < 0)
+        known = known if same.all() else int(same.argmin())
+    return known
+
+
+def _groups(lengths: Sequence[int], device: torch.device) -> Iterator[Group]:
+    """Lay prompts of ascending lengths out: those of one length together, or on a GPU all in one padded shape."""
+    if device.type != "cpu":
+        width = -(-lengths[-1] // BUCKET) * BUCKET
+        yield Group(0, len(lengths), width, torch.tensor(lengths, device=device))
+        return
+    first, start = 0, 0
+    for end in range(1, len(lengths) + 1):
+        if end == len(lengths) or lengths[end] != lengths[start]:
+            group = Group(first, end - start, lengths[start])
+            yield group
+            first, start = group.end, end
+
+
+def _packed(
+    prompts: Sequence[Example], groups: Sequence[Group], known: int, device: torch.device
+) -> tuple[Batch, Tensor, Tensor]:
+    """Return all positions after the first `known` as one row, their places in the prompts [T], and where each ends."""
+    widths = [group.width for group in groups for _ in range(group.prompts)]
+    columns = []
+    for name, fill in (("tokens", 0), ("items", -1), ("slots", 0)):
+        parts = [getattr(prompt, name)[known:] for prompt in prompts]
+        laid = [np.pad(p, (0, w - len(p)), constant_values=fill) for p, w in zip(parts, widths, strict=True)]
+        columns.append(torch.from_numpy(np.concatenate(laid))[None].to(device))
+    positions = torch.from_numpy(known + np.concatenate([np.arange(width) for width in widths])).to(device)
+    starts = np.cumsum([0, *widths[:-1]])
+    last = torch.from_numpy(starts + [len(prompt) - known - 1 for prompt in prompts]).to(device)
+    nothing = columns[0].new_zeros(0)
+    batch = Batch(*columns, positions[None], nothing, nothing, nothing, writes=False)
+    return batch, positions, last

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 
 from recommender import decoding
 from recommender.errors import RecommenderError
+from recommender.examples import Example, collate
 from recommender.trie import Trie
 from tests.conftest import ITEMS
 
@@ -29,8 +30,8 @@ def slow_scores(model, builder, history) -> np.ndarray:
             (prompt.tokens, prompt.items, prompt.slots),
             (codes[:-1], np.full(len(codes) - 1, -1), np.zeros(len(codes) - 1, int)), strict=True)]  # fmt: skip
         size = len(grown[0])
-        example = decoding.Example(*grown, np.full(size, -1), np.full(size, -100), np.full(size, -1))
-        batch = decoding.collate([[example]])
+        example = Example(*grown, np.full(size, -1), np.full(size, -100), np.full(size, -1))
+        batch = collate([[example]])
         with torch.no_grad():
             hidden = model.read(model.embed(batch), batch.positions, batch.mask)[0]
             total = 0.0

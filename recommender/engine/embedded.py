@@ -63,7 +63,9 @@ class Recommender(CatalogueEngine):
             part = slice(start, start + PROMPTS_AT_ONCE)
             with self._turns.first():
                 beam = self.config.decoding.beam
-                found += decoding.rank(self.model, prompts[part], self.trie, k, beam, allowed[part])
+                found += decoding.rank(
+                    self.model, prompts[part], self.trie, k, beam, allowed[part], self.builder.prefix
+                )
         return found
 
     def score_prompts(self, prompts: Sequence[Example], candidates: Sequence[int]) -> np.ndarray:
@@ -71,7 +73,8 @@ class Recommender(CatalogueEngine):
         parts = []
         for start in range(0, len(prompts), PROMPTS_AT_ONCE):
             with self._turns.first():
-                parts.append(decoding.score(self.model, prompts[start : start + PROMPTS_AT_ONCE], candidates))
+                part = prompts[start : start + PROMPTS_AT_ONCE]
+                parts.append(decoding.score(self.model, part, candidates, instruction=self.builder.prefix))
         return np.concatenate(parts)
 
     def why(self, history: Sequence[str], item_id: str) -> dict[str, Any]:

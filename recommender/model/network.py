@@ -18,6 +18,7 @@ from recommender.config import MODALITIES, SOFT_MODALITIES, Config, Modality
 from recommender.encoders.features import Features
 from recommender.examples import FIRST_SOFT, IGNORE, ITEM, Batch
 from recommender.model.base import first_layers
+from recommender.model.prepared import Prepared
 from recommender.semantic_ids import SemanticIds
 
 
@@ -79,6 +80,8 @@ class RecommenderModel(nn.Module):
         self.rows = nn.Parameter(start_rows(ids, features, self.hidden_size, spread, config.seed))
         self.set_features(features)
         self._items: tuple[Tensor, Tensor] | None = None
+        self._outputs: tuple[Tensor, Tensor] | None = None
+        self.prepared = Prepared()
         self._muted: frozenset[str] = frozenset()
         self._newcomers: Tensor | None = None
         # what is ours joins the base where that lies; a 4-bit base cannot be moved again
@@ -167,11 +170,17 @@ class RecommenderModel(nn.Module):
 
     def output_rows(self, level: int) -> Tensor:
         """Return the rows [codes, hidden] that a hidden state is multiplied with to score a level's codes."""
-        if self.ids.codes.shape[1] == 1:
+        if self.ids.codes.shape[1] > 1:
+            return self.rows[self.offsets[level] : self.offsets[level + 1]]
+        items = self.all_items()[0]
+        if self._outputs is None or self._outputs[0] is not items:
             by_code = torch.empty(len(self.codes), dtype=torch.long, device=self.device)
             by_code[self.codes[:, 0]] = torch.arange(len(self.codes), device=self.device)
-            return self.all_items()[0][by_code]
-        return self.rows[self.offsets[level] : self.offsets[level + 1]]
+            computed = items[by_code]
+            if self._items is None:
+                return computed
+            self._outputs = items, computed
+        return self._outputs[1]
 
     def embed(self, batch: Batch, modality_dropout: float = 0.0, row_dropout: float = 0.0) -> Tensor:
         """Return the input embeddings [rows, positions, hidden] of a batch."""

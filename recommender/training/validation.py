@@ -52,7 +52,7 @@ def rank_histories(
         allowed = torch.ones(len(part), trie.items, dtype=torch.bool)
         for row, index in enumerate(part):
             allowed[row, torch.from_numpy(histories[index])] = False
-        found = decoding.rank(model, [prompts[i] for i in part], trie, k, beam, allowed)
+        found = decoding.rank(model, [prompts[i] for i in part], trie, k, beam, allowed, builder.prefix)
         for index, ranking in zip(part, found, strict=True):
             ranked[index] = ranking.items
     return ranked
