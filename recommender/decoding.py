@@ -214,14 +214,14 @@ def _packed(
 ) -> tuple[Batch, Tensor, Tensor]:
     """Return all positions after the first `known` as one row, their places in the prompts [T], and where each ends."""
     widths = [group.width for group in groups for _ in range(group.prompts)]
-    columns = []
+    columns = {}
     for name, fill in (("tokens", 0), ("items", -1), ("slots", 0)):
         parts = [getattr(prompt, name)[known:] for prompt in prompts]
         laid = [np.pad(p, (0, w - len(p)), constant_values=fill) for p, w in zip(parts, widths, strict=True)]
-        columns.append(torch.from_numpy(np.concatenate(laid))[None].to(device))
+        columns[name] = torch.from_numpy(np.concatenate(laid))[None].to(device)
     positions = torch.from_numpy(known + np.concatenate([np.arange(width) for width in widths])).to(device)
     starts = np.cumsum([0, *widths[:-1]])
     last = torch.from_numpy(starts + [len(prompt) - known - 1 for prompt in prompts]).to(device)
-    nothing = columns[0].new_zeros(0)
-    batch = Batch(*columns, positions[None], nothing, nothing, nothing, writes=False)
+    nothing = positions.new_zeros(0)
+    batch = Batch(**columns, positions=positions[None], labels=nothing, places=nothing, mask=nothing, writes=False)
     return batch, positions, last

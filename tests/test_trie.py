@@ -107,3 +107,59 @@ def test_many_items():
     trie = Trie.from_codes(codes[rng.permutation(len(codes))], (256,) * 4)
     assert trie.items == len(codes)
     assert trie.alive(torch.zeros(1, len(codes), dtype=torch.bool)).sum() == 0
+
+
+def _random_codes(items: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.permutation(np.unique(rng.integers(0, 6, (items * 3, 3)), axis=0))[:items]
+
+
+def _same(one: Trie, other: Trie) -> None:
+    assert (one.sizes, one.fan_outs, one.starts) == (other.sizes, other.fan_outs, other.starts)
+    for name in ("code", "child_offsets", "item_start", "order"):
+        assert getattr(one, name).tolist() == getattr(other, name).tolist(), name
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_edited_trie_equals_one_that_is_built_anew(seed):
+    codes, rng = _random_codes(40, seed), np.random.default_rng(seed)
+    kept = np.sort(rng.permutation(40)[:25])
+    whole, part = Trie.from_codes(codes, (6, 6, 6)), Trie.from_codes(codes[kept], (6, 6, 6), items=kept)
+    gone = np.setdiff1d(np.arange(40), kept)
+    _same(whole.without_items(rng.permutation(gone)), part)
+    _same(part.with_items(gone, codes[gone]), whole)
+
+
+def test_an_edit_leaves_the_trie_before_it_as_it_was():
+    codes = _random_codes(20)
+    trie = Trie.from_codes(codes, (6, 6, 6))
+    trie.without_items([3, 4])
+    _same(trie, Trie.from_codes(codes, (6, 6, 6)))
+
+
+def test_edits_that_cannot_be_are_refused():
+    codes = _random_codes(3)
+    trie = Trie.from_codes(codes, (6, 6, 6))
+    for wrong in (
+        lambda: trie.with_items([1], codes[:1]),
+        lambda: trie.with_items([9], codes[:1]),
+        lambda: trie.without_items([9]),
+        lambda: trie.without_items([0, 1, 2]),
+    ):
+        with pytest.raises(ValueError):
+            wrong()
+
+
+@pytest.mark.parametrize("sparse", [0, 4096])
+@pytest.mark.parametrize("allowed", [0, 1, 10, 39])
+def test_every_mask_lets_those_states_live_that_lead_to_an_allowed_item(monkeypatch, sparse, allowed):
+    monkeypatch.setattr("recommender.trie.arrays.SPARSE", sparse)
+    trie = Trie.from_codes(_random_codes(40), (6, 6, 6))
+    rng = np.random.default_rng(allowed)
+    chosen = torch.zeros(2, 40, dtype=torch.bool)
+    for row in chosen:
+        row[rng.permutation(40)[:allowed]] = True
+    states = torch.arange(trie.states).expand(2, -1)
+    mask = trie.mask(chosen)
+    assert mask is not None
+    assert mask.living(states).tolist() == trie.alive(chosen).tolist()

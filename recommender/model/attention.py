@@ -158,7 +158,9 @@ def _causal(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
     out = torch.empty_like(q)
     for start in range(0, positions, BLOCK):
         end = min(start + BLOCK, positions)
-        seen = torch.arange(before + end, device=q.device) <= before + torch.arange(start, end, device=q.device)[:, None]
+        seen = (
+            torch.arange(before + end, device=q.device) <= before + torch.arange(start, end, device=q.device)[:, None]
+        )
         block = q[:, start:end]
         out[:, start:end] = _read(
             block, keys[:, :, : before + end], values[:, :, : before + end], scale, seen[None, None]
@@ -166,9 +168,7 @@ def _causal(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
     return out.flatten(0, 1)
 
 
-def _read(
-    q: Tensor, keys: Tensor, values: Tensor, scale: float, seen: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def _read(q: Tensor, keys: Tensor, values: Tensor, scale: float, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Attend with q [n, rows, heads, width] to keys [n, key heads, total, width], which all rows share.
 
     `seen` [n or 1, 1, rows or 1, total]. Returns [n, rows, heads, width] and the log-sum-exps [n, rows, heads] in float32.

@@ -198,7 +198,8 @@ class RecommenderModel(nn.Module):
             unique, inverse = batch.items[shown].unique(return_inverse=True)
             totals, soft = self.item_embeddings(unique, modality_dropout)
         else:
-            (totals, soft), inverse = self.all_items(), batch.items[shown]
+            totals, soft = (table[batch.items[shown]] for table in self.all_items())
+            inverse = torch.arange(len(totals), device=totals.device)
         slots = batch.slots[shown]
         totals = nn.functional.dropout(totals, row_dropout, self.training)
         table = torch.cat([totals[:, None] * self.config.base.item_scale, soft], 1)

@@ -113,5 +113,3 @@ def _moved(trie: Trie, depth: int, by: int) -> tuple[int, ...]:
 
 def _widest(offsets: np.ndarray, starts: tuple[int, ...], level: int) -> int:
     return int(np.diff(offsets[starts[level] : starts[level + 1] + 1]).max())
-
-

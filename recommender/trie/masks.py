@@ -38,7 +38,7 @@ class SparseMask:
 
     def living(self, states: Tensor) -> Tensor:
         """See Mask."""
-        asked = states.flatten(1)
+        asked = states.flatten(1).contiguous()
         place = torch.searchsorted(self.listed, asked).clamp_max(self.listed.shape[1] - 1)
         found = self.listed.gather(1, place) == asked
         return (~found if self.dead else found).view_as(states)
