@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from recommender.commands import serving, studies
+from recommender.commands import bench, studies
 from recommender.commands.shared import (
     AsJson,
     ConfigFile,
@@ -33,6 +34,7 @@ from recommender.errors import RecommenderError
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(studies.app, name="study")
 serving.add_to(app)
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

@@ -45,9 +45,9 @@ def rank(
     that the prompts begin with, as far as they do; its part of the prefill is kept between calls. Raises
     RecommenderError if the model computes NaN.
     """
-    search = _Search(model, prompts, instruction)
+    search = Search(model, prompts, instruction)
     mask = trie.mask(None if allowed is None else allowed[torch.tensor(search.order, device=allowed.device)])
-    beams = _Beams(len(prompts), trie, model.device)
+    beams = Beams(len(prompts), trie, model.device)
     width = max(beam, k)
     logp = search.log_probabilities(0)
     for level in range(trie.levels):
@@ -71,7 +71,7 @@ def score(
     With one level it costs one prefill a prompt; with more, passes of `chunk` candidates through the shared prefix.
     `instruction` as in `rank`. Raises RecommenderError if the model computes NaN.
     """
-    search = _Search(model, prompts, instruction)
+    search = Search(model, prompts, instruction)
     first = search.log_probabilities(0)[:, 0]
     codes = torch.from_numpy(model.ids.codes[np.asarray(candidates, dtype=np.int64)]).to(model.device)
     total = first[:, codes[:, 0]]
@@ -85,7 +85,7 @@ def score(
     return scores
 
 
-class _Search:
+class Search:
     """The hidden states of a batch of prompts and, step by step, of the beams behind them.
 
     Prompts are taken in the order of their lengths: `order[i]` is the caller's number of the i-th here.
@@ -126,7 +126,7 @@ class _Search:
         return torch.log_softmax(self.model.code_logits(self.hidden, level).float(), -1)
 
 
-class _Beams:
+class Beams:
     """The state of a batch of beam searches. All tensors [prompts, beams]; a dead beam has score -inf."""
 
     def __init__(self, prompts: int, trie: Trie, device: torch.device) -> None:
@@ -151,7 +151,7 @@ class _Beams:
         return best // fan_out, codes.flatten(1).gather(1, best)
 
 
-def _results(search: _Search, beams: _Beams, trie: Trie, k: int) -> list[Ranking]:
+def _results(search: Search, beams: Beams, trie: Trie, k: int) -> list[Ranking]:
     items, scores = trie.item_of(beams.states).cpu().numpy(), beams.scores.cpu().numpy()
     # NaN counts as the largest number in a top-k: what arises anywhere is still here
     if np.isnan(scores).any():
@@ -169,7 +169,7 @@ def _not_a_number() -> RecommenderError:
     return RecommenderError("the model computed NaN scores; nothing was ranked", "check the checkpoint's weights")
 
 
-def _score_rest(search: _Search, codes: Tensor) -> Tensor:
+def _score_rest(search: Search, codes: Tensor) -> Tensor:
     """Return the summed log-probabilities [prompts, candidates] of all codes [candidates, levels] after the first."""
     prompts, before = len(search.lengths), search.hidden
     total = torch.zeros(prompts, len(codes), device=codes.device)

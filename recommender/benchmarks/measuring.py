@@ -1,0 +1,100 @@
+"""What every measurement shares: rounds that alternate between methods, medians and spread, peak memory, the machine."""
+
+from __future__ import annotations
+
+import gc
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+_STATUS, _REFERENCES = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+PACKAGES = ("recommender", "torch", "transformers", "peft", "numpy")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of all rounds of one method, and megabytes that one call held at its peak beyond what lay there before."""
+
+    seconds: tuple[float, ...]
+    megabytes: float | None
+
+    @property
+    def median(self) -> float:
+        """The median of the seconds."""
+        return float(np.median(self.seconds))
+
+    @property
+    def spread(self) -> float:
+        """Half the range between the quartiles, as a share of the median."""
+        low, high = np.quantile(self.seconds, [0.25, 0.75])
+        return float((high - low) / 2 / self.median)
+
+
+def measured(methods: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, Timing]:
+    """Call each method once to warm up, then `rounds` times in turn: a machine that slows down slows all of them."""
+    memory = {name: peak_megabytes(call) for name, call in methods.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
+    for _ in range(rounds):
+        for name, call in methods.items():
+            start = time.perf_counter()
+            call()
+            _synchronise()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: Timing(tuple(seconds[name]), memory[name]) for name in methods}
+
+
+def peak_megabytes(call: Callable[[], Any]) -> float | None:
+    """Return the peak of resident memory during a call beyond that before it, in 10^6 bytes; on a GPU, of its memory.
+
+    None where the system does not tell.
+    """
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    try:
+        _REFERENCES.write_text("5", encoding="ascii")  # forgets the peak so far: see proc(5)
+        before = _resident("VmRSS")
+    except OSError:
+        call()
+        return None
+    call()
+    return (_resident("VmHWM") - before) / 1e6
+
+
+def machine() -> dict[str, Any]:
+    """Return what a figure depends on beside the code: versions, threads, processor."""
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "threads": torch.get_num_threads(),
+        "processor": _processor(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _resident(field: str) -> int:
+    lines = _STATUS.read_text(encoding="ascii").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

@@ -1,0 +1,62 @@
+"""Measurements of speed and memory: the decoder, the trie and the training loop beside what else can be installed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from recommender.commands.shared import AsJson, Quiet, out, print_json, split_ids
+from recommender.errors import DataError
+
+app = typer.Typer(no_args_is_help=True, help=__doc__)
+Rounds = Annotated[int, typer.Option(help="times that every method is measured, in turn; warm-up is left out", min=1)]
+Seed = Annotated[int, typer.Option(help="of everything that is drawn")]
+Threads = Annotated[int | None, typer.Option(help="threads of the CPU; default: all", min=1)]
+
+
+@app.command()
+def trie(
+    sizes: Annotated[str, typer.Option(help="numbers of items, with commas")] = "10000,100000,1000000,10000000",
+    rounds: Rounds = 20,
+    seed: Seed = 0,
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build tries of random items: time, memory, and what one step of a search costs at each size."""
+    from recommender.benchmarks.trie import bench_trie
+    from recommender.progress import progress_bars
+
+    _use(threads)
+    with progress_bars(quiet) as progress:
+        rows = bench_trie(_numbers("--sizes", sizes), rounds, seed, progress)
+    _report(rows, {"seed": seed, "rounds": rounds}, as_json)
+
+
+def _use(threads: int | None) -> None:
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    parts = split_ids(text)
+    if not parts or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise DataError(
+            f"{option} {text!r}: expected whole numbers above 0, with commas", f"for example {option} 10,50"
+        )
+    return [int(part) for part in parts]
+
+
+def _report(rows: list[dict[str, object]], settings: dict[str, object], as_json: bool) -> None:
+    from recommender.benchmarks.measuring import machine
+    from recommender.terminal import plain_table
+
+    facts = settings | machine()
+    if as_json:
+        print_json({"settings": facts, "rows": rows})
+        return
+    out.print(plain_table(rows))
+    out.print(", ".join(f"{name} {value}" for name, value in facts.items() if value is not None), highlight=False)
