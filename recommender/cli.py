@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.text import Text
 
-from recommender.commands import serving, studies
-from recommender.commands import bench, studies
+from recommender.commands import bench, serving, studies
 from recommender.commands.shared import (
     AsJson,
     ConfigFile,

@@ -96,9 +96,7 @@ class CatalogueEngine(ABC):
         except RecommenderError as error:
             return error
 
-    def _answered(
-        self, asked: Sequence[tuple[Request, np.ndarray, torch.Tensor]], fused: bool
-    ) -> list[Response]:
+    def _answered(self, asked: Sequence[tuple[Request, np.ndarray, torch.Tensor]], fused: bool) -> list[Response]:
         prompts = [self.builder.prompt(history, one.wish) for one, history, _ in asked]
         allowed = torch.stack([allowed for _, _, allowed in asked])
         most = max(one.k for one, _, _ in asked)
