@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from recommender.benchmarks.decode import DecodeSettings, bench_decode
 from recommender.benchmarks.trie import FAN_OUT, clustered_codes
 from recommender.cli import app
 from recommender.trie import Trie
@@ -25,3 +26,15 @@ def test_the_trie_is_measured_at_each_size():
     assert [row["items"] for row in report["rows"]] == [100, 1000]
     assert all(row["build s"] > 0 and row["step ms"] > 0 and row["MB"] > 0 for row in report["rows"])
     assert report["settings"]["seed"] == 0 and report["settings"]["threads"] >= 1
+
+
+@pytest.mark.assets
+def test_every_method_ranks_the_same_prompts_as_brute_force_does():
+    settings = DecodeSettings(
+        layers=2, items=40, dtype="float32", lengths=(48,), beams=(40,), prompts=(2,), rounds=1, budget=0, checked=2
+    )
+    rows = {row["method"]: row for row in bench_decode(settings)}
+    for method in ("ours", "ours, instruction cached", "transformers, vectorised", "brute force"):
+        assert rows[method]["top 10"] == 1, method
+    assert rows["ours"]["of ours"] == 1 and rows["floor: bare passes"]["top 10"] is None
+    assert all(row["seconds"] > 0 and row["rounds"] == 1 for row in rows.values())

@@ -37,12 +37,17 @@ class Timing:
         return float((high - low) / 2 / self.median)
 
 
-def measured(methods: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, Timing]:
-    """Call each method once to warm up, then `rounds` times in turn: a machine that slows down slows all of them."""
+def measured(methods: Mapping[str, Callable[[], Any]], rounds: int, budget: float = float("inf")) -> dict[str, Timing]:
+    """Call each method once to warm up, then `rounds` times in turn: a machine that slows down slows all of them.
+
+    A method that has taken more than `budget` seconds is called no more, but once at least.
+    """
     memory = {name: peak_megabytes(call) for name, call in methods.items()}
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(rounds):
         for name, call in methods.items():
+            if sum(seconds[name]) > budget:
+                continue
             start = time.perf_counter()
             call()
             _synchronise()

@@ -16,6 +16,41 @@ Threads = Annotated[int | None, typer.Option(help="threads of the CPU; default: 
 
 
 @app.command()
+def decode(
+    llm: Annotated[str, typer.Option(help="base model: an embedded name, a hub name or a folder")] = (
+        "smollm2-135m-instruct"
+    ),
+    layers: Annotated[int | None, typer.Option(help="layers that rank; default: all", min=1)] = None,
+    items: Annotated[int, typer.Option(help="items of the synthetic catalogue, 4 levels of 256 codes", min=10)] = 2000,
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
+    lengths: Annotated[str, typer.Option(help="positions of a prompt, with commas")] = "256,512",
+    beams: Annotated[str, typer.Option(help="beam widths, with commas")] = "10,50",
+    prompts: Annotated[str, typer.Option(help="prompts at once, with commas")] = "1,8",
+    rounds: Rounds = 5,
+    budget: Annotated[float, typer.Option(help="seconds after which a slow method is not measured again")] = 20.0,
+    checked: Annotated[int, typer.Option(help="prompts whose top 10 is compared with brute force", min=0)] = 1,
+    brute: Annotated[bool, typer.Option(help="measure brute force too")] = True,
+    transformers: Annotated[bool, typer.Option(help="measure generate of transformers too")] = True,
+    seed: Seed = 0,
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rank the same prompts by our decoder, by transformers and by brute force, and compare with the bare passes."""
+    from recommender.benchmarks.decode import DecodeSettings, bench_decode
+    from recommender.progress import progress_bars
+
+    _use(threads)
+    sizes = {"lengths": lengths, "beams": beams, "prompts": prompts}
+    numbers = {name: tuple(_numbers(f"--{name}", text)) for name, text in sizes.items()}
+    rest = {"rounds": rounds, "budget": budget, "checked": checked, "seed": seed}
+    settings = DecodeSettings(llm, layers, items, dtype, **numbers, **rest, brute=brute, transformers=transformers)
+    with progress_bars(quiet) as progress:
+        rows = bench_decode(settings, progress)
+    _report(rows, vars(settings), as_json)
+
+
+@app.command()
 def trie(
     sizes: Annotated[str, typer.Option(help="numbers of items, with commas")] = "10000,100000,1000000,10000000",
     rounds: Rounds = 20,

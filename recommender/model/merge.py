@@ -135,31 +135,40 @@ def plain_base(model: RecommenderModel) -> Any:
     return copy.deepcopy(model.peft).unload()
 
 
-def save_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path, merged: bool = True) -> bool:
-    """Write the model that ranks, with or without LoRA in its weights; returns whether its two tables are one."""
-    model = checkpoint.model
-    whole, layers = _merged(model, RANK) if merged else plain_base(model), checkpoint.config.base.rank_layers
+def ranking_llm(model: RecommenderModel, layout: TokenLayout, merged: bool = True) -> Any:
+    """Return a plain causal LLM that ranks as `model` does: its first layers, LoRA in its weights, codes in its vocabulary.
+
+    Computed in the type of the base model; shares no weight with `model`. Without `merged` it ranks so once the LoRA
+    is put on it.
+    """
+    whole, base = _merged(model, RANK) if merged else plain_base(model), model.config.base
     config = copy.deepcopy(whole.config)
     tied = bool(config.tie_word_embeddings) and layout.codes_are_items
-    config.num_hidden_layers, config.vocab_size, config.tie_word_embeddings = layers, layout.size, tied
+    config.num_hidden_layers, config.vocab_size, config.tie_word_embeddings = base.rank_layers, layout.size, tied
     if getattr(config, "layer_types", None):
-        config.layer_types = list(config.layer_types)[:layers]
+        config.layer_types = list(config.layer_types)[: base.rank_layers]
     weight = whole.get_input_embeddings().weight
     short = type(whole)(config).to(weight.dtype)
-    short.model.layers.load_state_dict(whole.model.layers[:layers].state_dict())
+    short.model.layers.load_state_dict(whole.model.layers[: base.rank_layers].state_dict())
     short.model.norm.load_state_dict(model.rank_norm.state_dict())
     # one table is both read and scored with: it holds the longer rows that are read, and the norm takes the length back
-    short.model.norm.weight.div_(checkpoint.config.base.item_scale)
+    short.model.norm.weight.div_(base.item_scale)
     short.get_input_embeddings().weight.copy_(torch.cat([weight, *_input_rows(model, layout)]))
     if not tied:
         short.get_output_embeddings().weight.copy_(
             torch.cat([whole.get_output_embeddings().weight, *_outputs(model, layout)])
         )
+    return short.eval()
+
+
+def save_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path, merged: bool = True) -> bool:
+    """Write the model that ranks, with or without LoRA in its weights; returns whether its two tables are one."""
+    short = ranking_llm(checkpoint.model, layout, merged)
     # the base's own sampling settings would prune items
     short.generation_config = GenerationConfig(do_sample=False, eos_token_id=checkpoint.tokenizer.eos_token_id)
     short.save_pretrained(folder)
     save_tokenizer(checkpoint, layout, folder)
-    return tied
+    return bool(short.config.tie_word_embeddings)
 
 
 def _input_rows(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:
