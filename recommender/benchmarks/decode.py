@@ -15,11 +15,12 @@ from recommender.benchmarks.synthetic import instruction, synthetic_checkpoint, 
 from recommender.decoding import rank, score
 from recommender.examples import Example
 from recommender.model import RecommenderModel
+from recommender.model.checkpoint import Checkpoint
 from recommender.progress import Progress
 from recommender.trie import Trie
 
 K = 10
-OURS, FLOOR, BRUTE = "ours", "floor: bare passes", "brute force"
+OURS, INT8, FLOOR, BRUTE = "ours", "ours, int8", "floor: bare passes", "brute force"
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,17 @@ class _Bench:
         self.settings = settings
         self.checkpoint = self._checkpoint(settings.dtype, progress)
         self.model: RecommenderModel = self.checkpoint.model
+        self.rounded = (
+            self._checkpoint(settings.dtype, progress, int8=True).model if self.model.device.type == "cpu" else None
+        )
         self.exact = self._checkpoint("float32", progress).model if settings.checked else self.model
         self.trie = Trie.from_codes(self.model.ids.codes, self.model.ids.sizes, self.model.device)
         self.plain = Plain(self.model, self.trie)
         self.best: dict[int, list[set[int]]] = {}
 
-    def _checkpoint(self, dtype: str, progress: Progress | None) -> Any:
+    def _checkpoint(self, dtype: str, progress: Progress | None, int8: bool = False) -> Checkpoint:
         s = self.settings
-        return synthetic_checkpoint(s.llm, s.layers, s.items, dtype=dtype, seed=s.seed, progress=progress)
+        return synthetic_checkpoint(s.llm, s.layers, s.items, dtype=dtype, int8=int8, seed=s.seed, progress=progress)
 
     def case(self, length: int, beam: int, count: int) -> list[dict[str, Any]]:
         """Measure every method with `count` prompts of `length` positions."""
@@ -102,10 +106,12 @@ class _Bench:
     def _methods(self, prompts: Sequence[Example], beam: int) -> dict[str, Callable[[], Any]]:
         words = instruction(self.checkpoint, len(prompts[0]), self.settings.seed)
         methods: dict[str, Callable[[], Any]] = {
-            OURS: lambda: self._ranked(prompts, beam, None),
-            "ours, instruction cached": lambda: self._ranked(prompts, beam, words),
+            OURS: lambda: self._ranked(self.model, prompts, beam),
+            "ours, instruction cached": lambda: self._ranked(self.model, prompts, beam, words),
             FLOOR: lambda: self.plain.bare(prompts, beam),
         }
+        if self.rounded is not None:
+            methods[INT8] = partial(self._ranked, self.rounded, prompts, beam)
         if self.settings.transformers:
             for name, vectorised in (("prefix function", False), ("vectorised", True)):
                 methods[f"transformers, {name}"] = partial(self.plain.generate, prompts, beam, K, vectorised)
@@ -113,8 +119,10 @@ class _Bench:
             methods[BRUTE] = lambda: _brute(self.model, prompts)
         return methods
 
-    def _ranked(self, prompts: Sequence[Example], beam: int, words: np.ndarray | None) -> list[list[int]]:
-        return [r.items.tolist() for r in rank(self.model, prompts, self.trie, K, beam, instruction=words)]
+    def _ranked(
+        self, model: RecommenderModel, prompts: Sequence[Example], beam: int, words: np.ndarray | None = None
+    ) -> list[list[int]]:
+        return [found.items.tolist() for found in rank(model, prompts, self.trie, K, beam, instruction=words)]
 
     def _overlap(self, prompts: Sequence[Example], found: list[list[int]] | None) -> float | None:
         checked = prompts[: self.settings.checked]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from recommender.commands.shared import AsJson, Quiet, out, print_json, split_ids
+from recommender.commands.shared import AsJson, Model, Quiet, out, print_json, split_ids
 from recommender.errors import DataError
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -67,6 +67,26 @@ def trie(
     with progress_bars(quiet) as progress:
         rows = bench_trie(_numbers("--sizes", sizes), rounds, seed, progress)
     _report(rows, {"seed": seed, "rounds": rounds}, as_json)
+
+
+@app.command()
+def train(
+    model: Model = "adapters/movielens-100k",
+    examples: Annotated[int, typer.Option(help="pieces of histories that both read", min=1)] = 64,
+    rounds: Rounds = 3,
+    seed: Seed = 0,
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train on the same examples with our packed rows and with a plain Trainer of transformers."""
+    from recommender.benchmarks.train import bench_train
+    from recommender.progress import progress_bars
+
+    _use(threads)
+    with progress_bars(quiet) as progress:
+        rows = bench_train(model, examples, rounds, seed, progress)
+    _report(rows, {"model": model, "examples": examples, "rounds": rounds, "seed": seed}, as_json)
 
 
 def _use(threads: int | None) -> None:
