@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from recommender.benchmarks.decode import DecodeSettings, bench_decode
+from recommender.benchmarks.measuring import measured
 from recommender.benchmarks.trie import FAN_OUT, clustered_codes
 from recommender.cli import app
+from recommender.errors import DataError
 from recommender.trie import Trie
 
 
@@ -38,3 +41,15 @@ def test_every_method_ranks_the_same_prompts_as_brute_force_does():
         assert rows[method]["top 10"] == 1, method
     assert rows["ours"]["of ours"] == 1 and rows["floor: bare passes"]["top 10"] is None
     assert all(row["seconds"] > 0 and row["rounds"] == 1 for row in rows.values())
+
+
+def test_a_method_over_its_budget_is_measured_once_and_sleep_is_no_work():
+    timings = measured({"slow": lambda: time.sleep(0.05), "quick": lambda: None}, rounds=4, budget=0.04)
+    assert (len(timings["slow"].seconds), len(timings["quick"].seconds)) == (1, 4)
+    assert timings["slow"].median >= 0.05 > timings["slow"].busy
+    assert timings["quick"].median < 0.05
+
+
+def test_numbers_that_are_none_are_named():
+    result = CliRunner().invoke(app, ["bench", "trie", "--sizes", "10,many"])
+    assert isinstance(result.exception, DataError) and "--sizes '10,many'" in result.exception.message

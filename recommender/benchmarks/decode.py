@@ -86,7 +86,7 @@ class _Bench:
 
         calls = {name: kept(name, method) for name, method in methods.items()}
         timings = measured(calls, self.settings.rounds, self.settings.budget)
-        base = timings[OURS].median
+        base = timings[OURS]
         return [
             {
                 "positions": length,
@@ -94,9 +94,11 @@ class _Bench:
                 "prompts": count,
                 "method": name,
                 "seconds": timing.median,
+                "CPU s": timing.busy,
                 "spread": timing.spread,
                 "rounds": len(timing.seconds),
-                "of ours": timing.median / base,
+                "of ours": timing.median / base.median,
+                "CPU of ours": timing.busy / base.busy,
                 "MB": timing.megabytes,
                 "top 10": self._overlap(prompts, found[name]),
             }

@@ -20,15 +20,22 @@ PACKAGES = ("recommender", "torch", "transformers", "peft", "numpy")
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of all rounds of one method, and megabytes that one call held at its peak beyond what lay there before."""
+    """Seconds of all rounds of one method, by the clock and of the processor, which other programs do not lengthen; and
+    megabytes that one call held at its peak beyond what lay there before."""
 
     seconds: tuple[float, ...]
+    processor: tuple[float, ...]
     megabytes: float | None
 
     @property
     def median(self) -> float:
         """The median of the seconds."""
         return float(np.median(self.seconds))
+
+    @property
+    def busy(self) -> float:
+        """The median of the processor's seconds, all threads together."""
+        return float(np.median(self.processor))
 
     @property
     def spread(self) -> float:
@@ -44,15 +51,17 @@ def measured(methods: Mapping[str, Callable[[], Any]], rounds: int, budget: floa
     """
     memory = {name: peak_megabytes(call) for name, call in methods.items()}
     seconds: dict[str, list[float]] = {name: [] for name in methods}
+    busy: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(rounds):
         for name, call in methods.items():
             if sum(seconds[name]) > budget:
                 continue
-            start = time.perf_counter()
+            start, worked = time.perf_counter(), time.process_time()
             call()
             _synchronise()
             seconds[name].append(time.perf_counter() - start)
-    return {name: Timing(tuple(seconds[name]), memory[name]) for name in methods}
+            busy[name].append(time.process_time() - worked)
+    return {name: Timing(tuple(seconds[name]), tuple(busy[name]), memory[name]) for name in methods}
 
 
 def peak_megabytes(call: Callable[[], Any]) -> float | None:
