@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from recommender.adapters.lora import RANK
 from recommender.benchmarks.measuring import measured
@@ -104,7 +104,9 @@ def _plain(
                 disable_tqdm=True,
                 remove_unused_columns=False,
             )
-            Trainer(_Taught(model, stage), arguments, lambda rows: _columns(rows, prefix), list(examples)).train()
+            trainer = Trainer(_Taught(model, stage), arguments, lambda rows: _columns(rows, prefix), list(examples))
+            trainer.remove_callback(PrinterCallback)  # it writes to standard output
+            trainer.train()
 
     return run
 

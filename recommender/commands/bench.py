@@ -41,10 +41,21 @@ def decode(
     from recommender.progress import progress_bars
 
     _use(threads)
-    sizes = {"lengths": lengths, "beams": beams, "prompts": prompts}
-    numbers = {name: tuple(_numbers(f"--{name}", text)) for name, text in sizes.items()}
-    rest = {"rounds": rounds, "budget": budget, "checked": checked, "seed": seed}
-    settings = DecodeSettings(llm, layers, items, dtype, **numbers, **rest, brute=brute, transformers=transformers)
+    settings = DecodeSettings(
+        llm=llm,
+        layers=layers,
+        items=items,
+        dtype=dtype,
+        lengths=tuple(_numbers("--lengths", lengths)),
+        beams=tuple(_numbers("--beams", beams)),
+        prompts=tuple(_numbers("--prompts", prompts)),
+        rounds=rounds,
+        budget=budget,
+        checked=checked,
+        brute=brute,
+        transformers=transformers,
+        seed=seed,
+    )
     with progress_bars(quiet) as progress:
         rows = bench_decode(settings, progress)
     _report(rows, vars(settings), as_json)
