@@ -24,6 +24,12 @@ def render_block(name: str, block: str, **variables: Any) -> str:
     return "".join(template.blocks[block](template.new_context(variables))).strip()
 
 
+@cache
+def languages() -> tuple[str, ...]:
+    """Return the languages in which there are sentences: the files of lang/."""
+    return tuple(sorted(path.stem for path in (_FOLDER / "lang").glob("*.jinja")))
+
+
 def template_hash(*names: str) -> str:
     """Return the sha256 of the named templates, or of all: a checkpoint keeps it to know its prompts again."""
     chosen = names or tuple(sorted(path.stem for path in _FOLDER.glob("*.jinja")))

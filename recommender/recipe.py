@@ -19,7 +19,7 @@ from recommender.encoders.pipeline import encode_catalogue, fit_reductions, redu
 from recommender.errors import DataError
 from recommender.eval.baselines import Content, FitData
 from recommender.histories import Histories, Split, leave_one_out
-from recommender.justify import explain_examples
+from recommender.justify import Style, explain_examples
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint, save_pretrained, start_from
 from recommender.model.files import check_target
@@ -31,7 +31,6 @@ from recommender.training.loop import clear_state
 from recommender.training.teacher import teach
 
 logger = logging.getLogger(__name__)
-EXPLANATIONS = 1500
 
 
 @dataclass(frozen=True)
@@ -111,8 +110,8 @@ def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress |
     checkpoint = build(config, prepared, progress)
     needs_text = any(stage.stage == "explain" for stage in config.training.stages)
     histories = prepared.split.train.items
-    noun = config.prompt.noun
-    pairs = explain_examples(prepared.catalogue, histories, EXPLANATIONS, config.seed, noun) if needs_text else []
+    style, count = Style.of(config.prompt, config.justify), config.justify.examples
+    pairs = explain_examples(prepared.catalogue, histories, count, config.seed, style) if needs_text else []
     work = output.absolute().with_name(f"{output.absolute().name}.training")
     data = TrainingData(checkpoint.builder, prepared.split, pairs, _teacher(config, prepared, progress))
     results = train(checkpoint.model, data, config, work, progress)

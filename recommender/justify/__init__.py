@@ -2,8 +2,9 @@
 
 from recommender.justify.claims import Claim, ClaimChecker, Verdict
 from recommender.justify.evidence import Evidence, Influence, SharedFact, find_evidence
+from recommender.justify.style import Style
 from recommender.justify.training import explain_examples
-from recommender.justify.writing import Justification, justify
+from recommender.justify.writing import Justification, Source, justify, sources
 
 __all__ = [
     "Claim",
@@ -12,8 +13,11 @@ __all__ = [
     "Influence",
     "Justification",
     "SharedFact",
+    "Source",
+    "Style",
     "Verdict",
     "explain_examples",
     "find_evidence",
     "justify",
+    "sources",
 ]

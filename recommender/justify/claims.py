@@ -8,7 +8,7 @@ true one always stands ready. In doubt a claim must hold for every item that the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from recommender.catalogue import Catalogue
@@ -51,17 +51,18 @@ class Verdict:
 class ClaimChecker:
     """Checks sentences against one catalogue; built once."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        """Index every name and every attribute value of the catalogue."""
+    def __init__(self, catalogue: Catalogue, phrases: Mapping[str, str] | None = None) -> None:
+        """Index every name and every attribute value of the catalogue. `phrases`: attribute -> how it is said."""
         self.catalogue = catalogue
-        self.vocabulary = Vocabulary(catalogue)
+        self.vocabulary = Vocabulary(catalogue, phrases)
 
-    def check(self, sentence: str, evidence: Evidence, noun: str = "items") -> Verdict:
-        """Find every claim in `sentence` and verify it. `noun`: what is recommended, in the plural."""
+    def check(self, sentence: str, evidence: Evidence, noun: str = "items", most_words: int = MOST_WORDS) -> Verdict:
+        """Find every claim in `sentence` and verify it. `noun`: what is recommended, in the plural; `most_words`: how long
+        it may be, where a name counts as one word."""
         if wrong := _malformed(sentence):
             return Verdict(False, (wrong,), wrong.reason)
         spans = tuple(self.vocabulary.spans(sentence, neutral_words(noun)))
-        claims = tuple(_Reading(self.vocabulary, spans, evidence, noun).claims())
+        claims = tuple(_Reading(self.vocabulary, spans, evidence, noun, most_words).claims())
         wrong = next((claim for claim in claims if not claim.true), None)
         reason = "" if wrong is None else f"{wrong.kind} {wrong.text!r}: {wrong.reason}"
         return Verdict(wrong is None, claims, reason)
@@ -72,7 +73,8 @@ class ClaimChecker:
         for span in self.vocabulary.spans(text, neutral_words("items")):
             if span.kind == "mark" and span.form in ".!?" and text[span.end : span.end + 1] in ("", " "):
                 return text[: span.end]
-        return text
+        # "… and "Escape from L.A."": the name's full stop ended the sentence too
+        return f"{text}." if len(text) > 1 and text[-1] in DOUBLE_QUOTES and text[-2] in ".!?" else text
 
 
 def _malformed(sentence: str) -> Claim | None:
@@ -91,7 +93,10 @@ def _malformed(sentence: str) -> Claim | None:
 class _Reading:
     """One sentence read against one piece of evidence."""
 
-    def __init__(self, vocabulary: Vocabulary, spans: Sequence[Span], evidence: Evidence, noun: str) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, spans: Sequence[Span], evidence: Evidence, noun: str, most_words: int
+    ) -> None:
+        self.most_words = most_words
         self.facts = vocabulary.facts
         self.spans = spans
         self.evidence = evidence
@@ -247,7 +252,7 @@ class _Reading:
         triples = Counter(zip(plain, plain[1:], plain[2:], strict=False))
         if inner or self.tags and self.tags[-1] not in _STOPS:
             yield Claim("form", "", False, "not exactly one sentence")
-        if len(self.spans) > MOST_WORDS:
+        if sum(span.kind != "mark" for span in self.spans) > self.most_words:
             yield Claim("form", "", False, "too many words")
         if any(self._wrong_article(place) for place in range(len(self.spans) - 1)):
             yield Claim("form", "a", False, "not English before a vowel")

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from recommender.catalogue import Catalogue
+from recommender.config import Length
 from recommender.justify.claims import ClaimChecker
 from recommender.justify.evidence import Evidence, Influence, shared_facts
-from recommender.justify.sentences import Outline, ask, outline, plain, wordings
+from recommender.justify.sentences import ask, outline, worded
+from recommender.justify.style import Style
+from recommender.justify.wordings import wordings
 
 COLD_SHARE = 0.05
 RELATED_SHARE = 0.75
 WINDOW = 20
-_DRAWS = 4
+MOST_INFLUENCES = 3
+_LENGTHS: tuple[Length, ...] = ("short", "normal", "normal", "detailed")
+_DRAWS = 6
 
 
 def explain_examples(
-    catalogue: Catalogue, histories: Sequence[np.ndarray], count: int, seed: int, noun: str = "items"
+    catalogue: Catalogue, histories: Sequence[np.ndarray], count: int, seed: int, style: Style | None = None
 ) -> list[tuple[str, str]]:
-    """Return (prompt, completion) pairs; every completion passes the check. Deterministic in the seed.
+    """Return (prompt, completion) pairs of every length; every completion passes the check. Deterministic in the seed.
 
-    A later item of a history plays the recommended one, one or two earlier items its influences: those that share most
+    A later item of a history plays the recommended one, one to three earlier items its influences: those that share most
     with it, or any, so that sentences without common facts are learned too; a few have no influence at all.
     """
     random = np.random.default_rng([seed, count])
@@ -31,7 +37,8 @@ def explain_examples(
     examples = []
     for _ in range(count if usable else 0):
         evidence = simulated_evidence(catalogue, usable[int(random.integers(len(usable)))], random)
-        examples.append(_example(checker, evidence, noun, random))
+        length = _LENGTHS[int(random.integers(len(_LENGTHS)))]
+        examples.append(_example(checker, evidence, replace(style or Style(), length=length), random))
     return examples
 
 
@@ -45,24 +52,16 @@ def simulated_evidence(catalogue: Catalogue, history: np.ndarray, random: np.ran
     random.shuffle(earlier)
     if random.random() < RELATED_SHARE:
         earlier.sort(key=lambda other: -len(shared_facts(catalogue, item, [other])))
-    chosen = earlier[: int(random.integers(1, 3))]
+    chosen = earlier[: int(random.integers(1, MOST_INFLUENCES + 1))]
     influences = tuple(Influence(other, 1 / rank) for rank, other in enumerate(chosen, start=1))
     return Evidence(item, influences, shared_facts(catalogue, item, chosen))
 
 
-def _example(checker: ClaimChecker, evidence: Evidence, noun: str, random: np.random.Generator) -> tuple[str, str]:
-    plan = outline(evidence, checker)
-    prompt = ask(checker.catalogue, plan, noun)
-    for _ in range(_DRAWS):
-        lines = wordings(checker.catalogue, _part(plan, random), noun)
-        line = lines[int(random.integers(len(lines)))]
-        if checker.check(line, evidence, noun).ok:
-            return prompt, line
-    return prompt, plain(evidence, checker, noun)
-
-
-def _part(plan: Outline, random: np.random.Generator) -> Outline:
-    """A sentence need not say everything: now and then it keeps to one of two facts."""
-    if len(plan.facts) < 2 or random.random() < 0.6:
-        return plan
-    return Outline(plan.item, plan.others, (plan.facts[int(random.integers(len(plan.facts)))],))
+def _example(checker: ClaimChecker, evidence: Evidence, style: Style, random: np.random.Generator) -> tuple[str, str]:
+    plan = outline(evidence, checker, style)
+    drawn = wordings(checker.catalogue, plan, style, int(random.integers(2**31)))
+    for wording, _ in zip(drawn, range(_DRAWS), strict=False):
+        if checker.check(wording.text, evidence, style.noun, style.size.words).ok:
+            return ask(checker.catalogue, plan, style, wording.cues), wording.text
+    plan, wording = worded(evidence, checker, style)
+    return ask(checker.catalogue, plan, style, wording.cues), wording.text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,8 +47,8 @@ class _Entry:
 class Vocabulary:
     """Finds names, values, cues and plain words in sentences; built once for a catalogue."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        """Index the names and the facts of every item."""
+    def __init__(self, catalogue: Catalogue, phrases: Mapping[str, str] | None = None) -> None:
+        """Index the names and the facts of every item. `phrases`: attribute -> how it is said, "rated {values}"."""
         self.facts = tuple(facts_of(catalogue, index) for index in range(len(catalogue)))
         self._titles: defaultdict[tuple[str, ...], list[_Entry]] = defaultdict(list)
         self._values: defaultdict[tuple[str, ...], list[_Entry]] = defaultdict(list)
@@ -62,6 +62,9 @@ class Vocabulary:
         names = {name for facts in self.facts for name in facts}
         self._cues = {cue: roles for name in names for cue, roles in _name_cues(name)}
         self._cues |= {(word,): roles for word, roles in CUES.items() if (word,) not in self._cues}
+        for name, phrase in (phrases or {}).items():
+            if key := forms(phrase.partition("{values}")[0]):
+                self._cues[key] = self._cues.get(key, frozenset()) | {role(name)}
 
     def _add(self, index: defaultdict[tuple[str, ...], list[_Entry]], text: str, **meaning: object) -> None:
         found = words(text)
