@@ -9,6 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+#: which weights read which templates; nothing else of this folder belongs to a checkpoint
+READ_BY = {"rank": ("align", "rank"), "explain": ("explain", "lang/en")}
 _FOLDER = Path(__file__).parent
 _ENVIRONMENT = Environment(loader=FileSystemLoader(_FOLDER), undefined=StrictUndefined, autoescape=False)
 
@@ -31,9 +33,13 @@ def languages() -> tuple[str, ...]:
 
 
 def template_hash(*names: str) -> str:
-    """Return the sha256 of the named templates, or of all: a checkpoint keeps it to know its prompts again."""
-    chosen = names or tuple(sorted(path.stem for path in _FOLDER.glob("*.jinja")))
+    """Return the sha256 of the named templates: a checkpoint keeps it to know its prompts again."""
     digest = hashlib.sha256()
-    for name in chosen:
+    for name in names:
         digest.update(f"{name}\n".encode() + (_FOLDER / f"{name}.jinja").read_bytes())
     return digest.hexdigest()
+
+
+def template_hashes() -> dict[str, str]:
+    """Return the hash of what each set of weights was trained to read: a changed sentence leaves the ranking alone."""
+    return {part: template_hash(*names) for part, names in READ_BY.items()}

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.text import Text
 
-from recommender.commands import bench, serving, studies
+from recommender.commands import bench, reasons, serving, studies
 from recommender.commands.shared import (
     AsJson,
     ConfigFile,
@@ -34,6 +34,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(studies.app, name="study")
 serving.add_to(app)
 app.add_typer(bench.app, name="bench")
+app.add_typer(reasons.app, name="reasons")
 
 
 def main() -> None:

@@ -174,13 +174,14 @@ class DecodingConfig(_Section):
 class JustifyConfig(_Section):
     """How reasons are found and written."""
 
-    evidence: int = Field(2, ge=1, description="history items named in a justification; a detailed one names one more")
+    evidence: int = Field(2, ge=1, description="history items that are kept as reasons; a length may ask for more")
     window: int = Field(20, ge=1, description="most recent history items whose influence is measured by removal")
     max_new_tokens: int = Field(80, ge=8)
     length: Length = "normal"
     language: str = Field("en", description="a file of prompts/lang; the language model writes English only")
     phrases: dict[str, str] = Field(
-        default_factory=dict, description='how an attribute is said, where its name reads badly: rated: "rated {values}"'
+        default_factory=dict,
+        description='how an attribute is said, where its name reads badly: rated: "rated {values}"',
     )
     examples: int = Field(3000, ge=1, description="sentences that the stage `explain` learns from")
     shapley_samples: int = Field(0, ge=0, description="orders drawn for Shapley values; 0: leave one out")

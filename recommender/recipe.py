@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recommender import assets, standins
+from recommender import assets, prompts, standins
 from recommender.catalogue import Catalogue
 from recommender.config import Config
 from recommender.encoders.collaborative import collaborative_vectors
 from recommender.encoders.features import Features
 from recommender.encoders.pipeline import encode_catalogue, fit_reductions, reduce
-from recommender.errors import DataError
+from recommender.errors import ConfigError, DataError
 from recommender.eval.baselines import Content, FitData
 from recommender.histories import Histories, Split, leave_one_out
 from recommender.justify import Style, explain_examples
 from recommender.model import RecommenderModel, load_llm
-from recommender.model.checkpoint import Checkpoint, save_pretrained, start_from
+from recommender.model.checkpoint import Checkpoint, from_pretrained, save_pretrained, start_from
 from recommender.model.files import check_target
 from recommender.model.network import SoftTargets
 from recommender.progress import Progress
@@ -58,6 +58,12 @@ def standin_folder(catalogue: Catalogue) -> Path:
 def prepare(config: Config, progress: Progress | None = None) -> Prepared:
     """Read the tables, split the histories and encode the items. Collaborative vectors see training histories only."""
     catalogue = load_catalogue(config, progress)
+    split = split_histories(config, catalogue)
+    return Prepared(catalogue, split, encode(config, catalogue, split.train.items, progress))
+
+
+def split_histories(config: Config, catalogue: Catalogue) -> Split:
+    """Read the interactions and set each user's last ones apart, unless the config wants to train on everything."""
     histories = Histories.load(
         config.data.interactions, catalogue, config.data.columns, minimum_rating=config.data.minimum_rating
     )
@@ -68,8 +74,7 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
             *(told.dropped, config.data.minimum_rating, told.dropped_users),
         )
     histories = histories.sampled(config.data.users)
-    split = leave_one_out(histories) if config.training.keep_test_out else _everything(histories)
-    return Prepared(catalogue, split, encode(config, catalogue, split.train.items, progress))
+    return leave_one_out(histories) if config.training.keep_test_out else _everything(histories)
 
 
 def encode(
@@ -126,6 +131,34 @@ def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress |
     save_pretrained(checkpoint, output)
     clear_state(work)
     return results
+
+
+def teach_writing(
+    source: str | Path, output: Path, count: int | None = None, progress: Progress | None = None
+) -> StageResult:
+    """Train the stage `explain` of a checkpoint again and write the result to `output`; its ranking stays as it is.
+
+    `count`: examples, by default as its config says. Raises ConfigError if its recipe has no such stage.
+    """
+    check_target(output)
+    checkpoint = from_pretrained(source, progress=progress)
+    config = checkpoint.config
+    stages = tuple(stage for stage in config.training.stages if stage.stage == "explain")
+    if not stages:
+        raise ConfigError(f"{source}: its recipe has no stage `explain`", "add one to training.stages and train")
+    split = split_histories(config, checkpoint.catalogue)
+    only = config.model_copy(update={"training": config.training.model_copy(update={"stages": stages})})
+    style = Style.of(config.prompt, config.justify)
+    examples = count or config.justify.examples
+    pairs = explain_examples(checkpoint.catalogue, split.train.items, examples, config.seed, style)
+    work = output.absolute().with_name(f"{output.absolute().name}.training")
+    result = train(checkpoint.model, TrainingData(checkpoint.builder, split, pairs), only, work, progress)[0]
+    known = [stage for stage in checkpoint.metrics.get("stages", []) if stage["stage"] != "explain"]
+    checkpoint.metrics["stages"] = [*known, asdict(result)]
+    checkpoint.prompts = prompts.template_hashes()
+    save_pretrained(checkpoint, output)
+    clear_state(work)
+    return result
 
 
 def _teacher(config: Config, prepared: Prepared, progress: Progress | None) -> SoftTargets | None:

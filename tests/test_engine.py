@@ -94,6 +94,17 @@ def test_every_justification_is_checked_and_says_who_wrote_it(model):
         assert {i["item_id"] for i in item.evidence["influences"]} <= set(ids(model, 3, 7, 12))
 
 
+def test_a_writer_of_other_prompts_is_not_asked_and_that_is_said(make_checkpoint, monkeypatch):
+    checkpoint = make_checkpoint()
+    checkpoint.prompts = checkpoint.prompts | {"explain": "0" * 64}
+    model = Recommender(checkpoint)
+    monkeypatch.setattr(model, "write", None)
+    response = model.answer(Request(history=ids(model, 3, 7), k=3))
+    assert {item.written_by for item in response.items} == {"plain"}
+    assert any("plain" in note for note in response.notes)
+    assert not model.answer(Request(history=ids(model, 3), k=3, explain=False)).notes
+
+
 def test_why_gives_score_evidence_and_contributions(model, features):
     history = [3, 7, 12]
     told = model.why(ids(model, *history), ids(model, 4)[0])

@@ -10,10 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.catalogue import Catalogue, Item
-from recommender.justify import ClaimChecker, Evidence, Influence, explain_examples, find_evidence, justify
+from recommender.errors import ConfigError
+from recommender.justify import (
+    ClaimChecker,
+    Evidence,
+    Influence,
+    Style,
+    explain_examples,
+    find_evidence,
+    justify,
+    sources,
+)
 from recommender.justify.evidence import shared_facts
-from recommender.justify.sentences import ask, outline, plain, wordings
+from recommender.justify.sentences import ask, outline, plain, worded
 from recommender.justify.text import NAME_LENGTH, display_name, other_names
+from recommender.justify.wordings import wordings
 
 FACTS = (
     {"genres": ("Action", "Sci-Fi"), "year": ("1986",), "director": ("James Cameron",)},
@@ -25,6 +36,7 @@ FACTS = (
 TITLES = ("Aliens", "Alien", "Blade Runner", "The Mission", "Nothing Known")
 CATALOGUE = Catalogue(Item(str(i), title, attributes=f) for i, (title, f) in enumerate(zip(TITLES, FACTS, strict=True)))
 CHECKER = ClaimChecker(CATALOGUE)
+FILMS = Style("films")
 
 
 def weights(table):
@@ -98,38 +110,83 @@ def evidence(item, *others):
 
 
 def test_plain_sentences_say_the_evidence():
-    sentence = plain(evidence(0, 1, 2), CHECKER, "films")
-    assert (
-        sentence
-        == 'Because you watched "Alien" and "Blade Runner", "Aliens" (1986) is suggested: all of them are Sci-Fi films.'
-    )
-    assert "chose" in plain(evidence(0, 1), CHECKER)
-    assert '"Nothing Known"' in plain(Evidence(4), CHECKER)
-    cold = plain(Evidence(0), CHECKER, "films")
+    sentence = plain(evidence(0, 1, 2), CHECKER, FILMS)
+    assert all(name in sentence for name in ('"Aliens" (1986)', '"Alien"', '"Blade Runner"')) and "Sci-Fi" in sentence
+    assert sentence == plain(evidence(0, 1, 2), CHECKER, FILMS) != plain(evidence(0, 1), CHECKER, FILMS)
+    assert '"Nothing Known"' in plain(Evidence(4), CHECKER, Style())
+    cold = plain(Evidence(0), CHECKER, FILMS)
     assert '"Aliens" (1986)' in cold and "James Cameron" in cold and 'Alien"' not in cold
 
 
 def test_only_what_all_named_items_share_is_said():
-    sentence = plain(evidence(2, 1, 0), CHECKER, "films")
+    sentence = plain(evidence(2, 1, 0), CHECKER, FILMS)
     assert "Sci-Fi" in sentence and "Ridley Scott" not in sentence
-    assert "Ridley Scott" in plain(evidence(2, 1), CHECKER, "films")
+    assert "Ridley Scott" in plain(evidence(2, 1), CHECKER, FILMS)
 
 
-def test_every_wording_is_different_and_grammatical():
+@pytest.mark.parametrize("turn", range(4))
+def test_every_wording_is_different_and_grammatical(turn):
     for given_evidence in (evidence(0, 1), evidence(0, 1, 2), evidence(0, 4), Evidence(0), Evidence(4)):
-        lines = wordings(CATALOGUE, outline(given_evidence, CHECKER), "films")
+        lines = [w.text for w in wordings(CATALOGUE, outline(given_evidence, CHECKER, FILMS), FILMS, turn)]
         assert len(set(lines)) == len(lines) >= 3
         for line in lines:
             assert re.match(r"[A-Z\"]", line) and line.endswith(".") and "  " not in line and " ," not in line
-            assert not re.search(r"\ba [AEIOUaeiou]|\ban [^AEIOUaeiou]", line)
+            assert not re.search(r"\ba [AEIOUaeiou]|\ban [^AEIOUaeiou]", line) and not re.search(r"[\[\]|]", line)
             assert CHECKER.check(line, given_evidence, "films").ok, line
 
 
+def test_a_title_with_the_marks_of_a_choice_stays_whole():
+    catalogue = Catalogue([Item("1", "Rec [a|b] (2007)"), Item("2", "Pi | Tau [2007] (2007)")])
+    found = Evidence(0, (Influence(1, 1.0),), shared_facts(catalogue, 0, [1]))
+    for turn in range(8):
+        for wording in wordings(catalogue, outline(found, ClaimChecker(catalogue), FILMS), FILMS, turn):
+            assert '"Rec [a|b] (2007)"' in wording.text and '"Pi | Tau [2007] (2007)"' in wording.text
+
+
 def test_the_prompt_names_all_that_may_be_said():
-    prompt = ask(CATALOGUE, outline(evidence(0, 1, 2), CHECKER), "films")
-    assert all(word in prompt for word in ('"Aliens" (1986)', '"Alien"', '"Blade Runner"', "Sci-Fi", "watched"))
-    assert "\n" not in prompt and "None" not in prompt
-    assert "watched" not in ask(CATALOGUE, outline(Evidence(0), CHECKER), "films")
+    plan, wording = worded(evidence(0, 1, 2), CHECKER, FILMS)
+    prompt = ask(CATALOGUE, plan, FILMS, wording.cues)
+    assert all(word in prompt for word in ('"Aliens" (1986)', '"Alien"', '"Blade Runner"', "Sci-Fi", "normal"))
+    assert "None" not in prompt
+    assert "You" not in ask(CATALOGUE, outline(Evidence(0), CHECKER, FILMS), FILMS, ())
+
+
+def test_a_length_decides_how_much_is_named():
+    every = evidence(0, 1, 2, 3)
+    long = {length: plain(every, CHECKER, Style("films", length=length)) for length in ("short", "normal", "detailed")}
+    assert long["short"].count('"') == 4 and "Blade" in long["normal"] and len(long["short"]) < len(long["detailed"])
+    for length, sentence in long.items():
+        style = Style("films", length=length)
+        assert CHECKER.check(sentence, every, "films", style.size.words).ok
+    assert not CHECKER.check(long["detailed"], every, "films", 5).ok
+
+
+def test_another_language_is_a_file():
+    german = Style("films", language="de")
+    sentence = plain(evidence(0, 1), CHECKER, german)
+    assert '"Aliens" (1986)' in sentence and "Sci-Fi" in sentence and not re.search(r"\b(you|because|try)\b", sentence)
+    reason = justify(CATALOGUE, [evidence(0, 1)], _never, CHECKER, german)[0]
+    assert reason.source == "plain" and reason.text == sentence
+
+
+def test_what_is_no_language_or_length_is_an_error_that_names_those_there_are():
+    with pytest.raises(ConfigError, match="xx") as found:
+        Style(language="xx")
+    assert "de, en" in (found.value.hint or "")
+    with pytest.raises(ConfigError, match="epic"):
+        Style(length="epic")
+
+
+def test_a_phrase_says_an_attribute_whose_name_reads_badly():
+    catalogue = Catalogue(Item(str(i), f"Toy {i}", attributes={"rated_by": ("PG",)}) for i in range(2))
+    style = Style("films", phrases={"rated_by": "certified {values}"})
+    checker = ClaimChecker(catalogue, style.phrases)
+    found = Evidence(0, (Influence(1, 1.0),), shared_facts(catalogue, 0, [1]))
+    assert "certified PG" in plain(found, checker, style)
+
+
+def _never(prompts, names=None):
+    raise AssertionError("asked")
 
 
 def test_names_are_cut_between_words_and_stay_known():
@@ -191,7 +248,7 @@ def worlds(draw):
 def test_a_plain_sentence_always_passes_its_own_check(world, noun):
     catalogue, found = world
     checker = ClaimChecker(catalogue)
-    sentence = plain(found, checker, noun)
+    sentence = plain(found, checker, Style(noun))
     verdict = checker.check(sentence, found, noun)
     assert verdict.ok, (sentence, verdict.reason)
 
@@ -217,16 +274,17 @@ def examples():
     catalogue = shelf()
     random = np.random.default_rng(0)
     histories = [random.permutation(len(catalogue))[:12] for _ in range(30)]
-    return catalogue, histories, explain_examples(catalogue, histories, 400, seed=3, noun="films")
+    return catalogue, histories, explain_examples(catalogue, histories, 400, seed=3, style=FILMS)
 
 
 def test_examples_are_many_worded_and_deterministic(examples):
     catalogue, histories, pairs = examples
-    assert pairs == explain_examples(catalogue, histories, 400, seed=3, noun="films")
-    assert pairs != explain_examples(catalogue, histories, 400, seed=4, noun="films")
+    assert pairs == explain_examples(catalogue, histories, 400, seed=3, style=FILMS)
+    assert pairs != explain_examples(catalogue, histories, 400, seed=4, style=FILMS)
     shapes = {re.sub(r'"[^"]*"|[A-Z]\S+|\(?\d{4}s?\)?', "_", completion) for _, completion in pairs}
-    assert len(pairs) == 400 and len(shapes) > 40
-    assert any("watched" not in prompt for prompt, _ in pairs)
+    assert len(pairs) == 400 and len(shapes) > 200
+    assert any("You" not in prompt for prompt, _ in pairs)
+    assert all(any(f"one {length} sentence" in prompt for prompt, _ in pairs) for length in ("short", "detailed"))
     assert explain_examples(catalogue, [], 10, seed=0) == []
     assert explain_examples(catalogue, [np.array([1])], 10, seed=0) == []
 
@@ -241,6 +299,10 @@ def test_examples_speak_of_what_their_prompt_names(examples):
         assert all(value in prompt for value in told)
 
 
+def texts_of(catalogue, found, checker):
+    return [wording.text for wording in wordings(catalogue, outline(found, checker, FILMS), FILMS)]
+
+
 def test_a_swapped_name_year_or_value_never_passes(examples):
     catalogue, histories, _ = examples
     checker = ClaimChecker(catalogue)
@@ -248,7 +310,7 @@ def test_a_swapped_name_year_or_value_never_passes(examples):
         item, other, stranger = (int(histories[start][n]) for n in (5, 2, 7))
         found = Evidence(item, (Influence(other, 1.0),), shared_facts(catalogue, item, [other]))
         false = {v for i in catalogue for v in i.attributes["genres"]} - set(catalogue[item].attributes["genres"])
-        for line in wordings(catalogue, outline(found, checker), "films"):
+        for line in texts_of(catalogue, found, checker):
             assert checker.check(line, found, "films").ok
             for wrong in (
                 line.replace(catalogue[other].title, catalogue[stranger].title),
@@ -273,7 +335,7 @@ def test_an_item_and_its_reason_cannot_change_places(examples):
         )
         for others in ([item], [item, second], [second, item]):
             turned = Evidence(first, tuple(Influence(o, 1.0) for o in others), shared_facts(catalogue, first, others))
-            for line in wordings(catalogue, outline(turned, checker), "films"):
+            for line in texts_of(catalogue, turned, checker):
                 if catalogue[item].title in line:  # else it speaks of the other two only
                     assert not checker.check(re.sub(r" \(\d{4}\)", "", line), found, "films").ok, line
 
@@ -281,15 +343,15 @@ def test_an_item_and_its_reason_cannot_change_places(examples):
 def test_justify_keeps_true_drafts_and_replaces_false_ones():
     asked = []
 
-    def write(prompts):
-        asked.append(list(prompts))
-        return [
-            'Because you watched "Alien", "Aliens" is a Sci-Fi film too. You will love it!',
-            'Because you watched "Alien", "Blade Runner" is a Drama film.',
-        ]
+    def write(prompts, names=None):
+        asked.append((list(prompts), names))
+        false = 'Because you watched "Alien", "Blade Runner" is a Drama film.'
+        true = 'Because you watched "Alien", "Aliens" is a Sci-Fi film too. You will love it!'
+        return [false] if names else [true, false]
 
-    true, false = justify(CATALOGUE, [evidence(0, 1), evidence(2, 1)], write, CHECKER, "films")
-    assert len(asked) == 1 and len(asked[0]) == 2
+    true, false = justify(CATALOGUE, [evidence(0, 1), evidence(2, 1)], write, CHECKER, FILMS)
+    assert [len(prompts) for prompts, _ in asked] == [2, 1] and asked[1][1] == [["Blade Runner", "Alien"]]
+    assert asked[1][0] == asked[0][0][1:] and sources([true, false]) == {"model": 1, "rewritten": 0, "plain": 1}
     assert (true.source, true.text) == (
         "model",
         'Because you watched "Alien", "Aliens" is a Sci-Fi film too.',
@@ -302,12 +364,24 @@ def test_justify_keeps_true_drafts_and_replaces_false_ones():
 
 @pytest.mark.parametrize("draft", ["", "   ", "\n", "Sorry, I cannot do that.", '"', "日本語。", "Because " * 200])
 def test_whatever_the_model_writes_the_answer_is_true(draft):
-    reason = justify(CATALOGUE, [evidence(0, 1)], lambda prompts: [draft for _ in prompts], CHECKER, "films")[0]
+    reason = justify(CATALOGUE, [evidence(0, 1)], lambda prompts, names=None: [draft for _ in prompts], CHECKER, FILMS)[
+        0
+    ]
     assert reason.source == "plain" and reason.verdict.ok
 
 
-def test_nothing_to_justify_asks_nobody():
-    def write(prompts):
-        raise AssertionError("asked")
+def test_a_second_try_counts_as_one():
+    def write(prompts, names=None):
+        return ['Because you watched "Alien", try "Aliens".' if names else "No idea." for _ in prompts]
 
-    assert justify(CATALOGUE, [], write, CHECKER) == []
+    reason = justify(CATALOGUE, [evidence(0, 1)], write, CHECKER, FILMS)[0]
+    assert reason.source == "rewritten" and reason.text == reason.rewrite and reason.draft == "No idea."
+
+
+def test_without_a_writer_sentences_are_plain():
+    reason = justify(CATALOGUE, [evidence(0, 1)], None, CHECKER, FILMS)[0]
+    assert reason.source == "plain" and reason.text == plain(evidence(0, 1), CHECKER, FILMS)
+
+
+def test_nothing_to_justify_asks_nobody():
+    assert justify(CATALOGUE, [], _never, CHECKER, FILMS) == []

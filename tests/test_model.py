@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from recommender import prompts
 from recommender.catalogue import Catalogue
 from recommender.errors import CheckpointError, ConfigError
 from recommender.examples import IGNORE, ITEM, collate
@@ -96,6 +97,31 @@ def test_another_catalogue_is_refused(make_checkpoint, catalogue, tmp_path):
     save_pretrained(make_checkpoint(), tmp_path / "saved")
     with pytest.raises(CheckpointError, match="another catalogue"):
         from_pretrained(tmp_path / "saved", Catalogue(catalogue[:19]))
+
+
+def _with_prompts(folder, known):
+    facts = json.loads((folder / "checkpoint.json").read_text())
+    (folder / "checkpoint.json").write_text(json.dumps(facts | {"prompts": known}))
+
+
+def test_a_checkpoint_that_learned_other_sentences_still_ranks(make_checkpoint, catalogue, tmp_path):
+    folder = tmp_path / "saved"
+    save_pretrained(make_checkpoint(), folder)
+    assert from_pretrained(folder, catalogue).writes
+    _with_prompts(folder, prompts.template_hashes() | {"explain": "0" * 64})
+    stale = from_pretrained(folder, catalogue)
+    assert not stale.writes
+    save_pretrained(stale, folder)  # what was learned is not made newer by saving it
+    assert not from_pretrained(folder, catalogue).writes
+
+
+@pytest.mark.parametrize("known", [{"rank": "0" * 64}, "0" * 64, None])
+def test_other_prompts_of_ranking_are_refused(make_checkpoint, catalogue, tmp_path, known):
+    folder = tmp_path / "saved"
+    save_pretrained(make_checkpoint(), folder)
+    _with_prompts(folder, known)
+    with pytest.raises(CheckpointError, match="other prompts"):
+        from_pretrained(folder, catalogue)
 
 
 def test_an_interrupted_save_leaves_the_old_checkpoint(make_checkpoint, tmp_path, monkeypatch):

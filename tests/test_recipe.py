@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from recommender import recipe
 from recommender.config import Config
@@ -28,14 +29,6 @@ RANK = [{"stage": "rank", "max_steps": 1, "batch_tokens": 128, "row_tokens": 64}
 BYTES = ("adapter.safetensors", "semantic_ids.safetensors")  # the header of the features comes in any order
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_explanations():
-    """Fifteen hundred explanations take longer to make than all the rest."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipe, "EXPLANATIONS", 60)
-        yield
-
-
 @pytest.fixture(scope="module")
 def config_of(tmp_path_factory, catalogue, llm_folder, text_folder):
     """Make the configuration of a tiny run over the given histories."""
@@ -49,6 +42,7 @@ def config_of(tmp_path_factory, catalogue, llm_folder, text_folder):
             "semantic_ids": {"levels": 2, "codebook_size": 4, "collision_limit": 1},
             "lora": {"rank": 4, "alpha": 8},
             "prompt": {"history": 6, "titled": 2, "noun": "films"},
+            "justify": {"examples": 60},
             "training": {"stages": STAGES, "checkpoint_minutes": 1e-6},
         }
         cache = str(tmp_path_factory.getbasetemp() / "encodings")
@@ -255,3 +249,16 @@ def test_training_can_start_from_the_adapter_of_another_domain(config_of, tmp_pa
     refused = other.updated({"lora.rank": 2})
     with pytest.raises(CheckpointError, match=r"lora\.rank 4"):
         recipe.build(refused, recipe.prepare(refused))
+
+
+def test_writing_is_trained_again_without_touching_the_ranking(whole, tmp_path):
+    result = recipe.teach_writing(whole, tmp_path / "again", count=40)
+    assert result.stage == "explain" and result.steps == 3
+    before, after = (load_file(folder / "adapter.safetensors") for folder in (whole, tmp_path / "again"))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and all(".explain." in name for name in changed)
+    assert [stage["stage"] for stage in from_pretrained(tmp_path / "again").metrics["stages"]] == [
+        "align",
+        "rank",
+        "explain",
+    ]

@@ -85,7 +85,7 @@ def test_its_sentences_are_true_and_some_its_own(model):
         influences = tuple(Influence(other, 1.0) for other in others)
         evidence = Evidence(index, influences, shared_facts(model.catalogue, index, others))
         assert checker.check(item.justification, evidence, "films").ok
-    assert sum(item.written_by == "model" for item in answer.items) >= 2
+    assert not model.writes or sum(item.written_by == "model" for item in answer.items) >= 2
 
 
 def test_it_is_the_recipe_that_the_repository_holds():

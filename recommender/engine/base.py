@@ -24,7 +24,7 @@ from recommender.engine.types import RankedItem, Request, Response, request
 from recommender.errors import RecommenderError
 from recommender.examples import Example, ExampleBuilder
 from recommender.fusion import KeptFusion
-from recommender.justify import ClaimChecker, Justification, find_evidence, justify
+from recommender.justify import ClaimChecker, Evidence, Justification, Style, find_evidence, justify
 
 
 class CatalogueEngine(ABC):
@@ -35,6 +35,7 @@ class CatalogueEngine(ABC):
     """
 
     name = ""
+    writes = True
     at_once = 1
     parallel = 1
     written_at_once = 4
@@ -44,7 +45,8 @@ class CatalogueEngine(ABC):
     ) -> None:
         """Answer for this catalogue with these prompts; `fusion`: the baselines that rank along."""
         self.catalogue, self.config, self.builder, self.fusion = catalogue, config, builder, fusion
-        self.checker = ClaimChecker(catalogue)
+        self.style = Style.of(config.prompt, config.justify)
+        self.checker = ClaimChecker(catalogue, self.style.phrases)
 
     @abstractmethod
     def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
@@ -55,8 +57,16 @@ class CatalogueEngine(ABC):
         """Return exact log-probabilities [prompts, candidates]."""
 
     @abstractmethod
-    def write(self, prompts: Sequence[str], stop: threading.Event | None = None) -> list[str]:
-        """Answer user messages with the writing adapter, greedily, one text each; texts are cut short once `stop` is set."""
+    def write(
+        self,
+        prompts: Sequence[str],
+        names: Sequence[Sequence[str]] | None = None,
+        stop: threading.Event | None = None,
+    ) -> list[str]:
+        """Answer user messages with the writing adapter, greedily, one text each; texts are cut short once `stop` is set.
+
+        `names`: for each message, the only texts that may stand within quotation marks.
+        """
 
     def close(self) -> None:
         """Let go of what the engine holds outside this process."""
@@ -126,14 +136,11 @@ class CatalogueEngine(ABC):
         """
         history = self.catalogue.indices(request.history)
         places = [self.catalogue.index(item.item_id) for item in items]
-        config = self.config.justify
-        score = partial(self.score, wish=request.wish)
-        evidence = find_evidence(self.catalogue, history, places, score, window=config.window, most=config.evidence)
-        write = partial(self.write, stop=stop)
+        evidence = self._evidence(history, places, request.wish)
         size = len(items) if together else self.written_at_once
         for start in range(0, len(items), max(size, 1)):
             part = evidence[start : start + size]
-            found = justify(self.catalogue, part, write, self.checker, self.config.prompt.noun)
+            found = self._justified(part, stop)
             if stop is not None and stop.is_set():
                 return
             for item, reason in zip(items[start : start + size], found, strict=True):
@@ -175,10 +182,16 @@ class CatalogueEngine(ABC):
 
     def explain(self, history: np.ndarray, items: Sequence[int], wish: str | None = None) -> list[Justification]:
         """Find what drove each item, have the LLM write a sentence from it, and check the sentence."""
+        return self._justified(self._evidence(history, items, wish))
+
+    def _evidence(self, history: np.ndarray, items: Sequence[int], wish: str | None) -> list[Evidence]:
         config = self.config.justify
-        score = partial(self.score, wish=wish)
-        evidence = find_evidence(self.catalogue, history, items, score, window=config.window, most=config.evidence)
-        return justify(self.catalogue, evidence, self.write, self.checker, self.config.prompt.noun)
+        score, most = partial(self.score, wish=wish), max(config.evidence, self.style.size.named)
+        return find_evidence(self.catalogue, history, items, score, window=config.window, most=most)
+
+    def _justified(self, evidence: Sequence[Evidence], stop: threading.Event | None = None) -> list[Justification]:
+        write = partial(self.write, stop=stop) if self.writes else None
+        return justify(self.catalogue, evidence, write, self.checker, self.style)
 
     def _unseen(self, history: np.ndarray) -> torch.Tensor:
         allowed = torch.ones(len(self.catalogue), dtype=torch.bool)
@@ -204,6 +217,10 @@ class CatalogueEngine(ABC):
 
     def _notes(self, request: Request) -> tuple[str, ...]:
         notes = []
+        if request.explain and not self.writes:
+            notes.append(
+                "the sentences are plain: the writing adapter was trained on other prompts (train its stage again)"
+            )
         if self._fused(request) and self.fusion is not None:
             notes.append(f"ranked together with {' and '.join(self.fusion.rankers)}")
         if not request.history:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from recommender import decoding
 from recommender.adapters.lora import EXPLAIN, RANK
@@ -23,6 +23,7 @@ from recommender.examples import Example
 from recommender.fusion import FUSION, KeptFusion
 from recommender.model import RecommenderModel
 from recommender.model.checkpoint import Checkpoint, from_pretrained, resolve
+from recommender.model.quotation import OnlyTheseNames
 from recommender.progress import Progress
 from recommender.trie import Trie
 
@@ -38,6 +39,8 @@ class Recommender(CatalogueEngine):
     def __init__(self, checkpoint: Checkpoint, fusion: KeptFusion | None = None) -> None:
         """Serve a loaded checkpoint; `fusion`: what ranks along with it."""
         super().__init__(checkpoint.catalogue, checkpoint.config, checkpoint.builder, fusion)
+        #: whether the language model writes; one that learned other prompts would be replaced sentence by sentence
+        self.writes = checkpoint.writes
         self.model = checkpoint.model.eval()
         self.tokenizer = checkpoint.tokenizer
         self.trie = Trie.from_codes(self.model.ids.codes, self.model.ids.sizes, device=self.model.device)
@@ -108,8 +111,16 @@ class Recommender(CatalogueEngine):
             self.model.set_features(features)
 
     @torch.no_grad()
-    def write(self, prompts: Sequence[str], stop: threading.Event | None = None) -> list[str]:
-        """Answer user messages with the writing adapter, greedily, one text each; texts are cut short once `stop` is set."""
+    def write(
+        self,
+        prompts: Sequence[str],
+        names: Sequence[Sequence[str]] | None = None,
+        stop: threading.Event | None = None,
+    ) -> list[str]:
+        """Answer user messages with the writing adapter, greedily, one text each; texts are cut short once `stop` is set.
+
+        `names`: for each message, the only texts that may stand within quotation marks.
+        """
         turns = [torch.from_numpy(self.builder.chat_turn(prompt)) for prompt in prompts]
         longest = max((len(turn) for turn in turns), default=0)
         pad = self.tokenizer.eos_token_id
@@ -122,6 +133,7 @@ class Recommender(CatalogueEngine):
             eos_token_id=self.tokenizer.eos_token_id,
             pad_token_id=pad,
         )
+        only = LogitsProcessorList([OnlyTheseNames(self.tokenizer, names, longest)] if names else [])
         with self._turns.later():
             self.model.use_adapter(EXPLAIN)
             try:
@@ -129,6 +141,7 @@ class Recommender(CatalogueEngine):
                     input_ids=ids.to(self.model.device),
                     attention_mask=mask.to(self.model.device),
                     generation_config=options,
+                    logits_processor=only,
                     stopping_criteria=StoppingCriteriaList([_BetweenTokens(self.model, self._turns, stop)]),
                 )
             finally:

@@ -138,8 +138,18 @@ class VllmRecommender(CatalogueEngine):
         found = self._post(f"{self.rank_url}/v1/recommender/rank", body)["rankings"]
         return [Ranking(np.array(one["items"], np.int64), np.array(one["scores"], np.float32)) for one in found]
 
-    def write(self, prompts: Sequence[str], stop: threading.Event | None = None) -> list[str]:
-        """Answer user messages with the writing adapter, greedily, one text each; texts are cut short once `stop` is set."""
+    def write(
+        self,
+        prompts: Sequence[str],
+        names: Sequence[Sequence[str]] | None = None,
+        stop: threading.Event | None = None,
+    ) -> list[str]:
+        """Answer user messages with the writing adapter, greedily, one text each; texts are cut short once `stop` is set.
+
+        vLLM cannot be held to `names` within quotation marks, so with them nothing is written.
+        """
+        if names is not None:
+            return [""] * len(prompts)
         return list(self.pool.map(lambda prompt: self._write(prompt, stop), prompts))
 
     def _write(self, prompt: str, stop: threading.Event | None) -> str:

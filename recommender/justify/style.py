@@ -44,7 +44,9 @@ class Style:
         """Raises ConfigError for a language or a length that there is none of."""
         if self.language not in prompts.languages():
             known = ", ".join(prompts.languages())
-            raise ConfigError(f"language {self.language!r}: there is no prompts/lang/{self.language}.jinja", f"use {known}")
+            raise ConfigError(
+                f"language {self.language!r}: there is no prompts/lang/{self.language}.jinja", f"use {known}"
+            )
         if self.length not in LENGTHS:
             raise ConfigError(f"length {self.length!r} is not known", f"use {', '.join(LENGTHS)}")
 

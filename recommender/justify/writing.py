@@ -45,14 +45,14 @@ class Justification:
 
 
 def justify(
-    catalogue: Catalogue, evidence: Sequence[Evidence], write: Writer, checker: ClaimChecker, style: Style
+    catalogue: Catalogue, evidence: Sequence[Evidence], write: Writer | None, checker: ClaimChecker, style: Style
 ) -> list[Justification]:
     """Write one justification for each piece of evidence; all prompts go to the writer as one batch, and so do those
-    that have to be written again."""
+    that have to be written again. Without a writer, and in languages that it does not write, sentences are plain."""
     if not evidence:
         return []
     planned = [worded(one, checker, style) for one in evidence]
-    if style.language != ENGLISH:
+    if write is None or style.language != ENGLISH:
         return [_spare(one, wording, checker, style) for one, (_, wording) in zip(evidence, planned, strict=True)]
     asked = [ask(catalogue, plan, style, wording.cues) for plan, wording in planned]
     drafts = write(asked)

@@ -30,18 +30,32 @@ from recommender.semantic_ids import SemanticIds
 
 FORMAT = 2
 ITEM_IDS = "item_ids.json"
+#: checkpoints of one hash for all templates, and what that hash stood for
+_ONE_HASH = {
+    "ca79a9446af34b7a933d01e85de05a780e81bcb8f74380e072674e482ff0a507": {
+        "rank": "0395d5aefbfaabfda59dab4bd73628d9e1f9f7e0d3e157f487727df7e88af27a",
+        "explain": "f1818b94e270af7f3dffe4446497f66805f2893ae62a30f997080b4e03ad1f2f",
+    }
+}
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "open_clip_torch", "openai-whisper", "numpy", "recommender")
 
 
 @dataclass
 class Checkpoint:
-    """A model with all that is needed to prompt it. `metrics`: whatever was measured of it, for the card."""
+    """A model with all that is needed to prompt it. `metrics`: whatever was measured of it, for the card.
+    `prompts`: the hashes of the templates that its weights were trained to read."""
 
     model: RecommenderModel
     tokenizer: PreTrainedTokenizerBase
     catalogue: Catalogue
     config: Config
     metrics: dict[str, Any] = field(default_factory=dict)
+    prompts: dict[str, str] = field(default_factory=prompts.template_hashes)
+
+    @property
+    def writes(self) -> bool:
+        """Whether the writing adapter was trained on the prompts of this installation; if not, nobody should ask it."""
+        return self.prompts.get("explain") == prompts.template_hashes()["explain"]
 
     @property
     def builder(self) -> ExampleBuilder:
@@ -77,7 +91,7 @@ def from_pretrained(
     """
     folder = resolve(source)
     facts = read_manifest(folder)
-    _check_made_by(folder, facts)
+    trained_on = _check_made_by(folder, facts)
     config = Config.load(folder / "config.yaml")
     if not isinstance(catalogue, Catalogue):
         # serving reads the vectors of the checkpoint, not the media
@@ -88,7 +102,7 @@ def from_pretrained(
     model = RecommenderModel(llm, SemanticIds.load(folder / "semantic_ids.safetensors"), features, config)
     _read_parameters(model, folder / "adapter.safetensors")
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return Checkpoint(model.eval(), tokenizer, catalogue, config, metrics)
+    return Checkpoint(model.eval(), tokenizer, catalogue, config, metrics, trained_on)
 
 
 def start_from(model: RecommenderModel, source: str | Path) -> None:
@@ -178,18 +192,24 @@ def _check_catalogue(folder: Path, facts: dict[str, Any], catalogue: Catalogue) 
         )
 
 
-def _check_made_by(folder: Path, facts: dict[str, Any]) -> None:
-    """A model serves the prompts that it was trained on, or it guesses."""
+def _check_made_by(folder: Path, facts: dict[str, Any]) -> dict[str, str]:
+    """A model serves the prompts that it was trained on, or it guesses. Returns the hashes of those prompts.
+
+    Only the prompts of ranking must be the same: a checkpoint whose sentences were learned otherwise still ranks.
+    """
     if facts.get("format") != FORMAT:
         raise CheckpointError(
             f"{folder}: has format {facts.get('format')}, this version reads {FORMAT}",
             "train again, or install the version of recommender that it was made with",
         )
-    if facts.get("prompts") != prompts.template_hash():
+    known = facts.get("prompts")
+    hashes = dict(known) if isinstance(known, dict) else _ONE_HASH.get(str(known), {})
+    if hashes.get("rank") != prompts.template_hashes()["rank"]:
         raise CheckpointError(
             f"{folder}: was trained with other prompts than those of this installation",
             "train again, or restore the folder prompts as it was",
         )
+    return hashes
 
 
 def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -201,7 +221,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
             "items": len(catalogue),
             "fingerprint": catalogue.fingerprint,
         },
-        "prompts": prompts.template_hash(),
+        "prompts": checkpoint.prompts,
         "generation": {"do_sample": False, "num_beams": 1},
         "python": platform.python_version(),
         "packages": package_versions(),

@@ -17,7 +17,7 @@ from torch import nn
 from recommender.config import Config
 from recommender.errors import RecommenderError
 from recommender.model.network import is_ours
-from recommender.prompts import template_hash
+from recommender.prompts import template_hashes
 from recommender.training.plan import TrainingData
 
 FIELDS = ("number", "stage", "step", "epoch", "loss", "learning_rate", "positions_per_second", "validation")
@@ -51,7 +51,8 @@ def restore(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
 
 def purpose(config: Config, data: TrainingData) -> str:
     """Return what identifies a run: a hash of its configuration, its prompts and all that it learns from."""
-    digest = hashlib.sha256(f"{config.to_yaml()}{template_hash()}{data.builder.catalogue.fingerprint}".encode())
+    known = f"{config.to_yaml()}{sorted(template_hashes().items())}{data.builder.catalogue.fingerprint}"
+    digest = hashlib.sha256(known.encode())
     for history in data.split.train.items:
         digest.update(np.asarray([len(history), *history], dtype=np.int64).tobytes())
     digest.update(repr(list(data.explanations)).encode())
