@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.text import Text
 
-from recommender.commands import bench, reasons, serving, studies
+from recommender.commands import bench, reasons, serving, studies, talk
 from recommender.commands.shared import (
     AsJson,
     ConfigFile,
@@ -35,6 +35,7 @@ app.add_typer(studies.app, name="study")
 serving.add_to(app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(reasons.app, name="reasons")
+app.command()(talk.chat)
 
 
 def main() -> None:

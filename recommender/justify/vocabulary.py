@@ -57,7 +57,7 @@ class Vocabulary:
             for name in other_names(item, years_of(self.facts[index])):
                 self._add(self._titles, name, item=index)
         for fact in {(name, value) for facts in self.facts for name, values in facts.items() for value in values}:
-            for text in _inflections(*fact):
+            for text in inflections(*fact):
                 self._add(self._values, text, fact=fact)
         names = {name for facts in self.facts for name in facts}
         self._cues = {cue: roles for name in names for cue, roles in _name_cues(name)}
@@ -207,7 +207,7 @@ def _single(text: str, start: int, end: int, is_known: Callable[[str], bool]) ->
         start = closing + 1
 
 
-def _inflections(name: str, value: str) -> Iterable[str]:
+def inflections(name: str, value: str) -> Iterable[str]:
     """Return a value, its plural and singular, without a possessive ending, and its synonyms."""
     yield value
     if not value or not value[-1].isalpha() or any(char.isdigit() for char in value):

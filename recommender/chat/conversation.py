@@ -1,0 +1,232 @@
+"""A conversation: messages in, a list and a few sentences out. It keeps no state, so any transport can carry it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from recommender.catalogue import Catalogue
+from recommender.chat.reading import Reader, Reading
+from recommender.chat.wishes import Wishes
+from recommender.errors import RecommenderError
+from recommender.justify import Justification
+from recommender.justify.facts import facts_of, role
+from recommender.justify.text import display_name
+
+#: nats that an item gains which is as much like the anchors as the most like one
+ALIKE = 3.0
+_LINE = re.compile(r"^\s*(\d{1,2})\. (.+?)\s*$", re.MULTILINE)
+
+Message = Mapping[str, str]
+
+
+class Ranker(Protocol):
+    """What a conversation needs of an engine."""
+
+    catalogue: Catalogue
+
+    def score(self, histories: Sequence[np.ndarray], candidates: Sequence[int], wish: str | None = None) -> np.ndarray:
+        """Return log-probabilities [histories, candidates]."""
+        ...
+
+    def explain(self, history: np.ndarray, items: Sequence[int], wish: str | None = None) -> list[Justification]:
+        """Return a checked sentence for each item."""
+        ...
+
+
+@dataclass(frozen=True)
+class ChatItem:
+    """One item of a reply's list. `score`: log-probability, shifted by the soft wishes."""
+
+    rank: int
+    item_id: str
+    title: str
+    score: float
+    justification: str | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer. `text` says all of it; `filters`: the hard constraints in words, each met by every item; `asks`: whether
+    it is a question back."""
+
+    text: str
+    items: tuple[ChatItem, ...] = ()
+    filters: tuple[str, ...] = ()
+    wishes: tuple[str, ...] = ()
+    asks: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the reply as plain data."""
+        return asdict(self)
+
+
+class Chat:
+    """Answers conversations about one catalogue."""
+
+    def __init__(self, ranker: Ranker, noun: str = "items", vectors: np.ndarray | None = None) -> None:
+        """`noun`: what is recommended, in the plural. `vectors` [items, width]: content, by which items are alike."""
+        self.ranker, self.catalogue, self.noun = ranker, ranker.catalogue, noun
+        self.reader = Reader(self.catalogue)
+        self.vectors = None if vectors is None else _unit(vectors)
+        self._by_title = {display_name(item): index for index, item in reversed(list(enumerate(self.catalogue)))}
+
+    def reply(
+        self,
+        messages: Sequence[Message],
+        history: Sequence[str] = (),
+        k: int = 5,
+        explain: bool = True,
+        gains: np.ndarray | None = None,
+    ) -> Reply:
+        """Answer a conversation: {"role", "content"} messages, oldest first, the last one the user's.
+
+        `history`: item ids known beforehand. `gains` [items]: nats by which this turn prefers items, e.g. what looks like
+        a picture. Raises RecommenderError for messages of another form and for unknown ids.
+        """
+        known = tuple(int(i) for i in self.catalogue.indices(tuple(history)))
+        reading, wishes = self._understood(messages, Wishes(history=known, k=k))
+        notes = self._notes(reading, wishes)
+        question = self._question(reading, wishes, messages) if gains is None else None
+        if question:
+            return Reply(" ".join([*notes, question]), asks=True, filters=_filters(wishes), notes=notes)
+        allowed = wishes.allowed(self.catalogue)
+        allowed[list(wishes.history)] = False
+        if not allowed.any():
+            return Reply(" ".join([*notes, self._nothing(wishes)]), asks=True, filters=_filters(wishes), notes=notes)
+        extra = wishes.gains(self.catalogue) + (0.0 if gains is None else gains)
+        return self._listed(wishes, allowed, extra, notes, explain)
+
+    # understanding
+
+    def _understood(self, messages: Sequence[Message], start: Wishes) -> tuple[Reading, Wishes]:
+        reading, wishes, shown = Reading(), start, tuple[int, ...]()
+        ever: set[int] = set()
+        for number, message in enumerate(messages):
+            content = _content(message, number)
+            if message["role"] == "assistant":
+                shown = self._shown(content) or shown
+                ever |= set(shown)
+            elif message["role"] == "user":
+                reading = self.reader.read(content)
+                wishes = self._same(wishes.after(reading, shown, ever, start.k), reading, shown)
+        if not messages or messages[-1]["role"] != "user":
+            raise RecommenderError("messages: the last one must be the user's", "send what the user said last")
+        return reading, wishes
+
+    def _shown(self, text: str) -> tuple[int, ...]:
+        """Return the items of a list that the assistant wrote: numbered lines that are titles of the catalogue."""
+        return tuple(self._by_title[title] for _, title in _LINE.findall(text) if title in self._by_title)
+
+    def _same(self, wishes: Wishes, reading: Reading, shown: Sequence[int]) -> Wishes:
+        """Turn "by the same director" into the directors of what the conversation is about."""
+        about = wishes.anchors[-1:] or wishes.history[-1:] or tuple(shown[:1])
+        for part in reading.same:
+            group = tuple(
+                (name, value)
+                for item in about
+                for name, values in facts_of(self.catalogue, item).items()
+                if role(name) == part
+                for value in values
+            )
+            if group:
+                wishes = replace(wishes, only=(*wishes.only, group))
+        return wishes
+
+    # answers without a list
+
+    def _notes(self, reading: Reading, wishes: Wishes) -> tuple[str, ...]:
+        notes = []
+        for name in reading.unknown[:3]:
+            close = [f'"{display_name(self.catalogue[i])}"' for i in self.reader.close(name)]
+            hint = f"; did you mean {' or '.join(close)}?" if close else "."
+            notes.append(f'I know nothing called "{name[:60]}" here{hint}')
+        for items in reading.ambiguous[:1]:
+            names = " or ".join(f'"{self.catalogue[i].title}"' for i in items[:4])
+            notes.append(f"That name may mean {names}; I take the first.")
+        for part in reading.same:
+            if not any(role(name) == part for group in wishes.only for name, _ in group):
+                notes.append(f"I do not know the {part} of what we speak of.")
+        return tuple(notes)
+
+    def _question(self, reading: Reading, wishes: Wishes, messages: Sequence[Message]) -> str | None:
+        if both := wishes.contradiction():
+            return f"These cannot hold at once: {both}. Which one shall I keep?"
+        if reading.empty and reading.unknown:
+            return f"Name {self.noun} that you liked, a genre or a decade, and I will look."
+        if reading.empty:
+            said = messages[-1]["content"].strip()
+            begin = "I did not understand that." if said else "I heard nothing."
+            liked = f"{self.noun} that you liked, a genre, a decade, what to leave out"
+            return f"{begin} Tell me in English what you feel like: {liked}."
+        if wishes.nothing_known:
+            return f"What do you feel like? Name {self.noun} that you liked, a genre or a decade."
+        return None
+
+    def _nothing(self, wishes: Wishes) -> str:
+        parts = wishes.parts()
+        counted = [(int(other.allowed(self.catalogue).sum()), told) for told, other in parts]
+        told = " and ".join(part for part, _ in parts)
+        best = max(counted, default=(0, ""))
+        hint = f' Without "{best[1]}" there would be {best[0]}: shall I drop that?' if best[0] else " What may I drop?"
+        return f"Nothing here fits: {told or 'all has been shown'}.{hint}"
+
+    # answers with a list
+
+    def _listed(
+        self, wishes: Wishes, allowed: np.ndarray, gains: np.ndarray, notes: tuple[str, ...], explain: bool
+    ) -> Reply:
+        history = np.array(list(dict.fromkeys((*wishes.history, *wishes.anchors))), dtype=np.int64)
+        scores = self.ranker.score([history], range(len(self.catalogue)))[0] + gains
+        scores = np.where(allowed, scores + self._alike(wishes.anchors), -np.inf)
+        best = np.argsort(-scores, kind="stable")[: min(wishes.k, int(allowed.sum()))]
+        reasons = (
+            [r.text for r in self.ranker.explain(history, [int(i) for i in best])] if explain else [None] * len(best)
+        )
+        items = tuple(
+            ChatItem(
+                rank, self.catalogue[int(i)].item_id, display_name(self.catalogue[int(i)]), float(scores[i]), reason
+            )
+            for rank, (i, reason) in enumerate(zip(best, reasons, strict=True), start=1)
+        )
+        filters = _filters(wishes)
+        if len(items) < wishes.k:
+            notes = (*notes, f"Only {len(items)} fit." if len(items) > 1 else "Only one fits.")
+        head = f"{self.noun.capitalize()} for you" + (f" ({', '.join(filters)})" if filters else "") + ":"
+        lines = [line for item in items for line in _lines(item)]
+        text = "\n".join([*([" ".join(notes)] if notes else []), head, *lines])
+        return Reply(text, items, filters, wishes.moods, notes=notes)
+
+    def _alike(self, anchors: Sequence[int]) -> np.ndarray:
+        """Return float [items]: nats for being like the anchors in content."""
+        if self.vectors is None or not anchors:
+            return np.zeros(len(self.catalogue))
+        alike = (self.vectors @ self.vectors[list(anchors)].T).mean(axis=1)
+        alike -= alike.mean()
+        return np.asarray(ALIKE * alike / max(float(np.abs(alike).max()), 1e-9))
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9))
+
+
+def _lines(item: ChatItem) -> list[str]:
+    """Return the lines of an item; the first one is read again when a later message speaks of it."""
+    return [f"{item.rank}. {item.title}", *([f"   {item.justification}"] if item.justification else [])]
+
+
+def _filters(wishes: Wishes) -> tuple[str, ...]:
+    return tuple(told for told, _ in wishes.parts())
+
+
+def _content(message: Message, number: int) -> str:
+    if not isinstance(message, Mapping) or message.get("role") not in ("system", "user", "assistant"):
+        raise RecommenderError(f"messages.{number}: expected a role of system, user or assistant")
+    if not isinstance(message.get("content"), str):
+        raise RecommenderError(f"messages.{number}.content: expected a text", "send pictures and sounds as text")
+    return message["content"]

@@ -1,0 +1,62 @@
+"""One conversation with its messages: what a terminal holds between two lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from recommender.chat.conversation import Chat, Reply
+from recommender.engine import Recommender
+
+
+class Perception(Protocol):
+    """What turns files into queries."""
+
+    def hear(self, path: Path) -> str:
+        """Return what is said in a sound file."""
+        ...
+
+    def see(self, path: Path) -> np.ndarray:
+        """Return float [items]: nats for looking like a picture."""
+        ...
+
+
+@dataclass
+class Session:
+    """Messages so far, and what is known beforehand. `history`: item ids; `k`: length of the first list."""
+
+    chat: Chat
+    senses: Perception
+    history: Sequence[str] = ()
+    k: int = 5
+    explain: bool = True
+    messages: list[dict[str, str]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, engine: Recommender, senses: Perception, history: Sequence[str], k: int, explain: bool) -> Session:
+        """Return a new conversation with an engine. Raises DataError for unknown ids."""
+        engine.catalogue.indices(tuple(history))
+        vectors = engine.model.features.vectors.get("text")
+        return cls(Chat(engine, engine.config.prompt.noun, vectors), senses, history, k, explain)
+
+    def say(self, text: str) -> Reply:
+        """Answer a message."""
+        return self._answered(text, None)
+
+    def hear(self, path: Path) -> Reply:
+        """Answer a spoken message. Raises DataError if the file cannot be understood."""
+        return self.say(self.senses.hear(path))
+
+    def show(self, path: Path) -> Reply:
+        """Answer a picture with what looks like it. Raises DataError if the file is no picture."""
+        return self._answered("show me something that looks like this picture", self.senses.see(path))
+
+    def _answered(self, text: str, looks: np.ndarray | None) -> Reply:
+        messages = [*self.messages, {"role": "user", "content": text}]
+        reply = self.chat.reply(messages, self.history, self.k, self.explain, looks)
+        self.messages = [*messages, {"role": "assistant", "content": reply.text}]
+        return reply

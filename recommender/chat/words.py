@@ -1,0 +1,158 @@
+"""English as the conversation understands it: patterns over a message in which names, values and numbers are marked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+NUMBERS = {
+    word: number
+    for number, word in enumerate(
+        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen".split(), start=1
+    )
+}
+ORDINALS = {
+    word: number
+    for number, words in enumerate(
+        ("first 1st", "second 2nd", "third 3rd", "fourth 4th", "fifth 5th", "sixth 6th", "seventh 7th", "eighth 8th"), 1
+    )
+    for word in words.split()
+} | {"last": -1, "ninth": 9, "9th": 9, "tenth": 10, "10th": 10}
+DECADES = {
+    word: str(1900 + 10 * tens)
+    for tens, word in enumerate("twenties thirties forties fifties sixties seventies eighties nineties".split(), 2)
+}
+#: moods -> how many nats an item of a genre gains; whatever a catalogue does not have is left out
+MOODS: Mapping[str, Mapping[str, float]] = {
+    "lighter": {"comedy": 2, "children's": 1, "family": 1, "romance": 1, "musical": 1, "animation": 1}
+    | {"horror": -2, "war": -2, "thriller": -1, "film-noir": -2, "drama": -1, "crime": -1},
+    "darker": {"film-noir": 2, "crime": 2, "thriller": 2, "horror": 1, "war": 1, "comedy": -2, "children's": -2}
+    | {"musical": -1, "animation": -1, "family": -2},
+    "funnier": {"comedy": 3},
+    "scarier": {"horror": 3, "thriller": 1},
+    "romantic": {"romance": 3},
+    "exciting": {"action": 2, "adventure": 2, "thriller": 2},
+    "serious": {"drama": 2, "war": 1, "documentary": 1, "comedy": -2},
+    "family": {"children's": 3, "animation": 2, "family": 3, "horror": -3, "crime": -2, "war": -2},
+    "calmer": {"action": -2, "war": -2, "horror": -2, "thriller": -1, "drama": 1},
+}
+MOOD_WORDS = {
+    "lighter": "lighter|light hearted|lighthearted|less heavy|less dark|less grim|less serious|more cheerful"
+    "|happier|uplifting|feel good|not so (?:dark|heavy|serious)",
+    "darker": "darker|grimmer|less light|bleaker|grittier|more sinister|more brooding",
+    "funnier": "funnier|more funny|more humou?r|makes? me laugh|more laughs",
+    "scarier": "scarier|more scary|creepier|more frightening|spookier",
+    "romantic": "more romantic|more romance|a date night|for a date",
+    "exciting": "more exciting|more action|faster paced|more thrilling|more suspense|livelier",
+    "serious": "more serious|deeper|more thoughtful|more profound|less silly",
+    "family": "(?:for|with) (?:the |my |our )?(?:kids|children|family)|family friendly|kid friendly|child friendly",
+    "calmer": "calmer|less violent|less violence|quieter|gentler|more relaxed|slower",
+}
+
+_THINGS = (
+    r"(?:\w+ )?(?:films?|movies?|titles?|items?|ones?|books?|songs?|games?|suggestions?"
+    r"|recommendations?|picks?|options?|results?|ideas)"
+)
+_NOT = (
+    r"(?:no|not|nothing|none|never|without|avoid(?:ing)?|except(?: for)?|excluding|exclude|hate"
+    r"|dislike|skip|minus|ban|drop"
+    r"|(?:do|does|did|can|could|would|should|wo|is|are) ?n?t|dont|cant|anything but|everything but"
+    r"|other than|apart from"
+    r"|leave out|rule out|stay away from|sick of|tired of|enough of|fed up with|allergic to|hold the)"
+)
+#: up to six words that neither start a new thought nor stand for anything
+_GAP = r"(?: (?!but\b|just\b|only\b|instead\b|rather\b|please\b|i\b|give\b|show\b)[a-z]\w*){0,6}?"
+_LIST = (
+    r"<{0}\d+>(?:(?: films?| movies?| books?| songs?| games?| items?)?(?: ,)?(?: and| or"
+    r"| nor)?(?: any| the| no)? <{0}\d+>)*"
+)
+_WHEN = r"(?:the )?(?:year |early |late |mid )?(\d{4})(s?)"
+
+
+def _compiled(**patterns: str) -> dict[str, re.Pattern[str]]:
+    return {
+        name: re.compile(rf"\b(?:{pattern})" if pattern[0] != "<" else pattern) for name, pattern in patterns.items()
+    }
+
+
+#: read in this order; what one has matched is gone for the next
+YEARS = _compiled(
+    between=rf"between {_WHEN} and {_WHEN}|from {_WHEN} (?:to|until|till|through) {_WHEN}|{_WHEN} (?:to"
+    rf"|through) {_WHEN}",
+    not_before=rf"{_NOT}{_GAP} (?:before|older than|earlier than|prior to|pre) {_WHEN}",
+    not_after=rf"{_NOT}{_GAP} (?:after|newer than|later than|younger than|more recent than|past|beyond|post) {_WHEN}",
+    not_in=rf"{_NOT}{_GAP} (?:from|in|of|out of) {_WHEN}",
+    onwards=rf"(?:from )?{_WHEN} (?:on|onwards?|or (?:later|newer|after)|and (?:later|newer|after|up))\b",
+    up_to=rf"{_WHEN} (?:or (?:earlier|older|before)|and (?:earlier|older|before))\b",
+    until=rf"(?:until|till|up to|at the latest|by|through) {_WHEN}",
+    since=rf"(?:since|starting (?:in|from|with)|at least from|as of) {_WHEN}",
+    before=rf"(?:before|older than|earlier than|prior to|pre|predat\w+) {_WHEN}",
+    after=rf"(?:after|newer than|later than|younger than|more recent than|past|beyond|post|postdat\w+) {_WHEN}",
+    within=rf"(?:from|in|of|during|made in|released in)? ?{_WHEN}\b",
+)
+ONLY = re.compile(rf"\bnothing but {_LIST.format('v')}")
+NO_VALUE = re.compile(rf"\b{_NOT}{_GAP} {_LIST.format('v')}")
+NO_VALUE_AFTER = re.compile(
+    rf"{_LIST.format('v')} (?:is|are) (?:out|off|not (?:for me|my thing|an option)|no go|taboo)\b"
+    rf"|{_LIST.format('v')} free\b"
+)
+FINE_AGAIN = re.compile(rf"{_LIST.format('v')}(?: \w+)? (?:is|are) (?:fine|ok|okay|allowed|welcome)\b")
+TASTE = re.compile(rf"\bi (?:really |also |usually |mostly )?(?:like|love|enjoy|prefer)(?: \w+)? {_LIST.format('v')}")
+VALUE = re.compile(r"<v(\d+)>")
+DISLIKED = re.compile(rf"\b(?:{_NOT}|hated|disliked){_GAP} {_LIST.format('t')}")
+SEEN = re.compile(
+    r"\b(?:watched|saw|seen|i(?: \w+)? (?:loved|liked|enjoyed|like|love|enjoy|read|played)"
+    r"|favou?rites?(?: \w+){0,2} (?:is|are|was)"
+    rf"|fan of)(?: (?!like\b)\w+){{0,3}}? {_LIST.format('t')}"
+)
+TITLE = re.compile(r"<t(\d+)>")
+_ONE = r"<r-?\d+>(?: \w+)?"
+NOT_RANK = re.compile(rf"\b(?:{_NOT}|hated|disliked){_GAP} {_ONE}")
+SEEN_RANK = re.compile(rf"\b(?:watched|saw|seen|know) (?:already )?(?:the )?{_ONE}")
+RANK = re.compile(r"<r(-?\d+)>")
+RANK_NUMBER = re.compile(r"(?:\bnumber|\bno|#) (\d{1,2})\b")
+SAME_DIRECTOR = re.compile(
+    r"\b(?:by|from) (?:this|that|the same|its|the|his|her) (?:director|film ?maker)"
+    r"|\bsame (?:director|film ?maker)|\b(?:this|that) director\b"
+)
+SAME_CAST = re.compile(
+    r"\b(?:with|starring) (?:this|that|the same|its) (?:actors?|actress(?:es)?|cast|stars?)"
+    r"|\bsame (?:actors?|cast|stars?)\b"
+)
+COUNT = re.compile(
+    rf"\b(?:only|just|top|give me|show me|list|recommend|suggest|want|need|at most|no more than"
+    rf"|maximum(?: of)?|make it)"
+    rf"(?: me)?(?: the)?(?: top| best| only| just)? (\d{{1,2}})\b(?! \d)|\b(\d{{1,2}}) {_THINGS}\b"
+)
+SHORTER = re.compile(
+    r"\b(?:short(?:er)?|small(?:er)?) (?:list|selection)|\bfewer\b|\bless (?:films|movies|of them"
+    r"|items|suggestions)|\btoo many\b|\blist (?:is )?too long|\bcut (?:the|that|this) (?:list|down)"
+    r"|\bshorten"
+)
+LONGER = re.compile(
+    r"\b(?:long(?:er)?|bigger|larger) (?:list|selection)|\b(?:list )?too (?:few|short)\b"
+    r"|\bmore (?:choices?|options)\b"
+)
+NEW = re.compile(
+    r"\b(?:new to me|something new|(?:have ?nt|havent|never|not) (?:yet )?(?:seen|watched|heard of)"
+    r"|i do ?n?t know|unseen|unknown to me|something else"
+    r"|(?:other|different) (?:ones?|films?|movies?|suggestions?)|anything else|what else|others"
+    r"|more (?:please|suggestions|films|movies)|show me more)\b"
+)
+RESET = re.compile(
+    r"\b(?:start (?:over|again|afresh)|reset|from scratch|forget (?:everything|all|it all"
+    r"|what i said)|clear (?:all|everything))\b"
+)
+ANY_YEAR = re.compile(
+    r"\b(?:any year|any decade|years? (?:do|does) ?n?t matter|never mind the years?|regardless of (?:the )?year)\b"
+)
+WANTS = re.compile(
+    r"\b(?:recommend\w*|suggest\w*|show|give|want|watch|looking for|something|anything|what (?:should"
+    r"|next|else|now|can)|film|films|movie|movies"
+    r"|list|surprise|next|pick|find|tonight|book|song|game|items?)\b"
+)
+#: words behind which a name is meant, even one of a single small word
+BEFORE_NAME = frozenset(
+    "like liked love loved watched saw seen enjoy enjoyed hated disliked than to of and or after called".split()
+)
+MOOD = {name: re.compile(rf"\b(?:{words})\b") for name, words in MOOD_WORDS.items()}
