@@ -57,7 +57,7 @@ _NOT = (
     r"(?:no|not|nothing|none|never|without|avoid(?:ing)?|except(?: for)?|excluding|exclude|hate"
     r"|dislike|skip|minus|ban|drop"
     r"|(?:do|does|did|can|could|would|should|wo|is|are) ?n?t|dont|cant|anything but|everything but"
-    r"|other than|apart from"
+    r"|other than|apart from|spare me"
     r"|leave out|rule out|stay away from|sick of|tired of|enough of|fed up with|allergic to|hold the)"
 )
 #: up to six words that neither start a new thought nor stand for anything
@@ -93,8 +93,9 @@ YEARS = _compiled(
 ONLY = re.compile(rf"\bnothing but {_LIST.format('v')}")
 NO_VALUE = re.compile(rf"\b{_NOT}{_GAP} {_LIST.format('v')}")
 NO_VALUE_AFTER = re.compile(
-    rf"{_LIST.format('v')} (?:is|are) (?:out|off|not (?:for me|my thing|an option)|no go|taboo)\b"
-    rf"|{_LIST.format('v')} free\b"
+    rf"{_LIST.format('v')} (?:(?:is|are) (?:out|off|no go|taboo)"
+    r"|(?:isnt|arent|is not|are not) (?:for me|my thing|an option))\b"
+    rf"|{_LIST.format('v')} free\b|\bkeep (?:the |any )?{_LIST.format('v')} (?:out|away|off)\b"
 )
 FINE_AGAIN = re.compile(rf"{_LIST.format('v')}(?: \w+)? (?:is|are) (?:fine|ok|okay|allowed|welcome)\b")
 TASTE = re.compile(rf"\bi (?:really |also |usually |mostly )?(?:like|love|enjoy|prefer)(?: \w+)? {_LIST.format('v')}")
