@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from recommender.catalogue import Catalogue
 from recommender.chat.reading import Reader, Reading
 from recommender.chat.wishes import Wishes
+from recommender.engine import CatalogueEngine, RankedItem
 from recommender.errors import RecommenderError
 from recommender.justify import Justification
 from recommender.justify.facts import facts_of, role
@@ -51,19 +52,25 @@ class ChatItem:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. `text` says all of it; `filters`: the hard constraints in words, each met by every item; `asks`: whether
-    it is a question back."""
+    """An answer. `opening` is said before the list, or is all of it; `filters`: the hard constraints in words, each met by
+    every item; `asks`: whether it is a question back; `history`: ids of the items that it took for known."""
 
-    text: str
+    opening: str
     items: tuple[ChatItem, ...] = ()
     filters: tuple[str, ...] = ()
     wishes: tuple[str, ...] = ()
     asks: bool = False
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Return all of it in words: the list, each item with its reason if there is one."""
+        return worded(self.opening, self.items)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the reply as plain data."""
-        return asdict(self)
+        return {"text": self.text, **asdict(self)}
 
 
 class Chat:
@@ -75,6 +82,11 @@ class Chat:
         self.reader = Reader(self.catalogue)
         self.vectors = None if vectors is None else _unit(vectors)
         self._by_title = {display_name(item): index for index, item in reversed(list(enumerate(self.catalogue)))}
+
+    @classmethod
+    def of(cls, engine: CatalogueEngine) -> Chat:
+        """Return conversations with an engine: what it calls its items, and by what they are alike."""
+        return cls(engine, engine.config.prompt.noun, engine.vectors)
 
     def reply(
         self,
@@ -198,9 +210,9 @@ class Chat:
         if len(items) < wishes.k:
             notes = (*notes, f"Only {len(items)} fit." if len(items) > 1 else "Only one fits.")
         head = f"{self.noun.capitalize()} for you" + (f" ({', '.join(filters)})" if filters else "") + ":"
-        lines = [line for item in items for line in _lines(item)]
-        text = "\n".join([*([" ".join(notes)] if notes else []), head, *lines])
-        return Reply(text, items, filters, wishes.moods, notes=notes)
+        opening = "\n".join([*([" ".join(notes)] if notes else []), head])
+        known = tuple(self.catalogue[int(i)].item_id for i in history)
+        return Reply(opening, items, filters, wishes.moods, notes=notes, history=known)
 
     def _alike(self, anchors: Sequence[int]) -> np.ndarray:
         """Return float [items]: nats for being like the anchors in content."""
@@ -215,9 +227,14 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9))
 
 
-def _lines(item: ChatItem) -> list[str]:
-    """Return the lines of an item; the first one is read again when a later message speaks of it."""
-    return [f"{item.rank}. {item.title}", *([f"   {item.justification}"] if item.justification else [])]
+def worded(opening: str, items: Sequence[ChatItem | RankedItem]) -> str:
+    """Return an answer in words. The first line of an item is read again when a later message speaks of it."""
+    lines = [opening]
+    for item in items:
+        lines.append(f"{item.rank}. {item.title}")
+        if item.justification:
+            lines.append(f"   {item.justification}")
+    return "\n".join(lines)
 
 
 def _filters(wishes: Wishes) -> tuple[str, ...]:

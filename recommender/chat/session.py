@@ -40,8 +40,7 @@ class Session:
     def of(cls, engine: Recommender, senses: Perception, history: Sequence[str], k: int, explain: bool) -> Session:
         """Return a new conversation with an engine. Raises DataError for unknown ids."""
         engine.catalogue.indices(tuple(history))
-        vectors = engine.model.features.vectors.get("text")
-        return cls(Chat(engine, engine.config.prompt.noun, vectors), senses, history, k, explain)
+        return cls(Chat.of(engine), senses, history, k, explain)
 
     def say(self, text: str) -> Reply:
         """Answer a message."""

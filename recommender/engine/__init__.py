@@ -1,7 +1,18 @@
 """Engines: whatever answers a request with ranked items and reasons."""
 
+from recommender.engine.base import CatalogueEngine
 from recommender.engine.embedded import Recommender
 from recommender.engine.opening import ENGINES, open_engine
 from recommender.engine.types import Engine, RankedItem, Request, Response, request
 
-__all__ = ["ENGINES", "Engine", "RankedItem", "Recommender", "Request", "Response", "open_engine", "request"]
+__all__ = [
+    "ENGINES",
+    "CatalogueEngine",
+    "Engine",
+    "RankedItem",
+    "Recommender",
+    "Request",
+    "Response",
+    "open_engine",
+    "request",
+]

@@ -35,7 +35,10 @@ class CatalogueEngine(ABC):
     """
 
     name = ""
+    #: whether the language model writes; where it does not, sentences are plain
     writes = True
+    #: [items, width] of the items' texts, by which they are alike; None where the engine has none
+    vectors: np.ndarray | None = None
     at_once = 1
     parallel = 1
     written_at_once = 4

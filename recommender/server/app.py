@@ -13,8 +13,10 @@ from fastapi import FastAPI, Response
 from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from recommender.chat import Chat as Conversation
+from recommender.chat import Reply
 from recommender.config import ServingConfig
-from recommender.engine import Engine, RankedItem
+from recommender.engine import CatalogueEngine, RankedItem
 from recommender.errors import RecommenderError
 from recommender.server import chat as chats
 from recommender.server import faults
@@ -22,18 +24,15 @@ from recommender.server.bodies import Chat, Recommendations, checked, parse, rea
 from recommender.server.faults import Fault, fault_of
 from recommender.server.lanes import RankingLane, WritingLane
 from recommender.server.metrics import Metrics
-from recommender.server.understanding import NamedTitles, Understanding
 
 _Result = TypeVar("_Result")
 _GONE = Response(status_code=499)  # nobody reads it
 
 
-def create_app(
-    engine: Engine, name: str, limits: ServingConfig | None = None, understanding: Understanding | None = None
-) -> FastAPI:
+def create_app(engine: CatalogueEngine, name: str, limits: ServingConfig | None = None) -> FastAPI:
     """Return the application that serves `engine` under the model name `name`."""
     app = FastAPI(title="recommender", description=f"Recommendations of {name}", version="1")
-    service = Service(engine, name, limits or ServingConfig(), understanding or NamedTitles(engine.catalogue))
+    service = Service(engine, name, limits or ServingConfig())
     faults.install(app)
     app.middleware("http")(service.counted)
     for path, handler, kind in (
@@ -52,9 +51,9 @@ def create_app(
 class Service:
     """One engine, its lanes and its counters."""
 
-    def __init__(self, engine: Engine, name: str, limits: ServingConfig, understanding: Understanding) -> None:
+    def __init__(self, engine: CatalogueEngine, name: str, limits: ServingConfig) -> None:
         """Start the lanes."""
-        self.engine, self.name, self.limits, self.understanding = engine, name, limits, understanding
+        self.engine, self.name, self.limits, self.conversation = engine, name, limits, Conversation.of(engine)
         self.metrics = Metrics()
         self.started = int(time.time())
         self.ranking = RankingLane(engine, limits, self.metrics)
@@ -103,19 +102,23 @@ class Service:
         self._check_model(asked.model)
         if sum(len(message.text) for message in asked.messages) > self.limits.message_chars:
             raise Fault(400, f"messages: more than {self.limits.message_chars:,} characters", "too_long", "messages")
-        request = chats.question(asked, self.understanding(asked.messages))
+        turns = chats.messages(asked)
+        answer = self.ranking.run(lambda: self.conversation.reply(turns, asked.history, asked.k, explain=False))
         if not asked.stream:
-            return await self._whole(http, self._completed(asked, request))
-        answer = await self._while_connected(http, self.ranking.rank(request))
-        if answer is None:
+            return await self._whole(http, self._completed(asked, answer))
+        reply = await self._while_connected(http, answer)
+        if reply is None:
             return _GONE
-        reasons = self.writing.reasons(request, answer.items, together=False) if asked.explain else None
-        return _events(chats.chunks(self.name, answer.items, reasons, answer.notes), reasons)
+        items = chats.ranked(reply)
+        wanted = asked.explain and items
+        reasons = self.writing.reasons(chats.asked_for(reply), items, together=False) if wanted else None
+        return _events(chats.chunks(self.name, reply, items, reasons), reasons)
 
-    async def _completed(self, asked: Chat, request: Any) -> JSONResponse:
-        answer = await self.ranking.rank(request)
-        items = await self._explained(request, answer.items) if asked.explain else answer.items
-        return JSONResponse(chats.completion(self.name, items, answer.notes))
+    async def _completed(self, asked: Chat, answer: Awaitable[Reply]) -> JSONResponse:
+        reply = await answer
+        items = chats.ranked(reply)
+        told = await self._explained(chats.asked_for(reply), items) if asked.explain and items else items
+        return JSONResponse(chats.completion(self.name, reply, told))
 
     async def models(self) -> dict[str, Any]:
         """List what is served."""

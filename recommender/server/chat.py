@@ -1,43 +1,44 @@
-"""Chat completions: a conversation understood, answered in words and as data, in OpenAI's shapes."""
+"""Chat completions: what a conversation answered, in words and as data, in OpenAI's shapes."""
 
 from __future__ import annotations
 
 import json
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from recommender.chat import Reply, worded
 from recommender.engine import RankedItem, Request
-from recommender.server.bodies import Chat
-from recommender.server.understanding import Understood
+from recommender.server.bodies import Chat as Bodies
 
 
-def question(chat: Chat, understood: Understood) -> Request:
-    """Return what the engine is asked: nothing known, and nothing that was already proposed, is named again."""
-    history = (*chat.history, *(item for item in understood.history if item not in chat.history))
-    return Request(history=history, exclude=understood.proposed, k=chat.k, wish=understood.wish, explain=False)
+def messages(chat: Bodies) -> list[dict[str, str]]:
+    """Return the turns that a conversation reads; what a developer or a tool says is none of the person's."""
+    return [{"role": m.role, "content": m.text} for m in chat.messages if m.role in ("system", "user", "assistant")]
 
 
-def listed(items: Sequence[RankedItem]) -> str:
-    """Return titles as a numbered list."""
-    return "\n".join(f"{item.rank}. {item.title}" for item in items)
+def ranked(reply: Reply) -> tuple[RankedItem, ...]:
+    """Return the items of a reply as an engine's, to be given reasons."""
+    return tuple(RankedItem(item.rank, item.item_id, item.title, item.score) for item in reply.items)
 
 
-def told(items: Sequence[RankedItem]) -> str:
-    """Return a numbered list of titles, each with its reason if there is one."""
-    return "\n".join(
-        f"{i.rank}. {i.title}: {i.justification}" if i.justification else f"{i.rank}. {i.title}" for i in items
-    )
+def asked_for(reply: Reply) -> Request:
+    """Return the request whose answer the items of a reply are, for whoever writes their reasons."""
+    return Request(history=reply.history, k=max(len(reply.items), 1))
 
 
-def completion(model: str, items: Sequence[RankedItem], notes: Sequence[str]) -> dict[str, Any]:
+def completion(model: str, reply: Reply, items: Sequence[RankedItem]) -> dict[str, Any]:
     """Return a whole answer; `recommendations` holds the items as data."""
-    message = {"role": "assistant", "content": told(items)}
+    message = {"role": "assistant", "content": worded(reply.opening, items)}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    data = {"recommendations": [asdict(item) for item in items], "notes": list(notes)}
-    return _head(_identifier(), model, "chat.completion") | {"choices": [choice], "usage": _USAGE} | data
+    return _head(_identifier(), model, "chat.completion") | {"choices": [choice], "usage": _USAGE} | _data(reply, items)
+
+
+def _data(reply: Reply, items: Iterable[RankedItem]) -> dict[str, Any]:
+    told = {"notes": list(reply.notes), "filters": list(reply.filters), "asks": reply.asks}
+    return {"recommendations": [asdict(item) for item in items], **told}
 
 
 #: what a client must find; a recommendation is not counted in tokens
@@ -45,7 +46,7 @@ _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
 
 async def chunks(
-    model: str, items: Sequence[RankedItem], reasons: AsyncIterator[RankedItem] | None, notes: Sequence[str]
+    model: str, reply: Reply, items: Sequence[RankedItem], reasons: AsyncIterator[RankedItem] | None
 ) -> AsyncGenerator[str, None]:
     """Yield an answer as server-sent events: the list at once, each reason as it is written, the data with the last."""
     name = _identifier()
@@ -54,14 +55,14 @@ async def chunks(
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         return sse(_head(name, model, "chat.completion.chunk") | {"choices": [choice]} | data)
 
-    yield event({"role": "assistant", "content": listed(items)})
+    yield event({"role": "assistant", "content": worded(reply.opening, items)})
     final = {item.rank: item for item in items}
     if reasons is not None:
         yield event({"content": "\n"})
         async for item in reasons:
             final[item.rank] = item
             yield event({"content": f"\n{item.rank}. {item.justification}"})
-    yield event({}, "stop", recommendations=[asdict(item) for item in final.values()], notes=list(notes))
+    yield event({}, "stop", **_data(reply, final.values()))
     yield "data: [DONE]\n\n"
 
 

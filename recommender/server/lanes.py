@@ -10,9 +10,10 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from typing import Any, TypeVar
 
 from recommender.config import ServingConfig
 from recommender.engine import Engine, RankedItem, Request, Response
@@ -20,7 +21,8 @@ from recommender.errors import RecommenderError
 from recommender.server.faults import overloaded
 from recommender.server.metrics import Metrics
 
-_Waiting = tuple[Request, "Future[Response]"]
+_Result = TypeVar("_Result")
+_Waiting = tuple[Request | Callable[[], Any], "Future[Any]"]
 
 
 class RankingLane:
@@ -40,9 +42,18 @@ class RankingLane:
 
         Cancelled while it waits, a request is not ranked at all.
         """
-        future: Future[Response] = Future()
+        answer: Response = await self._queued(request)
+        return answer
+
+    async def run(self, work: Callable[[], _Result]) -> _Result:
+        """Return the result of something else that ranks, once it is its turn. Raises as `rank` and `work` do."""
+        result: _Result = await self._queued(work)
+        return result
+
+    async def _queued(self, work: Request | Callable[[], Any]) -> Any:
+        future: Future[Any] = Future()
         try:
-            self._queue.put_nowait((request, future))
+            self._queue.put_nowait((work, future))
         except queue.Full:
             raise overloaded() from None
         return await asyncio.wrap_future(future)
@@ -52,18 +63,26 @@ class RankingLane:
             group = self._next_group()
             if not group:
                 continue
-            self.metrics.group.observe(len(group))
-            try:
-                answers = self.engine.answer_many([request for request, _ in group])
-            except Exception as error:  # a worker must outlive whatever one group does
-                for _, future in group:
-                    future.set_exception(error)
-                continue
-            for (_, future), answer in zip(group, answers, strict=True):
-                if isinstance(answer, RecommenderError):
-                    future.set_exception(answer)
-                else:
-                    future.set_result(answer)
+            self._rank([(work, future) for work, future in group if isinstance(work, Request)])
+            for work, future in group:
+                if not isinstance(work, Request):
+                    _settle(future, work)
+
+    def _rank(self, group: list[tuple[Request, Future[Any]]]) -> None:
+        if not group:
+            return
+        self.metrics.group.observe(len(group))
+        try:
+            answers = self.engine.answer_many([request for request, _ in group])
+        except Exception as error:  # a worker must outlive whatever one group does
+            for _, future in group:
+                future.set_exception(error)
+            return
+        for (_, future), answer in zip(group, answers, strict=True):
+            if isinstance(answer, RecommenderError):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
 
     def _next_group(self) -> list[_Waiting]:
         group = [self._queue.get()]
@@ -74,6 +93,13 @@ class RankingLane:
                 continue
             break
         return [one for one in group if one[1].set_running_or_notify_cancel()]
+
+
+def _settle(future: Future[Any], work: Callable[[], Any]) -> None:
+    try:
+        future.set_result(work())
+    except Exception as error:  # a worker must outlive it
+        future.set_exception(error)
 
 
 class WritingLane:
