@@ -49,7 +49,7 @@ def test_ranking_passes_between_two_tokens_of_a_text(make_checkpoint, config):
     engine = Recommender(make_checkpoint(settings=config.updated({"justify.max_new_tokens": 4000})))
     engine.tokenizer.eos_token_id = 0  # the tiny model never writes it: the text would take minutes
     stop = threading.Event()
-    writer = threading.Thread(target=lambda: engine.write(["red film"], stop))
+    writer = threading.Thread(target=lambda: engine.write(["red film"], stop=stop))
     writer.start()
     try:
         for _ in range(3):
