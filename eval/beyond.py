@@ -63,7 +63,7 @@ def intra_list_distance(ranked: np.ndarray, ks: Sequence[int], similarity: Simil
     for later in range(longest):
         for earlier in range(later):
             both = np.flatnonzero((ranked[:, later] != PADDING) & (ranked[:, earlier] != PADDING))
-            distance = 1 - similarity(ranked[both, earlier], ranked[both, later])
+            distance = np.maximum(1 - similarity(ranked[both, earlier], ranked[both, later]), 0)  # rounding
             defined = ~np.isnan(distance)
             total[both[defined]] += distance[defined]
             pairs[both[defined]] += 1
