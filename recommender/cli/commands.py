@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.text import Text
 
-from recommender.commands import bench, reasons, serving, studies, talk
-from recommender.commands.shared import (
+from recommender.cli import bench, reasons, serving, studies, talk
+from recommender.cli.shared import (
     AsJson,
     ConfigFile,
     History,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from recommender.commands.shared import AsJson, Items, Model, Quiet, print_table
+from recommender.cli.shared import AsJson, Items, Model, Quiet, print_table
 
 if TYPE_CHECKING:
     from recommender.config import ServingConfig

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recommender.commands.shared import AsJson, History, Items, Model, Quiet, err, out, print_json, split_ids
+from recommender.cli.shared import AsJson, History, Items, Model, Quiet, err, out, print_json, split_ids
 from recommender.errors import RecommenderError
 
 HELP = "A line is a message. /picture FILE: what looks like it; /say FILE: a spoken message; an empty line ends."

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from recommender.commands.shared import AsJson, Model, Quiet, out, print_json, split_ids
+from recommender.cli.shared import AsJson, Model, Quiet, out, print_json, split_ids
 from recommender.errors import DataError
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)

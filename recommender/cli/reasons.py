@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recommender.commands.shared import AsJson, Items, Model, Quiet, out, print_json, print_table
+from recommender.cli.shared import AsJson, Items, Model, Quiet, out, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -103,7 +103,7 @@ def dialogues(
 
 def _known(model: str) -> tuple[Any, Any]:
     from recommender.catalogue import Catalogue
-    from recommender.commands.shared import config_of
+    from recommender.cli.shared import config_of
 
     config = config_of(None, [model])
     return config, Catalogue.load(config.data.items, config.data.columns, media=False)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from recommender.commands.shared import (
+from recommender.cli.shared import (
     AsJson,
     ConfigFile,
     Quiet,
