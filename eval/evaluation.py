@@ -45,7 +45,7 @@ class Evaluation:
     per_user: model, user (position in the histories), metric, k, value (mean over the model's runs): one row each.
     summary: model, metric, k, mean, low, high (95 % interval), difference to the reference with its paired
         difference_low and difference_high, users behind it, spread (standard deviation of the mean over the runs,
-        NaN for one run); intervals are NaN for coverage, gini and novelty, which belong to no single user.
+        NaN for one run); intervals are NaN for coverage, gini, novelty and cold_share, which belong to no single user.
     runs: model, run, metric, k, mean: each run alone.
     slices: slice, targets, users, few (too few for an interval to be trusted), then as summary.
     pairs: model, other, metric, k, difference (model less other), low, high: every ordered pair, paired.
@@ -151,7 +151,7 @@ def _run_means(single: Mapping[str, Mapping[str, Mapping[Key, np.ndarray]]]) -> 
 
 
 def _of_lists(runs: Runs, holdout: Holdout, ks: Sequence[int]) -> pd.DataFrame:
-    """Return coverage, gini and novelty of every run's lists; they belong to no single user."""
+    """Return coverage, gini, novelty and share of cold items of every run's lists; they belong to no single user."""
     popularity, items = holdout.popularity(), holdout.items
     rows = []
     for model, label, run in _flat(runs):
@@ -159,6 +159,7 @@ def _of_lists(runs: Runs, holdout: Holdout, ks: Sequence[int]) -> pd.DataFrame:
             rows.append((model, label, "coverage", k, metrics.coverage(run.lists, items, k)))
             rows.append((model, label, "gini", k, metrics.gini(run.lists, items, k)))
             rows.append((model, label, "novelty", k, metrics.novelty(run.lists, popularity, k)))
+            rows.append((model, label, "cold_share", k, metrics.cold_share(run.lists, popularity, k)))
     return pd.DataFrame(rows, columns=["model", "run", "metric", "k", "mean"])
 
 

@@ -116,3 +116,13 @@ def novelty(ranked: np.ndarray, popularity: np.ndarray, k: int) -> float:
         return float("nan")
     surprise = -np.log2(np.maximum(popularity, 1) / max(popularity.sum(), 1))
     return float(surprise[shown].mean())
+
+
+def cold_share(ranked: np.ndarray, popularity: np.ndarray, k: int) -> float:
+    """Return the share of the places in the first k that items without any training interaction have.
+
+    `popularity` is the number of training interactions of each item, [items].
+    """
+    shown = ranked[:, :k].ravel()
+    shown = shown[shown != PADDING]
+    return float((popularity[shown] == 0).mean()) if shown.size else float("nan")

@@ -24,6 +24,7 @@ _BEYOND = {
     "coverage": ("coverage@10", True, 4),
     "gini": ("Gini@10", False, 4),
     "novelty": ("novelty@10, bits", True, 2),
+    "cold_share": ("share of items without training@10", True, 4),
     "diversity": ("diversity@10", True, 4),
     "content_diversity": ("content diversity@10", True, 4),
     "calibration_kl": ("calibration@10, KL", False, 3),

@@ -65,32 +65,48 @@ def leave_items_out(histories: Histories, items: int, share: float, seed: int = 
     return ColdSplit(cold, histories.user_ids, tuple(known), targets)
 
 
+@dataclass(frozen=True)
+class Study:
+    """Who chose a cold item, `cold`; and who chose a known one, `known`: what it costs them that new ones are listed."""
+
+    cold: Evaluation
+    known: Evaluation
+
+
 def study(
     config: Config,
     output: Path,
     share: float = 0.1,
     seed: int = 0,
     baselines: Sequence[str] = BASELINES,
+    times: float = 2.0,
+    users: int | None = None,
     progress: Progress | None = None,
-) -> Evaluation:
-    """Train on the known items, add the cold ones without training, and rank the whole catalogue for the cold targets.
+) -> Study:
+    """Train on the known items, add the cold ones without training, and rank the whole catalogue for both kinds of target.
 
-    Writes the tables of the split and both checkpoints, `known` and `extended`, below `output`; a killed run goes on.
-    Raises DataError, CheckpointError, AssetError.
+    `times`: see `extension.load_extended`; beside it stands the same model that lists no new item, times 0. `users`:
+    evaluate an even sample. Writes the tables of the split and three checkpoints, `known`, `extended` and `unlisted`,
+    below `output`; a killed run goes on. Raises DataError, CheckpointError, AssetError.
     """
     catalogue = recipe.load_catalogue(config, progress)
     histories = Histories.load(config.data.interactions, catalogue, config.data.columns, config.data.minimum_rating)
     split = leave_items_out(histories, len(catalogue), share, seed)
     _write_tables(split, catalogue, output)
-    files = {"data.items": str(output / "known.jsonl"), "data.interactions": str(output / "interactions.csv")}
+    interactions, everything = str(output / "interactions.csv"), str(output / "items.jsonl")
+    files = {"data.items": str(output / "known.jsonl"), "data.interactions": interactions}
     plain = {"data.columns": ColumnsConfig().model_dump(), "data.standin_media": False, "data.minimum_rating": None}
     if not (output / "known" / MANIFEST).is_file():
         recipe.run(config.updated(files | plain), output / "known", "the known items of a study", progress)
-    everything = str(output / "items.jsonl")
-    if not (output / "extended" / MANIFEST).is_file():
-        save_pretrained(load_extended(output / "known", everything, progress), output / "extended")
-    tables = (everything, files["data.interactions"], str(output / "targets.csv"))
-    return compare([str(output / "extended"), *baselines], *tables, progress=progress)
+    granted = {output / "extended": times, output / "unlisted": 0.0}
+    for folder, often in granted.items():
+        if not (folder / MANIFEST).is_file():
+            save_pretrained(load_extended(output / "known", everything, progress, times=often), folder)
+    names = [*map(str, granted), *baselines]
+    return Study(
+        compare(names, everything, interactions, str(output / "targets.csv"), users=users, progress=progress),
+        compare(names, everything, interactions, users=users, progress=progress),
+    )
 
 
 def _write_tables(split: ColdSplit, catalogue: Catalogue, output: Path) -> None:

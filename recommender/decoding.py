@@ -85,6 +85,15 @@ def score(
     return scores
 
 
+@torch.no_grad()
+def last_states(model: RecommenderModel, prompts: Sequence[Example]) -> Tensor:
+    """Return the last state [prompts, hidden] behind each prompt: what the rows of the first level are multiplied with."""
+    search = Search(model, prompts, None)
+    states = torch.empty_like(search.hidden[:, 0])
+    states[search.order] = search.hidden[:, 0]
+    return states
+
+
 class Search:
     """The hidden states of a batch of prompts and, step by step, of the beams behind them.
 

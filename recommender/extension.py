@@ -1,26 +1,34 @@
 """New items for a trained model: encoded, given codes and rows that follow from their content, and ranked at once.
 
-Nothing is trained. A model that has met newcomers in training (`newcomer_share`) takes a new item as it took those: its
-content alone. For any other, a new item's embedding is what a ridge regression over the known items expects of its content,
-as in Gantner et al., "Learning attribute-to-feature mappings for cold-start recommendations", ICDM 2010.
+Nothing is trained. A new item's row leans towards those of the known items that it is most like, by its encoder vectors and
+by its words, and not shrunk towards the mean as a regression's would be: what is close to the mean is never among the best.
+A model that has met newcomers in training (`newcomer_share`) adds to that what it has learned to read from content alone;
+Gantner et al., "Learning attribute-to-feature mappings for cold-start recommendations", ICDM 2010, name the problem.
+
+How likely it is that anyone takes an item of which nothing but the content is known cannot be said, so how often new items
+are shown is a grant, which whoever adds them decides: see `leaning.py`.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.linear_model import RidgeCV
+from torch import Tensor, nn
 
-from recommender import standins
+from recommender import assets, standins
 from recommender.catalogue import Catalogue
 from recommender.config import Config, Modality
 from recommender.encoders.features import Features
 from recommender.encoders.pipeline import encode_catalogue, reduce
 from recommender.errors import DataError
+from recommender.eval.baselines.content import tfidf, unit
+from recommender.histories import Histories
+from recommender.leaning import grant
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint, from_pretrained, known_items, resolve
 from recommender.model.network import is_ours
@@ -28,15 +36,40 @@ from recommender.progress import Progress
 from recommender.recipe import standin_folder
 from recommender.semantic_ids import SemanticIds, fuse
 
+logger = logging.getLogger(__name__)
 CONTENT: tuple[Modality, ...] = ("text", "image", "audio")
-PENALTIES = np.logspace(-2, 3, 11)
+NEIGHBOURS = 10
+TEMPERATURE = 0.2
+"""Ten neighbours, and how far likeness decides among them: chosen on films of MovieLens-100K, see eval/LOG.md."""
 
 
-def load_extended(source: str | Path, items: str, progress: Progress | None = None) -> Checkpoint:
+def load_extended(
+    source: str | Path,
+    items: str,
+    progress: Progress | None = None,
+    *,
+    times: float = 2.0,
+    interactions: str | None = None,
+) -> Checkpoint:
     """Load a checkpoint and extend it to the items table `items`, which may be the one it was trained on, edited since.
 
-    Raises CheckpointError, DataError, AssetError; a known item must have kept its title and attributes.
+    `times`: as often as one known item has a place in a list of ten, a new one has `times` as often. What lists look like
+    is judged by the histories of `interactions`, by default those of the recipe, or, where they are not at hand, by
+    histories of one item each. Raises CheckpointError, DataError, AssetError; a known item must have kept its title and
+    attributes.
     """
+    if times < 0:
+        raise DataError(f"times is {times:g}, expected 0 or more", "1 lists a new item as often as a known one")
+    extended = _load_extended(source, items, progress)
+    if extended.config.semantic_ids.levels == 1:
+        fresh = _fresh(source, extended)
+        histories = _histories(extended, interactions, fresh)
+        share = grant(extended.model.eval(), extended.builder, histories, np.flatnonzero(fresh), times)
+        extended.metrics["new_items_share"] = round(share, 4)
+    return extended
+
+
+def _load_extended(source: str | Path, items: str, progress: Progress | None) -> Checkpoint:
     config = Config.load(resolve(source) / "config.yaml")
     table = Catalogue.load(items, config.data.columns)
     ids = known_items(source)
@@ -62,14 +95,34 @@ def extend(checkpoint: Checkpoint, table: Catalogue, source: str, progress: Prog
         later = standins.make_standins(later, standin_folder(later), progress)
     raw = encode_catalogue(later, checkpoint.config.encoders, progress)
     features = checkpoint.model.features.append(reduce(raw, checkpoint.model.features.reductions))
+    documents = [both.document(i) for both in (checkpoint.catalogue, later) for i in range(len(both))]
+    likeness = torch.from_numpy(_likeness(features, documents, len(checkpoint.catalogue)))
     if not _met_newcomers(checkpoint.config):
-        features = _with_expected_company(features, len(checkpoint.catalogue))
+        features = _with_expected_company(features, likeness)
     features = features.rounded()
     order = _order(checkpoint.catalogue, table)
-    model = _grown(checkpoint, features, order, progress)
+    model = _grown(checkpoint, features, order, likeness, progress)
     config = checkpoint.config.updated({"data.items": source})
     metrics = {name: value for name, value in checkpoint.metrics.items() if name != "ranking"}
     return Checkpoint(model, checkpoint.tokenizer, table, config, metrics | {"extended_by": len(new)})
+
+
+def _fresh(source: str | Path, extended: Checkpoint) -> np.ndarray:
+    """Return which items of the extended checkpoint [items] are new."""
+    known = set(known_items(source) or from_pretrained(source).catalogue.item_ids)
+    return np.array([item.item_id not in known for item in extended.catalogue])
+
+
+def _histories(extended: Checkpoint, interactions: str | None, fresh: np.ndarray) -> list[np.ndarray]:
+    """Return histories without new items to judge lists by."""
+    config = extended.config
+    source = interactions or config.data.interactions
+    if interactions is None and not (assets.is_embedded(source) or Path(source).exists()):
+        logger.warning("%s is not here: what lists look like is judged by histories of one item each", source)
+        return [np.array([item]) for item in np.flatnonzero(~fresh)]
+    loaded = Histories.load(source, extended.catalogue, config.data.columns, config.data.minimum_rating)
+    known = [own[~fresh[own]] for own in loaded.items]
+    return [own for own in known if len(own)]
 
 
 def _met_newcomers(config: Config) -> bool:
@@ -86,15 +139,13 @@ def _all_there(ids: Sequence[str], table: Catalogue) -> None:
         )
 
 
-def _with_expected_company(features: Features, known: int) -> Features:
-    """Give new items the collaborative vectors that known items of like content have, until they have their own."""
+def _with_expected_company(features: Features, likeness: Tensor) -> Features:
+    """Give new items the collaborative vectors that known items like them have, until they have their own."""
     if "collaborative" not in features.vectors:
         return features
-    having = np.flatnonzero(features.present["collaborative"][:known])
-    if not len(having):
-        return features
-    new = np.arange(known, len(features.present["collaborative"]))
-    return features.with_rows("collaborative", new, _expected(features, having, features.vectors["collaborative"], new))
+    vectors, known = features.vectors["collaborative"], likeness.shape[1]
+    expected = _of_alike(torch.from_numpy(vectors[:known]), likeness).numpy()
+    return features.with_rows("collaborative", np.arange(known, len(vectors)), expected)
 
 
 def _order(known: Catalogue, table: Catalogue) -> np.ndarray:
@@ -104,7 +155,7 @@ def _order(known: Catalogue, table: Catalogue) -> np.ndarray:
 
 
 def _grown(
-    checkpoint: Checkpoint, features: Features, order: np.ndarray, progress: Progress | None
+    checkpoint: Checkpoint, features: Features, order: np.ndarray, likeness: Tensor, progress: Progress | None
 ) -> RecommenderModel:
     """Return a model over all items in this order: trained parameters, and rows for the codes that are new."""
     old, config = checkpoint.model, checkpoint.config
@@ -118,33 +169,46 @@ def _grown(
         for name, parameter in model.named_parameters():
             if is_ours(name) and name != "rows":
                 parameter.copy_(trained[name])
-        model.rows.copy_(_rows(old, model.eval(), known))
+        model.rows.copy_(_rows(old, model.eval(), known, likeness))
     model.ids = SemanticIds(ids.codes[order], ids.sizes, ids.centroids)
     model.set_features(features.take(order))
     return model
 
 
-def _rows(old: RecommenderModel, model: RecommenderModel, known: int) -> torch.Tensor:
+def _rows(old: RecommenderModel, model: RecommenderModel, known: int, likeness: Tensor) -> Tensor:
     """Return the rows of all codes. Only the last level has new ones: see `SemanticIds.with_new_items`."""
     rows = torch.cat([old.rows, old.rows.new_zeros(len(model.rows) - len(old.rows), model.hidden_size)])
     added = slice(len(old.rows), None)
     if model.ids.levels > 1:  # what tells apart items of the same codes means nothing: as good as any
         rows[added] = old.rows[int(old.offsets[-2]) :].mean(0)
         return rows
-    if _met_newcomers(model.config):
-        return rows
     model.rows.copy_(rows)
+    whole = model.item_embeddings(torch.arange(known, device=rows.device))[0]
     lacking = model.item_embeddings(torch.arange(known, len(model.codes), device=rows.device))[0]
-    whole = model.item_embeddings(torch.arange(known, device=rows.device))[0].cpu().numpy()
-    expected = _expected(model.features, np.arange(known), whole, np.arange(known, len(model.codes)))
-    rows[added] = torch.from_numpy(expected).to(rows.device) - lacking
+    towards = _towards_alike(whole, likeness)
+    rows[added] = towards if _met_newcomers(model.config) else whole.mean(0) + towards - lacking
     return rows
 
 
-def _expected(features: Features, having: np.ndarray, values: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Return the `values` [items, width] that items `new` should have, judging by the content of those `having` them."""
-    inputs = _content(features)
-    return RidgeCV(PENALTIES).fit(inputs[having], values[having]).predict(inputs[new]).astype(np.float32)
+def _towards_alike(whole: Tensor, likeness: Tensor) -> Tensor:
+    """Return for each new item what known ones [known, hidden] like it have that others have not, [new, hidden].
+
+    As long as a known item's own distance from the mean is on average.
+    """
+    apart = whole - whole.mean(0)
+    return nn.functional.normalize(_of_alike(apart, likeness)) * apart.norm(dim=1).mean()
+
+
+def _of_alike(values: Tensor, likeness: Tensor) -> Tensor:
+    """Return the mean of `values` [known, width] over the known items most like each new one, [new, width]."""
+    best = likeness.to(values.device).topk(min(NEIGHBOURS, likeness.shape[1]))
+    return (torch.softmax(best.values / TEMPERATURE, dim=1)[..., None] * values[best.indices]).sum(1)
+
+
+def _likeness(features: Features, documents: Sequence[str], known: int) -> np.ndarray:
+    """Return how like new items are to known ones, float32 [new, known]: cosines of encoder vectors and of TF-IDF, added."""
+    vectors, words = unit(_content(features)), tfidf(documents)
+    return np.asarray(vectors[known:] @ vectors[:known].T + (words[known:] @ words[:known].T).toarray(), np.float32)
 
 
 def _content(features: Features) -> np.ndarray:

@@ -64,7 +64,7 @@ def test_the_study_trains_without_cold_items_and_ranks_all(tmp_path, catalogue, 
     }
     config = Config.parse(raw).updated({"encoders.cache": str(tmp_path / "encodings")})
     output = tmp_path / "study"
-    evaluation = study(config, output, share=0.2, baselines=["vector-content"])
+    found = study(config, output, share=0.2, baselines=["vector-content"], times=3)
     known, extended = Catalogue.load(str(output / "known.jsonl")), Catalogue.load(str(output / "items.jsonl"))
     assert len(extended) == ITEMS
     assert extended.fingerprint == catalogue.fingerprint
@@ -73,10 +73,15 @@ def test_the_study_trains_without_cold_items_and_ranks_all(tmp_path, catalogue, 
     cold = set(extended.item_ids) - set(known.item_ids)
     assert cold
     assert not any(f",{item_id}," in trained_on for item_id in cold)
-    assert set(evaluation.users["target"]) <= cold
-    assert set(evaluation.summary["model"]) == {str(output / "extended"), "vector-content"}
+    assert set(found.cold.users["target"]) <= cold
+    assert not set(found.known.users["target"]) & cold
+    listed, unlisted = (str(output / name) for name in ("extended", "unlisted"))
+    for evaluation in (found.cold, found.known):
+        shares = [evaluation.row(name, "cold_share", 5)["mean"] for name in (unlisted, listed)]
+        assert shares[0] < shares[1]
+        assert set(evaluation.summary["model"]) == {listed, unlisted, "vector-content"}
     manifests = [output / name / "checkpoint.json" for name in ("known", "extended")]
     made = [path.stat().st_mtime_ns for path in manifests]
     assert json.loads(manifests[1].read_text())["catalogue"]["items"] == ITEMS
-    study(config, output, share=0.2, baselines=["vector-content"])
+    study(config, output, share=0.2, baselines=["vector-content"], times=3)
     assert [path.stat().st_mtime_ns for path in manifests] == made

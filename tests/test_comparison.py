@@ -102,7 +102,7 @@ def test_what_a_model_recommends_does_not_depend_on_the_targets(tables, walks, c
         for u, walk in enumerate(walks)
     ]
     one, other = (compare(["item-knn"], **chosen) for chosen in (tables, write_tables(tmp_path, catalogue, others)))
-    for metric in ("coverage", "gini", "novelty"):
+    for metric in ("coverage", "gini", "novelty", "cold_share"):
         assert one.row("item-knn", metric, 5)["mean"] == other.row("item-knn", metric, 5)["mean"]
     assert values(one, "item-knn", "ndcg", 10) != values(other, "item-knn", "ndcg", 10)
 

@@ -112,3 +112,10 @@ def test_lists_without_any_item_have_no_gini_and_no_novelty():
     empty = np.full((2, 3), -1)
     assert metrics.coverage(empty, 5, 3) == 0
     assert np.isnan(metrics.gini(empty, 5, 3)) and np.isnan(metrics.novelty(empty, np.ones(5), 3))
+
+
+def test_the_share_of_cold_items_counts_places():
+    popularity = np.array([3, 0, 1, 0])
+    assert metrics.cold_share(np.array([[0, 1], [3, -1]]), popularity, 2) == pytest.approx(2 / 3)
+    assert metrics.cold_share(np.array([[0, 1], [2, 3]]), popularity, 1) == 0
+    assert np.isnan(metrics.cold_share(np.array([[-1]]), popularity, 1))

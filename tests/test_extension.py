@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -73,16 +75,48 @@ def test_known_items_keep_their_order_and_new_ones_are_ranked(trained, catalogue
     assert len(after.recommend([*ids], k=2, explain=False)) == 2  # all that a user of everything has not seen
 
 
-def test_who_has_met_newcomers_takes_a_new_item_by_its_content_alone(trained, catalogue, tmp_path):
+def test_new_items_have_the_share_of_the_lists_that_they_are_granted(trained, catalogue, histories, tmp_path):
+    if Config.load(trained / "config.yaml").semantic_ids.levels > 1:
+        pytest.skip("codes are shared")
+    source = table(tmp_path / "longer", catalogue, first=False)
+    lists, told = {}, []
+    for times in (0.0, 1000.0):
+        extended = load_extended(trained, source, times=times)
+        model, new = Recommender(extended), set(extended.catalogue.indices(["a", "b"]))
+        lists[times] = [[int(i) in new for i in ranking.items] for ranking in model.rank(histories[:30], 5)]
+        told.append(extended.metrics["new_items_share"])
+    shares = [np.mean(np.array(lists[times])) for times in (0.0, 1000.0)]
+    assert 0 <= told[0] < told[1] <= 1
+    assert shares[0] < 0.1
+    assert shares[1] > 0.3  # of two fifths, which are all that two items can have
+
+
+def test_without_histories_lists_are_judged_by_single_items(trained, catalogue, tmp_path, caplog):
+    config = Config.load(trained / "config.yaml")
+    histories = Path(config.data.interactions)
+    hidden = histories.rename(histories.with_suffix(".away"))
+    source = table(tmp_path / "longer", catalogue)
+    try:
+        extended = load_extended(trained, source)
+    finally:
+        hidden.rename(histories)
+    atomic = config.semantic_ids.levels == 1  # else nothing is granted, and nothing judged
+    assert ("is not here" in caplog.text) is atomic
+    assert ("new_items_share" in extended.metrics) is atomic
+    if atomic:
+        with pytest.raises(DataError, match=r"other\.csv"):
+            load_extended(trained, source, interactions=str(tmp_path / "other.csv"))
+
+
+def test_a_grant_is_no_negative_number(trained, catalogue, tmp_path):
+    with pytest.raises(DataError, match="times is -1"):
+        load_extended(trained, table(tmp_path / "longer", catalogue), times=-1)
+
+
+def test_new_items_have_nobodys_company_where_newcomers_were_met(trained, catalogue, tmp_path):
     extended = load_extended(trained, table(tmp_path / "longer", catalogue)).model
-    if not extended.config.training.stages[0].newcomer_share:
-        return
-    assert not extended.rows[extended.codes[0, 0]].any()
-    assert not extended.features.present["collaborative"][0]
-    with torch.no_grad():
-        content = extended.item_embeddings(torch.tensor([0]))[0]
-        with extended.muted("collaborative"):
-            torch.testing.assert_close(extended.item_embeddings(torch.tensor([0]))[0], content)
+    met = bool(extended.config.training.stages[0].newcomer_share)
+    assert bool(extended.features.present["collaborative"][0]) is not met
 
 
 def test_an_item_like_a_known_one_is_read_and_scored_like_it(trained, catalogue, tmp_path):

@@ -355,6 +355,13 @@ def extend(
     model: Model,
     items: Annotated[str, typer.Option(help="items table with the known items and new ones, in any order")],
     output: Annotated[Path, typer.Option(help="the checkpoint folder to write")],
+    times: Annotated[
+        float,
+        typer.Option(help="how often a new item has a place in a list of ten: times as often as a known one", min=0),
+    ] = 2.0,
+    interactions: Annotated[
+        str | None, typer.Option(help="histories that lists are judged by; default: those of the recipe, if at hand")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -366,10 +373,11 @@ def extend(
 
     check_target(output)
     with progress_bars(quiet) as progress:
-        extended = load_extended(model, items, progress)
+        extended = load_extended(model, items, progress, times=times, interactions=interactions)
         extended.metrics |= {"name": output.name, "path": output.as_posix()}
         save_pretrained(extended, output)
     told = {"items": len(extended.catalogue), "new": extended.metrics["extended_by"]}
+    told["share of lists"] = extended.metrics.get("new_items_share")  # none where items share codes
     print_table([told], f"extended: {output}", as_json)
 
 

@@ -60,16 +60,30 @@ def cold(
     share: Annotated[float, typer.Option(help="share of the items that is left out of all training")] = 0.1,
     seed: Annotated[int, typer.Option(help="which items these are")] = 0,
     baselines: Baselines = "vector-content,tfidf-content,popularity",
+    times: Annotated[
+        float, typer.Option(help="how often a new item is listed: times as often as a known one", min=0)
+    ] = 2.0,
+    users: Annotated[int | None, typer.Option(help="evaluate an even sample of this many users", min=1)] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Leave items out of all training, add them afterwards, and rank the full catalogue for who chose one."""
+    """Leave items out of all training, add them afterwards, and rank the full catalogue for who chose one.
+
+    Prints two tables and writes two reports: in `cold` the targets are new items, in `known` each user's last known one.
+    """
     from recommender.cold import study
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
-        evaluation = study(read_config(config, settings), output, share, seed, split_ids(baselines), progress)
-    _report(evaluation, output, as_json)
+        asked = (share, seed, split_ids(baselines), times, users)
+        found = study(read_config(config, settings), output, *asked, progress=progress)
+    reports = {"cold": found.cold, "known": found.known}
+    told = {name: _written(evaluation, output / f"report-{name}") for name, evaluation in reports.items()}
+    if as_json:
+        print_json(told)
+        return
+    for evaluation in reports.values():
+        out.print(_table(evaluation))
 
 
 def _variant(text: str) -> tuple[str, dict[str, Any]]:
@@ -84,11 +98,21 @@ def _variant(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _report(evaluation: Any, output: Path, as_json: bool) -> None:
-    from recommender.eval.report import as_json as plain
-    from recommender.eval.report import table, write_report
-
-    write_report(evaluation, output)
+    told = _written(evaluation, output)
     if as_json:
-        print_json(plain(evaluation))
+        print_json(told)
     else:
-        out.print(table(evaluation))
+        out.print(_table(evaluation))
+
+
+def _written(evaluation: Any, folder: Path) -> Any:
+    from recommender.eval.report import as_json, write_report
+
+    write_report(evaluation, folder)
+    return as_json(evaluation)
+
+
+def _table(evaluation: Any) -> Any:
+    from recommender.eval.report import table
+
+    return table(evaluation)
