@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,15 +29,28 @@ def decode(
     prompts: Annotated[str, typer.Option(help="prompts at once, with commas")] = "1,8",
     rounds: Rounds = 5,
     budget: Annotated[float, typer.Option(help="seconds after which a slow method is not measured again")] = 20.0,
+    limit: Annotated[
+        float | None,
+        typer.Option(
+            help="do not measure several prompts that would take more seconds; tell one prompt's time instead"
+        ),
+    ] = None,
     checked: Annotated[int, typer.Option(help="prompts whose top 10 is compared with brute force", min=0)] = 1,
     brute: Annotated[bool, typer.Option(help="measure brute force too")] = True,
     transformers: Annotated[bool, typer.Option(help="measure generate of transformers too")] = True,
+    int8: Annotated[bool, typer.Option(help="measure our decoder in 8-bit integers too")] = True,
+    vllm_python: Annotated[
+        Path | None, typer.Option(help="measure vLLM's beam search too: a Python that has vLLM; see `make vllm-env`")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="file of finished cases; those that are in it are not repeated")
+    ] = None,
     seed: Seed = 0,
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Rank the same prompts by our decoder, by transformers and by brute force, and compare with the bare passes."""
+    """Rank the same prompts by our decoder, by transformers, vLLM and brute force, and compare with the bare passes."""
     from recommender.benchmarks.decode import DecodeSettings, bench_decode
     from recommender.progress import progress_bars
 
@@ -51,14 +65,17 @@ def decode(
         prompts=tuple(_numbers("--prompts", prompts)),
         rounds=rounds,
         budget=budget,
+        limit=float("inf") if limit is None else limit,
         checked=checked,
         brute=brute,
         transformers=transformers,
+        int8=int8,
+        vllm_python=vllm_python,
         seed=seed,
     )
     with progress_bars(quiet) as progress:
-        rows = bench_decode(settings, progress)
-    _report(rows, vars(settings), as_json)
+        rows = bench_decode(settings, progress, keep)
+    _report(rows, {name: _plain(value) for name, value in vars(settings).items()}, as_json)
 
 
 @app.command()
@@ -98,6 +115,13 @@ def train(
     with progress_bars(quiet) as progress:
         rows = bench_train(model, examples, rounds, seed, progress)
     _report(rows, {"model": model, "examples": examples, "rounds": rounds, "seed": seed}, as_json)
+
+
+def _plain(value: object) -> object:
+    """Return what JSON can say: no path, and no infinity."""
+    if isinstance(value, Path):
+        return str(value)
+    return None if value == float("inf") else value
 
 
 def _use(threads: int | None) -> None:
