@@ -24,6 +24,8 @@ from recommender.trie.masks import DenseMask, Mask, SparseMask, padded
 SPARSE = 4096
 #: Items that came since the arrays were built; beyond them they are built anew.
 NEWCOMERS = 1 << 16
+#: Children that are looked at together.
+PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Trie:
         """
         numbers, codes = np.asarray(items, dtype=np.int64), np.asarray(codes, dtype=np.int64)
         check(codes, self.sizes)
-        known = numbers[self._holds(numbers)]
+        known = numbers[self._found(numbers)[0]]
         if len(known) or len(np.unique(numbers)) < len(numbers):
             raise ValueError(f"items {known[:5].tolist() or 'twice'} are in the trie already; take them out first")
         order = np.lexsort(codes.T[::-1])
@@ -123,12 +125,12 @@ class Trie:
     def without_items(self, items: Sequence[int] | np.ndarray) -> Trie:
         """Return the trie without some of its items. Raises ValueError for an unknown item, and if none would be left."""
         numbers = np.unique(np.asarray(items, dtype=np.int64))
-        unknown = numbers[~self._holds(numbers)]
+        here, codes = self._found(numbers)
+        unknown = numbers[~here]
         if len(unknown):
             raise ValueError(f"items {unknown[:5].tolist()} are not in the trie")
         if len(numbers) == self.items:
             raise ValueError("these are all items; a trie needs at least one")
-        codes = self.codes_of(torch.from_numpy(numbers).to(self.device)).cpu().numpy()
         trie = self._with_room(len(numbers))
         node = deleted(trie.arena, trie._children_of_root(), codes[np.lexsort(codes.T[::-1])])
         gone = set(numbers.tolist())
@@ -197,7 +199,7 @@ class Trie:
         if not dead and int(allowed.sum(1).max()) > SPARSE:
             return DenseMask(self.alive(allowed.to(self.device)))
         rows = [row.nonzero()[:, 0] for row in (~allowed if dead else allowed).to(self.device)]
-        paths = [self._paths(row) for row in rows]
+        paths = [self._paths(row, self.codes_of(row)) for row in rows]
         lists = [self._listed(path[path[:, -1] >= 0], whole=dead) for path in paths]
         return SparseMask(padded(lists, self.states), dead)
 
@@ -213,19 +215,23 @@ class Trie:
             found.append(parents[kept])
         return torch.cat(found).sort().values
 
-    def _paths(self, items: Tensor) -> Tensor:
-        """Return the states [n, levels + 1] from the root to the leaf of each item [n]; -1 as that of one not here."""
-        codes = self.codes_of(items)
+    def _paths(self, items: Tensor, codes: Tensor) -> Tensor:
+        """Return the states [n, levels + 1] from the root to the leaf of each item [n], whose codes are known.
+
+        The last is -1 for an item that is not here.
+        """
         path = [torch.full_like(items, self.root)]
         for level in range(self.levels):
-            path.append(self.child(path[-1], codes[:, level], level))
+            path.append(self._child(path[-1], codes[:, level], level))
         leaf = path[-1]
         path[-1] = torch.where((leaf >= 0) & (self.arena.link[leaf.clamp_min(0)] == items), leaf, -1)
         return torch.stack(path, 1)
 
-    def _holds(self, items: np.ndarray) -> np.ndarray:
-        """Whether each item [n] is here."""
-        return (self._paths(torch.from_numpy(items).to(self.device))[:, -1] >= 0).cpu().numpy()
+    def _found(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return whether each item [n] is here, and its codes [n, levels] if so."""
+        asked = torch.from_numpy(items).to(self.device)
+        codes = self.codes_of(asked)
+        return (self._paths(asked, codes)[:, -1] >= 0).cpu().numpy(), codes.cpu().numpy()
 
     def codes_of(self, items: Tensor) -> Tensor:
         """Return the codes [n, levels] that items [n] have or had, int64; -1 for those that were never here."""
@@ -245,21 +251,20 @@ class Trie:
                     found[row] = torch.tensor(self.came[item], device=found.device)
         return found
 
-    def child(self, states: Tensor, codes: Tensor, level: int) -> Tensor:
+    def _child(self, states: Tensor, codes: Tensor, level: int) -> Tensor:
         """Return the child [n] of each of `states` [n] of depth `level` by its code [n]; -1 where there is none."""
-        known = states.clamp_min(0)
-        low = self.arena.link[known].long()
-        end = low + torch.where(states < 0, 0, self.arena.count[known].long())
-        high = end
-        for _ in range(self.fan_outs[level].bit_length()):
-            middle = (low + high) // 2
-            less = self.arena.code[middle.clamp_max(self.states - 1)] < codes
-            low, high = (
-                torch.where((low < high) & less, middle + 1, low),
-                torch.where((low < high) & ~less, middle, high),
-            )
-        found = (low < end) & (self.arena.code[low.clamp_max(self.states - 1)] == codes)
-        return torch.where(found, low, -1)
+        if level == 0:
+            first, count = int(self.arena.link[self.root]), int(self.arena.count[self.root])
+            known = self.arena.code[first : first + count]
+            place = torch.searchsorted(known, codes.to(known.dtype)).clamp_max(count - 1)
+            return torch.where(known[place] == codes, first + place, -1)
+        found = []
+        for part, wanted in zip(
+            *(each.split(max(PIECE // self.fan_outs[level], 1)) for each in (states, codes)), strict=True
+        ):
+            known, following = self.children(part, level)
+            found.append(torch.where(known == wanted[:, None], following, -1).amax(1))
+        return torch.cat(found)
 
     def children(self, states: Tensor, level: int) -> tuple[Tensor, Tensor]:
         """What may follow `states` [...] of depth `level` (root: 0): (codes, next states), both int64 [..., C].
