@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from recommender.cli.shared import AsJson, Model, Quiet, out, print_json, split_ids
-from recommender.errors import DataError
+from recommender.errors import DataError, did_you_mean
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 Rounds = Annotated[int, typer.Option(help="times that every method is measured, in turn; warm-up is left out", min=1)]
@@ -95,6 +95,30 @@ def trie(
     with progress_bars(quiet) as progress:
         rows = bench_trie(_numbers("--sizes", sizes), rounds, seed, progress)
     _report(rows, {"seed": seed, "rounds": rounds}, as_json)
+
+
+@app.command()
+def agreement(
+    model: Model = "adapters/movielens-100k",
+    users: Annotated[int, typer.Option(help="an even sample of this many users", min=1)] = 200,
+    beams: Annotated[str, typer.Option(help="beam widths, with commas; of no matter with one level of ids")] = "10,50",
+    formats: Annotated[str, typer.Option(help="of float32, bfloat16 and int8, with commas")] = "float32,bfloat16",
+    k: Annotated[int, typer.Option(help="length of a list", min=1)] = 10,
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare the lists of a trained checkpoint with the exact ones: what rounding costs, and what the beam width."""
+    from recommender.benchmarks.agreement import FORMATS, bench_agreement
+    from recommender.progress import progress_bars
+
+    _use(threads)
+    for name in split_ids(formats):
+        if name not in FORMATS:
+            raise DataError(f"--formats {name!r}: expected some of {', '.join(FORMATS)}", did_you_mean(name, FORMATS))
+    with progress_bars(quiet) as progress:
+        rows = bench_agreement(model, users, _numbers("--beams", beams), split_ids(formats), k, progress)
+    _report(rows, {"model": model, "k": k}, as_json)
 
 
 @app.command()
