@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,17 +16,25 @@ Seed = Annotated[int, typer.Option(help="of everything that is drawn")]
 Threads = Annotated[int | None, typer.Option(help="threads of the CPU; default: all", min=1)]
 
 
+Llm = Annotated[str, typer.Option(help="base model: an embedded name, a hub name or a folder")]
+Layers = Annotated[int | None, typer.Option(help="layers that rank; default: all", min=1)]
+Catalogue = Annotated[int, typer.Option(help="items of the synthetic catalogue, 4 levels of 256 codes", min=10)]
+Dtype = Annotated[str, typer.Option(help="auto, float32 or bfloat16")]
+Lengths = Annotated[str, typer.Option(help="positions of a prompt, with commas")]
+Widths = Annotated[str, typer.Option(help="beam widths, with commas")]
+Prompts = Annotated[str, typer.Option(help="prompts at once, with commas")]
+SMOLLM = "smollm2-135m-instruct"
+
+
 @app.command()
 def decode(
-    llm: Annotated[str, typer.Option(help="base model: an embedded name, a hub name or a folder")] = (
-        "smollm2-135m-instruct"
-    ),
-    layers: Annotated[int | None, typer.Option(help="layers that rank; default: all", min=1)] = None,
-    items: Annotated[int, typer.Option(help="items of the synthetic catalogue, 4 levels of 256 codes", min=10)] = 2000,
-    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
-    lengths: Annotated[str, typer.Option(help="positions of a prompt, with commas")] = "256,512",
-    beams: Annotated[str, typer.Option(help="beam widths, with commas")] = "10,50",
-    prompts: Annotated[str, typer.Option(help="prompts at once, with commas")] = "1,8",
+    llm: Llm = SMOLLM,
+    layers: Layers = None,
+    items: Catalogue = 2000,
+    dtype: Dtype = "auto",
+    lengths: Lengths = "256,512",
+    beams: Widths = "10,50",
+    prompts: Prompts = "1,8",
     rounds: Rounds = 5,
     budget: Annotated[float, typer.Option(help="seconds after which a slow method is not measured again")] = 20.0,
     limit: Annotated[
@@ -60,9 +68,7 @@ def decode(
         layers=layers,
         items=items,
         dtype=dtype,
-        lengths=tuple(_numbers("--lengths", lengths)),
-        beams=tuple(_numbers("--beams", beams)),
-        prompts=tuple(_numbers("--prompts", prompts)),
+        **_cases(lengths, beams, prompts),
         rounds=rounds,
         budget=budget,
         limit=float("inf") if limit is None else limit,
@@ -95,6 +101,34 @@ def trie(
     with progress_bars(quiet) as progress:
         rows = bench_trie(_numbers("--sizes", sizes), rounds, seed, progress)
     _report(rows, {"seed": seed, "rounds": rounds}, as_json)
+
+
+@app.command()
+def profile(
+    llm: Llm = SMOLLM,
+    layers: Layers = None,
+    items: Catalogue = 2000,
+    dtype: Dtype = "auto",
+    lengths: Lengths = "256",
+    beams: Widths = "50",
+    prompts: Prompts = "1",
+    rounds: Rounds = 5,
+    seed: Seed = 0,
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show where our decoder spends its time, and what its matrix products alone would need."""
+    from recommender.benchmarks.decode import DecodeSettings
+    from recommender.benchmarks.profile import bench_profile
+    from recommender.progress import progress_bars
+
+    _use(threads)
+    cases = _cases(lengths, beams, prompts)
+    settings = DecodeSettings(llm=llm, layers=layers, items=items, dtype=dtype, rounds=rounds, seed=seed, **cases)
+    with progress_bars(quiet) as progress:
+        rows = bench_profile(settings, progress)
+    _report(rows, {"llm": llm, "layers": layers, "items": items, "dtype": dtype, "rounds": rounds}, as_json)
 
 
 @app.command()
@@ -139,6 +173,12 @@ def train(
     with progress_bars(quiet) as progress:
         rows = bench_train(model, examples, rounds, seed, progress)
     _report(rows, {"model": model, "examples": examples, "rounds": rounds, "seed": seed}, as_json)
+
+
+def _cases(lengths: str, beams: str, prompts: str) -> Any:
+    """Return what is varied, as DecodeSettings has it."""
+    texts = {"lengths": lengths, "beams": beams, "prompts": prompts}
+    return {name: tuple(_numbers(f"--{name}", text)) for name, text in texts.items()}
 
 
 def _plain(value: object) -> object:
