@@ -168,7 +168,7 @@ class DecodingConfig(_Section):
 
     beam: int = Field(50, ge=1, description="beam width; with one level every allowed item is scored exactly")
     fused: bool = Field(True, description="rank together with the baselines that `recommender fuse` gave a checkpoint")
-    int8: bool = Field(False, description="rank with matrices of 8-bit integers: faster on a CPU with VNNI, not exact")
+    int8: bool = Field(False, description="rank with matrices of 8-bit integers: faster on a CPU, not exact")
 
 
 class JustifyConfig(_Section):

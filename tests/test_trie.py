@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recommender.benchmarks.trie import clustered_codes
 from recommender.trie import Trie
 
 
@@ -114,27 +117,79 @@ def _random_codes(items: int, seed: int = 0) -> np.ndarray:
     return rng.permutation(np.unique(rng.integers(0, 6, (items * 3, 3)), axis=0))[:items]
 
 
-def _same(one: Trie, other: Trie) -> None:
-    assert (one.sizes, one.fan_outs, one.starts) == (other.sizes, other.fan_outs, other.starts)
-    for name in ("code", "child_offsets", "item_start", "order"):
-        assert getattr(one, name).tolist() == getattr(other, name).tolist(), name
+def _dictionary(trie: Trie, held: dict[int, tuple[int, ...]]) -> None:
+    """The trie has the items `held`, each at its codes, and nothing else."""
+    assert trie.items == len(held)
+    prefixes = {codes[:depth] for codes in held.values() for depth in range(trie.levels)}
+    for prefix in prefixes:
+        expected = sorted({codes[len(prefix)] for codes in held.values() if codes[: len(prefix)] == prefix})
+        found, following = trie.children(torch.tensor(walk(trie, prefix)), len(prefix))
+        assert found[found >= 0].tolist() == expected and ((found < 0) == (following < 0)).all()
+    leaves = torch.tensor([walk(trie, codes) for codes in held.values()])
+    assert trie.item_of(leaves).tolist() == list(held)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_an_edited_trie_equals_one_that_is_built_anew(seed):
-    codes, rng = _random_codes(40, seed), np.random.default_rng(seed)
-    kept = np.sort(rng.permutation(40)[:25])
-    whole, part = Trie.from_codes(codes, (6, 6, 6)), Trie.from_codes(codes[kept], (6, 6, 6), items=kept)
-    gone = np.setdiff1d(np.arange(40), kept)
-    _same(whole.without_items(rng.permutation(gone)), part)
-    _same(part.with_items(gone, codes[gone]), whole)
+def _masks(trie: Trie, held: dict[int, tuple[int, ...]], allowed: torch.Tensor) -> None:
+    """The masks of a trie let live what leads to an allowed item, and say nothing of states that it does not reach."""
+    prefixes = {codes[:depth] for codes in held.values() for depth in range(trie.levels + 1)}
+    states = torch.tensor([[walk(trie, prefix) for prefix in prefixes]]).expand(len(allowed), -1)
+    expected = [
+        [any(row[item] and codes[: len(p)] == p for item, codes in held.items()) for p in prefixes]
+        for row in allowed.tolist()
+    ]
+    mask = trie.mask(allowed)
+    assert (mask.living(states) if mask else torch.ones_like(states, dtype=torch.bool)).tolist() == expected
+    assert trie.alive(allowed).gather(1, states).tolist() == expected
 
 
-def test_an_edit_leaves_the_trie_before_it_as_it_was():
-    codes = _random_codes(20)
-    trie = Trie.from_codes(codes, (6, 6, 6))
-    trie.without_items([3, 4])
-    _same(trie, Trie.from_codes(codes, (6, 6, 6)))
+EDITS = st.lists(st.tuples(st.booleans(), st.integers(0, 1 << 30), st.integers(1, 6)), max_size=12)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(catalogues(), EDITS, st.sampled_from([0, 4096]), st.booleans())
+def test_edited_tries_are_those_of_the_items_that_they_hold(monkeypatch, case, edits, sparse, roomy):
+    codes, sizes = case
+    monkeypatch.setattr("recommender.trie.arrays.SPARSE", sparse)
+    monkeypatch.setattr("recommender.trie.arena.LEAST_SLACK", 1 << 18 if roomy else 4)
+    every = dict(enumerate(itertools.product(*(range(size) for size in sizes))))
+    numbers = {row: item for item, row in every.items()}
+    held = {numbers[tuple(row)]: tuple(row) for row in codes.tolist()}
+    trie = Trie.from_codes(codes, sizes, items=np.array(list(held)))
+    versions = [(trie, held)]
+    for adds, seed, many in edits:
+        trie, held = versions[seed % len(versions)]  # an edit of any version, the last or one that was edited already
+        rng = np.random.default_rng(seed)
+        free = sorted(every.keys() - held.keys())
+        if adds and free:
+            chosen = rng.permutation(free)[:many].tolist()
+            trie = trie.with_items(chosen, np.array([every[item] for item in chosen]))
+            held = held | {item: every[item] for item in chosen}
+        elif not adds and len(held) > 1:
+            chosen = rng.permutation(list(held))[: min(many, len(held) - 1)].tolist()
+            trie = trie.without_items(chosen)
+            held = {item: row for item, row in held.items() if item not in chosen}
+        versions.append((trie, held))
+    for trie, held in versions:
+        _dictionary(trie, held)
+        allowed = torch.from_numpy(np.random.default_rng(len(held)).random((2, len(every))) < 0.5)
+        _masks(trie, held, allowed)
+
+
+def test_an_item_that_left_comes_back_at_other_codes():
+    trie = Trie.from_codes(np.array([[0, 0], [0, 1], [1, 0]]), (3, 2))
+    moved = trie.without_items([1]).with_items([1], np.array([[2, 1]])).with_items([7], np.array([[0, 1]]))
+    _dictionary(moved, {0: (0, 0), 1: (2, 1), 2: (1, 0), 7: (0, 1)})
+    _masks(moved, {0: (0, 0), 1: (2, 1), 2: (1, 0), 7: (0, 1)}, torch.tensor([[True, False] + [True] * 5 + [False]]))
+    assert moved.codes_of(torch.tensor([1, 7, 0, 99])).tolist() == [[2, 1], [0, 1], [0, 0], [-1, -1]]
+    _dictionary(moved.without_items([1]), {0: (0, 0), 2: (1, 0), 7: (0, 1)})
+
+
+def test_an_edit_costs_a_few_blocks_whatever_the_number_of_items():
+    codes = clustered_codes(300_000)
+    trie = Trie.from_codes(codes, (4096,) * 4)
+    edited = trie.without_items([17]).with_items([17], codes[17:18])
+    assert edited.states - trie.states <= 2 * (sum(trie.fan_outs) + 1)
+    assert edited.arena is trie.arena
 
 
 def test_edits_that_cannot_be_are_refused():
@@ -143,6 +198,9 @@ def test_edits_that_cannot_be_are_refused():
     for wrong in (
         lambda: trie.with_items([1], codes[:1]),
         lambda: trie.with_items([9], codes[:1]),
+        lambda: trie.with_items([8, 9], np.array([[0, 0, 7], [0, 0, 7]])),
+        lambda: trie.with_items([8, 8], np.array([[5, 5, 4], [5, 5, 5]])),
+        lambda: trie.with_items([8, 9], np.array([[5, 5, 5], [5, 5, 5]])),
         lambda: trie.without_items([9]),
         lambda: trie.without_items([0, 1, 2]),
     ):

@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from recommender.benchmarks.rival import VllmRival
 from recommender.config import Config
+from recommender.decoding import rank
 from recommender.engine import Recommender, Request
 from recommender.engine.vllm import VllmRecommender
 from recommender.engine.vllm_process import vllm_python
@@ -19,6 +23,7 @@ from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint
 from recommender.model.export import export_vllm, load_exported
 from recommender.semantic_ids import SemanticIds
+from recommender.trie import Trie
 
 
 def environment_is_missing() -> str | None:
@@ -148,3 +153,21 @@ def test_a_version_is_loaded_and_unloaded_under_its_own_name(exported, served, t
     served.unload_adapter("rank-2")
     with pytest.raises(Exception, match="404"):
         served._post(url, body | {"model": "rank-2"})
+
+
+def test_its_own_beam_search_finds_what_ours_does_and_a_free_one_answers_too(checkpoint, vllm_environment):
+    prompts = [checkpoint.builder.prompt([3, 7, 12]), checkpoint.builder.prompt([1])]
+    model = checkpoint.model
+    ours = rank(model, prompts, Trie.from_codes(model.ids.codes, model.ids.sizes), k=5, beam=20)
+    with closing(VllmRival(vllm_python(), checkpoint, beam=20, positions=64, prompts=2)) as rival:
+        found = rival.search(prompts, 20, 5, free=False)
+        assert [set(items) for items in found] == [set(one.items.tolist()) for one in ours]
+        assert rival.elapsed.seconds > 0
+        assert [len(items) for items in rival.search(prompts, 20, 5, free=True)] == [5, 5]
+
+
+def test_a_python_without_vllm_is_named(checkpoint):
+    with pytest.raises(RecommenderError, match="no-such-python"):
+        VllmRival("no-such-python", checkpoint, beam=2, positions=16, prompts=1)
+    with pytest.raises(RecommenderError, match="No module named 'vllm'"):
+        VllmRival(sys.executable, checkpoint, beam=2, positions=16, prompts=1)

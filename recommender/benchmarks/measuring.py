@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -44,45 +46,68 @@ class Timing:
         return float((high - low) / 2 / self.median)
 
 
-def measured(methods: Mapping[str, Callable[[], Any]], rounds: int, budget: float = float("inf")) -> dict[str, Timing]:
-    """Call each method once to warm up, then `rounds` times in turn: a machine that slows down slows all of them.
+@dataclass(frozen=True)
+class Elapsed:
+    """What a method returns that measures itself, because its work is done in another process."""
 
-    A method that has taken more than `budget` seconds is called no more, but once at least.
+    seconds: float
+    processor: float
+
+
+def measured(methods: Mapping[str, Callable[[], Any]], rounds: int, budget: float = float("inf")) -> dict[str, Timing]:
+    """Call each method once for its memory, then `rounds` times in turn: a machine that slows down slows all of them.
+
+    A method that has taken more than `budget` seconds is called no more; if the first call took as long, it is the only
+    one. What is set up once must have been set up before.
     """
-    memory = {name: peak_megabytes(call) for name, call in methods.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in methods}
-    busy: dict[str, list[float]] = {name: [] for name in methods}
+    elapsed: dict[str, list[Elapsed]] = {}
+    memory: dict[str, float | None] = {}
+    for name, call in methods.items():
+        first, memory[name] = peak_megabytes(partial(_timed, call))
+        elapsed[name] = [first] if first.seconds > budget else []
     for _ in range(rounds):
         for name, call in methods.items():
-            if sum(seconds[name]) > budget:
-                continue
-            start, worked = time.perf_counter(), time.process_time()
-            call()
-            _synchronise()
-            seconds[name].append(time.perf_counter() - start)
-            busy[name].append(time.process_time() - worked)
-    return {name: Timing(tuple(seconds[name]), tuple(busy[name]), memory[name]) for name in methods}
+            if sum(one.seconds for one in elapsed[name]) <= budget:
+                elapsed[name].append(_timed(call))
+    return {
+        name: Timing(tuple(one.seconds for one in found), tuple(one.processor for one in found), memory[name])
+        for name, found in elapsed.items()
+    }
 
 
-def peak_megabytes(call: Callable[[], Any]) -> float | None:
-    """Return the peak of resident memory during a call beyond that before it, in 10^6 bytes; on a GPU, of its memory.
+def _timed(call: Callable[[], Any]) -> Elapsed:
+    start, worked = time.perf_counter(), time.process_time()
+    found = call()
+    _synchronise()
+    if isinstance(found, Elapsed):
+        return found
+    return Elapsed(time.perf_counter() - start, time.process_time() - worked)
 
-    None where the system does not tell.
+
+T = TypeVar("T")
+
+
+def peak_megabytes(call: Callable[[], T]) -> tuple[T, float | None]:
+    """Return what a call returns, and the peak of resident memory during it beyond that before, in 10^6 bytes; on a GPU,
+    of its memory.
+
+    What the allocator keeps of freed memory is given back first, or else the call would take it unseen. None where the
+    system does not tell.
     """
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        call()
-        return (torch.cuda.max_memory_allocated() - before) / 1e6
+        found = call()
+        return found, (torch.cuda.max_memory_allocated() - before) / 1e6
     try:
+        ctypes.CDLL(None).malloc_trim(0)
         _REFERENCES.write_text("5", encoding="ascii")  # forgets the peak so far: see proc(5)
         before = _resident("VmRSS")
-    except OSError:
-        call()
-        return None
-    call()
-    return (_resident("VmHWM") - before) / 1e6
+    except (OSError, AttributeError):
+        return call(), None
+    found = call()
+    return found, (_resident("VmHWM") - before) / 1e6
 
 
 def machine() -> dict[str, Any]:

@@ -99,10 +99,9 @@ def synthetic_prompts(checkpoint: Checkpoint, prompts: int, positions: int, seed
     vocabulary, ids = checkpoint.model.vocabulary, checkpoint.model.ids
     rows = vocabulary + ids.codes + checkpoint.model.offsets[None, :-1]
     needed = -(-(positions - len(head)) // ids.levels)
-    return [
-        _tokens(np.concatenate([head, rows[rng.integers(0, len(rows), needed)].reshape(-1)])[:positions])
-        for _ in range(prompts)
-    ]
+    drawn = [rows[rng.integers(0, len(rows), needed)].reshape(-1) for _ in range(prompts)]
+    # the last item is whole: a search that starts within one would be held to its codes
+    return [_tokens(np.concatenate([head, codes[len(codes) - (positions - len(head)) :]])) for codes in drawn]
 
 
 def instruction(checkpoint: Checkpoint, positions: int, seed: int = 0) -> np.ndarray:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from recommender.benchmarks.measuring import measured
+from recommender.benchmarks.measuring import measured, peak_megabytes
 from recommender.decoding import Beams
 from recommender.progress import Progress
 from recommender.trie import Trie
 
 LEVELS, SIZE, FAN_OUT = 4, 4096, 16
-BEAMS, SEARCHES, REPEATS = 50, 32, 50
+BEAMS, SEARCHES, REPEATS, EDITS = 50, 32, 50, 20
 
 
 def clustered_codes(items: int, seed: int = 0) -> np.ndarray:
@@ -41,6 +42,7 @@ def bench_trie(
 ) -> list[dict[str, Any]]:
     """Return a row for each number of items: build in seconds, memory in 10^6 bytes, a step and an edit in milliseconds.
 
+    `MB`: of the finished arrays; `peak MB`: what building held at its peak beside the codes.
     A step is what a search of `BEAMS` beams does at a level beside the model: children, log-probabilities, one top-k.
     """
     rows, steps = [], {}
@@ -48,10 +50,8 @@ def bench_trie(
         if progress:
             progress("building tries", number, len(sizes))
         codes = clustered_codes(items, seed)
-        start = time.perf_counter()
-        trie = Trie.from_codes(codes, (SIZE,) * LEVELS)
-        built = time.perf_counter() - start
-        rows.append({"items": items, "build s": built, "MB": trie.megabytes, "edit ms": _edit(trie)})
+        (trie, built), peak = peak_megabytes(partial(_built, codes))
+        rows.append({"items": items, "build s": built, "MB": trie.megabytes, "peak MB": peak, "edit ms": _edit(trie)})
         steps[str(items)] = _Steps(trie, seed)
     timings = measured(steps, rounds)
     for row in rows:
@@ -61,11 +61,24 @@ def bench_trie(
     return rows
 
 
-def _edit(trie: Trie) -> float:
-    """Return the milliseconds that taking one item out needs."""
+def _built(codes: np.ndarray) -> tuple[Trie, float]:
     start = time.perf_counter()
-    trie.without_items([int(trie.order[trie.items // 2])])
-    return 1000 * (time.perf_counter() - start)
+    trie = Trie.from_codes(codes, (SIZE,) * LEVELS)
+    return trie, time.perf_counter() - start
+
+
+def _edit(trie: Trie) -> float:
+    """Return the milliseconds that taking an item out and putting it back needs: half of both, the median of `EDITS`.
+
+    What is set up by the first edit of a trie is left out.
+    """
+    seconds = []
+    for item in np.linspace(0, trie.items - 1, EDITS + 1, dtype=np.int64):
+        codes = trie.codes_of(torch.tensor([item])).numpy()
+        start = time.perf_counter()
+        trie = trie.without_items([item]).with_items([item], codes)
+        seconds.append(time.perf_counter() - start)
+    return 1000 * float(np.median(seconds[1:])) / 2
 
 
 class _Steps:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from recommender.cli.shared import AsJson, Model, Quiet, out, print_json, split_ids
-from recommender.errors import DataError
+from recommender.errors import DataError, did_you_mean
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 Rounds = Annotated[int, typer.Option(help="times that every method is measured, in turn; warm-up is left out", min=1)]
@@ -15,28 +16,49 @@ Seed = Annotated[int, typer.Option(help="of everything that is drawn")]
 Threads = Annotated[int | None, typer.Option(help="threads of the CPU; default: all", min=1)]
 
 
+Llm = Annotated[str, typer.Option(help="base model: an embedded name, a hub name or a folder")]
+Layers = Annotated[int | None, typer.Option(help="layers that rank; default: all", min=1)]
+Catalogue = Annotated[int, typer.Option(help="items of the synthetic catalogue, 4 levels of 256 codes", min=10)]
+Dtype = Annotated[str, typer.Option(help="auto, float32 or bfloat16")]
+Lengths = Annotated[str, typer.Option(help="positions of a prompt, with commas")]
+Widths = Annotated[str, typer.Option(help="beam widths, with commas")]
+Prompts = Annotated[str, typer.Option(help="prompts at once, with commas")]
+SMOLLM = "smollm2-135m-instruct"
+
+
 @app.command()
 def decode(
-    llm: Annotated[str, typer.Option(help="base model: an embedded name, a hub name or a folder")] = (
-        "smollm2-135m-instruct"
-    ),
-    layers: Annotated[int | None, typer.Option(help="layers that rank; default: all", min=1)] = None,
-    items: Annotated[int, typer.Option(help="items of the synthetic catalogue, 4 levels of 256 codes", min=10)] = 2000,
-    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
-    lengths: Annotated[str, typer.Option(help="positions of a prompt, with commas")] = "256,512",
-    beams: Annotated[str, typer.Option(help="beam widths, with commas")] = "10,50",
-    prompts: Annotated[str, typer.Option(help="prompts at once, with commas")] = "1,8",
+    llm: Llm = SMOLLM,
+    layers: Layers = None,
+    items: Catalogue = 2000,
+    dtype: Dtype = "auto",
+    lengths: Lengths = "256,512",
+    beams: Widths = "10,50",
+    prompts: Prompts = "1,8",
     rounds: Rounds = 5,
     budget: Annotated[float, typer.Option(help="seconds after which a slow method is not measured again")] = 20.0,
+    limit: Annotated[
+        float | None,
+        typer.Option(
+            help="do not measure several prompts that would take more seconds; tell one prompt's time instead"
+        ),
+    ] = None,
     checked: Annotated[int, typer.Option(help="prompts whose top 10 is compared with brute force", min=0)] = 1,
     brute: Annotated[bool, typer.Option(help="measure brute force too")] = True,
     transformers: Annotated[bool, typer.Option(help="measure generate of transformers too")] = True,
+    int8: Annotated[bool, typer.Option(help="measure our decoder in 8-bit integers too")] = True,
+    vllm_python: Annotated[
+        Path | None, typer.Option(help="measure vLLM's beam search too: a Python that has vLLM; see `make vllm-env`")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="file of finished cases; those that are in it are not repeated")
+    ] = None,
     seed: Seed = 0,
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Rank the same prompts by our decoder, by transformers and by brute force, and compare with the bare passes."""
+    """Rank the same prompts by our decoder, by transformers, vLLM and brute force, and compare with the bare passes."""
     from recommender.benchmarks.decode import DecodeSettings, bench_decode
     from recommender.progress import progress_bars
 
@@ -46,19 +68,20 @@ def decode(
         layers=layers,
         items=items,
         dtype=dtype,
-        lengths=tuple(_numbers("--lengths", lengths)),
-        beams=tuple(_numbers("--beams", beams)),
-        prompts=tuple(_numbers("--prompts", prompts)),
+        **_cases(lengths, beams, prompts),
         rounds=rounds,
         budget=budget,
+        limit=float("inf") if limit is None else limit,
         checked=checked,
         brute=brute,
         transformers=transformers,
+        int8=int8,
+        vllm_python=vllm_python,
         seed=seed,
     )
     with progress_bars(quiet) as progress:
-        rows = bench_decode(settings, progress)
-    _report(rows, vars(settings), as_json)
+        rows = bench_decode(settings, progress, keep)
+    _report(rows, {name: _plain(value) for name, value in vars(settings).items()}, as_json)
 
 
 @app.command()
@@ -81,6 +104,58 @@ def trie(
 
 
 @app.command()
+def profile(
+    llm: Llm = SMOLLM,
+    layers: Layers = None,
+    items: Catalogue = 2000,
+    dtype: Dtype = "auto",
+    lengths: Lengths = "256",
+    beams: Widths = "50",
+    prompts: Prompts = "1",
+    rounds: Rounds = 5,
+    seed: Seed = 0,
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show where our decoder spends its time, and what its matrix products alone would need."""
+    from recommender.benchmarks.decode import DecodeSettings
+    from recommender.benchmarks.profile import bench_profile
+    from recommender.progress import progress_bars
+
+    _use(threads)
+    cases = _cases(lengths, beams, prompts)
+    settings = DecodeSettings(llm=llm, layers=layers, items=items, dtype=dtype, rounds=rounds, seed=seed, **cases)
+    with progress_bars(quiet) as progress:
+        rows = bench_profile(settings, progress)
+    _report(rows, {"llm": llm, "layers": layers, "items": items, "dtype": dtype, "rounds": rounds}, as_json)
+
+
+@app.command()
+def agreement(
+    model: Model = "adapters/movielens-100k",
+    users: Annotated[int, typer.Option(help="an even sample of this many users", min=1)] = 200,
+    beams: Annotated[str, typer.Option(help="beam widths, with commas; of no matter with one level of ids")] = "10,50",
+    formats: Annotated[str, typer.Option(help="of float32, bfloat16 and int8, with commas")] = "float32,bfloat16",
+    k: Annotated[int, typer.Option(help="length of a list", min=1)] = 10,
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare the lists of a trained checkpoint with the exact ones: what rounding costs, and what the beam width."""
+    from recommender.benchmarks.agreement import FORMATS, bench_agreement
+    from recommender.progress import progress_bars
+
+    _use(threads)
+    for name in split_ids(formats):
+        if name not in FORMATS:
+            raise DataError(f"--formats {name!r}: expected some of {', '.join(FORMATS)}", did_you_mean(name, FORMATS))
+    with progress_bars(quiet) as progress:
+        rows = bench_agreement(model, users, _numbers("--beams", beams), split_ids(formats), k, progress)
+    _report(rows, {"model": model, "k": k}, as_json)
+
+
+@app.command()
 def train(
     model: Model = "adapters/movielens-100k",
     examples: Annotated[int, typer.Option(help="pieces of histories that both read", min=1)] = 64,
@@ -98,6 +173,19 @@ def train(
     with progress_bars(quiet) as progress:
         rows = bench_train(model, examples, rounds, seed, progress)
     _report(rows, {"model": model, "examples": examples, "rounds": rounds, "seed": seed}, as_json)
+
+
+def _cases(lengths: str, beams: str, prompts: str) -> Any:
+    """Return what is varied, as DecodeSettings has it."""
+    texts = {"lengths": lengths, "beams": beams, "prompts": prompts}
+    return {name: tuple(_numbers(f"--{name}", text)) for name, text in texts.items()}
+
+
+def _plain(value: object) -> object:
+    """Return what JSON can say: no path, and no infinity."""
+    if isinstance(value, Path):
+        return str(value)
+    return None if value == float("inf") else value
 
 
 def _use(threads: int | None) -> None:

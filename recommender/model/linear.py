@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,7 +34,10 @@ def matrix(parts: Sequence[tuple[Tensor, Tensor | None]], int8: bool) -> Matrix:
     bias = None
     if any(bias is not None for _, bias in parts):
         bias = torch.cat([w.new_zeros(len(w)) if b is None else b.detach() for w, b in parts])
-    return Int8(weight, bias) if int8 else Full(weight, bias)
+    if not int8:
+        return Full(weight, bias)
+    exact = weight.device.type != "cpu" or torch.cpu._is_vnni_supported()
+    return Int8(weight, bias) if exact else Int8WithoutVnni(weight, bias)
 
 
 class Full:
@@ -65,4 +69,29 @@ class Int8:
         scale = exact.abs().amax(1, keepdim=True).clamp_min(1e-12) / 127
         product = torch._int_mm((exact / scale).round_().to(torch.int8), self.weight)
         out = (product * scale).mul_(self.scale)
+        return (out if self.bias is None else out + self.bias).to(self.dtype)
+
+
+class Int8WithoutVnni:
+    """As Int8, for processors whose older instructions saturate: inputs are rounded to 7 bits, so that none does.
+
+    `_int_mm` falls back to a plain loop there; the kernels of torch's dynamic quantisation are twice as fast as float32.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        exact = weight.float()
+        scale = exact.abs().amax(1).clamp_min(1e-12) / 127
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its tensors are to leave torch some day, the kernels have no other way in
+            rounded = torch.quantize_per_channel(
+                exact, scale.double(), torch.zeros(len(scale), dtype=torch.long), 0, torch.qint8
+            )
+            self.packed = torch.ops.quantized.linear_prepack(rounded, None)
+        self.bias, self.dtype = bias, weight.dtype
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map [T, inputs] to [T, outputs]."""
+        exact = x.float()
+        scale = exact.abs().amax(1, keepdim=True).clamp_min(1e-12)
+        out = torch.ops.quantized.linear_dynamic(exact / scale, self.packed, True).mul_(scale)
         return (out if self.bias is None else out + self.bias).to(self.dtype)

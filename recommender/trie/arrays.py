@@ -1,49 +1,50 @@
 """The trie of item codes as flat arrays of states, so that a beam is advanced by gathers alone. Knows no LLM.
 
-Every unique prefix of codes is a state (STATIC, arXiv 2602.22647). States are numbered level by level in the
-lexicographic order of their prefixes, so the children of a state are neighbours, sorted by code, and so are
-the items below it: two offsets a state replace all pointers, and the leaves need none.
+Every unique prefix of codes is a state (STATIC, arXiv 2602.22647). States are numbered level by level in the lexicographic
+order of their prefixes, so the children of a state are neighbours, sorted by code: a link and a count replace all
+pointers. At the root, where nearly every code exists, that is the dense table of STATIC. Edits write a few states behind
+all others; see `edit`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recommender.trie.edit import deleted, inserted
+from recommender.trie.arena import Arena
+from recommender.trie.build import below, build, check, compacted
+from recommender.trie.edit import Node, deleted, inserted
 from recommender.trie.masks import DenseMask, Mask, SparseMask, padded
 
 #: With at most this many items denied a prompt, a list of dead states is cheaper than a table of all states.
 SPARSE = 4096
-_ARRAYS = ("code", "child_offsets", "item_start", "order")
+#: Items that came since the arrays were built; beyond them they are built anew.
+NEWCOMERS = 1 << 16
+#: Children that are looked at together.
+PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Trie:
-    """States and items of one catalogue. State 0 is the root; the last `items` states are the leaves.
+    """The states and items of one catalogue.
 
     A trie never changes: `with_items` and `without_items` return another one, so a search that runs is not disturbed.
     """
 
     sizes: tuple[int, ...]
+    arena: Arena
     fan_outs: tuple[int, ...]
-    """Largest number of children of a state of each level."""
-    starts: tuple[int, ...]
-    """First state of each level, then the number of states."""
-    code: Tensor
-    """[states] the last code of the state's prefix, int16 or int32; -1 for the root."""
-    child_offsets: Tensor
-    """[inner states + 1] int32: state `s` has the children `child_offsets[s] .. child_offsets[s + 1] - 1`."""
-    item_start: Tensor
-    """[inner states + 1] int32: first position in `order` of the items below the state."""
-    order: Tensor
-    """[items] int32: item indices in the lexicographic order of their codes."""
+    """Most children of a state of each level; after items have gone it may be more than that."""
+    items: int
+    """Number of items."""
+    root: int = 0
+    """The state of the empty prefix."""
+    came: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    """Codes of the items that were added since the arrays were built."""
 
     @classmethod
     def from_codes(
@@ -59,32 +60,19 @@ class Trie:
         if a code is out of its level's range or two items share all their codes.
         """
         codes = np.asarray(codes)
-        _check(codes, sizes)
-        order = _lexicographic(codes, sizes)
-        trie = cls._from_sorted(codes[order], sizes, order if items is None else np.asarray(items)[order])
-        return trie.to(device)
+        check(codes, sizes)
+        return cls._built(tuple(int(size) for size in sizes), build(codes, sizes, items)).to(device)
 
     @classmethod
-    def _from_sorted(cls, codes: np.ndarray, sizes: tuple[int, ...], order: np.ndarray) -> Trie:
-        prefixes = _prefix_starts(codes)
-        if len(prefixes[-1]) != len(codes):
-            raise ValueError(f"{len(codes) - len(prefixes[-1])} items share all their codes with another item")
-        counts = [_children(above, below) for above, below in zip(prefixes[:-1], prefixes[1:], strict=True)]
-        last = [codes[level, depth] for depth, level in enumerate(prefixes[1:])]
-        return cls(
-            tuple(int(size) for size in sizes),
-            tuple(int(count.max(initial=0)) for count in counts),
-            tuple(np.cumsum([0, *map(len, prefixes)]).tolist()),
-            torch.from_numpy(np.concatenate([[-1], *last]).astype(_code_type(sizes))),
-            torch.from_numpy(1 + np.cumsum(np.concatenate([[0], *counts]), dtype=np.int32)),
-            torch.from_numpy(np.concatenate([*prefixes[:-1], [len(codes)]]).astype(np.int32)),
-            torch.from_numpy(order.astype(np.int32)),
-        )
+    def _built(cls, sizes: tuple[int, ...], arena: Arena) -> Trie:
+        inner = zip(arena.starts[:-2], arena.starts[1:-1], strict=True)
+        fan_outs = tuple(int(arena.count[first:end].max()) for first, end in inner)
+        return cls(sizes, arena, fan_outs, arena.starts[-1] - arena.starts[-2])
 
     @property
-    def root(self) -> int:
-        """The state of the empty prefix."""
-        return 0
+    def starts(self) -> tuple[int, ...]:
+        """First state of each level as the trie was built, then the number of states that were built."""
+        return self.arena.starts
 
     @property
     def levels(self) -> int:
@@ -92,57 +80,110 @@ class Trie:
         return len(self.sizes)
 
     @property
-    def items(self) -> int:
-        """Number of items."""
-        return len(self.order)
+    def states(self) -> int:
+        """All states are numbered below this: the root, the inner prefixes and one leaf an item, and what edits left."""
+        return self.arena.end
 
     @property
-    def states(self) -> int:
-        """Number of states: the root, the inner prefixes and one leaf an item."""
-        return len(self.code)
+    def edited(self) -> bool:
+        """Whether items came or went since the arrays were built."""
+        return self.root != 0
 
     @property
     def megabytes(self) -> float:
         """Memory that the arrays take, in units of 10^6 bytes."""
-        return sum(getattr(self, name).nbytes for name in _ARRAYS) / 1e6
+        return self.arena.nbytes / 1e6
+
+    @property
+    def device(self) -> torch.device:
+        """Where the arrays lie."""
+        return self.arena.code.device
 
     def to(self, device: torch.device | str) -> Trie:
         """Return the same trie on another device."""
-        return replace(self, **{name: getattr(self, name).to(device) for name in _ARRAYS})
+        return self if self.device == torch.device(device) else replace(self, arena=self.arena.to(device))
 
     def with_items(self, items: Sequence[int] | np.ndarray, codes: np.ndarray) -> Trie:
-        """Return the trie with more items [n] of the codes [n, levels]: arrays are copied, nothing is sorted anew.
+        """Return the trie with more items [n] of the codes [n, levels]; what is there already is shared, not copied.
 
         Raises ValueError for an item or codes that are there already, and as `from_codes` does.
         """
-        codes = np.asarray(codes)
-        _check(codes, self.sizes)
-        trie = self.to("cpu")
-        for item, row in zip(items, codes, strict=True):
-            trie = inserted(trie, int(item), row)
-        return trie.to(self.code.device)
+        numbers, codes = np.asarray(items, dtype=np.int64), np.asarray(codes, dtype=np.int64)
+        check(codes, self.sizes)
+        known = numbers[self._found(numbers)[0]]
+        if len(known) or len(np.unique(numbers)) < len(numbers):
+            raise ValueError(f"items {known[:5].tolist() or 'twice'} are in the trie already; take them out first")
+        order = np.lexsort(codes.T[::-1])
+        if len(np.unique(codes, axis=0)) < len(codes):
+            raise ValueError("two of the new items share all their codes")
+        trie = self._with_room(len(numbers))
+        node, widest = inserted(trie.arena, trie._children_of_root(), codes[order], numbers[order])
+        came = dict(zip(numbers.tolist(), map(tuple, codes.tolist()), strict=True))
+        fan_outs = tuple(map(max, trie.fan_outs, widest))
+        return trie._rooted(node, items=self.items + len(numbers), came={**trie.came, **came}, fan_outs=fan_outs)
 
     def without_items(self, items: Sequence[int] | np.ndarray) -> Trie:
         """Return the trie without some of its items. Raises ValueError for an unknown item, and if none would be left."""
-        trie = self.to("cpu")
-        for item in items:
-            trie = deleted(trie, int(item))
-        return trie.to(self.code.device)
+        numbers = np.unique(np.asarray(items, dtype=np.int64))
+        here, codes = self._found(numbers)
+        unknown = numbers[~here]
+        if len(unknown):
+            raise ValueError(f"items {unknown[:5].tolist()} are not in the trie")
+        if len(numbers) == self.items:
+            raise ValueError("these are all items; a trie needs at least one")
+        trie = self._with_room(len(numbers))
+        node = deleted(trie.arena, trie._children_of_root(), codes[np.lexsort(codes.T[::-1])])
+        gone = set(numbers.tolist())
+        came = {item: row for item, row in trie.came.items() if item not in gone} if trie.came else {}
+        return trie._rooted(node, items=self.items - len(numbers), came=came)
+
+    def _children_of_root(self) -> Node:
+        return Node(int(self.arena.link[self.root]), int(self.arena.count[self.root]))
+
+    def _with_room(self, items: int) -> Trie:
+        """Return this trie, built anew if so many edits would not fit into its arrays."""
+        needed = items * (sum(self.fan_outs[1:]) + 2 * self.levels) + self.fan_outs[0] + 1
+        if needed <= self.arena.room and len(self.came) <= NEWCOMERS:
+            return self
+        trie = self._built(self.sizes, compacted(self.arena, self.root, self.levels))
+        return trie if needed <= trie.arena.room else replace(trie, arena=trie.arena.to(trie.device, needed))
+
+    def _rooted(self, node: Node, **changes: object) -> Trie:
+        one = [torch.tensor([value], device=self.device) for value in (-1, node.first, node.count)]
+        return replace(self, root=self.arena.append(*one), **changes)  # type: ignore[arg-type]
 
     def alive(self, allowed: Tensor | None) -> Tensor:
         """Which states lead to an allowed item: bool [B, items] -> bool [B, states].
 
-        None allows everything and returns [1, states]. Items are numbered as in `order`.
+        None allows everything and returns [1, states]. It says nothing of states that other versions of this trie have.
         """
         if allowed is None:
-            return torch.ones(1, self.states, dtype=torch.bool, device=self.code.device)
-        leaves = allowed[:, self.order]
-        sums = allowed.new_zeros((len(allowed), self.items + 1), dtype=torch.int32)
-        torch.cumsum(leaves, dim=1, dtype=torch.int32, out=sums[:, 1:])
-        inner = self.starts[self.levels]
-        ends = self.item_start[1:].clone()
-        ends[torch.tensor(self.starts[1 : self.levels + 1], device=ends.device) - 1] = self.items
-        return torch.cat([sums[:, ends] > sums[:, self.item_start[:inner]], leaves], 1)
+            return torch.ones(1, self.states, dtype=torch.bool, device=self.device)
+        alive = allowed.new_zeros(len(allowed), self.states)
+        self._enliven(alive, allowed, [slice(*step) for step in zip(self.starts[:-1], self.starts[1:], strict=True)])
+        if self.edited:
+            self._enliven(alive, allowed, self._written())
+        return alive
+
+    def _enliven(self, alive: Tensor, allowed: Tensor, levels: Sequence[slice] | Sequence[Tensor]) -> None:
+        """Fill in the states of each level, from the leaves to the root; what is below them elsewhere is filled in."""
+        link, count = self.arena.link, self.arena.count
+        alive[:, levels[-1]] = allowed[:, link[levels[-1]]]
+        for here, next_level in zip(levels[-2::-1], levels[:0:-1], strict=True):
+            counts = count[here].long()
+            ends = counts.cumsum(0)
+            children = next_level if isinstance(next_level, slice) else below(self.arena, torch.as_tensor(here))
+            sums = alive.new_zeros((len(alive), int(ends[-1]) + 1 if len(ends) else 1), dtype=torch.int32)
+            torch.cumsum(alive[:, children], dim=1, dtype=torch.int32, out=sums[:, 1:])
+            alive[:, here] = sums[:, ends] > sums[:, ends - counts]
+
+    def _written(self) -> list[Tensor]:
+        """Return the states of each level that edits wrote and that are reached from the root."""
+        found = [torch.tensor([self.root], device=self.device)]
+        for _ in range(self.levels):
+            states = below(self.arena, found[-1])
+            found.append(states[states >= self.starts[-1]])
+        return found
 
     def mask(self, allowed: Tensor | None) -> Mask | None:
         """Return the cheapest mask for `allowed` [B, items], bool on any device; None if everything is allowed.
@@ -156,37 +197,74 @@ class Trie:
             return None
         dead = denied <= SPARSE
         if not dead and int(allowed.sum(1).max()) > SPARSE:
-            return DenseMask(self.alive(allowed.to(self.code.device)))
-        rows = [row.nonzero()[:, 0] for row in (~allowed if dead else allowed).to(self.code.device)]
-        lists = [self._above(self._leaves(row), whole=dead) for row in rows]
+            return DenseMask(self.alive(allowed.to(self.device)))
+        rows = [row.nonzero()[:, 0] for row in (~allowed if dead else allowed).to(self.device)]
+        paths = [self._paths(row, self.codes_of(row)) for row in rows]
+        lists = [self._listed(path[path[:, -1] >= 0], whole=dead) for path in paths]
         return SparseMask(padded(lists, self.states), dead)
 
-    def _leaves(self, items: Tensor) -> Tensor:
-        """Return the leaves of those items [n] that the trie holds, in ascending order."""
-        places = self.position[items[items < len(self.position)]]
-        return (places[places >= 0].long() + self.starts[self.levels]).sort().values
+    def _listed(self, paths: Tensor, whole: bool) -> Tensor:
+        """Return, ascending, the states of `paths` [n, levels + 1]; `whole`: inner ones only if no other leaf is below."""
+        found = [paths[:, -1]]
+        for level in range(self.levels - 1, -1, -1):
+            paths = paths[paths[:, level].argsort()]
+            parents, counts = paths[:, level].unique_consecutive(return_counts=True)
+            first = counts.cumsum(0) - counts
+            kept = counts == self.arena.count[parents] if whole else torch.ones_like(parents, dtype=torch.bool)
+            paths = paths[first[kept]]
+            found.append(parents[kept])
+        return torch.cat(found).sort().values
 
-    @cached_property
-    def position(self) -> Tensor:
-        """[largest item + 1] int32: the place of each item in `order`, -1 for those that are not here."""
-        place = torch.full((int(self.order.max()) + 1,), -1, dtype=torch.int32, device=self.order.device)
-        place[self.order.long()] = torch.arange(self.items, dtype=torch.int32, device=self.order.device)
-        return place
+    def _paths(self, items: Tensor, codes: Tensor) -> Tensor:
+        """Return the states [n, levels + 1] from the root to the leaf of each item [n], whose codes are known.
 
-    def _above(self, leaves: Tensor, whole: bool) -> Tensor:
-        """Return `leaves` [n] and the inner states above them, ascending; `whole`: only those with no other leaf."""
-        found, states = [leaves], leaves
-        for _ in range(self.levels):
-            parents, counts = self.parent(states).unique_consecutive(return_counts=True)
-            if whole:
-                parents = parents[counts == self.child_offsets[parents + 1] - self.child_offsets[parents]]
-            found.append(parents)
-            states = parents
-        return torch.cat(found[::-1])
+        The last is -1 for an item that is not here.
+        """
+        path = [torch.full_like(items, self.root)]
+        for level in range(self.levels):
+            path.append(self._child(path[-1], codes[:, level], level))
+        leaf = path[-1]
+        path[-1] = torch.where((leaf >= 0) & (self.arena.link[leaf.clamp_min(0)] == items), leaf, -1)
+        return torch.stack(path, 1)
 
-    def parent(self, states: Tensor) -> Tensor:
-        """Return the state above each of `states` [...], which are not the root."""
-        return torch.searchsorted(self.child_offsets, states.to(self.child_offsets.dtype), right=True) - 1
+    def _found(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return whether each item [n] is here, and its codes [n, levels] if so."""
+        asked = torch.from_numpy(items).to(self.device)
+        codes = self.codes_of(asked)
+        return (self._paths(asked, codes)[:, -1] >= 0).cpu().numpy(), codes.cpu().numpy()
+
+    def codes_of(self, items: Tensor) -> Tensor:
+        """Return the codes [n, levels] that items [n] have or had, int64; -1 for those that were never here."""
+        position = self.arena.position
+        known = (items >= 0) & (items < len(position))
+        place = torch.where(known, position[items.clamp(0, len(position) - 1)].long(), -1)
+        codes, state = [], place + self.starts[-2]
+        for level in range(self.levels - 1, -1, -1):
+            codes.append(torch.where(place < 0, -1, self.arena.code[state.clamp_min(0)].long()))
+            first, end = self.starts[level], self.starts[level + 1]
+            above = torch.searchsorted(self.arena.link[first:end], state.to(torch.int32), right=True)
+            state = above - 1 + first
+        found = torch.stack(codes[::-1], 1)
+        if self.came:
+            for row, item in enumerate(items.tolist()):
+                if item in self.came:
+                    found[row] = torch.tensor(self.came[item], device=found.device)
+        return found
+
+    def _child(self, states: Tensor, codes: Tensor, level: int) -> Tensor:
+        """Return the child [n] of each of `states` [n] of depth `level` by its code [n]; -1 where there is none."""
+        if level == 0:
+            first, count = int(self.arena.link[self.root]), int(self.arena.count[self.root])
+            known = self.arena.code[first : first + count]
+            place = torch.searchsorted(known, codes.to(known.dtype)).clamp_max(count - 1)
+            return torch.where(known[place] == codes, first + place, -1)
+        found = []
+        for part, wanted in zip(
+            *(each.split(max(PIECE // self.fan_outs[level], 1)) for each in (states, codes)), strict=True
+        ):
+            known, following = self.children(part, level)
+            found.append(torch.where(known == wanted[:, None], following, -1).amax(1))
+        return torch.cat(found)
 
     def children(self, states: Tensor, level: int) -> tuple[Tensor, Tensor]:
         """What may follow `states` [...] of depth `level` (root: 0): (codes, next states), both int64 [..., C].
@@ -194,52 +272,14 @@ class Trie:
         C is the level's largest fan-out. Sorted by code, padded with -1; a state of -1 has no children.
         """
         known = states.clamp_min(0)
-        first = self.child_offsets[known]
-        count = torch.where(states < 0, 0, self.child_offsets[known + 1] - first)
+        first, count = self.arena.link[known], torch.where(states < 0, 0, self.arena.count[known])
         place = torch.arange(self.fan_outs[level], dtype=first.dtype, device=states.device)
         exists = place < count.unsqueeze(-1)
         following = torch.where(exists, first.unsqueeze(-1) + place, -1).long()
-        return torch.where(exists, self.code[following.clamp_min(0)], -1).long(), following
+        return torch.where(exists, self.arena.code[following.clamp_min(0)], -1).long(), following
 
     def item_of(self, leaf_states: Tensor) -> Tensor:
         """Item indices of leaf states [...], int64; -1 for states that are no leaves."""
-        leaf = leaf_states - self.starts[self.levels]
-        return torch.where(leaf >= 0, self.order[leaf.clamp_min(0)], -1).long()
-
-
-def _check(codes: np.ndarray, sizes: tuple[int, ...]) -> None:
-    if codes.ndim != 2 or codes.shape[1] != len(sizes) or 0 in codes.shape:
-        raise ValueError(f"expected codes of the shape [items, {len(sizes)}], got {list(codes.shape)}")
-    if (codes < 0).any() or (codes >= np.asarray(sizes)).any():
-        raise ValueError(f"codes must lie in 0 .. size - 1 of their level; sizes are {tuple(sizes)}")
-
-
-def _code_type(sizes: tuple[int, ...]) -> type[np.signedinteger]:
-    return np.int16 if max(sizes) <= np.iinfo(np.int16).max else np.int32
-
-
-def _lexicographic(codes: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
-    """Return the order of the rows; as one number each they are sorted several times faster than column by column."""
-    if math.prod(sizes) >= 2**63:
-        return np.lexsort(codes.T[::-1])
-    key = np.zeros(len(codes), dtype=np.int64)
-    for column, size in zip(codes.T, sizes, strict=True):
-        key *= size
-        key += column
-    return np.argsort(key)
-
-
-def _prefix_starts(ordered: np.ndarray) -> list[np.ndarray]:
-    """For prefixes of each length 0 .. levels, the rows of `ordered` where a new prefix begins."""
-    fresh = np.zeros(len(ordered), dtype=bool)
-    fresh[0] = True
-    starts = [np.flatnonzero(fresh)]
-    for column in ordered.T:
-        fresh[1:] |= column[1:] != column[:-1]
-        starts.append(np.flatnonzero(fresh))
-    return starts
-
-
-def _children(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """How many prefixes beginning at the rows `below` extend each of those beginning at the rows `above`."""
-    return np.diff(np.append(np.searchsorted(below, above), len(below)))
+        known = leaf_states.clamp_min(0)
+        leaf = (leaf_states >= 0) & (self.arena.count[known] == 0)
+        return torch.where(leaf, self.arena.link[known], -1).long()

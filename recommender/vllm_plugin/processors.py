@@ -93,3 +93,33 @@ class TrieV2(LogitsProcessorV2):
                 tokens = self.req_states.all_token_ids.gpu[slot, max(end - self.served.levels, 0) : end].tolist()
                 self.served.constrain(logits[row], tokens, self.slots[slot])
         return logits
+
+
+class WholeBatch(LogitsProcessorV1):
+    """For vLLM's own beam search, which drops a request's `extra_args`: every row is scored, all of them in one way.
+
+    `free`: log-probabilities over the vocabulary; otherwise those over the level's codes, at what the trie lets follow.
+    """
+
+    free = False
+
+    def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
+        """Read the trie of the served folder."""
+        self.served = Served.load(vllm_config.model_config.model)
+        self.rows: dict[int, _Row] = {}
+
+    def is_argmax_invariant(self) -> bool:
+        """The trie decides what may come first."""
+        return False
+
+    def update_state(self, batch_update: Any) -> None:
+        """Follow requests that came, went or moved."""
+        process_dict_updates(self.rows, batch_update, lambda _, prompt, output: (Allowed(), prompt or [], output))
+
+    def apply(self, logits: torch.Tensor) -> torch.Tensor:
+        """Score all rows."""
+        if WholeBatch.free:
+            return torch.log_softmax(logits, -1, out=logits)
+        for row, (allowed, prompt, output) in self.rows.items():
+            self.served.constrain(logits[row], [*prompt[-self.served.levels :], *output], allowed)
+        return logits

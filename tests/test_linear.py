@@ -1,0 +1,36 @@
+"""Matrices for inference: LoRA added in, several of one input stacked, 8-bit integers with either kind of instructions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from recommender.model.linear import Int8, Int8WithoutVnni, matrix, merged
+
+
+@pytest.mark.parametrize("kind", [Int8, Int8WithoutVnni])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_eight_bits_come_close_also_where_rows_and_channels_differ_in_size(kind, dtype):
+    torch.manual_seed(0)
+    weight, bias = nn.Linear(64, 48).weight.detach(), torch.randn(48)
+    weight[::5] *= 20
+    x = torch.randn(30, 64)
+    x[0] *= 1000
+    exact = x @ weight.T + bias
+    found = kind(weight.to(dtype), bias.to(dtype))(x.to(dtype))
+    assert found.dtype == dtype
+    difference = (found.float() - exact).norm(dim=1) / exact.norm(dim=1)
+    assert float(difference.max()) < 0.05
+
+
+def test_matrices_of_one_input_are_one_behind_the_other_and_miss_no_bias():
+    x, parts = torch.randn(3, 8), [(torch.randn(4, 8), torch.randn(4)), (torch.randn(2, 8), None)]
+    expected = torch.cat([nn.functional.linear(x, weight, bias) for weight, bias in parts], 1)
+    torch.testing.assert_close(matrix(parts, int8=False)(x), expected)
+    assert (matrix(parts, int8=True)(x) - expected).norm() < 0.05 * expected.norm()
+
+
+def test_what_is_no_plain_matrix_is_refused():
+    with pytest.raises(ValueError, match="Conv1d"):
+        merged(nn.Conv1d(2, 2, 1), "rank")
