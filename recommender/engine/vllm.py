@@ -56,7 +56,7 @@ class VllmRecommender(CatalogueEngine):
 
     def __init__(self, exported: Exported, options: VllmOptions | None = None) -> None:
         """Start or join the servers; those that are started are ended by `close`."""
-        super().__init__(exported.catalogue, exported.config, exported.builder)
+        super().__init__(exported.catalogue, exported.config, exported.builder, exported.features)
         self.exported, self.options = exported, options or VllmOptions()
         self.started: list[VllmServer] = []
         self._scratch: str | None = None
@@ -117,7 +117,7 @@ class VllmRecommender(CatalogueEngine):
     def score_prompts(self, prompts: Sequence[Example], candidates: Sequence[int]) -> np.ndarray:
         """Return exact log-probabilities [prompts, candidates]: a beam as wide as what may be shown loses nothing."""
         places = {int(item): column for column, item in enumerate(dict.fromkeys(map(int, candidates)))}
-        asked = [{"ids": self._ids(prompt), "only": list(places)} for prompt in prompts]
+        asked = [self._said(prompt) | {"only": list(places)} for prompt in prompts]
         found = np.full((len(prompts), len(places)), -np.inf)
         for row, ranking in enumerate(self._rank(asked, len(places), len(places))):
             found[row, [places[int(item)] for item in ranking.items]] = ranking.scores
@@ -125,10 +125,14 @@ class VllmRecommender(CatalogueEngine):
 
     def _asked(self, prompt: Example, allowed: np.ndarray) -> dict[str, Any]:
         """Say what is allowed the shorter way."""
-        ids, denied = self._ids(prompt), np.flatnonzero(~allowed)
+        said, denied = self._said(prompt), np.flatnonzero(~allowed)
         if 2 * len(denied) <= len(allowed):
-            return {"ids": ids, "deny": denied.tolist()}
-        return {"ids": ids, "only": np.flatnonzero(allowed).tolist()}
+            return said | {"deny": denied.tolist()}
+        return said | {"only": np.flatnonzero(allowed).tolist()}
+
+    def _said(self, prompt: Example) -> dict[str, Any]:
+        vectors = {i: {m: v.tolist() for m, v in own.items()} for i, own in prompt.given.items()}
+        return {"ids": self._ids(prompt)} | ({"vectors": vectors} if vectors else {})
 
     def _ids(self, prompt: Example) -> list[int]:
         return [int(token) for token in self.exported.layout.ids(prompt, self.exported.ids.codes)]

@@ -19,6 +19,7 @@ from typing import Any
 import requests
 
 from recommender.errors import RecommenderError
+from recommender.vllm_plugin.soft import SoftTokens
 
 PYTHON = "RECOMMENDER_VLLM_PYTHON"
 _SECONDS = 600
@@ -56,6 +57,7 @@ class VllmServer:
         command += ["--host", "127.0.0.1", "--port", str(port), *_adapter_flags(adapters), *_defaults(flags), *flags]
         if constrained:
             command += ["--logits-processors", _TRIE, "--logprobs-mode", "processed_logits", "--max-logprobs", "-1"]
+            command += _soft_flags(folder)
         environment = _environment(constrained)
         self.process = subprocess.Popen(
             command, stdout=self.log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
@@ -103,6 +105,13 @@ def _adapter_flags(adapters: dict[str, Path]) -> list[str]:
     # room for versions that are loaded later
     slots = ["--max-loras", str(len(adapters) + 2), "--max-lora-rank", str(fitting)]
     return ["--enable-lora", *slots, "--lora-modules", *modules]
+
+
+def _soft_flags(folder: Path) -> list[str]:
+    """Return flags that let requests bring vectors, and nothing that would have to be encoded first."""
+    kinds = SoftTokens.open(folder).facts.kinds
+    limits = ["--enable-mm-embeds", "--limit-mm-per-prompt", json.dumps(dict.fromkeys(kinds, 0))]
+    return [*limits, "--mm-processor-cache-gb", "0"] if kinds else []
 
 
 def _defaults(flags: Sequence[str]) -> list[str]:
