@@ -111,6 +111,35 @@ def test_both_engines_rank_alike_with_the_same_scores(embedded, served):
     assert alike >= 0.99 * 60 * 5
 
 
+def test_a_swapped_picture_changes_both_engines_lists_alike(embedded, served, features):
+    """The vectors go to vLLM as they are and are projected there: of a spelled-out item, and of one that is one position."""
+    before = served.answer(Request(history=("101", "104", "107", "112"), k=10, explain=False))
+    for item, modality in (("112", "image"), ("107", "audio"), ("101", "image"), ("112", "collaborative")):
+        other = {item: {modality: tuple(map(float, 2 * features.vectors[modality][9]))}}
+        asked_for = Request(history=("101", "104", "107", "112"), k=10, explain=False, vectors=other)
+        ours, theirs = ({i.item_id: i.score for i in e.answer(asked_for).items} for e in (embedded, served))
+        assert theirs.keys() == ours.keys()
+        assert list(theirs.values()) == pytest.approx(list(ours.values()), abs=1e-3)
+        moved = [abs(theirs[i.item_id] - i.score) for i in before.items if i.item_id in theirs]
+        assert max(moved) > 5e-3
+    assert served.answer(Request(history=("101", "104", "107", "112"), k=10, explain=False)) == before
+
+
+def test_the_ranking_route_refuses_slots_that_are_not_whole_and_vectors_that_fit_none(served):
+    prompt = served._ids(served.builder.prompt([3, 7]))
+    url = f"{served.rank_url}/v1/recommender/rank"
+    first = served.exported.layout.first_soft
+    for broken in (
+        {"ids": [*prompt, first + 10**6]},
+        {"ids": prompt, "vectors": {"7": {"image": [0.0]}}},
+        {"ids": prompt, "vectors": {"7": {"text": [0.0] * 8}}},
+        {"ids": prompt, "vectors": {"99": {"image": [0.0] * 6}}},
+    ):
+        with pytest.raises(Exception, match="400"):
+            served._post(url, {"prompts": [broken], "k": 5})
+    assert served.recommend(["103"], k=3, explain=False)
+
+
 def test_both_engines_score_given_items_alike(embedded, served):
     histories = [np.array([3, 7, 12]), np.array([1]), np.array([], dtype=np.int64)]
     ours, theirs = (engine.score(histories, [4, 0, 19, 4]) for engine in (embedded, served))

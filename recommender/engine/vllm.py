@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,12 @@ class VllmRecommender(CatalogueEngine):
         if not answer.ok:
             raise VllmError(f"vLLM at {url} answered {answer.status_code}: {answer.text[:300]}")
         return answer
+
+    def under(self, adapter: str) -> VllmRecommender:
+        """Return this engine with another ranking adapter, which must be loaded; both ask the same servers."""
+        other = copy.copy(self)
+        other.options, other.started, other._scratch = replace(self.options, rank_adapter=adapter), [], None
+        return other
 
     def load_adapter(self, name: str, folder: Path) -> None:
         """Load a ranking adapter into the running server under a name of its own, so that no stale cache answers."""

@@ -132,12 +132,12 @@ class RecommenderForCausalLM(nn.Module, SupportsMultiModal, SupportsLoRA, Suppor
         super().__init__()
         config = vllm_config.model_config.hf_config
         self.config, self.facts = config, SoftFacts.of(config)
-        with self._mark_tower_model(vllm_config, set(self.facts.kinds)):
-            hidden, tokens = config.hidden_size, self.facts.tokens
-            self.projectors = nn.ModuleDict(
-                {kind: Projector(width, hidden, tokens, 1.0) for kind, width in self.facts.soft.items()}
-            )
-            self.centre = nn.Parameter(torch.zeros(hidden), requires_grad=False)
+        # not marked as vLLM's kind of tower: that is left out where only precomputed embeddings may come, as here
+        hidden, tokens = config.hidden_size, self.facts.tokens
+        self.projectors = nn.ModuleDict(
+            {kind: Projector(width, hidden, tokens, 1.0) for kind, width in self.facts.soft.items()}
+        )
+        self.centre = nn.Parameter(torch.zeros(hidden), requires_grad=False)
         with self._mark_language_model(vllm_config):
             self.language_model = init_vllm_registered_model(
                 vllm_config=vllm_config,
@@ -201,10 +201,7 @@ class RecommenderForCausalLM(nn.Module, SupportsMultiModal, SupportsLoRA, Suppor
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
         """Load the language model's weights and ours out of one folder."""
-        return AutoWeightsLoader(self, skip_prefixes=self._tied()).load_weights(weights, mapper=self.hf_to_vllm_mapper)
-
-    def _tied(self) -> list[str]:
-        return ["language_model.lm_head."] if self.config.tie_word_embeddings else []
+        return AutoWeightsLoader(self).load_weights(weights, mapper=self.hf_to_vllm_mapper)
 
     def get_mm_mapping(self) -> MultiModelKeys:
         """Say which part is which."""
