@@ -1,92 +1,33 @@
 """The vLLM engine against the embedded one, on a real vLLM server: the same lists, the same scores, nothing forbidden."""
 
-import os
 import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from recommender.config import Config
-from recommender.engine import Recommender, Request
-from recommender.engine.vllm import VllmRecommender
-from recommender.engine.vllm_process import vllm_python
+from recommender.engine import Request
 from recommender.errors import DataError, RecommenderError
-from recommender.model import RecommenderModel, load_llm
-from recommender.model.checkpoint import Checkpoint
-from recommender.model.export import export_vllm, load_exported
-from recommender.semantic_ids import SemanticIds
-
-
-def environment_is_missing() -> str | None:
-    try:
-        python = vllm_python()
-    except RecommenderError as error:
-        return str(error)
-    found = subprocess.run([python, "-c", "import vllm, recommender.vllm_plugin"], capture_output=True, text=True)
-    return found.stderr.strip().splitlines()[-1] if found.returncode else None
-
-
-@pytest.fixture(scope="session")
-def vllm_environment():
-    if reason := environment_is_missing():
-        pytest.skip(f"vLLM cannot be run here: {reason}")
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["atomic", "three levels"])
-def checkpoint(request, llm_folder, catalogue, features, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wide")  # heads of a width that vLLM has a kernel for
-    tokenizer = AutoTokenizer.from_pretrained(llm_folder)
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3}
-    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "bos_token_id": 1, "eos_token_id": 2}
-    words = LlamaConfig(vocab_size=len(tokenizer), tie_word_embeddings=True, **sizes, **heads)
-    LlamaForCausalLM(words).save_pretrained(folder)
-    config = Config.parse(
-        {
-            "base": {"llm": str(folder), "dtype": "float32", "rank_layers": 2, "item_scale": 1.5},
-            "lora": {"rank": 4, "alpha": 8},
-            "prompt": {"history": 6, "titled": 2, "noun": "films"},
-            "justify": {"window": 4, "max_new_tokens": 8},
-        }
-    )
-    levels = request.param
-    ids = SemanticIds.atomic(len(catalogue))
-    if levels > 1:
-        ids = SemanticIds.fit(features.vectors["text"], levels=levels - 1, codebook_size=4)
-    llm, tokenizer = load_llm(config.base)
-    torch.manual_seed(1)
-    model = RecommenderModel(llm, ids, features, config).eval()
-    with torch.no_grad():  # untrained LoRA is none: here both adapters change what is computed
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.2)
-    return Checkpoint(model, tokenizer, catalogue, config)
+def both(request, engines):
+    return engines(request.param)
 
 
 @pytest.fixture(scope="module")
-def exported(checkpoint, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("export") / "model"
-    report = export_vllm(checkpoint, folder)
-    assert report.rank_difference < 1e-3 and report.write_difference < 1e-3
-    return folder
+def exported(both):
+    assert both.report.rank_difference < 1e-3 and both.report.write_difference < 1e-3
+    return both.exported
 
 
 @pytest.fixture(scope="module")
-def embedded(checkpoint):
-    return Recommender(checkpoint)
+def embedded(both):
+    return both.embedded
 
 
 @pytest.fixture(scope="module")
-def served(exported, catalogue, vllm_environment):
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    engine = VllmRecommender(load_exported(exported, catalogue))
-    yield engine
-    engine.close()
+def served(both):
+    return both.vllm
 
 
 def asked(count, most=8, **more):

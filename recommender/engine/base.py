@@ -83,6 +83,10 @@ class CatalogueEngine(ABC):
         `names`: for each message, the only texts that may stand within quotation marks.
         """
 
+    def lives(self) -> bool:
+        """Whether what computes is there."""
+        return True
+
     def close(self) -> None:
         """Let go of what the engine holds outside this process."""
         return

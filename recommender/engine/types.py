@@ -106,6 +106,10 @@ class Engine(Protocol):
         """Yield the items of an answer with their reasons, in order, as they are written; ends once `stop` is set."""
         ...
 
+    def lives(self) -> bool:
+        """Whether what computes is there."""
+        ...
+
     def close(self) -> None:
         """Let go of what the engine holds outside this process."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import json
 import os
@@ -23,6 +24,8 @@ from recommender.vllm_plugin.soft import SoftTokens
 
 PYTHON = "RECOMMENDER_VLLM_PYTHON"
 _SECONDS = 600
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PDEATHSIG = 1  # PR_SET_PDEATHSIG of prctl(2)
 _ERROR = re.compile(r"(?=\b\w*(?:Error|Exception): )")
 _TRIE = "recommender.vllm_plugin.processors:TrieV1"
 
@@ -60,7 +63,12 @@ class VllmServer:
             command += _soft_flags(folder)
         environment = _environment(constrained)
         self.process = subprocess.Popen(
-            command, stdout=self.log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            command,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
 
     def wait(self) -> None:
@@ -88,6 +96,12 @@ class VllmServer:
             except subprocess.TimeoutExpired:
                 continue
         self.log.close()
+
+
+def _end_with_parent() -> None:
+    """Have Linux end a server whose parent was killed: nobody else would, and the next run could not have its memory."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PDEATHSIG, signal.SIGTERM)
 
 
 def _reason(log: str) -> str:
