@@ -113,6 +113,10 @@ class Search:
         batch, positions, last = _packed(ordered, groups, known, model.device)
         self.lengths = torch.tensor([len(prompt) for prompt in ordered], device=model.device)
         embedded = model.embed(batch)[0]
+        for prompt, end in zip(ordered, (last + 1).tolist(), strict=True):
+            if prompt.given:
+                part = slice(end - len(prompt) + known, end)
+                model.put_vectors(embedded[part], batch.items[0, part], batch.slots[0, part], prompt.given)
         # [prompts, beams, hidden]
         self.hidden = self.stack(embedded, positions, PromptAttention(self.cache), last)[:, None]
         self.restart()

@@ -37,6 +37,10 @@ class CheckpointError(RecommenderError):
     """A checkpoint folder that is incomplete, corrupt or made for another catalogue."""
 
 
+class EngineLostError(RecommenderError):
+    """The process that computes is gone or does not answer: no fault of any request, and none of them was answered."""
+
+
 def closest(word: str, known: Iterable[str], most: int = 3) -> list[str]:
     """Return up to `most` known words that resemble `word`, best first."""
     return difflib.get_close_matches(word, list(known), n=most, cutoff=0.5)

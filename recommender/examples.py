@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,10 +13,11 @@ from transformers import PreTrainedTokenizerBase
 
 from recommender import prompts
 from recommender.catalogue import Catalogue
-from recommender.config import PromptConfig
+from recommender.config import Modality, PromptConfig
 from recommender.semantic_ids import SemanticIds
 
 IGNORE = -100
+Given = Mapping[int, Mapping[Modality, np.ndarray]]
 #: What stands at a position: a token of the vocabulary or of the codes, an item (its row summed with its projected
 #: vectors), or the j-th soft token of modality m: FIRST_SOFT + m * soft_tokens + j.
 TOKEN, ITEM, FIRST_SOFT = 0, 1, 2
@@ -49,7 +50,8 @@ class Example:
     `tokens`: vocabulary id, or vocabulary size + code for a code's row. `items`: catalogue index at ITEM and soft
     positions, else -1. `slots`: see TOKEN, ITEM, FIRST_SOFT. `anchors`: for a branch position the index of the
     position that it continues, else -1. `labels`: what should come next, IGNORE where nothing is learned. `places`: which
-    of all training interactions a label belongs to, so that a teacher can be asked about it, else -1.
+    of all training interactions a label belongs to, so that a teacher can be asked about it, else -1. `given`: vectors that
+    stand in this sequence for an item's own: item -> modality -> [width].
     """
 
     tokens: np.ndarray
@@ -59,6 +61,7 @@ class Example:
     labels: np.ndarray
     places: np.ndarray
     writes: bool = False
+    given: Given = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.tokens)

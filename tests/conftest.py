@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +14,27 @@ import pytest
 import torch
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from recommender.catalogue import Catalogue, Item
 from recommender.config import Config
 from recommender.encoders.audio import SAMPLE_RATE
 from recommender.encoders.features import Features
+from recommender.engine import Recommender
+from recommender.engine.vllm import VllmRecommender
+from recommender.engine.vllm_process import vllm_python
+from recommender.errors import RecommenderError
 from recommender.examples import ExampleBuilder
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint
+from recommender.model.export import export_vllm, load_exported
 from recommender.semantic_ids import SemanticIds
 
 ITEMS = 20
@@ -131,6 +146,88 @@ def make_checkpoint(catalogue, features, config):
         return Checkpoint(model, tokenizer, catalogue, settings)
 
     return make
+
+
+def vllm_is_missing() -> str | None:
+    """Say why vLLM cannot be run here, or None."""
+    try:
+        python = vllm_python()
+    except RecommenderError as error:
+        return str(error)
+    found = subprocess.run([python, "-c", "import vllm, recommender.vllm_plugin"], capture_output=True, text=True)
+    return found.stderr.strip().splitlines()[-1] if found.returncode else None
+
+
+def wide_checkpoint(
+    llm_folder: Path, folder: Path, catalogue: Catalogue, features: Features, levels: int
+) -> Checkpoint:
+    """Make a checkpoint with heads of a width that vLLM has a kernel for, and adapters that change what is computed."""
+    tokenizer = AutoTokenizer.from_pretrained(llm_folder)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "bos_token_id": 1, "eos_token_id": 2}
+    LlamaForCausalLM(
+        LlamaConfig(vocab_size=len(tokenizer), tie_word_embeddings=True, **sizes, **heads)
+    ).save_pretrained(folder)
+    config = Config.parse(
+        {
+            "base": {"llm": str(folder), "dtype": "float32", "rank_layers": 2, "item_scale": 1.5},
+            "lora": {"rank": 4, "alpha": 8},
+            "prompt": {"history": 6, "titled": 2, "noun": "films"},
+            "justify": {"window": 4, "max_new_tokens": 8},
+        }
+    )
+    ids = SemanticIds.atomic(len(catalogue))
+    if levels > 1:
+        ids = SemanticIds.fit(features.vectors["text"], levels=levels - 1, codebook_size=4)
+    llm, tokenizer = load_llm(config.base)
+    torch.manual_seed(1)
+    model = RecommenderModel(llm, ids, features, config).eval()
+    with torch.no_grad():  # untrained LoRA is none
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.2)
+    return Checkpoint(model, tokenizer, catalogue, config)
+
+
+class Engines:
+    """One checkpoint in both engines. `exported`: its folder, `embedded`, and `vllm`, with servers of its own."""
+
+    def __init__(self, checkpoint: Checkpoint, folder: Path) -> None:
+        self.checkpoint, self.exported = checkpoint, folder
+        self.report = export_vllm(checkpoint, folder)
+        self.embedded = Recommender(checkpoint)
+
+    @cached_property
+    def vllm(self) -> VllmRecommender:
+        if reason := vllm_is_missing():
+            pytest.skip(f"vLLM cannot be run here: {reason}")
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        return VllmRecommender(load_exported(self.exported, self.checkpoint.catalogue))
+
+    def close(self) -> None:
+        if "vllm" in self.__dict__:
+            self.vllm.close()
+
+
+@pytest.fixture(scope="session")
+def engines(llm_folder, catalogue, features, tmp_path_factory):
+    """Return the engines for a number of levels; servers live until another number is asked for."""
+    made: dict[int, Engines] = {}
+
+    def of(levels: int) -> Engines:
+        for other in [number for number in made if number != levels]:
+            made.pop(other).close()
+        if levels not in made:
+            folder = tmp_path_factory.mktemp("wide")
+            checkpoint = wide_checkpoint(llm_folder, folder, catalogue, features, levels)
+            made[levels] = Engines(checkpoint, folder / "export")
+        return made[levels]
+
+    yield of
+    for engines in made.values():
+        engines.close()
 
 
 @pytest.fixture(params=[1, 3], ids=["atomic", "three levels"])

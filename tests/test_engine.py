@@ -1,6 +1,7 @@
 """The embedded engine: what a request may ask, what it answers, and that every answer is allowed, ranked and true."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from recommender import decoding
+from recommender.encoders.reduction import Reduction
 from recommender.engine import Recommender, Request
 from recommender.errors import DataError, RecommenderError
 from recommender.model.checkpoint import save_pretrained
@@ -66,6 +68,54 @@ def test_an_unknown_id_names_the_closest(model):
     with pytest.raises(DataError, match="'1O3'") as error:
         model.recommend(["101", "1O3"])
     assert "103" in str(error.value.hint)
+
+
+@pytest.mark.parametrize("modality", ["image", "collaborative"])
+def test_a_requests_vectors_stand_for_an_items_own(make_checkpoint, modality):
+    model = Recommender(make_checkpoint(3))  # with shared codes nothing that is scored hangs on an item's vectors
+    features, history = model.model.features, [7, 12, 5]
+    other = features.vectors[modality][9]
+    request = Request(history=ids(model, *history), k=17, explain=False)
+    before = model.answer(request)
+    swapped = model.answer(request.model_copy(update={"vectors": {model.catalogue[7].item_id: {modality: other}}}))
+    explained = model.answer(
+        Request(history=ids(model, 12), k=1, vectors={"112": {modality: tuple(map(float, other))}})
+    )
+    assert explained.items[0].justification
+    assert model.answer(request) == before
+    model.set_features(features.with_rows(modality, np.array([7]), other[None]))
+    expected = model.answer(request)
+    assert [i.item_id for i in swapped.items] == [i.item_id for i in expected.items]
+    scores, wanted, old = (np.array([i.score for i in a.items]) for a in (swapped, expected, before))
+    np.testing.assert_allclose(scores, wanted, atol=1e-5)
+    assert np.abs(scores - old).max() > 1e-3
+
+
+def test_an_encoders_raw_vector_is_reduced_as_the_catalogues_were(make_checkpoint, features):
+    model = Recommender(make_checkpoint())
+    raw = np.random.default_rng(1).standard_normal((20, 9)).astype(np.float32)
+    reduction = Reduction.fit(raw, 6)
+    model.set_features(replace(features, reductions={"image": reduction}))
+    raws, reduced = (
+        model.answer(Request(history=("107",), k=3, explain=False, vectors={"107": {"image": tuple(map(float, v))}}))
+        for v in (raw[4], reduction.apply(raw[4:5])[0])
+    )
+    assert raws == reduced
+
+
+@pytest.mark.parametrize(
+    ("vectors", "told"),
+    [
+        ({"105": {"image": (0.0,) * 6}}, "not in the history"),
+        ({"107": {"image": (0.0,) * 5}}, "image has 5 numbers; expected 6"),
+        ({"107": {"text": (0.0,) * 8}}, "no soft tokens of text"),
+    ],
+)
+def test_vectors_that_fit_nothing_are_refused(model, vectors, told):
+    with pytest.raises(RecommenderError, match=told):
+        model.answer(Request(history=("107",), k=3, vectors=vectors))
+    with pytest.raises(ValidationError):
+        Request(vectors={"107": {"image": (float("nan"),)}})
 
 
 def test_no_history_is_answered_as_a_cold_start(model):

@@ -18,7 +18,6 @@ import uvicorn
 
 from recommender.catalogue import Catalogue
 from recommender.config import ServingConfig
-from recommender.engine import Recommender
 from recommender.model.checkpoint import save_pretrained
 from recommender.server.app import create_app
 from tests.conftest import write_tables
@@ -57,24 +56,10 @@ class Server:
         self.thread.join(timeout=20)
 
 
-@pytest.fixture(scope="module")
-def engine(llm_folder, catalogue, features):
-    import torch
-
-    from recommender.config import Config
-    from recommender.model import RecommenderModel, load_llm
-    from recommender.model.checkpoint import Checkpoint
-    from recommender.semantic_ids import SemanticIds
-
-    base = {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2}
-    prompt = {"history": 6, "titled": 2, "noun": "films"}
-    config = Config.parse(
-        {"base": base, "lora": {"rank": 4}, "prompt": prompt, "justify": {"window": 4, "max_new_tokens": 8}}
-    )
-    llm, tokenizer = load_llm(config.base)
-    torch.manual_seed(1)
-    model = RecommenderModel(llm, SemanticIds.atomic(len(catalogue)), features, config).eval()
-    return Recommender(Checkpoint(model, tokenizer, catalogue, config))
+@pytest.fixture(scope="module", params=["embedded", "vllm"])
+def engine(request, engines):
+    """Both engines answer the same tests."""
+    return getattr(engines(1), request.param)
 
 
 @pytest.fixture(scope="module")

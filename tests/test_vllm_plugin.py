@@ -6,6 +6,7 @@ import torch
 
 from recommender.vllm_plugin import lora
 from recommender.vllm_plugin.served import Allowed, Served, write_served
+from recommender.vllm_plugin.soft import SoftFacts, SoftTokens
 
 WORDS = 10
 CODES = np.array([[0, 0, 0], [0, 1, 0], [0, 1, 1], [1, 0, 1]])
@@ -63,3 +64,39 @@ def test_rows_of_several_adapters_and_of_none():
     lora.bgmv_expand_slice(output, torch.randn(3, 1, 5, 4), grown, indices, 5, 5)
     assert torch.equal(grown[:, :5], before[:, :5]) and torch.equal(grown[1], before[1])
     assert not torch.equal(grown[0, 5:], before[0, 5:])
+
+
+FACTS = SoftFacts("LlamaForCausalLM", {"image": 2, "audio": 1}, tokens=2, first=30, item_scale=1.0)
+TABLES = {"image": np.array([[1, 2, 1], [0, 0, 0]]), "audio": np.array([[3, 1], [4, 1]])}
+
+
+def test_soft_tokens_become_placeholders_with_vectors_beside_them():
+    soft = SoftTokens(FACTS, TABLES)
+    tokens, places = soft.placed([5, 34, 35, 36, 37, 7], {}, {})  # item 1: two of its picture, two of its sound
+    assert tokens == [5, 30, 30, 31, 31, 7]
+    assert [(p.kind, p.offset, p.vector.tolist()) for p in places] == [
+        ("image", 1, [[0, 0, 0]]),
+        ("audio", 3, [[4, 1]]),
+    ]
+    own = soft.checked({1: {"image": [7, 8]}}, items=2)
+    _, changed = soft.placed([5, 34, 35, 36, 37, 7], own, {1: 7})
+    assert [(p.kind, p.offset, p.vector.tolist()) for p in changed] == [
+        ("image", 1, [[7, 8, 1]]),
+        ("audio", 3, [[4, 1]]),
+        ("item", 5, [[7, 8, 1, 4, 1], [0, 0, 0, 4, 1]]),
+    ]
+    assert changed[0].name != places[0].name and changed[1].name == places[1].name
+
+
+@pytest.mark.parametrize("ids", [[34], [35], [34, 36], [36, 35], [999]])
+def test_soft_tokens_that_are_not_whole_are_refused(ids):
+    with pytest.raises(ValueError, match="ids"):
+        SoftTokens(FACTS, TABLES).placed(ids, {}, {})
+
+
+@pytest.mark.parametrize(
+    "given", [{2: {}}, {0: {"image": [1.0]}}, {0: {"text": [1.0]}}, {0: {"audio": [float("nan")]}}]
+)
+def test_vectors_that_fit_no_slot_are_refused(given):
+    with pytest.raises(ValueError, match="vectors"):
+        SoftTokens(FACTS, TABLES).checked(given, items=2)

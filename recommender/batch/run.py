@@ -16,7 +16,7 @@ from typing import Any
 from recommender.batch.files import PartialOutput, check_suffix, identity, read_requests
 from recommender.batch.lines import Asked, answer_line
 from recommender.engine import Engine, Response, open_engine
-from recommender.errors import RecommenderError
+from recommender.errors import EngineLostError, RecommenderError
 from recommender.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,8 @@ def run_batch(
 ) -> BatchReport:
     """Answer every request of `source` in `output`, .jsonl or .parquet; a partial output is gone on with.
 
-    Raises DataError for files that cannot be used, and what the engine raises for a model that cannot be opened.
+    Raises DataError for files that cannot be used, what the engine raises for a model that cannot be opened, and
+    EngineLostError if its server goes away; what was written until then stays, and the next run goes on behind it.
     """
     options = options or Options()
     check_suffix(output)
@@ -139,6 +140,8 @@ def _answers(engine: Engine, asked: Sequence[Asked]) -> Sequence[Response | Reco
     questions = [one.question for one in asked if one.question is not None]
     try:
         return engine.answer_many(questions) if questions else []
+    except EngineLostError:  # nothing was answered, and no line may say that it was
+        raise
     except Exception as error:  # one request may break what is computed for all: then each has its own try
         if len(asked) > 1:
             return [answer for one in asked for answer in _answers(engine, [one])]

@@ -175,6 +175,57 @@ def train(
     _report(rows, {"model": model, "examples": examples, "rounds": rounds, "seed": seed}, as_json)
 
 
+@app.command()
+def engines(
+    model: Model = "adapters/movielens-100k",
+    histories: Annotated[int, typer.Option(help="random histories that both engines rank", min=1)] = 200,
+    longest: Annotated[int, typer.Option(help="items that a history is shorter than", min=1)] = 60,
+    k: Annotated[int, typer.Option(help="items of a list", min=1)] = 10,
+    requests: Annotated[int, typer.Option(help="asked of vLLM under each of two adapters that come and go", min=0)] = 0,
+    vllm: Annotated[str, typer.Option(help='flags for vLLM, e.g. "--dtype=bfloat16"')] = "",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rank the same histories by vLLM and by the embedded engine: items, order, scores, anything invalid."""
+    import shlex
+
+    from recommender.benchmarks.engines import EnginesSettings, bench_engines
+    from recommender.progress import progress_bars
+
+    settings = EnginesSettings(histories, longest, k, requests, seed, tuple(shlex.split(vllm)))
+    with progress_bars(quiet) as progress:
+        rows = bench_engines(model, settings, progress)
+    _report(rows, {"model": model} | vars(settings), as_json)
+
+
+@app.command()
+def serve(
+    model: Model = "adapters/movielens-100k",
+    engine: Annotated[str, typer.Option(help="embedded or vllm")] = "vllm",
+    url: Annotated[str | None, typer.Option(help="a server of this model that runs already")] = None,
+    clients: Annotated[int, typer.Option(help="clients that ask without a pause", min=1)] = 16,
+    seconds: Annotated[float, typer.Option(help="for how long", min=1)] = 120.0,
+    plain_seconds: Annotated[
+        float, typer.Option(help="how long transformers generate is measured; 0: not", min=0)
+    ] = 30.0,
+    k: Annotated[int, typer.Option(help="items of a list", min=1)] = 10,
+    vllm: Annotated[str, typer.Option(help='flags for vLLM, e.g. "--dtype=bfloat16"')] = "",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Put load on a server over HTTP: answers, errors, lost requests, times, and throughput beside transformers."""
+    from recommender.benchmarks.load import LoadSettings, bench_serve
+    from recommender.progress import progress_bars
+
+    further = ("--vllm", vllm) if vllm else ()
+    settings = LoadSettings(engine, url, clients, seconds, plain_seconds, k, seed=seed, serve=further)
+    with progress_bars(quiet) as progress:
+        rows = bench_serve(model, settings, progress)
+    _report(rows, {"model": model} | vars(settings), as_json)
+
+
 def _cases(lengths: str, beams: str, prompts: str) -> Any:
     """Return what is varied, as DecodeSettings has it."""
     texts = {"lengths": lengths, "beams": beams, "prompts": prompts}

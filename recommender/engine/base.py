@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,12 @@ import torch
 from recommender.catalogue import Catalogue
 from recommender.config import Config
 from recommender.decoding import Ranking
+from recommender.encoders.features import Features
 from recommender.engine.filters import matching
 from recommender.engine.types import RankedItem, Request, Response, request
+from recommender.engine.vectors import given_vectors
 from recommender.errors import RecommenderError
-from recommender.examples import Example, ExampleBuilder
+from recommender.examples import Example, ExampleBuilder, Given
 from recommender.fusion import KeptFusion
 from recommender.justify import ClaimChecker, Evidence, Justification, Style, find_evidence, justify
 
@@ -37,19 +40,28 @@ class CatalogueEngine(ABC):
     name = ""
     #: whether the language model writes; where it does not, sentences are plain
     writes = True
-    #: [items, width] of the items' texts, by which they are alike; None where the engine has none
-    vectors: np.ndarray | None = None
     at_once = 1
     parallel = 1
     written_at_once = 4
 
     def __init__(
-        self, catalogue: Catalogue, config: Config, builder: ExampleBuilder, fusion: KeptFusion | None = None
+        self,
+        catalogue: Catalogue,
+        config: Config,
+        builder: ExampleBuilder,
+        features: Features,
+        fusion: KeptFusion | None = None,
     ) -> None:
-        """Answer for this catalogue with these prompts; `fusion`: the baselines that rank along."""
+        """Answer for this catalogue with these prompts and vectors; `fusion`: the baselines that rank along."""
         self.catalogue, self.config, self.builder, self.fusion = catalogue, config, builder, fusion
+        self.features = features
         self.style = Style.of(config.prompt, config.justify)
         self.checker = ClaimChecker(catalogue, self.style.phrases)
+
+    @property
+    def vectors(self) -> np.ndarray | None:
+        """The vectors [items, width] of the items' texts, by which they are alike; None where there are none."""
+        return self.features.vectors.get("text")
 
     @abstractmethod
     def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
@@ -70,6 +82,10 @@ class CatalogueEngine(ABC):
 
         `names`: for each message, the only texts that may stand within quotation marks.
         """
+
+    def lives(self) -> bool:
+        """Whether what computes is there."""
+        return True
 
     def close(self) -> None:
         """Let go of what the engine holds outside this process."""
@@ -105,12 +121,20 @@ class CatalogueEngine(ABC):
             return RecommenderError("the checkpoint holds nothing to fuse with", "give it some: recommender fuse")
         try:
             history = self.catalogue.indices(request.history)
+            self._given(request)
             return history, self._allowed(request, history)
         except RecommenderError as error:
             return error
 
+    def _given(self, request: Request) -> Given:
+        return given_vectors(request, self.catalogue, self.features)
+
+    def _prompts(self, histories: Sequence[np.ndarray], wish: str | None, given: Given) -> list[Example]:
+        prompts = [self.builder.prompt(history, wish) for history in histories]
+        return [replace(prompt, given=given) for prompt in prompts] if given else prompts
+
     def _answered(self, asked: Sequence[tuple[Request, np.ndarray, torch.Tensor]], fused: bool) -> list[Response]:
-        prompts = [self.builder.prompt(history, one.wish) for one, history, _ in asked]
+        prompts = [self._prompts([history], one.wish, self._given(one))[0] for one, history, _ in asked]
         allowed = torch.stack([allowed for _, _, allowed in asked])
         most = max(one.k for one, _, _ in asked)
         if fused:
@@ -139,7 +163,7 @@ class CatalogueEngine(ABC):
         """
         history = self.catalogue.indices(request.history)
         places = [self.catalogue.index(item.item_id) for item in items]
-        evidence = self._evidence(history, places, request.wish)
+        evidence = self._evidence(history, places, request.wish, self._given(request))
         size = len(items) if together else self.written_at_once
         for start in range(0, len(items), max(size, 1)):
             part = evidence[start : start + size]
@@ -179,17 +203,23 @@ class CatalogueEngine(ABC):
     def _fused(self, request: Request) -> bool:
         return self.fusion is not None and (self.config.decoding.fused if request.fused is None else request.fused)
 
-    def score(self, histories: Sequence[np.ndarray], candidates: Sequence[int], wish: str | None = None) -> np.ndarray:
-        """Return exact log-probabilities [histories, candidates]."""
-        return self.score_prompts([self.builder.prompt(history, wish) for history in histories], candidates)
+    def score(
+        self,
+        histories: Sequence[np.ndarray],
+        candidates: Sequence[int],
+        wish: str | None = None,
+        given: Given = MappingProxyType({}),
+    ) -> np.ndarray:
+        """Return exact log-probabilities [histories, candidates]; `given`: vectors in the place of the items' own."""
+        return self.score_prompts(self._prompts(histories, wish, given), candidates)
 
     def explain(self, history: np.ndarray, items: Sequence[int], wish: str | None = None) -> list[Justification]:
         """Find what drove each item, have the LLM write a sentence from it, and check the sentence."""
-        return self._justified(self._evidence(history, items, wish))
+        return self._justified(self._evidence(history, items, wish, {}))
 
-    def _evidence(self, history: np.ndarray, items: Sequence[int], wish: str | None) -> list[Evidence]:
+    def _evidence(self, history: np.ndarray, items: Sequence[int], wish: str | None, given: Given) -> list[Evidence]:
         config = self.config.justify
-        score, most = partial(self.score, wish=wish), max(config.evidence, self.style.size.named)
+        score, most = partial(self.score, wish=wish, given=given), max(config.evidence, self.style.size.named)
         return find_evidence(self.catalogue, history, items, score, window=config.window, most=most)
 
     def _justified(self, evidence: Sequence[Evidence], stop: threading.Event | None = None) -> list[Justification]:

@@ -38,11 +38,11 @@ class Recommender(CatalogueEngine):
 
     def __init__(self, checkpoint: Checkpoint, fusion: KeptFusion | None = None) -> None:
         """Serve a loaded checkpoint; `fusion`: what ranks along with it."""
-        super().__init__(checkpoint.catalogue, checkpoint.config, checkpoint.builder, fusion)
+        features = checkpoint.model.features
+        super().__init__(checkpoint.catalogue, checkpoint.config, checkpoint.builder, features, fusion)
         # one that learned other prompts would be replaced sentence by sentence
         self.writes = checkpoint.writes
         self.model = checkpoint.model.eval()
-        self.vectors = self.model.features.vectors.get("text")
         self.tokenizer = checkpoint.tokenizer
         self.trie = Trie.from_codes(self.model.ids.codes, self.model.ids.sizes, device=self.model.device)
         # one adapter is active at a time: two threads must not switch it under each other
@@ -110,6 +110,7 @@ class Recommender(CatalogueEngine):
         """Replace the items' encoder vectors, e.g. by freshly encoded ones."""
         with self._turns.first():
             self.model.set_features(features)
+            self.features = features
 
     @torch.no_grad()
     def write(

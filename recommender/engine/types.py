@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 
 from recommender.catalogue import Catalogue
-from recommender.config import Config
+from recommender.config import Config, Modality
 from recommender.errors import RecommenderError
 
 
@@ -28,6 +28,11 @@ class Request(BaseModel):
     wish: str | None = Field(None, max_length=500, description="a sentence about what is wanted")
     filters: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="attribute -> values, one of which a recommended item must have"
+    )
+
+    vectors: dict[str, dict[Modality, tuple[FiniteFloat, ...]]] = Field(
+        default_factory=dict,
+        description="history item -> modality -> an encoder's vector that stands for the item's own in this request",
     )
 
     @field_validator("filters", mode="before")
@@ -99,6 +104,10 @@ class Engine(Protocol):
         self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None = None, together: bool = False
     ) -> Iterator[RankedItem]:
         """Yield the items of an answer with their reasons, in order, as they are written; ends once `stop` is set."""
+        ...
+
+    def lives(self) -> bool:
+        """Whether what computes is there."""
         ...
 
     def close(self) -> None:

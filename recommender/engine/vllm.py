@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import numpy as np
 import requests
@@ -22,14 +24,14 @@ from recommender.catalogue import Catalogue
 from recommender.decoding import Ranking
 from recommender.engine.base import CatalogueEngine
 from recommender.engine.vllm_process import VllmServer
-from recommender.errors import RecommenderError
+from recommender.errors import EngineLostError, RecommenderError
 from recommender.examples import Example
 from recommender.model.checkpoint import from_pretrained
 from recommender.model.export import Exported, export_vllm, is_export, load_exported
 from recommender.progress import Progress
 
 CONNECTIONS = 64
-_SECONDS = 300
+_SECONDS, _PROBE = 300, 5
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class VllmRecommender(CatalogueEngine):
 
     def __init__(self, exported: Exported, options: VllmOptions | None = None) -> None:
         """Start or join the servers; those that are started are ended by `close`."""
-        super().__init__(exported.catalogue, exported.config, exported.builder)
+        super().__init__(exported.catalogue, exported.config, exported.builder, exported.features)
         self.exported, self.options = exported, options or VllmOptions()
         self.started: list[VllmServer] = []
         self._scratch: str | None = None
@@ -117,7 +119,7 @@ class VllmRecommender(CatalogueEngine):
     def score_prompts(self, prompts: Sequence[Example], candidates: Sequence[int]) -> np.ndarray:
         """Return exact log-probabilities [prompts, candidates]: a beam as wide as what may be shown loses nothing."""
         places = {int(item): column for column, item in enumerate(dict.fromkeys(map(int, candidates)))}
-        asked = [{"ids": self._ids(prompt), "only": list(places)} for prompt in prompts]
+        asked = [self._said(prompt) | {"only": list(places)} for prompt in prompts]
         found = np.full((len(prompts), len(places)), -np.inf)
         for row, ranking in enumerate(self._rank(asked, len(places), len(places))):
             found[row, [places[int(item)] for item in ranking.items]] = ranking.scores
@@ -125,10 +127,14 @@ class VllmRecommender(CatalogueEngine):
 
     def _asked(self, prompt: Example, allowed: np.ndarray) -> dict[str, Any]:
         """Say what is allowed the shorter way."""
-        ids, denied = self._ids(prompt), np.flatnonzero(~allowed)
+        said, denied = self._said(prompt), np.flatnonzero(~allowed)
         if 2 * len(denied) <= len(allowed):
-            return {"ids": ids, "deny": denied.tolist()}
-        return {"ids": ids, "only": np.flatnonzero(allowed).tolist()}
+            return said | {"deny": denied.tolist()}
+        return said | {"only": np.flatnonzero(allowed).tolist()}
+
+    def _said(self, prompt: Example) -> dict[str, Any]:
+        vectors = {i: {m: v.tolist() for m, v in own.items()} for i, own in prompt.given.items()}
+        return {"ids": self._ids(prompt)} | ({"vectors": vectors} if vectors else {})
 
     def _ids(self, prompt: Example) -> list[int]:
         return [int(token) for token in self.exported.layout.ids(prompt, self.exported.ids.codes)]
@@ -161,13 +167,16 @@ class VllmRecommender(CatalogueEngine):
             "temperature": 0,
             "stream": True,
         }
-        text = ""
-        with self._opened(f"{self.write_url}/v1/completions", body, stream=True) as answer:
-            for line in answer.iter_lines():
-                if (stop is not None and stop.is_set()) or line == b"data: [DONE]":
-                    break
-                if line.startswith(b"data: "):
-                    text += json.loads(line[6:])["choices"][0]["text"]
+        text, url = "", f"{self.write_url}/v1/completions"
+        with self._opened(url, body, stream=True) as answer:
+            try:
+                for line in answer.iter_lines():
+                    if (stop is not None and stop.is_set()) or line == b"data: [DONE]":
+                        break
+                    if line.startswith(b"data: "):
+                        text += json.loads(line[6:])["choices"][0]["text"]
+            except requests.RequestException as error:  # it was killed while it wrote
+                raise _lost(url, type(error).__name__) from None
         return text.strip()
 
     def _post(self, url: str, body: dict[str, Any]) -> Any:
@@ -178,10 +187,29 @@ class VllmRecommender(CatalogueEngine):
         try:
             answer = self.session.post(url, json=body, stream=stream, timeout=_SECONDS)
         except requests.RequestException as error:
-            raise VllmError(f"vLLM at {url} does not answer ({type(error).__name__})") from None
+            raise _lost(url, type(error).__name__) from None
+        if answer.status_code >= 500 and not self._lives(url):
+            raise _lost(url, f"it answered {answer.status_code}")
         if not answer.ok:
             raise VllmError(f"vLLM at {url} answered {answer.status_code}: {answer.text[:300]}")
         return answer
+
+    def _lives(self, url: str) -> bool:
+        """Whether the server behind an address still computes."""
+        try:
+            return self.session.get(urljoin(url, "/health"), timeout=_PROBE).ok
+        except requests.RequestException:
+            return False
+
+    def lives(self) -> bool:
+        """Whether both servers compute."""
+        return self._lives(self.rank_url) and self._lives(self.write_url)
+
+    def under(self, adapter: str) -> VllmRecommender:
+        """Return this engine with another ranking adapter, which must be loaded; both ask the same servers."""
+        other = copy.copy(self)
+        other.options, other.started, other._scratch = replace(self.options, rank_adapter=adapter), [], None
+        return other
 
     def load_adapter(self, name: str, folder: Path) -> None:
         """Load a ranking adapter into the running server under a name of its own, so that no stale cache answers."""
@@ -191,6 +219,10 @@ class VllmRecommender(CatalogueEngine):
     def unload_adapter(self, name: str) -> None:
         """Take an adapter out of the running server."""
         self._opened(f"{self.rank_url}/v1/unload_lora_adapter", {"lora_name": name}).close()
+
+
+def _lost(url: str, why: str) -> EngineLostError:
+    return EngineLostError(f"vLLM at {url} is gone ({why})", "start it again; a batch goes on by the same command")
 
 
 class VllmError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import json
 import os
@@ -19,9 +20,12 @@ from typing import Any
 import requests
 
 from recommender.errors import RecommenderError
+from recommender.vllm_plugin.soft import SoftTokens
 
 PYTHON = "RECOMMENDER_VLLM_PYTHON"
 _SECONDS = 600
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PDEATHSIG = 1  # PR_SET_PDEATHSIG of prctl(2)
 _ERROR = re.compile(r"(?=\b\w*(?:Error|Exception): )")
 _TRIE = "recommender.vllm_plugin.processors:TrieV1"
 
@@ -56,9 +60,15 @@ class VllmServer:
         command += ["--host", "127.0.0.1", "--port", str(port), *_adapter_flags(adapters), *_defaults(flags), *flags]
         if constrained:
             command += ["--logits-processors", _TRIE, "--logprobs-mode", "processed_logits", "--max-logprobs", "-1"]
+            command += _soft_flags(folder)
         environment = _environment(constrained)
         self.process = subprocess.Popen(
-            command, stdout=self.log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            command,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
 
     def wait(self) -> None:
@@ -88,6 +98,12 @@ class VllmServer:
         self.log.close()
 
 
+def _end_with_parent() -> None:
+    """Have Linux end a server whose parent was killed: nobody else would, and the next run could not have its memory."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PDEATHSIG, signal.SIGTERM)
+
+
 def _reason(log: str) -> str:
     """Return the first error of a log: what follows it is only that others noticed."""
     lines = [line for line in log.splitlines() if " ERROR " in line and _ERROR.search(line)]
@@ -103,6 +119,13 @@ def _adapter_flags(adapters: dict[str, Path]) -> list[str]:
     # room for versions that are loaded later
     slots = ["--max-loras", str(len(adapters) + 2), "--max-lora-rank", str(fitting)]
     return ["--enable-lora", *slots, "--lora-modules", *modules]
+
+
+def _soft_flags(folder: Path) -> list[str]:
+    """Return flags that let requests bring vectors, and nothing that would have to be encoded first."""
+    kinds = SoftTokens.open(folder).facts.kinds
+    limits = ["--enable-mm-embeds", "--limit-mm-per-prompt", json.dumps(dict.fromkeys(kinds, 0))]
+    return [*limits, "--mm-processor-cache-gb", "0"] if kinds else []
 
 
 def _defaults(flags: Sequence[str]) -> list[str]:

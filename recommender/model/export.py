@@ -1,8 +1,8 @@
 """Export for vLLM: bases that hold every row, LoRA beside them as plain peft folders, and all that prompts are made of.
 
-`rank/` is the base cut to the ranking depth with items, codes and soft tokens as rows of its vocabulary, and the trie;
-`write/` is the base as it is; `lora/rank` and `lora/explain` are the adapters; `prompting/` makes prompts: the base's
-tokenizer, semantic ids, config, ids of the items.
+`rank/` is the base cut to the ranking depth with items and codes as rows of its vocabulary, the projectors that make soft
+tokens of encoder vectors, these vectors, and the trie; `write/` is the base as it is; `lora/rank` and `lora/explain` are the
+adapters; `prompting/` makes prompts: the base's tokenizer, semantic ids, config, ids and features of the items.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from recommender import prompts
 from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.catalogue import Catalogue
 from recommender.config import Config
+from recommender.encoders.features import Features
 from recommender.errors import CheckpointError, ConfigError
 from recommender.examples import ExampleBuilder
 from recommender.model.checkpoint import Checkpoint
@@ -33,12 +34,14 @@ from recommender.model.merge import (
     save_ranking,
     write_items,
 )
+from recommender.model.projected import placeholders, save_soft, soft_reading
 from recommender.progress import Progress
 from recommender.semantic_ids import SemanticIds
 from recommender.vllm_plugin.served import write_served
 
 MARKER = "vllm.json"
-FORMAT = 1
+FORMAT = 2
+FEATURES = "features.safetensors"
 
 
 def export_vllm(checkpoint: Checkpoint, target: str | Path, progress: Progress | None = None) -> MergeReport:
@@ -53,16 +56,19 @@ def export_vllm(checkpoint: Checkpoint, target: str | Path, progress: Progress |
     steps = progress or (lambda *_: None)
     with torch.no_grad(), written_folder(Path(target), MARKER) as folder:
         steps("export", 0, 3)
-        layout = TokenLayout.of(checkpoint.model)
+        layout = replace(TokenLayout.of(checkpoint.model), placeholders=placeholders(checkpoint.model))
         tied = save_ranking(checkpoint, layout, folder / "rank", merged=False)
         ids = checkpoint.model.ids
         write_served(folder / "rank", layout.words, ids.sizes, ids.codes)
+        save_soft(checkpoint.model, layout.first_soft, folder / "rank")
         _save_base(checkpoint, folder / "write")
         checkpoint.model.peft.save_pretrained(
             folder / "lora", selected_adapters=[RANK, EXPLAIN], save_embedding_layers=False
         )
         steps("export", 1, 3)
-        ranking = compare_ranking(checkpoint, layout, folder / "rank", folder / "lora" / RANK)
+        ranking = compare_ranking(
+            checkpoint, layout, folder / "rank", folder / "lora" / RANK, soft_reading(folder / "rank")
+        )
         steps("export", 2, 3)
         writing = compare_writing(checkpoint, folder / "write", folder / "lora" / EXPLAIN)
         _save_prompting(checkpoint, layout, folder)
@@ -81,6 +87,7 @@ def _save_base(checkpoint: Checkpoint, folder: Path) -> None:
 def _save_prompting(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -> None:
     checkpoint.tokenizer.save_pretrained(folder / "prompting")
     checkpoint.model.ids.save(folder / "prompting" / "semantic_ids.safetensors")
+    checkpoint.model.features.save(folder / "prompting" / FEATURES)
     (folder / "prompting" / "config.yaml").write_text(checkpoint.config.to_yaml(), encoding="utf-8")
     write_items(checkpoint, layout, folder / ITEMS)
     facts = {"format": FORMAT, "words": layout.words, "soft": layout.soft, "modalities": _soft(checkpoint)}
@@ -107,6 +114,7 @@ class Exported:
     ids: SemanticIds
     layout: TokenLayout
     builder: ExampleBuilder
+    features: Features
 
 
 def is_export(folder: Path) -> bool:
@@ -135,4 +143,5 @@ def load_exported(source: str | Path, catalogue: Catalogue | str | Path | None =
     layout = TokenLayout(facts["words"], int(sum(ids.sizes)), len(ids.codes), facts["soft"], ids.codes.shape[1] == 1)
     args = tokenizer, layout.words, catalogue, ids, config.prompt
     builder = ExampleBuilder(*args, soft_modalities=facts["modalities"])
-    return Exported(folder, catalogue, config, tokenizer, ids, layout, builder)
+    features = Features.load(folder / "prompting" / FEATURES)
+    return Exported(folder, catalogue, config, tokenizer, ids, layout, builder, features)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ class MergeReport:
 class TokenLayout:
     """Where the merged vocabulary holds what: words, then codes, then items, then soft tokens.
 
-    With one level a code is an item, so items have no rows of their own.
+    With one level a code is an item, so items have no rows of their own. `placeholders`: names of rows that stand where
+    soft tokens were, for whoever projects those when they are read; `ids` are the same with or without.
     """
 
     words: int
@@ -55,6 +56,7 @@ class TokenLayout:
     items: int
     soft: int
     codes_are_items: bool
+    placeholders: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, model: RecommenderModel) -> TokenLayout:
@@ -75,12 +77,12 @@ class TokenLayout:
     @property
     def size(self) -> int:
         """How many rows the vocabulary has."""
-        return self.first_soft + self.items * self.soft
+        return self.first_soft + (len(self.placeholders) or self.items * self.soft)
 
     def names(self) -> list[str]:
         """Return the token of each row behind the words."""
         items = [] if self.codes_are_items else [f"<|item_{i}|>" for i in range(self.items)]
-        soft = [f"<|item_{i}_soft_{j}|>" for i in range(self.items) for j in range(self.soft)]
+        soft = self.placeholders or [f"<|item_{i}_soft_{j}|>" for i in range(self.items) for j in range(self.soft)]
         return [*(f"<|code_{c}|>" for c in range(self.codes)), *items, *soft]
 
     def ids(self, example: Example, codes: np.ndarray) -> np.ndarray:
@@ -174,9 +176,12 @@ def save_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path, merg
 def _input_rows(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:
     scale = model.config.base.item_scale
     items, soft = model.all_items()
+    behind = soft.flatten(0, 1)
+    if layout.placeholders:
+        behind = behind.new_zeros(len(layout.placeholders), model.hidden_size)
     if layout.codes_are_items:
-        return [model.output_rows(0) * scale, soft.flatten(0, 1)]
-    return [model.code_rows(torch.arange(layout.codes, device=model.device)), items * scale, soft.flatten(0, 1)]
+        return [model.output_rows(0) * scale, behind]
+    return [model.code_rows(torch.arange(layout.codes, device=model.device)), items * scale, behind]
 
 
 def _outputs(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:
@@ -218,10 +223,21 @@ def write_items(checkpoint: Checkpoint, layout: TokenLayout, path: Path) -> None
     path.write_text(json.dumps(entries) + "\n", encoding="utf-8")
 
 
-def compare_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path, lora: Path | None = None) -> float:
+def _by_ids(model: Any, ids: Tensor) -> Tensor:
+    logits: Tensor = model(input_ids=ids).logits
+    return logits
+
+
+Reading = Callable[[Any, Tensor], Tensor]
+
+
+def compare_ranking(
+    checkpoint: Checkpoint, layout: TokenLayout, folder: Path, lora: Path | None = None, read: Reading = _by_ids
+) -> float:
     """Return the largest difference of the logits of every level, for a few histories that end in a beam.
 
-    `lora`: the adapter to put on the reloaded model. Raises CheckpointError if they differ too much.
+    `lora`: the adapter to put on the reloaded model; `read`: how that reads token ids [1, positions]. Raises CheckpointError
+    if they differ too much.
     """
     model, builder = checkpoint.model, checkpoint.builder
     reloaded = _reload(folder, lora)
@@ -233,7 +249,7 @@ def compare_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path, l
     for history in _histories(layout.items):
         example = _with_codes(builder.prompt(history), builder.code_tokens[history[-1]])
         ids = torch.from_numpy(layout.ids(example, model.ids.codes))[None]
-        logits = reloaded(input_ids=ids).logits[0].float()
+        logits = read(reloaded, ids)[0].float()
         batch = collate([[example]]).to(model.device)
         hidden = model.read(model.embed(batch), batch.positions, batch.mask)[0]
         levels = model.codes.shape[1]

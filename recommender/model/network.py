@@ -16,7 +16,7 @@ from recommender.adapters.lora import add_adapters
 from recommender.adapters.projectors import Projector
 from recommender.config import MODALITIES, SOFT_MODALITIES, Config, Modality
 from recommender.encoders.features import Features
-from recommender.examples import FIRST_SOFT, IGNORE, ITEM, Batch
+from recommender.examples import FIRST_SOFT, IGNORE, ITEM, Batch, Given
 from recommender.model.base import first_layers
 from recommender.model.prepared import Prepared
 from recommender.semantic_ids import SemanticIds
@@ -205,6 +205,24 @@ class RecommenderModel(nn.Module):
         table = torch.cat([totals[:, None] * self.config.base.item_scale, soft], 1)
         chosen = table[inverse, torch.where(slots == ITEM, 0, slots - FIRST_SOFT + 1)]
         return embedded.masked_scatter(shown[..., None], chosen)
+
+    @torch.no_grad()
+    def put_vectors(self, embedded: Tensor, items: Tensor, slots: Tensor, given: Given) -> None:
+        """Change embeddings [positions, hidden] of a prompt in place, where it has other vectors than the catalogue.
+
+        `items`, `slots` [positions] of the prompt as in Example. What is scored stays the catalogue.
+        """
+        for item, own in given.items():
+            here, gained = items == item, embedded.new_zeros(self.hidden_size)
+            for m in (m for m in self.soft_modalities if m in own and m not in self._muted):
+                vectors = torch.from_numpy(own[m]).to(self.device)[None].float()
+                said = self.projectors[m](vectors, torch.ones(1, dtype=torch.bool, device=self.device))[0]
+                known = getattr(self, f"vectors_{m}")[item], getattr(self, f"present_{m}")[item]
+                gained += (said - self.projectors[m](known[0][None], known[1][None])[0]).sum(0)
+                first = FIRST_SOFT + self.soft_modalities.index(m) * len(said)
+                at = here & (slots >= first) & (slots < first + len(said))
+                embedded[at] = (said + self.centre)[slots[at] - first]
+            embedded[here & (slots == ITEM)] += gained * self.config.base.item_scale
 
     def ranking_view(self) -> Any:
         """Return the decoder that ranks: the first layers of the LLM and the ranking norm."""

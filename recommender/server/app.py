@@ -134,7 +134,9 @@ class Service:
         return {"id": self.name, "object": "model", "created": self.started, "owned_by": "recommender", **facts}
 
     async def health(self) -> dict[str, str]:
-        """Say that the server is there."""
+        """Say that the server is there, and what computes for it. Raises Fault 503 if that is gone."""
+        if not await asyncio.to_thread(self.engine.lives):
+            raise Fault(503, "the engine does not answer", "engine_lost")
         return {"status": "ok"}
 
     async def measured(self) -> Response:

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from recommender.errors import RecommenderError
+from recommender.errors import EngineLostError, RecommenderError
 
 RETRY_SECONDS = 1
 
@@ -35,6 +35,8 @@ class Fault(Exception):
 
 def fault_of(error: RecommenderError) -> Fault:
     """Return what a request that cannot be met is answered with."""
+    if isinstance(error, EngineLostError):
+        return Fault(503, "the engine does not answer; come again in a moment", "engine_lost")
     return Fault(400, str(error))
 
 

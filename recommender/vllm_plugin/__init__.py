@@ -1,4 +1,5 @@
-"""What runs inside vLLM: the trie as a logits processor, beam search over it as a route, LoRA on a CPU made exact.
+"""What runs inside vLLM: a model with projectors for soft tokens, the trie as a logits processor, beam search over it as a
+route, LoRA on a CPU made exact.
 
 Nothing here imports open_clip, torchvision or what trains; vLLM itself is imported only where vLLM calls.
 """
@@ -10,8 +11,12 @@ from typing import Any
 
 def register() -> None:
     """Entry point `vllm.general_plugins`: called once in each of vLLM's processes."""
+    from vllm import ModelRegistry
     from vllm.platforms import current_platform
 
+    from recommender.vllm_plugin.soft import ARCHITECTURE
+
+    ModelRegistry.register_model(ARCHITECTURE, f"recommender.vllm_plugin.model:{ARCHITECTURE}")
     if current_platform.is_cpu():
         from recommender.vllm_plugin import lora
 

@@ -65,6 +65,10 @@ class Served:
         facts = json.loads((Path(folder) / FACTS).read_text(encoding="utf-8"))
         return cls(facts["words"], facts["sizes"], np.load(Path(folder) / CODES, allow_pickle=False))
 
+    def item_token(self, item: int) -> int:
+        """Return the token that stands for a whole item of a history."""
+        return int(self.first[0] + self.codes[item, 0] if self.levels == 1 else self.first[-1] + item)
+
     @property
     def levels(self) -> int:
         """Number of codes of an item."""
