@@ -190,7 +190,8 @@ class CatalogueEngine(ABC):
     def _evidence(self, history: np.ndarray, items: Sequence[int], wish: str | None) -> list[Evidence]:
         config = self.config.justify
         score, most = partial(self.score, wish=wish), max(config.evidence, self.style.size.named)
-        return find_evidence(self.catalogue, history, items, score, window=config.window, most=most)
+        orders = config.shapley_samples
+        return find_evidence(self.catalogue, history, items, score, config.window, most, orders)
 
     def _justified(self, evidence: Sequence[Evidence], stop: threading.Event | None = None) -> list[Justification]:
         write = partial(self.write, stop=stop) if self.writes else None
