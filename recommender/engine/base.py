@@ -102,10 +102,10 @@ class CatalogueEngine(ABC):
 
     def _prepared(self, request: Request) -> tuple[np.ndarray, torch.Tensor] | RecommenderError:
         if request.fused and self.fusion is None:
-            return RecommenderError("the checkpoint holds nothing to fuse with", "give it some: recommender fuse")
+            return _nothing_to_fuse()
         try:
             history = self.catalogue.indices(request.history)
-            return history, self._allowed(request, history)
+            return history, self.allowed(request, history)
         except RecommenderError as error:
             return error
 
@@ -170,7 +170,7 @@ class CatalogueEngine(ABC):
         self, prompts: Sequence[Example], histories: Sequence[np.ndarray], k: int, allowed: torch.Tensor
     ) -> list[Ranking]:
         if self.fusion is None:
-            raise RecommenderError("the checkpoint holds nothing to fuse with", "give it some: recommender fuse")
+            raise _nothing_to_fuse()
         own = self.score_prompts(prompts, range(len(self.catalogue)))
         scores = torch.from_numpy(self.fusion.scores(own, histories)).masked_fill(~allowed.cpu(), -torch.inf)
         best, items = scores.topk(min(k, scores.shape[1]))
@@ -182,6 +182,24 @@ class CatalogueEngine(ABC):
     def score(self, histories: Sequence[np.ndarray], candidates: Sequence[int], wish: str | None = None) -> np.ndarray:
         """Return exact log-probabilities [histories, candidates]."""
         return self.score_prompts([self.builder.prompt(history, wish) for history in histories], candidates)
+
+    def score_all(
+        self, histories: Sequence[np.ndarray], wish: str | None = None, fused: bool | None = None
+    ) -> np.ndarray:
+        """Return the scores [histories, items] by which the whole catalogue is ranked; `fused`: as in a request."""
+        if fused and self.fusion is None:
+            raise _nothing_to_fuse()
+        own = self.score(histories, range(len(self.catalogue)), wish)
+        wanted = self.config.decoding.fused if fused is None else fused
+        return self.fusion.scores(own, histories) if wanted and self.fusion is not None else own
+
+    def alike(self, item: int, count: int) -> list[int]:
+        """Return the `count` items most like one in their texts, itself left out; none where the engine has no vectors."""
+        if self.vectors is None:
+            return []
+        unit = self.vectors / np.maximum(np.linalg.norm(self.vectors, axis=1, keepdims=True), 1e-9)
+        order = np.argsort(-(unit @ unit[item]), kind="stable")
+        return [int(other) for other in order[: count + 1] if other != item][:count]
 
     def explain(self, history: np.ndarray, items: Sequence[int], wish: str | None = None) -> list[Justification]:
         """Find what drove each item, have the LLM write a sentence from it, and check the sentence."""
@@ -202,7 +220,8 @@ class CatalogueEngine(ABC):
         allowed[torch.from_numpy(np.asarray(history, dtype=np.int64))] = False
         return allowed
 
-    def _allowed(self, request: Request, history: np.ndarray) -> torch.Tensor:
+    def allowed(self, request: Request, history: np.ndarray) -> torch.Tensor:
+        """Return bool [items]: what may be recommended. Raises RecommenderError if that is less than the request's k."""
         allowed = self._unseen(history)
         if request.only is not None:
             chosen = torch.zeros_like(allowed)
@@ -240,6 +259,10 @@ class CatalogueEngine(ABC):
     def _explained(self, item: RankedItem, reason: Justification) -> RankedItem:
         evidence = plain_evidence(reason, self.catalogue)
         return replace(item, justification=reason.text, written_by=reason.source, evidence=evidence)
+
+
+def _nothing_to_fuse() -> RecommenderError:
+    return RecommenderError("the checkpoint holds nothing to fuse with", "give it some: recommender fuse")
 
 
 def plain_evidence(reason: Justification, catalogue: Catalogue) -> dict[str, Any]:
