@@ -8,16 +8,17 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 
 from recommender.catalogue import Catalogue
-from recommender.config import Config
+from recommender.config import Config, Modality
 from recommender.decoding import Ranking
 from recommender.engine.filters import matching
 from recommender.engine.types import RankedItem, Request, Response, request
@@ -39,6 +40,9 @@ class CatalogueEngine(ABC):
     writes = True
     #: [items, width] of the items' texts, by which they are alike; None where the engine has none
     vectors: np.ndarray | None = None
+    #: where the model was loaded from, and the sha256 of each of its files
+    source = ""
+    files: Mapping[str, str] = MappingProxyType({})
     at_once = 1
     parallel = 1
     written_at_once = 4
@@ -93,7 +97,7 @@ class CatalogueEngine(ABC):
         groups: defaultdict[tuple[int, bool], list[int]] = defaultdict(list)
         for number, one in enumerate(requests):
             if number not in answers:  # the beam's width decides what is found, so only equal widths go together
-                groups[max(one.k, self.config.decoding.beam), self._fused(one)].append(number)
+                groups[max(one.k, self.config.decoding.beam), self.fused(one)].append(number)
         result: dict[int, Response | RecommenderError] = dict(answers)
         for (_, fused), members in groups.items():
             asked = [(requests[n], *prepared[n]) for n in members]  # type: ignore[misc]
@@ -147,7 +151,7 @@ class CatalogueEngine(ABC):
             if stop is not None and stop.is_set():
                 return
             for item, reason in zip(items[start : start + size], found, strict=True):
-                yield self._explained(item, reason)
+                yield self._explained(item, reason, request.trace)
 
     def rank(
         self,
@@ -176,7 +180,8 @@ class CatalogueEngine(ABC):
         best, items = scores.topk(min(k, scores.shape[1]))
         return [Ranking(i[s > -torch.inf].numpy(), s[s > -torch.inf].numpy()) for s, i in zip(best, items, strict=True)]
 
-    def _fused(self, request: Request) -> bool:
+    def fused(self, request: Request) -> bool:
+        """Return whether baselines rank along in the answer to a request."""
         return self.fusion is not None and (self.config.decoding.fused if request.fused is None else request.fused)
 
     def score(self, histories: Sequence[np.ndarray], candidates: Sequence[int], wish: str | None = None) -> np.ndarray:
@@ -204,6 +209,12 @@ class CatalogueEngine(ABC):
     def explain(self, history: np.ndarray, items: Sequence[int], wish: str | None = None) -> list[Justification]:
         """Find what drove each item, have the LLM write a sentence from it, and check the sentence."""
         return self._justified(self._evidence(history, items, wish))
+
+    def contributions(
+        self, history: np.ndarray, items: Sequence[int], wish: str | None = None
+    ) -> dict[Modality, np.ndarray]:
+        """Return each modality's effect on each item's score [items], where the engine can leave one out; else none."""
+        return {}
 
     def _evidence(self, history: np.ndarray, items: Sequence[int], wish: str | None) -> list[Evidence]:
         config = self.config.justify
@@ -244,7 +255,7 @@ class CatalogueEngine(ABC):
             notes.append(
                 "the sentences are plain: the writing adapter was trained on other prompts (train its stage again)"
             )
-        if self._fused(request) and self.fusion is not None:
+        if self.fused(request) and self.fusion is not None:
             notes.append(f"ranked together with {' and '.join(self.fusion.rankers)}")
         if not request.history:
             notes.append("no history: these are what a new person is most likely to start with")
@@ -256,8 +267,16 @@ class CatalogueEngine(ABC):
         entry = self.catalogue[item]
         return RankedItem(rank, entry.item_id, entry.title, score)
 
-    def _explained(self, item: RankedItem, reason: Justification) -> RankedItem:
+    def _explained(self, item: RankedItem, reason: Justification, trace: bool) -> RankedItem:
         evidence = plain_evidence(reason, self.catalogue)
+        if trace:
+            evidence["writing"] = {
+                "prompt": reason.prompt,
+                "draft": reason.draft,
+                "draft_passes": reason.draft_verdict.ok,
+                "wrong_with_it": reason.draft_verdict.reason,
+                "rewrite": reason.rewrite,
+            }
         return replace(item, justification=reason.text, written_by=reason.source, evidence=evidence)
 
 

@@ -23,6 +23,7 @@ from recommender.examples import Example
 from recommender.fusion import FUSION, KeptFusion
 from recommender.model import RecommenderModel
 from recommender.model.checkpoint import Checkpoint, from_pretrained, resolve
+from recommender.model.files import weights_of
 from recommender.model.quotation import OnlyTheseNames
 from recommender.progress import Progress
 from recommender.trie import Trie
@@ -58,7 +59,9 @@ class Recommender(CatalogueEngine):
         """
         kept = resolve(source) / FUSION
         loaded = from_pretrained(source, catalogue, progress)
-        return cls(loaded, KeptFusion.load(kept) if kept.is_file() else None)
+        opened = cls(loaded, KeptFusion.load(kept) if kept.is_file() else None)
+        opened.source, opened.files = str(source), weights_of(resolve(source))
+        return opened
 
     def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
         """Return the best `k` allowed items of each prompt; `allowed` bool [prompts, items]."""
@@ -96,14 +99,16 @@ class Recommender(CatalogueEngine):
             "contributions": effects,
         }
 
-    def contributions(self, history: np.ndarray, items: Sequence[int]) -> dict[Modality, np.ndarray]:
+    def contributions(
+        self, history: np.ndarray, items: Sequence[int], wish: str | None = None
+    ) -> dict[Modality, np.ndarray]:
         """Return for each modality its effect on each item's score [items]: the score less the score with the modality
         absent everywhere."""
-        whole = self.score([history], items)[0]
+        whole = self.score([history], items, wish)[0]
         effects: dict[Modality, np.ndarray] = {}
         for modality in self.model.modalities:
             with self._turns.first(), self.model.muted(modality):
-                effects[modality] = whole - self.score([history], items)[0]
+                effects[modality] = whole - self.score([history], items, wish)[0]
         return effects
 
     def set_features(self, features: Features) -> None:
