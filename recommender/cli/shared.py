@@ -17,6 +17,7 @@ ConfigFile = Annotated[Path, typer.Option("--config", help="a YAML file: see ada
 Settings = Annotated[list[str] | None, typer.Option("--set", help="override a key of the config: KEY=VALUE")]
 Model = Annotated[str, typer.Argument(help="a checkpoint folder")]
 Items = Annotated[str | None, typer.Option(help="items table, if it is not where the checkpoint's config says")]
+Trace = Annotated[Path | None, typer.Option(help="also keep the decision trace in this JSON file: see `replay`")]
 History = Annotated[str, typer.Option(help="item ids, oldest first, separated by commas")]
 
 

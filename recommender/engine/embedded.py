@@ -21,6 +21,7 @@ from recommender.engine.base import CatalogueEngine, plain_evidence
 from recommender.engine.turns import Turns
 from recommender.examples import Example
 from recommender.fusion import FUSION, KeptFusion
+from recommender.justify import answers
 from recommender.model import RecommenderModel
 from recommender.model.checkpoint import Checkpoint, from_pretrained, resolve
 from recommender.model.files import weights_of
@@ -84,17 +85,18 @@ class Recommender(CatalogueEngine):
                 parts.append(decoding.score(self.model, part, candidates, instruction=self.builder.prefix))
         return np.concatenate(parts)
 
-    def why(self, history: Sequence[str], item_id: str) -> dict[str, Any]:
+    def why(self, history: Sequence[str], item_id: str, wish: str | None = None) -> dict[str, Any]:
         """Explain one item for a history of item ids: sentence, evidence, score and what each modality adds to it."""
         known, item = self.catalogue.indices(history), self.catalogue.index(item_id)
-        reason = self.explain(known, [item])[0]
-        effects = {m: round(float(e[0]), 4) for m, e in self.contributions(known, [item]).items()}
+        reason = self.explain(known, [item], wish)[0]
+        effects = {m: round(float(e[0]), 4) for m, e in self.contributions(known, [item], wish).items()}
         return {
             "item_id": item_id,
             "title": self.catalogue[item].title,
-            "score": float(self.score([known], [item])[0, 0]),
+            "score": float(self.score([known], [item], wish)[0, 0]),
             "justification": reason.text,
             "written_by": reason.source,
+            "rests_on": answers.rests_on(self.catalogue, reason.evidence, self.style),
             "evidence": plain_evidence(reason, self.catalogue),
             "contributions": effects,
         }
