@@ -153,6 +153,23 @@ def test_a_trace_is_kept_and_replayed(run, trained, tmp_path):
     assert run("replay", tmp_path / "none.json")[0] == 2
 
 
+def test_feedback_is_kept_and_counts(run, trained, tmp_path):
+    kept = tmp_path / "feedback.jsonl"
+    asked = ("recommend", trained, "--history", "103,107", "--k", 3, "--no-explain", "-q", "--json", "--feedback", kept)
+    first = [item["item_id"] for item in json.loads(run(*asked)[1])["items"]]
+    said = ("feedback", trained, "--item", first[0], "--file", kept)
+    code, out, _ = run(*said, "not for me", "--user", "ann")
+    assert code == 0 and "not for me" in out
+    assert first[0] in [item["item_id"] for item in json.loads(run(*asked)[1])["items"]]
+    assert first[0] not in [item["item_id"] for item in json.loads(run(*asked, "--user", "ann")[1])["items"]]
+    code, _, err = run(*said, "grand")
+    assert code == 2 and "helpful" in err
+    code, _, err = run(*said, "wrong", "--fact", "genres=opera")
+    assert code == 2 and "what is told of it" in err
+    code, out, _ = run("explain", trained, "--not", first[0], "--user", "ann", "--feedback", kept, "-q")
+    assert code == 0 and "not for you" in out.replace("\n", " ")
+
+
 def test_evaluate_compares_models_in_one_table(run, trained, tables, tmp_path):
     code, out, _ = run(
         *("evaluate", trained, "popularity", "--items", tables / "items.csv"),

@@ -15,12 +15,14 @@ from recommender.cli import bench, questions, reasons, serving, studies, talk
 from recommender.cli.shared import (
     AsJson,
     ConfigFile,
+    FeedbackFile,
     History,
     Items,
     Model,
     Quiet,
     Settings,
     Trace,
+    User,
     config_of,
     err,
     out,
@@ -284,6 +286,8 @@ def recommend(
         bool | None, typer.Option(help="rank together with the baselines in the checkpoint; default: its config")
     ] = None,
     trace: Trace = None,
+    feedback: FeedbackFile = None,
+    user: User = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -294,9 +298,11 @@ def recommend(
     from recommender.terminal import ranking_table
 
     lists = {"history": split_ids(history), "exclude": split_ids(exclude), "only": split_ids(only) or None}
-    asked = request(k=k, wish=wish, explain=explain, fused=fused, trace=trace is not None, **lists)
+    asked = request(k=k, wish=wish, explain=explain, fused=fused, trace=trace is not None, user=user, **lists)
     with progress_bars(quiet) as progress:
         engine = Recommender.from_pretrained(model, items, progress)
+    if feedback is not None:
+        engine.opinions.keep_in(feedback)
     response = engine.answer(asked)
     if trace is not None:
         save(trace_of(engine, asked, response.items), trace)

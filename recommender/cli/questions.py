@@ -10,12 +10,16 @@ from rich.text import Text
 
 from recommender.cli.shared import (
     AsJson,
+    FeedbackFile,
     History,
     Items,
     Model,
     Quiet,
     Trace,
+    User,
+    config_of,
     out,
+    pairs_of,
     print_json,
     print_table,
     split_ids,
@@ -37,6 +41,8 @@ def explain(
         int | None, typer.Option(min=0, help="orders drawn for Shapley values; 0: leave one out; default: its config")
     ] = None,
     trace: Trace = None,
+    feedback: FeedbackFile = None,
+    user: User = None,
     items: Items = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -52,14 +58,16 @@ def explain(
         raise ConfigError("nothing is asked", "give --item, --not or --without")
     if trace is not None and item is None:
         raise ConfigError("--trace keeps how an item is explained", "give --item too")
-    asked = request(history=split_ids(history), k=k, wish=wish, filters=_filters(filters))
+    asked = request(history=split_ids(history), k=k, wish=wish, filters=pairs_of("--filter", filters), user=user)
     with progress_bars(quiet) as progress:
         engine = Recommender.from_pretrained(model, items, progress)
+    if feedback is not None:
+        engine.opinions.keep_in(feedback)
     if shapley is not None:
         engine.config = engine.config.updated({"justify.shapley_samples": shapley}, "--shapley")
     told: dict[str, Any] = {}
     if item is not None:
-        told["why"] = engine.why(asked.history, item, wish)
+        told["why"] = engine.why(asked.history, item, wish, user)
     if not_item is not None:
         told["why_not"] = why_not(engine, asked, not_item)
     if without:
@@ -84,18 +92,6 @@ def _show(told: dict[str, Any]) -> None:
     for name in ("why_not", "what_if"):
         if name in told:
             out.print(Text(told[name]["text"]), soft_wrap=True)
-
-
-def _filters(pairs: list[str] | None) -> dict[str, tuple[str, ...]]:
-    from recommender.errors import ConfigError
-
-    found: dict[str, tuple[str, ...]] = {}
-    for text in pairs or []:
-        name, sign, value = text.partition("=")
-        if not sign:
-            raise ConfigError(f"--filter {text}: expected NAME=VALUE", "for example --filter genres=Comedy")
-        found[name.strip()] = (*found.get(name.strip(), ()), value.strip())
-    return found
 
 
 def replay(
@@ -133,7 +129,43 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
+def feedback(
+    model: Model,
+    opinion: Annotated[str, typer.Argument(help='helpful, wrong, or "not for me"')],
+    item: Annotated[str, typer.Option(help="the item id that it is about")],
+    file: Annotated[Path, typer.Option("--file", help="where feedback is kept: lines of JSON are added to it")],
+    user: Annotated[str | None, typer.Option(help="who says so")] = None,
+    fact: Annotated[list[str] | None, typer.Option(help="NAME=VALUE that is wrong or was helpful")] = None,
+    sentence: Annotated[str | None, typer.Option(help="the reason as it was shown: its facts are meant")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep what somebody said: `wrong` facts are told to nobody again, what is `not for me` is not shown to them again."""
+    from recommender.catalogue import Catalogue
+    from recommender.engine.opinions import Opinions
+    from recommender.errors import ConfigError, did_you_mean
+    from recommender.feedback import OPINIONS, Feedback
+    from recommender.justify import ClaimChecker, Style
+
+    chosen = next((known for known in OPINIONS if known == opinion), None)
+    if chosen is None:
+        hint = did_you_mean(opinion, OPINIONS) or f"say {', '.join(OPINIONS)}"
+        raise ConfigError(f"unknown opinion {opinion!r}", hint)
+    config = config_of(None, [model])
+    catalogue = Catalogue.load(config.data.items, config.data.columns, media=False)
+    opinions = Opinions(ClaimChecker(catalogue, Style.of(config.prompt, config.justify).phrases))
+    opinions.keep_in(file)
+    facts = tuple((name, value) for name, values in pairs_of("--fact", fact).items() for value in values)
+    said = Feedback(item_id=item, opinion=chosen, user=user, facts=facts, sentence=sentence)
+    kept = opinions.take(said, config.prompt.noun)
+    if as_json:
+        print_json(kept.model_dump(mode="json"))
+    else:
+        about = "; ".join(f"{name}={value}" for name, value in kept.facts)
+        out.print(Text(f"kept in {file}: {kept.opinion}, item {kept.item_id}{f' ({about})' if about else ''}"))
+
+
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(explain)
     app.command()(replay)
+    app.command()(feedback)

@@ -21,6 +21,7 @@ from recommender.catalogue import Catalogue
 from recommender.config import Config, Modality
 from recommender.decoding import Ranking
 from recommender.engine.filters import matching
+from recommender.engine.opinions import Opinions
 from recommender.engine.types import RankedItem, Request, Response, request
 from recommender.errors import RecommenderError
 from recommender.examples import Example, ExampleBuilder
@@ -54,6 +55,7 @@ class CatalogueEngine(ABC):
         self.catalogue, self.config, self.builder, self.fusion = catalogue, config, builder, fusion
         self.style = Style.of(config.prompt, config.justify)
         self.checker = ClaimChecker(catalogue, self.style.phrases)
+        self.opinions = Opinions(self.checker, config.justify.wrong_votes)
 
     @abstractmethod
     def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
@@ -147,7 +149,7 @@ class CatalogueEngine(ABC):
         size = len(items) if together else self.written_at_once
         for start in range(0, len(items), max(size, 1)):
             part = evidence[start : start + size]
-            found = self._justified(part, stop)
+            found = self._justified(part, stop, request.user)
             if stop is not None and stop.is_set():
                 return
             for item, reason in zip(items[start : start + size], found, strict=True):
@@ -206,9 +208,11 @@ class CatalogueEngine(ABC):
         order = np.argsort(-(unit @ unit[item]), kind="stable")
         return [int(other) for other in order[: count + 1] if other != item][:count]
 
-    def explain(self, history: np.ndarray, items: Sequence[int], wish: str | None = None) -> list[Justification]:
+    def explain(
+        self, history: np.ndarray, items: Sequence[int], wish: str | None = None, user: str | None = None
+    ) -> list[Justification]:
         """Find what drove each item, have the LLM write a sentence from it, and check the sentence."""
-        return self._justified(self._evidence(history, items, wish))
+        return self._justified(self._evidence(history, items, wish), user=user)
 
     def contributions(
         self, history: np.ndarray, items: Sequence[int], wish: str | None = None
@@ -220,11 +224,15 @@ class CatalogueEngine(ABC):
         config = self.config.justify
         score, most = partial(self.score, wish=wish), max(config.evidence, self.style.size.named)
         orders = config.shapley_samples
-        return find_evidence(self.catalogue, history, items, score, config.window, most, orders)
+        catalogue = self.opinions.checker().catalogue
+        return find_evidence(catalogue, history, items, score, config.window, most, orders)
 
-    def _justified(self, evidence: Sequence[Evidence], stop: threading.Event | None = None) -> list[Justification]:
+    def _justified(
+        self, evidence: Sequence[Evidence], stop: threading.Event | None = None, user: str | None = None
+    ) -> list[Justification]:
         write = partial(self.write, stop=stop) if self.writes else None
-        return justify(self.catalogue, evidence, write, self.checker, self.style)
+        checker, style = self.opinions.checker(), self.opinions.style(self.style, user)
+        return justify(checker.catalogue, evidence, write, checker, style)
 
     def _unseen(self, history: np.ndarray) -> torch.Tensor:
         allowed = torch.ones(len(self.catalogue), dtype=torch.bool)
@@ -241,6 +249,7 @@ class CatalogueEngine(ABC):
         if request.filters:
             allowed &= torch.from_numpy(matching(self.catalogue, request.filters))
         allowed[torch.from_numpy(self.catalogue.indices(request.exclude))] = False
+        allowed[self.opinions.refused(request.user)] = False
         most = int(allowed.sum())
         if request.k > most:
             raise RecommenderError(
@@ -257,6 +266,8 @@ class CatalogueEngine(ABC):
             )
         if self.fused(request) and self.fusion is not None:
             notes.append(f"ranked together with {' and '.join(self.fusion.rankers)}")
+        if refused := self.opinions.refused(request.user):
+            notes.append(f"left out, because they are not for this person: {len(refused)}")
         if not request.history:
             notes.append("no history: these are what a new person is most likely to start with")
         if len(request.history) > self.config.prompt.history:

@@ -85,10 +85,12 @@ class Recommender(CatalogueEngine):
                 parts.append(decoding.score(self.model, part, candidates, instruction=self.builder.prefix))
         return np.concatenate(parts)
 
-    def why(self, history: Sequence[str], item_id: str, wish: str | None = None) -> dict[str, Any]:
+    def why(
+        self, history: Sequence[str], item_id: str, wish: str | None = None, user: str | None = None
+    ) -> dict[str, Any]:
         """Explain one item for a history of item ids: sentence, evidence, score and what each modality adds to it."""
         known, item = self.catalogue.indices(history), self.catalogue.index(item_id)
-        reason = self.explain(known, [item], wish)[0]
+        reason = self.explain(known, [item], wish, user)[0]
         effects = {m: round(float(e[0]), 4) for m, e in self.contributions(known, [item], wish).items()}
         return {
             "item_id": item_id,

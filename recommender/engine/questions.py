@@ -94,8 +94,11 @@ def _barred(engine: CatalogueEngine, request: Request, item: int) -> tuple[dict[
     only = request.only
     if only is not None and item not in catalogue.indices(only):
         told["only"], only = answers.barred("only", style), None
+    user = request.user
+    if item in engine.opinions.refused(user):
+        told["user"], user = answers.barred("refused", style), None
     kept = tuple(i for i in request.exclude if catalogue.index(i) != item)
-    return told, request.model_copy(update={"k": 1, "filters": filters, "exclude": kept, "only": only})
+    return told, request.model_copy(update={"k": 1, "filters": filters, "exclude": kept, "only": only, "user": user})
 
 
 def _plain(catalogue: Catalogue, change: Change) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def trace_of(
         "format": FORMAT,
         "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": identity(engine),
-        "request": asked.model_dump(mode="json", exclude={"trace"}),
+        "request": asked.model_dump(mode="json", include=set(Request.model_fields) - {"trace"}),
         "explains": item_id,
         "prompt": {"text": readable(engine, prompt), "positions": len(prompt), "sha256": _hash_of_prompt(prompt)},
         "trie": _trie(engine, asked, history, item_id),
