@@ -29,7 +29,17 @@ def render_block(name: str, block: str, **variables: Any) -> str:
 @cache
 def languages() -> tuple[str, ...]:
     """Return the languages in which there are sentences: the files of lang/."""
-    return tuple(sorted(path.stem for path in (_FOLDER / "lang").glob("*.jinja")))
+    return _stems("lang")
+
+
+@cache
+def answer_languages() -> tuple[str, ...]:
+    """Return the languages in which questions back are answered: the files of answers/."""
+    return _stems("answers")
+
+
+def _stems(folder: str) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in (_FOLDER / folder).glob("*.jinja")))
 
 
 def template_hash(*names: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -64,6 +65,8 @@ class Catalogue(Sequence[Item]):
             twice = next(name for index, name in enumerate(self.item_ids) if self._index[name] != index)
             raise DataError(f"item id {twice!r} stands twice in the catalogue", "item ids must be unique")
         self.report = report or _count(self._items)
+        #: item -> (attribute, value) pairs that sentences must not claim of it
+        self.withheld: Mapping[int, frozenset[tuple[str, str]]] = {}
         self._fingerprint = ""
 
     @classmethod
@@ -139,6 +142,12 @@ class Catalogue(Sequence[Item]):
         media = _count(items)
         report = replace(self.report, missing_images=media.missing_images, missing_audio=media.missing_audio)
         return Catalogue(items, report)
+
+    def withholding(self, facts: Mapping[int, frozenset[tuple[str, str]]]) -> Catalogue:
+        """Return a copy that says nothing of these (attribute, value) pairs of these items; they stay attributes."""
+        other = copy.copy(self)
+        other.withheld = dict(facts)
+        return other
 
     def append(self, items: Iterable[Item]) -> Catalogue:
         """Return a copy with later items at its end; positions of earlier items stay. Raises DataError on a known id."""

@@ -184,6 +184,7 @@ class JustifyConfig(_Section):
         description='how an attribute is said, where its name reads badly: rated: "rated {values}"',
     )
     examples: int = Field(3000, ge=1, description="sentences that the stage `explain` learns from")
+    wrong_votes: int = Field(1, ge=1, description="people who must call a fact wrong before nobody is told it")
     shapley_samples: int = Field(0, ge=0, description="orders drawn for Shapley values; 0: leave one out")
 
 
@@ -198,6 +199,7 @@ class ServingConfig(_Section):
     body_bytes: int = Field(1_000_000, ge=1024)
     history: int = Field(10_000, ge=1, description="most items of a request's history, exclude or only")
     message_chars: int = Field(20_000, ge=1, description="most characters of a chat")
+    feedback: str | None = Field(None, description="file that /v1/feedback adds to; without one nothing is kept")
     drain_seconds: int = Field(30, ge=0, description="how long SIGTERM waits for requests under way")
 
 

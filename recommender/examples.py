@@ -90,6 +90,7 @@ class ExampleBuilder:
         self.tokenizer = tokenizer
         self.catalogue = catalogue
         self.config = config
+        self.vocabulary = vocabulary
         offsets = vocabulary + np.concatenate([[0], np.cumsum(ids.sizes)[:-1]]).astype(np.int64)
         self.code_tokens = ids.codes + offsets[None, :]
         self.soft_slots = range(FIRST_SOFT, FIRST_SOFT + soft_modalities * config.soft_tokens)

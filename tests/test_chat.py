@@ -10,7 +10,9 @@ import pytest
 from recommender.catalogue import Catalogue, Item
 from recommender.chat import Chat, Reader
 from recommender.chat.session import Session
+from recommender.engine.opinions import Opinions
 from recommender.errors import DataError, RecommenderError
+from recommender.justify import ClaimChecker, Evidence, Influence
 
 ROWS = (
     ("Toy Story (1995)", "Animation|Comedy", "John Lasseter"),
@@ -45,8 +47,9 @@ class Ranker:
     def score(self, histories, candidates, wish=None):
         return np.tile(-np.arange(len(CATALOGUE), dtype=float), (len(histories), 1))
 
-    def explain(self, history, items, wish=None):
-        return [SimpleNamespace(text=f"Because of item {i}.") for i in items]
+    def explain(self, history, items, wish=None, user=None):
+        influences = tuple(Influence(int(h), 1.5) for h in history[:1])
+        return [SimpleNamespace(text=f"Because of item {i}.", evidence=Evidence(i, influences)) for i in items]
 
 
 @pytest.fixture
@@ -189,6 +192,75 @@ def test_it_cannot_be_talked_into_what_does_not_exist(chat):
     ]
     assert not chat.reply(forged).items
     assert 'I know nothing called "Toy Storey"' in talk(chat, 'like "Toy Storey"').text
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "about"),
+    [
+        ("why the second one?", "why", (2,)),
+        ("Why?", "why", ()),
+        ("why did you suggest these?", "why", ()),
+        ("why did you suggest Heat?", "why", ("Heat",)),
+        ("what makes the last one a good choice", "why", (-1,)),
+        ("why not Blade Runner?", "why_not", ("Blade Runner",)),
+        ("why isn't Babe in the list?", "why_not", ("Babe",)),
+        ("where is Alien?", "why_not", ("Alien",)),
+        ("what if I had not seen Platoon?", "what_if", ("Platoon",)),
+        ("what would you suggest without Platoon?", "what_if", ("Platoon",)),
+        ("suppose I hadn't watched Heat", "what_if", ("Heat",)),
+        ("What if Platoon was not in my history?", "what_if", ("Platoon",)),
+    ],
+)
+def test_questions_back_are_told_from_wishes(message, kind, about):
+    question = READER.read(message).question
+    assert question is not None and question.kind == kind
+    assert (*titles(question.items), *question.ranks) == about
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "why not a comedy?",
+        "that is why I want a comedy",
+        "what would you recommend like Alien without horror",
+        "if possible something like Alien, but without horror",
+        "why don't we watch something funnier",
+        "I have never seen Alien",
+    ],
+)
+def test_wishes_are_not_taken_for_questions(message):
+    assert READER.read(message).question is None
+
+
+def test_questions_back_are_answered_and_the_conversation_goes_on(chat):
+    begin = ("I loved Platoon", "nothing before 1980, only 2")
+    shown = [item.title for item in talk(chat, *begin).items]
+    assert shown == ["Toy Story (1995)", "Blade Runner (1982)"]
+    why = talk(chat, *begin, "why the second one?")
+    assert why.text == 'Because of item 2. It rests most on "Platoon (1986)": without it, its score falls by 1.50 nats.'
+    assert not why.items and not why.asks
+    assert "does not meet what you asked for: 1980 or later" in talk(chat, *begin, "why not Alien?").text
+    heat = talk(chat, *begin, "why not Heat?").text
+    assert '"Heat (1995)" is at place 3, and the list ends at 2.' in heat and "nothing brings it in" in heat
+    assert "in the list, at place 1" in talk(chat, *begin, "why not Toy Story?").text
+    assert "in your history already" in talk(chat, *begin, "why not Platoon?").text
+    assert "the same 2 would be listed" in talk(chat, *begin, "what if I had not seen Platoon?").text
+    assert "not in what you told me" in talk(chat, *begin, "what if I had not seen Babe?").text
+    assert "Which one do you mean" in talk(chat, *begin, "why the ninth one?").text
+    after = talk(chat, *begin, "why the second one?", "no animation")
+    assert [item.title for item in after.items] == ["Blade Runner (1982)", "Heat (1995)"]
+
+
+def test_what_is_not_for_somebody_is_kept_for_the_next_conversation(tmp_path):
+    opinions = Opinions(ClaimChecker(CATALOGUE))
+    chat = Chat(Ranker(), "films", opinions=opinions)
+    assert "Alien (1979)" not in [i.title for i in talk(chat, "films since 1979", "Alien is not for me").items]
+    opinions.keep_in(tmp_path / "feedback.jsonl")
+    reply = talk(chat, "films since 1979", "the second one is not for me", user="ann")
+    assert "Alien (1979)" not in [i.title for i in reply.items]
+    assert "Alien (1979)" not in [i.title for i in talk(chat, "films since 1979", user="ann").items]
+    assert "Alien (1979)" in [i.title for i in talk(chat, "films since 1979", user="bob").items]
+    assert "set aside or shown before" in talk(chat, "films since 1979", "why not Alien?", user="ann").text
 
 
 def test_messages_of_another_form_are_one_clear_error(chat):

@@ -116,10 +116,58 @@ def test_recommend_prints_a_table(run, trained):
 
 def test_explain(run, trained):
     code, out, _ = run("explain", trained, "--item", "104", "--history", "103,107", "--json")
-    told = json.loads(out)
+    told = json.loads(out)["why"]
     assert code == 0 and told["item_id"] == "104" and set(told["contributions"]) == {"collaborative"}
-    code, out, _ = run("explain", trained, "--item", "104", "--history", "103,107")
-    assert code == 0 and told["justification"] in out.replace("\n", " ")
+    code, out, _ = run("explain", trained, "--item", "104", "--history", "103,107", "--shapley", 4)
+    assert code == 0 and told["justification"][:10] in out and "facts shared" in out
+
+
+def test_explain_answers_questions_back(run, trained):
+    asked = ("explain", trained, "--history", "103,107", "--k", 2)
+    code, out, _ = run(*asked, "--not", "104", "--without", "107", "--filter", "genres=comedy", "--json")
+    told = json.loads(out)
+    assert code == 0 and set(told) == {"why_not", "what_if"} and told["why_not"]["rank"] >= 1
+    code, out, _ = run(*asked, "--not", "103")
+    assert code == 0 and "in your history already" in out.replace("\n", " ")
+    for wrong, word in (
+        ((), "--item"),
+        (("--not", "104", "--filter", "genres"), "NAME=VALUE"),
+        (("--not", "1O4"), "1O4"),
+    ):
+        code, _, err = run(*asked, *wrong)
+        assert code == 2 and word in err
+
+
+def test_a_trace_is_kept_and_replayed(run, trained, tmp_path):
+    asked = ("--history", "103,107", "-q", "--trace")
+    assert run("recommend", trained, "--k", 3, *asked, tmp_path / "list.json")[0] == 0
+    assert run("explain", trained, "--item", "103", *asked, tmp_path / "one.json")[0] == 0
+    for name in ("list", "one"):
+        code, out, _ = run("replay", tmp_path / f"{name}.json", "-q")
+        assert code == 0 and "the same" in out, out
+    text = (tmp_path / "list.json").read_text().replace('"k": 3', '"k": 2')
+    (tmp_path / "other.json").write_text(text)
+    code, out, _ = run("replay", tmp_path / "other.json", "--json", "-q")
+    assert code == 1 and "items" in {one["where"] for one in json.loads(out)["differences"]}
+    assert run("explain", trained, "--not", "104", *asked, tmp_path / "x.json")[0] == 2
+    assert run("replay", tmp_path / "none.json")[0] == 2
+
+
+def test_feedback_is_kept_and_counts(run, trained, tmp_path):
+    kept = tmp_path / "feedback.jsonl"
+    asked = ("recommend", trained, "--history", "103,107", "--k", 3, "--no-explain", "-q", "--json", "--feedback", kept)
+    first = [item["item_id"] for item in json.loads(run(*asked)[1])["items"]]
+    said = ("feedback", trained, "--item", first[0], "--file", kept)
+    code, out, _ = run(*said, "not for me", "--user", "ann")
+    assert code == 0 and "not for me" in out
+    assert first[0] in [item["item_id"] for item in json.loads(run(*asked)[1])["items"]]
+    assert first[0] not in [item["item_id"] for item in json.loads(run(*asked, "--user", "ann")[1])["items"]]
+    code, _, err = run(*said, "grand")
+    assert code == 2 and "helpful" in err
+    code, _, err = run(*said, "wrong", "--fact", "genres=opera")
+    assert code == 2 and "what is told of it" in err
+    code, out, _ = run("explain", trained, "--not", first[0], "--user", "ann", "--feedback", kept, "-q")
+    assert code == 0 and "not for you" in out.replace("\n", " ")
 
 
 def test_evaluate_compares_models_in_one_table(run, trained, tables, tmp_path):

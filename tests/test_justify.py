@@ -21,7 +21,7 @@ from recommender.justify import (
     justify,
     sources,
 )
-from recommender.justify.evidence import shared_facts
+from recommender.justify.evidence import shapley_values, shared_facts
 from recommender.justify.sentences import ask, outline, plain, worded
 from recommender.justify.text import NAME_LENGTH, display_name, other_names
 from recommender.justify.wordings import wordings
@@ -72,6 +72,23 @@ def test_a_repeated_item_is_removed_everywhere():
     found = find_evidence(CATALOGUE, np.array([1, 2, 1]), [0], score, window=3, most=3)[0]
     assert [(i.item, i.effect) for i in found.influences] == [(1, 2.0)]
     assert calls == [3]
+
+
+def pairs(histories, candidates):
+    """Items 1 and 2 are worth 3 to item 0 if either is there, item 3 is worth 1; each alone adds nothing to the other."""
+    return np.array([[3.0 * bool({1, 2} & set(h.tolist())) + (3 in h) for _ in candidates] for h in histories])
+
+
+def test_shapley_values_share_what_deletion_credits_to_nobody():
+    history = np.array([4, 1, 2, 3, 1])
+    deleted = find_evidence(CATALOGUE, history, [0], pairs, window=4, most=5)[0].influences
+    assert [(i.item, i.effect) for i in deleted] == [(3, 1.0)]
+    shared = find_evidence(CATALOGUE, history, [0], pairs, window=4, most=5, orders=2)[0].influences
+    assert {i.item: i.effect for i in shared} == pytest.approx({1: 1.5, 2: 1.5, 3: 1.0})
+    for orders in (1, 3, 8):
+        effects = shapley_values(history, [1, 2, 3], [0, 4], pairs, orders)
+        np.testing.assert_allclose(effects.sum(0), [4.0, 4.0])  # what all of them add together
+        np.testing.assert_array_equal(effects, shapley_values(history, [1, 2, 3], [0, 4], pairs, orders))
 
 
 def test_no_reason_is_invented():

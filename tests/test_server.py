@@ -18,6 +18,7 @@ import uvicorn
 
 from recommender.catalogue import Catalogue
 from recommender.config import ServingConfig
+from recommender.engine.trace import replay
 from recommender.model.checkpoint import save_pretrained
 from recommender.server.app import create_app
 from tests.conftest import write_tables
@@ -106,6 +107,55 @@ def test_a_ranked_list_is_the_engines(server, engine):
     assert answer["items"][0]["justification"] is None
     explained = json.loads(server.post("/v1/recommendations", {"history": ["103"], "k": 2, "explain": True})[2])
     assert all(i["justification"] and i["evidence"] for i in explained["items"])
+
+
+def test_a_trace_comes_with_an_answer_and_replays(server, engine):
+    body = {"history": ["103", "107"], "k": 3, "explain": True, "trace": True}
+    answer = json.loads(server.post("/v1/recommendations", body)[2])
+    assert answer["trace"]["items"] == answer["items"] and replay(engine, answer["trace"]) == []
+    assert "trace" not in json.loads(server.post("/v1/recommendations", body | {"trace": False})[2])
+
+
+def test_feedback_counts_from_the_next_answer_on(engine, tmp_path):
+    running = Server(engine, feedback=str(tmp_path / "feedback.jsonl"))
+    try:
+        body = {"history": ["103"], "k": 3, "user": "ann"}
+        first = json.loads(running.post("/v1/recommendations", body)[2])["items"][0]["item_id"]
+        said = {"item_id": first, "opinion": "not for me", "user": "ann"}
+        status, _, text = running.post("/v1/feedback", said)
+        assert status == 200 and json.loads(text)["time"]
+        again = json.loads(running.post("/v1/recommendations", body)[2])
+        assert first not in [item["item_id"] for item in again["items"]] and "not for this person" in again["notes"][0]
+        chat = {"messages": [{"role": "user", "content": "films from the 90s"}], "user": "ann", "k": 10}
+        told = json.loads(running.post("/v1/chat/completions", chat)[2])
+        assert first not in [item["item_id"] for item in told["recommendations"]]
+        for wrong, status in (
+            (said | {"item_id": "1O3"}, 400),
+            (said | {"opinion": "meh"}, 400),
+            (said | {"user": None}, 400),
+            (said | {"time": "now"}, 400),
+            (said | {"opinion": "wrong", "facts": [["genres", "opera"]]}, 400),
+            (said | {"model": "other"}, 404),
+        ):
+            assert running.post("/v1/feedback", wrong)[0] == status, wrong
+    finally:
+        running.close()
+        engine.opinions.store = None
+
+
+def test_a_server_without_a_file_keeps_no_feedback(server):
+    status, _, text = server.post("/v1/feedback", {"item_id": "103", "opinion": "helpful", "user": "ann"})
+    assert status == 409 and "--feedback" in text
+
+
+def test_questions_back_over_chat(server):
+    said = [{"role": "user", "content": "a comedy"}]
+    first = json.loads(server.post("/v1/chat/completions", {"messages": said, "explain": False})[2])
+    said += [first["choices"][0]["message"], {"role": "user", "content": "why the second one?"}]
+    status, _, text = server.post("/v1/chat/completions", {"messages": said})
+    answer = json.loads(text)
+    assert status == 200 and not answer["recommendations"]
+    assert first["recommendations"][1]["title"].split(" (")[0] in answer["choices"][0]["message"]["content"]
 
 
 def test_a_stream_has_the_list_first_and_then_each_reason(server):

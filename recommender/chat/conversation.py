@@ -10,11 +10,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from recommender.catalogue import Catalogue
+from recommender.chat.questions import Situation
 from recommender.chat.reading import Reader, Reading
-from recommender.chat.wishes import Wishes
+from recommender.chat.wishes import Wishes, places
 from recommender.engine import CatalogueEngine, RankedItem
+from recommender.engine.opinions import Opinions
 from recommender.errors import RecommenderError
-from recommender.justify import Justification
+from recommender.feedback import Feedback
+from recommender.justify import Justification, Style
 from recommender.justify.facts import facts_of, role
 from recommender.justify.text import display_name
 
@@ -34,7 +37,9 @@ class Ranker(Protocol):
         """Return log-probabilities [histories, candidates]."""
         ...
 
-    def explain(self, history: np.ndarray, items: Sequence[int], wish: str | None = None) -> list[Justification]:
+    def explain(
+        self, history: np.ndarray, items: Sequence[int], wish: str | None = None, user: str | None = None
+    ) -> list[Justification]:
         """Return a checked sentence for each item."""
         ...
 
@@ -76,9 +81,18 @@ class Reply:
 class Chat:
     """Answers conversations about one catalogue."""
 
-    def __init__(self, ranker: Ranker, noun: str = "items", vectors: np.ndarray | None = None) -> None:
-        """`noun`: what is recommended, in the plural. `vectors` [items, width]: content, by which items are alike."""
+    def __init__(
+        self,
+        ranker: Ranker,
+        noun: str = "items",
+        vectors: np.ndarray | None = None,
+        style: Style | None = None,
+        opinions: Opinions | None = None,
+    ) -> None:
+        """`noun`: what is recommended, in the plural. `vectors` [items, width]: content, by which items are alike.
+        `style`: of answers to questions back; `opinions`: where feedback is kept."""
         self.ranker, self.catalogue, self.noun = ranker, ranker.catalogue, noun
+        self.style, self.opinions = style or Style(noun), opinions
         self.reader = Reader(self.catalogue)
         self.vectors = None if vectors is None else _unit(vectors)
         self._by_title = {display_name(item): index for index, item in reversed(list(enumerate(self.catalogue)))}
@@ -86,7 +100,7 @@ class Chat:
     @classmethod
     def of(cls, engine: CatalogueEngine) -> Chat:
         """Return conversations with an engine: what it calls its items, and by what they are alike."""
-        return cls(engine, engine.config.prompt.noun, engine.vectors)
+        return cls(engine, engine.config.prompt.noun, engine.vectors, engine.style, engine.opinions)
 
     def reply(
         self,
@@ -95,15 +109,22 @@ class Chat:
         k: int = 5,
         explain: bool = True,
         gains: np.ndarray | None = None,
+        user: str | None = None,
     ) -> Reply:
         """Answer a conversation: {"role", "content"} messages, oldest first, the last one the user's.
 
         `history`: item ids known beforehand. `gains` [items]: nats by which this turn prefers items, e.g. what looks like
-        a picture. Raises RecommenderError for messages of another form and for unknown ids.
+        a picture. `user`: who speaks; what they call not for them is kept where feedback is, and not shown to them again.
+        Raises RecommenderError for messages of another form and for unknown ids.
         """
         known = tuple(int(i) for i in self.catalogue.indices(tuple(history)))
-        reading, wishes = self._understood(messages, Wishes(history=known, k=k))
+        refused = frozenset(self.opinions.refused(user)) if self.opinions else frozenset()
+        reading, wishes, shown = self._understood(messages, Wishes(history=known, k=k, hidden=refused))
         notes = self._notes(reading, wishes)
+        if reading.question is not None:
+            text = self._situation(wishes, shown, user).answer(reading.question)
+            return Reply(" ".join([*notes, text]), filters=_filters(wishes), notes=notes)
+        self._keep(reading, shown, user)
         question = self._question(reading, wishes, messages) if gains is None else None
         if question:
             return Reply(" ".join([*notes, question]), asks=True, filters=_filters(wishes), notes=notes)
@@ -112,11 +133,16 @@ class Chat:
         if not allowed.any():
             return Reply(" ".join([*notes, self._nothing(wishes)]), asks=True, filters=_filters(wishes), notes=notes)
         extra = wishes.gains(self.catalogue) + (0.0 if gains is None else gains)
-        return self._listed(wishes, allowed, extra, notes, explain)
+        return self._listed(wishes, allowed, extra, notes, explain, user)
+
+    def asks_back(self, messages: Sequence[Message]) -> bool:
+        """Return whether the last message is a question about the list: its answer may take a written sentence."""
+        return bool(messages) and self.reader.read(_content(messages[-1], len(messages) - 1)).question is not None
 
     # understanding
 
-    def _understood(self, messages: Sequence[Message], start: Wishes) -> tuple[Reading, Wishes]:
+    def _understood(self, messages: Sequence[Message], start: Wishes) -> tuple[Reading, Wishes, tuple[int, ...]]:
+        """Return the last message, what is wanted after it, and the last list that was shown."""
         reading, wishes, shown = Reading(), start, tuple[int, ...]()
         ever: set[int] = set()
         for number, message in enumerate(messages):
@@ -126,10 +152,33 @@ class Chat:
                 ever |= set(shown)
             elif message["role"] == "user":
                 reading = self.reader.read(content)
-                wishes = self._same(wishes.after(reading, shown, ever, start.k), reading, shown)
+                if reading.question is None:
+                    wishes = self._same(wishes.after(reading, shown, ever, start.k), reading, shown)
         if not messages or messages[-1]["role"] != "user":
             raise RecommenderError("messages: the last one must be the user's", "send what the user said last")
-        return reading, wishes
+        return reading, wishes, shown
+
+    def _keep(self, reading: Reading, shown: Sequence[int], user: str | None) -> None:
+        """Keep what the last message calls not for the user, where feedback is kept and they are known."""
+        if user is None or self.opinions is None or self.opinions.store is None:
+            return
+        for item in dict.fromkeys((*reading.refused, *places(reading.ranks_refused, shown))):
+            said = Feedback(item_id=self.catalogue[item].item_id, opinion="not for me", user=user)
+            self.opinions.take(said, self.noun)
+
+    def _situation(self, wishes: Wishes, shown: Sequence[int], user: str | None) -> Situation:
+        history = self._history(wishes)
+        gains = wishes.gains(self.catalogue) + self._alike(wishes.anchors)
+        return Situation(
+            self.catalogue,
+            self.style,
+            wishes,
+            history,
+            shown,
+            lambda histories: self.ranker.score(histories, range(len(self.catalogue))) + gains,
+            self._like,
+            lambda items: self.ranker.explain(history, list(items), user=user) if items else [],
+        )
 
     def _shown(self, text: str) -> tuple[int, ...]:
         """Return the items of a list that the assistant wrote: numbered lines that are titles of the catalogue."""
@@ -191,15 +240,21 @@ class Chat:
     # answers with a list
 
     def _listed(
-        self, wishes: Wishes, allowed: np.ndarray, gains: np.ndarray, notes: tuple[str, ...], explain: bool
+        self,
+        wishes: Wishes,
+        allowed: np.ndarray,
+        gains: np.ndarray,
+        notes: tuple[str, ...],
+        explain: bool,
+        user: str | None,
     ) -> Reply:
-        history = np.array(list(dict.fromkeys((*wishes.history, *wishes.anchors))), dtype=np.int64)
+        history = self._history(wishes)
         scores = self.ranker.score([history], range(len(self.catalogue)))[0] + gains
         scores = np.where(allowed, scores + self._alike(wishes.anchors), -np.inf)
         best = np.argsort(-scores, kind="stable")[: min(wishes.k, int(allowed.sum()))]
-        reasons = (
-            [r.text for r in self.ranker.explain(history, [int(i) for i in best])] if explain else [None] * len(best)
-        )
+        reasons: list[str | None] = [None] * len(best)
+        if explain:
+            reasons = [r.text for r in self.ranker.explain(history, [int(i) for i in best], user=user)]
         items = tuple(
             ChatItem(
                 rank, self.catalogue[int(i)].item_id, display_name(self.catalogue[int(i)]), float(scores[i]), reason
@@ -213,6 +268,17 @@ class Chat:
         opening = "\n".join([*([" ".join(notes)] if notes else []), head])
         known = tuple(self.catalogue[int(i)].item_id for i in history)
         return Reply(opening, items, filters, wishes.moods, notes=notes, history=known)
+
+    @staticmethod
+    def _history(wishes: Wishes) -> np.ndarray:
+        return np.array(list(dict.fromkeys((*wishes.history, *wishes.anchors))), dtype=np.int64)
+
+    def _like(self, item: int, count: int) -> list[int]:
+        """Return the items most like one in content."""
+        if self.vectors is None:
+            return []
+        order = np.argsort(-(self.vectors @ self.vectors[item]), kind="stable")
+        return [int(other) for other in order if other != item][:count]
 
     def _alike(self, anchors: Sequence[int]) -> np.ndarray:
         """Return float [items]: nats for being like the anchors in content."""

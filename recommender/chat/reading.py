@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from recommender.catalogue import Catalogue
 from recommender.chat import words as w
@@ -29,11 +30,21 @@ Fact = tuple[str, str]
 
 
 @dataclass(frozen=True)
+class Question:
+    """A question back. `items`: who it is about; `ranks`: places in the last list, from 1, -1 the last."""
+
+    kind: Literal["why", "why_not", "what_if"]
+    items: tuple[int, ...] = ()
+    ranks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Reading:
     """What one message asks for. Items are catalogue indices; a group of facts are alternatives, one of which must hold.
 
     `history`: liked or known; `anchors`: more like these; `dislikes`: not these; `ranks_*`: places in the last list, from
-    1, -1 the last; `only`, `without`: hard; `toward`: soft; `first_year`, `last_year`: inclusive; `years_out`: ranges.
+    1, -1 the last; `refused`: not for me; `only`, `without`: hard; `toward`: soft; `first_year`, `last_year`: inclusive;
+    `years_out`: ranges; `question`: asks back, and for no list.
     """
 
     history: tuple[int, ...] = ()
@@ -42,6 +53,8 @@ class Reading:
     ranks_like: tuple[int, ...] = ()
     ranks_not: tuple[int, ...] = ()
     ranks_seen: tuple[int, ...] = ()
+    refused: tuple[int, ...] = ()
+    ranks_refused: tuple[int, ...] = ()
     only: tuple[tuple[Fact, ...], ...] = ()
     without: tuple[tuple[Fact, ...], ...] = ()
     allowed_again: tuple[tuple[Fact, ...], ...] = ()
@@ -57,6 +70,7 @@ class Reading:
     new: bool = False
     reset: bool = False
     wants: bool = False
+    question: Question | None = None
     unknown: tuple[str, ...] = ()
     ambiguous: tuple[tuple[int, ...], ...] = ()
 
@@ -184,7 +198,10 @@ class _Message:
     def reading(self) -> Reading:
         """Return what the patterns find, each in the text that the ones before it have left."""
         count = self._count()
+        if question := self._question():
+            return Reading(question=question, unknown=tuple(self.unknown), ambiguous=self._ambiguous())
         years = self._years()
+        refused, ranks_refused = self._refused()
         ranks_seen, ranks_not = self._ranks(w.SEEN_RANK), self._ranks(w.NOT_RANK)
         ranks_like = self._ranks(w.RANK)
         same = tuple(n for n, p in (("director", w.SAME_DIRECTOR), ("cast", w.SAME_CAST)) if self._cut(p))
@@ -198,10 +215,31 @@ class _Message:
         dislikes, history = self._items(w.DISLIKED), self._items(w.SEEN)
         anchors = self._items(w.TITLE)
         return Reading(
-            history, anchors, dislikes, ranks_like, ranks_not, ranks_seen, (*only, *self._facts(w.VALUE)), without,
+            history, anchors, dislikes, ranks_like, ranks_not, ranks_seen, refused, ranks_refused,
+            (*only, *self._facts(w.VALUE)), without,
             again, toward, *years, any_year, moods, same, count, longer, new, reset,
-            bool(w.WANTS.search(self.tagged)), tuple(self.unknown), self._ambiguous(),
+            bool(w.WANTS.search(self.tagged)), None, tuple(self.unknown), self._ambiguous(),
         )  # fmt: skip
+
+    def _question(self) -> Question | None:
+        """Return what is asked back; such a message asks for no list."""
+        about = [(mark, int(number)) for mark, number in w.ABOUT.findall(self.tagged)]
+        items = tuple(dict.fromkeys(self.titles[n][0] for mark, n in about if mark == "t"))
+        ranks = tuple(number for mark, number in about if mark == "r")
+        named = bool(items or ranks or self.unknown)
+        if w.WHAT_IF.search(self.tagged):
+            return Question("what_if", items, ranks)
+        if named and w.WHY_NOT.search(self.tagged):
+            return Question("why_not", items, ranks)
+        if named and w.WHY.search(self.tagged) or w.WHY_THESE.search(self.tagged):
+            return Question("why", items, ranks)
+        return None
+
+    def _refused(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return what is said to be "not for me": items, and places in the last list."""
+        found = [mark for text in self._take(w.NOT_FOR_ME) for mark in w.ABOUT.findall(text)]
+        items = tuple(self.titles[int(number)][0] for mark, number in found if mark == "t")
+        return items, tuple(int(number) for mark, number in found if mark == "r")
 
     def _take(self, pattern: re.Pattern[str]) -> list[str]:
         """Return what matches and remove it."""

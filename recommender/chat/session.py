@@ -27,20 +27,29 @@ class Perception(Protocol):
 
 @dataclass
 class Session:
-    """Messages so far, and what is known beforehand. `history`: item ids; `k`: length of the first list."""
+    """Messages so far, and what is known beforehand. `history`: item ids; `k`: length of the first list; `user`: whose."""
 
     chat: Chat
     senses: Perception
     history: Sequence[str] = ()
     k: int = 5
     explain: bool = True
+    user: str | None = None
     messages: list[dict[str, str]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, engine: Recommender, senses: Perception, history: Sequence[str], k: int, explain: bool) -> Session:
+    def of(
+        cls,
+        engine: Recommender,
+        senses: Perception,
+        history: Sequence[str],
+        k: int,
+        explain: bool,
+        user: str | None = None,
+    ) -> Session:
         """Return a new conversation with an engine. Raises DataError for unknown ids."""
         engine.catalogue.indices(tuple(history))
-        return cls(Chat.of(engine), senses, history, k, explain)
+        return cls(Chat.of(engine), senses, history, k, explain, user)
 
     def say(self, text: str) -> Reply:
         """Answer a message."""
@@ -56,6 +65,6 @@ class Session:
 
     def _answered(self, text: str, looks: np.ndarray | None) -> Reply:
         messages = [*self.messages, {"role": "user", "content": text}]
-        reply = self.chat.reply(messages, self.history, self.k, self.explain, looks)
+        reply = self.chat.reply(messages, self.history, self.k, self.explain, looks, self.user)
         self.messages = [*messages, {"role": "assistant", "content": reply.text}]
         return reply

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,9 @@ MOST = 20
 #: nats; enough to move an item past others of like score, not past all
 TASTE = 1.0
 DISLIKE = 1.5
+
+#: fields that hold one bound, not several constraints
+_YEARS = ("first_year", "last_year")
 
 Groups = tuple[tuple[Fact, ...], ...]
 
@@ -45,8 +49,8 @@ class Wishes:
     def after(self, reading: Reading, shown: Sequence[int], ever_shown: Iterable[int], k: int) -> Wishes:
         """Return the wishes after one more message. `shown`: the last list, `ever_shown`: all, `k`: the first length."""
         start = Wishes(history=self.history, k=k) if reading.reset else self
-        liked, unliked, seen = (_places(r, shown) for r in (reading.ranks_like, reading.ranks_not, reading.ranks_seen))
-        out = (*reading.dislikes, *unliked)
+        liked, unliked, seen = (places(r, shown) for r in (reading.ranks_like, reading.ranks_not, reading.ranks_seen))
+        out = (*reading.dislikes, *unliked, *reading.refused, *places(reading.ranks_refused, shown))
         again = {fact for group in reading.allowed_again for fact in group}
         without = tuple(group for group in _joined(start.without, reading.without) if not set(group) & again)
         forbidden = {fact for group in reading.without for fact in group}
@@ -103,16 +107,33 @@ class Wishes:
 
     def parts(self) -> list[tuple[str, Wishes]]:
         """Return every hard constraint in words, with the wishes as they would be without it."""
-        found = [(_spoken(g), replace(self, only=_less(self.only, g))) for g in self.only]
-        found += [(f"no {_spoken(g)}", replace(self, without=_less(self.without, g))) for g in self.without]
+        return [(told, self._dropping(name, part)) for told, name, part in self._constraints()]
+
+    def failed_by(self, facts: dict[str, tuple[str, ...]]) -> tuple[list[str], Wishes]:
+        """Return which constraints an item with these facts does not meet, in words, and the wishes without those."""
+        told, rest = [], self
+        for words, name, part in self._constraints():
+            alone: Any = part if name in _YEARS else (part,)
+            if not Wishes(**{name: alone})._meets(facts):
+                told.append(words)
+                rest = rest._dropping(name, part)
+        return told, rest
+
+    def _constraints(self) -> list[tuple[str, str, Any]]:
+        """Return every hard constraint: in words, the field that it stands in, and its part of the field."""
+        found: list[tuple[str, str, Any]] = [(_spoken(group), "only", group) for group in self.only]
+        found += [(f"no {_spoken(group)}", "without", group) for group in self.without]
         if self.first_year is not None:
-            found.append((f"{self.first_year} or later", replace(self, first_year=None)))
+            found.append((f"{self.first_year} or later", "first_year", self.first_year))
         if self.last_year is not None:
-            found.append((f"{self.last_year} or earlier", replace(self, last_year=None)))
+            found.append((f"{self.last_year} or earlier", "last_year", self.last_year))
         for years in self.years_out:
-            told = " to ".join(map(str, dict.fromkeys(years)))
-            found.append((f"not from {told}", replace(self, years_out=_less(self.years_out, years))))
+            found.append((f"not from {' to '.join(map(str, dict.fromkeys(years)))}", "years_out", years))
         return found
+
+    def _dropping(self, name: str, part: Any) -> Wishes:
+        left: Any = None if name in _YEARS else _less(getattr(self, name), part)
+        return replace(self, **{name: left})
 
     # soft
 
@@ -138,7 +159,8 @@ def _kinds(facts: dict[str, tuple[str, ...]]) -> frozenset[str]:
     return frozenset(v.casefold() for name, values in facts.items() if role(name) == "kind" for v in values)
 
 
-def _places(ranks: Iterable[int], shown: Sequence[int]) -> tuple[int, ...]:
+def places(ranks: Iterable[int], shown: Sequence[int]) -> tuple[int, ...]:
+    """Return the items of a list at these places: from 1, -1 the last; places that it does not have are left out."""
     return tuple(shown[r - 1 if r > 0 else r] for r in ranks if r and -len(shown) <= r <= len(shown))
 
 

@@ -157,3 +157,35 @@ BEFORE_NAME = frozenset(
     "like liked love loved watched saw seen enjoy enjoyed hated disliked than to of and or after called".split()
 )
 MOOD = {name: re.compile(rf"\b(?:{words})\b") for name, words in MOOD_WORDS.items()}
+
+#: questions back; what follows names whom they are about
+_NOT_SHOWN = (
+    r"(?:not|isnt|is not|is ?nt|wasnt|was not|arent|are not|no|havent you|have you not|didnt you|did you not|dont you"
+    r"|do you not|wouldnt you|never|missing|left out|leave out)"
+)
+WHY = re.compile(
+    r"\b(?:why|how come|what makes|what made|what brought|explain|for what reason"
+    r"|(?:the|what) reasons? (?:for|behind|is|are))\b"
+)
+#: about the list as it is, naming nothing
+WHY_THESE = re.compile(
+    r"^ *(?:but |and |ok |so )?(?:why|how come|explain)(?: (?:these|this|those|that|it|them|so|is|are|do|did|would|you"
+    r"|the|list|suggest\w*|recommend\w*|pick\w*|show\w*|chose|choose|me|to))*[ ?.!]*$"
+)
+WHY_NOT = re.compile(
+    rf"\b(?:why|how come|for what reason|explain why)\b[^?.!]*\b{_NOT_SHOWN}\b|\bwhere (?:is|are)\b|\bwhat about\b"
+)
+_HAD_NOT = (
+    r"(?:hadnt|had not|had never|have never|havent|have not|didnt|did not|never|without|not seen|not watched|forgets?"
+    r"|forgot|ignored?|leave out|left out|takes? away|took away|removed?|skipped)"
+)
+_SUPPOSE = r"(?:what if|suppose|supposing|imagine|assume|assuming|if)"
+WHAT_IF = re.compile(
+    rf"\b(?:{_SUPPOSE}|what would|what happens|what changes|how would|would)\b[^?.!]*\b{_HAD_NOT}(?: \w+){{0,4}} <t\d+>"
+    rf"|\b{_SUPPOSE}(?: \w+){{0,2}} <t\d+>(?: \w+){{0,3}} (?:not|isnt|wasnt|hadnt|didnt|werent|never|unseen|unknown)\b"
+)
+ABOUT = re.compile(r"<([tr])(-?\d+)>")
+_NOT_MINE = r"(?:is ?nt|isnt|is not|s not|not) (?:really |quite )?(?:for me|my thing|my taste|my kind)"
+NOT_FOR_ME = re.compile(
+    rf"(?:{_ONE}|<t\d+>)(?: (?!but\b|and\b)\w+){{0,2}}? {_NOT_MINE}\b|\bnot for me :? ?(?:the )?(?:{_ONE}|<t\d+>)"
+)

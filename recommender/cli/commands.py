@@ -11,15 +11,18 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.text import Text
 
-from recommender.cli import bench, reasons, serving, studies, talk
+from recommender.cli import bench, questions, reasons, serving, studies, talk
 from recommender.cli.shared import (
     AsJson,
     ConfigFile,
+    FeedbackFile,
     History,
     Items,
     Model,
     Quiet,
     Settings,
+    Trace,
+    User,
     config_of,
     err,
     out,
@@ -36,6 +39,7 @@ serving.add_to(app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(reasons.app, name="reasons")
 app.command()(talk.chat)
+questions.add_to(app)
 
 
 def main() -> None:
@@ -281,47 +285,33 @@ def recommend(
     fused: Annotated[
         bool | None, typer.Option(help="rank together with the baselines in the checkpoint; default: its config")
     ] = None,
+    trace: Trace = None,
+    feedback: FeedbackFile = None,
+    user: User = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Rank items for a history and justify them."""
     from recommender.engine import Recommender, request
+    from recommender.engine.trace import save, trace_of
     from recommender.progress import progress_bars
     from recommender.terminal import ranking_table
 
     lists = {"history": split_ids(history), "exclude": split_ids(exclude), "only": split_ids(only) or None}
-    asked = request(k=k, wish=wish, explain=explain, fused=fused, **lists)
+    asked = request(k=k, wish=wish, explain=explain, fused=fused, trace=trace is not None, user=user, **lists)
     with progress_bars(quiet) as progress:
-        response = Recommender.from_pretrained(model, items, progress).answer(asked)
+        engine = Recommender.from_pretrained(model, items, progress)
+    if feedback is not None:
+        engine.opinions.keep_in(feedback)
+    response = engine.answer(asked)
+    if trace is not None:
+        save(trace_of(engine, asked, response.items), trace)
     if as_json:
         print_json(response.to_dict())
         return
     for note in response.notes:
         err.print(note)
     out.print(ranking_table(response.items), highlight=False)
-
-
-@app.command()
-def explain(
-    model: Model,
-    item: Annotated[str, typer.Option(help="the item id to explain")],
-    history: History = "",
-    items: Items = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Say why an item would be recommended: influences, shared facts, modalities, and the checked sentence."""
-    from recommender.engine import Recommender
-    from recommender.progress import progress_bars
-
-    with progress_bars(quiet) as progress:
-        told = Recommender.from_pretrained(model, items, progress).why(split_ids(history), item)
-    if as_json:
-        print_json(told)
-        return
-    out.print(Text(f"{told['justification']}  [{told['written_by']}]"), soft_wrap=True)
-    print_table(told["evidence"]["influences"], "history items, by how much the score falls without them", False)
-    print_table([{"modality": m, "effect": e} for m, e in told["contributions"].items()], "modalities, likewise", False)
 
 
 @app.command()

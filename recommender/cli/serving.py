@@ -53,13 +53,14 @@ def serve(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="override a limit: KEY=VALUE, for example waiting=64")
     ] = None,
+    feedback: Annotated[str | None, typer.Option(help="file that /v1/feedback adds to; default: none is kept")] = None,
     items: Items = None,
     rank_url: RankUrl = None,
     write_url: WriteUrl = None,
     vllm: VllmFlags = "",
     quiet: Quiet = False,
 ) -> None:
-    """Serve over HTTP: /v1/recommendations, /v1/chat/completions, /v1/models, /healthz, /metrics, /docs."""
+    """Serve over HTTP: /v1/recommendations, /v1/chat/completions, /v1/feedback, /v1/models, /healthz, /metrics, /docs."""
     from recommender.engine import open_engine
     from recommender.progress import progress_bars
     from recommender.server.app import create_app
@@ -69,7 +70,7 @@ def serve(
     with progress_bars(quiet) as progress:
         opened = open_engine(engine, model, items, progress, **options)
     try:
-        limits = _limits(opened.config.serving, settings, {"host": host, "port": port})
+        limits = _limits(opened.config.serving, settings, {"host": host, "port": port, "feedback": feedback})
         run(create_app(opened, name or Path(model).resolve().name, limits), limits)
     finally:
         opened.close()

@@ -17,6 +17,11 @@ ConfigFile = Annotated[Path, typer.Option("--config", help="a YAML file: see ada
 Settings = Annotated[list[str] | None, typer.Option("--set", help="override a key of the config: KEY=VALUE")]
 Model = Annotated[str, typer.Argument(help="a checkpoint folder")]
 Items = Annotated[str | None, typer.Option(help="items table, if it is not where the checkpoint's config says")]
+FeedbackFile = Annotated[
+    Path | None, typer.Option("--feedback", help="file of feedback, made by `recommender feedback`")
+]
+User = Annotated[str | None, typer.Option(help="who asks: what they called not for them is left out")]
+Trace = Annotated[Path | None, typer.Option(help="also keep the decision trace in this JSON file: see `replay`")]
 History = Annotated[str, typer.Option(help="item ids, oldest first, separated by commas")]
 
 
@@ -53,6 +58,19 @@ def config_of(config: Path | None, checkpoints: list[str]) -> Any:
 def split_ids(text: str) -> tuple[str, ...]:
     """Return the parts of a list with commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def pairs_of(option: str, texts: list[str] | None) -> dict[str, tuple[str, ...]]:
+    """Return the values of repeated NAME=VALUE options by name. Raises ConfigError."""
+    from recommender.errors import ConfigError
+
+    found: dict[str, tuple[str, ...]] = {}
+    for text in texts or []:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise ConfigError(f"{option} {text}: expected NAME=VALUE", f"for example {option} genres=Comedy")
+        found[name.strip()] = (*found.get(name.strip(), ()), value.strip())
+    return found
 
 
 def print_json(value: Any) -> None:

@@ -8,7 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from recommender.cli.shared import AsJson, History, Items, Model, Quiet, err, out, print_json, split_ids
+from recommender.cli.shared import (
+    AsJson,
+    FeedbackFile,
+    History,
+    Items,
+    Model,
+    Quiet,
+    User,
+    err,
+    out,
+    print_json,
+    split_ids,
+)
 from recommender.errors import RecommenderError
 
 HELP = "A line is a message. /picture FILE: what looks like it; /say FILE: a spoken message; an empty line ends."
@@ -22,6 +34,8 @@ def chat(
     history: History = "",
     k: Annotated[int, typer.Option(help="length of the list until another one is asked for", min=1, max=20)] = 5,
     explain: Annotated[bool, typer.Option(help="justify each item")] = True,
+    feedback: FeedbackFile = None,
+    user: User = None,
     items: Items = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -34,7 +48,9 @@ def chat(
 
     with progress_bars(quiet) as progress:
         engine = Recommender.from_pretrained(model, items, progress)
-    session = Session.of(engine, Senses(engine.config), split_ids(history), k, explain)
+    if feedback is not None:
+        engine.opinions.keep_in(feedback)
+    session = Session.of(engine, Senses(engine.config), split_ids(history), k, explain, user)
     if not message and sys.stdin.isatty():
         err.print(HELP, markup=False)
     for line in message or _lines():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -18,10 +18,11 @@ import numpy as np
 import torch
 
 from recommender.catalogue import Catalogue
-from recommender.config import Config
+from recommender.config import Config, Modality
 from recommender.decoding import Ranking
 from recommender.encoders.features import Features
 from recommender.engine.filters import matching
+from recommender.engine.opinions import Opinions
 from recommender.engine.types import RankedItem, Request, Response, request
 from recommender.engine.vectors import given_vectors
 from recommender.errors import RecommenderError
@@ -40,6 +41,9 @@ class CatalogueEngine(ABC):
     name = ""
     #: whether the language model writes; where it does not, sentences are plain
     writes = True
+    #: where the model was loaded from, and the sha256 of each of its files
+    source = ""
+    files: Mapping[str, str] = MappingProxyType({})
     at_once = 1
     parallel = 1
     written_at_once = 4
@@ -57,6 +61,7 @@ class CatalogueEngine(ABC):
         self.features = features
         self.style = Style.of(config.prompt, config.justify)
         self.checker = ClaimChecker(catalogue, self.style.phrases)
+        self.opinions = Opinions(self.checker, config.justify.wrong_votes)
 
     @property
     def vectors(self) -> np.ndarray | None:
@@ -109,7 +114,7 @@ class CatalogueEngine(ABC):
         groups: defaultdict[tuple[int, bool], list[int]] = defaultdict(list)
         for number, one in enumerate(requests):
             if number not in answers:  # the beam's width decides what is found, so only equal widths go together
-                groups[max(one.k, self.config.decoding.beam), self._fused(one)].append(number)
+                groups[max(one.k, self.config.decoding.beam), self.fused(one)].append(number)
         result: dict[int, Response | RecommenderError] = dict(answers)
         for (_, fused), members in groups.items():
             asked = [(requests[n], *prepared[n]) for n in members]  # type: ignore[misc]
@@ -118,11 +123,11 @@ class CatalogueEngine(ABC):
 
     def _prepared(self, request: Request) -> tuple[np.ndarray, torch.Tensor] | RecommenderError:
         if request.fused and self.fusion is None:
-            return RecommenderError("the checkpoint holds nothing to fuse with", "give it some: recommender fuse")
+            return _nothing_to_fuse()
         try:
             history = self.catalogue.indices(request.history)
             self._given(request)
-            return history, self._allowed(request, history)
+            return history, self.allowed(request, history)
         except RecommenderError as error:
             return error
 
@@ -167,11 +172,11 @@ class CatalogueEngine(ABC):
         size = len(items) if together else self.written_at_once
         for start in range(0, len(items), max(size, 1)):
             part = evidence[start : start + size]
-            found = self._justified(part, stop)
+            found = self._justified(part, stop, request.user)
             if stop is not None and stop.is_set():
                 return
             for item, reason in zip(items[start : start + size], found, strict=True):
-                yield self._explained(item, reason)
+                yield self._explained(item, reason, request.trace)
 
     def rank(
         self,
@@ -194,13 +199,14 @@ class CatalogueEngine(ABC):
         self, prompts: Sequence[Example], histories: Sequence[np.ndarray], k: int, allowed: torch.Tensor
     ) -> list[Ranking]:
         if self.fusion is None:
-            raise RecommenderError("the checkpoint holds nothing to fuse with", "give it some: recommender fuse")
+            raise _nothing_to_fuse()
         own = self.score_prompts(prompts, range(len(self.catalogue)))
         scores = torch.from_numpy(self.fusion.scores(own, histories)).masked_fill(~allowed.cpu(), -torch.inf)
         best, items = scores.topk(min(k, scores.shape[1]))
         return [Ranking(i[s > -torch.inf].numpy(), s[s > -torch.inf].numpy()) for s, i in zip(best, items, strict=True)]
 
-    def _fused(self, request: Request) -> bool:
+    def fused(self, request: Request) -> bool:
+        """Return whether baselines rank along in the answer to a request."""
         return self.fusion is not None and (self.config.decoding.fused if request.fused is None else request.fused)
 
     def score(
@@ -213,25 +219,57 @@ class CatalogueEngine(ABC):
         """Return exact log-probabilities [histories, candidates]; `given`: vectors in the place of the items' own."""
         return self.score_prompts(self._prompts(histories, wish, given), candidates)
 
-    def explain(self, history: np.ndarray, items: Sequence[int], wish: str | None = None) -> list[Justification]:
+    def score_all(
+        self, histories: Sequence[np.ndarray], wish: str | None = None, fused: bool | None = None
+    ) -> np.ndarray:
+        """Return the scores [histories, items] by which the whole catalogue is ranked; `fused`: as in a request."""
+        if fused and self.fusion is None:
+            raise _nothing_to_fuse()
+        own = self.score(histories, range(len(self.catalogue)), wish)
+        wanted = self.config.decoding.fused if fused is None else fused
+        return self.fusion.scores(own, histories) if wanted and self.fusion is not None else own
+
+    def alike(self, item: int, count: int) -> list[int]:
+        """Return the `count` items most like one in their texts, itself left out; none where the engine has no vectors."""
+        if self.vectors is None:
+            return []
+        unit = self.vectors / np.maximum(np.linalg.norm(self.vectors, axis=1, keepdims=True), 1e-9)
+        order = np.argsort(-(unit @ unit[item]), kind="stable")
+        return [int(other) for other in order[: count + 1] if other != item][:count]
+
+    def explain(
+        self, history: np.ndarray, items: Sequence[int], wish: str | None = None, user: str | None = None
+    ) -> list[Justification]:
         """Find what drove each item, have the LLM write a sentence from it, and check the sentence."""
-        return self._justified(self._evidence(history, items, wish, {}))
+        return self._justified(self._evidence(history, items, wish, {}), user=user)
+
+    def contributions(
+        self, history: np.ndarray, items: Sequence[int], wish: str | None = None
+    ) -> dict[Modality, np.ndarray]:
+        """Return each modality's effect on each item's score [items], where the engine can leave one out; else none."""
+        return {}
 
     def _evidence(self, history: np.ndarray, items: Sequence[int], wish: str | None, given: Given) -> list[Evidence]:
         config = self.config.justify
         score, most = partial(self.score, wish=wish, given=given), max(config.evidence, self.style.size.named)
-        return find_evidence(self.catalogue, history, items, score, window=config.window, most=most)
+        orders = config.shapley_samples
+        catalogue = self.opinions.checker().catalogue
+        return find_evidence(catalogue, history, items, score, config.window, most, orders)
 
-    def _justified(self, evidence: Sequence[Evidence], stop: threading.Event | None = None) -> list[Justification]:
+    def _justified(
+        self, evidence: Sequence[Evidence], stop: threading.Event | None = None, user: str | None = None
+    ) -> list[Justification]:
         write = partial(self.write, stop=stop) if self.writes else None
-        return justify(self.catalogue, evidence, write, self.checker, self.style)
+        checker, style = self.opinions.checker(), self.opinions.style(self.style, user)
+        return justify(checker.catalogue, evidence, write, checker, style)
 
     def _unseen(self, history: np.ndarray) -> torch.Tensor:
         allowed = torch.ones(len(self.catalogue), dtype=torch.bool)
         allowed[torch.from_numpy(np.asarray(history, dtype=np.int64))] = False
         return allowed
 
-    def _allowed(self, request: Request, history: np.ndarray) -> torch.Tensor:
+    def allowed(self, request: Request, history: np.ndarray) -> torch.Tensor:
+        """Return bool [items]: what may be recommended. Raises RecommenderError if that is less than the request's k."""
         allowed = self._unseen(history)
         if request.only is not None:
             chosen = torch.zeros_like(allowed)
@@ -240,6 +278,7 @@ class CatalogueEngine(ABC):
         if request.filters:
             allowed &= torch.from_numpy(matching(self.catalogue, request.filters))
         allowed[torch.from_numpy(self.catalogue.indices(request.exclude))] = False
+        allowed[self.opinions.refused(request.user)] = False
         most = int(allowed.sum())
         if request.k > most:
             raise RecommenderError(
@@ -254,8 +293,10 @@ class CatalogueEngine(ABC):
             notes.append(
                 "the sentences are plain: the writing adapter was trained on other prompts (train its stage again)"
             )
-        if self._fused(request) and self.fusion is not None:
+        if self.fused(request) and self.fusion is not None:
             notes.append(f"ranked together with {' and '.join(self.fusion.rankers)}")
+        if refused := self.opinions.refused(request.user):
+            notes.append(f"left out, because they are not for this person: {len(refused)}")
         if not request.history:
             notes.append("no history: these are what a new person is most likely to start with")
         if len(request.history) > self.config.prompt.history:
@@ -266,9 +307,21 @@ class CatalogueEngine(ABC):
         entry = self.catalogue[item]
         return RankedItem(rank, entry.item_id, entry.title, score)
 
-    def _explained(self, item: RankedItem, reason: Justification) -> RankedItem:
+    def _explained(self, item: RankedItem, reason: Justification, trace: bool) -> RankedItem:
         evidence = plain_evidence(reason, self.catalogue)
+        if trace:
+            evidence["writing"] = {
+                "prompt": reason.prompt,
+                "draft": reason.draft,
+                "draft_passes": reason.draft_verdict.ok,
+                "wrong_with_it": reason.draft_verdict.reason,
+                "rewrite": reason.rewrite,
+            }
         return replace(item, justification=reason.text, written_by=reason.source, evidence=evidence)
+
+
+def _nothing_to_fuse() -> RecommenderError:
+    return RecommenderError("the checkpoint holds nothing to fuse with", "give it some: recommender fuse")
 
 
 def plain_evidence(reason: Justification, catalogue: Catalogue) -> dict[str, Any]:

@@ -21,8 +21,10 @@ from recommender.engine.base import CatalogueEngine, plain_evidence
 from recommender.engine.turns import Turns
 from recommender.examples import Example
 from recommender.fusion import FUSION, KeptFusion
+from recommender.justify import answers
 from recommender.model import RecommenderModel
 from recommender.model.checkpoint import Checkpoint, from_pretrained, resolve
+from recommender.model.files import weights_of
 from recommender.model.quotation import OnlyTheseNames
 from recommender.progress import Progress
 from recommender.trie import Trie
@@ -58,7 +60,9 @@ class Recommender(CatalogueEngine):
         """
         kept = resolve(source) / FUSION
         loaded = from_pretrained(source, catalogue, progress)
-        return cls(loaded, KeptFusion.load(kept) if kept.is_file() else None)
+        opened = cls(loaded, KeptFusion.load(kept) if kept.is_file() else None)
+        opened.source, opened.files = str(source), weights_of(resolve(source))
+        return opened
 
     def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
         """Return the best `k` allowed items of each prompt; `allowed` bool [prompts, items]."""
@@ -81,29 +85,34 @@ class Recommender(CatalogueEngine):
                 parts.append(decoding.score(self.model, part, candidates, instruction=self.builder.prefix))
         return np.concatenate(parts)
 
-    def why(self, history: Sequence[str], item_id: str) -> dict[str, Any]:
+    def why(
+        self, history: Sequence[str], item_id: str, wish: str | None = None, user: str | None = None
+    ) -> dict[str, Any]:
         """Explain one item for a history of item ids: sentence, evidence, score and what each modality adds to it."""
         known, item = self.catalogue.indices(history), self.catalogue.index(item_id)
-        reason = self.explain(known, [item])[0]
-        effects = {m: round(float(e[0]), 4) for m, e in self.contributions(known, [item]).items()}
+        reason = self.explain(known, [item], wish, user)[0]
+        effects = {m: round(float(e[0]), 4) for m, e in self.contributions(known, [item], wish).items()}
         return {
             "item_id": item_id,
             "title": self.catalogue[item].title,
-            "score": float(self.score([known], [item])[0, 0]),
+            "score": float(self.score([known], [item], wish)[0, 0]),
             "justification": reason.text,
             "written_by": reason.source,
+            "rests_on": answers.rests_on(self.catalogue, reason.evidence, self.style),
             "evidence": plain_evidence(reason, self.catalogue),
             "contributions": effects,
         }
 
-    def contributions(self, history: np.ndarray, items: Sequence[int]) -> dict[Modality, np.ndarray]:
+    def contributions(
+        self, history: np.ndarray, items: Sequence[int], wish: str | None = None
+    ) -> dict[Modality, np.ndarray]:
         """Return for each modality its effect on each item's score [items]: the score less the score with the modality
         absent everywhere."""
-        whole = self.score([history], items)[0]
+        whole = self.score([history], items, wish)[0]
         effects: dict[Modality, np.ndarray] = {}
         for modality in self.model.modalities:
             with self._turns.first(), self.model.muted(modality):
-                effects[modality] = whole - self.score([history], items)[0]
+                effects[modality] = whole - self.score([history], items, wish)[0]
         return effects
 
     def set_features(self, features: Features) -> None:

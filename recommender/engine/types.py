@@ -26,6 +26,8 @@ class Request(BaseModel):
     explain: bool = True
     fused: bool | None = Field(None, description="rank together with the checkpoint's baselines; default as configured")
     wish: str | None = Field(None, max_length=500, description="a sentence about what is wanted")
+    user: str | None = Field(None, max_length=200, description="who asks: their feedback counts, where it is kept")
+    trace: bool = Field(False, description="tell with each reason how it was written, for a decision trace")
     filters: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="attribute -> values, one of which a recommended item must have"
     )

@@ -28,6 +28,7 @@ from recommender.errors import EngineLostError, RecommenderError
 from recommender.examples import Example
 from recommender.model.checkpoint import from_pretrained
 from recommender.model.export import Exported, export_vllm, is_export, load_exported
+from recommender.model.files import weights_of
 from recommender.progress import Progress
 
 CONNECTIONS = 64
@@ -60,6 +61,7 @@ class VllmRecommender(CatalogueEngine):
         """Start or join the servers; those that are started are ended by `close`."""
         super().__init__(exported.catalogue, exported.config, exported.builder, exported.features)
         self.exported, self.options = exported, options or VllmOptions()
+        self.source, self.files = str(exported.folder), weights_of(exported.folder)
         self.started: list[VllmServer] = []
         self._scratch: str | None = None
         self.session = requests.Session()

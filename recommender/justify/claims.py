@@ -7,6 +7,7 @@ true one always stands ready. In doubt a claim must hold for every item that the
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,13 @@ class ClaimChecker:
         """Index every name and every attribute value of the catalogue. `phrases`: attribute -> how it is said."""
         self.catalogue = catalogue
         self.vocabulary = Vocabulary(catalogue, phrases)
+
+    def withholding(self, facts: Mapping[int, frozenset[tuple[str, str]]]) -> ClaimChecker:
+        """Return a checker to which these (attribute, value) pairs of these items are not so."""
+        other = copy.copy(self)
+        other.catalogue = self.catalogue.withholding(facts)
+        other.vocabulary = self.vocabulary.withholding(other.catalogue, facts)
+        return other
 
     def check(self, sentence: str, evidence: Evidence, noun: str = "items", most_words: int = MOST_WORDS) -> Verdict:
         """Find every claim in `sentence` and verify it. `noun`: what is recommended, in the plural; `most_words`: how long

@@ -36,14 +36,18 @@ def role(name: str) -> str:
 
 
 def facts_of(catalogue: Catalogue, item: int) -> dict[str, tuple[str, ...]]:
-    """Return what may be said of an item: attributes, the year (also from its title), the decade."""
+    """Return what may be said of an item: attributes, the year (also from its title), the decade; not what is withheld."""
     facts = dict(catalogue.facts(item))
     years = tuple(v for name, values in facts.items() if role(name) == "year" for v in values if _is_year(v))
     if not years and (year := title_year(catalogue[item].title)):
         years = facts["year"] = (year,)
     if years and "decade" not in facts:
         facts["decade"] = tuple(dict.fromkeys(f"{year[:3]}0s" for year in years))
-    return facts
+    withheld = catalogue.withheld.get(item)
+    if withheld is None:
+        return facts
+    left = {name: tuple(v for v in values if (name, v) not in withheld) for name, values in facts.items()}
+    return {name: values for name, values in left.items() if values}
 
 
 def years_of(facts: dict[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -55,9 +55,13 @@ def _spoken(facts: Sequence[SharedFact], checker: ClaimChecker, style: Style) ->
     for fact in facts:
         if checker.vocabulary.sayable(fact.value):
             groups[fact.name].append(fact.value)
-    chosen = sorted(groups, key=lambda name: _rank(role(name)))[: style.size.groups]
+    chosen = sorted(groups, key=lambda name: (_liked(name, style), _rank(role(name))))[: style.size.groups]
     chosen.sort(key=lambda name: role(name) != "kind")
     return tuple(Fact(name, tuple(groups[name][: style.size.values])) for name in chosen)
+
+
+def _liked(name: str, style: Style) -> int:
+    return style.prefers.index(name) if name in style.prefers else len(style.prefers)
 
 
 def _rank(part: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -74,6 +75,20 @@ class Vocabulary:
         surface = tuple(word.text for word in found)
         index[key].append(_Entry(surface, _marks_between(text, found), **meaning))  # type: ignore[arg-type]
         self._longest[key[0]] = max(self._longest.get(key[0], 1), len(key))
+
+    def withholding(self, catalogue: Catalogue, items: Iterable[int]) -> Vocabulary:
+        """Return a copy for a catalogue that says less of these items, and of all others the same."""
+        other, facts = copy.copy(self), list(self.facts)
+        other._titles = self._titles.copy()
+        for index in items:
+            facts[index] = facts_of(catalogue, index)
+            before, after = (other_names(catalogue[index], years_of(f[index])) for f in (self.facts, facts))
+            for key in {forms(name) for name in before} - {forms(name) for name in after}:
+                left = [entry for entry in other._titles.pop(key, []) if entry.item != index]
+                if left:
+                    other._titles[key] = left
+        other.facts = tuple(facts)
+        return other
 
     def sayable(self, value: str) -> bool:
         """Return whether a value can be told from plain words when it stands in a sentence."""

@@ -90,5 +90,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return dict(facts)
 
 
+def weights_of(folder: Path) -> dict[str, str]:
+    """Return the sha256 of each file of a checkpoint that decides what it answers, as its manifest has them."""
+    facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return {name: digest for name, digest in facts["files"].items() if name.endswith((".safetensors", ".yaml"))}
+
+
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Response
@@ -17,10 +18,12 @@ from recommender.chat import Chat as Conversation
 from recommender.chat import Reply
 from recommender.config import ServingConfig
 from recommender.engine import CatalogueEngine, RankedItem
+from recommender.engine.trace import trace_of
 from recommender.errors import RecommenderError
+from recommender.feedback import Feedback
 from recommender.server import chat as chats
 from recommender.server import faults
-from recommender.server.bodies import Chat, Recommendations, checked, parse, read_body
+from recommender.server.bodies import Chat, Opinion, Recommendations, checked, parse, read_body
 from recommender.server.faults import Fault, fault_of
 from recommender.server.lanes import RankingLane, WritingLane
 from recommender.server.metrics import Metrics
@@ -38,6 +41,7 @@ def create_app(engine: CatalogueEngine, name: str, limits: ServingConfig | None 
     for path, handler, kind in (
         ("/v1/recommendations", service.recommendations, Recommendations),
         ("/v1/chat/completions", service.chat, Chat),
+        ("/v1/feedback", service.feedback, Opinion),
     ):
         schema = {"requestBody": {"content": {"application/json": {"schema": kind.model_json_schema()}}}}
         app.add_api_route(path, handler, methods=["POST"], response_model=None, openapi_extra=schema)
@@ -54,6 +58,8 @@ class Service:
     def __init__(self, engine: CatalogueEngine, name: str, limits: ServingConfig) -> None:
         """Start the lanes."""
         self.engine, self.name, self.limits, self.conversation = engine, name, limits, Conversation.of(engine)
+        if limits.feedback is not None:
+            engine.opinions.keep_in(Path(limits.feedback))
         self.metrics = Metrics()
         self.started = int(time.time())
         self.ranking = RankingLane(engine, limits, self.metrics)
@@ -81,7 +87,9 @@ class Service:
     async def _answer(self, asked: Recommendations, listed: Recommendations) -> JSONResponse:
         answer = await self.ranking.rank(listed)
         items = await self._explained(asked, answer.items) if asked.explain else answer.items
-        data = {"object": "list", "model": self.name, "items": [asdict(item) for item in items]}
+        data: dict[str, Any] = {"object": "list", "model": self.name, "items": [asdict(item) for item in items]}
+        if asked.trace:
+            data["trace"] = await self.ranking.run(lambda: trace_of(self.engine, asked, items))
         return JSONResponse(data | {"notes": list(answer.notes)})
 
     async def _explained(self, asked: Any, items: tuple[RankedItem, ...]) -> list[RankedItem]:
@@ -103,7 +111,11 @@ class Service:
         if sum(len(message.text) for message in asked.messages) > self.limits.message_chars:
             raise Fault(400, f"messages: more than {self.limits.message_chars:,} characters", "too_long", "messages")
         turns = chats.messages(asked)
-        answer = self.ranking.run(lambda: self.conversation.reply(turns, asked.history, asked.k, explain=False))
+        # a question back may have a sentence written, and lists do not wait for that
+        lane = self.writing if self.conversation.asks_back(turns) else self.ranking
+        answer = lane.run(
+            lambda: self.conversation.reply(turns, asked.history, asked.k, explain=False, user=asked.user)
+        )
         if not asked.stream:
             return await self._whole(http, self._completed(asked, answer))
         reply = await self._while_connected(http, answer)
@@ -111,14 +123,24 @@ class Service:
             return _GONE
         items = chats.ranked(reply)
         wanted = asked.explain and items
-        reasons = self.writing.reasons(chats.asked_for(reply), items, together=False) if wanted else None
+        reasons = self.writing.reasons(chats.asked_for(reply, asked.user), items, together=False) if wanted else None
         return _events(chats.chunks(self.name, reply, items, reasons), reasons)
 
     async def _completed(self, asked: Chat, answer: Awaitable[Reply]) -> JSONResponse:
         reply = await answer
         items = chats.ranked(reply)
-        told = await self._explained(chats.asked_for(reply), items) if asked.explain and items else items
+        told = await self._explained(chats.asked_for(reply, asked.user), items) if asked.explain and items else items
         return JSONResponse(chats.completion(self.name, reply, told))
+
+    async def feedback(self, http: HttpRequest) -> dict[str, Any]:
+        """Keep what somebody says: it counts from the next answer on."""
+        said = parse(Opinion, await read_body(http, self.limits))
+        self._check_model(said.model)
+        if self.engine.opinions.store is None:
+            raise Fault(409, "this server keeps no feedback; start it with --feedback FILE", "no_feedback")
+        plain = Feedback.model_validate(said.model_dump(exclude={"model"}))
+        kept = await asyncio.to_thread(self.engine.opinions.take, plain, self.engine.style.noun)
+        return {"object": "feedback", **kept.model_dump(mode="json")}
 
     async def models(self) -> dict[str, Any]:
         """List what is served."""

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from recommender.config import ServingConfig
 from recommender.engine import Request
+from recommender.feedback import Feedback
 from recommender.server.faults import Fault
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[\ud800-\udfff]")
@@ -60,6 +61,14 @@ class Chat(BaseModel):
     k: int = Field(5, ge=1, le=50, description="how many items to name")
     explain: bool = True
     history: tuple[str, ...] = Field((), description="item ids that are known beside what the messages tell")
+    user: str | None = Field(None, max_length=200, description="who speaks: their feedback counts, where it is kept")
+
+
+class Opinion(Feedback):
+    """Body of /v1/feedback: what somebody says of an item or of its reason."""
+
+    time: Literal[""] = ""
+    model: str | None = None
 
 
 async def read_body(http: HttpRequest, limits: ServingConfig) -> Any:

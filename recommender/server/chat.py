@@ -24,9 +24,9 @@ def ranked(reply: Reply) -> tuple[RankedItem, ...]:
     return tuple(RankedItem(item.rank, item.item_id, item.title, item.score) for item in reply.items)
 
 
-def asked_for(reply: Reply) -> Request:
+def asked_for(reply: Reply, user: str | None) -> Request:
     """Return the request whose answer the items of a reply are, for whoever writes their reasons."""
-    return Request(history=reply.history, k=max(len(reply.items), 1))
+    return Request(history=reply.history, k=max(len(reply.items), 1), user=user)
 
 
 def completion(model: str, reply: Reply, items: Sequence[RankedItem]) -> dict[str, Any]:

@@ -112,6 +112,21 @@ class WritingLane:
         self._under_way = 0
         metrics.writing.set_function(lambda: self._under_way)
 
+    async def run(self, work: Callable[[], _Result]) -> _Result:
+        """Return the result of something else that writes. Raises Fault 429 when the lane is full, and as `work` does."""
+        if self._under_way >= self.limit:
+            raise overloaded()
+        self._under_way += 1
+
+        def placed() -> _Result:
+            with self._places:
+                return work()
+
+        try:
+            return await asyncio.to_thread(placed)
+        finally:
+            self._under_way -= 1
+
     async def reasons(
         self, request: Request, items: tuple[RankedItem, ...], together: bool
     ) -> AsyncGenerator[RankedItem, None]:

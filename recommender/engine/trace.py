@@ -1,0 +1,190 @@
+"""Decision traces: everything that decided an answer, as data that JSON can hold; replayed, it comes out the same or it is
+said what differs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recommender.engine.base import CatalogueEngine
+from recommender.engine.types import RankedItem, Request, request
+from recommender.errors import DataError
+from recommender.examples import ITEM, TOKEN, Example, ExampleBuilder
+from recommender.model.checkpoint import package_versions
+
+FORMAT = 1
+#: nats by which two runs of the same weights may differ: other hardware and other batches add in another order
+TOLERANCE = 1e-3
+#: what says by whom and when a trace was made; the rest is compared
+_NOT_COMPARED = ("recorded",)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One place of a trace at which a replay says something else."""
+
+    where: str
+    then: Any
+    now: Any
+
+
+def record(engine: CatalogueEngine, asked: Request, item_id: str | None = None) -> dict[str, Any]:
+    """Answer a request, or explain one item for its history, and return all that decided the answer.
+
+    Raises RecommenderError as the engine does.
+    """
+    if item_id is None:
+        answer = engine.answer(asked.model_copy(update={"trace": True}))
+        return trace_of(engine, asked, answer.items)
+    history, item = engine.catalogue.indices(asked.history), engine.catalogue.index(item_id)
+    score = float(engine.score([history], [item], asked.wish)[0, 0])
+    entry = RankedItem(1, engine.catalogue[item].item_id, engine.catalogue[item].title, score)
+    told = engine.reasons(asked.model_copy(update={"trace": True}), [entry], together=True)
+    return trace_of(engine, asked, tuple(told), item_id)
+
+
+def trace_of(
+    engine: CatalogueEngine, asked: Request, items: Sequence[RankedItem], item_id: str | None = None
+) -> dict[str, Any]:
+    """Return the trace of an answer that was given with `trace` in its request. `item_id`: it explains this one item."""
+    history = engine.catalogue.indices(asked.history)
+    prompt = engine.builder.prompt(history, asked.wish)
+    places = [engine.catalogue.index(item.item_id) for item in items]
+    found: dict[str, Any] = {
+        "format": FORMAT,
+        "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": identity(engine),
+        "request": asked.model_dump(mode="json", include=set(Request.model_fields) - {"trace"}),
+        "explains": item_id,
+        "prompt": {"text": readable(engine, prompt), "positions": len(prompt), "sha256": _hash_of_prompt(prompt)},
+        "trie": _trie(engine, asked, history, item_id),
+        "candidates": [] if item_id else _candidates(engine, asked, history),
+        "items": [asdict(item) for item in items],
+        "modalities": _modalities(engine, asked, history, places),
+    }
+    return found
+
+
+def identity(engine: CatalogueEngine) -> dict[str, Any]:
+    """Return what answers hang on: checksums of the weights, base model, settings, catalogue, packages."""
+    settings = json.dumps(engine.config.model_dump(mode="json"), sort_keys=True).encode()
+    return {
+        "engine": engine.name,
+        "source": engine.source,
+        "base": engine.config.base.llm,
+        "config": hashlib.sha256(settings).hexdigest(),
+        "files": dict(engine.files),
+        "catalogue": engine.catalogue.fingerprint,
+        "items": len(engine.catalogue),
+        "packages": package_versions(),
+    }
+
+
+def readable(engine: CatalogueEngine, prompt: Example) -> str:
+    """Return a prompt as text; items stand as <item ID>, codes as <code N>, soft tokens as <soft>."""
+    builder, parts, words = engine.builder, [], list[int]()
+    for token, item, slot in zip(prompt.tokens.tolist(), prompt.items.tolist(), prompt.slots.tolist(), strict=True):
+        is_word = slot == TOKEN and token < builder.vocabulary
+        if is_word:
+            words.append(token)
+            continue
+        parts += [_words(builder, words), _mark(engine, token, item, slot)]
+        words = []
+    return "".join([*parts, _words(builder, words)])
+
+
+def _words(builder: ExampleBuilder, tokens: list[int]) -> str:
+    return str(builder.tokenizer.decode(tokens)) if tokens else ""
+
+
+def _mark(engine: CatalogueEngine, token: int, item: int, slot: int) -> str:
+    if slot == ITEM:
+        return f"<item {engine.catalogue[item].item_id}>"
+    return f"<code {token - engine.builder.vocabulary}>" if slot == TOKEN else "<soft>"
+
+
+def _hash_of_prompt(prompt: Example) -> str:
+    arrays = (prompt.tokens, prompt.items, prompt.slots)
+    return hashlib.sha256(b"".join(np.ascontiguousarray(a, dtype="<i8").tobytes() for a in arrays)).hexdigest()
+
+
+def _trie(engine: CatalogueEngine, asked: Request, history: np.ndarray, item_id: str | None) -> dict[str, Any]:
+    codes = engine.builder.code_tokens
+    whole = {"levels": int(codes.shape[1]), "items": len(codes), "sha256": _hash_of(codes)}
+    if item_id is not None:
+        return whole
+    allowed = engine.allowed(asked, history).numpy()
+    return whole | {"allowed": int(allowed.sum()), "allowed_sha256": _hash_of(np.flatnonzero(allowed))}
+
+
+def _hash_of(numbers: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(numbers, dtype="<i8").tobytes()).hexdigest()
+
+
+def _candidates(engine: CatalogueEngine, asked: Request, history: np.ndarray) -> list[dict[str, Any]]:
+    """Return what the search ended with, best first: the answer, and what came behind it."""
+    allowed, width = engine.allowed(asked, history)[None], max(asked.k, engine.config.decoding.beam)
+    ranking = engine.rank([history], width, allowed, asked.wish, engine.fused(asked))[0]
+    return [
+        {"item_id": engine.catalogue[int(item)].item_id, "score": round(float(score), 5)}
+        for item, score in zip(ranking.items, ranking.scores, strict=True)
+    ]
+
+
+def _modalities(
+    engine: CatalogueEngine, asked: Request, history: np.ndarray, items: Sequence[int]
+) -> dict[str, list[float]]:
+    effects = engine.contributions(history, items, asked.wish) if items else {}
+    return {name: [round(float(value), 4) for value in values] for name, values in effects.items()}
+
+
+def save(trace: Mapping[str, Any], path: Path) -> None:
+    """Write a trace as JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    partial.write_text(json.dumps(trace, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a trace. Raises DataError for a file that is none."""
+    try:
+        trace = json.loads(path.read_text(encoding="utf-8"))
+        known, _ = trace["format"], (trace["explains"], trace["model"]["source"], trace["request"]["history"])
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{path}: is no decision trace", "write one: recommender recommend --trace FILE") from None
+    if known != FORMAT:
+        raise DataError(f"{path}: has format {known}, this version reads {FORMAT}", "record it again")
+    return dict(trace)
+
+
+def replay(engine: CatalogueEngine, trace: Mapping[str, Any]) -> list[Difference]:
+    """Answer a trace's request again and return where the two differ: in the model, in what was read, in what came out."""
+    again = record(engine, request(**trace["request"]), trace["explains"])
+    plain = json.loads(json.dumps(again))
+    return list(_differences(trace, plain, ""))
+
+
+def _differences(then: Any, now: Any, where: str) -> Iterator[Difference]:
+    if isinstance(then, dict) and isinstance(now, dict):
+        for name in dict.fromkeys((*then, *now)):
+            if where or name not in _NOT_COMPARED:
+                yield from _differences(then.get(name), now.get(name), f"{where}.{name}" if where else name)
+    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        for number, (old, new) in enumerate(zip(then, now, strict=True)):
+            yield from _differences(old, new, f"{where}.{number}")
+    elif not _same(then, now):
+        yield Difference(where, then, now)
+
+
+def _same(then: Any, now: Any) -> bool:
+    numbers = isinstance(then, float | int) and isinstance(now, float | int)
+    return abs(then - now) <= TOLERANCE if numbers else then == now
