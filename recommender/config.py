@@ -159,6 +159,11 @@ class TrainingConfig(_Section):
 
     stages: tuple[StageConfig, ...] = (StageConfig(stage="rank"),)
     teacher: TeacherConfig | None = None
+    popularity: float = Field(
+        0.0,
+        ge=0,
+        description="rows start so that scores lean to the log of how often an item was taken, times this; one level only",
+    )
     checkpoint_minutes: float = Field(5.0, gt=0)
     keep_test_out: bool = Field(True, description="leave-one-out: the last item of a user is never trained on")
 

@@ -76,3 +76,16 @@ def grant(
         low, high = (middle, high) if share(middle) < wanted else (low, middle)
     lean(model, items, np.full(len(items), high), common)
     return share(high)
+
+
+def start_popular(
+    model: RecommenderModel, builder: ExampleBuilder, histories: Sequence[np.ndarray], strength: float
+) -> None:
+    """Lean every item's score, in place, towards the logarithm of how often it stands in `histories`, times `strength`.
+
+    With few histories training has no time to learn what counting tells. Only for one token an item.
+    """
+    counts = np.bincount(np.concatenate(histories), minlength=len(model.codes))
+    wanted = strength * np.log1p(counts)
+    common = states(model, builder, sampled(histories)).mean(0)
+    lean(model, np.arange(len(model.codes)), wanted - wanted.mean(), common)

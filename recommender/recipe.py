@@ -20,6 +20,7 @@ from recommender.errors import ConfigError, DataError
 from recommender.eval.baselines import Content, FitData
 from recommender.histories import Histories, Split, leave_one_out
 from recommender.justify import Style, explain_examples
+from recommender.leaning import start_popular
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint, from_pretrained, save_pretrained, start_from
 from recommender.model.files import check_target
@@ -113,6 +114,9 @@ def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress |
             "give longer histories, or set training.keep_test_out: false",
         )
     checkpoint = build(config, prepared, progress)
+    if config.training.popularity and checkpoint.model.ids.levels == 1:
+        taken = [own for own in prepared.split.train.items if len(own)]
+        start_popular(checkpoint.model.eval(), checkpoint.builder, taken, config.training.popularity)
     needs_text = any(stage.stage == "explain" for stage in config.training.stages)
     histories = prepared.split.train.items
     style, count = Style.of(config.prompt, config.justify), config.justify.examples
