@@ -108,7 +108,7 @@ class Search:
         prefix = model.prepared.prefix(model, instruction) if known and instruction is not None else None
         if prefix is not None:
             prefix = [(keys[:, :known], values[:, :known]) for keys, values in prefix]
-        groups = list(_groups([len(prompt) - known for prompt in ordered], model.device))
+        groups = list(_groups([len(prompt) - known for prompt in ordered], model.device, padded(model.device)))
         self.cache = PromptCache(groups, prefix)
         batch, positions, last = _packed(ordered, groups, known, model.device)
         self.lengths = torch.tensor([len(prompt) for prompt in ordered], device=model.device)
@@ -208,9 +208,14 @@ def _shared(prompts: Sequence[Example], instruction: np.ndarray | None) -> int:
     return known
 
 
-def _groups(lengths: Sequence[int], device: torch.device) -> Iterator[Group]:
-    """Lay prompts of ascending lengths out: those of one length together, or on a GPU all in one padded shape."""
-    if device.type != "cpu":
+def padded(device: torch.device) -> bool:
+    """Whether prompts are laid out in one padded shape, for shapes to recur: on a GPU, where launching costs most."""
+    return device.type != "cpu"
+
+
+def _groups(lengths: Sequence[int], device: torch.device, static: bool) -> Iterator[Group]:
+    """Lay prompts of ascending lengths out: those of one length together, or all in one padded shape."""
+    if static:
         width = -(-lengths[-1] // BUCKET) * BUCKET
         yield Group(0, len(lengths), width, torch.tensor(lengths, device=device))
         return
