@@ -74,6 +74,21 @@ def test_only_what_is_allowed_comes_out_and_nothing_twice(world, allowed, k):
         assert len(found.items) == min(k, sum(allowed))
 
 
+@given(st.lists(st.booleans(), min_size=ITEMS, max_size=ITEMS), st.integers(1, 12), st.integers(1, 4))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_proven_is_exact_and_a_narrow_beam_is_widened_until_it_is(world, allowed, k, beam):
+    model, builder, trie = world
+    mask, prompts = torch.tensor([allowed] * 2), [builder.prompt([1, 2]), builder.prompt([7])]
+    every = np.where(mask.numpy(), decoding.score(model, prompts, range(ITEMS)), -np.inf)
+    best = -np.sort(-every, axis=1)[:, : min(k, sum(allowed))]
+    for exact in (False, True):
+        found = decoding.rank(model, prompts, trie, k, beam, allowed=mask, exact=exact)
+        assert all(one.proven for one in found) or not exact
+        for one, expected in zip(found, best, strict=True):
+            if one.proven:
+                np.testing.assert_allclose(one.scores, expected, atol=1e-4)
+
+
 def test_the_mask_leaves_scores_as_they_are(world):
     model, builder, trie = world
     everything = decoding.rank(model, [builder.prompt([3])], trie, ITEMS, beam=64)[0]

@@ -11,7 +11,7 @@ from recommender.benchmarks.rival import VllmRival
 from recommender.decoding import rank
 from recommender.engine import Request
 from recommender.engine.vllm_process import vllm_python
-from recommender.errors import DataError, RecommenderError
+from recommender.errors import ConfigError, DataError, RecommenderError
 from recommender.trie import Trie
 from tests.conftest import vllm_is_missing
 
@@ -147,3 +147,10 @@ def test_a_python_without_vllm_is_named(both):
         VllmRival("no-such-python", checkpoint, beam=2, positions=16, prompts=1)
     with pytest.raises(RecommenderError, match="No module named 'vllm'"):
         VllmRival(sys.executable, checkpoint, beam=2, positions=16, prompts=1)
+
+
+def test_lists_that_must_be_proven_are_not_asked_of_vllm(exported, catalogue):
+    opened = load_exported(exported, catalogue)
+    exact = dataclasses.replace(opened, config=opened.config.updated({"decoding.exact": True}))
+    with pytest.raises(ConfigError, match="decoding.exact"):
+        VllmRecommender(exact)
