@@ -3,6 +3,7 @@
 import shutil
 import sys
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from recommender.benchmarks.rival import VllmRival
 from recommender.decoding import rank
 from recommender.engine import Request
+from recommender.engine.vllm import VllmRecommender
 from recommender.engine.vllm_process import vllm_python
 from recommender.errors import ConfigError, DataError, RecommenderError
+from recommender.model.export import load_exported
 from recommender.trie import Trie
 from tests.conftest import vllm_is_missing
 
@@ -151,6 +154,6 @@ def test_a_python_without_vllm_is_named(both):
 
 def test_lists_that_must_be_proven_are_not_asked_of_vllm(exported, catalogue):
     opened = load_exported(exported, catalogue)
-    exact = dataclasses.replace(opened, config=opened.config.updated({"decoding.exact": True}))
+    exact = replace(opened, config=opened.config.updated({"decoding.exact": True}))
     with pytest.raises(ConfigError, match="decoding.exact"):
         VllmRecommender(exact)
