@@ -172,6 +172,9 @@ class DecodingConfig(_Section):
     """Constrained beam search."""
 
     beam: int = Field(50, ge=1, description="beam width; with one level every allowed item is scored exactly")
+    exact: bool = Field(
+        False, description="with several levels, widen the beam until the list is proven to be the best"
+    )
     fused: bool = Field(True, description="rank together with the baselines that `recommender fuse` gave a checkpoint")
     int8: bool = Field(False, description="rank with matrices of 8-bit integers: faster on a CPU, not exact")
 

@@ -21,10 +21,14 @@ BUCKET = 64
 
 @dataclass(frozen=True)
 class Ranking:
-    """The items of one prompt, best first, and their scores: sums of log-probabilities over the levels."""
+    """The items of one prompt, best first, and their scores: sums of log-probabilities over the levels.
+
+    `proven`: nothing that the search cut off could have come among them, so the list is that of all items scored.
+    """
 
     items: np.ndarray
     scores: np.ndarray
+    proven: bool = True
 
 
 @torch.no_grad()
@@ -36,26 +40,36 @@ def rank(
     beam: int,
     allowed: Tensor | None = None,
     instruction: np.ndarray | None = None,
+    exact: bool = False,
 ) -> list[Ranking]:
     """Return for each prompt its best `k` items that are allowed.
 
     `allowed`: bool [prompts, items], None = all. What is not allowed is cut from the trie before the search, so the
     result holds min(k, allowed items) entries whenever `beam` >= k. The search is exact when `beam` is at least the
     number of living prefixes of each level but the last; with one level it is exact always. `instruction`: token ids
-    that the prompts begin with, as far as they do; its part of the prefill is kept between calls. Raises
-    RecommenderError if the model computes NaN.
+    that the prompts begin with, as far as they do; its part of the prefill is kept between calls. `exact`: double the
+    width, behind the same prefill, until every list is proven. Raises RecommenderError if the model computes NaN.
     """
     search = Search(model, prompts, instruction)
     mask = trie.mask(None if allowed is None else allowed[torch.tensor(search.order, device=allowed.device)])
-    beams = Beams(len(prompts), trie, model.device)
     width = max(beam, k)
+    found = _results(search, _searched(search, trie, mask, width), trie, k)
+    while exact and not all(one.proven for one in found):
+        width *= 2
+        search.restart()
+        found = _results(search, _searched(search, trie, mask, width), trie, k)
+    return found
+
+
+def _searched(search: Search, trie: Trie, mask: Mask | None, width: int) -> Beams:
+    beams = Beams(len(search.lengths), trie, search.lengths.device)
     logp = search.log_probabilities(0)
     for level in range(trie.levels):
         parents, codes = beams.extend(logp, trie, level, mask, width)
         if level + 1 < trie.levels:
             search.advance(parents, codes, level)
             logp = search.log_probabilities(level + 1)
-    return _results(search, beams, trie, k)
+    return beams
 
 
 @torch.no_grad()
@@ -108,7 +122,7 @@ class Search:
         prefix = model.prepared.prefix(model, instruction) if known and instruction is not None else None
         if prefix is not None:
             prefix = [(keys[:, :known], values[:, :known]) for keys, values in prefix]
-        groups = list(_groups([len(prompt) - known for prompt in ordered], model.device))
+        groups = list(_groups([len(prompt) - known for prompt in ordered], model.device, padded(model.device)))
         self.cache = PromptCache(groups, prefix)
         batch, positions, last = _packed(ordered, groups, known, model.device)
         self.lengths = torch.tensor([len(prompt) for prompt in ordered], device=model.device)
@@ -118,12 +132,12 @@ class Search:
                 part = slice(end - len(prompt) + known, end)
                 model.put_vectors(embedded[part], batch.items[0, part], batch.slots[0, part], prompt.given)
         # [prompts, beams, hidden]
-        self.hidden = self.stack(embedded, positions, PromptAttention(self.cache), last)[:, None]
+        self.start = self.stack(embedded, positions, PromptAttention(self.cache), last)[:, None]
         self.restart()
 
     def restart(self) -> None:
         """Forget all beams; what they start from is still known."""
-        self.beams, self.depth = BeamAttention(self.cache), 0
+        self.beams, self.depth, self.hidden = BeamAttention(self.cache), 0, self.start
 
     def advance(self, parents: Tensor, codes: Tensor, level: int) -> None:
         """Feed each beam the code [prompts, beams] of `level` that it has chosen, behind its parent's path."""
@@ -140,9 +154,14 @@ class Search:
 
 
 class Beams:
-    """The state of a batch of beam searches. All tensors [prompts, beams]; a dead beam has score -inf."""
+    """The state of a batch of beam searches. All tensors [prompts, beams]; a dead beam has score -inf.
+
+    `lost` [prompts]: the best score that was cut off at any level. Scores only fall from level to level, so no item that
+    was cut off with it has a higher one.
+    """
 
     def __init__(self, prompts: int, trie: Trie, device: torch.device) -> None:
+        self.lost = torch.full((prompts,), -torch.inf, device=device)
         self.states = torch.full((prompts, 1), trie.root, dtype=torch.long, device=device)
         self.scores = torch.zeros(prompts, 1, device=device)
 
@@ -159,7 +178,11 @@ class Beams:
             living &= mask.living(following)
         gathered = (logp.gather(2, codes) + self.scores[..., None]).masked_fill(~living, -torch.inf)
         fan_out = codes.shape[-1]
-        self.scores, best = gathered.flatten(1).topk(min(width, gathered.shape[1] * fan_out))
+        # one more than is kept: the best of what is cut off
+        scores, best = gathered.flatten(1).topk(min(width + 1, gathered.shape[1] * fan_out))
+        if scores.shape[1] > width:
+            self.lost = torch.maximum(self.lost, scores[:, width])
+        self.scores, best = scores[:, :width], best[:, :width]
         self.states = following.flatten(1).gather(1, best)
         return best // fan_out, codes.flatten(1).gather(1, best)
 
@@ -169,13 +192,14 @@ def _results(search: Search, beams: Beams, trie: Trie, k: int) -> list[Ranking]:
     # NaN counts as the largest number in a top-k: what arises anywhere is still here
     if np.isnan(scores).any():
         raise _not_a_number()
-    found = dict(zip(search.order, (_best(i, s, k) for i, s in zip(items, scores, strict=True)), strict=True))
+    rows = zip(items, scores, beams.lost.cpu().numpy(), strict=True)
+    found = dict(zip(search.order, (_best(*row, k) for row in rows), strict=True))
     return [found[number] for number in range(len(found))]
 
 
-def _best(items: np.ndarray, scores: np.ndarray, k: int) -> Ranking:
-    living = np.isfinite(scores)
-    return Ranking(items[living][:k], scores[living][:k])
+def _best(items: np.ndarray, scores: np.ndarray, lost: np.ndarray, k: int) -> Ranking:
+    living, last = np.isfinite(scores), scores[k - 1] if len(scores) >= k else -np.inf
+    return Ranking(items[living][:k], scores[living][:k], bool(last >= lost))
 
 
 def _not_a_number() -> RecommenderError:
@@ -184,7 +208,7 @@ def _not_a_number() -> RecommenderError:
 
 def _score_rest(search: Search, codes: Tensor) -> Tensor:
     """Return the summed log-probabilities [prompts, candidates] of all codes [candidates, levels] after the first."""
-    prompts, before = len(search.lengths), search.hidden
+    prompts = len(search.lengths)
     total = torch.zeros(prompts, len(codes), device=codes.device)
     search.restart()
     everyone = torch.arange(len(codes), device=codes.device).expand(prompts, -1)
@@ -192,7 +216,7 @@ def _score_rest(search: Search, codes: Tensor) -> Tensor:
         search.advance(everyone, codes[:, level].expand(prompts, -1), level)
         logp = search.log_probabilities(level + 1)
         total += logp.gather(2, codes[:, level + 1].expand(prompts, -1)[..., None])[..., 0]
-    search.hidden = before
+    search.restart()
     return total
 
 
@@ -208,9 +232,14 @@ def _shared(prompts: Sequence[Example], instruction: np.ndarray | None) -> int:
     return known
 
 
-def _groups(lengths: Sequence[int], device: torch.device) -> Iterator[Group]:
-    """Lay prompts of ascending lengths out: those of one length together, or on a GPU all in one padded shape."""
-    if device.type != "cpu":
+def padded(device: torch.device) -> bool:
+    """Whether prompts are laid out in one padded shape, for shapes to recur: on a GPU, where launching costs most."""
+    return device.type != "cpu"
+
+
+def _groups(lengths: Sequence[int], device: torch.device, static: bool) -> Iterator[Group]:
+    """Lay prompts of ascending lengths out: those of one length together, or all in one padded shape."""
+    if static:
         width = -(-lengths[-1] // BUCKET) * BUCKET
         yield Group(0, len(lengths), width, torch.tensor(lengths, device=device))
         return

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from recommender import prompts
 from recommender.catalogue import Catalogue
 from recommender.config import Modality, PromptConfig
+from recommender.errors import RecommenderError
 from recommender.semantic_ids import SemanticIds
 
 IGNORE = -100
@@ -85,12 +86,17 @@ class ExampleBuilder:
         ids: SemanticIds,
         config: PromptConfig,
         soft_modalities: int,
+        window: int | None = None,
     ) -> None:
-        """`vocabulary`: size of the language model's vocabulary; code tokens are numbered from there on."""
+        """`vocabulary`: size of the language model's vocabulary; code tokens are numbered from there on.
+
+        `window`: positions that the model can read, those of an item's codes among them; None: no limit is known.
+        """
         self.tokenizer = tokenizer
         self.catalogue = catalogue
         self.config = config
         self.vocabulary = vocabulary
+        self.room = None if window is None else window - ids.levels
         offsets = vocabulary + np.concatenate([[0], np.cumsum(ids.sizes)[:-1]]).astype(np.int64)
         self.code_tokens = ids.codes + offsets[None, :]
         self.soft_slots = range(FIRST_SOFT, FIRST_SOFT + soft_modalities * config.soft_tokens)
@@ -155,14 +161,30 @@ class ExampleBuilder:
     def prompt(
         self, history: Sequence[int] | np.ndarray, wish: str | None = None, titled: int | None = None
     ) -> Example:
-        """Return the whole prompt for one history (it may be empty), cut to the last `history` items."""
+        """Return the whole prompt for one history (it may be empty), cut to the last items that the config and the model's
+        window have room for; see `shown`. Raises RecommenderError if there is no room for the rest.
+        """
         kept = list(history)[-self.config.history :]
         titled = self.config.titled if titled is None else titled
         if wish is None:
             head = np.concatenate([self.prefix, self.start])
         else:
             head = self.chat(prompts.render_block("rank", "system", noun=self.config.noun), self.wish(wish))
-        return _example(_join(_words(head), self.recent(kept[-titled:] if titled else []), self.history(kept)))
+        parts = _words(head), self.recent(kept[-titled:] if titled else [])
+        needed = sum(len(part[0]) for part in parts)
+        if self.room is not None and needed + len(kept) > self.room:
+            if needed > self.room:
+                raise RecommenderError(
+                    f"the prompt has {needed} positions without its history, and the model reads {self.room}",
+                    "a shorter wish, or less of prompt.titled",
+                )
+            kept = kept[needed + len(kept) - self.room :]
+        return _example(_join(*parts, self.history(kept)))
+
+    @staticmethod
+    def shown(prompt: Example) -> int:
+        """Return how many items of its history a prompt holds."""
+        return int((prompt.slots == ITEM).sum())
 
     def ranking(
         self, history: Sequence[int] | np.ndarray, known: int = 0, begins: bool = True, place: int | None = None

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from typer.testing import CliRunner
 
+from recommender.benchmarks.agreement import FORMATS, bench_agreement
 from recommender.benchmarks.decode import DecodeSettings, bench_decode
-from recommender.benchmarks.measuring import measured
+from recommender.benchmarks.measuring import measured, peak_megabytes
+from recommender.benchmarks.profile import BARE, bench_profile
 from recommender.benchmarks.trie import FAN_OUT, clustered_codes
 from recommender.cli import app
 from recommender.errors import DataError
@@ -48,6 +55,82 @@ def test_a_method_over_its_budget_is_measured_once_and_sleep_is_no_work():
     assert (len(timings["slow"].seconds), len(timings["quick"].seconds)) == (1, 4)
     assert timings["slow"].median >= 0.05 > timings["slow"].busy
     assert timings["quick"].median < 0.05
+
+
+MEMORY = """
+import sys, torch
+from recommender.benchmarks.measuring import peak_megabytes
+from recommender.benchmarks.synthetic import synthetic_checkpoint, synthetic_prompts
+from recommender.decoding import rank
+from recommender.trie import Trie
+torch.set_num_threads(1)
+made = synthetic_checkpoint(sys.argv[1], items=500)
+trie = Trie.from_codes(made.model.ids.codes, made.model.ids.sizes)
+beam = int(sys.argv[2])
+rank(made.model, synthetic_prompts(made, 1, 16), trie, 10, 2)
+prompts = synthetic_prompts(made, 1, 512)
+print(peak_megabytes(lambda: rank(made.model, prompts, trie, 1, beam))[1])
+"""
+
+
+def test_fifty_beams_hold_hardly_more_than_one(llm_folder, tmp_path):
+    AutoTokenizer.from_pretrained(llm_folder).save_pretrained(tmp_path)
+    sizes = {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 8, "vocab_size": 256}
+    heads = {"num_attention_heads": 6, "num_key_value_heads": 2, "bos_token_id": 1, "eos_token_id": 2}
+    LlamaForCausalLM(LlamaConfig(**sizes, **heads)).save_pretrained(tmp_path)
+    held = {}
+    for beam in (1, 50):
+        child = [sys.executable, "-c", MEMORY, str(tmp_path), str(beam)]
+        held[beam] = float(subprocess.run(child, capture_output=True, text=True, check=True).stdout)
+    assert held[1] > 5  # megabytes: what a prompt's cache and layers need at least
+    assert held[50] <= 1.2 * held[1]
+
+
+def test_freed_memory_that_the_allocator_kept_is_counted_when_it_is_used_again():
+    small = [torch.ones(20_000) for _ in range(1000)]  # 80 MB in pieces that lie in the allocator's heap
+    del small
+    _, held = peak_megabytes(lambda: [torch.ones(20_000) for _ in range(500)])
+    assert held == pytest.approx(40, rel=0.2)
+
+
+def test_a_finished_case_is_kept_and_a_long_one_is_told_from_one_prompt(tmp_path, llm_folder):
+    settings = DecodeSettings(
+        str(llm_folder), 2, 40, "float32", (32,), (4,), (1,), rounds=1, budget=0, checked=1, brute=False, int8=False
+    )
+    alone = bench_decode(settings, keep=tmp_path / "rows.jsonl")
+    both = replace(settings, prompts=(1, 3), limit=0.0)
+    assert bench_decode(replace(both, limit=settings.limit, prompts=(1,)), keep=tmp_path / "rows.jsonl") == alone
+    rows = {(row["prompts"], row["method"]): row for row in bench_decode(both)}
+    assert rows[3, "ours"]["seconds"] == pytest.approx(3 * rows[1, "ours"]["seconds"])
+    assert rows[3, "ours"]["rounds"] == 0 and rows[3, "ours"]["top 10"] is None
+    assert rows[1, "floor: bare passes"]["of the floor"] == 1
+
+
+def test_where_the_time_goes(llm_folder):
+    settings = DecodeSettings(str(llm_folder), 2, 40, "float32", (32,), (4,), (2,), rounds=1)
+    rows = bench_profile(settings)
+    for phase in ("prefill", "passes"):
+        parts = [row for row in rows if row["phase"] == phase]
+        assert sum(row["share"] for row in parts if row["part"] != BARE) == pytest.approx(1)
+        assert parts[-1]["part"] == BARE and parts[-1]["GFLOP/s"] > 0
+        assert next(row["ms"] for row in parts if row["part"] == "layers: matrix products") > 0
+
+
+def test_agreement_tells_rounding_from_width(make_checkpoint, config, catalogue, tmp_path, monkeypatch):
+    items, events = tmp_path / "items.csv", tmp_path / "events.csv"
+    items.write_text("item_id,title\n" + "".join(f"{i.item_id},{i.title}\n" for i in catalogue))
+    events.write_text(
+        "user_id,item_id,timestamp\n" + "".join(f"u{u},{100 + (u + n) % 20},{n}\n" for u in range(9) for n in range(5))
+    )
+    settings = config.updated({"data.items": str(items), "data.interactions": str(events)})
+    checkpoint = replace(make_checkpoint(3, settings), config=settings)
+    monkeypatch.setattr("recommender.benchmarks.agreement.from_pretrained", lambda *_: checkpoint)
+    rows = bench_agreement("-", users=6, beams=[1, 64], formats=FORMATS, k=5)
+    found = {(row["format"], row["search"]): row for row in rows}
+    assert all(row["users"] == 6 for row in rows) and len(rows) == 9
+    assert found["float32", "all items"]["top 5"] == found["float32", "64 beams"]["top 5"] == 1
+    assert found["float32", "1 beams"]["top 5"] <= 1 and found["bfloat16", "all items"]["top 5"] > 0.8
+    assert found["float32", "all items"]["lost"] == 0 <= found["float32", "1 beams"]["lost"] + 1e-6
 
 
 def test_numbers_that_are_none_are_named():

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from recommender import decoding
 from recommender.errors import RecommenderError
@@ -73,6 +74,21 @@ def test_only_what_is_allowed_comes_out_and_nothing_twice(world, allowed, k):
         assert len(found.items) == min(k, sum(allowed))
 
 
+@given(st.lists(st.booleans(), min_size=ITEMS, max_size=ITEMS), st.integers(1, 12), st.integers(1, 4))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_proven_is_exact_and_a_narrow_beam_is_widened_until_it_is(world, allowed, k, beam):
+    model, builder, trie = world
+    mask, prompts = torch.tensor([allowed] * 2), [builder.prompt([1, 2]), builder.prompt([7])]
+    every = np.where(mask.numpy(), decoding.score(model, prompts, range(ITEMS)), -np.inf)
+    best = -np.sort(-every, axis=1)[:, : min(k, sum(allowed))]
+    for exact in (False, True):
+        found = decoding.rank(model, prompts, trie, k, beam, allowed=mask, exact=exact)
+        assert all(one.proven for one in found) or not exact
+        for one, expected in zip(found, best, strict=True):
+            if one.proven:
+                np.testing.assert_allclose(one.scores, expected, atol=1e-4)
+
+
 def test_the_mask_leaves_scores_as_they_are(world):
     model, builder, trie = world
     everything = decoding.rank(model, [builder.prompt([3])], trie, ITEMS, beam=64)[0]
@@ -93,14 +109,125 @@ def test_batch_and_order_change_nothing(world):
         np.testing.assert_allclose(alone.scores, expected.scores, atol=1e-4)
 
 
+@pytest.mark.parametrize("static", [False, True])
+def test_prompts_of_many_lengths_with_and_without_padding_and_a_known_instruction(world, monkeypatch, static):
+    model, builder, trie = world
+    monkeypatch.setattr("recommender.decoding.padded", lambda device: static)
+    histories = ([], [1, 2, 3, 4, 5], [9], [7, 8], [3, 4])
+    prompts = [builder.prompt(history) for history in histories]
+    for instruction in (None, builder.prefix, builder.prefix[:5]):
+        for found, history in zip(
+            decoding.rank(model, prompts, trie, ITEMS, 64, instruction=instruction), histories, strict=True
+        ):
+            slow = slow_scores(model, builder, history)
+            np.testing.assert_allclose(slow[found.items], found.scores, atol=1e-4)
+
+
+class Counting:
+    """A stack that tells how many positions it computes and of what shapes."""
+
+    def __init__(self, model):
+        self.inner, self.positions, self.shapes = model.prepared.stack(model), [], []
+
+    def __call__(self, embedded, positions, attention, last=None):
+        self.positions.append(len(embedded))
+        self.shapes.append([list(embedded.shape), None if last is None else list(last.shape)])
+        return self.inner(embedded, positions, attention, last)
+
+
+@pytest.fixture
+def counted(world, monkeypatch):
+    model = world[0]
+    counting = Counting(model)
+    monkeypatch.setattr(model.prepared, "stack", lambda _: counting)
+    return counting
+
+
+def test_nothing_is_computed_for_padding_nor_twice_for_an_instruction(world, counted):
+    model, builder, trie = world
+    prompts = [builder.prompt(history) for history in ([1, 2, 3], [9], [7, 8])]
+    own = sum(len(prompt) - len(builder.prefix) for prompt in prompts)
+    passes = [3 * min(4 ** (level + 1), 8) for level in range(trie.levels - 1)]
+    for request in range(2):
+        decoding.rank(model, prompts, trie, 5, beam=8, instruction=builder.prefix)
+        prefix = [len(builder.prefix)] if request == 0 else []
+        assert counted.positions[: len(prefix) + 1] == [*prefix, own]
+        assert all(n <= most for n, most in zip(counted.positions[len(prefix) + 1 :], passes, strict=True))
+        counted.positions.clear()
+
+
+def test_static_shapes_recur_for_other_lengths_and_histories(world, counted, monkeypatch):
+    model, builder, trie = world
+    monkeypatch.setattr("recommender.decoding.padded", lambda device: True)
+    seen = []
+    for histories in (([1, 2, 3], [9]), ([], [7, 8]), ([1, 2], [3, 4, 5, 6])):
+        decoding.rank(model, [builder.prompt(h) for h in histories], trie, 5, beam=8)
+        seen.append(counted.shapes.copy())
+        counted.shapes.clear()
+    assert seen[0] == seen[1] == seen[2]
+
+
+class HostTrips(TorchDispatchMode):
+    """Collects the operators that make a GPU wait for the host: they read a value, or their result's size depends on one."""
+
+    NAMES = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal")
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if any(name in func.name() for name in self.NAMES):
+            self.found.append(func.name())
+        return func(*args, **(kwargs or {}))
+
+    @classmethod
+    def watch(cls, call):
+        with cls() as trips:
+            call()
+        return trips.found
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_no_step_waits_for_the_host(world, masked):
+    model, builder, trie = world
+    allowed = torch.ones(2, ITEMS, dtype=torch.bool)
+    allowed[:, 3] = not masked
+    mask, search = trie.mask(allowed), decoding.Search(model, [builder.prompt([1]), builder.prompt([2, 3])], None)
+    beams = decoding.Beams(2, trie, model.device)
+    with torch.no_grad(), HostTrips() as trips:
+        for level in range(trie.levels):
+            parents, codes = beams.extend(search.log_probabilities(level), trie, level, mask, 8)
+            if level + 1 < trie.levels:
+                search.advance(parents, codes, level)
+    assert trips.found == []
+    assert "aten::nonzero" in HostTrips.watch(lambda: torch.ones(2).nonzero())
+
+
+def test_fewer_allowed_items_than_beams_or_k_are_all_that_comes(world):
+    model, builder, trie = world
+    allowed = torch.zeros(1, ITEMS, dtype=torch.bool)
+    allowed[0, [2, 17]] = True
+    found = decoding.rank(model, [builder.prompt([1])], trie, k=10, beam=50, allowed=allowed)[0]
+    assert set(found.items.tolist()) == {2, 17}
+
+
 def test_nothing_allowed_gives_nothing(world):
     model, builder, trie = world
     none = torch.zeros(1, ITEMS, dtype=torch.bool)
     assert len(decoding.rank(model, [builder.prompt([1])], trie, 5, 8, none)[0].items) == 0
 
 
-def test_nan_is_an_error_not_a_ranking(world):
+def test_nan_is_an_error_not_a_ranking(world, monkeypatch):
     model, builder, trie = world
+    logits = model.code_logits
+    for wrong in (float("nan"), float("inf")):
+        monkeypatch.setattr(model, "code_logits", lambda hidden, level, w=wrong: logits(hidden, level) * w)
+        with pytest.raises(RecommenderError, match="NaN"):
+            decoding.score(model, [builder.prompt([1])], [0, 1])
+        with pytest.raises(RecommenderError, match="NaN"):
+            decoding.rank(model, [builder.prompt([1])], trie, 5, 8)
+        monkeypatch.undo()
     with torch.no_grad():
         model.rank_norm.weight.fill_(float("nan"))
     with pytest.raises(RecommenderError, match="NaN"):

@@ -134,6 +134,32 @@ def test_a_history_longer_than_the_prompt_is_cut_and_said_to_be(model):
     assert not {i.item_id for i in response.items} & set(long)  # what was cut has been seen all the same
 
 
+def test_a_prompt_longer_than_the_window_loses_the_oldest_history_and_says_so(make_checkpoint):
+    checkpoint = make_checkpoint()
+    whole = checkpoint.builder.prompt(range(10))
+    checkpoint.model.llm.config.max_position_embeddings = len(whole) - 2 + checkpoint.model.ids.levels
+    model = Recommender(checkpoint)
+    response = model.answer(Request(history=ids(model, *range(10)), k=3, explain=False))
+    assert any("cut to its last 4 items" in note for note in response.notes)
+    assert [i.item_id for i in response.items] == [
+        i.item_id
+        for i in Recommender(make_checkpoint())
+        .answer(Request(history=ids(model, *range(6, 10)), exclude=ids(model, *range(6)), k=3, explain=False))
+        .items
+    ]
+
+
+def test_a_request_without_room_gets_its_error_in_its_own_place(make_checkpoint):
+    checkpoint = make_checkpoint()
+    window = len(checkpoint.builder.prompt(range(6))) + checkpoint.model.ids.levels
+    checkpoint.model.llm.config.max_position_embeddings = window
+    model = Recommender(checkpoint)
+    fits, wordy = Request(k=3, explain=False), Request(k=3, explain=False, wish="red night " * 40)
+    answered, refused = model.answer_many([fits, wordy])
+    assert len(answered.items) == 3
+    assert isinstance(refused, RecommenderError) and "without its history" in refused.message
+
+
 def test_every_justification_is_checked_and_says_who_wrote_it(model):
     items = model.recommend(ids(model, 3, 7, 12), k=5)
     for item in items:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from recommender.catalogue import Catalogue, Item
+from recommender.errors import RecommenderError
 from recommender.examples import FIRST_SOFT, IGNORE, ITEM, TOKEN, Example, ExampleBuilder, clean, marker
 from tests.conftest import ITEMS
 
@@ -129,6 +130,20 @@ def test_only_the_first_eighty_characters_of_a_title_are_read(builder_of):
 
 
 # --- prompts
+
+
+@pytest.mark.parametrize("room", [0, 1, 3])
+def test_what_the_window_has_no_room_for_is_the_oldest_history(builder_of, room):
+    free = builder_of(history=6, titled=2)
+    bare = len(free.prompt([4, 5])) - 2
+    builder = builder_of(history=6, titled=2)
+    builder.room = bare + room
+    prompt = builder.prompt([0, 1, 2, 3, 4, 5])
+    assert len(prompt) == builder.room and shown(prompt) == [3, 4, 5][3 - room :]
+    assert builder.shown(prompt) == room
+    builder.room = bare - 1
+    with pytest.raises(RecommenderError, match=f"{bare} positions without its history, and the model reads {bare - 1}"):
+        builder.prompt([0, 1, 2, 3, 4, 5])
 
 
 def test_no_history_is_the_instruction_alone(world):

@@ -3,6 +3,7 @@
 import shutil
 import sys
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from recommender.benchmarks.rival import VllmRival
 from recommender.decoding import rank
 from recommender.engine import Request
+from recommender.engine.vllm import VllmRecommender
 from recommender.engine.vllm_process import vllm_python
-from recommender.errors import DataError, RecommenderError
+from recommender.errors import ConfigError, DataError, RecommenderError
+from recommender.model.export import load_exported
 from recommender.trie import Trie
 from tests.conftest import vllm_is_missing
 
@@ -147,3 +150,10 @@ def test_a_python_without_vllm_is_named(both):
         VllmRival("no-such-python", checkpoint, beam=2, positions=16, prompts=1)
     with pytest.raises(RecommenderError, match="No module named 'vllm'"):
         VllmRival(sys.executable, checkpoint, beam=2, positions=16, prompts=1)
+
+
+def test_lists_that_must_be_proven_are_not_asked_of_vllm(exported, catalogue):
+    opened = load_exported(exported, catalogue)
+    exact = replace(opened, config=opened.config.updated({"decoding.exact": True}))
+    with pytest.raises(ConfigError, match="decoding.exact"):
+        VllmRecommender(exact)

@@ -34,7 +34,8 @@ def bench_agreement(
 
     Returns a row for each format and search. `top k`: share of the exact top `k` (float32, every unseen item scored) that
     was found; over all items it tells what rounding costs, with beams what the width costs too. `first`: share of users
-    whose best item is the same. `lost`: exact log-probability that an item of the list has less than the exact list's.
+    whose best item is the same. `lost`: exact log-probability that an item of the list has less than one of the exact
+    list. `proven`: share of the lists that the search itself knew to miss nothing.
     Raises CheckpointError, AssetError or DataError.
     """
     checkpoint = from_pretrained(source, None, progress)
@@ -47,8 +48,9 @@ def bench_agreement(
         if progress:
             progress(f"ranking in {name}", number, len(formats))
         model = in_format(checkpoint.model, name)
-        for search, found in _searches(model, prompts, allowed, checkpoint.builder.prefix, beams, k):
-            rows.append({"format": name, "search": search, "users": len(prompts), **_compared(exact, best, found)})
+        for search, found, proven in _searches(model, prompts, allowed, checkpoint.builder.prefix, beams, k):
+            row = {"format": name, "search": search, "users": len(prompts), **_compared(exact, best, found)}
+            rows.append(row | {"proven": proven})
     return rows
 
 
@@ -88,20 +90,21 @@ def _searches(
     prefix: np.ndarray,
     beams: Sequence[int],
     k: int,
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the name of each search and the items that it finds, [users, k]; -1 where it finds fewer."""
+) -> Iterator[tuple[str, np.ndarray, float]]:
+    """Yield the name of each search, the items that it finds [users, k], -1 where it finds fewer, and the share proven."""
     scores = _scores(model, prompts, allowed, prefix)
-    yield "all items", np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    yield "all items", np.argsort(-scores, axis=1, kind="stable")[:, :k], 1.0
     if model.ids.levels == 1:
         return  # whatever the width, all items are scored
     trie = Trie.from_codes(model.ids.codes, model.ids.sizes, model.device)
     for beam in beams:
-        found = np.full((len(prompts), k), -1)
+        found, proven = np.full((len(prompts), k), -1), 0
         for part in _parts(len(prompts)):
             ranked = rank(model, prompts[part], trie, k, beam, allowed[part], prefix)
             for row, one in enumerate(ranked, start=part.start):
                 found[row, : len(one.items)] = one.items
-        yield f"{beam} beams", found
+            proven += sum(one.proven for one in ranked)
+        yield f"{beam} beams", found, proven / len(prompts)
 
 
 def _scores(

@@ -121,13 +121,13 @@ class CatalogueEngine(ABC):
             result |= dict(zip(members, self._answered(asked, fused), strict=True))
         return [result[number] for number in range(len(requests))]
 
-    def _prepared(self, request: Request) -> tuple[np.ndarray, torch.Tensor] | RecommenderError:
+    def _prepared(self, request: Request) -> tuple[np.ndarray, torch.Tensor, Example] | RecommenderError:
         if request.fused and self.fusion is None:
             return _nothing_to_fuse()
         try:
             history = self.catalogue.indices(request.history)
-            self._given(request)
-            return history, self.allowed(request, history)
+            prompt = self._prompts([history], request.wish, self._given(request))[0]
+            return history, self.allowed(request, history), prompt
         except RecommenderError as error:
             return error
 
@@ -138,21 +138,23 @@ class CatalogueEngine(ABC):
         prompts = [self.builder.prompt(history, wish) for history in histories]
         return [replace(prompt, given=given) for prompt in prompts] if given else prompts
 
-    def _answered(self, asked: Sequence[tuple[Request, np.ndarray, torch.Tensor]], fused: bool) -> list[Response]:
-        prompts = [self._prompts([history], one.wish, self._given(one))[0] for one, history, _ in asked]
-        allowed = torch.stack([allowed for _, _, allowed in asked])
-        most = max(one.k for one, _, _ in asked)
+    def _answered(
+        self, asked: Sequence[tuple[Request, np.ndarray, torch.Tensor, Example]], fused: bool
+    ) -> list[Response]:
+        prompts = [prompt for _, _, _, prompt in asked]
+        allowed = torch.stack([allowed for _, _, allowed, _ in asked])
+        most = max(one.k for one, _, _, _ in asked)
         if fused:
-            rankings = self._rank_fused(prompts, [history for _, history, _ in asked], most, allowed)
+            rankings = self._rank_fused(prompts, [history for _, history, _, _ in asked], most, allowed)
         else:
             rankings = self.rank_prompts(prompts, most, allowed)
         answers = []
-        for (one, _, _), ranking in zip(asked, rankings, strict=True):
+        for (one, _, _, prompt), ranking in zip(asked, rankings, strict=True):
             best = zip(ranking.items[: one.k], ranking.scores[: one.k], strict=True)
             items = [self._ranked(rank, int(item), float(score)) for rank, (item, score) in enumerate(best, 1)]
             if one.explain:
                 items = list(self.reasons(one, items, together=True))
-            answers.append(Response(tuple(items), self._notes(one)))
+            answers.append(Response(tuple(items), self._notes(one, self.builder.shown(prompt))))
         return answers
 
     def reasons(
@@ -287,7 +289,7 @@ class CatalogueEngine(ABC):
             )
         return allowed
 
-    def _notes(self, request: Request) -> tuple[str, ...]:
+    def _notes(self, request: Request, shown: int) -> tuple[str, ...]:
         notes = []
         if request.explain and not self.writes:
             notes.append(
@@ -299,8 +301,8 @@ class CatalogueEngine(ABC):
             notes.append(f"left out, because they are not for this person: {len(refused)}")
         if not request.history:
             notes.append("no history: these are what a new person is most likely to start with")
-        if len(request.history) > self.config.prompt.history:
-            notes.append(f"the history was cut to its last {self.config.prompt.history} items")
+        if len(request.history) > shown:
+            notes.append(f"the history was cut to its last {shown} items")
         return tuple(notes)
 
     def _ranked(self, rank: int, item: int, score: float) -> RankedItem:

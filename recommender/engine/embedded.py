@@ -70,9 +70,9 @@ class Recommender(CatalogueEngine):
         for start in range(0, len(prompts), PROMPTS_AT_ONCE):
             part = slice(start, start + PROMPTS_AT_ONCE)
             with self._turns.first():
-                beam = self.config.decoding.beam
+                beam, exact = self.config.decoding.beam, self.config.decoding.exact
                 found += decoding.rank(
-                    self.model, prompts[part], self.trie, k, beam, allowed[part], self.builder.prefix
+                    self.model, prompts[part], self.trie, k, beam, allowed[part], self.builder.prefix, exact
                 )
         return found
 

@@ -24,7 +24,7 @@ from recommender.catalogue import Catalogue
 from recommender.decoding import Ranking
 from recommender.engine.base import CatalogueEngine
 from recommender.engine.vllm_process import VllmServer
-from recommender.errors import EngineLostError, RecommenderError
+from recommender.errors import ConfigError, EngineLostError, RecommenderError
 from recommender.examples import Example
 from recommender.model.checkpoint import from_pretrained
 from recommender.model.export import Exported, export_vllm, is_export, load_exported
@@ -59,6 +59,10 @@ class VllmRecommender(CatalogueEngine):
 
     def __init__(self, exported: Exported, options: VllmOptions | None = None) -> None:
         """Start or join the servers; those that are started are ended by `close`."""
+        if exported.config.decoding.exact:
+            raise ConfigError(
+                "decoding.exact: vLLM's beams cannot be widened", "use the embedded engine, or a wider beam"
+            )
         super().__init__(exported.catalogue, exported.config, exported.builder, exported.features)
         self.exported, self.options = exported, options or VllmOptions()
         self.source, self.files = str(exported.folder), weights_of(exported.folder)

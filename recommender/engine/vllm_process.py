@@ -20,6 +20,7 @@ from typing import Any
 import requests
 
 from recommender.errors import RecommenderError
+from recommender.model.export import SERVED_WINDOW
 from recommender.vllm_plugin.soft import SoftTokens
 
 PYTHON = "RECOMMENDER_VLLM_PYTHON"
@@ -130,7 +131,7 @@ def _soft_flags(folder: Path) -> list[str]:
 
 def _defaults(flags: Sequence[str]) -> list[str]:
     """Return flags that decide precision and what a CPU needs, but for those that the caller gives."""
-    chosen: dict[str, Any] = {"--dtype": "float32", "--block-size": "32", "--max-model-len": "2048"}
+    chosen: dict[str, Any] = {"--dtype": "float32", "--block-size": "32", "--max-model-len": str(SERVED_WINDOW)}
     given = {flag.partition("=")[0] for flag in flags}
     return ["--enforce-eager"] + [part for name, value in chosen.items() if name not in given for part in (name, value)]
 

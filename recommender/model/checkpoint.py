@@ -62,7 +62,8 @@ class Checkpoint:
         """The prompts of this model."""
         soft = len(self.model.soft_modalities)
         args = self.tokenizer, self.model.vocabulary, self.catalogue, self.model.ids, self.config.prompt
-        return ExampleBuilder(*args, soft_modalities=soft)
+        window = getattr(self.model.llm.config, "max_position_embeddings", None)
+        return ExampleBuilder(*args, soft_modalities=soft, window=window)
 
 
 def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:

@@ -42,6 +42,8 @@ from recommender.vllm_plugin.served import write_served
 MARKER = "vllm.json"
 FORMAT = 2
 FEATURES = "features.safetensors"
+#: Positions that a server of an exported folder reads: memory is kept for so many.
+SERVED_WINDOW = 2048
 
 
 def export_vllm(checkpoint: Checkpoint, target: str | Path, progress: Progress | None = None) -> MergeReport:
@@ -91,6 +93,7 @@ def _save_prompting(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -
     (folder / "prompting" / "config.yaml").write_text(checkpoint.config.to_yaml(), encoding="utf-8")
     write_items(checkpoint, layout, folder / ITEMS)
     facts = {"format": FORMAT, "words": layout.words, "soft": layout.soft, "modalities": _soft(checkpoint)}
+    facts["window"] = min(checkpoint.model.llm.config.max_position_embeddings, SERVED_WINDOW)
     (folder / MARKER).write_text(json.dumps(facts) + "\n", encoding="utf-8")
 
 
@@ -142,6 +145,6 @@ def load_exported(source: str | Path, catalogue: Catalogue | str | Path | None =
     ids = SemanticIds.load(folder / "prompting" / "semantic_ids.safetensors")
     layout = TokenLayout(facts["words"], int(sum(ids.sizes)), len(ids.codes), facts["soft"], ids.codes.shape[1] == 1)
     args = tokenizer, layout.words, catalogue, ids, config.prompt
-    builder = ExampleBuilder(*args, soft_modalities=facts["modalities"])
+    builder = ExampleBuilder(*args, soft_modalities=facts["modalities"], window=facts.get("window", SERVED_WINDOW))
     features = Features.load(folder / "prompting" / FEATURES)
     return Exported(folder, catalogue, config, tokenizer, ids, layout, builder, features)

@@ -324,7 +324,12 @@ def _ranking_norm(norm: Any, spread: float) -> nn.Module:
     """Copy the LLM's last norm, scaled so that the first scores over random rows have a spread near one."""
     copied = copy.deepcopy(norm).float().requires_grad_(True)
     weight = copied.weight.data
-    weight.mul_(1 / (spread * float(weight.pow(2).mean().sqrt())))
+    # what it multiplies by is one more than its weight in some families (Gemma): signs are their own normal form
+    signs = torch.ones_like(weight)
+    signs[1::2] = -1
+    with torch.no_grad():
+        factors = copied(signs) * signs
+    weight.add_(factors * (1 / (spread * float(factors.pow(2).mean().sqrt())) - 1))
     return copied
 
 
