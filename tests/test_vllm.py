@@ -13,6 +13,7 @@ from recommender.engine import Request
 from recommender.engine.vllm_process import vllm_python
 from recommender.errors import DataError, RecommenderError
 from recommender.trie import Trie
+from recommender.vllm_plugin.spans import Held
 from tests.conftest import vllm_is_missing
 
 
@@ -97,6 +98,12 @@ def test_both_engines_score_given_items_alike(embedded, served):
 def test_both_engines_write_alike(embedded, served):
     messages = ["red film", "what next"]
     assert embedded.write(messages) == served.write(messages)
+    names = [["The red story"], ["The blue night", "The red day"]]
+    assert embedded.write(messages, names) == served.write(messages, names)
+    held = Held(("The red story",), ("The blue night", "The red day"))
+    lines = list(served.write_list("what next", held))
+    assert lines == list(embedded.write_list("what next", held))
+    assert [line.split('"')[1] for line in lines] == list(held.items)
     told = served.answer(Request(history=("103", "107"), k=3))
     assert all(item.justification and item.evidence["claims"] for item in told.items)
 
@@ -134,7 +141,7 @@ def test_its_own_beam_search_finds_what_ours_does_and_a_free_one_answers_too(bot
     prompts = [checkpoint.builder.prompt([3, 7, 12]), checkpoint.builder.prompt([1])]
     model = checkpoint.model
     ours = rank(model, prompts, Trie.from_codes(model.ids.codes, model.ids.sizes), k=5, beam=20)
-    with closing(VllmRival(vllm_python(), checkpoint, beam=20, positions=64, prompts=2)) as rival:
+    with closing(VllmRival(vllm_python(), checkpoint, beam=20, positions=256, prompts=2)) as rival:
         found = rival.search(prompts, 20, 5, free=False)
         assert [set(items) for items in found] == [set(one.items.tolist()) for one in ours]
         assert rival.elapsed.seconds > 0

@@ -92,8 +92,8 @@ class Service:
             data["trace"] = await self.ranking.run(lambda: trace_of(self.engine, asked, items))
         return JSONResponse(data | {"notes": list(answer.notes)})
 
-    async def _explained(self, asked: Any, items: tuple[RankedItem, ...]) -> list[RankedItem]:
-        async with aclosing(self.writing.reasons(asked, items, together=True)) as reasons:
+    async def _explained(self, asked: Any, items: tuple[RankedItem, ...], one_pass: bool = False) -> list[RankedItem]:
+        async with aclosing(self.writing.reasons(asked, items, together=True, one_pass=one_pass)) as reasons:
             return [item async for item in reasons]
 
     async def _events(self, asked: Recommendations, answer: Any) -> AsyncGenerator[str, None]:
@@ -123,13 +123,15 @@ class Service:
             return _GONE
         items = chats.ranked(reply)
         wanted = asked.explain and items
-        reasons = self.writing.reasons(chats.asked_for(reply, asked.user), items, together=False) if wanted else None
-        return _events(chats.chunks(self.name, reply, items, reasons), reasons)
+        known, one_pass = chats.asked_for(reply, asked.user), asked.one_pass
+        reasons = self.writing.reasons(known, items, together=False, one_pass=one_pass) if wanted else None
+        return _events(chats.chunks(self.name, reply, items, reasons, one_pass), reasons)
 
     async def _completed(self, asked: Chat, answer: Awaitable[Reply]) -> JSONResponse:
         reply = await answer
         items = chats.ranked(reply)
-        told = await self._explained(chats.asked_for(reply, asked.user), items) if asked.explain and items else items
+        wanted = asked.explain and items
+        told = await self._explained(chats.asked_for(reply, asked.user), items, asked.one_pass) if wanted else items
         return JSONResponse(chats.completion(self.name, reply, told))
 
     async def feedback(self, http: HttpRequest) -> dict[str, Any]:

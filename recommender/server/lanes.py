@@ -10,7 +10,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -128,26 +128,34 @@ class WritingLane:
             self._under_way -= 1
 
     async def reasons(
-        self, request: Request, items: tuple[RankedItem, ...], together: bool
+        self, request: Request, items: tuple[RankedItem, ...], together: bool, one_pass: bool = False
     ) -> AsyncGenerator[RankedItem, None]:
         """Yield the items with their reasons as they are written. Raises Fault 429 when the lane is full.
 
-        Whoever stops listening stops the writing between two tokens.
+        `together`: all sentences at once; `one_pass`: all in one text. Whoever stops listening stops the writing between
+        two tokens.
         """
         if self._under_way >= self.limit:
             raise overloaded()
         self._under_way += 1
         stop, loop = threading.Event(), asyncio.get_running_loop()
-        told: asyncio.Queue[RankedItem | Exception | None] = asyncio.Queue()
+        news: asyncio.Queue[RankedItem | Exception | None] = asyncio.Queue()
 
         def tell(what: RankedItem | Exception | None) -> None:
             with suppress(RuntimeError):  # the loop is gone when the server is
-                loop.call_soon_threadsafe(told.put_nowait, what)
+                loop.call_soon_threadsafe(news.put_nowait, what)
+
+        def told() -> Iterable[RankedItem]:
+            if stop.is_set():
+                return ()
+            if one_pass:
+                return self.engine.told(request, items, stop)
+            return self.engine.reasons(request, items, stop, together)
 
         def write() -> None:
             try:
                 with self._places:
-                    for item in self.engine.reasons(request, items, stop, together) if not stop.is_set() else ():
+                    for item in told():
                         tell(item)
                 tell(None)
             except Exception as error:
@@ -157,7 +165,7 @@ class WritingLane:
 
         threading.Thread(target=write, name="write", daemon=True).start()
         try:
-            while (item := await told.get()) is not None:
+            while (item := await news.get()) is not None:
                 if isinstance(item, Exception):
                     raise item
                 yield item
