@@ -123,7 +123,9 @@ def _adapter_flags(adapters: dict[str, Path]) -> list[str]:
 
 def _processor(constrained: bool) -> str:
     """Return the logits processor for the runner that vLLM will use: V2 where its variable asks for it, else V1."""
-    return ("processors:Trie" if constrained else "held:Spans") + ("V2" if os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "1" else "V1")
+    return ("processors:Trie" if constrained else "held:Spans") + (
+        "V2" if os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "1" else "V1"
+    )
 
 
 def _soft_flags(folder: Path) -> list[str]:

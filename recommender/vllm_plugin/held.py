@@ -1,4 +1,4 @@
-"""Held spans as vLLM's logits processor, for both of its interfaces. Named at start-up: `--logits-processors MODULE:CLASS`."""
+"""Held spans as logits processors of vLLM, for both of its interfaces. Named at start-up as the trie is."""
 
 from __future__ import annotations
 
