@@ -27,7 +27,7 @@ _SECONDS = 600
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PDEATHSIG = 1  # PR_SET_PDEATHSIG of prctl(2)
 _ERROR = re.compile(r"(?=\b\w*(?:Error|Exception): )")
-_PLUGIN = "recommender.vllm_plugin"
+_TRIE, _SPANS = "recommender.vllm_plugin.processors:Trie", "recommender.vllm_plugin.held:Spans"
 
 
 def vllm_python() -> str:
@@ -58,7 +58,7 @@ class VllmServer:
         self.log = tempfile.NamedTemporaryFile("w+", prefix="vllm-", suffix=".log", delete=False)  # noqa: SIM115
         command = [vllm_python(), "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder.absolute())]
         command += ["--host", "127.0.0.1", "--port", str(port), *_adapter_flags(adapters), *_defaults(flags), *flags]
-        command += ["--logits-processors", f"{_PLUGIN}.{_processor(constrained)}"]
+        command += ["--logits-processors", _TRIE if constrained else _SPANS]
         if constrained:
             command += ["--logprobs-mode", "processed_logits", "--max-logprobs", "-1", *_soft_flags(folder)]
         environment = _environment(constrained)
@@ -119,13 +119,6 @@ def _adapter_flags(adapters: dict[str, Path]) -> list[str]:
     # room for versions that are loaded later
     slots = ["--max-loras", str(len(adapters) + 2), "--max-lora-rank", str(fitting)]
     return ["--enable-lora", *slots, "--lora-modules", *modules]
-
-
-def _processor(constrained: bool) -> str:
-    """Return the logits processor for the runner that vLLM will use: V2 where its variable asks for it, else V1."""
-    return ("processors:Trie" if constrained else "held:Spans") + (
-        "V2" if os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == "1" else "V1"
-    )
 
 
 def _soft_flags(folder: Path) -> list[str]:

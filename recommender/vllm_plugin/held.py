@@ -22,17 +22,15 @@ def _held(params: SamplingParams) -> Held | None:
     return None if said is None else Held.of(said)
 
 
-def _pieces(vllm_config: VllmConfig) -> Pieces:
-    return Pieces(AutoTokenizer.from_pretrained(vllm_config.model_config.tokenizer))
+class Spans(LogitsProcessorV1, LogitsProcessorV2):
+    """Holds spans of what a request generates to names, under both runners: see `processors.Trie`."""
 
-
-class SpansV1(LogitsProcessorV1):
-    """For the V1 runner: spans of what has been generated are held to names."""
-
-    def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
-        """Read the tokens of the served folder."""
-        self.pieces = _pieces(vllm_config)
+    def __init__(self, vllm_config: VllmConfig, *runner: Any) -> None:
+        """Read the tokens of the served folder. `runner`: device and pinning from V1, its request states from V2."""
+        self.pieces = Pieces(AutoTokenizer.from_pretrained(vllm_config.model_config.tokenizer))
+        self.req_states = runner[0]
         self.rows: dict[int, tuple[Held, list[int]]] = {}
+        self.slots: dict[int, Held] = {}
 
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
@@ -44,7 +42,7 @@ class SpansV1(LogitsProcessorV1):
         return False
 
     def update_state(self, batch_update: Any) -> None:
-        """Follow requests that came, went or moved."""
+        """V1: follow requests that came, went or moved."""
         process_dict_updates(self.rows, batch_update, self._new)
 
     def _new(
@@ -53,37 +51,19 @@ class SpansV1(LogitsProcessorV1):
         held = _held(params)
         return None if held is None else (held, output)
 
-    def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        """Constrain the rows of requests that asked for it."""
-        for row, (held, output) in self.rows.items():
-            held.constrain(logits[row], output, self.pieces)
-        return logits
-
-
-class SpansV2(LogitsProcessorV2):
-    """For the V2 runner: what has been generated lies in the runner's own buffers."""
-
-    def __init__(self, vllm_config: VllmConfig, req_states: Any) -> None:
-        """Read the tokens of the served folder."""
-        self.pieces, self.req_states = _pieces(vllm_config), req_states
-        self.slots: dict[int, Held] = {}
-
-    @classmethod
-    def validate_params(cls, sampling_params: SamplingParams) -> None:
-        """Raise ValueError for an entry that is none of ours."""
-        _held(sampling_params)
-
     def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
-        """Take a slot over; returns whether this request is held to anything."""
+        """V2: take a slot over; returns whether this request is held to anything."""
         held = _held(sampling_params)
         self.slots.pop(req_idx, None)
         if held is not None:
             self.slots[req_idx] = held
         return held is not None
 
-    def apply(self, logits: torch.Tensor, ctx: Any) -> torch.Tensor:
-        """Constrain the rows of requests that asked for it."""
-        for row, slot in enumerate(ctx.expanded_idx_mapping.tolist()):
+    def apply(self, logits: torch.Tensor, ctx: Any = None) -> torch.Tensor:
+        """Constrain the rows of requests that asked for it; only V2 has a context."""
+        for row, (held, output) in self.rows.items():
+            held.constrain(logits[row], output, self.pieces)
+        for row, slot in enumerate(() if ctx is None else ctx.expanded_idx_mapping.tolist()):
             if slot in self.slots:
                 begin, end = int(self.req_states.prompt_len.np[slot]), int(ctx.pos[row]) + 1
                 tokens = self.req_states.all_token_ids.gpu[slot, begin:end].tolist()
