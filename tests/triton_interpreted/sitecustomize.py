@@ -1,6 +1,7 @@
 """Lets vLLM run its V2 runner on a CPU, for tests: that runner's Triton kernels go through Triton's own interpreter.
 
-vLLM looks for a Triton with a CPU backend, which PyPI does not have. Loaded by every Python that has this folder on its path.
+vLLM looks for a Triton with a CPU backend, which PyPI does not have. Loaded by every Python that has this folder on its
+path.
 """
 
 import os
