@@ -1,5 +1,6 @@
 """The vLLM engine against the embedded one, on a real vLLM server: the same lists, the same scores, nothing forbidden."""
 
+import json
 import shutil
 import sys
 from contextlib import closing
@@ -15,6 +16,7 @@ from recommender.errors import DataError, RecommenderError
 from recommender.trie import Trie
 from recommender.vllm_plugin.spans import Held
 from tests.conftest import vllm_is_missing
+from tests.test_server import Server
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["atomic", "three levels"])
@@ -123,12 +125,27 @@ def test_a_version_is_loaded_and_unloaded_under_its_own_name(exported, served, t
     weights = load_file(other / "adapter_model.safetensors")
     save_file({n: -w if "lora_B" in n else w for n, w in weights.items()}, other / "adapter_model.safetensors")
     prompt = served.builder.prompt([3, 7])
-    body = {"prompts": [{"ids": served._ids(prompt)}], "k": 5, "beam": 20}
+    body = {"prompts": [{"ids": served._ids(prompt), "deny": [3, 7]}], "k": 5, "beam": 50}
     url = f"{served.rank_url}/v1/recommender/rank"
     before = served._post(url, body | {"model": "rank"})
     served.load_adapter("rank-2", other)
     changed = served._post(url, body | {"model": "rank-2"})
     assert served._post(url, body | {"model": "rank"}) == before and changed != before
+    assert served.versions() == ("rank-2",)
+    server = Server(served)
+    try:
+        asked_for = {"history": ["103", "107"], "k": 5}
+        names = [card["id"] for card in json.loads(server.get("/v1/models")[2])["data"]]
+        assert names == ["tiny", "tiny:rank-2"]
+        own, version = (json.loads(server.post("/v1/recommendations", asked_for | {"model": n})[2]) for n in names)
+        assert version["model"] == "tiny:rank-2"
+        for told, found in ((own, before), (version, changed)):
+            assert [i["score"] for i in told["items"]] == pytest.approx(found["rankings"][0]["scores"], abs=1e-4)
+        said = {"messages": [{"role": "user", "content": "a comedy"}], "model": "tiny:rank-2", "k": 2}
+        assert json.loads(server.post("/v1/chat/completions", said)[2])["model"] == "tiny:rank-2"
+        assert server.post("/v1/recommendations", asked_for | {"model": "tiny:rank-3"})[0] == 404
+    finally:
+        server.close()
     served.unload_adapter("rank-2")
     with pytest.raises(Exception, match="404"):
         served._post(url, body | {"model": "rank-2"})

@@ -94,6 +94,18 @@ class CatalogueEngine(ABC):
         """Answer a user message with a list that is held to its items; yields each line as it is written, all of them in
         one generation. Ends early once `stop` is set."""
 
+    def addresses(self) -> dict[str, str]:
+        """Where the servers are that compute for it: what each does -> its address."""
+        return {}
+
+    def versions(self) -> tuple[str, ...]:
+        """The names of the ranking adapters that `under` knows at the moment, beside the engine's own."""
+        return ()
+
+    def under(self, adapter: str) -> CatalogueEngine:
+        """Return this engine with another ranking adapter of `versions`."""
+        raise RecommenderError(f"the {self.name} engine has no adapter {adapter!r}")
+
     def lives(self) -> bool:
         """Whether what computes is there."""
         return True

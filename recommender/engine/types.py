@@ -114,6 +114,10 @@ class Engine(Protocol):
         """Yield the items of an answer with their reasons, all written as one text; ends once `stop` is set."""
         ...
 
+    def versions(self) -> tuple[str, ...]:
+        """The names of the ranking adapters that it can also rank with at the moment."""
+        ...
+
     def lives(self) -> bool:
         """Whether what computes is there."""
         ...

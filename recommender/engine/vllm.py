@@ -216,6 +216,19 @@ class VllmRecommender(CatalogueEngine):
         """Whether both servers compute."""
         return self._lives(self.rank_url) and self._lives(self.write_url)
 
+    def addresses(self) -> dict[str, str]:
+        """Where vLLM's two servers are."""
+        return {"vLLM ranks at": self.rank_url, "vLLM writes at": self.write_url}
+
+    def versions(self) -> tuple[str, ...]:
+        """The names of the ranking adapters that are loaded, beside the engine's own."""
+        url = f"{self.rank_url}/v1/models"
+        try:
+            cards = self.session.get(url, timeout=_PROBE).json()["data"]
+        except requests.RequestException as error:
+            raise _lost(url, type(error).__name__) from None
+        return tuple(c["id"] for c in cards if c.get("parent") and c["id"] != self.options.rank_adapter)
+
     def under(self, adapter: str) -> VllmRecommender:
         """Return this engine with another ranking adapter, which must be loaded; both ask the same servers."""
         other = copy.copy(self)

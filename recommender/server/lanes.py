@@ -22,7 +22,7 @@ from recommender.server.faults import overloaded
 from recommender.server.metrics import Metrics
 
 _Result = TypeVar("_Result")
-_Waiting = tuple[Request | Callable[[], Any], "Future[Any]"]
+_Waiting = tuple[Request | Callable[[], Any], "Future[Any]", Engine]
 
 
 class RankingLane:
@@ -37,12 +37,13 @@ class RankingLane:
         for number in range(engine.parallel):
             threading.Thread(target=self._work, name=f"rank-{number}", daemon=True).start()
 
-    async def rank(self, request: Request) -> Response:
-        """Return the ranked list. Raises Fault 429 when the lane is full, and RecommenderError.
+    async def rank(self, request: Request, engine: Engine | None = None) -> Response:
+        """Return the ranked list, by another version of the engine if one is given. Raises Fault 429 when the lane is full,
+        and RecommenderError.
 
         Cancelled while it waits, a request is not ranked at all.
         """
-        answer: Response = await self._queued(request)
+        answer: Response = await self._queued(request, engine)
         return answer
 
     async def run(self, work: Callable[[], _Result]) -> _Result:
@@ -50,10 +51,10 @@ class RankingLane:
         result: _Result = await self._queued(work)
         return result
 
-    async def _queued(self, work: Request | Callable[[], Any]) -> Any:
+    async def _queued(self, work: Request | Callable[[], Any], engine: Engine | None = None) -> Any:
         future: Future[Any] = Future()
         try:
-            self._queue.put_nowait((work, future))
+            self._queue.put_nowait((work, future, engine or self.engine))
         except queue.Full:
             raise overloaded() from None
         return await asyncio.wrap_future(future)
@@ -63,17 +64,18 @@ class RankingLane:
             group = self._next_group()
             if not group:
                 continue
-            self._rank([(work, future) for work, future in group if isinstance(work, Request)])
-            for work, future in group:
+            for engine in {id(engine): engine for _, _, engine in group}.values():
+                asked = [(w, f) for w, f, other in group if other is engine and isinstance(w, Request)]
+                if asked:
+                    self._rank(engine, asked)
+            for work, future, _ in group:
                 if not isinstance(work, Request):
                     _settle(future, work)
 
-    def _rank(self, group: list[tuple[Request, Future[Any]]]) -> None:
-        if not group:
-            return
+    def _rank(self, engine: Engine, group: list[tuple[Request, Future[Any]]]) -> None:
         self.metrics.group.observe(len(group))
         try:
-            answers = self.engine.answer_many([request for request, _ in group])
+            answers = engine.answer_many([request for request, _ in group])
         except Exception as error:  # a worker must outlive whatever one group does
             for _, future in group:
                 future.set_exception(error)
@@ -128,7 +130,12 @@ class WritingLane:
             self._under_way -= 1
 
     async def reasons(
-        self, request: Request, items: tuple[RankedItem, ...], together: bool, one_pass: bool = False
+        self,
+        request: Request,
+        items: tuple[RankedItem, ...],
+        together: bool,
+        one_pass: bool = False,
+        engine: Engine | None = None,
     ) -> AsyncGenerator[RankedItem, None]:
         """Yield the items with their reasons as they are written. Raises Fault 429 when the lane is full.
 
@@ -149,8 +156,8 @@ class WritingLane:
             if stop.is_set():
                 return ()
             if one_pass:
-                return self.engine.told(request, items, stop)
-            return self.engine.reasons(request, items, stop, together)
+                return (engine or self.engine).told(request, items, stop)
+            return (engine or self.engine).reasons(request, items, stop, together)
 
         def write() -> None:
             try:
