@@ -211,8 +211,9 @@ class CatalogueEngine(ABC):
         evidence = self._evidence(history, places, request.wish, self._given(request))
         write = partial(self.write_list, stop=stop)
         spell = pieces(self.builder.tokenizer).can_spell
-        for item, reason in zip(items, told(evidence, write, spell, self.checker, self.style), strict=False):
-            yield self._explained(item, reason)
+        checker, style = self.opinions.checker(), self.opinions.style(self.style, request.user)
+        for item, reason in zip(items, told(evidence, write, spell, checker, style), strict=False):
+            yield self._explained(item, reason, request.trace)
 
     def rank(
         self,

@@ -88,7 +88,11 @@ class Service:
     async def _answer(self, asked: Recommendations, listed: Recommendations, engine: CatalogueEngine) -> JSONResponse:
         answer = await self.ranking.rank(listed, engine)
         items = await self._explained(asked, answer.items, engine) if asked.explain else answer.items
-        data: dict[str, Any] = {"object": "list", "model": asked.model or self.name, "items": [asdict(item) for item in items]}
+        data: dict[str, Any] = {
+            "object": "list",
+            "model": asked.model or self.name,
+            "items": [asdict(item) for item in items],
+        }
         if asked.trace:
             data["trace"] = await self.ranking.run(lambda: trace_of(engine, asked, items))
         return JSONResponse(data | {"notes": list(answer.notes)})
@@ -133,7 +137,11 @@ class Service:
         reply = await answer
         items = chats.ranked(reply)
         wanted = asked.explain and items
-        told = await self._explained(chats.asked_for(reply, asked.user), items, engine, asked.one_pass) if wanted else items
+        told = (
+            await self._explained(chats.asked_for(reply, asked.user), items, engine, asked.one_pass)
+            if wanted
+            else items
+        )
         return JSONResponse(chats.completion(asked.model or self.name, reply, told))
 
     async def feedback(self, http: HttpRequest) -> dict[str, Any]:
