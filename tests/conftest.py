@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
-    AutoTokenizer,
     BertConfig,
     BertModel,
     LlamaConfig,
@@ -158,11 +157,26 @@ def vllm_is_missing() -> str | None:
     return found.stderr.strip().splitlines()[-1] if found.returncode else None
 
 
-def wide_checkpoint(
-    llm_folder: Path, folder: Path, catalogue: Catalogue, features: Features, levels: int
-) -> Checkpoint:
+@pytest.fixture(scope="session")
+def vllm_environment():
+    if reason := vllm_is_missing():
+        pytest.skip(f"vLLM cannot be run here: {reason}")
+
+
+def byte_tokenizer() -> PreTrainedTokenizerFast:
+    """Make a tokenizer that can spell everything, a byte a token."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pieces = {piece: i for i, piece in enumerate(["<unk>", "<|im_start|>", "<|im_end|>", *alphabet])}
+    raw = Tokenizer(models.BPE(pieces, [], unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    names = {"unk_token": "<unk>", "bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|im_end|>"}
+    return PreTrainedTokenizerFast(tokenizer_object=raw, **names, chat_template=TEMPLATE)
+
+
+def wide_checkpoint(folder: Path, catalogue: Catalogue, features: Features, levels: int) -> Checkpoint:
     """Make a checkpoint with heads of a width that vLLM has a kernel for, and adapters that change what is computed."""
-    tokenizer = AutoTokenizer.from_pretrained(llm_folder)
+    tokenizer = byte_tokenizer()
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3}
@@ -212,7 +226,7 @@ class Engines:
 
 
 @pytest.fixture(scope="session")
-def engines(llm_folder, catalogue, features, tmp_path_factory):
+def engines(catalogue, features, tmp_path_factory):
     """Return the engines for a number of levels; servers live until another number is asked for."""
     made: dict[int, Engines] = {}
 
@@ -221,7 +235,7 @@ def engines(llm_folder, catalogue, features, tmp_path_factory):
             made.pop(other).close()
         if levels not in made:
             folder = tmp_path_factory.mktemp("wide")
-            checkpoint = wide_checkpoint(llm_folder, folder, catalogue, features, levels)
+            checkpoint = wide_checkpoint(folder, catalogue, features, levels)
             made[levels] = Engines(checkpoint, folder / "export")
         return made[levels]
 

@@ -203,6 +203,28 @@ def test_a_conversation_is_asked_back_and_its_filters_are_met(server, catalogue)
     assert found["filters"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_list_and_its_reasons_are_written_as_one_text(server, engine, monkeypatch, stream):
+    asked = []
+    write_list = engine.write_list
+    monkeypatch.setattr(engine, "write_list", lambda *args, **more: asked.append(args) or write_list(*args, **more))
+    monkeypatch.setattr(engine, "write", None)  # nothing is written any other way
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    messages = [{"role": "user", "content": "I liked the red night. What next?"}]
+    given = {"model": "tiny", "messages": messages, "stream": stream, "extra_body": {"k": 4, "one_pass": True}}
+    answer = client.chat.completions.create(**given)
+    chunks = list(answer) if stream else [answer]
+    text = "".join((c.choices[0].delta if stream else c.choices[0].message).content or "" for c in chunks)
+    items = chunks[-1].model_extra["recommendations"]
+    assert len(asked) == 1 and [item["rank"] for item in items] == [1, 2, 3, 4]
+    assert len({item["item_id"] for item in items} - {"104"}) == 4
+    for item in items:
+        assert text.count(f"{item['rank']}. {item['title']}\n   {item['justification']}") == 1
+        assert item["title"] in item["justification"] and all(c["true"] for c in item["evidence"]["claims"])
+    if stream:
+        assert len([c for c in chunks if (c.choices[0].delta.content or "").startswith("\n")]) == 4
+
+
 def test_curl_works(server):
     body = json.dumps({"messages": [{"role": "user", "content": "a comedy, please"}], "explain": False})
     command = ["curl", "-sS", f"{server.url}/v1/chat/completions", "-H", "Content-Type: application/json", "-d", body]

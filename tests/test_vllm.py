@@ -1,5 +1,6 @@
 """The vLLM engine against the embedded one, on a real vLLM server: the same lists, the same scores, nothing forbidden."""
 
+import json
 import shutil
 import sys
 from contextlib import closing
@@ -16,7 +17,9 @@ from recommender.engine.vllm_process import vllm_python
 from recommender.errors import ConfigError, DataError, RecommenderError
 from recommender.model.export import load_exported
 from recommender.trie import Trie
+from recommender.vllm_plugin.spans import Held
 from tests.conftest import vllm_is_missing
+from tests.test_server import Server
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["atomic", "three levels"])
@@ -100,6 +103,12 @@ def test_both_engines_score_given_items_alike(embedded, served):
 def test_both_engines_write_alike(embedded, served):
     messages = ["red film", "what next"]
     assert embedded.write(messages) == served.write(messages)
+    names = [["The red story"], ["The blue night", "The red day"]]
+    assert embedded.write(messages, names) == served.write(messages, names)
+    held = Held(("The red story",), ("The blue night", "The red day"))
+    lines = list(served.write_list("what next", held))
+    assert lines == list(embedded.write_list("what next", held))
+    assert [line.split('"')[1] for line in lines] == list(held.items)
     told = served.answer(Request(history=("103", "107"), k=3))
     assert all(item.justification and item.evidence["claims"] for item in told.items)
 
@@ -119,12 +128,27 @@ def test_a_version_is_loaded_and_unloaded_under_its_own_name(exported, served, t
     weights = load_file(other / "adapter_model.safetensors")
     save_file({n: -w if "lora_B" in n else w for n, w in weights.items()}, other / "adapter_model.safetensors")
     prompt = served.builder.prompt([3, 7])
-    body = {"prompts": [{"ids": served._ids(prompt)}], "k": 5, "beam": 20}
+    body = {"prompts": [{"ids": served._ids(prompt), "deny": [3, 7]}], "k": 5, "beam": 50}
     url = f"{served.rank_url}/v1/recommender/rank"
     before = served._post(url, body | {"model": "rank"})
     served.load_adapter("rank-2", other)
     changed = served._post(url, body | {"model": "rank-2"})
     assert served._post(url, body | {"model": "rank"}) == before and changed != before
+    assert served.versions() == ("rank-2",)
+    server = Server(served)
+    try:
+        asked_for = {"history": ["103", "107"], "k": 5}
+        names = [card["id"] for card in json.loads(server.get("/v1/models")[2])["data"]]
+        assert names == ["tiny", "tiny:rank-2"]
+        own, version = (json.loads(server.post("/v1/recommendations", asked_for | {"model": n})[2]) for n in names)
+        assert version["model"] == "tiny:rank-2"
+        for told, found in ((own, before), (version, changed)):
+            assert [i["score"] for i in told["items"]] == pytest.approx(found["rankings"][0]["scores"], abs=1e-4)
+        said = {"messages": [{"role": "user", "content": "a comedy"}], "model": "tiny:rank-2", "k": 2}
+        assert json.loads(server.post("/v1/chat/completions", said)[2])["model"] == "tiny:rank-2"
+        assert server.post("/v1/recommendations", asked_for | {"model": "tiny:rank-3"})[0] == 404
+    finally:
+        server.close()
     served.unload_adapter("rank-2")
     with pytest.raises(Exception, match="404"):
         served._post(url, body | {"model": "rank-2"})
@@ -137,7 +161,7 @@ def test_its_own_beam_search_finds_what_ours_does_and_a_free_one_answers_too(bot
     prompts = [checkpoint.builder.prompt([3, 7, 12]), checkpoint.builder.prompt([1])]
     model = checkpoint.model
     ours = rank(model, prompts, Trie.from_codes(model.ids.codes, model.ids.sizes), k=5, beam=20)
-    with closing(VllmRival(vllm_python(), checkpoint, beam=20, positions=64, prompts=2)) as rival:
+    with closing(VllmRival(vllm_python(), checkpoint, beam=20, positions=256, prompts=2)) as rival:
         found = rival.search(prompts, 20, 5, free=False)
         assert [set(items) for items in found] == [set(one.items.tolist()) for one in ours]
         assert rival.elapsed.seconds > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -101,6 +102,14 @@ class Chat:
     def of(cls, engine: CatalogueEngine) -> Chat:
         """Return conversations with an engine: what it calls its items, and by what they are alike."""
         return cls(engine, engine.config.prompt.noun, engine.vectors, engine.style, engine.opinions)
+
+    def by(self, ranker: Ranker) -> Chat:
+        """Return the same conversations with another ranker of this catalogue."""
+        if ranker is self.ranker:
+            return self
+        other = copy.copy(self)
+        other.ranker = ranker
+        return other
 
     def reply(
         self,

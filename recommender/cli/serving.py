@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from recommender.cli.shared import AsJson, Items, Model, Quiet, print_table
+from recommender.cli.shared import AsJson, Items, Model, Quiet, err, print_table
 
 if TYPE_CHECKING:
     from recommender.config import ServingConfig
@@ -69,6 +69,8 @@ def serve(
     options = _engine_options(engine, rank_url, write_url, vllm)
     with progress_bars(quiet) as progress:
         opened = open_engine(engine, model, items, progress, **options)
+    for part, address in opened.addresses().items():  # adapters are loaded and unloaded there
+        err.print(f"{part}: {address}", highlight=False)
     try:
         limits = _limits(opened.config.serving, settings, {"host": host, "port": port, "feedback": feedback})
         run(create_app(opened, name or Path(model).resolve().name, limits), limits)

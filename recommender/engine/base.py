@@ -28,7 +28,8 @@ from recommender.engine.vectors import given_vectors
 from recommender.errors import RecommenderError
 from recommender.examples import Example, ExampleBuilder, Given
 from recommender.fusion import KeptFusion
-from recommender.justify import ClaimChecker, Evidence, Justification, Style, find_evidence, justify
+from recommender.justify import ClaimChecker, Evidence, Justification, Style, find_evidence, justify, told
+from recommender.vllm_plugin.spans import Held, pieces
 
 
 class CatalogueEngine(ABC):
@@ -87,6 +88,23 @@ class CatalogueEngine(ABC):
 
         `names`: for each message, the only texts that may stand within quotation marks.
         """
+
+    @abstractmethod
+    def write_list(self, prompt: str, held: Held, stop: threading.Event | None = None) -> Iterator[str]:
+        """Answer a user message with a list that is held to its items; yields each line as it is written, all of them in
+        one generation. Ends early once `stop` is set."""
+
+    def addresses(self) -> dict[str, str]:
+        """Where the servers are that compute for it: what each does -> its address."""
+        return {}
+
+    def versions(self) -> tuple[str, ...]:
+        """The names of the ranking adapters that `under` knows at the moment, beside the engine's own."""
+        return ()
+
+    def under(self, adapter: str) -> CatalogueEngine:
+        """Return this engine with another ranking adapter of `versions`."""
+        raise RecommenderError(f"the {self.name} engine has no adapter {adapter!r}")
 
     def lives(self) -> bool:
         """Whether what computes is there."""
@@ -179,6 +197,25 @@ class CatalogueEngine(ABC):
                 return
             for item, reason in zip(items[start : start + size], found, strict=True):
                 yield self._explained(item, reason, request.trace)
+
+    def told(
+        self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None = None
+    ) -> Iterator[RankedItem]:
+        """Yield the items of a request's answer with their reasons, all of them written in one generation.
+
+        Where the text names an item it is held to the next one of the list, which came out of the trie; what it says of
+        it is free, and checked before it is yielded. Ends early once `stop` is set.
+        """
+        if not self.writes:
+            yield from self.reasons(request, items, stop)
+            return
+        history, places = self.catalogue.indices(request.history), [self.catalogue.index(i.item_id) for i in items]
+        evidence = self._evidence(history, places, request.wish, self._given(request))
+        write = partial(self.write_list, stop=stop)
+        spell = pieces(self.builder.tokenizer).can_spell
+        checker, style = self.opinions.checker(), self.opinions.style(self.style, request.user)
+        for item, reason in zip(items, told(evidence, write, spell, checker, style), strict=False):
+            yield self._explained(item, reason, request.trace)
 
     def rank(
         self,

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    DynamicCache,
+    EosTokenCriteria,
+    GenerationConfig,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from recommender import decoding
 from recommender.adapters.lora import EXPLAIN, RANK
@@ -25,9 +32,10 @@ from recommender.justify import answers
 from recommender.model import RecommenderModel
 from recommender.model.checkpoint import Checkpoint, from_pretrained, resolve
 from recommender.model.files import weights_of
-from recommender.model.quotation import OnlyTheseNames
+from recommender.model.quotation import HeldTo
 from recommender.progress import Progress
 from recommender.trie import Trie
+from recommender.vllm_plugin.spans import BREAK, LONGEST, Held, lines_of, pieces
 
 PROMPTS_AT_ONCE = 16
 
@@ -137,27 +145,51 @@ class Recommender(CatalogueEngine):
         pad = self.tokenizer.eos_token_id
         ids = torch.stack([torch.nn.functional.pad(t, (longest - len(t), 0), value=pad) for t in turns])
         mask = torch.stack([torch.arange(longest) >= longest - len(turn) for turn in turns]).long()
-        # explicit: a base model's inherited sampling settings must not decide what is written
-        options = GenerationConfig(
-            do_sample=False,
-            max_new_tokens=self.config.justify.max_new_tokens,
-            eos_token_id=self.tokenizer.eos_token_id,
-            pad_token_id=pad,
-        )
-        only = LogitsProcessorList([OnlyTheseNames(self.tokenizer, names, longest)] if names else [])
+        held = [HeldTo(self.tokenizer, [Held(tuple(one)) for one in names], longest)] if names else []
         with self._turns.later():
             self.model.use_adapter(EXPLAIN)
             try:
                 out = self.model.llm.generate(
                     input_ids=ids.to(self.model.device),
                     attention_mask=mask.to(self.model.device),
-                    generation_config=options,
-                    logits_processor=only,
+                    generation_config=self._greedily(self.config.justify.max_new_tokens),
+                    logits_processor=LogitsProcessorList(held),
                     stopping_criteria=StoppingCriteriaList([_BetweenTokens(self.model, self._turns, stop)]),
                 )
             finally:
                 self.model.use_adapter(RANK)
         return [str(text).strip() for text in self.tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)]
+
+    @torch.no_grad()
+    def write_list(self, prompt: str, held: Held, stop: threading.Event | None = None) -> Iterator[str]:
+        """Answer a user message with a list that is held to its items; each line as it is written, in one generation."""
+        ids = torch.from_numpy(self.builder.chat_turn(prompt))[None].to(self.model.device)
+        start, cache, spans = ids.shape[1], DynamicCache(), pieces(self.tokenizer)
+        for number in range(len(held.items)):
+            with self._turns.later():  # between two lines nobody is kept waiting, whoever reads them
+                self.model.use_adapter(EXPLAIN)
+                try:
+                    ids = self.model.llm.generate(
+                        input_ids=ids,
+                        attention_mask=torch.ones_like(ids),
+                        past_key_values=cache,
+                        generation_config=self._greedily(2 * LONGEST),
+                        logits_processor=LogitsProcessorList([HeldTo(self.tokenizer, [held], start)]),
+                        stopping_criteria=StoppingCriteriaList(
+                            [_BetweenTokens(self.model, self._turns, stop), EosTokenCriteria(spans.known[BREAK])]
+                        ),
+                    )
+                finally:
+                    self.model.use_adapter(RANK)
+            written = spans.text([i for i in ids[0, start:].tolist() if i != spans.end])
+            if stop is not None and stop.is_set():
+                return
+            yield lines_of(written)[number]
+
+    def _greedily(self, tokens: int) -> GenerationConfig:
+        """Explicit: a base model's inherited sampling settings must not decide what is written."""
+        end = self.tokenizer.eos_token_id
+        return GenerationConfig(do_sample=False, max_new_tokens=tokens, eos_token_id=end, pad_token_id=end)
 
 
 class _BetweenTokens(StoppingCriteria):

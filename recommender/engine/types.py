@@ -108,6 +108,16 @@ class Engine(Protocol):
         """Yield the items of an answer with their reasons, in order, as they are written; ends once `stop` is set."""
         ...
 
+    def told(
+        self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None = None
+    ) -> Iterator[RankedItem]:
+        """Yield the items of an answer with their reasons, all written as one text; ends once `stop` is set."""
+        ...
+
+    def versions(self) -> tuple[str, ...]:
+        """The names of the ranking adapters that it can also rank with at the moment."""
+        ...
+
     def lives(self) -> bool:
         """Whether what computes is there."""
         ...

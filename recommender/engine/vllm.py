@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from recommender.model.checkpoint import from_pretrained
 from recommender.model.export import Exported, export_vllm, is_export, load_exported
 from recommender.model.files import weights_of
 from recommender.progress import Progress
+from recommender.vllm_plugin.spans import BREAK, LONGEST, SPANS, Held, lines_of
 
 CONNECTIONS = 64
 _SECONDS, _PROBE = 300, 5
@@ -158,32 +159,40 @@ class VllmRecommender(CatalogueEngine):
     ) -> list[str]:
         """Answer user messages with the writing adapter, greedily, one text each; texts are cut short once `stop` is set.
 
-        vLLM cannot be held to `names` within quotation marks, so with them nothing is written.
+        `names`: for each message, the only texts that may stand within quotation marks.
         """
-        if names is not None:
-            return [""] * len(prompts)
-        return list(self.pool.map(lambda prompt: self._write(prompt, stop), prompts))
+        held = [None] * len(prompts) if names is None else [Held(tuple(one)) for one in names]
+        return list(self.pool.map(lambda prompt, one: "".join(self._written(prompt, one, stop)).strip(), prompts, held))
 
-    def _write(self, prompt: str, stop: threading.Event | None) -> str:
+    def write_list(self, prompt: str, held: Held, stop: threading.Event | None = None) -> Iterator[str]:
+        """Answer a user message with a list that is held to its items; each line as it is written, in one request."""
+        text, told = "", 0
+        for part in self._written(prompt, held, stop):
+            text += part
+            while text.count(BREAK) > told:
+                yield lines_of(text)[told]
+                told += 1
+        if told < len(held.items) and not (stop is not None and stop.is_set()):
+            yield lines_of(text)[told]
+
+    def _written(self, prompt: str, held: Held | None, stop: threading.Event | None) -> Iterator[str]:
         """Read a text as it is written; leaving the stream ends the work in vLLM."""
-        body = {
-            "model": self.options.write_adapter,
-            "prompt": self.builder.chat_turn(prompt).tolist(),
-            "max_tokens": self.config.justify.max_new_tokens,
-            "temperature": 0,
-            "stream": True,
-        }
-        text, url = "", f"{self.write_url}/v1/completions"
+        turn = self.builder.chat_turn(prompt).tolist()
+        most = self.config.justify.max_new_tokens if held is None or not held.items else LONGEST * len(held.items)
+        body: dict[str, Any] = {"model": self.options.write_adapter, "prompt": turn, "max_tokens": most}
+        body |= {"temperature": 0, "stream": True}
+        if held is not None:
+            body["vllm_xargs"] = {SPANS: held.said()}
+        url = f"{self.write_url}/v1/completions"
         with self._opened(url, body, stream=True) as answer:
             try:
                 for line in answer.iter_lines():
                     if (stop is not None and stop.is_set()) or line == b"data: [DONE]":
-                        break
+                        return
                     if line.startswith(b"data: "):
-                        text += json.loads(line[6:])["choices"][0]["text"]
+                        yield str(json.loads(line[6:])["choices"][0]["text"])
             except requests.RequestException as error:  # it was killed while it wrote
                 raise _lost(url, type(error).__name__) from None
-        return text.strip()
 
     def _post(self, url: str, body: dict[str, Any]) -> Any:
         with self._opened(url, body) as answer:
@@ -210,6 +219,19 @@ class VllmRecommender(CatalogueEngine):
     def lives(self) -> bool:
         """Whether both servers compute."""
         return self._lives(self.rank_url) and self._lives(self.write_url)
+
+    def addresses(self) -> dict[str, str]:
+        """Where vLLM's two servers are."""
+        return {"vLLM ranks at": self.rank_url, "vLLM writes at": self.write_url}
+
+    def versions(self) -> tuple[str, ...]:
+        """The names of the ranking adapters that are loaded, beside the engine's own."""
+        url = f"{self.rank_url}/v1/models"
+        try:
+            cards = self.session.get(url, timeout=_PROBE).json()["data"]
+        except requests.RequestException as error:
+            raise _lost(url, type(error).__name__) from None
+        return tuple(c["id"] for c in cards if c.get("parent") and c["id"] != self.options.rank_adapter)
 
     def under(self, adapter: str) -> VllmRecommender:
         """Return this engine with another ranking adapter, which must be loaded; both ask the same servers."""

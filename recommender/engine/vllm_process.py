@@ -28,7 +28,7 @@ _SECONDS = 600
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PDEATHSIG = 1  # PR_SET_PDEATHSIG of prctl(2)
 _ERROR = re.compile(r"(?=\b\w*(?:Error|Exception): )")
-_TRIE = "recommender.vllm_plugin.processors:TrieV1"
+_TRIE, _SPANS = "recommender.vllm_plugin.processors:Trie", "recommender.vllm_plugin.held:Spans"
 
 
 def vllm_python() -> str:
@@ -59,9 +59,9 @@ class VllmServer:
         self.log = tempfile.NamedTemporaryFile("w+", prefix="vllm-", suffix=".log", delete=False)  # noqa: SIM115
         command = [vllm_python(), "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder.absolute())]
         command += ["--host", "127.0.0.1", "--port", str(port), *_adapter_flags(adapters), *_defaults(flags), *flags]
+        command += ["--logits-processors", _TRIE if constrained else _SPANS]
         if constrained:
-            command += ["--logits-processors", _TRIE, "--logprobs-mode", "processed_logits", "--max-logprobs", "-1"]
-            command += _soft_flags(folder)
+            command += ["--logprobs-mode", "processed_logits", "--max-logprobs", "-1", *_soft_flags(folder)]
         environment = _environment(constrained)
         self.process = subprocess.Popen(
             command,

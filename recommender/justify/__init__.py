@@ -2,6 +2,7 @@
 
 from recommender.justify.claims import Claim, ClaimChecker, Verdict
 from recommender.justify.evidence import Evidence, Influence, SharedFact, find_evidence
+from recommender.justify.listing import told
 from recommender.justify.style import Style
 from recommender.justify.training import explain_examples
 from recommender.justify.writing import Justification, Source, justify, sources
@@ -20,4 +21,5 @@ __all__ = [
     "find_evidence",
     "justify",
     "sources",
+    "told",
 ]

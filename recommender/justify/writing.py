@@ -53,11 +53,11 @@ def justify(
         return []
     planned = [worded(one, checker, style) for one in evidence]
     if write is None or style.language != ENGLISH:
-        return [_spare(one, wording, checker, style) for one, (_, wording) in zip(evidence, planned, strict=True)]
+        return [spare(one, wording, checker, style) for one, (_, wording) in zip(evidence, planned, strict=True)]
     asked = [ask(catalogue, plan, style, wording.cues) for plan, wording in planned]
     drafts = write(asked)
     found = [
-        _judged(one, wording, draft, prompt, checker, style)
+        judged(one, wording, draft, prompt, checker, style)
         for one, (_, wording), draft, prompt in zip(evidence, planned, drafts, asked, strict=True)
     ]
     return _again(catalogue, found, [plan for plan, _ in planned], write, checker, style)
@@ -69,17 +69,19 @@ def sources(reasons: Sequence[Justification]) -> dict[str, int]:
     return {source: counted[source] for source in SOURCES}
 
 
-def _judged(
+def judged(
     evidence: Evidence, wording: Wording, draft: str, prompt: str, checker: ClaimChecker, style: Style
 ) -> Justification:
+    """Return the first sentence of a draft if it is true, else the plain one of `wording`."""
     sentence = checker.first_sentence(draft)
     verdict = checker.check(sentence, evidence, style.noun, style.size.words)
     if verdict.ok:
         return Justification(sentence, "model", verdict, evidence, draft, verdict, prompt=prompt)
-    return replace(_spare(evidence, wording, checker, style), draft=draft, draft_verdict=verdict, prompt=prompt)
+    return replace(spare(evidence, wording, checker, style), draft=draft, draft_verdict=verdict, prompt=prompt)
 
 
-def _spare(evidence: Evidence, wording: Wording, checker: ClaimChecker, style: Style) -> Justification:
+def spare(evidence: Evidence, wording: Wording, checker: ClaimChecker, style: Style) -> Justification:
+    """Return the plain sentence of `wording`."""
     verdict = Verdict(True)
     if style.language == ENGLISH:
         verdict = checker.check(wording.text, evidence, style.noun, style.size.words)

@@ -60,6 +60,7 @@ class Service:
         self.engine, self.name, self.limits, self.conversation = engine, name, limits, Conversation.of(engine)
         if limits.feedback is not None:
             engine.opinions.keep_in(Path(limits.feedback))
+        self.others: dict[str, CatalogueEngine] = {}
         self.metrics = Metrics()
         self.started = int(time.time())
         self.ranking = RankingLane(engine, limits, self.metrics)
@@ -77,29 +78,35 @@ class Service:
     async def recommendations(self, http: HttpRequest) -> Response:
         """Rank items for a history; reasons if asked for."""
         asked = checked(parse(Recommendations, await read_body(http, self.limits)), self.limits)
-        self._check_model(asked.model)
+        engine = await self._engine(asked.model)
         listed = asked.model_copy(update={"explain": False})
         if asked.stream:
-            answer = await self._while_connected(http, self.ranking.rank(listed))
-            return _GONE if answer is None else _events(self._events(asked, answer))
-        return await self._whole(http, self._answer(asked, listed))
+            answer = await self._while_connected(http, self.ranking.rank(listed, engine))
+            return _GONE if answer is None else _events(self._events(asked, answer, engine))
+        return await self._whole(http, self._answer(asked, listed, engine))
 
-    async def _answer(self, asked: Recommendations, listed: Recommendations) -> JSONResponse:
-        answer = await self.ranking.rank(listed)
-        items = await self._explained(asked, answer.items) if asked.explain else answer.items
-        data: dict[str, Any] = {"object": "list", "model": self.name, "items": [asdict(item) for item in items]}
+    async def _answer(self, asked: Recommendations, listed: Recommendations, engine: CatalogueEngine) -> JSONResponse:
+        answer = await self.ranking.rank(listed, engine)
+        items = await self._explained(asked, answer.items, engine) if asked.explain else answer.items
+        data: dict[str, Any] = {
+            "object": "list",
+            "model": asked.model or self.name,
+            "items": [asdict(item) for item in items],
+        }
         if asked.trace:
-            data["trace"] = await self.ranking.run(lambda: trace_of(self.engine, asked, items))
+            data["trace"] = await self.ranking.run(lambda: trace_of(engine, asked, items))
         return JSONResponse(data | {"notes": list(answer.notes)})
 
-    async def _explained(self, asked: Any, items: tuple[RankedItem, ...]) -> list[RankedItem]:
-        async with aclosing(self.writing.reasons(asked, items, together=True)) as reasons:
+    async def _explained(
+        self, asked: Any, items: tuple[RankedItem, ...], engine: CatalogueEngine, one_pass: bool = False
+    ) -> list[RankedItem]:
+        async with aclosing(self.writing.reasons(asked, items, True, one_pass, engine)) as reasons:
             return [item async for item in reasons]
 
-    async def _events(self, asked: Recommendations, answer: Any) -> AsyncGenerator[str, None]:
-        yield chats.sse({"model": self.name, **answer.to_dict()}, "items")
+    async def _events(self, asked: Recommendations, answer: Any, engine: CatalogueEngine) -> AsyncGenerator[str, None]:
+        yield chats.sse({"model": asked.model or self.name, **answer.to_dict()}, "items")
         if asked.explain:
-            async with aclosing(self.writing.reasons(asked, answer.items, together=False)) as reasons:
+            async with aclosing(self.writing.reasons(asked, answer.items, False, engine=engine)) as reasons:
                 async for item in reasons:
                     yield chats.sse(asdict(item), "justification")
         yield chats.sse({}, "done")
@@ -107,35 +114,40 @@ class Service:
     async def chat(self, http: HttpRequest) -> Response:
         """Answer a conversation with items, in words and as data."""
         asked = parse(Chat, await read_body(http, self.limits))
-        self._check_model(asked.model)
+        engine, name = await self._engine(asked.model), asked.model or self.name
         if sum(len(message.text) for message in asked.messages) > self.limits.message_chars:
             raise Fault(400, f"messages: more than {self.limits.message_chars:,} characters", "too_long", "messages")
         turns = chats.messages(asked)
+        conversation = self.conversation.by(engine)
         # a question back may have a sentence written, and lists do not wait for that
-        lane = self.writing if self.conversation.asks_back(turns) else self.ranking
-        answer = lane.run(
-            lambda: self.conversation.reply(turns, asked.history, asked.k, explain=False, user=asked.user)
-        )
+        lane = self.writing if conversation.asks_back(turns) else self.ranking
+        answer = lane.run(lambda: conversation.reply(turns, asked.history, asked.k, explain=False, user=asked.user))
         if not asked.stream:
-            return await self._whole(http, self._completed(asked, answer))
+            return await self._whole(http, self._completed(asked, answer, engine))
         reply = await self._while_connected(http, answer)
         if reply is None:
             return _GONE
         items = chats.ranked(reply)
         wanted = asked.explain and items
-        reasons = self.writing.reasons(chats.asked_for(reply, asked.user), items, together=False) if wanted else None
-        return _events(chats.chunks(self.name, reply, items, reasons), reasons)
+        known, one_pass = chats.asked_for(reply, asked.user), asked.one_pass
+        reasons = self.writing.reasons(known, items, False, one_pass, engine) if wanted else None
+        return _events(chats.chunks(name, reply, items, reasons, one_pass), reasons)
 
-    async def _completed(self, asked: Chat, answer: Awaitable[Reply]) -> JSONResponse:
+    async def _completed(self, asked: Chat, answer: Awaitable[Reply], engine: CatalogueEngine) -> JSONResponse:
         reply = await answer
         items = chats.ranked(reply)
-        told = await self._explained(chats.asked_for(reply, asked.user), items) if asked.explain and items else items
-        return JSONResponse(chats.completion(self.name, reply, told))
+        wanted = asked.explain and items
+        told = (
+            await self._explained(chats.asked_for(reply, asked.user), items, engine, asked.one_pass)
+            if wanted
+            else items
+        )
+        return JSONResponse(chats.completion(asked.model or self.name, reply, told))
 
     async def feedback(self, http: HttpRequest) -> dict[str, Any]:
         """Keep what somebody says: it counts from the next answer on."""
         said = parse(Opinion, await read_body(http, self.limits))
-        self._check_model(said.model)
+        await self._engine(said.model)
         if self.engine.opinions.store is None:
             raise Fault(409, "this server keeps no feedback; start it with --feedback FILE", "no_feedback")
         plain = Feedback.model_validate(said.model_dump(exclude={"model"}))
@@ -143,17 +155,18 @@ class Service:
         return {"object": "feedback", **kept.model_dump(mode="json")}
 
     async def models(self) -> dict[str, Any]:
-        """List what is served."""
-        return {"object": "list", "data": [self._card()]}
+        """List what is served: the model, and under a name of its own each version of it that is loaded."""
+        names = [f"{self.name}:{version}" for version in await asyncio.to_thread(self.engine.versions)]
+        return {"object": "list", "data": [self._card(name) for name in (self.name, *names)]}
 
     async def model(self, model: str) -> dict[str, Any]:
         """Describe one model."""
-        self._check_model(model)
-        return self._card()
+        await self._engine(model)
+        return self._card(model)
 
-    def _card(self) -> dict[str, Any]:
+    def _card(self, name: str) -> dict[str, Any]:
         facts = {"engine": self.engine.name, "items": len(self.engine.catalogue)}
-        return {"id": self.name, "object": "model", "created": self.started, "owned_by": "recommender", **facts}
+        return {"id": name, "object": "model", "created": self.started, "owned_by": "recommender", **facts}
 
     async def health(self) -> dict[str, str]:
         """Say that the server is there, and what computes for it. Raises Fault 503 if that is gone."""
@@ -165,11 +178,16 @@ class Service:
         """Tell Prometheus."""
         return Response(self.metrics.render(), media_type="text/plain; version=0.0.4")
 
-    def _check_model(self, model: str | None) -> None:
-        if model is not None and model != self.name:
+    async def _engine(self, model: str | None) -> CatalogueEngine:
+        """Return who answers under a name: NAME, or NAME:VERSION. Raises Fault 404."""
+        if model is None or model == self.name:
+            return self.engine
+        version = model.removeprefix(f"{self.name}:")
+        if version == model or version not in await asyncio.to_thread(self.engine.versions):
             raise Fault(
                 404, f"the model {model!r} does not exist; this server has {self.name}", "model_not_found", "model"
             )
+        return self.others.setdefault(version, self.engine.under(version))
 
     async def _whole(self, http: HttpRequest, work: Coroutine[Any, Any, JSONResponse]) -> Response:
         response = await self._while_connected(http, work)

@@ -60,6 +60,7 @@ class Chat(BaseModel):
     stream: bool = False
     k: int = Field(5, ge=1, le=50, description="how many items to name")
     explain: bool = True
+    one_pass: bool = Field(False, description="write the list and all reasons as one text, not each reason by itself")
     history: tuple[str, ...] = Field((), description="item ids that are known beside what the messages tell")
     user: str | None = Field(None, max_length=200, description="who speaks: their feedback counts, where it is kept")
 

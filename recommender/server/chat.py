@@ -46,22 +46,30 @@ _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
 
 async def chunks(
-    model: str, reply: Reply, items: Sequence[RankedItem], reasons: AsyncIterator[RankedItem] | None
+    model: str,
+    reply: Reply,
+    items: Sequence[RankedItem],
+    reasons: AsyncIterator[RankedItem] | None,
+    one_pass: bool = False,
 ) -> AsyncGenerator[str, None]:
-    """Yield an answer as server-sent events: the list at once, each reason as it is written, the data with the last."""
+    """Yield an answer as server-sent events: the list at once, each reason as it is written, the data with the last.
+
+    `one_pass`: the list comes with its reasons, item by item.
+    """
     name = _identifier()
 
     def event(delta: dict[str, Any], finish: str | None = None, **data: Any) -> str:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         return sse(_head(name, model, "chat.completion.chunk") | {"choices": [choice]} | data)
 
-    yield event({"role": "assistant", "content": worded(reply.opening, items)})
+    whole = one_pass and reasons is not None
+    yield event({"role": "assistant", "content": worded(reply.opening, () if whole else items)})
     final = {item.rank: item for item in items}
     if reasons is not None:
-        yield event({"content": "\n"})
+        yield event({"content": "" if whole else "\n"})
         async for item in reasons:
             final[item.rank] = item
-            yield event({"content": f"\n{item.rank}. {item.justification}"})
+            yield event({"content": worded("", [item]) if whole else f"\n{item.rank}. {item.justification}"})
     yield event({}, "stop", **_data(reply, final.values()))
     yield "data: [DONE]\n\n"
 

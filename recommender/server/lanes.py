@@ -10,7 +10,7 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from recommender.server.faults import overloaded
 from recommender.server.metrics import Metrics
 
 _Result = TypeVar("_Result")
-_Waiting = tuple[Request | Callable[[], Any], "Future[Any]"]
+_Waiting = tuple[Request | Callable[[], Any], "Future[Any]", Engine]
 
 
 class RankingLane:
@@ -37,12 +37,13 @@ class RankingLane:
         for number in range(engine.parallel):
             threading.Thread(target=self._work, name=f"rank-{number}", daemon=True).start()
 
-    async def rank(self, request: Request) -> Response:
-        """Return the ranked list. Raises Fault 429 when the lane is full, and RecommenderError.
+    async def rank(self, request: Request, engine: Engine | None = None) -> Response:
+        """Return the ranked list, by another version of the engine if one is given. Raises Fault 429 when the lane is full,
+        and RecommenderError.
 
         Cancelled while it waits, a request is not ranked at all.
         """
-        answer: Response = await self._queued(request)
+        answer: Response = await self._queued(request, engine)
         return answer
 
     async def run(self, work: Callable[[], _Result]) -> _Result:
@@ -50,10 +51,10 @@ class RankingLane:
         result: _Result = await self._queued(work)
         return result
 
-    async def _queued(self, work: Request | Callable[[], Any]) -> Any:
+    async def _queued(self, work: Request | Callable[[], Any], engine: Engine | None = None) -> Any:
         future: Future[Any] = Future()
         try:
-            self._queue.put_nowait((work, future))
+            self._queue.put_nowait((work, future, engine or self.engine))
         except queue.Full:
             raise overloaded() from None
         return await asyncio.wrap_future(future)
@@ -63,17 +64,18 @@ class RankingLane:
             group = self._next_group()
             if not group:
                 continue
-            self._rank([(work, future) for work, future in group if isinstance(work, Request)])
-            for work, future in group:
+            for engine in {id(engine): engine for _, _, engine in group}.values():
+                asked = [(w, f) for w, f, other in group if other is engine and isinstance(w, Request)]
+                if asked:
+                    self._rank(engine, asked)
+            for work, future, _ in group:
                 if not isinstance(work, Request):
                     _settle(future, work)
 
-    def _rank(self, group: list[tuple[Request, Future[Any]]]) -> None:
-        if not group:
-            return
+    def _rank(self, engine: Engine, group: list[tuple[Request, Future[Any]]]) -> None:
         self.metrics.group.observe(len(group))
         try:
-            answers = self.engine.answer_many([request for request, _ in group])
+            answers = engine.answer_many([request for request, _ in group])
         except Exception as error:  # a worker must outlive whatever one group does
             for _, future in group:
                 future.set_exception(error)
@@ -128,26 +130,39 @@ class WritingLane:
             self._under_way -= 1
 
     async def reasons(
-        self, request: Request, items: tuple[RankedItem, ...], together: bool
+        self,
+        request: Request,
+        items: tuple[RankedItem, ...],
+        together: bool,
+        one_pass: bool = False,
+        engine: Engine | None = None,
     ) -> AsyncGenerator[RankedItem, None]:
         """Yield the items with their reasons as they are written. Raises Fault 429 when the lane is full.
 
-        Whoever stops listening stops the writing between two tokens.
+        `together`: all sentences at once; `one_pass`: all in one text. Whoever stops listening stops the writing between
+        two tokens.
         """
         if self._under_way >= self.limit:
             raise overloaded()
         self._under_way += 1
         stop, loop = threading.Event(), asyncio.get_running_loop()
-        told: asyncio.Queue[RankedItem | Exception | None] = asyncio.Queue()
+        news: asyncio.Queue[RankedItem | Exception | None] = asyncio.Queue()
 
         def tell(what: RankedItem | Exception | None) -> None:
             with suppress(RuntimeError):  # the loop is gone when the server is
-                loop.call_soon_threadsafe(told.put_nowait, what)
+                loop.call_soon_threadsafe(news.put_nowait, what)
+
+        def told() -> Iterable[RankedItem]:
+            if stop.is_set():
+                return ()
+            if one_pass:
+                return (engine or self.engine).told(request, items, stop)
+            return (engine or self.engine).reasons(request, items, stop, together)
 
         def write() -> None:
             try:
                 with self._places:
-                    for item in self.engine.reasons(request, items, stop, together) if not stop.is_set() else ():
+                    for item in told():
                         tell(item)
                 tell(None)
             except Exception as error:
@@ -157,7 +172,7 @@ class WritingLane:
 
         threading.Thread(target=write, name="write", daemon=True).start()
         try:
-            while (item := await told.get()) is not None:
+            while (item := await news.get()) is not None:
                 if isinstance(item, Exception):
                     raise item
                 yield item

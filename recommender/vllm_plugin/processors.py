@@ -31,13 +31,19 @@ def _check(params: SamplingParams) -> None:
         Allowed.of(extra, 1 << 62)
 
 
-class TrieV1(LogitsProcessorV1):
-    """For the V1 runner, the CPU's: state by place in the batch."""
+class Trie(LogitsProcessorV1, LogitsProcessorV2):
+    """One class for both runners, since who starts a server cannot know which one vLLM will choose.
 
-    def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
-        """Read the trie of the served folder."""
+    V1 (a CPU's) keeps state by place in the batch and hands over token lists; V2 (a GPU's) by request slot, with the tokens
+    in the runner's own buffers.
+    """
+
+    def __init__(self, vllm_config: VllmConfig, *runner: Any) -> None:
+        """Read the trie of the served folder. `runner`: device and pinning from V1, its request states from V2."""
         self.served = Served.load(vllm_config.model_config.model)
+        self.req_states = runner[0]
         self.rows: dict[int, _Row] = {}
+        self.slots: dict[int, Allowed] = {}
 
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
@@ -49,45 +55,26 @@ class TrieV1(LogitsProcessorV1):
         return False
 
     def update_state(self, batch_update: Any) -> None:
-        """Follow requests that came, went or moved."""
+        """V1: follow requests that came, went or moved."""
         process_dict_updates(self.rows, batch_update, self._new)
 
     def _new(self, params: SamplingParams, prompt: list[int] | None, output: list[int]) -> _Row | None:
         extra = _asked(params)
         return None if extra is None else (Allowed.of(extra, self.served.trie.items), prompt or [], output)
 
-    def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        """Constrain the rows of requests that asked for it."""
-        for row, (allowed, prompt, output) in self.rows.items():
-            self.served.constrain(logits[row], [*prompt[-self.served.levels :], *output], allowed)
-        return logits
-
-
-class TrieV2(LogitsProcessorV2):
-    """For the V2 runner, the GPU's: state by request slot, tokens in the runner's own buffers."""
-
-    def __init__(self, vllm_config: VllmConfig, req_states: Any) -> None:
-        """Read the trie of the served folder."""
-        self.served = Served.load(vllm_config.model_config.model)
-        self.req_states = req_states
-        self.slots: dict[int, Allowed] = {}
-
-    @classmethod
-    def validate_params(cls, sampling_params: SamplingParams) -> None:
-        """Raise ValueError for an entry that is none of ours."""
-        _check(sampling_params)
-
     def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
-        """Take a slot over; returns whether this request is constrained."""
+        """V2: take a slot over; returns whether this request is constrained."""
         extra = _asked(sampling_params)
         self.slots.pop(req_idx, None)
         if extra is not None:
             self.slots[req_idx] = Allowed.of(extra, self.served.trie.items)
         return extra is not None
 
-    def apply(self, logits: torch.Tensor, ctx: Any) -> torch.Tensor:
-        """Constrain the rows of requests that asked for it."""
-        for row, slot in enumerate(ctx.expanded_idx_mapping.tolist()):
+    def apply(self, logits: torch.Tensor, ctx: Any = None) -> torch.Tensor:
+        """Constrain the rows of requests that asked for it; only V2 has a context."""
+        for row, (allowed, prompt, output) in self.rows.items():
+            self.served.constrain(logits[row], [*prompt[-self.served.levels :], *output], allowed)
+        for row, slot in enumerate(() if ctx is None else ctx.expanded_idx_mapping.tolist()):
             if slot in self.slots:
                 end = int(ctx.pos[row]) + 1
                 tokens = self.req_states.all_token_ids.gpu[slot, max(end - self.served.levels, 0) : end].tolist()
