@@ -89,9 +89,9 @@ def test_answers_come_in_the_language_of_the_sentences(model):
     assert told["text"].startswith('Ohne "')
 
 
-def test_alike_is_by_text_and_never_itself(model, features):
+def test_alike_is_by_text_and_never_itself(model, features, monkeypatch):
     vectors = features.vectors["text"] / np.linalg.norm(features.vectors["text"], axis=1, keepdims=True)
     order = [int(i) for i in np.argsort(-(vectors @ vectors[5]), kind="stable") if i != 5]
     assert model.alike(5, 4) == order[:4]
-    model.vectors = None
+    monkeypatch.setattr(Recommender, "vectors", None)
     assert model.alike(5, 4) == []
