@@ -1,7 +1,9 @@
 """Whether sentences are true, by other means than the product checks them, and how they are worded.
 
 A sentence's names stand in quotation marks. What is left is searched for every attribute value and every year of the
-catalogue; a value must hold for everything that the sentence names, a year in brackets for the name before it.
+catalogue. A value is said of the only name of its clause, or of the name before "which is"; everywhere else, and in
+sentences with a word such as "both", "too" or "like", it must hold for everything that is named. A year in brackets is
+that of the name before it. A list of names ends with its "and": what follows behind another comma begins something else.
 """
 
 from __future__ import annotations
@@ -15,8 +17,14 @@ Facts = Mapping[str, Sequence[str]]
 _QUOTED = re.compile(r'"([^"]*)"')
 _BRACKETED = re.compile(r'"([^"]*)" \((\d{4})\)')
 _YEAR = re.compile(r"\b(1[89]\d\d|20\d\d)(s?)\b")
-_NAMES = r'((?:(?:,? ?(?:and )?)"[^"]*"(?: \(\d{4}\))?)+)'
-_WATCHED = re.compile(rf"\byou (?:watched|saw|chose|picked|read|heard|played|listened to) {_NAMES}")
+_NAME = r'"[^"]*"(?: \(\d{4}\))?'
+_NAMES = rf"({_NAME}(?:(?:, {_NAME})*,? (?:and|or|as well as) {_NAME})?)"
+_WATCHED = re.compile(
+    rf"\b[Yy]ou (?:have |also |already )*(?:watched|saw|seen|chose|chosen|picked|read|heard|played|listened to) {_NAMES}"
+)
+_BREAK = re.compile(r"[,;:]| (?=(?:because|since|so|as|which|and you|if)\b)")
+_OF_ALL = re.compile(r"\b(?:both|all|too|also|like|well|another|such|more|similar|same|each|them|these)\b")
+_WHICH_IS = re.compile(r"^ ?which (?:is|was|has|stars)\b")
 _OFFERED = re.compile(r'\b(?:try|suggest|recommend|(?:might|may) (?:like|enjoy)|pick is|suggestion is) "([^"]*)"')
 
 
@@ -54,13 +62,25 @@ class Grounding:
         found.append(Claim("recommended", "", item in named))
         for name, year in _BRACKETED.findall(sentence):
             found.append(Claim("year", year, any(int(year) in s.years for s in known if name in s.names)))
-        bare = _QUOTED.sub(" ", _BRACKETED.sub(" ", sentence))
+        shared = bool(_OF_ALL.search(_QUOTED.sub(" ", sentence)))
+        before: list[str] = []
+        for clause in _clauses(sentence):
+            names = _QUOTED.findall(clause)
+            found += self._said(clause, [] if shared else _meant(clause, names, before, known), named)
+            before = names or before
+        return [*found, *self._roles(sentence, item, history)]
+
+    def _said(self, clause: str, one: Sequence[Subject], named: Sequence[Subject]) -> list[Claim]:
+        """Return the years and the values that a clause says: of the one it is about, or of everything that is named."""
+        of = one or named
+        bare = _QUOTED.sub(" ", _BRACKETED.sub(" ", clause))
+        found = []
         for text, decade in _YEAR.findall(bare):
             years = range(int(text), int(text) + (10 if decade else 1))
-            found.append(Claim("year", text + decade, all(set(years) & s.years for s in named)))
+            found.append(Claim("year", text + decade, all(set(years) & s.years for s in of)))
         for value in self.pattern.findall(bare) if self.pattern else ():
-            found.append(Claim("value", value, all(value in s.values for s in named)))
-        return [*found, *self._roles(sentence, item, history)]
+            found.append(Claim("value", value, all(value in s.values for s in of)))
+        return found
 
     def _roles(self, sentence: str, item: Subject, history: Sequence[Subject]) -> list[Claim]:
         watched = [name for part in _WATCHED.findall(sentence) for name in _QUOTED.findall(part)]
@@ -68,6 +88,20 @@ class Grounding:
             *(Claim("watched", name, any(name in s.names for s in history)) for name in watched),
             *(Claim("offered", name, name in item.names) for name in _OFFERED.findall(sentence)),
         ]
+
+
+def _clauses(sentence: str) -> list[str]:
+    """Cut a sentence where something else begins; what stands in quotation marks is never cut."""
+    hidden = _QUOTED.sub(lambda found: '"' + "\0" * len(found[1]) + '"', sentence)
+    cuts = [0, *(found.end() for found in _BREAK.finditer(hidden)), len(sentence)]
+    return [sentence[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+
+
+def _meant(clause: str, names: Sequence[str], before: Sequence[str], known: Sequence[Subject]) -> list[Subject]:
+    """Return whom a clause is about if it is about one name alone; else nothing."""
+    if not names and _WHICH_IS.search(_QUOTED.sub(" ", clause)):
+        names = before[-1:]
+    return [s for s in known if len(names) == 1 and names[0] in s.names]
 
 
 def groundedness(claims: Sequence[Sequence[Claim]]) -> dict[str, float | int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ import numpy as np
 from recommender.catalogue import Catalogue
 from recommender.chat import Chat, Reading
 from recommender.engine import Recommender
+from recommender.errors import RecommenderError
 from recommender.eval.dialogues import Expected, generate, measure
 from recommender.eval.grounding import Grounding, Subject, features, groundedness, variety
 from recommender.eval.planted import Room, plant
 from recommender.justify import ClaimChecker, Evidence, Justification, Style, sources
 from recommender.justify.facts import facts_of, role, years_of
+from recommender.justify.mastery import draw_trials
 from recommender.justify.sentences import outline
 from recommender.justify.text import display_name, other_names
 from recommender.justify.training import simulated_evidence
@@ -24,6 +27,7 @@ from recommender.justify.wordings import wordings
 from recommender.progress import Progress
 
 MOST_MISREAD = 20
+DRAFTS_AT_ONCE = 16
 
 
 def planted_errors(
@@ -78,6 +82,33 @@ def _values(catalogue: Catalogue, item: int) -> set[str]:
     return {v for name, values in facts for v in values if role(name) not in ("year", "decade")}
 
 
+def drafts_by_line(
+    model: Recommender,
+    histories: Sequence[np.ndarray],
+    drafts: int = 12,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, tuple[int, int]]:
+    """Return for each line of the language how many drafts were asked and how many of them pass the check.
+
+    Evidence is made up from `histories`, which should be those of the training.
+    """
+    if not model.writes:
+        raise RecommenderError("the model does not write: its adapter was trained on other prompts", "train it again")
+    style = replace(model.style, lines=frozenset())
+    trials = draw_trials(model.checker, histories, style, drafts, np.random.default_rng(seed))
+    counts = {trial.line: [0, 0] for trial in sorted(trials, key=lambda trial: trial.line)}
+    for start in range(0, len(trials), DRAFTS_AT_ONCE):
+        part = trials[start : start + DRAFTS_AT_ONCE]
+        for trial, text in zip(part, model.write([trial.prompt for trial in part]), strict=True):
+            sentence = model.checker.first_sentence(text)
+            counts[trial.line][0] += 1
+            counts[trial.line][1] += model.checker.check(sentence, trial.evidence, style.noun, style.size.words).ok
+        if progress:
+            progress("drafts", min(start + DRAFTS_AT_ONCE, len(trials)), len(trials))
+    return {line: (asked, passed) for line, (asked, passed) in counts.items()}
+
+
 def justifications(
     model: Recommender, histories: Sequence[np.ndarray], k: int = 10, progress: Progress | None = None
 ) -> dict[str, Any]:
@@ -102,7 +133,7 @@ def justifications(
         for reason in reasons
     ]
     false = [text for text, made in zip(texts, claims, strict=True) if not all(claim.true for claim in made)]
-    wrong = Counter(r.draft_verdict.reason.partition(":")[0] for r in reasons if r.draft and not r.draft_verdict.ok)
+    wrong = Counter(_what_is_wrong(reason) for reason in reasons if reason.draft and not reason.draft_verdict.ok)
     drafted = sum(bool(reason.draft) for reason in reasons)
     return {
         "groundedness": groundedness(claims),
@@ -114,6 +145,12 @@ def justifications(
         **features(texts, [_values(catalogue, reason.evidence.item) for reason in reasons]),
         "deletion_faithfulness": sum(wins) / len(wins) if wins else None,
     }
+
+
+def _what_is_wrong(reason: Justification) -> str:
+    """Return why a draft failed, without the words it is about."""
+    first = next((claim for claim in reason.draft_verdict.claims if not claim.true), None)
+    return f"{first.kind}: {first.reason}" if first else "form: not a whole sentence"
 
 
 def _deletions(

@@ -38,6 +38,37 @@ def test_what_is_false_is_found(old, new, kind):
     assert kind in false(TRUE.replace(old, new))
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        'Because you watched "Alien", "Aliens" (1986) is a good match.',
+        'You watched "Alien", so "Aliens" (1986) is an Action film that may suit you.',
+        'You watched "Alien" from 1979, so "Aliens" (1986) is our next pick.',
+        'As you watched "Alien" and "Alien", try "Aliens", which is an Action film.',
+        '"Aliens" is a Sci-Fi film as you saw "Alien", which is a Horror film.',
+    ],
+)
+def test_what_is_said_of_one_need_not_hold_for_another(sentence):
+    assert false(sentence) == []
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        'You watched "Aliens", so try "Alien".',
+        'Because you watched "Alien" and "Aliens", "Aliens" is a good match.',
+        'You watched "Alien", so "Aliens" is an Action film too.',
+        'You watched Horror films like "Alien", so try "Aliens" (1986).',
+        '"Aliens", which is a Horror film, fits "Alien".',
+        'Like "Alien", which you watched, "Aliens" is an Action film: both are Action films.',
+        '"Aliens" and "Alien" are Action films.',
+        '"Aliens" (1986) is an Action film, just like "Alien", which you watched.',
+    ],
+)
+def test_what_is_said_of_several_must_hold_for_all(sentence):
+    assert false(sentence)
+
+
 def test_groundedness_counts_claims():
     told = groundedness([READER.claims(s, ALIENS, [ALIEN]) for s in (TRUE, TRUE.replace("1986", "1990"))])
     assert told["claims"] - told["true"] == 1 == told["sentences_with_a_false_claim"] and told["sentences"] == 2

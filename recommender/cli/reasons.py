@@ -34,6 +34,36 @@ def train(
     print_table([asdict(result)], None, as_json)
 
 
+@app.command()
+def tune(
+    model: Model,
+    drafts: Annotated[int, typer.Option(help="drafts that are asked of each line of the language", min=4)] = 12,
+    seed: Annotated[int, typer.Option(help="what is drawn")] = 0,
+    items: Items = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find out on training histories which wordings a checkpoint writes well, and keep that in it: it is asked for those."""
+    from recommender.engine import Recommender
+    from recommender.justify.mastery import MASTERY, mastered
+    from recommender.model.checkpoint import record
+    from recommender.progress import progress_bars
+    from recommender.reasoning import drafts_by_line
+    from recommender.recipe import split_histories
+
+    with progress_bars(quiet) as progress:
+        engine = Recommender.from_pretrained(model, items, progress)
+        known = split_histories(engine.config, engine.catalogue).train.items
+        counts = drafts_by_line(engine, known, drafts, seed, progress)
+    record(model, MASTERY, counts)
+    kept = mastered(counts)
+    rows = [
+        {"line": line, "drafts": asked, "passed": passed, "used": "yes" if line in kept else "no"}
+        for line, (asked, passed) in counts.items()
+    ]
+    print_table(rows, f"kept in {model}", as_json)
+
+
 Output = Annotated[Path | None, typer.Option(help="also write the result to this JSON file")]
 Seed = Annotated[int, typer.Option(help="what is drawn")]
 

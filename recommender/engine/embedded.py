@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from recommender.engine.turns import Turns
 from recommender.examples import Example
 from recommender.fusion import FUSION, KeptFusion
 from recommender.justify import answers
+from recommender.justify.mastery import MASTERY, mastered
 from recommender.model import RecommenderModel
 from recommender.model.checkpoint import Checkpoint, from_pretrained, resolve
 from recommender.model.files import weights_of
@@ -52,6 +54,8 @@ class Recommender(CatalogueEngine):
         super().__init__(checkpoint.catalogue, checkpoint.config, checkpoint.builder, features, fusion)
         # one that learned other prompts would be replaced sentence by sentence
         self.writes = checkpoint.writes
+        if self.writes:  # asked for the wordings that it writes well
+            self.style = replace(self.style, lines=mastered(checkpoint.metrics.get(MASTERY, {})))
         self.model = checkpoint.model.eval()
         self.tokenizer = checkpoint.tokenizer
         self.trie = Trie.from_codes(self.model.ids.codes, self.model.ids.sizes, device=self.model.device)

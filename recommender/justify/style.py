@@ -34,13 +34,14 @@ SIZES: Mapping[Length, Size] = {
 @dataclass(frozen=True)
 class Style:
     """`noun`: what is recommended, in the plural. `phrases`: attribute -> how its value is said, as in "rated {values}".
-    `prefers`: attributes that are spoken of before others."""
+    `prefers`: attributes that are spoken of before others. `lines`: those of the language that are used; empty: all."""
 
     noun: str = "items"
     language: str = ENGLISH
     length: Length = "normal"
     phrases: Mapping[str, str] = field(default_factory=dict)
     prefers: tuple[str, ...] = ()
+    lines: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a language or a length that there is none of."""

@@ -45,25 +45,31 @@ class Outline:
 
 @dataclass(frozen=True)
 class Wording:
-    """A sentence, and the chosen words of which it is built; "…" stands for names and facts between them."""
+    """A sentence, and the chosen words of which it is built; "…" stands for names and facts between them. `line`: which
+    line of the language it comes from, as block and number."""
 
     text: str
     cues: tuple[str, ...]
+    line: str = ""
 
 
 def wordings(catalogue: Catalogue, plan: Outline, style: Style, turn: int = 0) -> Iterator[Wording]:
-    """Yield different sentences on an outline, in an order that `turn` decides; every line of the language comes early."""
+    """Yield different sentences on an outline, in an order that `turn` decides; every line of the language comes early.
+
+    Only the style's `lines`, if it names some of this kind.
+    """
     block = ("shared" if plan.facts else "unshared") if plan.others else "alone" if plan.facts else "bare"
     draw = random.Random(turn)
     verb = draw.choice(style.spoken.verbs)
     variables = phrases_of(catalogue, plan, style) | {"verb": verb}
     guarded = {name: _guard(value) for name, value in variables.items()}
     lines = prompts.render_block(f"lang/{style.language}", block, **guarded).splitlines()
-    lines = [line.strip() for line in lines if line.strip()]
-    draw.shuffle(lines)
+    numbered = [(f"{block}.{n}", line) for n, line in enumerate(line.strip() for line in lines if line.strip())]
+    draw.shuffle(numbered)
+    numbered = [one for one in numbered if one[0] in style.lines] or numbered
     seen: set[str] = set()
-    for line in lines * _MOST_DRAWS:
-        found = _chosen(line, verb, draw)
+    for name, line in numbered * _MOST_DRAWS:
+        found = _chosen(name, line, verb, draw)
         if found.text not in seen:
             seen.add(found.text)
             yield found
@@ -73,7 +79,7 @@ def _guard(value: Any) -> Any:
     return f"{_OPEN}{value.translate(_PROTECT)}{_CLOSE}" if isinstance(value, str) and value else value
 
 
-def _chosen(line: str, verb: str, draw: random.Random) -> Wording:
+def _chosen(name: str, line: str, verb: str, draw: random.Random) -> Wording:
     cues = [verb] if _guard(verb) in line else []
 
     def choose(found: re.Match[str]) -> str:
@@ -83,7 +89,7 @@ def _chosen(line: str, verb: str, draw: random.Random) -> Wording:
         return option
 
     text = _CHOICE.sub(choose, line).translate(_RESTORE)
-    return Wording(text[:1].upper() + text[1:], tuple(cues))
+    return Wording(text[:1].upper() + text[1:], tuple(cues), name)
 
 
 def phrases_of(catalogue: Catalogue, plan: Outline, style: Style) -> dict[str, Any]:
