@@ -53,9 +53,7 @@ def read_audio(path: Path, rate: int | None = 16_000) -> np.ndarray:
             own_rate, frames = sound.samplerate, sound.frames
             samples = sound.read(dtype="float32", always_2d=True)
     except Exception as error:  # SoundFileError, and TypeError for formats without a header
-        raise DataError(
-            f"{path}: not a readable sound ({_reason(error, path)})", "save it as WAV, FLAC, Ogg or MP3"
-        ) from None
+        raise _not_readable(path, error) from None
     if len(samples) == 0:
         raise DataError(f"{path}: the sound has no samples", "replace the file, or leave the field blank")
     if len(samples) < frames:
@@ -67,6 +65,19 @@ def read_audio(path: Path, rate: int | None = 16_000) -> np.ndarray:
         common = gcd(own_rate, rate)
         mono = resample_poly(mono, rate // common, own_rate // common)
     return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def audio_seconds(path: Path) -> float:
+    """Return how long a sound is, from its header: nothing is decoded. Raises DataError for what is no sound."""
+    _not_empty(path)
+    try:
+        return float(soundfile.info(path).duration)
+    except Exception as error:  # as in read_audio
+        raise _not_readable(path, error) from None
+
+
+def _not_readable(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: not a readable sound ({_reason(error, path)})", "save it as WAV, FLAC, Ogg or MP3")
 
 
 def keep_bytes(data: bytes, folder: Path, suffix: str = "") -> Path:

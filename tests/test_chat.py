@@ -270,7 +270,8 @@ def test_messages_of_another_form_are_one_clear_error(chat):
 
 
 class Senses:
-    def hear(self, path):
+    def hear(self, path, hint=None):
+        assert "Comedy" in hint and "Films" in hint
         return "no horror, please"
 
     def see(self, path):

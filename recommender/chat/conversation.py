@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +26,8 @@ from recommender.justify.text import display_name
 
 #: nats that an item gains which is as much like the anchors as the most like one
 ALIKE = 3.0
+#: kinds of items that Whisper is told to listen for
+HINTED = 12
 _LINE = re.compile(r"^\s*(\d{1,2})\. (.+?)\s*$", re.MULTILINE)
 
 Message = Mapping[str, str]
@@ -143,6 +147,14 @@ class Chat:
             return Reply(" ".join([*notes, self._nothing(wishes)]), asks=True, filters=_filters(wishes), notes=notes)
         extra = wishes.gains(self.catalogue) + (0.0 if gains is None else gains)
         return self._listed(wishes, allowed, extra, notes, explain, user)
+
+    @cached_property
+    def hint(self) -> str:
+        """Words that a spoken message may well hold: what is recommended, decades, and the commonest kinds."""
+        facts = (facts_of(self.catalogue, index) for index in range(len(self.catalogue)))
+        kinds = Counter(v for known in facts for name, vs in known.items() if role(name) == "kind" for v in vs)
+        told = [value for value, _ in kinds.most_common(HINTED)]
+        return f"{self.noun.capitalize()} from the 1980s, the nineties{''.join(f', {kind}' for kind in told)}."
 
     def asks_back(self, messages: Sequence[Message]) -> bool:
         """Return whether the last message is a question about the list: its answer may take a written sentence."""

@@ -16,8 +16,8 @@ from recommender.engine import Recommender
 class Perception(Protocol):
     """What turns files into queries."""
 
-    def hear(self, path: Path) -> str:
-        """Return what is said in a sound file."""
+    def hear(self, path: Path, hint: str | None = None) -> str:
+        """Return what is said in a sound file; `hint`: words that may well be said."""
         ...
 
     def see(self, path: Path) -> np.ndarray:
@@ -57,7 +57,7 @@ class Session:
 
     def hear(self, path: Path) -> Reply:
         """Answer a spoken message. Raises DataError if the file cannot be understood."""
-        return self.say(self.senses.hear(path))
+        return self.say(self.senses.hear(path, self.chat.hint))
 
     def show(self, path: Path) -> Reply:
         """Answer a picture with what looks like it. Raises DataError if the file is no picture."""

@@ -50,7 +50,7 @@ def chat(
         engine = Recommender.from_pretrained(model, items, progress)
     if feedback is not None:
         engine.opinions.keep_in(feedback)
-    session = Session.of(engine, Senses(engine.config), split_ids(history), k, explain, user)
+    session = Session.of(engine, Senses(engine.config, engine.features), split_ids(history), k, explain, user)
     if not message and sys.stdin.isatty():
         err.print(HELP, markup=False)
     for line in message or _lines():

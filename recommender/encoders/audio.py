@@ -83,9 +83,13 @@ class AudioEncoder:
             totals[number] += len(piece) / len(batch[number]) * vector
         return totals.astype(np.float32)
 
-    def transcript(self, sound: np.ndarray) -> str:
-        """Return what is said in a prepared sound, by Whisper's own greedy decoding; "" if nothing is."""
+    def transcript(self, sound: np.ndarray, hint: str | None = None) -> str:
+        """Return what is said in a prepared sound, by Whisper's own greedy decoding; "" if nothing is.
+
+        `hint`: words that may well be said; Whisper takes them for what was said before.
+        """
         options = {"temperature": 0.0, "condition_on_previous_text": False, "fp16": False, "verbose": None}
+        options |= {"initial_prompt": hint} if hint else {}
         return " ".join(self._model().transcribe(sound, **options)["text"].split())
 
     def _pooled(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
