@@ -144,15 +144,17 @@ class CatalogueEngine(ABC):
             return _nothing_to_fuse()
         try:
             history = self.catalogue.indices(request.history)
-            prompt = self._prompts([history], request.wish, self._given(request))[0]
+            prompt = self.prompts([history], request.wish, self.given(request))[0]
             return history, self.allowed(request, history), prompt
         except RecommenderError as error:
             return error
 
-    def _given(self, request: Request) -> Given:
+    def given(self, request: Request) -> Given:
+        """Return the vectors that a request brings. Raises RecommenderError for those that do not fit."""
         return given_vectors(request, self.catalogue, self.features)
 
-    def _prompts(self, histories: Sequence[np.ndarray], wish: str | None, given: Given) -> list[Example]:
+    def prompts(self, histories: Sequence[np.ndarray], wish: str | None, given: Given) -> list[Example]:
+        """Return what the model reads for these histories."""
         prompts = [self.builder.prompt(history, wish) for history in histories]
         return [replace(prompt, given=given) for prompt in prompts] if given else prompts
 
@@ -188,7 +190,7 @@ class CatalogueEngine(ABC):
         """
         history = self.catalogue.indices(request.history)
         places = [self.catalogue.index(item.item_id) for item in items]
-        evidence = self._evidence(history, places, request.wish, self._given(request))
+        evidence = self._evidence(history, places, request.wish, self.given(request))
         size = len(items) if together else self.written_at_once
         for start in range(0, len(items), max(size, 1)):
             part = evidence[start : start + size]
@@ -210,7 +212,7 @@ class CatalogueEngine(ABC):
             yield from self.reasons(request, items, stop)
             return
         history, places = self.catalogue.indices(request.history), [self.catalogue.index(i.item_id) for i in items]
-        evidence = self._evidence(history, places, request.wish, self._given(request))
+        evidence = self._evidence(history, places, request.wish, self.given(request))
         write = partial(self.write_list, stop=stop)
         spell = pieces(self.builder.tokenizer).can_spell
         checker, style = self.opinions.checker(), self.opinions.style(self.style, request.user)
@@ -224,6 +226,7 @@ class CatalogueEngine(ABC):
         allowed: torch.Tensor | None = None,
         wish: str | None = None,
         fused: bool = False,
+        given: Given = MappingProxyType({}),
     ) -> list[Ranking]:
         """Rank for histories of catalogue indices; `allowed` bool [histories, items], by default all but the seen.
 
@@ -231,7 +234,7 @@ class CatalogueEngine(ABC):
         """
         if allowed is None:
             allowed = torch.stack([self._unseen(history) for history in histories])
-        prompts = [self.builder.prompt(history, wish) for history in histories]
+        prompts = self.prompts(histories, wish, given)
         return self._rank_fused(prompts, histories, k, allowed) if fused else self.rank_prompts(prompts, k, allowed)
 
     def _rank_fused(
@@ -256,15 +259,19 @@ class CatalogueEngine(ABC):
         given: Given = MappingProxyType({}),
     ) -> np.ndarray:
         """Return exact log-probabilities [histories, candidates]; `given`: vectors in the place of the items' own."""
-        return self.score_prompts(self._prompts(histories, wish, given), candidates)
+        return self.score_prompts(self.prompts(histories, wish, given), candidates)
 
     def score_all(
-        self, histories: Sequence[np.ndarray], wish: str | None = None, fused: bool | None = None
+        self,
+        histories: Sequence[np.ndarray],
+        wish: str | None = None,
+        fused: bool | None = None,
+        given: Given = MappingProxyType({}),
     ) -> np.ndarray:
         """Return the scores [histories, items] by which the whole catalogue is ranked; `fused`: as in a request."""
         if fused and self.fusion is None:
             raise _nothing_to_fuse()
-        own = self.score(histories, range(len(self.catalogue)), wish)
+        own = self.score(histories, range(len(self.catalogue)), wish, given)
         wanted = self.config.decoding.fused if fused is None else fused
         return self.fusion.scores(own, histories) if wanted and self.fusion is not None else own
 
@@ -283,7 +290,7 @@ class CatalogueEngine(ABC):
         return self._justified(self._evidence(history, items, wish, {}), user=user)
 
     def contributions(
-        self, history: np.ndarray, items: Sequence[int], wish: str | None = None
+        self, history: np.ndarray, items: Sequence[int], wish: str | None = None, given: Given = MappingProxyType({})
     ) -> dict[Modality, np.ndarray]:
         """Return each modality's effect on each item's score [items], where the engine can leave one out; else none."""
         return {}

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from recommender.decoding import Ranking
 from recommender.encoders.features import Features
 from recommender.engine.base import CatalogueEngine, plain_evidence
 from recommender.engine.turns import Turns
-from recommender.examples import Example
+from recommender.examples import Example, Given
 from recommender.fusion import FUSION, KeptFusion
 from recommender.justify import answers
 from recommender.justify.mastery import MASTERY, mastered
@@ -116,15 +117,15 @@ class Recommender(CatalogueEngine):
         }
 
     def contributions(
-        self, history: np.ndarray, items: Sequence[int], wish: str | None = None
+        self, history: np.ndarray, items: Sequence[int], wish: str | None = None, given: Given = MappingProxyType({})
     ) -> dict[Modality, np.ndarray]:
         """Return for each modality its effect on each item's score [items]: the score less the score with the modality
         absent everywhere."""
-        whole = self.score([history], items, wish)[0]
+        whole = self.score([history], items, wish, given)[0]
         effects: dict[Modality, np.ndarray] = {}
         for modality in self.model.modalities:
             with self._turns.first(), self.model.muted(modality):
-                effects[modality] = whole - self.score([history], items, wish)[0]
+                effects[modality] = whole - self.score([history], items, wish, given)[0]
         return effects
 
     def set_features(self, features: Features) -> None:

@@ -77,7 +77,7 @@ def what_if(engine: CatalogueEngine, request: Request, removed: Sequence[str]) -
 
 
 def _scores(engine: CatalogueEngine, request: Request) -> ScoreAll:
-    return partial(engine.score_all, wish=request.wish, fused=request.fused)
+    return partial(engine.score_all, wish=request.wish, fused=request.fused, given=engine.given(request))
 
 
 def _barred(engine: CatalogueEngine, request: Request, item: int) -> tuple[dict[str, str], Request]:

@@ -45,7 +45,7 @@ def record(engine: CatalogueEngine, asked: Request, item_id: str | None = None) 
         answer = engine.answer(asked.model_copy(update={"trace": True}))
         return trace_of(engine, asked, answer.items)
     history, item = engine.catalogue.indices(asked.history), engine.catalogue.index(item_id)
-    score = float(engine.score([history], [item], asked.wish)[0, 0])
+    score = float(engine.score([history], [item], asked.wish, engine.given(asked))[0, 0])
     entry = RankedItem(1, engine.catalogue[item].item_id, engine.catalogue[item].title, score)
     told = engine.reasons(asked.model_copy(update={"trace": True}), [entry], together=True)
     return trace_of(engine, asked, tuple(told), item_id)
@@ -56,7 +56,7 @@ def trace_of(
 ) -> dict[str, Any]:
     """Return the trace of an answer that was given with `trace` in its request. `item_id`: it explains this one item."""
     history = engine.catalogue.indices(asked.history)
-    prompt = engine.builder.prompt(history, asked.wish)
+    prompt = engine.prompts([history], asked.wish, engine.given(asked))[0]
     places = [engine.catalogue.index(item.item_id) for item in items]
     found: dict[str, Any] = {
         "format": FORMAT,
@@ -132,7 +132,7 @@ def _hash_of(numbers: np.ndarray) -> str:
 def _candidates(engine: CatalogueEngine, asked: Request, history: np.ndarray) -> list[dict[str, Any]]:
     """Return what the search ended with, best first: the answer, and what came behind it."""
     allowed, width = engine.allowed(asked, history)[None], max(asked.k, engine.config.decoding.beam)
-    ranking = engine.rank([history], width, allowed, asked.wish, engine.fused(asked))[0]
+    ranking = engine.rank([history], width, allowed, asked.wish, engine.fused(asked), engine.given(asked))[0]
     return [
         {"item_id": engine.catalogue[int(item)].item_id, "score": round(float(score), 5)}
         for item, score in zip(ranking.items, ranking.scores, strict=True)
@@ -142,7 +142,7 @@ def _candidates(engine: CatalogueEngine, asked: Request, history: np.ndarray) ->
 def _modalities(
     engine: CatalogueEngine, asked: Request, history: np.ndarray, items: Sequence[int]
 ) -> dict[str, list[float]]:
-    effects = engine.contributions(history, items, asked.wish) if items else {}
+    effects = engine.contributions(history, items, asked.wish, engine.given(asked)) if items else {}
     return {name: [round(float(value), 4) for value in values] for name, values in effects.items()}
 
 
