@@ -88,7 +88,12 @@ class AudioEncoder:
 
         `hint`: words that may well be said; Whisper takes them for what was said before.
         """
-        options: dict[str, Any] = {"temperature": 0.0, "condition_on_previous_text": False, "fp16": False, "verbose": None}
+        options: dict[str, Any] = {
+            "temperature": 0.0,
+            "condition_on_previous_text": False,
+            "fp16": False,
+            "verbose": None,
+        }
         options |= {"initial_prompt": hint} if hint else {}
         return " ".join(self._model().transcribe(sound, **options)["text"].split())
 
