@@ -53,15 +53,16 @@ def rank(
     search = Search(model, prompts, instruction)
     mask = trie.mask(None if allowed is None else allowed[torch.tensor(search.order, device=allowed.device)])
     width = max(beam, k)
-    found = _results(search, _searched(search, trie, mask, width), trie, k)
+    found = _results(search, searched(search, trie, mask, width), trie, k)
     while exact and not all(one.proven for one in found):
         width *= 2
         search.restart()
-        found = _results(search, _searched(search, trie, mask, width), trie, k)
+        found = _results(search, searched(search, trie, mask, width), trie, k)
     return found
 
 
-def _searched(search: Search, trie: Trie, mask: Mask | None, width: int) -> Beams:
+def searched(search: Search, trie: Trie, mask: Mask | None, width: int) -> Beams:
+    """Return the beams [prompts, up to `width`] that are left at the last level, best first; `search` is at its start."""
     beams = Beams(len(search.lengths), trie, search.lengths.device)
     logp = search.log_probabilities(0)
     for level in range(trie.levels):

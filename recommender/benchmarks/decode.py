@@ -90,7 +90,8 @@ class _Kept:
     def __init__(self, path: Path | None, settings: DecodeSettings) -> None:
         varied = ("lengths", "beams", "prompts")
         self.path = path
-        self.settings = {name: str(value) for name, value in vars(settings).items() if name not in varied} | machine()
+        asked = {name: str(value) for name, value in vars(settings).items() if name not in varied}
+        self.settings = {"asked": asked, "machine": machine()}
         self.rows: dict[Case, list[dict[str, Any]]] = {}
         if path is not None and path.is_file():
             for line in path.read_text(encoding="utf-8").splitlines():

@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from recommender.benchmarks.decode import WARM_BEAMS, WARM_POSITIONS, DecodeSettings, K
 from recommender.benchmarks.synthetic import synthetic_checkpoint, synthetic_prompts
-from recommender.decoding import Search, rank
+from recommender.decoding import Search, rank, searched
 from recommender.progress import Progress
 from recommender.trie import Trie
 
@@ -64,8 +64,7 @@ def bench_profile(settings: DecodeSettings, progress: Progress | None = None) ->
             progress(f"{length} positions, {beam} beams, {count} prompts", number, len(s.cases))
         prompts = synthetic_prompts(checkpoint, count, length, s.seed)
         prefill = _profiled(partial(Search, model, prompts, None), s.rounds)
-        whole = _profiled(partial(rank, model, prompts, trie, K, beam), s.rounds)
-        passes = {part: max(ms - prefill.get(part, 0.0), 0.0) for part, ms in whole.items()}
+        passes = _profiled(partial(_passes, Search(model, prompts, None), trie, beam), s.rounds)
         steps = trie.levels - 1
         for phase, parts, positions, times in (
             ("prefill", prefill, count * length, 1),
@@ -80,6 +79,13 @@ def bench_profile(settings: DecodeSettings, progress: Progress | None = None) ->
     return rows
 
 
+def _passes(search: Search, trie: Trie, beam: int) -> None:
+    """All that comes behind the prefill."""
+    search.restart()
+    searched(search, trie, None, beam)
+
+
+@torch.no_grad()
 def _profiled(call: Callable[[], Any], rounds: int) -> dict[str, float]:
     """Return the milliseconds of a call by part; the operators' own time on the processor, and what is between them."""
     call()
