@@ -204,7 +204,7 @@ class ServingConfig(_Section):
     waiting: int = Field(256, ge=1, description="requests that may wait to be ranked; more are answered with 429")
     writing: int = Field(8, ge=1, description="lists whose reasons may be written or wait for it; more: 429")
     gather_ms: float = Field(2.0, ge=0, description="how long a request waits for others to be ranked with it")
-    body_bytes: int = Field(1_000_000, ge=1024)
+    body_bytes: int = Field(4_000_000, ge=1024, description="a minute of speech and a picture fit")
     history: int = Field(10_000, ge=1, description="most items of a request's history, exclude or only")
     message_chars: int = Field(20_000, ge=1, description="most characters of a chat")
     feedback: str | None = Field(None, description="file that /v1/feedback adds to; without one nothing is kept")

@@ -13,9 +13,10 @@ import numpy as np
 from recommender.catalogue import Catalogue
 from recommender.chat import Chat, Reading
 from recommender.engine import Recommender
-from recommender.errors import RecommenderError
+from recommender.errors import DataError, RecommenderError
 from recommender.eval.dialogues import Expected, generate, measure
 from recommender.eval.grounding import Grounding, Subject, features, groundedness, variety
+from recommender.eval.overlap import overlap
 from recommender.eval.planted import Room, plant
 from recommender.justify import ClaimChecker, Evidence, Justification, Style, sources
 from recommender.justify.facts import facts_of, role, years_of
@@ -141,10 +142,20 @@ def justifications(
         "sources": sources(reasons),
         "first_draft_pass_rate": sum(r.draft_verdict.ok for r in reasons) / drafted if drafted else None,
         "what_was_wrong": dict(wrong.most_common(MOST_MISREAD)),
+        "draft_overlap": _overlap(reasons),
         **variety(texts),
         **features(texts, [_values(catalogue, reason.evidence.item) for reason in reasons]),
         "deletion_faithfulness": sum(wins) / len(wins) if wins else None,
     }
+
+
+def _overlap(reasons: Sequence[Justification]) -> dict[str, Any]:
+    """Return BLEU and ROUGE of drafts against a true sentence in the words that were asked for."""
+    told = [reason for reason in reasons if reason.draft]
+    try:
+        return dict(overlap([reason.draft for reason in told], [reason.reference for reason in told]))
+    except DataError as error:
+        return {"not measured": str(error)}
 
 
 def _what_is_wrong(reason: Justification) -> str:

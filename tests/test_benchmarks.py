@@ -16,8 +16,10 @@ from recommender.benchmarks.agreement import FORMATS, bench_agreement
 from recommender.benchmarks.decode import DecodeSettings, bench_decode
 from recommender.benchmarks.measuring import measured, peak_megabytes
 from recommender.benchmarks.profile import BARE, bench_profile
+from recommender.benchmarks.replies import bench_replies
 from recommender.benchmarks.trie import FAN_OUT, clustered_codes
 from recommender.cli import app
+from recommender.engine import Recommender
 from recommender.errors import DataError
 from recommender.trie import Trie
 
@@ -136,3 +138,17 @@ def test_agreement_tells_rounding_from_width(make_checkpoint, config, catalogue,
 def test_numbers_that_are_none_are_named():
     result = CliRunner().invoke(app, ["bench", "trie", "--sizes", "10,many"])
     assert isinstance(result.exception, DataError) and "--sizes '10,many'" in result.exception.message
+
+
+def test_replies_measures_all_that_is_waited_for(make_checkpoint, histories):
+    rows = bench_replies(Recommender(make_checkpoint()), histories[:2], k=3)
+    told = {row["what"]: row for row in rows}
+    assert set(told) == {
+        "list",
+        "list with reasons",
+        "chat with reasons",
+        "why not that one",
+        "what if not seen",
+    }
+    assert all(row["histories"] == 2 and 0 < row["median s"] <= row["slowest s"] for row in rows)
+    assert told["list"]["asked at most s"] == 2 and told["list"]["within"] == 2

@@ -28,6 +28,8 @@ def test_delivered_sentences_are_true_and_measured(make_checkpoint, histories):
     assert told["groundedness"]["sentences"] == 6 and told["groundedness"]["sentences_with_a_false_claim"] == 0
     assert sum(told["sources"].values()) == 6 and told["first_draft_pass_rate"] == 0
     assert 0 <= told["deletion_faithfulness"] <= 1
+    assert set(told["draft_overlap"]) == {"bleu", "rouge_1", "rouge_2", "rouge_l"}
+    assert sum(told["what_was_wrong"].values()) == 6
 
 
 def test_answers_meet_what_was_asked_for(films):

@@ -324,6 +324,12 @@ def worded(opening: str, items: Sequence[ChatItem | RankedItem]) -> str:
     return "\n".join(lines)
 
 
+def sentence(error: RecommenderError) -> Reply:
+    """Return what a message that cannot be read is answered with; the conversation goes on."""
+    hint = f" {error.hint[:1].upper()}{error.hint[1:]}." if error.hint else ""
+    return Reply(f"{error.message[:1].upper()}{error.message[1:]}.{hint}", asks=True)
+
+
 def _filters(wishes: Wishes) -> tuple[str, ...]:
     return tuple(told for told, _ in wishes.parts())
 

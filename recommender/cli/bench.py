@@ -226,6 +226,29 @@ def serve(
     _report(rows, {"model": model} | vars(settings), as_json)
 
 
+@app.command()
+def replies(
+    model: Model = "adapters/movielens-100k",
+    users: Annotated[int, typer.Option(help="an even sample of this many users", min=1)] = 5,
+    k: Annotated[int, typer.Option(help="items of a list", min=1, max=20)] = 10,
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure how long somebody waits: for a list, for its reasons, for a reply of a conversation, for questions back."""
+    from recommender.benchmarks.replies import bench_replies
+    from recommender.engine import Recommender
+    from recommender.progress import progress_bars
+    from recommender.recipe import split_histories
+
+    _use(threads)
+    with progress_bars(quiet) as progress:
+        engine = Recommender.from_pretrained(model, progress=progress)
+        known = [history for history in split_histories(engine.config, engine.catalogue).train.items if len(history)]
+        rows = bench_replies(engine, known[:: max(len(known) // users, 1)][:users], k, progress)
+    _report(rows, {"model": model, "users": users, "k": k}, as_json)
+
+
 def _cases(lengths: str, beams: str, prompts: str) -> Any:
     """Return what is varied, as DecodeSettings has it."""
     texts = {"lengths": lengths, "beams": beams, "prompts": prompts}

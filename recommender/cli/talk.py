@@ -68,7 +68,7 @@ def _lines() -> Any:
 
 def _answered(session: Any, line: str) -> Any:
     """A wrong picture or sound ends in a sentence; the conversation goes on."""
-    from recommender.chat import Reply
+    from recommender.chat import sentence
 
     command, _, rest = line.strip().partition(" ")
     try:
@@ -78,7 +78,7 @@ def _answered(session: Any, line: str) -> Any:
             return session.hear(Path(rest.strip()))
         return session.say(line)
     except RecommenderError as error:
-        return Reply(f"{error.message}." + (f" {error.hint.capitalize()}." if error.hint else ""), asks=True)
+        return sentence(error)
 
 
 def _print(reply: Any, as_json: bool) -> None:

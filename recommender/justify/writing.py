@@ -32,7 +32,8 @@ class Writer(Protocol):
 @dataclass(frozen=True)
 class Justification:
     """A sentence that passed the check. `draft`: what the LLM wrote first ("" if it was not asked), `draft_verdict`: what
-    the check said of it, `rewrite`: its second try, if there was one, `prompt`: what it was asked first."""
+    the check said of it, `rewrite`: its second try, if there was one, `prompt`: what it was asked first, `reference`: a true
+    sentence in the words that it was asked for."""
 
     text: str
     source: Source
@@ -42,6 +43,7 @@ class Justification:
     draft_verdict: Verdict
     rewrite: str | None = None
     prompt: str = ""
+    reference: str = ""
 
 
 def justify(
@@ -60,6 +62,7 @@ def justify(
         judged(one, wording, draft, prompt, checker, style)
         for one, (_, wording), draft, prompt in zip(evidence, planned, drafts, asked, strict=True)
     ]
+    found = [replace(one, reference=wording.text) for one, (_, wording) in zip(found, planned, strict=True)]
     return _again(catalogue, found, [plan for plan, _ in planned], write, checker, style)
 
 

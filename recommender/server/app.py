@@ -10,16 +10,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from fastapi import FastAPI, Response
 from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from recommender.chat import Chat as Conversation
-from recommender.chat import Reply
+from recommender.chat import Reply, sentence
+from recommender.chat.senses import Senses
 from recommender.config import ServingConfig
 from recommender.engine import CatalogueEngine, RankedItem
 from recommender.engine.trace import trace_of
-from recommender.errors import RecommenderError
+from recommender.errors import DataError, RecommenderError
 from recommender.feedback import Feedback
 from recommender.server import chat as chats
 from recommender.server import faults
@@ -27,6 +29,7 @@ from recommender.server.bodies import Chat, Opinion, Recommendations, checked, p
 from recommender.server.faults import Fault, fault_of
 from recommender.server.lanes import RankingLane, WritingLane
 from recommender.server.metrics import Metrics
+from recommender.server.perception import Perception
 
 _Result = TypeVar("_Result")
 _GONE = Response(status_code=499)  # nobody reads it
@@ -61,6 +64,7 @@ class Service:
         if limits.feedback is not None:
             engine.opinions.keep_in(Path(limits.feedback))
         self.others: dict[str, CatalogueEngine] = {}
+        self.perception = Perception(self.conversation, Senses(engine.config, engine.features))
         self.metrics = Metrics()
         self.started = int(time.time())
         self.ranking = RankingLane(engine, limits, self.metrics)
@@ -117,11 +121,14 @@ class Service:
         engine, name = await self._engine(asked.model), asked.model or self.name
         if sum(len(message.text) for message in asked.messages) > self.limits.message_chars:
             raise Fault(400, f"messages: more than {self.limits.message_chars:,} characters", "too_long", "messages")
-        turns = chats.messages(asked)
+        try:
+            turns, looks = await self._perceived(asked)
+        except DataError as error:
+            return self._not_understood(asked, error)
         conversation = self.conversation.by(engine)
         # a question back may have a sentence written, and lists do not wait for that
         lane = self.writing if conversation.asks_back(turns) else self.ranking
-        answer = lane.run(lambda: conversation.reply(turns, asked.history, asked.k, explain=False, user=asked.user))
+        answer = lane.run(lambda: conversation.reply(turns, asked.history, asked.k, False, looks, asked.user))
         if not asked.stream:
             return await self._whole(http, self._completed(asked, answer, engine))
         reply = await self._while_connected(http, answer)
@@ -132,6 +139,19 @@ class Service:
         known, one_pass = chats.asked_for(reply, asked.user), asked.one_pass
         reasons = self.writing.reasons(known, items, False, one_pass, engine) if wanted else None
         return _events(chats.chunks(name, reply, items, reasons, one_pass), reasons)
+
+    async def _perceived(self, asked: Chat) -> tuple[list[dict[str, str]], np.ndarray | None]:
+        """Return the turns as text, and what the last picture prefers. Encoders wait for their turn with what writes."""
+        if any(message.pictures or message.sounds for message in asked.messages):
+            return await self.writing.run(lambda: self.perception.turns(asked))
+        return self.perception.turns(asked)
+
+    def _not_understood(self, asked: Chat, error: DataError) -> Response:
+        """A picture that is none, an hour of sound: a sentence, and the conversation goes on."""
+        reply = sentence(error)
+        if asked.stream:
+            return _events(chats.chunks(self.name, reply, (), None))
+        return JSONResponse(chats.completion(self.name, reply, ()))
 
     async def _completed(self, asked: Chat, answer: Awaitable[Reply], engine: CatalogueEngine) -> JSONResponse:
         reply = await answer

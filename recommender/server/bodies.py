@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Request as HttpRequest
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from starlette.requests import ClientDisconnect
 
 from recommender.config import ServingConfig
@@ -16,6 +18,7 @@ from recommender.feedback import Feedback
 from recommender.server.faults import Fault
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[\ud800-\udfff]")
+_DATA = re.compile(r"data:image/[\w.+-]+;base64,")
 LARGEST_K = 1000
 _Body = TypeVar("_Body", bound=BaseModel)
 
@@ -29,11 +32,54 @@ class Recommendations(Request):
     model: str | None = None
 
 
-class Part(BaseModel):
-    """One part of a message; only text is read."""
+class TextPart(BaseModel):
+    """Words of a message."""
 
     type: Literal["text"]
     text: str
+
+
+class Link(BaseModel):
+    """Where a picture is; only `data:` is read, nothing is fetched."""
+
+    url: str
+
+    @field_validator("url")
+    @classmethod
+    def _is_here(cls, url: str) -> str:
+        if not _DATA.match(url):
+            raise ValueError("send the picture itself, as data:image/...;base64,...: nothing is fetched")
+        _bytes(url.partition(",")[2])
+        return url
+
+
+class PicturePart(BaseModel):
+    """A picture: what is wanted looks like it."""
+
+    type: Literal["image_url"]
+    image_url: Link
+
+
+class Sound(BaseModel):
+    """A sound in base64; its format is told by its bytes."""
+
+    data: str
+
+    @field_validator("data")
+    @classmethod
+    def _is_base64(cls, data: str) -> str:
+        _bytes(data)
+        return data
+
+
+class SoundPart(BaseModel):
+    """A spoken message."""
+
+    type: Literal["input_audio"]
+    input_audio: Sound
+
+
+Part = Annotated[TextPart | PicturePart | SoundPart, Field(discriminator="type")]
 
 
 class Message(BaseModel):
@@ -47,8 +93,27 @@ class Message(BaseModel):
     def text(self) -> str:
         """Return the words of the message."""
         if isinstance(self.content, list):
-            return "\n".join(part.text for part in self.content)
+            return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
         return self.content or ""
+
+    @property
+    def pictures(self) -> list[bytes]:
+        """Return the files of its pictures."""
+        parts = self.content if isinstance(self.content, list) else []
+        return [_bytes(part.image_url.url.partition(",")[2]) for part in parts if isinstance(part, PicturePart)]
+
+    @property
+    def sounds(self) -> list[bytes]:
+        """Return the files of its sounds."""
+        parts = self.content if isinstance(self.content, list) else []
+        return [_bytes(part.input_audio.data) for part in parts if isinstance(part, SoundPart)]
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("not base64") from None
 
 
 class Chat(BaseModel):

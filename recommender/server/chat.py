@@ -11,12 +11,6 @@ from typing import Any
 
 from recommender.chat import Reply, worded
 from recommender.engine import RankedItem, Request
-from recommender.server.bodies import Chat as Bodies
-
-
-def messages(chat: Bodies) -> list[dict[str, str]]:
-    """Return the turns that a conversation reads; what a developer or a tool says is none of the person's."""
-    return [{"role": m.role, "content": m.text} for m in chat.messages if m.role in ("system", "user", "assistant")]
 
 
 def ranked(reply: Reply) -> tuple[RankedItem, ...]:
