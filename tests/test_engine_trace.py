@@ -29,7 +29,7 @@ def test_a_trace_holds_all_that_decided(model, tmp_path):
     assert [one["item_id"] for one in trace["candidates"][:4]] == [item.item_id for item in answer.items]
     assert len(trace["candidates"]) > 4 and trace["trie"]["allowed"] == len(trace["candidates"])
     for item in trace["items"]:
-        assert set(item["evidence"]) == {"influences", "shared", "claims", "writing"}
+        assert set(item["evidence"]) == {"influences", "shared", "passages", "claims", "writing"}
         assert all(claim["true"] for claim in item["evidence"]["claims"]) and item["evidence"]["writing"]["prompt"]
     assert set(trace["modalities"]) == {"text", "image", "audio", "collaborative"}
     assert "a red story" in trace["prompt"]["text"] and "<item 103>" in trace["prompt"]["text"]

@@ -21,7 +21,7 @@ from recommender.justify import (
     justify,
     sources,
 )
-from recommender.justify.evidence import shapley_values, shared_facts
+from recommender.justify.evidence import shapley_values, shared_facts, shared_passages
 from recommender.justify.sentences import ask, outline, plain, worded
 from recommender.justify.text import NAME_LENGTH, display_name, other_names
 from recommender.justify.wordings import wordings
@@ -119,6 +119,20 @@ def test_shared_facts_hold_for_the_items_they_name():
 def test_a_year_at_the_end_of_a_title_counts():
     catalogue = Catalogue([Item("1", "Jaws (1975)"), Item("2", "Carrie (1976)")])
     assert [(f.name, f.value) for f in shared_facts(catalogue, 0, [1])] == [("decade", "1970s")]
+
+
+def test_passages_are_runs_of_words_that_texts_share():
+    texts = (
+        "A crew in deep space meets an unknown creature.",
+        "Far out in deep space, meets nobody. A crew in deep Space meets its end.",
+        "An unknown creature of the lake.",
+        "It is the one that is in it.",
+        "",
+    )
+    catalogue = Catalogue(Item(str(n), f"Film {n}", text) for n, text in enumerate(texts))
+    found = shared_passages(catalogue, 0, [1, 2, 3, 4])
+    assert [(p.value, p.items) for p in found] == [("A crew in deep space meets", (1,)), ("an unknown creature", (2,))]
+    assert shared_passages(catalogue, 4, [0, 1]) == ()
 
 
 def evidence(item, *others):

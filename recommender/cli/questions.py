@@ -87,6 +87,8 @@ def _show(told: dict[str, Any]) -> None:
         print_table(why["evidence"]["influences"], "history items, by how much they raise the score", False)
         shared = [{**fact, "items": ", ".join(fact["items"])} for fact in why["evidence"]["shared"]]
         print_table(shared, "facts shared with them", False)
+        if passages := [{**one, "items": ", ".join(one["items"])} for one in why["evidence"]["passages"]]:
+            print_table(passages, "words that their texts share", False)
         effects = [{"modality": m, "effect": e} for m, e in why["contributions"].items()]
         print_table(effects, "modalities, by how much they raise the score", False)
     for name in ("why_not", "what_if"):

@@ -382,5 +382,6 @@ def plain_evidence(reason: Justification, catalogue: Catalogue) -> dict[str, Any
             {"name": f.name, "value": f.value, "items": [catalogue[i].item_id for i in f.items]}
             for f in evidence.shared
         ],
+        "passages": [{"text": p.value, "items": [catalogue[i].item_id for i in p.items]} for p in evidence.passages],
         "claims": [{"kind": c.kind, "text": c.text, "true": c.true} for c in reason.verdict.claims],
     }

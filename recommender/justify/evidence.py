@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 import numpy as np
 
 from recommender.catalogue import Catalogue
+from recommender.justify.english import NEUTRAL
 from recommender.justify.facts import facts_of
+from recommender.justify.text import words
 
 #: (histories, candidate items) -> log-probabilities [histories, candidates]
 Scorer = Callable[[Sequence[np.ndarray], Sequence[int]], np.ndarray]
 #: nats; what moves a score by less is rounding, not a reason
 SMALLEST = 1e-3
+#: words of a passage that two texts share, how many of them must say something, and how much of a text is compared
+SHORTEST_PASSAGE, TELLING_WORDS, LONGEST_TEXT = 3, 2, 400
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,13 @@ class SharedFact:
 
 @dataclass(frozen=True)
 class Evidence:
-    """For one recommended item: influences, strongest first, and shared facts. Both are empty for a cold start."""
+    """For one recommended item: influences, strongest first, shared facts, and words that its text shares with theirs
+    (`value`: as they stand in its text). All are empty for a cold start."""
 
     item: int
     influences: tuple[Influence, ...] = ()
     shared: tuple[SharedFact, ...] = ()
+    passages: tuple[SharedFact, ...] = ()
 
 
 def find_evidence(
@@ -110,7 +117,8 @@ def _evidence(catalogue: Catalogue, item: int, tested: list[int], effects: np.nd
         for i in order
         if np.isfinite(effects[i]) and effects[i] >= SMALLEST and tested[i] != item
     )[:most]
-    return Evidence(item, influences, shared_facts(catalogue, item, [influence.item for influence in influences]))
+    others = [influence.item for influence in influences]
+    return Evidence(item, influences, shared_facts(catalogue, item, others), shared_passages(catalogue, item, others))
 
 
 def shared_facts(catalogue: Catalogue, item: int, others: Sequence[int]) -> tuple[SharedFact, ...]:
@@ -127,3 +135,21 @@ def shared_facts(catalogue: Catalogue, item: int, others: Sequence[int]) -> tupl
     exact = {(f"{fact.value[:3]}0s", fact.items) for fact in shared if fact.name != "decade"}
     kept = [f for f in shared if f.items and not (f.name == "decade" and (f.value, f.items) in exact)]
     return tuple(sorted(kept, key=lambda fact: -len(fact.items)))
+
+
+def shared_passages(catalogue: Catalogue, item: int, others: Sequence[int]) -> tuple[SharedFact, ...]:
+    """Return for each of `others` the longest run of words that its text has in common with that of `item`.
+
+    Runs of fewer than `SHORTEST_PASSAGE` words, or of words that say nothing, are left out.
+    """
+    text = catalogue[item].text
+    own = words(text)[:LONGEST_TEXT]
+    found: dict[str, list[int]] = {}
+    for other in others:
+        theirs = words(catalogue[other].text)[:LONGEST_TEXT]
+        matcher = SequenceMatcher(None, [w.form for w in own], [w.form for w in theirs], autojunk=False)
+        run = matcher.find_longest_match()
+        telling = [w for w in own[run.a : run.a + run.size] if w.form not in NEUTRAL]
+        if run.size >= SHORTEST_PASSAGE and len(telling) >= TELLING_WORDS:
+            found.setdefault(text[own[run.a].start : own[run.a + run.size - 1].end], []).append(other)
+    return tuple(SharedFact("text", passage, tuple(sharers)) for passage, sharers in found.items())
