@@ -107,14 +107,12 @@ def test_both_engines_write_alike(embedded, served):
     messages = ["red film", "what next"]
     assert embedded.write(messages) == served.write(messages)
     names = [["The red story"], ["The blue night", "The red day"]]
-    pairs = list(zip(embedded.write(messages, names), served.write(messages, names), strict=True))
-    for ours, theirs in pairs:
-        # a model that never ends is cut off, in one engine within a name and in the other before it
-        assert ours[: len(theirs)] == theirs[: len(ours)]
-    assert max(min(map(len, pair)) for pair in pairs) > len("The blue night")
+    assert embedded.write(messages, names) == served.write(messages, names)
     held = Held(("The red story",), ("The blue night", "The red day"))
     lines = list(served.write_list("what next", held))
-    assert lines == list(embedded.write_list("what next", held))
+    for theirs, ours in zip(lines, embedded.write_list("what next", held), strict=True):
+        # a model that never ends is cut off, in one engine within a name and in the other before it
+        assert ours[: len(theirs)] == theirs[: len(ours)]
     assert [line.split('"')[1] for line in lines] == list(held.items)
     told = served.answer(Request(history=("103", "107"), k=3))
     assert all(item.justification and item.evidence["claims"] for item in told.items)
