@@ -5,7 +5,7 @@ VLLM_VENV ?= build/venv-vllm
 BIN := $(VENV)/bin
 LINT := build/lint
 
-.PHONY: demo test lint typecheck unit vllm-env train clean
+.PHONY: demo test test-slow lint typecheck unit vllm-env train clean
 
 demo: $(VENV)/installed-demo
 	@$(BIN)/recommender demo
@@ -24,6 +24,10 @@ typecheck: lint
 
 unit: $(VENV)/installed-dev
 	$(BIN)/pytest --cov --cov-report=term --cov-report=xml:build/coverage.xml
+
+# what takes minutes on a real vLLM server: killed servers, the load bench, the V2 runner through Triton's interpreter
+test-slow: $(VENV)/installed-dev vllm-env
+	$(BIN)/pytest -m slow
 
 train: $(VENV)/installed-demo
 	$(BIN)/recommender train --config adapters/movielens-100k.yaml --output adapters/movielens-100k

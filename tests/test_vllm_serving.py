@@ -26,6 +26,8 @@ from tests.test_server import Server
 
 RANK = "/v1/recommendations"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def both(engines):

@@ -10,6 +10,8 @@ from recommender.engine.vllm_process import PYTHON, vllm_python
 from recommender.model.export import load_exported
 from recommender.vllm_plugin.spans import Held
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def both(engines):
