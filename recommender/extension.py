@@ -60,24 +60,24 @@ def load_extended(
     """
     if times < 0:
         raise DataError(f"times is {times:g}, expected 0 or more", "1 lists a new item as often as a known one")
-    extended = _load_extended(source, items, progress)
+    table = Catalogue.load(items, Config.load(resolve(source) / "config.yaml").data.columns)
+    known = _load_known(source, table, progress)
+    extended = extend(known, table, items, progress)
     if extended.config.semantic_ids.levels == 1:
-        fresh = _fresh(source, extended)
+        fresh = np.array([item.item_id not in known.catalogue for item in table])
         histories = _histories(extended, interactions, fresh)
         share = grant(extended.model.eval(), extended.builder, histories, np.flatnonzero(fresh), times)
         extended.metrics["new_items_share"] = round(share, 4)
     return extended
 
 
-def _load_extended(source: str | Path, items: str, progress: Progress | None) -> Checkpoint:
-    config = Config.load(resolve(source) / "config.yaml")
-    table = Catalogue.load(items, config.data.columns)
+def _load_known(source: str | Path, table: Catalogue, progress: Progress | None) -> Checkpoint:
+    """Load a checkpoint whose items may stand in the table alone. Raises DataError if one is missing there."""
     ids = known_items(source)
     if ids is None:
-        return extend(from_pretrained(source, progress=progress), table, items, progress)
+        return from_pretrained(source, progress=progress)
     _all_there(ids, table)
-    known = Catalogue(table[table.index(item_id)] for item_id in ids)
-    return extend(from_pretrained(source, known, progress), table, items, progress)
+    return from_pretrained(source, Catalogue(table[table.index(item_id)] for item_id in ids), progress)
 
 
 def extend(checkpoint: Checkpoint, table: Catalogue, source: str, progress: Progress | None = None) -> Checkpoint:
@@ -107,12 +107,6 @@ def extend(checkpoint: Checkpoint, table: Catalogue, source: str, progress: Prog
     return Checkpoint(model, checkpoint.tokenizer, table, config, metrics | {"extended_by": len(new)})
 
 
-def _fresh(source: str | Path, extended: Checkpoint) -> np.ndarray:
-    """Return which items of the extended checkpoint [items] are new."""
-    known = set(known_items(source) or from_pretrained(source).catalogue.item_ids)
-    return np.array([item.item_id not in known for item in extended.catalogue])
-
-
 def _histories(extended: Checkpoint, interactions: str | None, fresh: np.ndarray) -> list[np.ndarray]:
     """Return histories without new items to judge lists by."""
     config = extended.config
@@ -122,6 +116,8 @@ def _histories(extended: Checkpoint, interactions: str | None, fresh: np.ndarray
         return [np.array([item]) for item in np.flatnonzero(~fresh)]
     loaded = Histories.load(source, extended.catalogue, config.data.columns, config.data.minimum_rating)
     known = [own[~fresh[own]] for own in loaded.items]
+    if not any(map(len, known)):
+        raise DataError(f"{source}: holds no interaction with a known item, so no list can be judged", "name another")
     return [own for own in known if len(own)]
 
 

@@ -108,6 +108,15 @@ def test_without_histories_lists_are_judged_by_single_items(trained, catalogue, 
             load_extended(trained, source, interactions=str(tmp_path / "other.csv"))
 
 
+def test_histories_of_new_items_alone_judge_no_list(trained, catalogue, tmp_path):
+    if Config.load(trained / "config.yaml").semantic_ids.levels > 1:
+        pytest.skip("nothing is granted")
+    source = table(tmp_path / "longer", catalogue)
+    (tmp_path / "only-new.csv").write_text("user_id,item_id,position\nu,a,0\nu,b,1\n")
+    with pytest.raises(DataError, match=r"only-new\.csv: holds no interaction with a known item"):
+        load_extended(trained, source, interactions=str(tmp_path / "only-new.csv"))
+
+
 def test_a_grant_is_no_negative_number(trained, catalogue, tmp_path):
     with pytest.raises(DataError, match="times is -1"):
         load_extended(trained, table(tmp_path / "longer", catalogue), times=-1)
