@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -42,6 +42,15 @@ class Feedback(BaseModel):
         None, max_length=600, description="the reason as it was shown; its facts are read from it"
     )
     time: str = Field("", max_length=40, description="when it was kept; set by the store")
+
+
+def read_feedback(**fields: Any) -> Feedback:
+    """Return a Feedback. Raises DataError naming the fields that are wrong, in one line."""
+    try:
+        return Feedback(**fields)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, p['loc']))}: {p['msg'][0].lower()}{p['msg'][1:]}" for p in error.errors()]
+        raise DataError(f"this cannot be kept as feedback: {'; '.join(wrong)}") from None
 
 
 class FeedbackStore:

@@ -9,7 +9,7 @@ import pytest
 from recommender.engine import Recommender, Request
 from recommender.engine.questions import why_not
 from recommender.errors import DataError
-from recommender.feedback import Feedback, FeedbackStore
+from recommender.feedback import Feedback, FeedbackStore, read_feedback
 
 FACT = ("genres", "comedy")
 
@@ -46,6 +46,13 @@ def test_feedback_that_means_nothing_is_refused(tmp_path):
         FeedbackStore(tmp_path)
     with pytest.raises(DataError, match="cannot be kept"):
         FeedbackStore(tmp_path / "nowhere" / "f.jsonl")
+
+
+def test_fields_that_cannot_be_kept_are_named_in_one_line():
+    with pytest.raises(DataError, match=r"sentence: .*600"):
+        read_feedback(item_id="100", opinion="helpful", user="ann", sentence="x" * 601)
+    with pytest.raises(DataError, match="opinion: "):
+        read_feedback(item_id="100", opinion="so so", user="ann")
 
 
 def test_damaged_lines_are_passed_over_and_torn_ones_closed(tmp_path):

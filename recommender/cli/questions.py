@@ -145,7 +145,7 @@ def feedback(
     from recommender.catalogue import Catalogue
     from recommender.engine.opinions import Opinions
     from recommender.errors import ConfigError, did_you_mean
-    from recommender.feedback import OPINIONS, Feedback
+    from recommender.feedback import OPINIONS, read_feedback
     from recommender.justify import ClaimChecker, Style
 
     chosen = next((known for known in OPINIONS if known == opinion), None)
@@ -157,7 +157,7 @@ def feedback(
     opinions = Opinions(ClaimChecker(catalogue, Style.of(config.prompt, config.justify).phrases))
     opinions.keep_in(file)
     facts = tuple((name, value) for name, values in pairs_of("--fact", fact).items() for value in values)
-    said = Feedback(item_id=item, opinion=chosen, user=user, facts=facts, sentence=sentence)
+    said = read_feedback(item_id=item, opinion=chosen, user=user, facts=facts, sentence=sentence)
     kept = opinions.take(said, config.prompt.noun)
     if as_json:
         print_json(kept.model_dump(mode="json"))
