@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-from recommender.benchmarks.load import LoadSettings, Tally, is_wrong, load, one_at_a_time
+from recommender.benchmarks.load import LoadSettings, Tally, bench_serve, is_wrong, load, one_at_a_time
+from recommender.catalogue import Catalogue
+from recommender.model.checkpoint import save_pretrained
+from tests.conftest import write_tables
 from tests.test_server import Server, Slow
 
 
@@ -45,6 +48,18 @@ def test_overload_and_a_server_that_is_gone_are_told_apart(embedded):
     assert tally.refused and tally.answered and not tally.errors and not tally.lost
     gone = load(server.url, items, LoadSettings(clients=1, seconds=0.2, k=3, longest=6))
     assert gone.lost and not gone.answered
+
+
+def test_a_server_that_answers_nothing_is_a_row_and_no_traceback(
+    make_checkpoint, catalogue, histories, config, tmp_path
+):
+    tables = write_tables(tmp_path, catalogue, histories)
+    checkpoint = make_checkpoint(settings=config.updated({"data.items": tables["items"]}))
+    checkpoint.catalogue = Catalogue.load(tables["items"])
+    save_pretrained(checkpoint, tmp_path / "model")
+    settings = LoadSettings(url="http://127.0.0.1:1", clients=1, seconds=0.2, plain_seconds=0, k=3, longest=6)
+    (row,) = bench_serve(str(tmp_path / "model"), settings)
+    assert row["lost"] and not row["answered"] and row["times generate"] is None
 
 
 def test_what_makes_a_list_wrong():
