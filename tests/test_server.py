@@ -328,14 +328,11 @@ def test_metrics_health_and_the_openapi_page(server):
     assert RANK in json.loads(server.get("/openapi.json")[2])["paths"] and server.get("/docs")[0] == 200
 
 
-def test_sigterm_drains(make_checkpoint, catalogue, histories, config, tmp_path):
-    tables = write_tables(tmp_path, catalogue, histories)
-    checkpoint = make_checkpoint(settings=config.updated({"data.items": tables["items"], "justify.max_new_tokens": 60}))
-    checkpoint.catalogue = Catalogue.load(tables["items"])
-    save_pretrained(checkpoint, tmp_path / "model")
+def check_that_it_drains(*arguments: str) -> None:
+    """Start `recommender serve` with these arguments and end it while it answers: the answer comes, then it ends."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "recommender", "serve", str(tmp_path / "model"), "--port", str(port)]
+    command = [sys.executable, "-m", "recommender", "serve", *arguments, "--port", str(port)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
     url = f"http://127.0.0.1:{port}"
     try:
@@ -355,3 +352,11 @@ def test_sigterm_drains(make_checkpoint, catalogue, histories, config, tmp_path)
         assert process.wait(timeout=20) in (0, -signal.SIGTERM)
     finally:
         process.kill()
+
+
+def test_sigterm_drains(make_checkpoint, catalogue, histories, config, tmp_path):
+    tables = write_tables(tmp_path, catalogue, histories)
+    checkpoint = make_checkpoint(settings=config.updated({"data.items": tables["items"], "justify.max_new_tokens": 60}))
+    checkpoint.catalogue = Catalogue.load(tables["items"])
+    save_pretrained(checkpoint, tmp_path / "model")
+    check_that_it_drains(str(tmp_path / "model"))

@@ -109,11 +109,12 @@ def test_both_engines_write_alike(embedded, served):
     names = [["The red story"], ["The blue night", "The red day"]]
     assert embedded.write(messages, names) == served.write(messages, names)
     held = Held(("The red story",), ("The blue night", "The red day"))
-    lines = list(served.write_list("what next", held))
-    for theirs, ours in zip(lines, embedded.write_list("what next", held), strict=True):
+    lines = [list(engine.write_list("what next", held)) for engine in (served, embedded)]
+    for theirs, ours in zip(*lines, strict=True):
         # a model that never ends is cut off, in one engine within a name and in the other before it
         assert ours[: len(theirs)] == theirs[: len(ours)]
-    assert [line.split('"')[1] for line in lines] == list(held.items)
+    for own in lines:
+        assert [line.split('"')[1] for line in own] == list(held.items)
     told = served.answer(Request(history=("103", "107"), k=3))
     assert all(item.justification and item.evidence["claims"] for item in told.items)
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from recommender.errors import EngineLostError
 from recommender.model.export import load_exported
 from tests.conftest import write_tables
 from tests.test_batch import read_lines, requests, write_lines
-from tests.test_server import Server
+from tests.test_server import Server, check_that_it_drains
 
 RANK = "/v1/recommendations"
 
@@ -165,25 +164,4 @@ def test_http_says_that_a_dead_engine_does_not_answer(both, served):
 
 
 def test_sigterm_drains_a_server_over_vllm(both, served, items):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    options = [*joined(served), "--items", items, "--port", str(port)]
-    process = subprocess.Popen([sys.executable, "-m", "recommender", "serve", both.exported, *options])
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{url}/healthz", timeout=5)
-                break
-            except OSError:
-                assert process.poll() is None
-                time.sleep(0.1)
-        data = json.dumps({"k": 8, "history": ["103"], "explain": True}).encode()
-        with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(lambda: urllib.request.urlopen(f"{url}{RANK}", data, timeout=60).read())
-            time.sleep(0.1)
-            process.send_signal(signal.SIGTERM)
-            assert len(json.loads(answer.result())["items"]) == 8
-        assert process.wait(timeout=20) in (0, -signal.SIGTERM)
-    finally:
-        process.kill()
+    check_that_it_drains(str(both.exported), *joined(served), "--items", str(items))
