@@ -81,13 +81,18 @@ def side_by_side(
         "requests": lists,
         "same items": same / (lists * settings.k),
         "same order": sum(list(a) == list(b) for a, b in zip(mine, found, strict=True)) / lists,
-        "scores apart, median": float(np.median(apart)),
-        "at most": max(apart),
+        **_differences(apart),
         "wrong lists": wrong_lists(theirs, requests, answers[theirs.name]),
         "errors": 0,
         "seconds": seconds[theirs.name],
         f"of {ours.name}": seconds[theirs.name] / seconds[ours.name],
     }
+
+
+def _differences(apart: Sequence[float]) -> dict[str, float | None]:
+    """Return the columns that tell how far scores are apart; None where the two share no item."""
+    median, most = (float(np.median(apart)), max(apart)) if apart else (None, None)
+    return {"scores apart, median": median, "at most": most}
 
 
 def _answered(engine: CatalogueEngine, requests: Sequence[Request], progress: Progress | None) -> list[Response]:
@@ -155,8 +160,7 @@ def _adapter_row(
         "requests": len(requests),
         "same items": sum(len(set(a) & set(b)) for a, b in orders) / max(sum(len(a) for a, _ in orders), 1),
         "same order": sum(a == b for a, b in orders) / max(len(orders), 1),
-        "scores apart, median": float(np.median(apart)),
-        "at most": max(apart),
+        **_differences(apart),
         "wrong lists": wrong_lists(engine, [one for one, _ in pairs], [answer for _, answer in pairs]),
         "errors": len(requests) - len(pairs),
         "seconds": seconds,
