@@ -9,19 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from recommender.benchmarks.decode import WARM_BEAMS, WARM_POSITIONS, DecodeSettings, K
 from recommender.benchmarks.synthetic import synthetic_checkpoint, synthetic_prompts
 from recommender.decoding import Search, rank, searched
+from recommender.model.linear import matrix
 from recommender.progress import Progress
 from recommender.trie import Trie
 
 #: What an operator does, by its name in torch; every other one is `OTHER`.
 PARTS = {
-    "layers: matrix products": ("mm", "addmm", "linear", "mkldnn_linear", "_int_mm"),
-    "attention: matrix products": ("bmm", "baddbmm"),
+    "layers: matrix products": ("mm", "addmm", "linear", "mkldnn_linear", "_linear_pointwise", "_int_mm"),
+    "attention: products, fused kernel": ("bmm", "baddbmm", "_scaled_dot_product_flash_attention_for_cpu"),
     "attention: softmax and merging": ("_softmax", "amax", "logsumexp", "log", "exp", "sigmoid", "masked_fill_", "sum"),
     "norms, activation, rotation, residual": (
         "mul",
@@ -34,6 +35,9 @@ PARTS = {
         "pow",
         "mean",
         "roll",
+        "addcmul_",
+        "linalg_vector_norm",
+        "rsqrt_",
     ),
     "copies and conversions": ("copy_", "cat", "index", "clone", "_to_copy", "contiguous"),
     "scores, trie, top-k": ("_log_softmax", "gather", "topk", "where", "searchsorted", "clamp_min", "index_select"),
@@ -99,7 +103,7 @@ def _profiled(call: Callable[[], Any], rounds: int) -> dict[str, float]:
     names = {name: part for part, names in PARTS.items() for name in names}
     parts = dict.fromkeys([*PARTS, OTHER], 0.0)
     for event in found.key_averages():
-        parts[names.get(event.key.removeprefix("aten::"), OTHER)] += event.self_cpu_time_total / 1e3
+        parts[names.get(event.key.rpartition("::")[2], OTHER)] += event.self_cpu_time_total / 1e3
     parts[OUTSIDE] = max(1e3 * float(np.median(seconds)) - sum(parts.values()), 0.0)
     return parts
 
@@ -118,13 +122,13 @@ def _shapes(backbone: Any) -> list[tuple[int, int]]:
 def _bare(
     shapes: Sequence[tuple[int, int]], dtype: torch.dtype, positions: int, times: int, total: float, rounds: int
 ) -> dict[str, Any]:
-    weights = {shape: torch.randn(shape).to(dtype) for shape in set(shapes)}
+    weights = {shape: matrix([(torch.randn(shape).to(dtype), None)], int8=False) for shape in set(shapes)}
     inputs = {shape[1]: torch.randn(positions, shape[1]).to(dtype) for shape in set(shapes)}
 
     def products() -> Tensor:
         for _ in range(times):
             for shape in shapes:
-                out = nn.functional.linear(inputs[shape[1]], weights[shape])
+                out = weights[shape](inputs[shape[1]])
         return out
 
     products()

@@ -8,12 +8,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.activations import SiLUActivation
 
+Part = tuple[Tensor, Tensor | None]
+"""Weight [outputs, inputs] and bias."""
 Matrix = Callable[[Tensor], Tensor]
 """Maps [T, inputs] to [T, outputs]."""
+#: Rows that a packed layout is chosen for; it serves any other number as well.
+PACKED_FOR = 64
 
 
-def merged(module: Any, adapter: str) -> tuple[Tensor, Tensor | None]:
+def merged(module: Any, adapter: str) -> Part:
     """Return weight [outputs, inputs] and bias of a linear layer with one LoRA adapter added in, computed in float32.
 
     Raises ValueError for a layer that is no plain matrix, for example one of a 4-bit base.
@@ -28,16 +33,65 @@ def merged(module: Any, adapter: str) -> tuple[Tensor, Tensor | None]:
     return (weight.float() + delta * module.scaling[adapter]).to(weight.dtype), bias
 
 
-def matrix(parts: Sequence[tuple[Tensor, Tensor | None]], int8: bool) -> Matrix:
+def matrix(parts: Sequence[Part], int8: bool) -> Matrix:
     """Return one matrix that computes all `parts` (weight, bias) of one input at once, outputs one behind the other."""
     weight = torch.cat([weight for weight, _ in parts]) if len(parts) > 1 else parts[0][0]
     bias = None
     if any(bias is not None for _, bias in parts):
         bias = torch.cat([w.new_zeros(len(w)) if b is None else b.detach() for w, b in parts])
     if not int8:
-        return Full(weight, bias)
+        return Packed(weight, bias) if _packable(weight) else Full(weight, bias)
     exact = weight.device.type != "cpu" or torch.cpu._is_vnni_supported()
     return Int8(weight, bias) if exact else Int8WithoutVnni(weight, bias)
+
+
+def gated(gate: Part, up: Part, activation: Callable[[Tensor], Tensor], int8: bool) -> Matrix:
+    """Return what computes `activation(gate(x)) * up(x)`, the first half of a gated MLP; outputs [T, intermediate]."""
+    if not int8 and isinstance(activation, (nn.SiLU, SiLUActivation)) and _packable(gate[0]):
+        return GatedPacked(Packed(*gate), Packed(*up))
+    both = matrix([gate, up], int8)
+
+    def halves(x: Tensor) -> Tensor:
+        left, right = both(x).chunk(2, -1)
+        return activation(left).mul_(right)
+
+    return halves
+
+
+def _packable(weight: Tensor) -> bool:
+    """Whether oneDNN has kernels for this type on this processor."""
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if weight.dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return weight.dtype == torch.float32
+
+
+class Packed:
+    """A matrix in the base model's type, laid out once as the processor's kernels read it.
+
+    `linear` lays it out anew at each call, which costs as much as multiplying ten rows with it.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), PACKED_FOR)
+        self.bias = None if bias is None else bias.detach()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map [T, inputs] to [T, outputs]."""
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+
+
+class GatedPacked:
+    """`silu(gate(x)) * up(x)`; both follow the products while these lie in the processor's cache."""
+
+    def __init__(self, gate: Packed, up: Packed) -> None:
+        self.gate, self.up = gate, up
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map [T, inputs] to [T, outputs]."""
+        gate = torch.ops.mkldnn._linear_pointwise(x, self.gate.weight, self.gate.bias, "swish", [], "")
+        return torch.ops.mkldnn._linear_pointwise.binary(x, gate, self.up.weight, self.up.bias, "mul")
 
 
 class Full:

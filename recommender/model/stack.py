@@ -17,8 +17,9 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from recommender.model.attention import Attention, Group, PromptAttention, PromptCache
-from recommender.model.linear import Matrix, matrix, merged
+from recommender.model.linear import Matrix, gated, matrix, merged
 
+Norm = Callable[[Tensor], Tensor]
 ATTENTION = "recommender_packed"
 #: Positions that a fused stack is compared with the base model's own layers on, and the largest norm of the difference as a
 #: share of the outputs' norm. A single number says nothing: a few channels are a thousand times larger than the others, and
@@ -40,13 +41,12 @@ class Stack(Protocol):
 class _Layer:
     """The parts of one layer; `norms` before attention and before the MLP, `head_norms` of queries and keys or None."""
 
-    norms: tuple[nn.Module, nn.Module]
+    norms: tuple[Norm, Norm]
     head_norms: tuple[nn.Module, nn.Module] | None
     qkv: Matrix
     out: Matrix
-    gate_up: Matrix
+    gated: Matrix
     down: Matrix
-    activation: Callable[[Tensor], Tensor]
     heads: int
     key_heads: int
     width: int
@@ -67,7 +67,8 @@ class FusedStack:
 
     def __call__(self, embedded: Tensor, positions: Tensor, attention: Attention, last: Tensor | None = None) -> Tensor:
         """See Stack."""
-        hidden = embedded.float()
+        # what is added up is changed in place: a fresh megabyte costs more than the sum
+        hidden = embedded.to(torch.float32, copy=True)
         cos, sin = (part[0, :, None] for part in self.rotary(hidden[None], positions[None]))
         half = cos.shape[-1] // 2
         turn = cos, torch.cat([-sin[..., :half], sin[..., half:]], -1)
@@ -89,9 +90,8 @@ class FusedStack:
         if last is not None:
             q, hidden = q[last], hidden[last]
         attended = attention(number, q, k, v, layer.scale, last is not None)
-        hidden = hidden + layer.out(attended.flatten(1))
-        gate, up = layer.gate_up(layer.norms[1](hidden).to(self.dtype)).chunk(2, -1)
-        return hidden.add_(layer.down(layer.activation(gate).mul_(up)))
+        hidden.add_(layer.out(attended.flatten(1)))
+        return hidden.add_(layer.down(layer.gated(layer.norms[1](hidden).to(self.dtype))))
 
     def _heads(self, layer: _Layer, hidden: Tensor, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Return rotated queries and keys, and values: [T, heads of each, width]."""
@@ -100,8 +100,8 @@ class FusedStack:
         if layer.head_norms:
             q, k = rotated.split([layer.heads, layer.key_heads], 1)
             rotated = torch.cat([layer.head_norms[0](q), layer.head_norms[1](k)], 1)
-        rotated = rotated.float()
-        rotated = (rotated * turn[0] + rotated.roll(layer.width // 2, -1) * turn[1]).to(self.dtype)
+        crosswise = rotated.float().roll(layer.width // 2, -1)
+        rotated = rotated.float().mul(turn[0]).addcmul_(crosswise, turn[1]).to(self.dtype)
         q, k = rotated.split([layer.heads, layer.key_heads], 1)
         return q, k, v.to(self.dtype)
 
@@ -152,17 +152,16 @@ def _layer(layer: Any, adapter: str, int8: bool) -> _Layer:
     if hasattr(layer, "pre_feedforward_layernorm"):
         raise ValueError("a layer with norms behind attention and MLP")
     q, k, v = (merged(getattr(attention, f"{name}_proj"), adapter) for name in "qkv")
-    gate_up = [merged(getattr(mlp, f"{name}_proj"), adapter) for name in ("gate", "up")]
+    gate, up = (merged(getattr(mlp, f"{name}_proj"), adapter) for name in ("gate", "up"))
     width = int(attention.head_dim)
     norms = (attention.q_norm, attention.k_norm) if hasattr(attention, "q_norm") else None
     return _Layer(
-        norms=(layer.input_layernorm, layer.post_attention_layernorm),
+        norms=(_norm(layer.input_layernorm), _norm(layer.post_attention_layernorm)),
         head_norms=norms,
         qkv=matrix([q, k, v], int8),
         out=matrix([merged(attention.o_proj, adapter)], int8),
-        gate_up=matrix(gate_up, int8),
+        gated=gated(gate, up, mlp.act_fn, int8),
         down=matrix([merged(mlp.down_proj, adapter)], int8),
-        activation=mlp.act_fn,
         heads=len(q[0]) // width,
         key_heads=len(k[0]) // width,
         width=width,
@@ -170,10 +169,24 @@ def _layer(layer: Any, adapter: str, int8: bool) -> _Layer:
     )
 
 
+def _norm(module: nn.Module) -> Norm:
+    """Return a norm over the last axis: in one call of torch where it is Llama's, else the base's own code."""
+    epsilon, weight = getattr(module, "variance_epsilon", None), getattr(module, "weight", None)
+    if epsilon is None or weight is None:
+        return module
+    exact = weight.detach().float()
+
+    def norm(hidden: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
+        return (hidden * (length.square() / len(exact) + epsilon).rsqrt_()).mul_(exact)
+
+    return norm
+
+
 def _agree(fused: FusedStack, modules: ModuleStack, hidden_size: int) -> bool:
     """Whether both compute the same on a few random positions, within the rounding of the weights' type."""
-    device = fused.layers[0].norms[0].weight.device
     table = modules.backbone.embed_tokens.weight
+    device = table.device
     embedded = table[torch.linspace(0, len(table) - 1, PROBE, device=device).long()].float()
     positions = torch.arange(PROBE, device=device)
     ours, theirs = (
