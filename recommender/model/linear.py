@@ -59,8 +59,8 @@ def gated(gate: Part, up: Part, activation: Callable[[Tensor], Tensor], int8: bo
 
 
 def _packable(weight: Tensor) -> bool:
-    """Whether oneDNN has kernels for this type on this processor."""
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    """Whether this torch has oneDNN, with kernels for this type on this processor."""
+    if weight.device.type != "cpu" or not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
         return False
     if weight.dtype == torch.bfloat16:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
