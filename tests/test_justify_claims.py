@@ -70,6 +70,8 @@ FALSE = [
     (TWO, '"Alien" (1979) is a Horror and Sci-Fi film from 1979, like "Aliens" (1986).'),
     (TWO, '"Aliens" (1986) follows "Alien" and "Star Wars" well, because you watched it.'),
     (TWO, '"Aliens" (1986) is a Action film, like "Star Wars", which you watched.'),
+    # the recommended film is not named
+    (TWO, 'You saw "Alien", and this is a Sci-Fi film, just like "Star Wars", which you saw.'),
     # no reason: it is true, but nothing of the history stands in it
     (TWO, '"Aliens" (1986) is a Sci-Fi film.'),
     # titles
@@ -143,6 +145,14 @@ FALSE = [
     # a cold start knows no history
     (evidence(ALIENS), 'Because you watched "Alien", "Aliens" is suggested.'),
 ]
+
+
+def test_what_passed_is_told_with_names_as_the_catalogue_spells_them():
+    told = 'You saw "alien" & “star wars”, so try "Mr Holland\'s opus", and "Nothing Known".'
+    exact = CHECKER.named_exactly(told, evidence(OPUS, ALIEN, STAR_WARS))
+    assert exact == 'You saw "Alien" & “Star Wars”, so try "Mr. Holland\'s Opus", and "Nothing Known".'
+    right = 'Since you saw "Alien (1979)", try "Aliens" (1986).'
+    assert CHECKER.named_exactly(right, TWO) == right
 
 
 @pytest.mark.parametrize(("given", "sentence"), TRUE, ids=range(len(TRUE)))

@@ -8,6 +8,7 @@ true one always stands ready. In doubt a claim must hold for every item that the
 from __future__ import annotations
 
 import copy
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from dataclasses import dataclass
 from recommender.catalogue import Catalogue
 from recommender.justify.english import PRONOUNS, RESEMBLING, SHARING, neutral_words
 from recommender.justify.evidence import Evidence
-from recommender.justify.facts import role
+from recommender.justify.facts import facts_of, role, years_of
 from recommender.justify.grammar import grammar
-from recommender.justify.text import DOUBLE_QUOTES
+from recommender.justify.text import DOUBLE_QUOTES, display_name, forms, other_names
 from recommender.justify.vocabulary import Span, Vocabulary
 
+_QUOTED = re.compile(f"([{DOUBLE_QUOTES}])([^{DOUBLE_QUOTES}]+)([{DOUBLE_QUOTES}])")
 LONGEST = 600
 MOST_WORDS = 60
 _BREAKS = frozenset(",;:—–") | frozenset(("because", "since", "so", "which", "when"))
@@ -83,6 +85,22 @@ class ClaimChecker:
                 return text[: span.end]
         # "… and "Escape from L.A."": the name's full stop ended the sentence too
         return f"{text}." if len(text) > 1 and text[-1] in DOUBLE_QUOTES and text[-2] in ".!?" else text
+
+    def named_exactly(self, sentence: str, evidence: Evidence) -> str:
+        """Return a sentence that passed with each quoted name as the catalogue spells it: the check reads past case,
+        accents, "&" and dots."""
+        spoken = dict[tuple[str, ...], str]()
+        exact = set[str]()
+        for item in (evidence.item, *(influence.item for influence in evidence.influences)):
+            names = other_names(self.catalogue[item], years_of(facts_of(self.catalogue, item)))
+            exact |= names
+            spoken |= {forms(name): name for name in (*sorted(names), display_name(self.catalogue[item]))}
+
+        def spelled(found: re.Match[str]) -> str:
+            opening, name, closing = found.groups()
+            return found[0] if name in exact else f"{opening}{spoken.get(forms(name), name)}{closing}"
+
+        return _QUOTED.sub(spelled, sentence)
 
 
 def _malformed(sentence: str) -> Claim | None:
@@ -272,7 +290,7 @@ class _Reading:
 
     def _reasons(self) -> Iterator[Claim]:
         item = self.evidence.item
-        if item not in self.mentioned and not PRONOUNS & set(self.tags):
+        if item not in self.mentioned:
             yield Claim("form", "", False, "does not speak of the recommended item")
         reasons = self.mentioned & self.history
         if self.history and not reasons:

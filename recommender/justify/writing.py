@@ -79,7 +79,9 @@ def judged(
     sentence = checker.first_sentence(draft)
     verdict = checker.check(sentence, evidence, style.noun, style.size.words)
     if verdict.ok:
-        return Justification(sentence, "model", verdict, evidence, draft, verdict, prompt=prompt)
+        return Justification(
+            checker.named_exactly(sentence, evidence), "model", verdict, evidence, draft, verdict, prompt=prompt
+        )
     return replace(spare(evidence, wording, checker, style), draft=draft, draft_verdict=verdict, prompt=prompt)
 
 
@@ -109,5 +111,6 @@ def _again(
         verdict = checker.check(sentence, found[place].evidence, style.noun, style.size.words)
         found[place] = replace(found[place], rewrite=text)
         if verdict.ok:
-            found[place] = replace(found[place], text=sentence, source="rewritten", verdict=verdict)
+            exact = checker.named_exactly(sentence, found[place].evidence)
+            found[place] = replace(found[place], text=exact, source="rewritten", verdict=verdict)
     return found
