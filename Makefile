@@ -23,7 +23,7 @@ typecheck: lint
 	cd $(LINT) && $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) -p recommender
 
 unit: $(VENV)/installed-dev
-	# a file stays in one process, so that what its tests share is made once; each computes on one thread
+	@# a file stays in one process, so that what its tests share is made once; each computes on one thread
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=xml:build/coverage.xml
 
 # what takes minutes on a real vLLM server: killed servers, the load bench, the V2 runner through Triton's interpreter

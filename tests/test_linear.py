@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from recommender.model import linear
 from recommender.model.linear import Int8, Int8WithoutVnni, gated, matrix, merged
 
 
@@ -24,7 +25,10 @@ def test_eight_bits_come_close_also_where_rows_and_channels_differ_in_size(kind,
     assert float(difference.max()) < 0.05
 
 
-def test_matrices_of_one_input_are_one_behind_the_other_and_miss_no_bias():
+@pytest.mark.parametrize("packed", [True, False])
+def test_matrices_of_one_input_are_one_behind_the_other_and_miss_no_bias(packed, monkeypatch):
+    if not packed:
+        monkeypatch.setattr(linear, "_packable", lambda weight: False)
     x, parts = torch.randn(3, 8), [(torch.randn(4, 8), torch.randn(4)), (torch.randn(2, 8), None)]
     expected = torch.cat([nn.functional.linear(x, weight, bias) for weight, bias in parts], 1)
     torch.testing.assert_close(matrix(parts, int8=False)(x), expected)

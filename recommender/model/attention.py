@@ -190,18 +190,24 @@ def _read(q: Tensor, keys: Tensor, values: Tensor, scale: float, seen: Tensor | 
     folded = q.unflatten(2, (shared, -1)).permute(0, 2, 3, 1, 4).reshape(n, shared, -1, width)
     if seen is None and q.device.type == "cpu" and (q.dtype == torch.float32 or rows * keys.shape[2] <= SMALL):
         out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(folded, keys, values, scale=scale)
-        out, lse = out.unflatten(2, (-1, rows)), lse.unflatten(2, (-1, rows))
-        return out.permute(0, 3, 1, 2, 4).reshape(n, rows, heads, width), lse.permute(0, 3, 1, 2).reshape(
-            n, rows, heads
-        )
-    scores = torch.matmul(folded * scale, keys.transpose(2, 3)).unflatten(2, (-1, rows))
+    else:
+        out, lse = _products(folded * scale, keys, values, None if seen is None else seen[:, :, None], rows)
+    out, lse = out.unflatten(2, (-1, rows)), lse.unflatten(2, (-1, rows))
+    return out.permute(0, 3, 1, 2, 4).reshape(n, rows, heads, width), lse.permute(0, 3, 1, 2).reshape(n, rows, heads)
+
+
+def _products(q: Tensor, keys: Tensor, values: Tensor, seen: Tensor | None, rows: int) -> tuple[Tensor, Tensor]:
+    """Attend with q [n, key heads, heads of one * rows, width], which is scaled, as the fused kernel does.
+
+    `seen` [n or 1, 1, 1, rows or 1, total]. Returns the output in the shape of q, and log-sum-exps without the width.
+    """
+    scores = torch.matmul(q, keys.transpose(2, 3)).unflatten(2, (-1, rows))
     if seen is not None:
-        scores = scores.masked_fill(~seen[:, :, None], -torch.inf)
+        scores = scores.masked_fill(~seen, -torch.inf)
     chances = torch.softmax(scores, -1, dtype=torch.float32)
     # the largest score and its share tell the log-sum-exp without another pass of exponentials
     lse = scores.amax(-1).float() - chances.amax(-1).log()
-    out = torch.matmul(chances.flatten(2, 3).to(values.dtype), values).unflatten(2, (-1, rows))
-    return out.permute(0, 3, 1, 2, 4).reshape(n, rows, heads, width), lse.permute(0, 3, 1, 2).reshape(n, rows, heads)
+    return torch.matmul(chances.flatten(2, 3).to(values.dtype), values), lse.flatten(2)
 
 
 def _read_own(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> tuple[Tensor, Tensor]:

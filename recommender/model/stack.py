@@ -170,7 +170,7 @@ def _layer(layer: Any, adapter: str, int8: bool) -> _Layer:
 
 
 def _norm(module: nn.Module) -> Norm:
-    """Return a norm over the last axis: in one call of torch where it is Llama's, else the base's own code."""
+    """Return a norm over the last axis: in few passes over the memory where it is Llama's, else the base's own."""
     epsilon, weight = getattr(module, "variance_epsilon", None), getattr(module, "weight", None)
     if epsilon is None or weight is None:
         return module
