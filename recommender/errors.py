@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from pydantic import ValidationError
+
 
 class RecommenderError(Exception):
     """A wrong input or a missing resource. The command line prints it as one line and exits with code 2.
@@ -50,3 +52,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """Return a hint that names the known words closest to `word`, or None if nothing is close."""
     near = closest(word, known)
     return f"did you mean {' or '.join(near)}?" if near else None
+
+
+def wrong_fields(error: ValidationError) -> str:
+    """Return each field that is wrong and why, in one line."""
+    return "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg'][0].lower()}{p['msg'][1:]}" for p in error.errors())

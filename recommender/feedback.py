@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from recommender.errors import DataError
+from recommender.errors import DataError, wrong_fields
 
 Opinion = Literal["helpful", "wrong", "not for me"]
 OPINIONS: tuple[Opinion, ...] = get_args(Opinion)
@@ -49,8 +49,7 @@ def read_feedback(**fields: Any) -> Feedback:
     try:
         return Feedback(**fields)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, p['loc']))}: {p['msg'][0].lower()}{p['msg'][1:]}" for p in error.errors()]
-        raise DataError(f"this cannot be kept as feedback: {'; '.join(wrong)}") from None
+        raise DataError(f"this cannot be kept as feedback: {wrong_fields(error)}") from None
 
 
 class FeedbackStore:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 
 from recommender.catalogue import Catalogue
 from recommender.config import Config, Modality
-from recommender.errors import RecommenderError
+from recommender.errors import RecommenderError, wrong_fields
 
 
 class Request(BaseModel):
@@ -50,8 +50,7 @@ def request(**fields: Any) -> Request:
     try:
         return Request(**fields)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, p['loc']))}: {p['msg'][0].lower()}{p['msg'][1:]}" for p in error.errors()]
-        raise RecommenderError(f"the request cannot be answered: {'; '.join(wrong)}") from None
+        raise RecommenderError(f"the request cannot be answered: {wrong_fields(error)}") from None
 
 
 @dataclass(frozen=True)
