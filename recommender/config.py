@@ -138,6 +138,12 @@ class StageConfig(_Section):
         le=1,
         description="share of a history's places that are also learned as served, last items spelled out",
     )
+    wish_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the rank examples that are read a second time in part, behind a wish made from their items",
+    )
     crop: int | None = Field(None, ge=2, description="items of a rank example; default: prompt.history + 1")
     evaluate_epochs: float = Field(1.0, gt=0, description="epochs between validations")
     patience: int = Field(5, ge=1, description="validations without improvement before the stage stops")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ Given = Mapping[int, Mapping[Modality, np.ndarray]]
 #: What stands at a position: a token of the vocabulary or of the codes, an item (its row summed with its projected
 #: vectors), or the j-th soft token of modality m: FIRST_SOFT + m * soft_tokens + j.
 TOKEN, ITEM, FIRST_SOFT = 0, 1, 2
+#: segments of a packed row: 0 is the shared instruction, 1, 2, ... read it, padding is -1, those below do not read it
+PADDED = -1
 
 # Private-use characters: `clean` removes them from every text, so no title can forge an item.
 _OPEN, _CLOSE = "\ue000", "\ue001"
@@ -52,7 +54,8 @@ class Example:
     positions, else -1. `slots`: see TOKEN, ITEM, FIRST_SOFT. `anchors`: for a branch position the index of the
     position that it continues, else -1. `labels`: what should come next, IGNORE where nothing is learned. `places`: which
     of all training interactions a label belongs to, so that a teacher can be asked about it, else -1. `given`: vectors that
-    stand in this sequence for an item's own: item -> modality -> [width].
+    stand in this sequence for an item's own: item -> modality -> [width]. `alone`: it brings an instruction of its own and
+    does not read the one that the examples of a row share.
     """
 
     tokens: np.ndarray
@@ -63,6 +66,7 @@ class Example:
     places: np.ndarray
     writes: bool = False
     given: Given = field(default_factory=dict)
+    alone: bool = False
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -101,7 +105,7 @@ class ExampleBuilder:
         self.code_tokens = ids.codes + offsets[None, :]
         self.soft_slots = range(FIRST_SOFT, FIRST_SOFT + soft_modalities * config.soft_tokens)
         self._titles: dict[int, str] = {}
-        head = self.chat(prompts.render_block("rank", "system", noun=config.noun), self.wish(None))
+        head = self.asked(None)
         #: the fixed instruction without its last token, which opens each history of its own
         self.prefix, self.start = head[:-1], head[-1:]
 
@@ -109,6 +113,10 @@ class ExampleBuilder:
         """Return the user's turn: their wish in words, or the standing question."""
         wish = clean(text, self.tokenizer) if text else None
         return prompts.render_block("rank", "user", wish=wish)
+
+    def asked(self, wish: str | None) -> np.ndarray:
+        """Return the token ids [positions] of the instruction with a wish, up to where the history begins."""
+        return self.chat(prompts.render_block("rank", "system", noun=self.config.noun), self.wish(wish))
 
     def chat(self, system: str, user: str) -> np.ndarray:
         """Return the token ids [positions] of a chat up to where the assistant's turn begins.
@@ -166,10 +174,7 @@ class ExampleBuilder:
         """
         kept = list(history)[-self.config.history :]
         titled = self.config.titled if titled is None else titled
-        if wish is None:
-            head = np.concatenate([self.prefix, self.start])
-        else:
-            head = self.chat(prompts.render_block("rank", "system", noun=self.config.noun), self.wish(wish))
+        head = np.concatenate([self.prefix, self.start]) if wish is None else self.asked(wish)
         parts = _words(head), self.recent(kept[-titled:] if titled else [])
         needed = sum(len(part[0]) for part in parts)
         if self.room is not None and needed + len(kept) > self.room:
@@ -204,6 +209,22 @@ class ExampleBuilder:
         learned = slice(known if begins else max(known, 1), None)
         places = None if place is None else (place + np.arange(len(items)))[learned]
         return _with_branches(_example(parts), anchors[learned], self.code_tokens[items[learned]], places)
+
+    def wished(self, history: Sequence[int] | np.ndarray, wish: str, wanted: np.ndarray, known: int = 0) -> Example:
+        """Return a training example that begins with a wish in words: only items that meet it are learned.
+
+        `wanted` bool [items of the history]: which meet it, at least one at `known` or behind. `known`: as in `ranking`.
+        """
+        items, head = np.asarray(history, dtype=np.int64), self.asked(wish)
+        parts = _join(
+            _words(head),
+            self.recent(items[max(known - self.config.titled, 0) : known]),
+            self.history(items[:-1]),
+        )
+        anchors = len(parts[0]) - len(items) + np.arange(len(items))
+        learned = known + np.flatnonzero(wanted[known:])
+        example = _with_branches(_example(parts), anchors[learned], self.code_tokens[items[learned]])
+        return replace(example, alone=True)
 
     def finding(self, item: int) -> Example:
         """Return an example that asks for an item by its title and expects its codes."""
@@ -266,7 +287,7 @@ def _with_branches(
     of = np.concatenate([trunk.places, np.full(len(hung) - len(trunk), -1, dtype=np.int64)])
     if places is not None:
         of[anchors], of[len(trunk) :] = places, np.repeat(places, more)
-    return Example(tokens, items, slots, hung, labels, of, trunk.writes)
+    return Example(tokens, items, slots, hung, labels, of, trunk.writes, alone=trunk.alone)
 
 
 @dataclass(frozen=True)
@@ -312,7 +333,7 @@ def collate(rows: Sequence[Sequence[Example]], prefix: np.ndarray | None = None)
     """Lay rows of examples out as one padded batch; each row begins with the shared `prefix` of token ids."""
     laid = [_lay_out(row, prefix if prefix is not None else np.zeros(0, np.int64)) for row in rows]
     longest = max(len(row[0]) for row in laid)
-    fills = (0, -1, TOKEN, 0, IGNORE, -1, -1, 0, 0)
+    fills = (0, -1, TOKEN, 0, IGNORE, -1, PADDED, 0, 0)
     columns = [
         torch.from_numpy(np.stack([np.pad(a, (0, longest - len(a)), constant_values=fill) for a in arrays]))
         for arrays, fill in zip(zip(*laid, strict=True), fills, strict=True)
@@ -333,8 +354,8 @@ def _lay_out(row: Sequence[Example], prefix: np.ndarray) -> list[np.ndarray]:
         trunk = example.anchors < 0
         anchors = np.where(trunk, np.arange(len(example)), example.anchors)
         branches = np.where(trunk, 0, example.anchors + 1)
-        segment = np.full(len(example), number, dtype=np.int64)
-        positions = size + anchors + _depths(example.anchors)
+        segment = np.full(len(example), PADDED - number if example.alone else number, dtype=np.int64)
+        positions = (0 if example.alone else size) + anchors + _depths(example.anchors)
         parts.append(
             [
                 example.tokens,
@@ -359,13 +380,13 @@ def _depths(anchors: np.ndarray) -> np.ndarray:
 
 
 def _attention(segments: Tensor, anchors: Tensor, branches: Tensor) -> Tensor:
-    """Who may attend to whom [rows, 1, positions, positions]: causal, within the segment or to the prefix, and
-    from a branch only to the trunk up to its anchor and to the branch itself."""
+    """Who may attend to whom [rows, 1, positions, positions]: causal, within the segment or, unless it stands alone, to
+    the prefix, and from a branch only to the trunk up to its anchor and to the branch itself."""
     length = segments.shape[1]
     order = torch.arange(length)
     causal = order[:, None] >= order[None, :]
     query, key = segments[:, :, None], segments[:, None, :]
-    together = (query == key) | (key == 0)
+    together = (query == key) | ((key == 0) & (query > 0))
     on_trunk = (branches[:, None, :] == 0) & (order[None, None, :] <= anchors[:, :, None])
     in_branch = (branches[:, None, :] == branches[:, :, None]) & (query == key)
     mask = causal & together & (on_trunk | in_branch)

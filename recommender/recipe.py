@@ -30,6 +30,7 @@ from recommender.semantic_ids import SemanticIds
 from recommender.training import StageResult, TrainingData, train
 from recommender.training.loop import clear_state
 from recommender.training.teacher import teach
+from recommender.wishes import Wisher
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +123,8 @@ def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress |
     style, count = Style.of(config.prompt, config.justify), config.justify.examples
     pairs = explain_examples(prepared.catalogue, histories, count, config.seed, style) if needs_text else []
     work = output.absolute().with_name(f"{output.absolute().name}.training")
-    data = TrainingData(checkpoint.builder, prepared.split, pairs, _teacher(config, prepared, progress))
+    wish = Wisher(prepared.catalogue, config.prompt.noun).draw
+    data = TrainingData(checkpoint.builder, prepared.split, pairs, _teacher(config, prepared, progress), wish)
     results = train(checkpoint.model, data, config, work, progress)
     checkpoint.metrics = {
         "name": output.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,17 +14,20 @@ from recommender.model.network import SoftTargets
 
 HELD_OUT_SHARE = 20
 """Every 20th example of a stage that learns text is held out to measure its loss."""
+DrawWish = Callable[[np.ndarray, np.random.Generator], tuple[str, np.ndarray] | None]
 
 
 @dataclass(frozen=True)
 class TrainingData:
     """What the stages learn from. `explanations`: (prompt, completion) pairs for the stage `explain`. `teacher`: what the
-    stage `rank` is told to expect beside what came."""
+    stage `rank` is told to expect beside what came. `wish`: says in words what one of the items of a history is like, and
+    which of them are like that, bool [history]; None where nothing is known of the one it drew."""
 
     builder: ExampleBuilder
     split: Split
     explanations: Sequence[tuple[str, str]] = field(default=())
     teacher: SoftTargets | None = None
+    wish: DrawWish | None = None
 
 
 def generator(seed: int, stage: int, epoch: int) -> np.random.Generator:
@@ -52,7 +55,25 @@ def _ranking(data: TrainingData, stage: StageConfig, random: np.random.Generator
     order = random.permutation(len(pieces))
     share = stage.titled_share if config.titled else 0.0
     known = [int(random.integers(1, len(p))) if len(p) > 1 and random.random() < share else 0 for p, _, _ in pieces]
-    return [data.builder.ranking(pieces[i][0], known[i], pieces[i][1], pieces[i][2]) for i in order]
+    ranked = [data.builder.ranking(pieces[i][0], known[i], pieces[i][1], pieces[i][2]) for i in order]
+    if data.wish is None or not stage.wish_share:
+        return ranked
+    wished = [_wished(data, pieces[i][0], share, random) for i in order if random.random() < stage.wish_share]
+    every = [*ranked, *(example for example in wished if example is not None)]
+    return [every[i] for i in random.permutation(len(every))]
+
+
+def _wished(data: TrainingData, piece: np.ndarray, titled: float, random: np.random.Generator) -> Example | None:
+    """Return an example that begins with a wish, over a part of a piece: whoever says what they want is often new."""
+    assert data.wish is not None
+    start = int(random.integers(0, len(piece)))
+    part = piece[start : start + int(random.integers(1, len(piece) + 1))]
+    drawn = data.wish(part, random)
+    if drawn is None:
+        return None
+    text, wanted = drawn
+    known = int(random.choice(np.flatnonzero(wanted))) if random.random() < titled else 0
+    return data.builder.wished(part, text, wanted, known)
 
 
 def _pieces(
