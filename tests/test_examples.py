@@ -244,6 +244,20 @@ def test_serving_reads_what_training_read(leveled, known):
     assert np.count_nonzero(trained.labels != IGNORE) == codes.size
 
 
+@pytest.mark.parametrize("known", [0, 2])
+def test_a_wish_is_trained_as_it_is_served_and_only_what_meets_it_is_learned(leveled, known):
+    model, builder = leveled
+    history, wanted = np.array([3, 1, 4, 5, 9, 2]), np.array([True, False, True, False, False, True])
+    trained = builder.wished(history, "a good night", wanted, known)
+    served = builder.prompt(history[:known], "a good night")
+    for name in ("tokens", "items", "slots"):
+        assert np.array_equal(getattr(trained, name)[: len(served)], getattr(served, name)), name
+    answers = np.flatnonzero((trained.labels != IGNORE) & (trained.anchors < 0))
+    assert answers[0] == len(served) - 1 and trained.alone
+    learned = [item for place, item in enumerate(history) if wanted[place] and place >= known]
+    assert (trained.labels[answers] - model.vocabulary).tolist() == model.ids.codes[learned, 0].tolist()
+
+
 def test_nothing_predicts_the_first_item_of_a_continued_history(leveled):
     model, builder = leveled
     whole, continued = builder.ranking([3, 1, 4]), builder.ranking([3, 1, 4], begins=False)

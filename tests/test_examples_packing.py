@@ -48,7 +48,13 @@ def mixed_rows(builder: ExampleBuilder) -> list[list[Example]]:
     """Rows of unequal length, of one and of several examples, short and long, plain and spelled out."""
     histories = ([3, 1, 4, 5, 9, 2], [6], [7, 7, 8], [0, 19, 2, 11])
     ranked = [builder.ranking(history, known) for known in (0, 1) for history in histories]
-    return [ranked[:3], [ranked[4], builder.finding(5), ranked[3]], [ranked[5]], [*ranked[6:], builder.finding(11)]]
+    wished = builder.wished([3, 8, 1], "good night", np.array([False, True, True]))
+    return [
+        ranked[:3],
+        [ranked[4], builder.finding(5), wished, ranked[3]],
+        [ranked[5]],
+        [wished, *ranked[6:], builder.finding(11)],
+    ]
 
 
 @torch.no_grad()
@@ -67,6 +73,14 @@ def test_a_packed_example_is_read_as_if_alone(leveled):
             torch.testing.assert_close(states[start : start + len(example)], alone[size:], atol=1e-5, rtol=1e-4)
             torch.testing.assert_close(states[:size], alone[:size], atol=1e-5, rtol=1e-4)
             start += len(example)
+
+
+def test_an_example_with_its_own_instruction_is_read_as_if_there_were_no_shared_one(leveled):
+    model, builder = leveled
+    wished = builder.wished([3, 8, 1], "good night", np.array([True, False, True]))
+    packed = hidden_states(model, collate([[builder.ranking([4, 2]), wished]], builder.prefix))[0]
+    served = hidden_states(model, collate([[wished]]))[0]
+    torch.testing.assert_close(packed[-len(wished) :], served, atol=1e-5, rtol=1e-4)
 
 
 def test_the_loss_of_a_batch_is_the_sum_of_its_examples(leveled):
@@ -106,7 +120,7 @@ def may_see(row: Sequence[Example], prefix: int, length: int) -> np.ndarray:
     for q, (example, place, anchor) in enumerate(places):
         for k, (other, there, hung) in enumerate(places):
             if other == -1:
-                allowed[q, k] = example >= 0 or there <= place
+                allowed[q, k] = there <= place if example < 0 else not row[example].alone
             elif other == example:
                 before = there <= place if anchor < 0 else there <= anchor
                 allowed[q, k] = before if hung < 0 else (hung == anchor and there <= place)
