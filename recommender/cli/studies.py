@@ -11,10 +11,13 @@ import yaml
 from recommender.cli.shared import (
     AsJson,
     ConfigFile,
+    Items,
+    Model,
     Quiet,
     Settings,
     out,
     print_json,
+    print_table,
     read_config,
     split_ids,
 )
@@ -84,6 +87,36 @@ def cold(
         return
     for evaluation in reports.values():
         out.print(_table(evaluation))
+
+
+@app.command()
+def wishes(
+    model: Model,
+    output: Output,
+    items: Items = None,
+    interactions: Annotated[str | None, typer.Option(help="by default those of the checkpoint's recipe")] = None,
+    attribute: Annotated[str | None, typer.Option(help="what is wished for; default: what tells items apart")] = None,
+    users: Annotated[int | None, typer.Option(help="ask an even sample of this many users", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="which wishes and phrasings are drawn")] = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rank for wishes put into words that no training has read, with a history and without one.
+
+    Beside the usual table: the share of the first ten that have what was asked for.
+    """
+    from recommender.progress import progress_bars
+    from recommender.wishing import study
+
+    with progress_bars(quiet) as progress:
+        found = study(model, items, interactions, attribute, users, seed, progress)
+    told = _written(found.evaluation, output)
+    if as_json:
+        print_json({**told, "met": found.met})
+        return
+    out.print(_table(found.evaluation))
+    rows = [{"ranked by": name, "of the first 10 have it": round(share, 3)} for name, share in found.met.items()]
+    print_table(rows, "what was asked for", False)
 
 
 def _variant(text: str) -> tuple[str, dict[str, Any]]:
