@@ -30,6 +30,6 @@ OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "romance": ("two people fall in love", "a love story for a date"),
     "sci-fi": ("space ships, aliens and robots", "the future and its machines"),
     "thriller": ("full of suspense, on the edge of my seat", "a killer is on the loose and time runs out"),
-    "war": ("soldiers on the battlefield", "Vietnam or the Second World War"),
+    "war": ("soldiers on the battlefield", "trenches, tanks and generals"),
     "western": ("cowboys and outlaws", "gunslingers in the old west"),
 }
