@@ -145,6 +145,18 @@ class StageConfig(_Section):
         description="share of the rank examples that are read a second time in part, behind a wish made from their items",
     )
     crop: int | None = Field(None, ge=2, description="items of a rank example; default: prompt.history + 1")
+    mask_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the items of rank examples that are read as if unknown; they are still learned",
+    )
+    reorder_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the rank examples of which up to a quarter, in a row, is shuffled before it is read",
+    )
     evaluate_epochs: float = Field(1.0, gt=0, description="epochs between validations")
     patience: int = Field(5, ge=1, description="validations without improvement before the stage stops")
     validation_users: int = Field(1000, ge=1)

@@ -194,7 +194,8 @@ def test_a_teacher_is_mixed_into_the_loss_as_by_hand(leveled):
     random = np.random.default_rng(0)
     items = torch.from_numpy(np.stack([random.permutation(ITEMS)[:6] for _ in own]))
     chances = torch.from_numpy(random.dirichlet(np.ones(6), len(own)).astype(np.float32))
-    batch = collate([[builder.ranking(h, place=p)] for h, p in zip(histories, (0, 4), strict=True)])
+    places = np.arange(4), 4 + np.arange(3)
+    batch = collate([[builder.ranking(h, places=p)] for h, p in zip(histories, places, strict=True)])
 
     def loss(weight):
         return float(model(batch, teacher=SoftTargets(own, items, chances, weight))[0])

@@ -16,7 +16,7 @@ from recommender.adapters.lora import add_adapters
 from recommender.adapters.projectors import Projector
 from recommender.config import MODALITIES, SOFT_MODALITIES, Config, Modality
 from recommender.encoders.features import Features
-from recommender.examples import FIRST_SOFT, IGNORE, ITEM, Batch, Given
+from recommender.examples import FIRST_SOFT, IGNORE, ITEM, MASKED, Batch, Given
 from recommender.model.base import first_layers
 from recommender.model.prepared import Prepared
 from recommender.semantic_ids import SemanticIds
@@ -191,6 +191,9 @@ class RecommenderModel(nn.Module):
             embedded = embedded.masked_scatter(
                 is_code[..., None], self.code_rows(batch.tokens[is_code] - self.vocabulary)
             )
+        masked = batch.slots == MASKED
+        if masked.any():  # the point that all items lie around says nothing of any of them
+            embedded = torch.where(masked[..., None], self.centre * self.config.base.item_scale, embedded)
         shown = batch.items >= 0
         if not shown.any():
             return embedded
