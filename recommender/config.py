@@ -77,6 +77,11 @@ class EncodersConfig(_Section):
     collaborative_width: int = Field(64, ge=0, description="0 switches the collaborative vectors off")
     window_seconds: float = Field(30.0, gt=0, le=30, description="longer audio is read in windows of this length")
     batch_size: int = Field(32, ge=1)
+    views: int = Field(
+        0,
+        ge=0,
+        description="changed views of each picture and sound that align and rank learn from beside the plain one",
+    )
     cache: str | None = Field(None, description="folder of the encoders' cache; default: the user's cache folder")
 
 
