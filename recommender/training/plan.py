@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recommender.config import StageConfig
+from recommender.encoders.features import Views
 from recommender.examples import Batch, Example, ExampleBuilder, collate, crops, pack
 from recommender.histories import Split
 from recommender.model.network import SoftTargets
@@ -22,13 +23,15 @@ DrawWish = Callable[[np.ndarray, np.random.Generator], tuple[str, np.ndarray] | 
 class TrainingData:
     """What the stages learn from. `explanations`: (prompt, completion) pairs for the stage `explain`. `teacher`: what the
     stage `rank` is told to expect beside what came. `wish`: says in words what one of the items of a history is like, and
-    which of them are like that, bool [history]; None where nothing is known of the one it drew."""
+    which of them are like that, bool [history]; None where nothing is known of the one it drew. `views`: those of the
+    media that `align` and `rank` draw from."""
 
     builder: ExampleBuilder
     split: Split
     explanations: Sequence[tuple[str, str]] = field(default=())
     teacher: SoftTargets | None = None
     wish: DrawWish | None = None
+    views: Views = field(default_factory=dict)
 
 
 def generator(seed: int, stage: int, epoch: int) -> np.random.Generator:
