@@ -77,6 +77,11 @@ class EncodersConfig(_Section):
     collaborative_width: int = Field(64, ge=0, description="0 switches the collaborative vectors off")
     window_seconds: float = Field(30.0, gt=0, le=30, description="longer audio is read in windows of this length")
     batch_size: int = Field(32, ge=1)
+    views: int = Field(
+        0,
+        ge=0,
+        description="changed views of each picture and sound that align and rank learn from beside the plain one",
+    )
     cache: str | None = Field(None, description="folder of the encoders' cache; default: the user's cache folder")
 
 
@@ -145,6 +150,18 @@ class StageConfig(_Section):
         description="share of the rank examples that are read a second time in part, behind a wish made from their items",
     )
     crop: int | None = Field(None, ge=2, description="items of a rank example; default: prompt.history + 1")
+    mask_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the items of rank examples that are read as if unknown; they are still learned",
+    )
+    reorder_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the rank examples of which up to a quarter, in a row, is shuffled before it is read",
+    )
     evaluate_epochs: float = Field(1.0, gt=0, description="epochs between validations")
     patience: int = Field(5, ge=1, description="validations without improvement before the stage stops")
     validation_users: int = Field(1000, ge=1)

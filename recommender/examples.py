@@ -20,8 +20,9 @@ from recommender.semantic_ids import SemanticIds
 IGNORE = -100
 Given = Mapping[int, Mapping[Modality, np.ndarray]]
 #: What stands at a position: a token of the vocabulary or of the codes, an item (its row summed with its projected
-#: vectors), or the j-th soft token of modality m: FIRST_SOFT + m * soft_tokens + j.
-TOKEN, ITEM, FIRST_SOFT = 0, 1, 2
+#: vectors), an item of a history that must not be read, or the j-th soft token of modality m:
+#: FIRST_SOFT + m * soft_tokens + j.
+MASKED, TOKEN, ITEM, FIRST_SOFT = -1, 0, 1, 2
 #: segments of a packed row: 0 is the shared instruction, 1, 2, ... read it, padding is -1, those below do not read it
 PADDED = -1
 
@@ -51,7 +52,7 @@ class Example:
     """One sequence. All arrays have shape [positions]; a branch holds the codes of one target after the first.
 
     `tokens`: vocabulary id, or vocabulary size + code for a code's row. `items`: catalogue index at ITEM and soft
-    positions, else -1. `slots`: see TOKEN, ITEM, FIRST_SOFT. `anchors`: for a branch position the index of the
+    positions, else -1. `slots`: see MASKED, TOKEN, ITEM, FIRST_SOFT. `anchors`: for a branch position the index of the
     position that it continues, else -1. `labels`: what should come next, IGNORE where nothing is learned. `places`: which
     of all training interactions a label belongs to, so that a teacher can be asked about it, else -1. `given`: vectors that
     stand in this sequence for an item's own: item -> modality -> [width]. `alone`: it brings an instruction of its own and
@@ -192,14 +193,18 @@ class ExampleBuilder:
         return int((prompt.slots == ITEM).sum())
 
     def ranking(
-        self, history: Sequence[int] | np.ndarray, known: int = 0, begins: bool = True, place: int | None = None
+        self,
+        history: Sequence[int] | np.ndarray,
+        known: int = 0,
+        begins: bool = True,
+        places: np.ndarray | None = None,
     ) -> Example:
         """Return a training example without the instruction: each position of `history` predicts the next item.
 
         With `known` > 0 the example begins as a prompt that was made when so many items were known: the last of them are
         spelled out, and only what came after them is learned, for to all before them they would tell the answer.
-        `begins`: whether this is the user's first item; if not, nothing predicts it. `place`: which of all training
-        interactions the first item is.
+        `begins`: whether this is the user's first item; if not, nothing predicts it. `places`: which of all training
+        interactions each item of `history` is, -1 where a teacher was not asked about it.
         """
         items = np.asarray(history, dtype=np.int64)
         spelled = items[max(known - self.config.titled, 0) : known]
@@ -207,8 +212,8 @@ class ExampleBuilder:
         # the first item is predicted where the history starts, any other by the one before it
         anchors = np.append(0, len(parts[0]) - len(items) + 1 + np.arange(len(items) - 1))
         learned = slice(known if begins else max(known, 1), None)
-        places = None if place is None else (place + np.arange(len(items)))[learned]
-        return _with_branches(_example(parts), anchors[learned], self.code_tokens[items[learned]], places)
+        asked = None if places is None else places[learned]
+        return _with_branches(_example(parts), anchors[learned], self.code_tokens[items[learned]], asked)
 
     def wished(self, history: Sequence[int] | np.ndarray, wish: str, wanted: np.ndarray, known: int = 0) -> Example:
         """Return a training example that begins with a wish in words: only items that meet it are learned.

@@ -15,7 +15,7 @@ from recommender.catalogue import Catalogue
 from recommender.config import Config
 from recommender.encoders.collaborative import collaborative_vectors
 from recommender.encoders.features import Features
-from recommender.encoders.pipeline import encode_catalogue, fit_reductions, reduce
+from recommender.encoders.pipeline import encode_catalogue, encode_views, fit_reductions, reduce
 from recommender.errors import ConfigError, DataError
 from recommender.eval.baselines import Content, FitData
 from recommender.histories import Histories, Split, leave_one_out
@@ -124,7 +124,8 @@ def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress |
     pairs = explain_examples(prepared.catalogue, histories, count, config.seed, style) if needs_text else []
     work = output.absolute().with_name(f"{output.absolute().name}.training")
     wish = Wisher(prepared.catalogue, config.prompt.noun).draw
-    data = TrainingData(checkpoint.builder, prepared.split, pairs, _teacher(config, prepared, progress), wish)
+    views = encode_views(prepared.catalogue, config.encoders, prepared.features, progress)
+    data = TrainingData(checkpoint.builder, prepared.split, pairs, _teacher(config, prepared, progress), wish, views)
     results = train(checkpoint.model, data, config, work, progress)
     checkpoint.metrics = {
         "name": output.name,

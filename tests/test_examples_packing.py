@@ -208,7 +208,7 @@ def test_a_prompt_of_one_item_still_ends():
 def test_every_label_says_which_interaction_it_is(leveled):
     _, builder = leveled
     history = np.array([3, 7, 1, 12])
-    example = builder.ranking(history, known=2, place=40)
+    example = builder.ranking(history, known=2, places=40 + np.arange(len(history)))
     labelled = example.labels != IGNORE
     assert (example.places >= 0).tolist() == labelled.tolist()
     firsts = dict(zip(builder.code_tokens[history, 0].tolist(), range(40, 44), strict=True))

@@ -194,7 +194,8 @@ def test_a_teacher_is_mixed_into_the_loss_as_by_hand(leveled):
     random = np.random.default_rng(0)
     items = torch.from_numpy(np.stack([random.permutation(ITEMS)[:6] for _ in own]))
     chances = torch.from_numpy(random.dirichlet(np.ones(6), len(own)).astype(np.float32))
-    batch = collate([[builder.ranking(h, place=p)] for h, p in zip(histories, (0, 4), strict=True)])
+    places = np.arange(4), 4 + np.arange(3)
+    batch = collate([[builder.ranking(h, places=p)] for h, p in zip(histories, places, strict=True)])
 
     def loss(weight):
         return float(model(batch, teacher=SoftTargets(own, items, chances, weight))[0])
@@ -272,3 +273,48 @@ def test_codes_that_others_share_are_no_newcomers(make_checkpoint):
     plain = model(batch)[0]
     torch.manual_seed(0)
     torch.testing.assert_close(model(batch, newcomers=0.9)[0], plain)
+
+
+def views_of(features, modality, count=3):
+    random = np.random.default_rng(5)
+    plain = features.vectors[modality]
+    others = random.standard_normal((count, *plain.shape)) * features.present[modality][:, None]
+    return torch.from_numpy(np.concatenate([plain[None], others]).astype(np.float32))
+
+
+def test_each_item_is_read_and_scored_in_one_view_of_each_modality(make_checkpoint, features):
+    checkpoint = make_checkpoint()
+    model, batch = checkpoint.model.train(), collate([[checkpoint.builder.ranking([3, 1, 4, 5, 9, 2])]])
+    views, known = {m: views_of(features, m) for m in ("image", "audio")}, model.all_items()
+    torch.manual_seed(3)
+    found = model(batch, views=views)[0]
+    torch.manual_seed(3)  # the draws, as the forward pass makes them: one for each item and modality
+    drawn = {m: torch.randint(4, (ITEMS,)) for m in views}
+    assert all(set(d.tolist()) == {0, 1, 2, 3} for d in drawn.values()) and not torch.equal(*drawn.values())
+    torch.testing.assert_close(model.all_items(), known)  # nothing of the views is left
+    plain = model(batch)[0]
+    seen = features
+    for m, table in views.items():
+        rows = np.flatnonzero(features.present[m])
+        seen = seen.with_rows(m, rows, table[drawn[m], torch.arange(ITEMS)].numpy()[rows])
+    model.set_features(seen)
+    torch.testing.assert_close(found, model(batch)[0])
+    assert (found - plain).abs() > 1e-4
+
+
+def test_without_views_nothing_is_drawn(make_checkpoint):
+    checkpoint = make_checkpoint()  # without dropout, which draws too
+    model, batch = checkpoint.model, collate([[checkpoint.builder.ranking([3, 1, 4])]])
+    before = torch.get_rng_state()
+    model(batch, views={})
+    model(batch)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_item_without_a_picture_has_none_in_any_view(make_checkpoint, features):
+    model = make_checkpoint().model.train()
+    items = torch.tensor([3])
+    plain = model.item_embeddings(items)
+    with model._with_views({"image": views_of(features, "image")}):
+        for seen, known in zip(model.item_embeddings(items), plain, strict=True):
+            assert torch.equal(seen, known)

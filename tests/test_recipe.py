@@ -18,7 +18,7 @@ from recommender.errors import CheckpointError, DataError
 from recommender.model.checkpoint import from_pretrained
 from recommender.training.loop import STATE
 from recommender.training.state import trainable
-from tests.conftest import ITEMS, write_csv, write_tables
+from tests.conftest import ITEMS, picture, write_csv, write_tables
 
 STAGES = [
     {"stage": "align", "max_steps": 3, "batch_tokens": 128, "row_tokens": 64},
@@ -231,6 +231,23 @@ def test_a_teacher_changes_what_is_learned(config_of, histories, tmp_path):
     for name, config in (("alone", alone), ("taught", taught), ("again", taught)):
         recipe.run(config, tmp_path / name)
     assert contents(tmp_path / "taught") == contents(tmp_path / "again") != contents(tmp_path / "alone")
+
+
+def test_views_change_what_is_learned_and_are_not_saved(config_of, histories, catalogue, image_folder, tmp_path):
+    items = []
+    for number, item in enumerate(catalogue):
+        picture(number).save(tmp_path / f"{number}.png")
+        items.append((item.item_id, item.title, f"{number}.png" if number else ""))
+    write_csv(tmp_path / "items.csv", "item_id title image", items)
+    changes = {"data.items": str(tmp_path / "items.csv"), "encoders.image": str(image_folder), "training.stages": RANK}
+    plain = config_of(histories, **changes)
+    for name, config in (("plain", plain), ("seen", plain.updated({"encoders.views": 2}))):
+        recipe.run(config, tmp_path / name)
+    assert contents(tmp_path / "plain")["adapter.safetensors"] != contents(tmp_path / "seen")["adapter.safetensors"]
+    saved = [from_pretrained(tmp_path / name).model.features for name in ("plain", "seen")]
+    assert saved[0].present["image"].sum() == ITEMS - 1
+    for modality, vectors in saved[0].vectors.items():
+        assert np.array_equal(vectors, saved[1].vectors[modality])
 
 
 def test_training_can_start_from_the_adapter_of_another_domain(config_of, tmp_path):

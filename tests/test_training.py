@@ -136,6 +136,35 @@ def test_crops_predict_every_item_once():
     np.testing.assert_array_equal(predicted, history)
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_views_are_learned_from_where_items_are_read(make_checkpoint, config, split, features, tmp_path, number):
+    """`explain` reads no item; in the others views decide the steps, killed or not, and never what the model keeps."""
+    stage = STAGES[number] | {"epochs": 1, "max_steps": 6}
+    settings = config.updated({"training.stages": [stage], "training.checkpoint_minutes": 1e-6})
+    pairs = [(f'Recommended: "film {i}".', '"film" is a good comedy.') for i in range(40)]
+    image = features.vectors["image"]
+    views = {"image": np.stack([image, -2 * image, image[::-1]]).astype(np.float32)}
+
+    def kill(what, done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    def learned(output, seen, progress=None):
+        checkpoint = make_checkpoint(1, settings)
+        data = TrainingData(checkpoint.builder, split, pairs, views=seen)
+        train(checkpoint.model, data, settings, output, progress)
+        np.testing.assert_array_equal(checkpoint.model.features.vectors["image"], image)
+        np.testing.assert_array_equal(checkpoint.model.vectors_image.numpy(), image)
+        return trainable(checkpoint.model)
+
+    plain, seen = learned(tmp_path / "plain", {}), learned(tmp_path / "seen", views)
+    assert all(torch.equal(plain[n], seen[n]) for n in plain) is (stage["stage"] == "explain")
+    with pytest.raises(KeyboardInterrupt):
+        learned(tmp_path / "killed", views, kill)
+    resumed = learned(tmp_path / "killed", views)
+    assert all(torch.equal(resumed[n], seen[n]) for n in seen)
+
+
 SCRIPT = """
 import sys, torch
 torch.set_num_threads(1)

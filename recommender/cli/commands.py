@@ -100,12 +100,15 @@ def validate(
 
 @app.command()
 def encode(config: ConfigFile, settings: Settings = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Run the frozen encoders over all items and fill their cache."""
+    """Run the frozen encoders over all items, and the views that training takes of them, and fill their cache."""
     from recommender import recipe
+    from recommender.encoders.pipeline import encode_views
     from recommender.progress import progress_bars
 
+    settings_ = read_config(config, settings)
     with progress_bars(quiet) as progress:
-        prepared = recipe.prepare(read_config(config, settings), progress)
+        prepared = recipe.prepare(settings_, progress)
+        encode_views(prepared.catalogue, settings_.encoders, prepared.features, progress)
     features = prepared.features
     rows = [
         {

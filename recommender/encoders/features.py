@@ -18,6 +18,9 @@ from recommender.errors import CheckpointError
 
 _FORMAT = "recommender.features.2"
 
+Views = Mapping[Modality, np.ndarray]
+"""Vectors [1 + views, items, width] float32 of what is learned from in several views, the plain ones first."""
+
 
 @dataclass(frozen=True)
 class Features:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from recommender.encoders.audio import AudioEncoder
 from recommender.encoders.base import Encoder
 from recommender.encoders.batches import Source, Tally, Work, in_order, naming, run
 from recommender.encoders.cache import EncodingCache, cache_folder
-from recommender.encoders.features import Features
+from recommender.encoders.features import Features, Views
 from recommender.encoders.image import ImageEncoder
 from recommender.encoders.reduction import Reduction
 from recommender.encoders.text import TextEncoder
+from recommender.encoders.views import READERS, VERSION
 from recommender.errors import ConfigError
 from recommender.media import content_hash
 from recommender.progress import Progress
@@ -68,9 +69,7 @@ class Encoders:
     def encode(self, catalogue: Catalogue, progress: Progress | None = None) -> RawFeatures:
         """Encode all items, through the cache. Raises DataError naming the item and file that cannot be read."""
         cache = EncodingCache(cache_folder(self.config.cache))
-        media: dict[Modality, list[Source | None]] = {
-            m: _media_sources(catalogue, m) for m in ("image", "audio") if m in self.encoders
-        }
+        media = self._media(catalogue)
         tallies: dict[str, Tally] = {}
         heard: Mapping[int, str] = {}
         if self.config.transcript:
@@ -80,12 +79,27 @@ class Encoders:
             sources["text"] = _text_sources(catalogue, heard)
         vectors, present = {}, {}
         for modality, found in (sources | media).items():
-            table, tallies[modality] = self._encode_modality(modality, found, cache, progress)
+            table, tallies[modality] = self._encode_modality(self._work(modality), found, cache, progress)
             if table is not None:
                 vectors[modality] = table
                 present[modality] = np.array([source is not None for source in found], bool)
             log.info("%s: %s", modality, tallies[modality])
         return RawFeatures(len(catalogue), vectors, present, {m: self.encoders[m].identity for m in vectors}, tallies)
+
+    def encode_views(self, catalogue: Catalogue, progress: Progress | None = None) -> list[RawFeatures]:
+        """Encode each view of all pictures and sounds, through the cache; identities are those of the plain vectors."""
+        cache, media = EncodingCache(cache_folder(self.config.cache)), self._media(catalogue)
+        present = {m: np.array([source is not None for source in found], bool) for m, found in media.items()}
+        identities = {m: self.encoders[m].identity for m in media}
+        every = []
+        for number in range(1, self.config.views + 1):
+            tables = {
+                m: self._encode_modality(self._view_work(m, number), found, cache, progress)[0]
+                for m, found in media.items()
+            }
+            vectors = {m: table for m, table in tables.items() if table is not None}
+            every.append(RawFeatures(len(catalogue), vectors, present, identities))
+        return every
 
     def encode_item(
         self,
@@ -110,15 +124,29 @@ class Encoders:
         assert isinstance(encoder, AudioEncoder)
         return encoder
 
+    def _media(self, catalogue: Catalogue) -> dict[Modality, list[Source | None]]:
+        return {m: _media_sources(catalogue, m) for m in READERS if m in self.encoders}
+
+    def _work(self, modality: Modality) -> Work:
+        encoder = self.encoders[modality]
+        return Work(f"encoding {modality}", encoder.identity, encoder.load, encoder.prepare, _vectors(encoder))
+
+    def _view_work(self, modality: Modality, number: int) -> Work:
+        work, prepare, read = self._work(modality), self.encoders[modality].prepare, READERS[modality]
+        return replace(
+            work,
+            name=f"{work.name}, view {number}",
+            identity=f"{work.identity} view-{VERSION}-{number}",
+            prepare=lambda path: prepare(read(path, number)),
+        )
+
     def _encode_modality(
-        self, modality: Modality, sources: Sequence[Source | None], cache: EncodingCache, progress: Progress | None
+        self, work: Work, sources: Sequence[Source | None], cache: EncodingCache, progress: Progress | None
     ) -> tuple[np.ndarray | None, Tally]:
-        """Return the vectors [items, raw width], None if no item has this modality."""
+        """Return the vectors [items, raw width] that `work` makes of the sources, None if no item has any."""
         found = {row: source for row, source in enumerate(sources) if source is not None}
         if not found:
             return None, Tally(0, 0, 0, 0.0)
-        encoder = self.encoders[modality]
-        work = Work(f"encoding {modality}", encoder.identity, encoder.load, encoder.prepare, _vectors(encoder))
         values, tally = run(work, list(found.values()), cache, self.config.batch_size, progress)
         rows = np.stack([np.frombuffer(values[source.content], np.float32) for source in found.values()])
         table = np.zeros((len(sources), rows.shape[1]), np.float32)
@@ -144,6 +172,20 @@ class Encoders:
 def encode_catalogue(catalogue: Catalogue, config: EncodersConfig, progress: Progress | None = None) -> RawFeatures:
     """Encode all items with the configured encoders, through the cache. Raises DataError, AssetError, ConfigError."""
     return Encoders.from_config(config).encode(catalogue, progress)
+
+
+def encode_views(
+    catalogue: Catalogue, config: EncodersConfig, features: Features, progress: Progress | None = None
+) -> Views:
+    """Encode `config.views` views of every picture and sound, reduced like those of `features`; without views, nothing.
+
+    Raises DataError, AssetError, ConfigError.
+    """
+    if not config.views:
+        return {}
+    reductions = {m: reduction for m, reduction in features.reductions.items() if m in READERS}
+    every = [reduce(raw, reductions) for raw in Encoders.from_config(config).encode_views(catalogue, progress)]
+    return {m: np.stack([features.vectors[m], *(view.vectors[m] for view in every)]) for m in reductions}
 
 
 def fit_reductions(raw: RawFeatures, width: int) -> dict[Modality, Reduction]:

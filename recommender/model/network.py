@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from recommender.adapters.lora import add_adapters
 from recommender.adapters.projectors import Projector
 from recommender.config import MODALITIES, SOFT_MODALITIES, Config, Modality
 from recommender.encoders.features import Features
-from recommender.examples import FIRST_SOFT, IGNORE, ITEM, Batch, Given
+from recommender.examples import FIRST_SOFT, IGNORE, ITEM, MASKED, Batch, Given
 from recommender.model.base import first_layers
 from recommender.model.prepared import Prepared
 from recommender.semantic_ids import SemanticIds
@@ -84,6 +84,7 @@ class RecommenderModel(nn.Module):
         self.prepared = Prepared()
         self._muted: frozenset[str] = frozenset()
         self._newcomers: Tensor | None = None
+        self._views: dict[Modality, tuple[Tensor, Tensor]] = {}
         # what is ours joins the base where that lies; a 4-bit base cannot be moved again
         for name, part in self.named_children():
             if name != "peft":
@@ -139,12 +140,19 @@ class RecommenderModel(nn.Module):
                 present = present & keep[:, number]
             if known is not None and m == "collaborative":
                 present = present & known
-            projected = self.projectors[m](getattr(self, f"vectors_{m}")[items], present)
+            projected = self.projectors[m](self._vectors(m, items), present)
             total = total + projected.sum(1)
             if m in self.soft_modalities:
                 soft.append(projected + self.centre)
         empty = total.new_zeros(len(items), 0, self.hidden_size)
         return total, torch.cat(soft, 1) if soft else empty
+
+    def _vectors(self, modality: Modality, items: Tensor) -> Tensor:
+        """Return the vectors [n, width] of items [n]: their plain ones, or those of the views that were drawn."""
+        if modality not in self._views:
+            return getattr(self, f"vectors_{modality}")[items]
+        vectors, drawn = self._views[modality]
+        return vectors[drawn[items], items]
 
     @contextmanager
     def muted(self, *modalities: Modality) -> Iterator[None]:
@@ -191,6 +199,9 @@ class RecommenderModel(nn.Module):
             embedded = embedded.masked_scatter(
                 is_code[..., None], self.code_rows(batch.tokens[is_code] - self.vocabulary)
             )
+        masked = batch.slots == MASKED
+        if masked.any():  # the point that all items lie around says nothing of any of them
+            embedded = torch.where(masked[..., None], self.centre * self.config.base.item_scale, embedded)
         shown = batch.items >= 0
         if not shown.any():
             return embedded
@@ -257,6 +268,7 @@ class RecommenderModel(nn.Module):
         smoothing: float = 0.0,
         teacher: SoftTargets | None = None,
         newcomers: float = 0.0,
+        views: Mapping[Modality, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the summed cross-entropy over a batch's labels, and over a teacher's, and how many labels there are.
 
@@ -264,8 +276,11 @@ class RecommenderModel(nn.Module):
         such an item, its content, has to do for reading it and for ranking it among all others, as it will have to for
         an item that comes later (Volkovs et al., "DropoutNet", NeurIPS 2017). With more than one level an item is
         ranked by codes that it shares with others, and nothing is drawn.
+
+        `views`: vectors [1 + views, items, width] of some modalities, as in `Views`; each item has those of one view of
+        each modality throughout the batch, drawn anew each time.
         """
-        with self._with_newcomers(newcomers):
+        with self._with_newcomers(newcomers), self._with_views(views or {}):
             return self._loss(batch, modality_dropout, row_dropout, smoothing, teacher)
 
     @contextmanager
@@ -276,6 +291,15 @@ class RecommenderModel(nn.Module):
             yield
         finally:
             self._newcomers = None
+
+    @contextmanager
+    def _with_views(self, views: Mapping[Modality, Tensor]) -> Iterator[None]:
+        count = len(self.codes)
+        self._views = {m: (v, torch.randint(len(v), (count,), device=self.device)) for m, v in views.items()}
+        try:
+            yield
+        finally:
+            self._views = {}
 
     def _loss(
         self, batch: Batch, modality_dropout: float, row_dropout: float, smoothing: float, teacher: SoftTargets | None

@@ -94,6 +94,7 @@ class _Run:
         self.model, self.data, self.config, self.output = model, data, config, output
         self.progress = progress if self.main else None
         self.prefix = data.builder.prefix
+        self.views = {m: torch.from_numpy(v).to(self.accelerator.device) for m, v in data.views.items()}
         self.purpose = state.purpose(config, data)
         self.saved = state.read(output / STATE, self.purpose)
         self.position = state.Position(**self.saved["position"]) if self.saved else state.Position()
@@ -197,7 +198,8 @@ class _Stage:
             group["lr"] = rate
         teacher = self.run_.data.teacher if config.stage == "rank" else None
         dropouts = config.modality_dropout, config.row_dropout, config.label_smoothing
-        total, count = self.wrapped(batch, *dropouts, teacher, config.newcomer_share)
+        views = self.run_.views if config.stage != "explain" else {}
+        total, count = self.wrapped(batch, *dropouts, teacher, config.newcomer_share, views)
         loss = total / count
         if not torch.isfinite(loss):
             raise RecommenderError(

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recommender.config import StageConfig
+from recommender.encoders.features import Views
 from recommender.examples import Batch, Example, ExampleBuilder, collate, crops, pack
 from recommender.histories import Split
 from recommender.model.network import SoftTargets
+from recommender.training.augmentation import masked, reordered
 
 HELD_OUT_SHARE = 20
 """Every 20th example of a stage that learns text is held out to measure its loss."""
@@ -21,13 +23,15 @@ DrawWish = Callable[[np.ndarray, np.random.Generator], tuple[str, np.ndarray] | 
 class TrainingData:
     """What the stages learn from. `explanations`: (prompt, completion) pairs for the stage `explain`. `teacher`: what the
     stage `rank` is told to expect beside what came. `wish`: says in words what one of the items of a history is like, and
-    which of them are like that, bool [history]; None where nothing is known of the one it drew."""
+    which of them are like that, bool [history]; None where nothing is known of the one it drew. `views`: those of the
+    media that `align` and `rank` draw from."""
 
     builder: ExampleBuilder
     split: Split
     explanations: Sequence[tuple[str, str]] = field(default=())
     teacher: SoftTargets | None = None
     wish: DrawWish | None = None
+    views: Views = field(default_factory=dict)
 
 
 def generator(seed: int, stage: int, epoch: int) -> np.random.Generator:
@@ -55,12 +59,16 @@ def _ranking(data: TrainingData, stage: StageConfig, random: np.random.Generator
     order = random.permutation(len(pieces))
     share = stage.titled_share if config.titled else 0.0
     known = [int(random.integers(1, len(p))) if len(p) > 1 and random.random() < share else 0 for p, _, _ in pieces]
-    ranked = [data.builder.ranking(pieces[i][0], known[i], pieces[i][1], pieces[i][2]) for i in order]
-    if data.wish is None or not stage.wish_share:
-        return ranked
-    wished = [_wished(data, pieces[i][0], share, random) for i in order if random.random() < stage.wish_share]
-    every = [*ranked, *(example for example in wished if example is not None)]
-    return [every[i] for i in random.permutation(len(every))]
+    # without a share nothing is drawn, so that a recipe without augmentation goes on as it always did
+    if stage.reorder_share:
+        for i in np.flatnonzero(random.random(len(pieces)) < stage.reorder_share):
+            pieces[i] = (*reordered(*pieces[i][:2], random), pieces[i][2])
+    every = [data.builder.ranking(pieces[i][0], known[i], pieces[i][2], pieces[i][1]) for i in order]
+    if data.wish is not None and stage.wish_share:
+        wished = [_wished(data, pieces[i][0], share, random) for i in order if random.random() < stage.wish_share]
+        every += [example for example in wished if example is not None]
+        every = [every[i] for i in random.permutation(len(every))]
+    return [masked(example, stage.mask_share, random) for example in every] if stage.mask_share else every
 
 
 def _wished(data: TrainingData, piece: np.ndarray, titled: float, random: np.random.Generator) -> Example | None:
@@ -78,13 +86,13 @@ def _wished(data: TrainingData, piece: np.ndarray, titled: float, random: np.ran
 
 def _pieces(
     histories: Sequence[np.ndarray], size: int, random: np.random.Generator
-) -> Iterator[tuple[np.ndarray, bool, int]]:
-    """Cut histories; yields each piece, whether it begins a history, and which of all interactions its first item is."""
+) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
+    """Cut histories; yields each piece, which of all interactions its items are, and whether it begins a history."""
     offset = 0
     for items in histories:
         start = 0
         for piece in crops(items, size, random):
-            yield piece, start == 0, offset + start
+            yield piece, offset + start + np.arange(len(piece)), start == 0
             start += len(piece) - 1  # pieces share one item
         offset += len(items)
 

@@ -1,0 +1,39 @@
+"""Histories read a little otherwise: masking and reordering, two augmentations of CL4SRec; the third is `crops`.
+
+Xie et al., "Contrastive Learning for Sequential Recommendation", ICDE 2022. There two such views of one history are
+drawn towards each other; here each is learned from like any other history, so what it expects has to stay true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from recommender.examples import ITEM, MASKED, Example
+
+LONGEST = 4
+"""One part in so many of a history's inputs is shuffled at most."""
+
+
+def reordered(items: np.ndarray, places: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Shuffle a random contiguous part, two items to a quarter of all inputs, of a history that is no example yet.
+
+    `items`, `places` [n] as `ExampleBuilder.ranking` takes them; returns copies. Inputs and labels follow the new
+    order. No teacher was asked about a place whose item has moved: the whole part has -1 there. The last item is no
+    input and stays, and with fewer than eight inputs nothing moves.
+    """
+    items, places, inputs = items.copy(), places.copy(), len(items) - 1
+    if inputs // LONGEST >= 2:
+        length = int(random.integers(2, inputs // LONGEST + 1))
+        start = int(random.integers(inputs - length + 1))
+        part = slice(start, start + length)
+        items[part], places[part] = random.permutation(items[part]), -1
+    return items, places
+
+
+def masked(example: Example, share: float, random: np.random.Generator) -> Example:
+    """Return the example with about a `share` of its history's positions unreadable; what is to be learned stays."""
+    hidden = (example.slots == ITEM) & (random.random(len(example)) < share)
+    items, slots = np.where(hidden, -1, example.items), np.where(hidden, MASKED, example.slots)
+    return replace(example, items=items, slots=slots)
