@@ -1,8 +1,10 @@
 """The vLLM engine against the embedded one, on a real vLLM server: the same lists, the same scores, nothing forbidden."""
 
 import json
+import re
 import shutil
 import sys
+import urllib.request
 from contextlib import closing
 from dataclasses import replace
 
@@ -190,3 +192,22 @@ def test_lists_that_must_be_proven_are_not_asked_of_vllm(exported, catalogue):
     exact = replace(opened, config=opened.config.updated({"decoding.exact": True}))
     with pytest.raises(ConfigError, match="decoding.exact"):
         VllmRecommender(exact)
+
+
+def counted(url, name):
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+        found = re.findall(rf"^vllm:{name}_total\{{.*\}} (\S+)$", answer.read().decode(), re.M)
+    return sum(map(float, found))
+
+
+def test_beams_compute_their_own_codes_only(both, served):
+    """What lies behind a prompt's last whole block is computed once, and copied to the beams that go on from there."""
+    names = ("prompt_tokens", "prompt_tokens_cached")
+    prompts = [served._ids(served.builder.prompt(history)) for history in ([3, 7, 12], [5], [8, 2, 9, 11])]
+    url = f"{served.rank_url}/v1/recommender/rank"
+    before = [counted(served.rank_url, name) for name in names]
+    served._post(url, {"prompts": [{"ids": ids} for ids in prompts], "k": 5, "beam": 20, "model": "rank"})
+    asked, cached = (counted(served.rank_url, name) - then for name, then in zip(names, before, strict=True))
+    levels = both.checkpoint.model.ids.codes.shape[1]
+    beams = sum(20 * level for level in range(1, levels))
+    assert asked - cached <= sum(map(len, prompts)) + len(prompts) * beams
