@@ -105,18 +105,22 @@ def test_both_engines_score_given_items_alike(embedded, served):
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
-def test_both_engines_write_alike(embedded, served):
-    messages = ["red film", "what next"]
-    assert embedded.write(messages) == served.write(messages)
-    names = [["The red story"], ["The blue night", "The red day"]]
-    assert embedded.write(messages, names) == served.write(messages, names)
-    held = Held(("The red story",), ("The blue night", "The red day"))
+def check_that_lists_are_alike(served, embedded, held):
     lines = [list(engine.write_list("what next", held)) for engine in (served, embedded)]
     for theirs, ours in zip(*lines, strict=True):
         # a model that never ends is cut off, in one engine within a name and in the other before it
         assert ours[: len(theirs)] == theirs[: len(ours)]
     for own in lines:
         assert [line.split('"')[1] for line in own] == list(held.items)
+
+
+def test_both_engines_write_alike(embedded, served):
+    messages = ["red film", "what next"]
+    assert embedded.write(messages) == served.write(messages)
+    names = [["The red story"], ["The blue night", "The red day"]]
+    assert embedded.write(messages, names) == served.write(messages, names)
+    held = Held(("The red story",), ("The blue night", "The red day"))
+    check_that_lists_are_alike(served, embedded, held)
     told = served.answer(Request(history=("103", "107"), k=3))
     assert all(item.justification and item.evidence["claims"] for item in told.items)
 
