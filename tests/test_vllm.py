@@ -1,8 +1,10 @@
 """The vLLM engine against the embedded one, on a real vLLM server: the same lists, the same scores, nothing forbidden."""
 
 import json
+import re
 import shutil
 import sys
+import urllib.request
 from contextlib import closing
 from dataclasses import replace
 
@@ -103,18 +105,22 @@ def test_both_engines_score_given_items_alike(embedded, served):
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
-def test_both_engines_write_alike(embedded, served):
-    messages = ["red film", "what next"]
-    assert embedded.write(messages) == served.write(messages)
-    names = [["The red story"], ["The blue night", "The red day"]]
-    assert embedded.write(messages, names) == served.write(messages, names)
-    held = Held(("The red story",), ("The blue night", "The red day"))
+def check_that_lists_are_alike(served, embedded, held):
     lines = [list(engine.write_list("what next", held)) for engine in (served, embedded)]
     for theirs, ours in zip(*lines, strict=True):
         # a model that never ends is cut off, in one engine within a name and in the other before it
         assert ours[: len(theirs)] == theirs[: len(ours)]
     for own in lines:
         assert [line.split('"')[1] for line in own] == list(held.items)
+
+
+def test_both_engines_write_alike(embedded, served):
+    messages = ["red film", "what next"]
+    assert embedded.write(messages) == served.write(messages)
+    names = [["The red story"], ["The blue night", "The red day"]]
+    assert embedded.write(messages, names) == served.write(messages, names)
+    held = Held(("The red story",), ("The blue night", "The red day"))
+    check_that_lists_are_alike(served, embedded, held)
     told = served.answer(Request(history=("103", "107"), k=3))
     assert all(item.justification and item.evidence["claims"] for item in told.items)
 
@@ -190,3 +196,22 @@ def test_lists_that_must_be_proven_are_not_asked_of_vllm(exported, catalogue):
     exact = replace(opened, config=opened.config.updated({"decoding.exact": True}))
     with pytest.raises(ConfigError, match="decoding.exact"):
         VllmRecommender(exact)
+
+
+def counted(url, name):
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+        found = re.findall(rf"^vllm:{name}_total\{{.*\}} (\S+)$", answer.read().decode(), re.M)
+    return sum(map(float, found))
+
+
+def test_beams_compute_their_own_codes_only(both, served):
+    """What lies behind a prompt's last whole block is computed once, and copied to the beams that go on from there."""
+    names = ("prompt_tokens", "prompt_tokens_cached")
+    prompts = [served._ids(served.builder.prompt(history)) for history in ([3, 7, 12], [5], [8, 2, 9, 11])]
+    url = f"{served.rank_url}/v1/recommender/rank"
+    before = [counted(served.rank_url, name) for name in names]
+    served._post(url, {"prompts": [{"ids": ids} for ids in prompts], "k": 5, "beam": 20, "model": "rank"})
+    asked, cached = (counted(served.rank_url, name) - then for name, then in zip(names, before, strict=True))
+    levels = both.checkpoint.model.ids.codes.shape[1]
+    beams = sum(20 * level for level in range(1, levels))
+    assert asked - cached <= sum(map(len, prompts)) + len(prompts) * beams

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from recommender.batch import Options, run_batch
-from recommender.benchmarks.engines import EnginesSettings, side_by_side, under_adapters
+from recommender.benchmarks.engines import EnginesSettings, _tried, drawn_requests, side_by_side, under_adapters
 from recommender.engine.vllm import VllmOptions, VllmRecommender
 from recommender.engine.vllm_process import VllmServer
 from recommender.errors import EngineLostError
@@ -45,6 +45,23 @@ def items(catalogue, histories, tmp_path):
 
 def joined(engine):
     return ["--engine", "vllm", "--rank-url", engine.rank_url, "--write-url", engine.write_url]
+
+
+def servers_of(process):
+    """Return the servers that a process has started: process id of each by the part of the export that it serves."""
+    children = Path(f"/proc/{process.pid}/task").glob("*/children")
+    found = {}
+    for child in {int(one) for file in children for one in file.read_text().split()}:
+        words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+        if "--model" in words:
+            found[Path(words[words.index("--model") + 1]).name] = child
+    return found
+
+
+def alive_in(group):
+    """Whether a process of a group still runs."""
+    stats = [stat.read_text().rsplit(")", 1)[1].split() for stat in Path("/proc").glob("[0-9]*/stat") if stat.exists()]
+    return any(int(fields[2]) == group and fields[0] != "Z" for fields in stats)
 
 
 def running(url):
@@ -133,6 +150,32 @@ def test_a_killed_batch_over_vllm_goes_on_where_it_was(both, served, items, tmp_
     assert [line["custom_id"] for line in read_lines(output)] == [f"r{n}" for n in range(200)]
 
 
+def test_a_batch_whose_own_server_is_killed_stops_and_the_same_command_finishes_it(both, items, tmp_path):
+    """`kill -9` of the server that ranks, one that the batch itself has started; the next run starts another."""
+    vllm = both.vllm  # skips where there is none
+    assert vllm.lives()
+    source, output = write_lines(tmp_path / "in.jsonl", requests(1000)), tmp_path / "out.jsonl"
+    files = ["--input", source, "--output", output, "--items", items, "--json"]
+    command = [sys.executable, "-m", "recommender", "batch", both.exported, "--engine", "vllm", *files]
+    partial = tmp_path / ".out.jsonl.partial"
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (partial.exists() and partial.stat().st_size > 1000):
+        time.sleep(0.01)
+    servers = servers_of(process)
+    assert servers.keys() == {"rank", "write"}
+    os.kill(servers["rank"], signal.SIGKILL)
+    told = process.communicate(timeout=120)[1]
+    assert process.returncode not in (0, -signal.SIGKILL) and "is gone" in told and "Traceback" not in told
+    assert not any(map(alive_in, servers.values()))
+    done = len(read_lines(partial))
+    assert not output.exists() and 0 < done < 1000
+    report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)[0]
+    assert report == {"lines": 1000, "written_now": 1000 - done, "errors": 0}
+    lines = read_lines(output)
+    assert [line["custom_id"] for line in lines] == [f"r{n}" for n in range(1000)]
+    assert all(len(line["items"]) == 3 for line in lines)
+
+
 def test_vllm_is_ended_when_who_started_it_is_killed(both, served):
     script = (
         "import sys; from pathlib import Path; from recommender.engine.vllm_process import VllmServer\n"
@@ -165,3 +208,9 @@ def test_http_says_that_a_dead_engine_does_not_answer(both, served):
 
 def test_sigterm_drains_a_server_over_vllm(both, served, items):
     check_that_it_drains(str(both.exported), *joined(served), "--items", str(items))
+
+
+def test_the_benchmark_says_why_a_request_failed(served):
+    settings = EnginesSettings(longest=6, k=5)
+    found = _tried(served.under("nobody"), drawn_requests(served, 3, settings, seed=2), None)
+    assert len(found) == 3 and all("no adapter 'nobody'" in why for why in found)

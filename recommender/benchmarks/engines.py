@@ -84,6 +84,7 @@ def side_by_side(
         **_differences(apart),
         "wrong lists": wrong_lists(theirs, requests, answers[theirs.name]),
         "errors": 0,
+        "first error": None,
         "seconds": seconds[theirs.name],
         f"of {ours.name}": seconds[theirs.name] / seconds[ours.name],
     }
@@ -120,7 +121,8 @@ def under_adapters(
     """Ask under two adapters that come and go while requests of both are under way; returns a row for each.
 
     The first is loaded before, the second while the first answers; both answer together; the first is unloaded while the
-    second answers. A request that fails counts as an error. "same order": lists that equal those of an adapter by itself.
+    second answers. A request that fails counts as an error; "first error" says why the first did, None if none has.
+    "same order": lists that equal those of an adapter by itself.
     """
     folders = {name: _version(engine, scratch / name, scale) for name, scale in (("first", 1.0), ("second", 0.5))}
     requests = drawn_requests(engine, settings.requests, settings, seed=2)
@@ -147,9 +149,10 @@ def under_adapters(
 
 
 def _adapter_row(
-    engine: VllmRecommender, name: str, requests: Sequence[Request], answers: Sequence[Response | None], seconds: float
+    engine: VllmRecommender, name: str, requests: Sequence[Request], answers: Sequence[Response | str], seconds: float
 ) -> dict[str, Any]:
-    pairs = [(one, answer) for one, answer in zip(requests, answers, strict=True) if answer is not None]
+    pairs = [(one, answer) for one, answer in zip(requests, answers, strict=True) if isinstance(answer, Response)]
+    failed = [answer for answer in answers if isinstance(answer, str)]
     checked = [pairs[i] for i in np.linspace(0, len(pairs) - 1, min(100, len(pairs))).astype(int)]
     again = _answered(engine, [one for one, _ in checked], None)
     both = [(a.items, b.items) for (_, a), b in zip(checked, again, strict=True)]
@@ -162,20 +165,22 @@ def _adapter_row(
         "same order": sum(a == b for a, b in orders) / max(len(orders), 1),
         **_differences(apart),
         "wrong lists": wrong_lists(engine, [one for one, _ in pairs], [answer for _, answer in pairs]),
-        "errors": len(requests) - len(pairs),
+        "errors": len(failed),
+        "first error": failed[0] if failed else None,
         "seconds": seconds,
         "of embedded": None,
     }
 
 
-def _tried(engine: VllmRecommender, requests: Sequence[Request], progress: Progress | None) -> list[Response | None]:
-    found: list[Response | None] = []
+def _tried(engine: VllmRecommender, requests: Sequence[Request], progress: Progress | None) -> list[Response | str]:
+    """Return answers, and for those of a group that failed why it did."""
+    found: list[Response | str] = []
     for start in range(0, len(requests), GROUP):
         part = requests[start : start + GROUP]
         try:
             found += _answered(engine, part, None)
-        except Exception:
-            found += [None] * len(part)
+        except Exception as error:
+            found += [f"{type(error).__name__}: {error}"] * len(part)
         if progress:
             progress(f"lists under {engine.options.rank_adapter}", len(found), len(requests))
     return found

@@ -21,6 +21,7 @@ import requests
 
 from recommender.errors import RecommenderError
 from recommender.model.export import SERVED_WINDOW
+from recommender.vllm_plugin.served import Served
 from recommender.vllm_plugin.soft import SoftTokens
 
 PYTHON = "RECOMMENDER_VLLM_PYTHON"
@@ -28,6 +29,7 @@ _SECONDS = 600
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PDEATHSIG = 1  # PR_SET_PDEATHSIG of prctl(2)
 _ERROR = re.compile(r"(?=\b\w*(?:Error|Exception): )")
+_TAILS = {"kv_connector": "Tails", "kv_connector_module_path": "recommender.vllm_plugin.tails", "kv_role": "kv_both"}
 _TRIE, _SPANS = "recommender.vllm_plugin.processors:Trie", "recommender.vllm_plugin.held:Spans"
 
 
@@ -62,6 +64,7 @@ class VllmServer:
         command += ["--logits-processors", _TRIE if constrained else _SPANS]
         if constrained:
             command += ["--logprobs-mode", "processed_logits", "--max-logprobs", "-1", *_soft_flags(folder)]
+            command += _beam_flags(folder, flags)
         environment = _environment(constrained)
         self.process = subprocess.Popen(
             command,
@@ -127,6 +130,13 @@ def _soft_flags(folder: Path) -> list[str]:
     kinds = SoftTokens.open(folder).facts.kinds
     limits = ["--enable-mm-embeds", "--limit-mm-per-prompt", json.dumps(dict.fromkeys(kinds, 0))]
     return [*limits, "--mm-processor-cache-gb", "0"] if kinds else []
+
+
+def _beam_flags(folder: Path, flags: Sequence[str]) -> list[str]:
+    """Return flags that let beams share a prompt's last block too; with one level there are none, and a caller's stand."""
+    name = "--kv-transfer-config"
+    wanted = Served.load(folder).levels > 1 and not any(flag.partition("=")[0] == name for flag in flags)
+    return [name, json.dumps(_TAILS)] if wanted else []
 
 
 def _defaults(flags: Sequence[str]) -> list[str]:

@@ -12,9 +12,12 @@ from torch import Tensor
 def _products(inputs: Tensor, weights: Tensor, indices: Tensor, output: Tensor) -> Tensor:
     """Return inputs [tokens, in] times each token's own weights [adapters, (1,) out, in] -> [tokens, out]."""
     stacked = weights.squeeze(1) if weights.dim() == 4 else weights
-    result = output.new_zeros(len(indices), stacked.shape[1])
     inputs = inputs[: len(indices)].to(output.dtype)
-    for adapter in indices.unique().tolist():
+    adapters = indices.unique().tolist()
+    if len(adapters) == 1 and adapters[0] >= 0:  # mostly so, and then no row has to be picked out
+        return inputs @ stacked[adapters[0]].to(output.dtype).T
+    result = output.new_zeros(len(indices), stacked.shape[1])
+    for adapter in adapters:
         if adapter >= 0:
             rows = indices == adapter
             result[rows] = inputs[rows] @ stacked[adapter].to(output.dtype).T

@@ -1,6 +1,7 @@
 """The route that ranks inside vLLM's server: beam search over the trie, each level one batch of one-token requests.
 
-The engine shares a prompt's keys and values between its beams (prefix cache), so that a level costs its new tokens only.
+The engine shares a prompt's keys and values between its beams: whole blocks by its prefix cache, what lies behind them by
+`tails`, so that a level costs its new tokens only.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from vllm.engine.protocol import EngineClient
 
 PATH = "/v1/recommender/rank"
+LISTS = 64
+"""Searches under way at once. Beams wait in vLLM in the order in which they come: with no bound every list would be finished
+at the end only, and tails would have to be kept for all of them."""
 
 
 class Prompt(BaseModel):
@@ -73,6 +77,7 @@ class RankingRoute:
     async def init_state(self, engine_client: EngineClient | None, state: Any, args: Namespace) -> None:
         """Remember what the route needs."""
         state.recommender_engine = engine_client
+        state.recommender_lists = asyncio.Semaphore(LISTS)
         # the server that writes has no trie, and no route
         state.recommender_served = state.recommender_soft = None
         if (Path(args.model) / FACTS).is_file():
@@ -89,10 +94,15 @@ async def rank(ask: Ask, http: Request) -> dict[str, Any]:
     search = BeamSearch(state.recommender_engine, served, ask.beam, ask.k, _adapter(state, ask.model))
     try:
         starts = [_start(prompt, served, state.recommender_soft) for prompt in ask.prompts]
-        found = await asyncio.gather(*map(search.run, starts))
+        found = await asyncio.gather(*(_in_turn(state.recommender_lists, search, start) for start in starts))
     except ValueError as error:
         raise HTTPException(400, str(error)) from None
     return {"rankings": [{"items": items, "scores": scores} for items, scores in found]}
+
+
+async def _in_turn(lists: asyncio.Semaphore, search: BeamSearch, start: Start) -> tuple[list[int], list[float]]:
+    async with lists:
+        return await search.run(start)
 
 
 def _adapter(state: Any, name: str | None) -> Any:
@@ -171,14 +181,19 @@ class BeamSearch:
         """`engine`: vLLM's client of its engine process."""
         self.engine, self.served, self.adapter = engine, served, adapter
         self.width, self.k = max(beam, k), k
+        # vLLM warns about each request that says such things to a server without a connector
+        self.keeps_tails = served.levels > 1 and engine.vllm_config.kv_transfer_config is not None
         self._items = {tuple(codes): item for item, codes in enumerate(served.codes.tolist())}
 
     async def run(self, start: Start) -> tuple[list[int], list[float]]:
         """Return the best items of a prompt and their scores, best first."""
+        extra = {REQUEST: start.extra}
+        if self.keeps_tails:
+            extra |= {"kv_transfer_params": {"search": uuid.uuid4().hex, "prompt": len(start.ids)}}
         beams: list[tuple[list[int], float]] = [([], 0.0)]
         for level in range(self.served.levels):
             last = level + 1 == self.served.levels
-            steps = await asyncio.gather(*(self._step(start.prompt(tokens), start.extra) for tokens, _ in beams))
+            steps = await asyncio.gather(*(self._step(start.prompt(tokens), extra) for tokens, _ in beams))
             grown = [
                 ([*tokens, token], score + logp)
                 for (tokens, score), step in zip(beams, steps, strict=True)
@@ -199,7 +214,7 @@ class BeamSearch:
             detokenize=False,
             ignore_eos=True,
             output_kind=RequestOutputKind.FINAL_ONLY,
-            extra_args={REQUEST: extra},
+            extra_args=extra,
         )
         name = f"rank-{uuid.uuid4().hex}"
         final = None
