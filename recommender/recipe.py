@@ -28,7 +28,7 @@ from recommender.model.network import SoftTargets
 from recommender.progress import Progress
 from recommender.semantic_ids import SemanticIds
 from recommender.training import StageResult, TrainingData, train
-from recommender.training.loop import clear_state
+from recommender.training.loop import TEACHER, clear_state
 from recommender.training.teacher import teach
 from recommender.wishes import Wisher
 
@@ -126,7 +126,7 @@ def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress |
     wishes = any(stage.wish_share for stage in config.training.stages)
     wish = Wisher(prepared.catalogue, config.prompt.noun).draw if wishes else None
     views = encode_views(prepared.catalogue, config.encoders, prepared.features, progress)
-    data = TrainingData(checkpoint.builder, prepared.split, pairs, _teacher(config, prepared, progress), wish, views)
+    data = TrainingData(checkpoint.builder, prepared.split, pairs, _teacher(config, prepared, work, progress), wish, views)
     results = train(checkpoint.model, data, config, work, progress)
     checkpoint.metrics = {
         "name": output.name,
@@ -169,14 +169,14 @@ def teach_writing(
     return result
 
 
-def _teacher(config: Config, prepared: Prepared, progress: Progress | None) -> SoftTargets | None:
-    """Fit the teacher on what the model learns from. A resumed run fits it again: the same seed gives the same one."""
+def _teacher(config: Config, prepared: Prepared, work: Path, progress: Progress | None) -> SoftTargets | None:
+    """Fit the teacher on what the model learns from, and keep what it says in `work` for when the run is resumed."""
     if config.training.teacher is None or not any(stage.stage == "rank" for stage in config.training.stages):
         return None
     catalogue = prepared.catalogue
     content = Content([catalogue.document(i) for i in range(len(catalogue))], lambda: prepared.features)
     data = FitData(prepared.split.train.items, len(catalogue), content, config.seed, progress)
-    return teach(config.training.teacher, data, progress)
+    return teach(config.training.teacher, data, progress, work / TEACHER)
 
 
 def _everything(histories: Histories) -> Split:

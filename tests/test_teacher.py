@@ -69,3 +69,17 @@ def test_a_history_longer_than_a_window_is_asked_about_whole(data):
 def test_a_baseline_that_cannot_teach_is_named(data, name):
     with pytest.raises(ConfigError, match=f"{name}.*cannot be asked"):
         teach(TeacherConfig(baseline=name), data)
+
+
+def test_what_it_said_is_kept_for_a_resumed_run_and_for_no_other(data, soft, tmp_path, monkeypatch):
+    keep, config = tmp_path / "run" / "teacher.pt", TeacherConfig(baseline="sasrec", most=4, weight=0.5)
+    first = teach(config, data, keep=keep)
+    asked = []
+    monkeypatch.setattr(BASELINES["sasrec"]().__class__, "fit", lambda self, data: asked.append(data.seed))
+    again = teach(config.model_copy(update={"weight": 0.1}), data, keep=keep)
+    assert asked == [] and again.weight == 0.1
+    torch.testing.assert_close(again.chances, first.chances)
+    torch.testing.assert_close(again.items, first.items)
+    with pytest.raises(AttributeError):  # fitted anew, here by nothing: there is no network to ask
+        teach(config, FitData(data.histories, ITEMS, seed=5), keep=keep)
+    assert asked == [5]

@@ -32,6 +32,7 @@ from recommender.training.validation import held_out_loss, validation_ndcg
 logger = logging.getLogger(__name__)
 LOG_EVERY = 5
 STATE = "training-state.pt"
+TEACHER = "teacher.pt"
 
 
 @dataclass(frozen=True)
@@ -315,4 +316,5 @@ def _group(name: str, stage: str) -> str | None:
 
 def clear_state(output: Path) -> None:
     """Forget the state of a finished run."""
-    (output / STATE).unlink(missing_ok=True)
+    for name in (STATE, TEACHER):
+        (output / name).unlink(missing_ok=True)

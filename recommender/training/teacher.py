@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from recommender.config import TeacherConfig
 from recommender.errors import ConfigError
@@ -26,11 +30,25 @@ class Teacher(Protocol):
         """Return scores [len(history), items]: in row i, those of what comes after the first i items."""
 
 
-def teach(config: TeacherConfig, data: FitData, progress: Progress | None = None) -> SoftTargets:
+def teach(
+    config: TeacherConfig, data: FitData, progress: Progress | None = None, keep: Path | None = None
+) -> SoftTargets:
     """Fit the baseline once a seed and keep, of every interaction of `data`, the items that it finds likeliest.
 
-    The fits' chances are averaged. Raises ConfigError if the baseline cannot be asked about every place.
+    The fits' chances are averaged. `keep`: a file that they are written to, and read from if it was written for the same
+    baseline, histories and seed. Raises ConfigError if the baseline cannot be asked about every place.
     """
+    purpose = _purpose(config, data)
+    said = _read(keep, purpose)
+    if said is None:
+        said = _ask(config, data, progress)
+        _write(keep, purpose, *said)
+    own = np.concatenate([np.empty(0, np.int64), *data.histories])
+    return SoftTargets(torch.from_numpy(own), *said, config.weight)
+
+
+def _ask(config: TeacherConfig, data: FitData, progress: Progress | None) -> tuple[Tensor, Tensor]:
+    """Return the likeliest items of every interaction and their chances, both [interactions, most]."""
     teachers = [_fitted(config, replace(data, seed=data.seed + number)) for number in range(config.seeds)]
     most = min(config.most, data.items)
     total = sum(map(len, data.histories))
@@ -45,8 +63,35 @@ def teach(config: TeacherConfig, data: FitData, progress: Progress | None = None
         start += len(history)
         if progress is not None and (user % 100 == 0 or start == total):
             progress(f"asking {config.baseline}", start, total)
-    own = np.concatenate([np.empty(0, np.int64), *data.histories])
-    return SoftTargets(torch.from_numpy(own), torch.from_numpy(items), torch.from_numpy(chances), config.weight)
+    return torch.from_numpy(items), torch.from_numpy(chances)
+
+
+def _purpose(config: TeacherConfig, data: FitData) -> str:
+    """Return what identifies a teacher's answers: whatever they depend on but its weight in the loss."""
+    digest = hashlib.sha256(f"{config.baseline} {config.seeds} {config.most} {data.seed} {data.items}".encode())
+    for history in data.histories:
+        digest.update(np.asarray([len(history), *history], dtype=np.int64).tobytes())
+    if data.content is not None:
+        digest.update("\0".join(data.content.texts).encode())
+        for name, vectors in sorted(data.content.features.vectors.items()):
+            digest.update(name.encode() + np.ascontiguousarray(vectors).tobytes())
+    return digest.hexdigest()
+
+
+def _read(keep: Path | None, purpose: str) -> tuple[Tensor, Tensor] | None:
+    if keep is None or not keep.is_file():
+        return None
+    kept = torch.load(keep, weights_only=True)
+    return (kept["items"], kept["chances"]) if kept["purpose"] == purpose else None
+
+
+def _write(keep: Path | None, purpose: str, items: Tensor, chances: Tensor) -> None:
+    if keep is None:
+        return
+    keep.parent.mkdir(parents=True, exist_ok=True)
+    temporary = keep.with_suffix(".tmp")
+    torch.save({"purpose": purpose, "items": items, "chances": chances}, temporary)
+    os.replace(temporary, keep)
 
 
 def _fitted(config: TeacherConfig, data: FitData) -> Teacher:
