@@ -126,7 +126,9 @@ def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress |
     wishes = any(stage.wish_share for stage in config.training.stages)
     wish = Wisher(prepared.catalogue, config.prompt.noun).draw if wishes else None
     views = encode_views(prepared.catalogue, config.encoders, prepared.features, progress)
-    data = TrainingData(checkpoint.builder, prepared.split, pairs, _teacher(config, prepared, work, progress), wish, views)
+    data = TrainingData(
+        checkpoint.builder, prepared.split, pairs, _teacher(config, prepared, work, progress), wish, views
+    )
     results = train(checkpoint.model, data, config, work, progress)
     checkpoint.metrics = {
         "name": output.name,

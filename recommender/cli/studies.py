@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -117,6 +118,35 @@ def wishes(
     out.print(_table(found.evaluation))
     rows = [{"ranked by": name, "of the first 10 have it": round(share, 3)} for name, share in found.met.items()]
     print_table(rows, "what was asked for", False)
+
+
+@app.command()
+def signal(
+    config: ConfigFile,
+    settings: Settings = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Ask before any training how much of who likes an item its words, picture and sound tell: a linear probe."""
+    from recommender.probing import study
+    from recommender.progress import progress_bars
+
+    with progress_bars(quiet) as progress:
+        found = study(read_config(config, settings), progress)
+    if as_json:
+        print_json(asdict(found))
+        return
+    rows = [
+        {"told from": " + ".join(one.modalities), "explained": f"{one.explained:.3f} ({one.low:.3f} to {one.high:.3f})"}
+        | {"farther items": f"{one.nearer:.3f}"}
+        for one in found.told
+    ]
+    print_table(rows, f"collaborative vectors of {found.items} items", False)
+    rows = [
+        {"adds to all others": m, "explained": f"{a:.4f} ({b:.4f} to {c:.4f})"} for m, (a, b, c) in found.added.items()
+    ]
+    if rows:
+        print_table(rows, "what only one of them knows", False)
 
 
 def _variant(text: str) -> tuple[str, dict[str, Any]]:
