@@ -70,9 +70,9 @@ def probe(features: Features, seed: int = 0) -> Probe:
             "switch them on under `encoders`",
         )
     has = np.logical_and.reduce([features.present[m] for m in features.vectors])
-    if has.sum() < 2 * _FOLDS:
+    if has.sum() < _FOLDS:
         wanted = " and ".join(features.vectors)
-        raise DataError(f"{has.sum()} items have {wanted}; a probe needs {2 * _FOLDS}", "give more items")
+        raise DataError(f"{has.sum()} items have {wanted}; a probe needs {_FOLDS}", "give more items")
     tables = {m: _unit(features.vectors[m][has]) for m in contents}
     sets = _sets(contents)
     wanted_vectors = _unit(features.vectors["collaborative"][has])

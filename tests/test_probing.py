@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+import yaml
+from typer.testing import CliRunner
 
+from recommender.cli import app
 from recommender.encoders.features import Features
 from recommender.errors import DataError
 from recommender.probing import probe
+from tests.conftest import write_tables
 
 ITEMS = 400
 
@@ -69,5 +75,20 @@ def test_what_cannot_be_probed_is_said(world):
         probe(features(text=world["text"]))
     with pytest.raises(DataError, match="text, image or audio"):
         probe(features(collaborative=world["collaborative"]))
-    with pytest.raises(DataError, match="19 items"):
-        probe(features(**{m: table[:19] for m, table in world.items()}))
+    with pytest.raises(DataError, match="9 items"):
+        probe(features(**{m: table[:9] for m, table in world.items()}))
+
+
+def test_the_command_line_probes_a_recipe(tmp_path, catalogue, histories, text_folder):
+    config = {
+        "data": write_tables(tmp_path, catalogue, histories),
+        "encoders": {"text": str(text_folder), "image": None, "audio": None, "width": 6, "collaborative_width": 4},
+    }
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(config), encoding="utf-8")
+    arguments = ["study", "signal", "--config", str(recipe), "--set", f"encoders.cache={tmp_path / 'cache'}", "--quiet"]
+    answer = CliRunner().invoke(app, [*arguments, "--json"])
+    assert answer.exit_code == 0, answer.output
+    told = json.loads(answer.stdout)
+    assert told["items"] <= len(catalogue) and [one["modalities"] for one in told["told"]] == [["text"]]
+    assert "text" in CliRunner().invoke(app, arguments).stdout
