@@ -157,6 +157,22 @@ def test_bfloat16_ranks_nearly_the_same(make_checkpoint, config, histories):
     assert 0 < difference.max() < 0.2
 
 
+@pytest.mark.parametrize("levels", [1, 3])
+def test_bfloat16_learns_nearly_the_same(make_checkpoint, config, levels):
+    def learned(dtype):
+        checkpoint = make_checkpoint(levels, config.updated({"base.dtype": dtype}))
+        model = checkpoint.model.train()
+        loss, count = model(collate([[checkpoint.builder.ranking([3, 1, 4, 5, 9, 2])]], checkpoint.builder.prefix))
+        (loss / count).backward()
+        return float(loss.detach() / count), model.rows.grad, model.projectors["image"].enter.weight.grad
+
+    (loss, *gradients), (expected, *exact) = learned("bfloat16"), learned("float32")
+    assert loss == pytest.approx(expected, rel=0.02)
+    for got, wanted in zip(gradients, exact, strict=True):
+        assert got.dtype == torch.float32  # what is trained keeps its precision
+        assert torch.cosine_similarity(got.flatten(), wanted.flatten(), 0) > 0.95
+
+
 def test_four_bit_base_trains_on_the_cpu(make_checkpoint, config):
     pytest.importorskip("bitsandbytes")
     checkpoint = make_checkpoint(settings=config.updated({"base.load_in_4bit": True}))

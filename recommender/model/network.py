@@ -316,13 +316,20 @@ class RecommenderModel(nn.Module):
         codes = labels - self.vocabulary
         for level in range(self.ids.codes.shape[1]):
             here = (codes >= self.offsets[level]) & (codes < self.offsets[level + 1])
-            logits = self.code_logits(hidden[here], level).float()
+            with self._trained_in():
+                logits = self.code_logits(hidden[here], level).float()
             target = codes[here] - int(self.offsets[level])
             losses = nn.functional.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing)
             if teacher is not None:
                 losses = self._taught(losses, logits, places[here], level, teacher)
             total = total + losses.sum()
         return total, labelled.sum()
+
+    def _trained_in(self) -> torch.autocast:
+        """Within the block the catalogue's rows and scores are computed in the precision of the LLM: each step needs all of
+        them, and in float32 a few thousand items cost as much as the layers."""
+        dtype = self.llm.get_input_embeddings().weight.dtype
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32)
 
     def _taught(self, losses: Tensor, logits: Tensor, places: Tensor, level: int, teacher: SoftTargets) -> Tensor:
         """Mix the losses [labels] against what came with those against what the teacher expects, where it does."""
