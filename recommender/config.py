@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from recommender.errors import ConfigError, did_you_mean
 
-Modality = Literal["text", "image", "audio", "collaborative"]
+Modality = Literal["text", "knowledge", "image", "audio", "collaborative"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 SOFT_MODALITIES: tuple[Modality, ...] = ("image", "audio", "collaborative")
 Stage = Literal["align", "rank", "explain"]
@@ -70,6 +70,9 @@ class EncodersConfig(_Section):
     """The frozen encoders. Any of them is switched off with null."""
 
     text: str | None = "all-minilm-l6-v2"
+    knowledge: str | None = Field(
+        None, description="a language model that reads each title: what it knows by the name. For example base.llm's"
+    )
     image: str | None = "efficientnet-lite0"
     audio: str | None = "whisper-tiny.en"
     transcript: bool = Field(False, description="add Whisper's transcript to the item's text")

@@ -37,7 +37,7 @@ from recommender.recipe import standin_folder
 from recommender.semantic_ids import SemanticIds, fuse
 
 logger = logging.getLogger(__name__)
-CONTENT: tuple[Modality, ...] = ("text", "image", "audio")
+CONTENT: tuple[Modality, ...] = ("text", "knowledge", "image", "audio")
 NEIGHBOURS = 10
 TEMPERATURE = 0.2
 """Ten neighbours, and how far likeness decides among them: chosen on films of MovieLens-100K, see eval/LOG.md."""

@@ -16,6 +16,7 @@ from recommender.config import EncodersConfig
 from recommender.encoders import batches
 from recommender.encoders.audio import SAMPLE_RATE, AudioEncoder
 from recommender.encoders.image import ImageEncoder
+from recommender.encoders.knowledge import KnowledgeEncoder
 from recommender.encoders.pipeline import Encoders, encode_catalogue, fit_reductions, reduce
 from recommender.encoders.text import TextEncoder
 from recommender.errors import ConfigError, DataError
@@ -188,3 +189,13 @@ def test_the_cache_is_an_ordinary_database(catalogue, settings_of):
     encode_catalogue(catalogue, settings_of())
     with sqlite3.connect(Path(settings_of().cache) / "encodings.sqlite") as connection:
         assert connection.execute("select count(*) from encodings").fetchone() == (15,)
+
+
+def test_a_language_model_reads_the_titles_alone(catalogue, settings_of, llm_folder):
+    settings = settings_of(knowledge=str(llm_folder))
+    raw = encode_catalogue(catalogue, settings)
+    assert raw.present["knowledge"].all()
+    titles = [item.title for item in catalogue]
+    np.testing.assert_allclose(raw.vectors["knowledge"], KnowledgeEncoder(str(llm_folder)).encode(titles), atol=1e-4)
+    alone = Encoders.from_config(settings).encode_item(title=titles[1])
+    np.testing.assert_allclose(alone.vectors["knowledge"][0], raw.vectors["knowledge"][1], atol=1e-4)

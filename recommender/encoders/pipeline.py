@@ -20,6 +20,7 @@ from recommender.encoders.batches import Source, Tally, Work, in_order, naming, 
 from recommender.encoders.cache import EncodingCache, cache_folder
 from recommender.encoders.features import Features, Views
 from recommender.encoders.image import ImageEncoder
+from recommender.encoders.knowledge import KnowledgeEncoder
 from recommender.encoders.reduction import Reduction
 from recommender.encoders.text import TextEncoder
 from recommender.encoders.views import READERS, VERSION
@@ -57,6 +58,8 @@ class Encoders:
         encoders: dict[Modality, Encoder] = {}
         if config.text is not None:
             encoders["text"] = TextEncoder(config.text)
+        if config.knowledge is not None:
+            encoders["knowledge"] = KnowledgeEncoder(config.knowledge)
         if config.image is not None:
             encoders["image"] = ImageEncoder(config.image)
         if config.audio is not None:
@@ -77,6 +80,8 @@ class Encoders:
         sources: dict[Modality, list[Source | None]] = {}
         if "text" in self.encoders:
             sources["text"] = _text_sources(catalogue, heard)
+        if "knowledge" in self.encoders:
+            sources["knowledge"] = [_written(item.item_id, item.title) for item in catalogue]
         vectors, present = {}, {}
         for modality, found in (sources | media).items():
             table, tallies[modality] = self._encode_modality(self._work(modality), found, cache, progress)
@@ -106,9 +111,11 @@ class Encoders:
         text: str | None = None,
         image: Path | Image.Image | None = None,
         audio: Path | np.ndarray | None = None,
+        title: str | None = None,
     ) -> RawFeatures:
-        """Encode one new item, past the cache. `audio` as an array is 16 kHz mono. Raises DataError."""
-        given: dict[Modality, Any] = {"text": text, "image": image, "audio": audio}
+        """Encode one new item, past the cache. `audio` as an array is 16 kHz mono; `title` is for what a language model
+        knows by it. Raises DataError."""
+        given: dict[Modality, Any] = {"text": text, "knowledge": title, "image": image, "audio": audio}
         prepared = {m: encoder.prepare(given[m]) for m, encoder in self.encoders.items() if given[m] is not None}
         if self.config.transcript and "audio" in prepared:
             prepared["text"] = _joined(text or "", self._audio.transcript(prepared["audio"]))
@@ -228,13 +235,15 @@ def _joined(text: str, heard: str) -> str:
 
 
 def _text_sources(catalogue: Catalogue, heard: Mapping[int, str]) -> list[Source | None]:
-    def source(index: int) -> Source | None:
-        text = _joined(catalogue.document(index), heard.get(index, ""))
-        encoded = text.encode()
-        content = hashlib.sha256(encoded).hexdigest()
-        return Source(catalogue[index].item_id, text, content, len(encoded)) if text else None
+    return [
+        _written(item.item_id, _joined(catalogue.document(index), heard.get(index, "")))
+        for index, item in enumerate(catalogue)
+    ]
 
-    return [source(index) for index in range(len(catalogue))]
+
+def _written(item_id: str, text: str) -> Source | None:
+    encoded = text.encode()
+    return Source(item_id, text, hashlib.sha256(encoded).hexdigest(), len(encoded)) if text else None
 
 
 def _media_sources(catalogue: Catalogue, modality: Modality) -> list[Source | None]:

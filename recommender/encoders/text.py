@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,16 +23,9 @@ class TextEncoder:
         self._model = Lazy(lambda: loading(name, "text", self._build))
 
     @cached_property
-    def folder(self) -> Path:
-        """The folder of the model. Raises AssetError."""
-        return assets.fetch(self.name)
-
-    @cached_property
     def identity(self) -> str:
         """What decides the vectors."""
-        if assets.is_embedded(self.name):
-            return f"text-1 {embedded_identity(self.name)}"
-        return f"text-1 {files_hash(file for kind in _FILES for file in self.folder.glob(kind))}"
+        return f"text-1 {weights_identity(self.name)}"
 
     def load(self) -> None:
         """Load the model unless it is loaded. Raises AssetError."""
@@ -48,27 +40,41 @@ class TextEncoder:
         import torch
 
         model, tokenizer = self._model()
-        tokens = tokenizer(
-            list(batch), padding=True, truncation=True, max_length=self._limit(tokenizer), return_tensors="pt"
-        ).to(model.device)
+        tokens = tokenized(tokenizer, batch).to(model.device)
         with torch.inference_mode():
             states = model(**tokens).last_hidden_state.float()
             mask = tokens["attention_mask"][..., None].float()
             pooled = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
             return torch.nn.functional.normalize(pooled).cpu().numpy()
 
-    @staticmethod
-    def _limit(tokenizer: Any) -> int:
-        return min(MAX_TOKENS, tokenizer.model_max_length)
-
     def _build(self) -> tuple[Any, Any]:
-        import torch
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging as transformers_logging
+        return load_transformer(self.name)
 
-        transformers_logging.disable_progress_bar()  # progress is told by whoever asked for the vectors
-        model = AutoModel.from_pretrained(self.folder, local_files_only=True, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True, padding_side="right")
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        return model.eval().to(best_device()), tokenizer
+
+def weights_identity(name: str) -> str:
+    """Return what identifies a model that reads text and its tokenizer. Raises AssetError."""
+    if assets.is_embedded(name):
+        return embedded_identity(name)
+    folder = assets.fetch(name)
+    return files_hash(file for kind in _FILES for file in folder.glob(kind))
+
+
+def load_transformer(name: str) -> tuple[Any, Any]:
+    """Return a model without a head, in float32, and its tokenizer. Raises whatever transformers raises."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+
+    folder = assets.fetch(name)
+    transformers_logging.disable_progress_bar()  # progress is told by whoever asked for the vectors
+    model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="right")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.eval().to(best_device()), tokenizer
+
+
+def tokenized(tokenizer: Any, texts: Sequence[str]) -> Any:
+    """Return texts as one padded batch; what exceeds 256 tokens is not read."""
+    longest = min(MAX_TOKENS, tokenizer.model_max_length)
+    return tokenizer(list(texts), padding=True, truncation=True, max_length=longest, return_tensors="pt")

@@ -370,9 +370,9 @@ def start_rows(
     hidden_size: int,
     spread: float,
     seed: int,
-    use: Sequence[Modality] = ("text", "collaborative"),
+    use: Sequence[Modality] = ("text", "knowledge", "collaborative"),
 ) -> Tensor:
-    """Start a code's row from what its items mean: the mean of their [text + collaborative] vectors.
+    """Start a code's row from what its items mean: the mean of their [text + knowledge + collaborative] vectors.
 
     The vectors are turned into the hidden space by a random orthonormal map, which keeps their angles, and scaled to
     `spread`, the mean distance of a word's embedding from the centre. Codes without vectors start at random.
