@@ -17,10 +17,11 @@ from recommender.encoders.features import Features
 from recommender.engine import Recommender
 from recommender.errors import DataError
 from recommender.eval.attributes import Attributes
-from recommender.eval.baselines import Content, FitData, make_baseline
+from recommender.eval.baselines import Content, FitData
+from recommender.eval.baselines.once import Once
 from recommender.eval.beyond import ItemFacts
 from recommender.eval.evaluation import Evaluation
-from recommender.eval.protocol import Fit, RankFunction, evaluate, fitted
+from recommender.eval.protocol import Fit, FittedRanker, RankFunction, evaluate
 from recommender.fusion import fuse
 from recommender.histories import Histories
 from recommender.model.checkpoint import resolve
@@ -60,7 +61,8 @@ def compare(
 ) -> Evaluation:
     """Evaluate checkpoint folders and baseline names in one table; NAME=FOLDER,FOLDER are runs of one recipe.
 
-    FOLDER+BASELINE+... is a checkpoint fused with baselines, on weights that are fitted on validation targets.
+    FOLDER+BASELINE+... is a checkpoint fused with baselines, on weights that are fitted on validation targets. A baseline
+    that ranks alone and in fusions is fitted once, and its seconds stand with whoever asked first and in its own row.
 
     Histories come from `interactions`; targets from `test` (user_id, item_id), else from `split` (see splits.py).
     `users` takes an even sample. Baselines are fitted on what is not held out, once a seed of `seeds`. `seed` is that of
@@ -85,9 +87,12 @@ def compare(
     check_contestants(contestants, catalogue, split if test is None else "given", holdout.details.get("moment"))
     read = (config or Config()).updated({"data.items": items, "data.columns": columns.model_dump()})
     content = _content(catalogue, contestants, read, progress)
-    baseline = partial(_baseline, content=content, progress=progress)
+    once = Once([name for one in contestants for name in one.fused])
+    baseline = partial(_baseline, once=once, content=content, progress=progress)
     fusions: dict[str, Any] = {}
-    checkpoint = partial(_checkpoint, catalogue=catalogue, content=content, fusions=fusions, progress=progress)
+    checkpoint = partial(
+        _checkpoint, catalogue=catalogue, content=content, once=once, fusions=fusions, progress=progress
+    )
     evaluation = evaluate(
         {one.name: _fits(one, seeds, baseline, checkpoint) for one in contestants},
         holdout.sampled(users),
@@ -108,9 +113,10 @@ def _fits(
     return {f"seed {seed}": baseline(one.name, seed) for seed in seeds}
 
 
-def _baseline(name: str, seed: int, content: Content, progress: Progress | None) -> Fit:
+def _baseline(name: str, seed: int, once: Once, content: Content, progress: Progress | None) -> Fit:
     def fit(learn: Sequence[np.ndarray]) -> RankFunction:
-        return fitted(make_baseline(name), FitData(learn, len(content.texts), content, seed, progress))
+        ranker, seconds = once.fit(name, FitData(learn, len(content.texts), content, seed, progress))
+        return FittedRanker(ranker, True, seconds)
 
     return fit
 
@@ -120,6 +126,7 @@ def _checkpoint(
     fused: Sequence[str],
     catalogue: Catalogue,
     content: Content,
+    once: Once,
     fusions: dict[str, Any],
     progress: Progress | None,
 ) -> Fit:
@@ -131,7 +138,7 @@ def _checkpoint(
             return _Ranked(model)
         score = partial(model.score, candidates=range(len(catalogue)))
         data = FitData(learn, len(catalogue), content, progress=progress)
-        together = fuse(folder, score, {name: partial(make_baseline, name) for name in fused}, data, progress)
+        together = fuse(folder, score, {name: partial(once.make, name) for name in fused}, data, progress)
         fusions["+".join([folder, *fused])] = {"weights": together.weights, "seconds": together.seconds}
         return together
 

@@ -119,6 +119,20 @@ def test_a_checkpoint_is_measured_like_a_baseline(tables, walks, make_checkpoint
     assert evaluation.about["reference"] == folder
 
 
+def test_what_ranks_alone_and_in_fusions_is_fitted_once(tables, make_checkpoint, tmp_path, monkeypatch):
+    folder, made = str(tmp_path / "model"), []
+    save_pretrained(make_checkpoint(), folder)
+    plain = compare([f"{folder}+bpr", "bpr", "popularity"], **tables, seeds=[0, 1])
+    fit = BASELINES["bpr"]().__class__.fit
+    monkeypatch.setattr(
+        BASELINES["bpr"]().__class__, "fit", lambda self, data: made.append(data.seed) or fit(self, data)
+    )
+    again = compare([f"{folder}+bpr", "bpr", "popularity"], **tables, seeds=[0, 1])
+    assert made == [0, 0, 1]  # for the weights, then for the targets, by fusion and row; and once with another seed
+    pd.testing.assert_frame_equal(again.summary, plain.summary)
+    assert (again.models["fit_seconds"] > 0).all()
+
+
 def test_a_checkpoint_may_be_fused_with_baselines(tables, make_checkpoint, tmp_path):
     folder = str(tmp_path / "saved")
     save_pretrained(make_checkpoint(), folder)
