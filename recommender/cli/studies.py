@@ -34,7 +34,7 @@ def ablation(
     config: ConfigFile,
     output: Output,
     settings: Settings = None,
-    without: Annotated[str, typer.Option(help="modalities: text, image, audio, collaborative")] = "",
+    without: Annotated[str, typer.Option(help="modalities: text, knowledge, image, audio, collaborative")] = "",
     variant: Annotated[
         list[str] | None, typer.Option(help='a change of the recipe: "NAME: KEY=VALUE KEY=VALUE"; may be repeated')
     ] = None,
