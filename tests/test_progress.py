@@ -1,13 +1,14 @@
 """Progress on standard error: one bar a work, however its description changes."""
 
+from recommender import progress
 from recommender.progress import progress_bars
 
 
 def test_a_work_that_tells_its_loss_has_one_bar(capsys):
-    with progress_bars() as progress:
-        progress("rank, loss 7.10", 1, 4)
-        progress("rank, loss 5.60", 4, 4)
-        progress("align, loss 2.00", 2, 4)
+    with progress_bars() as report:
+        report("rank, loss 7.10", 1, 4)
+        report("rank, loss 5.60", 4, 4)
+        report("align, loss 2.00", 2, 4)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "rank, loss 5.60" in captured.err and "4/4" in captured.err
@@ -16,7 +17,31 @@ def test_a_work_that_tells_its_loss_has_one_bar(capsys):
 
 
 def test_quiet_is_silent(capsys):
-    with progress_bars(quiet=True) as progress:
-        progress("rank", 1, 2)
+    with progress_bars(quiet=True) as report:
+        report("rank", 1, 2)
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err == ""
+
+
+def test_into_a_file_it_writes_a_line_now_and_then_and_at_the_end(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress_bars() as report:
+        for done in range(1, 101):
+            now[0] += 1.0
+            report(f"rank, loss {done}.00", done, 100)
+        report("encoding", 3, 3)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[3] for line in lines if "loss" in line] == ["30/100,", "60/100,", "90/100,", "100/100,"]
+    assert lines[0] == "rank, loss 30.00 30/100, 0:00:29, 0:01:10 left"
+    assert lines[-2:] == ["rank, loss 100.00 100/100, 0:01:39", "encoding 3/3, 0:00:00"]
+
+
+def test_a_work_that_is_resumed_tells_the_time_left_by_its_own_speed(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress_bars() as report:
+        report("rank", 900, 1000)
+        now[0] = 60.0
+        report("rank", 950, 1000)
+    assert capsys.readouterr().err.splitlines() == ["rank 950/1000, 0:01:00, 0:01:00 left"]
