@@ -25,6 +25,8 @@ Given = Mapping[int, Mapping[Modality, np.ndarray]]
 MASKED, TOKEN, ITEM, FIRST_SOFT = -1, 0, 1, 2
 #: segments of a packed row: 0 is the shared instruction, 1, 2, ... read it, padding is -1, those below do not read it
 PADDED = -1
+GROUP = 128
+"""Positions of short examples that attend together: smaller groups save little and cost calls."""
 
 # Private-use characters: `clean` removes them from every text, so no title can forge an item.
 _OPEN, _CLOSE = "\ue000", "\ue001"
@@ -297,7 +299,11 @@ def _with_branches(
 
 @dataclass(frozen=True)
 class Batch:
-    """Packed rows. Integer tensors [rows, positions]; `mask` [rows, 1, positions, positions], True = may attend."""
+    """Packed rows. Integer tensors [rows, positions]; `mask` [rows, 1, positions, positions], True = may attend.
+
+    `ends`: for each row where the instruction ends and where groups of examples do, which no attention crosses but that to
+    the instruction; empty where nobody has looked.
+    """
 
     tokens: Tensor
     items: Tensor
@@ -307,11 +313,12 @@ class Batch:
     places: Tensor
     mask: Tensor
     writes: bool
+    ends: tuple[tuple[int, ...], ...] = ()
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on `device`."""
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return Batch(**moved, writes=self.writes)
+        return Batch(**moved, writes=self.writes, ends=self.ends)
 
 
 def pack(examples: Sequence[Example], row_tokens: int, prefix: int = 0) -> list[list[int]]:
@@ -345,7 +352,19 @@ def collate(rows: Sequence[Sequence[Example]], prefix: np.ndarray | None = None)
     ]
     tokens, items, slots, positions, labels, places, segments, anchors, branches = columns
     mask = _attention(segments, anchors, branches)
-    return Batch(tokens, items, slots, positions, labels, places, mask, writes=rows[0][0].writes)
+    size = 0 if prefix is None else len(prefix)
+    ends = tuple(_ends(list(map(len, row)), size, longest) for row in rows)
+    return Batch(tokens, items, slots, positions, labels, places, mask, rows[0][0].writes, ends)
+
+
+def _ends(lengths: Sequence[int], prefix: int, longest: int) -> tuple[int, ...]:
+    """Return where a row's instruction, its groups of at most `GROUP` positions or one example, and its padding end."""
+    ends, at = [prefix], prefix
+    for length in lengths:
+        if at > ends[-1] and at + length - ends[-1] > GROUP:
+            ends.append(at)
+        at += length
+    return (*ends, *dict.fromkeys((at, longest)))
 
 
 def _lay_out(row: Sequence[Example], prefix: np.ndarray) -> list[np.ndarray]:

@@ -13,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 from recommender import assets
 from recommender.config import BaseConfig
 from recommender.errors import AssetError, ConfigError
+from recommender.model import packed
 from recommender.progress import Progress
 
 
@@ -41,7 +42,7 @@ def load_llm(config: BaseConfig, progress: Progress | None = None) -> tuple[PreT
     folder = assets.fetch(config.llm, progress)
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.dtype, device)
-    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "sdpa"}
+    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": packed.NAME}
     if config.load_in_4bit:
         options["quantization_config"] = _four_bit(dtype)
     transformers_logging.disable_progress_bar()

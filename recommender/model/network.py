@@ -18,6 +18,7 @@ from recommender.config import MODALITIES, SOFT_MODALITIES, Config, Modality
 from recommender.encoders.features import Features
 from recommender.examples import FIRST_SOFT, IGNORE, ITEM, MASKED, Batch, Given
 from recommender.model.base import first_layers
+from recommender.model.packed import Blocks
 from recommender.model.prepared import Prepared
 from recommender.semantic_ids import SemanticIds
 
@@ -239,11 +240,19 @@ class RecommenderModel(nn.Module):
         """Return the decoder that ranks: the first layers of the LLM and the ranking norm."""
         return first_layers(self.llm.model, self.config.base.rank_layers, self.rank_norm)
 
-    def read(self, embedded: Tensor, positions: Tensor, mask: Tensor, cache: Any = None, write: bool = False) -> Tensor:
+    def read(
+        self,
+        embedded: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        cache: Any = None,
+        write: bool = False,
+        ends: Sequence[Sequence[int]] = (),
+    ) -> Tensor:
         """Run the decoder over embeddings [rows, positions, hidden]; returns hidden states of the same shape.
 
         `mask` [rows, 1, positions, keys] is True where a position may attend. `write`: all layers and the LLM's own
-        norm, as for text; otherwise the ranking depth.
+        norm, as for text; otherwise the ranking depth. `ends`: as in Batch.
         """
         backbone = self.llm.model if write else self.ranking_view()
         dtype = self.llm.get_input_embeddings().weight.dtype
@@ -253,6 +262,7 @@ class RecommenderModel(nn.Module):
             attention_mask=mask,
             past_key_values=cache,
             use_cache=cache is not None,
+            **({"blocks": Blocks.cut(mask, ends, dtype)} if ends and mask.device.type == "cpu" else {}),
         )
         return result.last_hidden_state.to(self.rows.dtype)
 
@@ -305,7 +315,7 @@ class RecommenderModel(nn.Module):
         self, batch: Batch, modality_dropout: float, row_dropout: float, smoothing: float, teacher: SoftTargets | None
     ) -> tuple[Tensor, Tensor]:
         embedded = self.embed(batch, modality_dropout, row_dropout)
-        hidden = self.read(embedded, batch.positions, batch.mask, write=batch.writes)
+        hidden = self.read(embedded, batch.positions, batch.mask, write=batch.writes, ends=batch.ends)
         labelled = batch.labels != IGNORE
         hidden, labels, places = hidden[labelled], batch.labels[labelled], batch.places[labelled]
         if batch.writes:

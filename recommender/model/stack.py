@@ -12,15 +12,12 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
+from recommender.model import packed
 from recommender.model.attention import Attention, Group, PromptAttention, PromptCache
 from recommender.model.linear import Matrix, gated, matrix, merged
 
 Norm = Callable[[Tensor], Tensor]
-ATTENTION = "recommender_packed"
 #: Positions that a fused stack is compared with the base model's own layers on, and the largest norm of the difference as a
 #: share of the outputs' norm. A single number says nothing: a few channels are a thousand times larger than the others, and
 #: bfloat16 rounds each by its size.
@@ -111,11 +108,10 @@ class ModuleStack:
 
     def __init__(self, backbone: Any, llm: Any) -> None:
         """Run `backbone`, a view of the layers of `llm`, whose attention falls back to SDPA for all other callers."""
-        _register()
-        if llm.config._attn_implementation != ATTENTION:
-            llm.set_attn_implementation(ATTENTION)
+        if llm.config._attn_implementation != packed.NAME:
+            llm.set_attn_implementation(packed.NAME)
         self.backbone = backbone
-        self.backbone.config._attn_implementation = ATTENTION
+        self.backbone.config._attn_implementation = packed.NAME
         self.dtype = backbone.embed_tokens.weight.dtype
 
     def __call__(self, embedded: Tensor, positions: Tensor, attention: Attention, last: Tensor | None = None) -> Tensor:
@@ -193,19 +189,3 @@ def _agree(fused: FusedStack, modules: ModuleStack, hidden_size: int) -> bool:
         stack(embedded, positions, PromptAttention(PromptCache([Group(0, 1, PROBE)]))) for stack in (fused, modules)
     )
     return bool((ours - theirs).norm() <= LARGEST_DIFFERENCE.get(fused.dtype, 0.2) * theirs.norm())
-
-
-def _register() -> None:
-    AttentionInterface.register(ATTENTION, _attend)
-    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
-
-
-def _attend(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
-) -> tuple[Tensor, None]:
-    """Attention as `transformers` calls it, [rows, heads, positions, width]; ours where the call brings it along."""
-    packed = options.pop("packed_attention", None)
-    if packed is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
-    return packed(module.layer_idx, q, k, v, options["scaling"])[None], None
