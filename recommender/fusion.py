@@ -190,10 +190,10 @@ def fuse(
     asked = np.linspace(0, users - 1, min(VALIDATION_USERS, users)).astype(int)
     known, targets = [held.histories[user] for user in asked.tolist()], held.targets[asked]
     views = [normalised(model(known), known)]
-    for number, make in enumerate(baselines.values()):
+    for number, make in enumerate(baselines.values(), start=1):
+        views.append(normalised(_fit(make, data, earlier).scores(known), known))
         if progress is not None:
             progress("weights of the fusion", number, len(baselines))
-        views.append(normalised(_fit(make, data, earlier).scores(known), known))
     weights = fit_weights(views, targets, known)
     rankers = {other: _fit(make, data, data.histories) for other, make in baselines.items()}
     scorers = {name: model} | {other: ranker.scores for other, ranker in rankers.items()}
