@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+logger = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
 EVERY = 30.0
 """Seconds between two lines where there is no terminal to draw bars on."""
@@ -24,11 +26,12 @@ def progress_bars(quiet: bool = False) -> Iterator[Progress]:
     """Yield a Progress that draws one bar for each work on standard error, or writes a line now and then into a file."""
     console = Console(stderr=True, quiet=quiet)
     if not console.is_terminal:
-        lines = _Lines(lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True))
-        try:
-            yield lines
-        finally:
-            lines.finish()
+        with _logged(quiet):
+            lines = _Lines()
+            try:
+                yield lines
+            finally:
+                lines.finish()
         return
     columns = (
         TextColumn("{task.description}"),
@@ -49,11 +52,26 @@ def progress_bars(quiet: bool = False) -> Iterator[Progress]:
         yield report
 
 
+@contextmanager
+def _logged(quiet: bool) -> Iterator[None]:
+    """Send this logger's lines to standard error as they are, or nowhere, and leave it as it was."""
+    handler = logging.NullHandler() if quiet else logging.StreamHandler()
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before[1]
+        logger.setLevel(before[0])
+
+
 @dataclass
 class _Lines:
     """Progress as lines: each work when it ends, and whichever goes on every `EVERY` seconds."""
 
-    write: Callable[[str], None]
     last: float = field(default_factory=lambda: time.monotonic())
     #: work -> when it began and how much had been done by then, since a resumed one does not begin at nothing
     began: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -64,7 +82,7 @@ class _Lines:
         start, before = self.began.setdefault(work, (now, done))
         self.untold[work] = _line(what, done, total, now - start, done - before)
         if done >= total or now - self.last >= EVERY:
-            self.write(self.untold.pop(work))
+            logger.info("%s", self.untold.pop(work))
             self.last = now
         if done >= total:
             del self.began[work]
@@ -72,7 +90,7 @@ class _Lines:
     def finish(self) -> None:
         """Tell how far each work came that has not been told of."""
         for line in self.untold.values():
-            self.write(line)
+            logger.info("%s", line)
 
 
 def _line(what: str, done: int, total: int, seconds: float, by_now: int) -> str:

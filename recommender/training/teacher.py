@@ -89,7 +89,7 @@ def _write(keep: Path | None, purpose: str, items: Tensor, chances: Tensor) -> N
     if keep is None:
         return
     keep.parent.mkdir(parents=True, exist_ok=True)
-    temporary = keep.with_suffix(".tmp")
+    temporary = keep.with_suffix(f".{os.getpid()}.tmp")  # each process of a run writes its own
     torch.save({"purpose": purpose, "items": items, "chances": chances}, temporary)
     os.replace(temporary, keep)
 
