@@ -21,7 +21,7 @@ from recommender.eval.baselines import Content, FitData
 from recommender.eval.baselines.once import Once
 from recommender.eval.beyond import ItemFacts
 from recommender.eval.evaluation import Evaluation
-from recommender.eval.protocol import Fit, FittedRanker, RankFunction, evaluate
+from recommender.eval.protocol import Fit, RankFunction, evaluate
 from recommender.fusion import fuse
 from recommender.histories import Histories
 from recommender.model.checkpoint import resolve
@@ -115,8 +115,7 @@ def _fits(
 
 def _baseline(name: str, seed: int, once: Once, content: Content, progress: Progress | None) -> Fit:
     def fit(learn: Sequence[np.ndarray]) -> RankFunction:
-        ranker, seconds = once.fit(name, FitData(learn, len(content.texts), content, seed, progress))
-        return FittedRanker(ranker, True, seconds)
+        return once.fit(name, FitData(learn, len(content.texts), content, seed, progress))
 
     return fit
 

@@ -17,6 +17,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from recommender.config import Config, Modality
 from recommender.encoders.features import Features
 from recommender.errors import DataError
+from recommender.eval.baselines.content import unit
 from recommender.eval.bootstrap import Bootstrap
 from recommender.progress import Progress
 from recommender.recipe import prepare
@@ -73,9 +74,9 @@ def probe(features: Features, seed: int = 0) -> Probe:
     if has.sum() < _FOLDS:
         wanted = " and ".join(features.vectors)
         raise DataError(f"{has.sum()} items have {wanted}; a probe needs {_FOLDS}", "give more items")
-    tables = {m: _unit(features.vectors[m][has]) for m in contents}
+    tables = {m: unit(features.vectors[m][has]) for m in contents}
     sets = _sets(contents)
-    wanted_vectors = _unit(features.vectors["collaborative"][has])
+    wanted_vectors = unit(features.vectors["collaborative"][has])
     spread = _squares(wanted_vectors - wanted_vectors.mean(0))
     predicted = [_predict(np.hstack([tables[m] for m in some]), wanted_vectors, seed) for some in sets]
     # an item's share, scaled so that their mean is the share of the whole: items are what is resampled
@@ -119,15 +120,10 @@ def _predict(known: np.ndarray, wanted: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _nearer(found: np.ndarray, wanted: np.ndarray) -> float:
-    likeness = _unit(found) @ wanted.T
+    likeness = unit(found) @ wanted.T
     farther = likeness < likeness.diagonal()[:, None]
     return float(farther.sum() / (len(found) * (len(found) - 1)))
 
 
 def _squares(rows: np.ndarray) -> np.ndarray:
     return np.square(rows).sum(1)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    vectors = vectors.astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from recommender.eval.baselines.base import FitData, Ranker
 from recommender.eval.baselines.registry import make_baseline
+from recommender.eval.protocol import FittedRanker, fitted
 
 
 class Once:
@@ -18,16 +18,14 @@ class Once:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = frozenset(names)
-        self._known: dict[tuple[str, str], tuple[Ranker, float]] = {}
+        self._known: dict[tuple[str, str], FittedRanker] = {}
 
-    def fit(self, name: str, data: FitData) -> tuple[Ranker, float]:
-        """Return the fitted baseline and the seconds that fitting it took, now or when it was first asked for."""
+    def fit(self, name: str, data: FitData) -> FittedRanker:
+        """Return the fitted baseline, with the seconds that fitting took now or when it was first asked for."""
         key = name, _told(data)
         if key in self._known:
             return self._known[key]
-        ranker, start = make_baseline(name), time.perf_counter()
-        ranker.fit(data)
-        found = ranker, time.perf_counter() - start
+        found = fitted(make_baseline(name), data)
         if name in self._names:
             self._known[key] = found
         return found
@@ -46,7 +44,7 @@ class _Through:
     ranker: Ranker | None = None
 
     def fit(self, data: FitData) -> None:
-        self.ranker, _ = self.once.fit(self.name, data)
+        self.ranker = self.once.fit(self.name, data).ranker
 
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         assert self.ranker is not None
