@@ -280,7 +280,7 @@ def test_an_injected_message_makes_no_unknown_item_appear(server, catalogue):
 
 
 def test_concurrent_requests_share_a_prefill(engine):
-    slow = Slow(engine, 0.1)
+    slow = Slow(engine, 0.5)  # so long that all arrive meanwhile, on a machine with other work too
     running = Server(slow)
     try:
         with ThreadPoolExecutor(16) as pool:
