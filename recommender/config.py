@@ -202,6 +202,12 @@ class DecodingConfig(_Section):
         False, description="with several levels, widen the beam until the list is proven to be the best"
     )
     fused: bool = Field(True, description="rank together with the baselines that `recommender fuse` gave a checkpoint")
+    wish_nats: float = Field(
+        1.0,
+        ge=0,
+        description="what a wish in words adds to an item's score for each standard deviation by which its text is more like"
+        " it than others; 0: wishes are read by the language model alone",
+    )
     int8: bool = Field(False, description="rank with matrices of 8-bit integers: faster on a CPU, not exact")
 
 

@@ -110,9 +110,30 @@ def _runs(model: Recommender, asked: Asked, progress: Progress | None) -> dict[s
         "nothing": _ranked(model, nothing, [None] * len(known), known, progress),
     }
     for words, said in asked.said.items():
-        runs[f"history and {words}"] = _ranked(model, known, said, known, progress)
-        runs[f"{words} alone"] = _ranked(model, nothing, said, known, progress)
+        for told, histories in ((f"history and {words}", known), (f"{words} alone", nothing)):
+            runs[told] = _answered(model, histories, said, known, progress)
+            runs[f"{told}, read by the language model"] = _ranked(model, histories, said, known, progress)
     return runs | _baselines(model, asked, known)
+
+
+def _answered(
+    model: Recommender,
+    histories: Sequence[np.ndarray],
+    said: Sequence[str],
+    seen: Sequence[np.ndarray],
+    progress: Progress | None,
+) -> Run:
+    """Rank as a request with a wish is answered."""
+    start, k = time.perf_counter(), max(KS)
+    lists = np.full((len(histories), k), -1, dtype=np.int64)
+    for row, (history, wish) in enumerate(zip(histories, said, strict=True)):
+        allowed = torch.ones(1, len(model.catalogue), dtype=torch.bool)
+        allowed[0, torch.from_numpy(seen[row])] = False
+        (ranking,) = model.rank([history], k, allowed, wish)
+        lists[row, : len(ranking.items)] = ranking.items
+        if progress is not None:
+            progress("answering wishes", row + 1, len(histories))
+    return Run(lists, math.nan, time.perf_counter() - start, math.nan)
 
 
 def _ranked(

@@ -13,6 +13,8 @@ import pytest
 
 from recommender.benchmarks.rival import VllmRival
 from recommender.decoding import rank
+from recommender.encoders.reduction import Reduction
+from recommender.encoders.text import TextEncoder
 from recommender.engine import Request
 from recommender.engine.vllm import VllmRecommender
 from recommender.engine.vllm_process import vllm_python
@@ -103,6 +105,21 @@ def test_both_engines_score_given_items_alike(embedded, served):
     histories = [np.array([3, 7, 12]), np.array([1]), np.array([], dtype=np.int64)]
     ours, theirs = (engine.score(histories, [4, 0, 19, 4]) for engine in (embedded, served))
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+def test_both_engines_hear_a_wish_alike(embedded, served, text_folder, monkeypatch):
+    encoder = TextEncoder(str(text_folder))
+    raw = encoder.encode([embedded.catalogue.document(item) for item in range(len(embedded.catalogue))])
+    reductions = {"text": Reduction.fit(raw, 8, encoder.identity)}
+    wished, plain = (Request(history=("103", "107"), k=10, explain=False, wish=w) for w in ("a red comedy", None))
+    answers = []
+    for engine in (embedded, served):
+        monkeypatch.setattr(engine, "config", engine.config.updated({"encoders.text": str(text_folder)}))
+        monkeypatch.setattr(engine, "features", replace(engine.features, reductions=reductions))
+        answers.append({i.item_id: i.score for i in engine.answer(wished).items})
+        assert answers[-1].keys() != {i.item_id for i in engine.answer(plain).items}
+    ours, theirs = answers
+    assert theirs == pytest.approx(ours, abs=1e-3)
 
 
 def check_that_lists_are_alike(served, embedded, held):

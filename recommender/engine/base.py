@@ -25,6 +25,7 @@ from recommender.engine.filters import matching
 from recommender.engine.opinions import Opinions
 from recommender.engine.types import RankedItem, Request, Response, request
 from recommender.engine.vectors import given_vectors
+from recommender.engine.wished import Wished
 from recommender.errors import RecommenderError
 from recommender.examples import Example, ExampleBuilder, Given
 from recommender.fusion import KeptFusion
@@ -63,6 +64,7 @@ class CatalogueEngine(ABC):
         self.style = Style.of(config.prompt, config.justify)
         self.checker = ClaimChecker(catalogue, self.style.phrases)
         self.opinions = Opinions(self.checker, config.justify.wrong_votes)
+        self._hearing: tuple[Features, Wished | None] | None = None
 
     @property
     def vectors(self) -> np.ndarray | None:
@@ -129,12 +131,13 @@ class CatalogueEngine(ABC):
         """Answer requests together; one that cannot be met gets its error in its own place."""
         prepared = [self._prepared(one) for one in requests]
         answers = {n: one for n, one in enumerate(prepared) if isinstance(one, RecommenderError)}
-        groups: defaultdict[tuple[int, bool], list[int]] = defaultdict(list)
+        groups: defaultdict[tuple[int, bool, bool], list[int]] = defaultdict(list)
         for number, one in enumerate(requests):
             if number not in answers:  # the beam's width decides what is found, so only equal widths go together
-                groups[max(one.k, self.config.decoding.beam), self.fused(one)].append(number)
+                width = max(one.k, self.config.decoding.beam)
+                groups[width, self.fused(one), self.hears(one.wish)].append(number)
         result: dict[int, Response | RecommenderError] = dict(answers)
-        for (_, fused), members in groups.items():
+        for (_, fused, _), members in groups.items():
             asked = [(requests[n], *prepared[n]) for n in members]  # type: ignore[misc]
             result |= dict(zip(members, self._answered(asked, fused), strict=True))
         return [result[number] for number in range(len(requests))]
@@ -164,8 +167,10 @@ class CatalogueEngine(ABC):
         prompts = [prompt for _, _, _, prompt in asked]
         allowed = torch.stack([allowed for _, _, allowed, _ in asked])
         most = max(one.k for one, _, _, _ in asked)
-        if fused:
-            rankings = self._rank_fused(prompts, [history for _, history, _, _ in asked], most, allowed)
+        wishes = [one.wish for one, _, _, _ in asked]
+        if fused or self.hears(wishes[0]):
+            histories = [history for _, history, _, _ in asked]
+            rankings = self._rank_scored(prompts, histories, most, allowed, wishes, fused)
         else:
             rankings = self.rank_prompts(prompts, most, allowed)
         answers = []
@@ -230,22 +235,54 @@ class CatalogueEngine(ABC):
     ) -> list[Ranking]:
         """Rank for histories of catalogue indices; `allowed` bool [histories, items], by default all but the seen.
 
-        `fused`: together with the baselines that lie in the checkpoint. Then all items are scored, not a beam.
+        `fused`: together with the baselines that lie in the checkpoint. Then, and where a wish is heard, all items are
+        scored, not a beam.
         """
         if allowed is None:
             allowed = torch.stack([self._unseen(history) for history in histories])
         prompts = self.prompts(histories, wish, given)
-        return self._rank_fused(prompts, histories, k, allowed) if fused else self.rank_prompts(prompts, k, allowed)
+        if fused or self.hears(wish):
+            return self._rank_scored(prompts, histories, k, allowed, [wish] * len(prompts), fused)
+        return self.rank_prompts(prompts, k, allowed)
 
-    def _rank_fused(
-        self, prompts: Sequence[Example], histories: Sequence[np.ndarray], k: int, allowed: torch.Tensor
+    def _rank_scored(
+        self,
+        prompts: Sequence[Example],
+        histories: Sequence[np.ndarray],
+        k: int,
+        allowed: torch.Tensor,
+        wishes: Sequence[str | None],
+        fused: bool,
     ) -> list[Ranking]:
-        if self.fusion is None:
-            raise _nothing_to_fuse()
-        own = self.score_prompts(prompts, range(len(self.catalogue)))
-        scores = torch.from_numpy(self.fusion.scores(own, histories)).masked_fill(~allowed.cpu(), -torch.inf)
+        own = self._joined(self.score_prompts(prompts, range(len(self.catalogue))), histories, wishes, fused)
+        scores = torch.from_numpy(own).masked_fill(~allowed.cpu(), -torch.inf)
         best, items = scores.topk(min(k, scores.shape[1]))
         return [Ranking(i[s > -torch.inf].numpy(), s[s > -torch.inf].numpy()) for s, i in zip(best, items, strict=True)]
+
+    def _joined(
+        self, own: np.ndarray, histories: Sequence[np.ndarray], wishes: Sequence[str | None], fused: bool
+    ) -> np.ndarray:
+        """Return what ranks, [histories, items]: the language model's scores with what wishes add, fused with baselines'."""
+        if fused and self.fusion is None:
+            raise _nothing_to_fuse()
+        gains = {wish: self.gains(wish) for wish in dict.fromkeys(wishes)}
+        heard = [row if (g := gains[wish]) is None else row + g for row, wish in zip(own, wishes, strict=True)]
+        return self.fusion.scores(np.stack(heard), histories) if fused and self.fusion is not None else np.stack(heard)
+
+    @property
+    def _wished(self) -> Wished | None:
+        """What hears wishes; made anew when the items' vectors are others."""
+        if self._hearing is None or self._hearing[0] is not self.features:
+            self._hearing = self.features, Wished.of(self.config, self.features)
+        return self._hearing[1]
+
+    def hears(self, wish: str | None) -> bool:
+        """Return whether a wish raises what is written of as it says, beside being read by the language model."""
+        return bool(wish) and self._wished is not None
+
+    def gains(self, wish: str | None) -> np.ndarray | None:
+        """Return float32 [items]: the nats that a wish adds to each item's score; None where it is not heard."""
+        return self._wished.gains(wish) if wish and self._wished is not None else None
 
     def fused(self, request: Request) -> bool:
         """Return whether baselines rank along in the answer to a request."""
@@ -269,11 +306,9 @@ class CatalogueEngine(ABC):
         given: Given = MappingProxyType({}),
     ) -> np.ndarray:
         """Return the scores [histories, items] by which the whole catalogue is ranked; `fused`: as in a request."""
-        if fused and self.fusion is None:
-            raise _nothing_to_fuse()
         own = self.score(histories, range(len(self.catalogue)), wish, given)
-        wanted = self.config.decoding.fused if fused is None else fused
-        return self.fusion.scores(own, histories) if wanted and self.fusion is not None else own
+        wanted = bool(fused) if self.fusion is None or fused is not None else self.config.decoding.fused
+        return self._joined(own, histories, [wish] * len(own), wanted)
 
     def alike(self, item: int, count: int) -> list[int]:
         """Return the `count` items most like one in their texts, itself left out; none where the engine has no vectors."""
@@ -341,6 +376,8 @@ class CatalogueEngine(ABC):
             )
         if self.fused(request) and self.fusion is not None:
             notes.append(f"ranked together with {' and '.join(self.fusion.rankers)}")
+        if self.hears(request.wish):
+            notes.append("ranked by the wish as well: by how like it the items' texts are")
         if refused := self.opinions.refused(request.user):
             notes.append(f"left out, because they are not for this person: {len(refused)}")
         if not request.history:

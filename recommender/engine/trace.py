@@ -70,6 +70,8 @@ def trace_of(
         "items": [asdict(item) for item in items],
         "modalities": _modalities(engine, asked, history, places),
     }
+    if not item_id and (gains := engine.gains(asked.wish)) is not None:
+        found["wish"] = {item.item_id: round(float(gains[n]), 4) for item, n in zip(items, places, strict=True)}
     return found
 
 

@@ -55,7 +55,7 @@ def request(**fields: Any) -> Request:
 
 @dataclass(frozen=True)
 class RankedItem:
-    """One recommended item. `score`: log-probability, or the fused score where baselines rank along.
+    """One recommended item. `score`: log-probability, or the fused score where baselines rank along, and what a wish adds.
 
     `written_by`: "model", or "plain" where its sentence failed the check and a plain true one stands instead.
     """
