@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,7 +20,7 @@ from recommender import recipe
 from recommender.catalogue import Catalogue, Item
 from recommender.comparison import compare
 from recommender.config import ColumnsConfig, Config
-from recommender.errors import DataError
+from recommender.errors import CheckpointError, DataError
 from recommender.eval.evaluation import Evaluation
 from recommender.extension import load_extended
 from recommender.histories import Histories
@@ -74,39 +74,63 @@ class Study:
 
 
 def study(
-    config: Config,
+    recipes: Mapping[str, Config],
     output: Path,
     share: float = 0.1,
     seed: int = 0,
     baselines: Sequence[str] = BASELINES,
     times: float = 2.0,
     users: int | None = None,
+    seeds: Sequence[int] = (0,),
     progress: Progress | None = None,
 ) -> Study:
     """Train on the known items, add the cold ones without training, and rank the whole catalogue for both kinds of target.
 
-    `times`: see `extension.load_extended`; beside it stands the same model that lists no new item, times 0. `users`:
-    evaluate an even sample. Writes the tables of the split and three checkpoints, `known`, `extended` and `unlisted`,
-    below `output`; a killed run goes on. Raises DataError, CheckpointError, AssetError.
+    `recipes`: name -> recipe over the same data, the first one (`ablation.variants` calls it `full`) beside what it is when
+    it lists no new item, `unlisted`. `seed` chooses the cold items; every recipe is trained once a seed of `seeds`. `times`:
+    see `extension.load_extended`; 0 for `unlisted`. `users`: evaluate an even sample. Writes the tables of the split and,
+    for each training, a folder with its checkpoints below `output`; a killed run goes on. Raises DataError,
+    CheckpointError, AssetError.
     """
+    first, config = next(iter(recipes.items()))
     catalogue = recipe.load_catalogue(config, progress)
     histories = Histories.load(config.data.interactions, catalogue, config.data.columns, config.data.minimum_rating)
     split = leave_items_out(histories, len(catalogue), share, seed)
     _write_tables(split, catalogue, output)
-    interactions, everything = str(output / "interactions.csv"), str(output / "items.jsonl")
-    files = {"data.items": str(output / "known.jsonl"), "data.interactions": interactions}
-    plain = {"data.columns": ColumnsConfig().model_dump(), "data.standin_media": False, "data.minimum_rating": None}
-    if not (output / "known" / MANIFEST).is_file():
-        recipe.run(config.updated(files | plain), output / "known", "the known items of a study", progress)
-    granted = {output / "extended": times, output / "unlisted": 0.0}
-    for folder, often in granted.items():
-        if not (folder / MANIFEST).is_file():
-            save_pretrained(load_extended(output / "known", everything, progress, times=often), folder)
-    names = [*map(str, granted), *baselines]
+    folders: dict[str, list[Path]] = {}
+    for name, own in recipes.items():
+        for number in seeds:
+            made = _known(own.updated({"seed": number}), output, f"{name}-seed{number}", progress)
+            granted = {name: times} | ({"unlisted": 0.0} if name == first else {})
+            for label, often in granted.items():
+                kind = "extended" if often else "unlisted"
+                folders.setdefault(label, []).append(_extended(made, output / "items.jsonl", often, kind, progress))
+    names = [f"{label}={','.join(map(str, own))}" for label, own in folders.items()]
+    everything, interactions = str(output / "items.jsonl"), str(output / "interactions.csv")
+    asked: dict[str, Any] = {"users": users, "seeds": seeds, "progress": progress}
     return Study(
-        compare(names, everything, interactions, str(output / "targets.csv"), users=users, progress=progress),
-        compare(names, everything, interactions, users=users, progress=progress),
+        compare([*names, *baselines], everything, interactions, str(output / "targets.csv"), **asked),
+        compare([*names, *baselines], everything, interactions, **asked),
     )
+
+
+def _known(config: Config, output: Path, name: str, progress: Progress | None) -> Path:
+    """Train on the known items unless that is done; return the checkpoint's folder."""
+    files = {"data.items": str(output / "known.jsonl"), "data.interactions": str(output / "interactions.csv")}
+    plain = {"data.columns": ColumnsConfig().model_dump(), "data.standin_media": False, "data.minimum_rating": None}
+    folder, own = output / name / "known", config.updated(files | plain)
+    if not (folder / MANIFEST).is_file():
+        recipe.run(own, folder, f"the known items of {name}", progress)
+    elif Config.load(folder / "config.yaml") != own:
+        raise CheckpointError(f"{folder}: was trained with another configuration", "remove it, or name another output")
+    return folder
+
+
+def _extended(known: Path, items: Path, times: float, kind: str, progress: Progress | None) -> Path:
+    folder = known.with_name(kind)
+    if not (folder / MANIFEST).is_file():
+        save_pretrained(load_extended(known, str(items), progress, times=times), folder)
+    return folder
 
 
 def _write_tables(split: ColdSplit, catalogue: Catalogue, output: Path) -> None:

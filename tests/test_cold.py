@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 
+from recommender.ablation import variants
 from recommender.catalogue import Catalogue
 from recommender.cold import leave_items_out, study
 from recommender.config import Config
-from recommender.errors import DataError
+from recommender.errors import CheckpointError, DataError
 from recommender.histories import Histories
 from tests.conftest import ITEMS, write_tables
 
@@ -63,8 +64,9 @@ def test_the_study_trains_without_cold_items_and_ranks_all(tmp_path, catalogue, 
         "training": {"stages": [stage]},
     }
     config = Config.parse(raw).updated({"encoders.cache": str(tmp_path / "encodings")})
-    output = tmp_path / "study"
-    found = study(config, output, share=0.2, baselines=["vector-content"], times=3)
+    output, recipes = tmp_path / "study", variants(config, changed={"short": {"prompt.history": 4}})
+    asked = {"share": 0.2, "baselines": ["vector-content"], "times": 3, "seeds": (0, 1)}
+    found = study(recipes, output, **asked)
     known, extended = Catalogue.load(str(output / "known.jsonl")), Catalogue.load(str(output / "items.jsonl"))
     assert len(extended) == ITEMS
     assert extended.fingerprint == catalogue.fingerprint
@@ -75,13 +77,16 @@ def test_the_study_trains_without_cold_items_and_ranks_all(tmp_path, catalogue, 
     assert not any(f",{item_id}," in trained_on for item_id in cold)
     assert set(found.cold.users["target"]) <= cold
     assert not set(found.known.users["target"]) & cold
-    listed, unlisted = (str(output / name) for name in ("extended", "unlisted"))
     for evaluation in (found.cold, found.known):
-        shares = [evaluation.row(name, "cold_share", 5)["mean"] for name in (unlisted, listed)]
+        shares = [evaluation.row(name, "cold_share", 5)["mean"] for name in ("unlisted", "full")]
         assert shares[0] < shares[1]
-        assert set(evaluation.summary["model"]) == {listed, unlisted, "vector-content"}
-    manifests = [output / name / "checkpoint.json" for name in ("known", "extended")]
+        assert set(evaluation.summary["model"]) == {"full", "unlisted", "short", "vector-content"}
+    manifests = [output / name / "checkpoint.json" for name in ("full-seed0/known", "full-seed1/extended")]
+    seeds = [Config.load(output / name / "known" / "config.yaml").seed for name in ("full-seed0", "short-seed1")]
+    assert seeds == [0, 1] and not (output / "short-seed0" / "unlisted").exists()
     made = [path.stat().st_mtime_ns for path in manifests]
     assert json.loads(manifests[1].read_text())["catalogue"]["items"] == ITEMS
-    study(config, output, share=0.2, baselines=["vector-content"], times=3)
+    study(recipes, output, **asked)
     assert [path.stat().st_mtime_ns for path in manifests] == made
+    with pytest.raises(CheckpointError, match="another configuration"):
+        study({"full": config.updated({"lora.rank": 3})}, output, **asked)

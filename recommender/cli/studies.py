@@ -27,6 +27,10 @@ from recommender.errors import DataError
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 Output = Annotated[Path, typer.Option(help="folder for the checkpoints and the report; a killed run goes on")]
 Baselines = Annotated[str, typer.Option(help="baselines beside them, with commas")]
+Without = Annotated[str, typer.Option(help="modalities: text, knowledge, image, audio, collaborative")]
+Variant = Annotated[
+    list[str] | None, typer.Option(help='a change of the recipe: "NAME: KEY=VALUE KEY=VALUE"; may be repeated')
+]
 
 
 @app.command()
@@ -34,10 +38,8 @@ def ablation(
     config: ConfigFile,
     output: Output,
     settings: Settings = None,
-    without: Annotated[str, typer.Option(help="modalities: text, knowledge, image, audio, collaborative")] = "",
-    variant: Annotated[
-        list[str] | None, typer.Option(help='a change of the recipe: "NAME: KEY=VALUE KEY=VALUE"; may be repeated')
-    ] = None,
+    without: Without = "",
+    variant: Variant = None,
     seeds: Annotated[str, typer.Option(help="every recipe is trained once a seed")] = "0,1,2",
     users: Annotated[int | None, typer.Option(help="evaluate an even sample of this many users", min=1)] = None,
     baselines: Baselines = "",
@@ -45,12 +47,11 @@ def ablation(
     quiet: Quiet = False,
 ) -> None:
     """Train a recipe whole and without each of its parts, and print the paired differences."""
-    from recommender.ablation import ablate, variants
+    from recommender.ablation import ablate
     from recommender.contestants import parse_seeds
     from recommender.progress import progress_bars
 
-    changed = dict(_variant(text) for text in variant or [])
-    recipes = variants(read_config(config, settings), split_ids(without), changed)
+    recipes = _recipes(config, settings, without, variant)
     with progress_bars(quiet) as progress:
         evaluation = ablate(recipes, parse_seeds(seeds), output, split_ids(baselines), users, progress)
     _report(evaluation, output, as_json)
@@ -61,8 +62,11 @@ def cold(
     config: ConfigFile,
     output: Output,
     settings: Settings = None,
+    without: Without = "",
+    variant: Variant = None,
     share: Annotated[float, typer.Option(help="share of the items that is left out of all training")] = 0.1,
     seed: Annotated[int, typer.Option(help="which items these are")] = 0,
+    seeds: Annotated[str | None, typer.Option(help="train once a seed; default: the recipe's own")] = None,
     baselines: Baselines = "vector-content,tfidf-content,popularity",
     times: Annotated[
         float, typer.Option(help="how often a new item is listed: times as often as a known one", min=0)
@@ -74,13 +78,19 @@ def cold(
     """Leave items out of all training, add them afterwards, and rank the full catalogue for who chose one.
 
     Prints two tables and writes two reports: in `cold` the targets are new items, in `known` each user's last known one.
+    `full` is the recipe, `unlisted` the same model while it lists no new item; other rows are what --without and --variant
+    make of the recipe.
     """
+    from recommender.ablation import FULL
     from recommender.cold import study
+    from recommender.contestants import parse_seeds
     from recommender.progress import progress_bars
 
+    recipes = _recipes(config, settings, without, variant)
+    numbers = parse_seeds(seeds) if seeds else (recipes[FULL].seed,)
     with progress_bars(quiet) as progress:
-        asked = (share, seed, split_ids(baselines), times, users)
-        found = study(read_config(config, settings), output, *asked, progress=progress)
+        asked = (share, seed, split_ids(baselines), times, users, numbers)
+        found = study(recipes, output, *asked, progress=progress)
     reports = {"cold": found.cold, "known": found.known}
     told = {name: _written(evaluation, output / f"report-{name}") for name, evaluation in reports.items()}
     if as_json:
@@ -147,6 +157,13 @@ def signal(
     ]
     if rows:
         print_table(rows, "what only one of them knows", False)
+
+
+def _recipes(config: Path, settings: list[str] | None, without: str, variant: list[str] | None) -> dict[str, Any]:
+    from recommender.ablation import variants
+
+    changed = dict(_variant(text) for text in variant or [])
+    return variants(read_config(config, settings), split_ids(without), changed)
 
 
 def _variant(text: str) -> tuple[str, dict[str, Any]]:
