@@ -20,7 +20,8 @@ COLD = 5  # interactions of a cold item, items of a cold user
 
 
 def slices_of(holdout: Holdout, lacking: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return name -> bool [asked users, most] of every slice; `lacking`: modality -> bool [items] without it.
+    """Return name -> bool [asked users, most] of every slice; `lacking`: modality -> bool [items] without it. A modality
+    that no target has makes no slice.
 
     Thirds are those of the targets by popularity and of the users by length of history. Equal values stay together, so
     with many of them the thirds are not equally large.
@@ -39,8 +40,9 @@ def slices_of(holdout: Holdout, lacking: Mapping[str, np.ndarray]) -> dict[str, 
         f"most popular third of targets: more than {high} times": seen > high,
         f"history of up to {COLD} items": (lengths <= COLD)[:, None],
         f"shortest third of histories: up to {short} items": (lengths <= short)[:, None],
-        **{f"target without {modality}": absent[table] for modality, absent in lacking.items()},
     }
+    absences = {f"target without {modality}": absent[table] for modality, absent in lacking.items()}
+    chosen |= {name: absent for name, absent in absences.items() if not absent[real].all()}
     return {name: within & real for name, within in chosen.items()}
 
 

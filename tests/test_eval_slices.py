@@ -45,9 +45,10 @@ def test_cold_users_and_the_shortest_third():
 
 
 def test_items_without_media():
-    lacking = {"image": np.array([True, False, False]), "sound": np.array([False, False, False])}
+    lacking = {"image": np.array([True, False, False]), "sound": np.array([False] * 3), "text": np.array([True] * 3)}
     slices = slices_of(holdout_of([1, 1, 1], [0, 1, 0], [2, 2, 2]), lacking)
     assert chosen(slices, "target without image") == [0, 2] and chosen(slices, "target without sound") == []
+    assert "target without text" not in slices
 
 
 def test_a_slice_holds_single_targets_and_never_padding_or_users_who_are_not_asked():
