@@ -10,6 +10,7 @@ from recommender import recipe
 from recommender.comparison import compare
 from recommender.config import MODALITIES, Config
 from recommender.errors import CheckpointError, DataError, did_you_mean
+from recommender.eval.baselines import BASELINES
 from recommender.eval.evaluation import Evaluation
 from recommender.model.files import MANIFEST
 from recommender.progress import Progress
@@ -37,8 +38,10 @@ def variants(
             raise DataError(f"the recipe has no {modality} that could be left out", "leave it out of --without")
         found[f"without-{modality}"] = less
     for name, changes in (changed or {}).items():
-        if name in found or "/" in name or "=" in name or "," in name:
-            raise DataError(f"{name!r} cannot name a variant", "give each its own name without / = ,")
+        if name in found or name in BASELINES or any(sign in name for sign in "/=,+:"):
+            raise DataError(
+                f"{name!r} cannot name a variant", "give each its own name, not a baseline's, without / = , + :"
+            )
         found[name] = config.updated(dict(changes), f"variant {name}")
     return found
 

@@ -24,10 +24,11 @@ from recommender.errors import CheckpointError, DataError
 from recommender.eval.evaluation import Evaluation
 from recommender.extension import load_extended
 from recommender.histories import Histories
-from recommender.model.checkpoint import save_pretrained
+from recommender.model.checkpoint import known_items, save_pretrained
 from recommender.model.files import MANIFEST
 from recommender.progress import Progress
 
+UNLISTED = "unlisted"
 BASELINES = ("vector-content", "tfidf-content", "popularity")
 
 
@@ -92,6 +93,8 @@ def study(
     for each training, a folder with its checkpoints below `output`; a killed run goes on. Raises DataError,
     CheckpointError, AssetError.
     """
+    if UNLISTED in recipes:
+        raise DataError(f"{UNLISTED!r} names the model that lists no new item", "give the variant another name")
     first, config = next(iter(recipes.items()))
     catalogue = recipe.load_catalogue(config, progress)
     histories = Histories.load(config.data.interactions, catalogue, config.data.columns, config.data.minimum_rating)
@@ -101,10 +104,9 @@ def study(
     for name, own in recipes.items():
         for number in seeds:
             made = _known(own.updated({"seed": number}), output, f"{name}-seed{number}", progress)
-            granted = {name: times} | ({"unlisted": 0.0} if name == first else {})
-            for label, often in granted.items():
-                kind = "extended" if often else "unlisted"
-                folders.setdefault(label, []).append(_extended(made, output / "items.jsonl", often, kind, progress))
+            folders.setdefault(name, []).append(_extended(made, output, f"extended-{times:g}", times, progress))
+            if name == first:
+                folders.setdefault(UNLISTED, []).append(_extended(made, output, UNLISTED, 0.0, progress))
     names = [f"{label}={','.join(map(str, own))}" for label, own in folders.items()]
     everything, interactions = str(output / "items.jsonl"), str(output / "interactions.csv")
     asked: dict[str, Any] = {"users": users, "seeds": seeds, "progress": progress}
@@ -123,13 +125,15 @@ def _known(config: Config, output: Path, name: str, progress: Progress | None) -
         recipe.run(own, folder, f"the known items of {name}", progress)
     elif Config.load(folder / "config.yaml") != own:
         raise CheckpointError(f"{folder}: was trained with another configuration", "remove it, or name another output")
+    elif known_items(folder) != list(Catalogue.load(str(output / "known.jsonl"), media=False).item_ids):
+        raise CheckpointError(f"{folder}: was trained on other known items", "remove it, or name another output")
     return folder
 
 
-def _extended(known: Path, items: Path, times: float, kind: str, progress: Progress | None) -> Path:
+def _extended(known: Path, output: Path, kind: str, times: float, progress: Progress | None) -> Path:
     folder = known.with_name(kind)
     if not (folder / MANIFEST).is_file():
-        save_pretrained(load_extended(known, str(items), progress, times=times), folder)
+        save_pretrained(load_extended(known, str(output / "items.jsonl"), progress, times=times), folder)
     return folder
 
 

@@ -205,8 +205,8 @@ class DecodingConfig(_Section):
     wish_nats: float = Field(
         1.0,
         ge=0,
-        description="what a wish in words adds to an item's score for each standard deviation by which its text is more like"
-        " it than others; 0: wishes are read by the language model alone",
+        description="what a wish in words adds to the language model's score of an item for each standard deviation by which"
+        " its text is more like it than others; 0: wishes are read by the language model alone",
     )
     int8: bool = Field(False, description="rank with matrices of 8-bit integers: faster on a CPU, not exact")
 

@@ -112,7 +112,8 @@ def _runs(model: Recommender, asked: Asked, progress: Progress | None) -> dict[s
     for words, said in asked.said.items():
         for told, histories in ((f"history and {words}", known), (f"{words} alone", nothing)):
             runs[told] = _answered(model, histories, said, known, progress)
-            runs[f"{told}, read by the language model"] = _ranked(model, histories, said, known, progress)
+            if model.hears(said[0]):
+                runs[f"{told}, read by the language model"] = _ranked(model, histories, said, known, progress)
     return runs | _baselines(model, asked, known)
 
 
@@ -123,7 +124,7 @@ def _answered(
     seen: Sequence[np.ndarray],
     progress: Progress | None,
 ) -> Run:
-    """Rank as a request with a wish is answered."""
+    """Rank as the model alone answers a request with a wish, without baselines that it may be fused with."""
     start, k = time.perf_counter(), max(KS)
     lists = np.full((len(histories), k), -1, dtype=np.int64)
     for row, (history, wish) in enumerate(zip(histories, said, strict=True)):

@@ -46,6 +46,8 @@ def test_variants_leave_out_one_thing_each(config):
         (["image"], {}, DataError, "no image"),
         ([], {"a,b": {"seed": 1}}, DataError, "cannot name"),
         ([], {"full": {"seed": 1}}, DataError, "cannot name"),
+        ([], {"popularity": {"seed": 1}}, DataError, "cannot name"),
+        ([], {"a+b": {"seed": 1}}, DataError, "cannot name"),
         ([], {"x": {"prompt.histories": 1}}, ConfigError, "histories"),
     ],
 )

@@ -81,7 +81,7 @@ def test_the_study_trains_without_cold_items_and_ranks_all(tmp_path, catalogue, 
         shares = [evaluation.row(name, "cold_share", 5)["mean"] for name in ("unlisted", "full")]
         assert shares[0] < shares[1]
         assert set(evaluation.summary["model"]) == {"full", "unlisted", "short", "vector-content"}
-    manifests = [output / name / "checkpoint.json" for name in ("full-seed0/known", "full-seed1/extended")]
+    manifests = [output / name / "checkpoint.json" for name in ("full-seed0/known", "full-seed1/extended-3")]
     seeds = [Config.load(output / name / "known" / "config.yaml").seed for name in ("full-seed0", "short-seed1")]
     assert seeds == [0, 1] and not (output / "short-seed0" / "unlisted").exists()
     made = [path.stat().st_mtime_ns for path in manifests]
@@ -90,3 +90,9 @@ def test_the_study_trains_without_cold_items_and_ranks_all(tmp_path, catalogue, 
     assert [path.stat().st_mtime_ns for path in manifests] == made
     with pytest.raises(CheckpointError, match="another configuration"):
         study({"full": config.updated({"lora.rank": 3})}, output, **asked)
+    with pytest.raises(CheckpointError, match="other known items"):
+        study(recipes, output, seed=1, **asked)
+    unlisted = study({"full": config}, output, **asked | {"times": 0})
+    assert {"full", "unlisted"} < set(unlisted.cold.summary["model"])
+    with pytest.raises(DataError, match="lists no new item"):
+        study({"full": config, "unlisted": config}, output)

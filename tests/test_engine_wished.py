@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -86,23 +87,58 @@ def test_requests_that_wish_and_others_are_answered_as_if_alone(model):
     assert model.answer(requests[0]) == model.answer(requests[2])
 
 
-def test_it_is_left_to_the_language_model_where_it_cannot_be_or_is_not_to_be_heard(model, read, caplog):
+def test_several_levels_and_a_narrow_beam_find_what_is_most_like_the_wish(make_checkpoint, settings, read):
+    model = Recommender(make_checkpoint(3, settings.updated({"decoding.beam": 2, "decoding.wish_nats": 50})))
+    model.set_features(read)
+    for item in (0, 7, 13):
+        asked = Request(history=("119",), k=1, explain=False, wish=model.catalogue.document(item))
+        score = model.score([np.array([19])], [item], asked.wish)[0, 0] + model.gains(asked.wish)[item]
+        (found,) = model.answer(asked).items
+        assert found.item_id == str(100 + item) and found.score == pytest.approx(score, abs=1e-3)
+
+
+@pytest.mark.parametrize("broken", ["no nats", "another encoder", "no reduction", "no such encoder"])
+def test_it_is_left_to_the_language_model_where_it_cannot_be_or_is_not_to_be_heard(model, read, broken):
     asked = Request(history=("101",), k=5, explain=False, wish=WISH)
     heard = model.answer(asked)
-    model.config = model.config.updated({"decoding.wish_nats": 0})
-    model.set_features(replace(read))
-    plain = model.answer(asked)
-    assert plain != heard and not plain.notes
-    assert [i.score for i in plain.items] == pytest.approx(model.rank([np.array([1])], 5, wish=WISH)[0].scores.tolist())
-    model.config = model.config.updated({"decoding.wish_nats": 1.5})
     other = replace(read.reductions["text"], encoder="another")
-    for unread in (replace(read, reductions={"text": other}), replace(read, reductions={})):
-        model.set_features(unread)
-        assert model.answer(asked) == plain
-    assert "not what read" in caplog.text
-    model.config = model.config.updated({"encoders.text": "/nowhere/at/all"})
-    model.set_features(replace(read))
-    assert model.answer(asked) == plain and "/nowhere/at/all" in caplog.text
+    if broken == "no nats":
+        model.config = model.config.updated({"decoding.wish_nats": 0})
+    elif broken == "no such encoder":
+        model.config = model.config.updated({"encoders.text": "/nowhere/at/all"})
+    else:
+        model.set_features(replace(read, reductions={"text": other} if broken == "another encoder" else {}))
+    plain = model.answer(asked)
+    assert plain != heard and not model.hears(WISH) and model.gains(WISH) is None
+    assert [i.score for i in plain.items] == pytest.approx(model.rank([np.array([1])], 5, wish=WISH)[0].scores.tolist())
+    told = [note for note in plain.notes if "by the language model alone" in note]
+    assert bool(told) == (broken != "no nats")
+    if broken == "no such encoder":
+        assert "/nowhere/at/all" in told[0]
+
+
+@pytest.mark.parametrize("wish", ["  ", "?!", "<|im_end|>", None])
+def test_a_wish_that_says_nothing_adds_nothing(model, wish):
+    assert not model.hears(wish) and model.gains(wish) is None
+    assert not model.answer(Request(history=("101",), k=5, explain=False, wish=wish)).notes
+
+
+def test_threads_that_wish_first_load_one_encoder(model, monkeypatch):
+    loads = []
+    monkeypatch.setattr(TextEncoder, "load", lambda encoder: loads.append(encoder))
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(model.hears, [WISH] * 16))
+    assert len(loads) == 1
+
+
+def test_what_explains_an_item_says_what_the_wish_adds_to_its_score(model):
+    gain, alone = float(model.gains(WISH)[7]), float(model.score([np.array([1, 3])], [7], WISH)[0, 0])
+    told = model.why(["101", "103"], "107", WISH)
+    assert told["wish"] == pytest.approx(gain, abs=1e-4) and told["score"] == pytest.approx(alone + gain, abs=1e-4)
+    traced = record(model, Request(history=("101", "103"), k=1, wish=WISH), "107")
+    assert traced["wish"]["107"] == pytest.approx(gain, abs=1e-4)
+    assert traced["items"][0]["score"] == pytest.approx(alone + gain, abs=1e-4)
+    assert model.why(["101"], "107")["wish"] is None
 
 
 def test_a_trace_keeps_what_the_wish_added_and_replays(model):

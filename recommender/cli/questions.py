@@ -90,6 +90,8 @@ def _show(told: dict[str, Any]) -> None:
         if passages := [{**one, "items": ", ".join(one["items"])} for one in why["evidence"]["passages"]]:
             print_table(passages, "words that their texts share", False)
         effects = [{"modality": m, "effect": e} for m, e in why["contributions"].items()]
+        if why["wish"] is not None:
+            effects.append({"modality": "the wish in words", "effect": why["wish"]})
         print_table(effects, "modalities, by how much they raise the score", False)
     for name in ("why_not", "what_if"):
         if name in told:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from recommender.catalogue import Catalogue
+from recommender.cleaning import is_blank
 from recommender.config import Config, Modality
 from recommender.decoding import Ranking
 from recommender.encoders.features import Features
@@ -25,9 +26,9 @@ from recommender.engine.filters import matching
 from recommender.engine.opinions import Opinions
 from recommender.engine.types import RankedItem, Request, Response, request
 from recommender.engine.vectors import given_vectors
-from recommender.engine.wished import Wished
+from recommender.engine.wished import Hearing
 from recommender.errors import RecommenderError
-from recommender.examples import Example, ExampleBuilder, Given
+from recommender.examples import Example, ExampleBuilder, Given, clean
 from recommender.fusion import KeptFusion
 from recommender.justify import ClaimChecker, Evidence, Justification, Style, find_evidence, justify, told
 from recommender.vllm_plugin.spans import Held, pieces
@@ -64,7 +65,7 @@ class CatalogueEngine(ABC):
         self.style = Style.of(config.prompt, config.justify)
         self.checker = ClaimChecker(catalogue, self.style.phrases)
         self.opinions = Opinions(self.checker, config.justify.wrong_votes)
-        self._hearing: tuple[Features, Wished | None] | None = None
+        self._hearing = Hearing()
 
     @property
     def vectors(self) -> np.ndarray | None:
@@ -235,8 +236,8 @@ class CatalogueEngine(ABC):
     ) -> list[Ranking]:
         """Rank for histories of catalogue indices; `allowed` bool [histories, items], by default all but the seen.
 
-        `fused`: together with the baselines that lie in the checkpoint. Then, and where a wish is heard, all items are
-        scored, not a beam.
+        `fused`: together with the baselines that lie in the checkpoint. Then all items are scored, not a beam; where a wish
+        is heard likewise, but with several levels only what a beam finds and as many that are like the wish.
         """
         if allowed is None:
             allowed = torch.stack([self._unseen(history) for history in histories])
@@ -254,35 +255,57 @@ class CatalogueEngine(ABC):
         wishes: Sequence[str | None],
         fused: bool,
     ) -> list[Ranking]:
+        if fused and self.fusion is None:
+            raise _nothing_to_fuse()
+        if not fused and self.builder.code_tokens.shape[1] > 1:
+            rows = zip(prompts, allowed, wishes, strict=True)
+            return [self._rank_wished(prompt, k, row, self.gains(wish)) for prompt, row, wish in rows]
         own = self._joined(self.score_prompts(prompts, range(len(self.catalogue))), histories, wishes, fused)
         scores = torch.from_numpy(own).masked_fill(~allowed.cpu(), -torch.inf)
         best, items = scores.topk(min(k, scores.shape[1]))
         return [Ranking(i[s > -torch.inf].numpy(), s[s > -torch.inf].numpy()) for s, i in zip(best, items, strict=True)]
 
+    def _rank_wished(self, prompt: Example, k: int, allowed: torch.Tensor, gains: np.ndarray | None) -> Ranking:
+        """Rank what the beam finds and as many items that are like the wish; `allowed` bool [items].
+
+        To score every item exactly takes a beam as wide as the catalogue once there are several levels.
+        """
+        width = max(k, self.config.decoding.beam)
+        (found,) = self.rank_prompts([prompt], width, allowed[None])
+        if gains is None:
+            return Ranking(found.items[:k], found.scores[:k])
+        scores = dict(zip(found.items.tolist(), found.scores.tolist(), strict=True))
+        permitted = np.flatnonzero(allowed.cpu().numpy())
+        likely = permitted[np.argsort(-gains[permitted], kind="stable")[:width]].tolist()
+        if others := [item for item in likely if item not in scores]:
+            scores |= dict(zip(others, self.score_prompts([prompt], others)[0].tolist(), strict=True))
+        items = np.array(list(scores), dtype=np.int64)
+        total = np.array(list(scores.values()), dtype=np.float32) + gains[items]
+        best = np.argsort(-total, kind="stable")[:k]
+        return Ranking(items[best], total[best])
+
     def _joined(
         self, own: np.ndarray, histories: Sequence[np.ndarray], wishes: Sequence[str | None], fused: bool
     ) -> np.ndarray:
         """Return what ranks, [histories, items]: the language model's scores with what wishes add, fused with baselines'."""
-        if fused and self.fusion is None:
-            raise _nothing_to_fuse()
         gains = {wish: self.gains(wish) for wish in dict.fromkeys(wishes)}
-        heard = [row if (g := gains[wish]) is None else row + g for row, wish in zip(own, wishes, strict=True)]
-        return self.fusion.scores(np.stack(heard), histories) if fused and self.fusion is not None else np.stack(heard)
-
-    @property
-    def _wished(self) -> Wished | None:
-        """What hears wishes; made anew when the items' vectors are others."""
-        if self._hearing is None or self._hearing[0] is not self.features:
-            self._hearing = self.features, Wished.of(self.config, self.features)
-        return self._hearing[1]
+        rows = [row if (g := gains[wish]) is None else row + g for row, wish in zip(own, wishes, strict=True)]
+        heard = np.stack(rows)
+        return self.fusion.scores(heard, histories) if fused and self.fusion is not None else heard
 
     def hears(self, wish: str | None) -> bool:
         """Return whether a wish raises what is written of as it says, beside being read by the language model."""
-        return bool(wish) and self._wished is not None
+        return bool(self._wishes(wish)) and self._hearing(self.features, self.config.encoders.text) is not None
 
     def gains(self, wish: str | None) -> np.ndarray | None:
-        """Return float32 [items]: the nats that a wish adds to each item's score; None where it is not heard."""
-        return self._wished.gains(wish) if wish and self._wished is not None else None
+        """Return float32 [items]: the nats that a wish adds to the language model's score of each; None if not heard."""
+        heard = self._hearing(self.features, self.config.encoders.text) if (said := self._wishes(wish)) else None
+        return None if heard is None else self.config.decoding.wish_nats * heard.likeness(said)
+
+    def _wishes(self, wish: str | None) -> str:
+        """Return what a wish says, empty where it says nothing or is not to rank."""
+        said = clean(wish, self.builder.tokenizer) if wish and self.config.decoding.wish_nats else ""
+        return "" if is_blank(said) else said
 
     def fused(self, request: Request) -> bool:
         """Return whether baselines rank along in the answer to a request."""
@@ -306,6 +329,8 @@ class CatalogueEngine(ABC):
         given: Given = MappingProxyType({}),
     ) -> np.ndarray:
         """Return the scores [histories, items] by which the whole catalogue is ranked; `fused`: as in a request."""
+        if fused and self.fusion is None:
+            raise _nothing_to_fuse()
         own = self.score(histories, range(len(self.catalogue)), wish, given)
         wanted = bool(fused) if self.fusion is None or fused is not None else self.config.decoding.fused
         return self._joined(own, histories, [wish] * len(own), wanted)
@@ -378,6 +403,8 @@ class CatalogueEngine(ABC):
             notes.append(f"ranked together with {' and '.join(self.fusion.rankers)}")
         if self.hears(request.wish):
             notes.append("ranked by the wish as well: by how like it the items' texts are")
+        elif self._wishes(request.wish):
+            notes.append(f"the wish was read by the language model alone: {self._hearing.deaf}")
         if refused := self.opinions.refused(request.user):
             notes.append(f"left out, because they are not for this person: {len(refused)}")
         if not request.history:

@@ -101,14 +101,16 @@ class Recommender(CatalogueEngine):
     def why(
         self, history: Sequence[str], item_id: str, wish: str | None = None, user: str | None = None
     ) -> dict[str, Any]:
-        """Explain one item for a history of item ids: sentence, evidence, score and what each modality adds to it."""
+        """Explain one item for a history of item ids: sentence, evidence, score, what modalities and a wish add to it."""
         known, item = self.catalogue.indices(history), self.catalogue.index(item_id)
         reason = self.explain(known, [item], wish, user)[0]
         effects = {m: round(float(e[0]), 4) for m, e in self.contributions(known, [item], wish).items()}
+        gains = self.gains(wish)
         return {
             "item_id": item_id,
             "title": self.catalogue[item].title,
-            "score": float(self.score([known], [item], wish)[0, 0]),
+            "score": float(self.score([known], [item], wish)[0, 0] + (0.0 if gains is None else gains[item])),
+            "wish": None if gains is None else round(float(gains[item]), 4),
             "justification": reason.text,
             "written_by": reason.source,
             "rests_on": answers.rests_on(self.catalogue, reason.evidence, self.style),

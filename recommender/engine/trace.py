@@ -46,6 +46,8 @@ def record(engine: CatalogueEngine, asked: Request, item_id: str | None = None) 
         return trace_of(engine, asked, answer.items)
     history, item = engine.catalogue.indices(asked.history), engine.catalogue.index(item_id)
     score = float(engine.score([history], [item], asked.wish, engine.given(asked))[0, 0])
+    if (gains := engine.gains(asked.wish)) is not None:
+        score += float(gains[item])
     entry = RankedItem(1, engine.catalogue[item].item_id, engine.catalogue[item].title, score)
     told = engine.reasons(asked.model_copy(update={"trace": True}), [entry], together=True)
     return trace_of(engine, asked, tuple(told), item_id)
@@ -70,7 +72,7 @@ def trace_of(
         "items": [asdict(item) for item in items],
         "modalities": _modalities(engine, asked, history, places),
     }
-    if not item_id and (gains := engine.gains(asked.wish)) is not None:
+    if (gains := engine.gains(asked.wish)) is not None:
         found["wish"] = {item.item_id: round(float(gains[n]), 4) for item, n in zip(items, places, strict=True)}
     return found
 

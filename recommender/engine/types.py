@@ -55,7 +55,8 @@ def request(**fields: Any) -> Request:
 
 @dataclass(frozen=True)
 class RankedItem:
-    """One recommended item. `score`: log-probability, or the fused score where baselines rank along, and what a wish adds.
+    """One recommended item. `score`: log-probability and the nats that a wish adds, or the fused score where baselines
+    rank along.
 
     `written_by`: "model", or "plain" where its sentence failed the check and a plain true one stands instead.
     """
