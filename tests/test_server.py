@@ -288,7 +288,8 @@ def test_concurrent_requests_share_a_prefill(engine):
     finally:
         running.close()
     assert all(status == 200 for status, _, _ in done)
-    assert sum(slow.ranked) == 16 and max(slow.ranked) > 4
+    # an engine that ranks several groups at a time leaves fewer for each of them
+    assert sum(slow.ranked) == 16 and max(slow.ranked) > (4 if engine.parallel == 1 else 1)
     for n, (_, _, text) in enumerate(done):
         assert str(100 + n) not in {item["item_id"] for item in json.loads(text)["items"]}
 
