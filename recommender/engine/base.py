@@ -138,9 +138,9 @@ class CatalogueEngine(ABC):
                 width = max(one.k, self.config.decoding.beam)
                 groups[width, self.fused(one), self.hears(one.wish)].append(number)
         result: dict[int, Response | RecommenderError] = dict(answers)
-        for (_, fused, _), members in groups.items():
+        for (_, fused, wished), members in groups.items():
             asked = [(requests[n], *prepared[n]) for n in members]  # type: ignore[misc]
-            result |= dict(zip(members, self._answered(asked, fused), strict=True))
+            result |= dict(zip(members, self._answered(asked, fused, wished), strict=True))
         return [result[number] for number in range(len(requests))]
 
     def _prepared(self, request: Request) -> tuple[np.ndarray, torch.Tensor, Example] | RecommenderError:
@@ -163,14 +163,13 @@ class CatalogueEngine(ABC):
         return [replace(prompt, given=given) for prompt in prompts] if given else prompts
 
     def _answered(
-        self, asked: Sequence[tuple[Request, np.ndarray, torch.Tensor, Example]], fused: bool
+        self, asked: Sequence[tuple[Request, np.ndarray, torch.Tensor, Example]], fused: bool, wished: bool
     ) -> list[Response]:
         prompts = [prompt for _, _, _, prompt in asked]
         allowed = torch.stack([allowed for _, _, allowed, _ in asked])
         most = max(one.k for one, _, _, _ in asked)
-        wishes = [one.wish for one, _, _, _ in asked]
-        if fused or self.hears(wishes[0]):
-            histories = [history for _, history, _, _ in asked]
+        if fused or wished:
+            histories, wishes = [history for _, history, _, _ in asked], [one.wish for one, _, _, _ in asked]
             rankings = self._rank_scored(prompts, histories, most, allowed, wishes, fused)
         else:
             rankings = self.rank_prompts(prompts, most, allowed)
@@ -258,24 +257,31 @@ class CatalogueEngine(ABC):
         if fused and self.fusion is None:
             raise _nothing_to_fuse()
         if not fused and self.builder.code_tokens.shape[1] > 1:
-            rows = zip(prompts, allowed, wishes, strict=True)
-            return [self._rank_wished(prompt, k, row, self.gains(wish)) for prompt, row, wish in rows]
+            return self._rank_wished(prompts, k, allowed, wishes)
         own = self._joined(self.score_prompts(prompts, range(len(self.catalogue))), histories, wishes, fused)
         scores = torch.from_numpy(own).masked_fill(~allowed.cpu(), -torch.inf)
         best, items = scores.topk(min(k, scores.shape[1]))
         return [Ranking(i[s > -torch.inf].numpy(), s[s > -torch.inf].numpy()) for s, i in zip(best, items, strict=True)]
 
-    def _rank_wished(self, prompt: Example, k: int, allowed: torch.Tensor, gains: np.ndarray | None) -> Ranking:
-        """Rank what the beam finds and as many items that are like the wish; `allowed` bool [items].
+    def _rank_wished(
+        self, prompts: Sequence[Example], k: int, allowed: torch.Tensor, wishes: Sequence[str | None]
+    ) -> list[Ranking]:
+        """Rank what the beam finds and as many items that are like the wish.
 
         To score every item exactly takes a beam as wide as the catalogue once there are several levels.
         """
         width = max(k, self.config.decoding.beam)
-        (found,) = self.rank_prompts([prompt], width, allowed[None])
+        found = zip(prompts, self.rank_prompts(prompts, width, allowed), allowed.cpu().numpy(), wishes, strict=True)
+        return [self._widened(prompt, beam, row, self.gains(wish), width, k) for prompt, beam, row, wish in found]
+
+    def _widened(
+        self, prompt: Example, beam: Ranking, allowed: np.ndarray, gains: np.ndarray | None, width: int, k: int
+    ) -> Ranking:
+        """Return the `k` best of a beam and of the `width` allowed items that a wish raises most."""
         if gains is None:
-            return Ranking(found.items[:k], found.scores[:k])
-        scores = dict(zip(found.items.tolist(), found.scores.tolist(), strict=True))
-        permitted = np.flatnonzero(allowed.cpu().numpy())
+            return Ranking(beam.items[:k], beam.scores[:k])
+        scores = dict(zip(beam.items.tolist(), beam.scores.tolist(), strict=True))
+        permitted = np.flatnonzero(allowed)
         likely = permitted[np.argsort(-gains[permitted], kind="stable")[:width]].tolist()
         if others := [item for item in likely if item not in scores]:
             scores |= dict(zip(others, self.score_prompts([prompt], others)[0].tolist(), strict=True))
@@ -288,10 +294,10 @@ class CatalogueEngine(ABC):
         self, own: np.ndarray, histories: Sequence[np.ndarray], wishes: Sequence[str | None], fused: bool
     ) -> np.ndarray:
         """Return what ranks, [histories, items]: the language model's scores with what wishes add, fused with baselines'."""
-        gains = {wish: self.gains(wish) for wish in dict.fromkeys(wishes)}
-        rows = [row if (g := gains[wish]) is None else row + g for row, wish in zip(own, wishes, strict=True)]
-        heard = np.stack(rows)
-        return self.fusion.scores(heard, histories) if fused and self.fusion is not None else heard
+        gains = {wish: gain for wish in dict.fromkeys(wishes) if (gain := self.gains(wish)) is not None}
+        if gains:
+            own = np.stack([row + gains.get(wish, 0.0) for row, wish in zip(own, wishes, strict=True)])
+        return self.fusion.scores(own, histories) if fused and self.fusion is not None else own
 
     def hears(self, wish: str | None) -> bool:
         """Return whether a wish raises what is written of as it says, beside being read by the language model."""

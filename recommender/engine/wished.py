@@ -17,6 +17,7 @@ from recommender.encoders.features import Features
 from recommender.encoders.reduction import Reduction
 from recommender.encoders.text import TextEncoder
 from recommender.errors import AssetError
+from recommender.eval.baselines.content import unit
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Wished:
     def likeness(self, wish: str) -> np.ndarray:
         """Return float32 [items]: how like the wish each text is, in standard deviations from the mean; 0 without a text."""
         said = self.reduction.apply(self.encoder.encode([self.encoder.prepare(wish)]))
-        cosines = self.vectors @ _unit(said)[0]
+        cosines = self.vectors @ unit(said)[0]
         known = cosines[self.present]
         if not len(known) or not (spread := float(known.std())):
             return np.zeros(len(cosines), np.float32)
@@ -73,8 +74,4 @@ class Hearing:
             logger.warning("wishes are left to the language model: %s", error.message)
             return None
         self.deaf = ""
-        return Wished(encoder, reduction, _unit(features.vectors["text"]), features.present["text"])
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9))
+        return Wished(encoder, reduction, unit(features.vectors["text"]), features.present["text"])
