@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 
-from recommender.eval.attributes import Attributes
 from recommender.eval.metrics import PADDING
+from recommender.studies.attributes import Attributes
 
 SMOOTHING = 0.01  # Steck's alpha
 _USERS_AT_ONCE = 512

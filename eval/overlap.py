@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recommender.eval.baselines.base import library
+from recommender.baselines.baseline import library
 
 
 def overlap(texts: Sequence[str], references: Sequence[str]) -> dict[str, float]:

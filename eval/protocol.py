@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from recommender.baselines.baseline import FitData, Ranker
 from recommender.errors import DataError
-from recommender.eval.baselines.base import FitData, Ranker
 from recommender.eval.beyond import ItemFacts
 from recommender.eval.bootstrap import SAMPLES
 from recommender.eval.evaluation import SLICED, Evaluation, Run, measure

@@ -22,19 +22,19 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from recommender.catalogue import Catalogue, Item
 from recommender.config import Config
+from recommender.data.catalogue import Catalogue, Item
 from recommender.encoders.audio import SAMPLE_RATE
 from recommender.encoders.features import Features
 from recommender.engine import Recommender
 from recommender.engine.vllm import VllmRecommender
-from recommender.engine.vllm_process import vllm_python
+from recommender.engine.vllm_server import vllm_python
 from recommender.errors import RecommenderError
-from recommender.examples import ExampleBuilder
+from recommender.export.vllm_folder import export_vllm, load_exported
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint
-from recommender.model.export import export_vllm, load_exported
-from recommender.semantic_ids import SemanticIds
+from recommender.prompting.builder import ExampleBuilder
+from recommender.semantic_ids.codes import SemanticIds
 
 ITEMS = 20
 WORDS = (
@@ -268,7 +268,7 @@ def text_folder(tmp_path_factory) -> Path:
 def image_folder(tmp_path_factory) -> Path:
     import timm  # here: most tests need no image library, and importing it takes seconds
 
-    from recommender.assets.image import open_clip_folder
+    from recommender.assets.convert_image import open_clip_folder
 
     folder = tmp_path_factory.mktemp("image")
     torch.manual_seed(0)

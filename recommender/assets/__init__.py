@@ -13,8 +13,8 @@ from pathlib import Path
 
 import platformdirs
 
-from recommender.assets import cache
-from recommender.assets.registry import ASSETS
+from recommender.assets import asset_cache
+from recommender.assets.packages import ASSETS
 from recommender.errors import AssetError, did_you_mean
 from recommender.progress import Progress
 
@@ -45,7 +45,7 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     Raises AssetError with one line and a hint.
     """
     if is_embedded(name):
-        return cache.ready(ASSETS[name], cache_dir(), progress)
+        return asset_cache.ready(ASSETS[name], cache_dir(), progress)
     path = Path(name).expanduser()
     if name and path.is_dir():
         return path
@@ -68,7 +68,7 @@ def describe() -> list[AssetInfo]:
     """List the embedded assets."""
     root = cache_dir()
     return [
-        AssetInfo(a.name, a.package, a.version, a.licence, a.megabytes, cached=cache.is_ready(a, root / a.folder))
+        AssetInfo(a.name, a.package, a.version, a.licence, a.megabytes, cached=asset_cache.is_ready(a, root / a.folder))
         for a in ASSETS.values()
     ]
 

@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 from typing import IO
 
-from recommender.assets.registry import Asset
+from recommender.assets.packages import Asset
 from recommender.errors import AssetError
 from recommender.progress import Progress
 

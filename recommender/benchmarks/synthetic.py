@@ -6,14 +6,14 @@ import numpy as np
 import torch
 
 from recommender.adapters.lora import RANK
-from recommender.catalogue import Catalogue, Item
 from recommender.config import Config
+from recommender.data.catalogue import Catalogue, Item
 from recommender.encoders.features import Features
-from recommender.examples import IGNORE, Example
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint
 from recommender.progress import Progress
-from recommender.semantic_ids import SemanticIds
+from recommender.prompting.builder import IGNORE, Example
+from recommender.semantic_ids.codes import SemanticIds
 
 #: How many codes follow a code on average: items of a real catalogue cluster, random codes would not.
 BRANCH = 8

@@ -1,7 +1,7 @@
 """Conversation: a person's own words become history, filters and wishes; hard ones are always met."""
 
 from recommender.chat.conversation import Chat, ChatItem, Message, Ranker, Reply, sentence, worded
-from recommender.chat.reading import Reader, Reading
-from recommender.chat.wishes import Wishes
+from recommender.chat.dialogue_state import Wishes
+from recommender.chat.reader import Reader, Reading
 
 __all__ = ["Chat", "ChatItem", "Message", "Ranker", "Reader", "Reading", "Reply", "Wishes", "sentence", "worded"]

@@ -12,17 +12,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recommender.catalogue import Catalogue
-from recommender.chat.questions import Situation
-from recommender.chat.reading import Reader, Reading
-from recommender.chat.wishes import Wishes, places
+from recommender.chat.dialogue_state import Wishes, places
+from recommender.chat.list_questions import Situation
+from recommender.chat.reader import Reader, Reading
+from recommender.data.catalogue import Catalogue
 from recommender.engine import CatalogueEngine, RankedItem
-from recommender.engine.opinions import Opinions
+from recommender.engine.feedback_policy import Opinions
 from recommender.errors import RecommenderError
-from recommender.feedback import Feedback
 from recommender.justify import Justification, Style
 from recommender.justify.facts import facts_of, role
-from recommender.justify.text import display_name
+from recommender.justify.item_names import display_name
+from recommender.store.feedback import Feedback
 
 #: nats that an item gains which is as much like the anchors as the most like one
 ALIKE = 3.0

@@ -11,7 +11,14 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.text import Text
 
-from recommender.cli import bench, questions, reasons, serving, studies, talk
+from recommender.cli import (
+    bench_commands,
+    chat_command,
+    justification_commands,
+    question_commands,
+    serving_commands,
+    study_commands,
+)
 from recommender.cli.shared import (
     AsJson,
     ConfigFile,
@@ -34,12 +41,12 @@ from recommender.cli.shared import (
 from recommender.errors import RecommenderError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-app.add_typer(studies.app, name="study")
-serving.add_to(app)
-app.add_typer(bench.app, name="bench")
-app.add_typer(reasons.app, name="reasons")
-app.command()(talk.chat)
-questions.add_to(app)
+app.add_typer(study_commands.app, name="study")
+serving_commands.add_to(app)
+app.add_typer(bench_commands.app, name="bench")
+app.add_typer(justification_commands.app, name="reasons")
+app.command()(chat_command.chat)
+question_commands.add_to(app)
 
 
 def main() -> None:
@@ -63,9 +70,9 @@ def main() -> None:
 @app.command()
 def demo(as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Recommend films to a real user of MovieLens-100K, from raw media to checked reasons."""
-    from recommender.demo import run_demo
+    from recommender.cli.terminal import demo_data, demo_view
+    from recommender.pipelines.demo import run_demo
     from recommender.progress import progress_bars
-    from recommender.terminal import demo_data, demo_view
 
     with progress_bars(quiet) as progress:
         shown = run_demo(progress)
@@ -85,8 +92,8 @@ def validate(
 ) -> None:
     """Check two tables and their media; reports every bad row. Exit code 2 if there are errors."""
     from recommender.config import Config
+    from recommender.data.checks import validate as check
     from recommender.progress import progress_bars
-    from recommender.validation import validate as check
 
     columns = (Config.load(config) if config else Config()).data.columns
     with progress_bars(quiet or as_json) as progress:
@@ -101,13 +108,13 @@ def validate(
 @app.command()
 def encode(config: ConfigFile, settings: Settings = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Run the frozen encoders over all items, and the views that training takes of them, and fill their cache."""
-    from recommender import recipe
     from recommender.encoders.pipeline import encode_views
+    from recommender.pipelines import train
     from recommender.progress import progress_bars
 
     settings_ = read_config(config, settings)
     with progress_bars(quiet) as progress:
-        prepared = recipe.prepare(settings_, progress)
+        prepared = train.prepare(settings_, progress)
         encode_views(prepared.catalogue, settings_.encoders, prepared.features, progress)
     features = prepared.features
     rows = [
@@ -127,14 +134,14 @@ def tokenize(config: ConfigFile, settings: Settings = None, as_json: AsJson = Fa
     """Give every item its semantic id; report collisions, code use and what the codes of the first level mean."""
     from dataclasses import asdict
 
-    from recommender import recipe
+    from recommender.cli.terminal import meaning_rows
+    from recommender.pipelines import train
     from recommender.progress import progress_bars
-    from recommender.semantic_ids import SemanticIds
-    from recommender.terminal import meaning_rows
+    from recommender.semantic_ids.codes import SemanticIds
 
     settings_ = read_config(config, settings)
     with progress_bars(quiet) as progress:
-        prepared = recipe.prepare(settings_, progress)
+        prepared = train.prepare(settings_, progress)
     ids = SemanticIds.build(settings_.semantic_ids, prepared.features, len(prepared.catalogue), settings_.seed)
     report = asdict(ids.report())
     # with one level a code is an item, whose meaning its own title tells
@@ -160,11 +167,11 @@ def train(
     """Train from two tables to a checkpoint. Killed and started again, it goes on where it was."""
     from dataclasses import asdict
 
-    from recommender import recipe
+    from recommender.pipelines import train
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
-        results = recipe.run(read_config(config, settings), output, str(config), progress)
+        results = train.run(read_config(config, settings), output, str(config), progress)
     print_table([asdict(result) for result in results], f"trained: {output}", as_json)
 
 
@@ -198,12 +205,12 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Rank the whole catalogue for every user and compare models and baselines in one table."""
-    from recommender.comparison import compare
-    from recommender.contestants import parse_contestants, parse_seeds
     from recommender.eval.report import as_json as plain
     from recommender.eval.report import for_card, table, write_report
     from recommender.model import checkpoint
     from recommender.progress import progress_bars
+    from recommender.studies.comparison import compare
+    from recommender.studies.entries import parse_contestants, parse_seeds
 
     folders = [folder for one in parse_contestants(models) for folder in one.folders]
     read = config_of(config, folders)
@@ -249,11 +256,11 @@ def ratings(
 ) -> None:
     """Predict ratings from text, image, sound and ratings of others; compare six fusions, two classifiers, floors."""
     from recommender.config import Config
-    from recommender.eval.ratings import RatingsSettings, run
-    from recommender.eval.ratings.report import as_json as plain
-    from recommender.eval.ratings.report import table, write_report
+    from recommender.pipelines.train import load_catalogue
     from recommender.progress import progress_bars
-    from recommender.recipe import load_catalogue
+    from recommender.studies.ratings import RatingsSettings, run
+    from recommender.studies.ratings.rating_report import as_json as plain
+    from recommender.studies.ratings.rating_report import table, write_report
 
     read = Config.load(config) if config else Config()
     places = {"data.items": items or read.data.items, "data.interactions": interactions or read.data.interactions}
@@ -295,10 +302,10 @@ def recommend(
     quiet: Quiet = False,
 ) -> None:
     """Rank items for a history and justify them."""
+    from recommender.cli.terminal import ranking_table
     from recommender.engine import Recommender, request
     from recommender.engine.trace import save, trace_of
     from recommender.progress import progress_bars
-    from recommender.terminal import ranking_table
 
     lists = {"history": split_ids(history), "exclude": split_ids(exclude), "only": split_ids(only) or None}
     asked = request(k=k, wish=wish, explain=explain, fused=fused, trace=trace is not None, user=user, **lists)
@@ -329,9 +336,9 @@ def export(
     """Merge LoRA, item rows and soft tokens into plain models; they are reloaded and compared before they are kept."""
     from dataclasses import asdict
 
+    from recommender.export.merge import merge
+    from recommender.export.vllm_folder import export_vllm
     from recommender.model.checkpoint import from_pretrained
-    from recommender.model.export import export_vllm
-    from recommender.model.merge import merge
     from recommender.progress import progress_bars
 
     write = {"transformers": merge, "vllm": export_vllm}[to]
@@ -359,9 +366,9 @@ def extend(
     quiet: Quiet = False,
 ) -> None:
     """Add new items to a trained model: they are encoded, given codes and rows, and can be ranked without training."""
-    from recommender.extension import load_extended
     from recommender.model.checkpoint import save_pretrained
-    from recommender.model.files import check_target
+    from recommender.model.manifest import check_target
+    from recommender.pipelines.extend import load_extended
     from recommender.progress import progress_bars
 
     check_target(output)
@@ -384,7 +391,7 @@ def fuse(
     quiet: Quiet = False,
 ) -> None:
     """Fit baselines that rank together with a model, weights on validation alone; served unless `decoding.fused` is off."""
-    from recommender.fusing import fuse_checkpoint
+    from recommender.pipelines.fuse import fuse_checkpoint
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:

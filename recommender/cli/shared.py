@@ -80,7 +80,7 @@ def print_json(value: Any) -> None:
 
 def print_table(rows: list[dict[str, Any]], title: str | None, as_json: bool) -> None:
     """Print rows of like keys to standard output."""
-    from recommender.terminal import plain_table
+    from recommender.cli.terminal import plain_table
 
     if as_json:
         print_json(rows)

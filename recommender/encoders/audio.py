@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recommender import assets
-from recommender.encoders.base import Lazy, best_device, embedded_identity, files_hash, loading
+from recommender.data.media import read_audio
+from recommender.encoders.encoder import Lazy, best_device, embedded_identity, files_hash, loading
 from recommender.errors import ConfigError, DataError, did_you_mean
-from recommender.media import read_audio
 
 if TYPE_CHECKING:
     import torch

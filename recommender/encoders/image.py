@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from recommender import assets
-from recommender.encoders.base import Lazy, best_device, embedded_identity, files_hash, loading
+from recommender.data.media import read_image
+from recommender.encoders.encoder import Lazy, best_device, embedded_identity, files_hash, loading
 from recommender.errors import ConfigError, did_you_mean
-from recommender.media import read_image
 
 _LOCAL, _HUB = "local-dir:", "hf-hub:"
 _FILES = ("*.json", "*.safetensors", "*.bin", "*.pt", "*.pth")

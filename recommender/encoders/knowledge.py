@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.encoders.base import Lazy, loading
+from recommender.encoders.encoder import Lazy, loading
 from recommender.encoders.text import load_transformer, tokenized, weights_identity
 
 DEPTH = 0.75

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from recommender.catalogue import Catalogue
 from recommender.config import EncodersConfig, Modality
+from recommender.data.catalogue import Catalogue
+from recommender.data.media import content_hash
 from recommender.encoders.audio import AudioEncoder
-from recommender.encoders.base import Encoder
-from recommender.encoders.batches import Source, Tally, Work, in_order, naming, run
-from recommender.encoders.cache import EncodingCache, cache_folder
+from recommender.encoders.cached_batches import Source, Tally, Work, in_order, naming, run
+from recommender.encoders.encoder import Encoder
+from recommender.encoders.encoding_cache import EncodingCache, cache_folder
 from recommender.encoders.features import Features, Views
 from recommender.encoders.image import ImageEncoder
 from recommender.encoders.knowledge import KnowledgeEncoder
@@ -25,7 +26,6 @@ from recommender.encoders.reduction import Reduction
 from recommender.encoders.text import TextEncoder
 from recommender.encoders.views import READERS, VERSION
 from recommender.errors import ConfigError
-from recommender.media import content_hash
 from recommender.progress import Progress
 
 log = logging.getLogger(__name__)

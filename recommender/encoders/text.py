@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recommender import assets
-from recommender.encoders.base import Lazy, best_device, embedded_identity, files_hash, loading
+from recommender.encoders.encoder import Lazy, best_device, embedded_identity, files_hash, loading
 
 MAX_TOKENS = 256
 _FILES = ("*.json", "*.txt", "*.safetensors", "*.bin", "*.model")

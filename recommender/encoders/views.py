@@ -13,8 +13,8 @@ from PIL import Image
 from scipy.signal import resample_poly
 
 from recommender.config import Modality
+from recommender.data.media import read_audio, read_image
 from recommender.encoders.audio import SAMPLE_RATE
-from recommender.media import read_audio, read_image
 
 VERSION = 1
 """To be raised whenever a view changes: cached vectors of the old ones are not used then."""

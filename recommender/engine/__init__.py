@@ -1,9 +1,9 @@
 """Engines: whatever answers a request with ranked items and reasons."""
 
-from recommender.engine.base import CatalogueEngine
+from recommender.engine.catalogue_engine import CatalogueEngine
 from recommender.engine.embedded import Recommender
-from recommender.engine.opening import ENGINES, open_engine
-from recommender.engine.types import Engine, RankedItem, Request, Response, request
+from recommender.engine.factory import ENGINES, open_engine
+from recommender.engine.requests import Engine, RankedItem, Request, Response, request
 
 __all__ = [
     "ENGINES",

@@ -20,25 +20,25 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from recommender import decoding
 from recommender.adapters.lora import EXPLAIN, RANK
-from recommender.catalogue import Catalogue
 from recommender.config import Modality
-from recommender.decoding import Ranking
+from recommender.constraints import Trie
+from recommender.constraints.text_constraint import BREAK, LONGEST, Held, lines_of, pieces
+from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
-from recommender.engine.base import CatalogueEngine, plain_evidence
-from recommender.engine.turns import Turns
-from recommender.examples import Example, Given
-from recommender.fusion import FUSION, KeptFusion
+from recommender.engine.catalogue_engine import CatalogueEngine, plain_evidence
+from recommender.engine.priority_lock import Turns
+from recommender.fusion.weights import FUSION, KeptFusion
+from recommender.inference import beam_search
+from recommender.inference.beam_search import Ranking
+from recommender.inference.constrained_text import HeldTo
 from recommender.justify import answers
-from recommender.justify.mastery import MASTERY, mastered
+from recommender.justify.template_selection import MASTERY, mastered
 from recommender.model import RecommenderModel
 from recommender.model.checkpoint import Checkpoint, from_pretrained, resolve
-from recommender.model.files import weights_of
-from recommender.model.quotation import HeldTo
+from recommender.model.manifest import weights_of
 from recommender.progress import Progress
-from recommender.trie import Trie
-from recommender.vllm_plugin.spans import BREAK, LONGEST, Held, lines_of, pieces
+from recommender.prompting.builder import Example, Given
 
 PROMPTS_AT_ONCE = 16
 
@@ -84,7 +84,7 @@ class Recommender(CatalogueEngine):
             part = slice(start, start + PROMPTS_AT_ONCE)
             with self._turns.first():
                 beam, exact = self.config.decoding.beam, self.config.decoding.exact
-                found += decoding.rank(
+                found += beam_search.rank(
                     self.model, prompts[part], self.trie, k, beam, allowed[part], self.builder.prefix, exact
                 )
         return found
@@ -95,7 +95,7 @@ class Recommender(CatalogueEngine):
         for start in range(0, len(prompts), PROMPTS_AT_ONCE):
             with self._turns.first():
                 part = prompts[start : start + PROMPTS_AT_ONCE]
-                parts.append(decoding.score(self.model, part, candidates, instruction=self.builder.prefix))
+                parts.append(beam_search.score(self.model, part, candidates, instruction=self.builder.prefix))
         return np.concatenate(parts)
 
     def why(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from recommender.catalogue import Catalogue
+from recommender.data.catalogue import Catalogue
 from recommender.errors import RecommenderError, did_you_mean
 
 

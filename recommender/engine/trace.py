@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from recommender.engine.base import CatalogueEngine
-from recommender.engine.types import RankedItem, Request, request
+from recommender.engine.catalogue_engine import CatalogueEngine
+from recommender.engine.requests import RankedItem, Request, request
 from recommender.errors import DataError
-from recommender.examples import ITEM, TOKEN, Example, ExampleBuilder
 from recommender.model.checkpoint import package_versions
+from recommender.prompting.builder import ITEM, TOKEN, Example, ExampleBuilder
 
 FORMAT = 1
 #: nats by which two runs of the same weights may differ: other hardware and other batches add in another order

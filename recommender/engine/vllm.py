@@ -20,17 +20,17 @@ import torch
 from requests.adapters import HTTPAdapter
 
 from recommender.adapters.lora import EXPLAIN, RANK
-from recommender.catalogue import Catalogue
-from recommender.decoding import Ranking
-from recommender.engine.base import CatalogueEngine
-from recommender.engine.vllm_process import VllmServer
+from recommender.constraints.text_constraint import BREAK, LONGEST, SPANS, Held, lines_of
+from recommender.data.catalogue import Catalogue
+from recommender.engine.catalogue_engine import CatalogueEngine
+from recommender.engine.vllm_server import VllmServer
 from recommender.errors import ConfigError, EngineLostError, RecommenderError
-from recommender.examples import Example
+from recommender.export.vllm_folder import Exported, export_vllm, is_export, load_exported
+from recommender.inference.beam_search import Ranking
 from recommender.model.checkpoint import from_pretrained
-from recommender.model.export import Exported, export_vllm, is_export, load_exported
-from recommender.model.files import weights_of
+from recommender.model.manifest import weights_of
 from recommender.progress import Progress
-from recommender.vllm_plugin.spans import BREAK, LONGEST, SPANS, Held, lines_of
+from recommender.prompting.builder import Example
 
 CONNECTIONS = 64
 _SECONDS, _PROBE = 300, 5

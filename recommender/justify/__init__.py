@@ -1,11 +1,11 @@
 """Justifications: evidence by deletion, sentences by the LLM, and a check of everything that they claim."""
 
-from recommender.justify.claims import Claim, ClaimChecker, Verdict
+from recommender.justify.checker import Claim, ClaimChecker, Verdict
 from recommender.justify.evidence import Evidence, Influence, SharedFact, find_evidence
-from recommender.justify.listing import told
+from recommender.justify.list_writing import told
 from recommender.justify.style import Style
-from recommender.justify.training import explain_examples
 from recommender.justify.writing import Justification, Source, justify, sources
+from recommender.justify.writing_examples import explain_examples
 
 __all__ = [
     "Claim",

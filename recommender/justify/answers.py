@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recommender import prompts
-from recommender.catalogue import Catalogue
-from recommender.justify.contrast import MOST_CHANGES, Change, Shift, Shortfall
+from recommender.data.catalogue import Catalogue
+from recommender.justify.counterfactual import MOST_CHANGES, Change, Shift, Shortfall
 from recommender.justify.evidence import Evidence
+from recommender.justify.item_names import display_name
 from recommender.justify.style import Style
-from recommender.justify.text import display_name
-from recommender.justify.wordings import listed
+from recommender.justify.templates import listed
 
 
 def why_not(

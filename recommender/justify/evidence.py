@@ -8,10 +8,10 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
-from recommender.catalogue import Catalogue
+from recommender.data.catalogue import Catalogue
 from recommender.justify.english import NEUTRAL
 from recommender.justify.facts import facts_of
-from recommender.justify.text import words
+from recommender.justify.item_names import words
 
 #: (histories, candidate items) -> log-probabilities [histories, candidates]
 Scorer = Callable[[Sequence[np.ndarray], Sequence[int]], np.ndarray]

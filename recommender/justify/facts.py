@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from recommender.catalogue import Catalogue
-from recommender.justify.text import title_year
+from recommender.data.catalogue import Catalogue
+from recommender.justify.item_names import title_year
 
 #: attribute names in the singular -> the role that sentences know them by; any other attribute is a role of its own
 ROLES = {

@@ -11,12 +11,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from recommender import prompts
-from recommender.catalogue import Catalogue
-from recommender.justify.claims import ClaimChecker
+from recommender.data.catalogue import Catalogue
+from recommender.justify.checker import ClaimChecker
 from recommender.justify.evidence import Evidence, SharedFact
 from recommender.justify.facts import facts_of, role, years_of
 from recommender.justify.style import ENGLISH, Style
-from recommender.justify.wordings import Fact, Outline, Wording, phrases_of, wordings
+from recommender.justify.templates import Fact, Outline, Wording, phrases_of, wordings
 
 #: the more telling roles first; any other attribute comes last, for its name may not fit a sentence
 _TELLING = ("director", "writer", "artist", "cast", "kind", "year", "decade")

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from recommender.catalogue import Catalogue
+from recommender.data.catalogue import Catalogue
 from recommender.justify.english import CLITICS, CUES, NEUTRAL, SYNONYMS
 from recommender.justify.facts import facts_of, label, role, years_of
-from recommender.justify.text import DOUBLE_QUOTES, Word, forms, other_names, words
+from recommender.justify.item_names import DOUBLE_QUOTES, Word, forms, other_names, words
 
 Kind = Literal["title", "value", "cue", "word", "mark", "unknown"]
 _DOUBLE_QUOTED = re.compile(f"[{DOUBLE_QUOTES}]([^{DOUBLE_QUOTES}]*)[{DOUBLE_QUOTES}]")

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
 
-from recommender.catalogue import Catalogue
-from recommender.justify.claims import ClaimChecker, Verdict
+from recommender.data.catalogue import Catalogue
+from recommender.justify.checker import ClaimChecker, Verdict
 from recommender.justify.evidence import Evidence
+from recommender.justify.item_names import display_name
 from recommender.justify.sentences import ask, worded
 from recommender.justify.style import ENGLISH, Style
-from recommender.justify.text import display_name
-from recommender.justify.wordings import Outline, Wording
+from recommender.justify.templates import Outline, Wording
 
 #: a draft that passed, a second try that passed, a sentence that needs no language model
 Source = Literal["model", "rewritten", "plain"]

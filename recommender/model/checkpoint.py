@@ -16,17 +16,17 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
 from recommender import adapters, prompts
-from recommender.catalogue import Catalogue
 from recommender.config import Config
+from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.errors import CheckpointError
-from recommender.examples import ExampleBuilder
-from recommender.model.base import load_llm
 from recommender.model.card import write_card
-from recommender.model.files import read_manifest, write_manifest, written_folder
+from recommender.model.language_model import load_llm
+from recommender.model.manifest import read_manifest, write_manifest, written_folder
 from recommender.model.network import RecommenderModel, is_ours
 from recommender.progress import Progress
-from recommender.semantic_ids import SemanticIds
+from recommender.prompting.builder import ExampleBuilder
+from recommender.semantic_ids.codes import SemanticIds
 
 FORMAT = 2
 ITEM_IDS = "item_ids.json"

@@ -16,11 +16,11 @@ from recommender.adapters.lora import add_adapters
 from recommender.adapters.projectors import Projector
 from recommender.config import MODALITIES, SOFT_MODALITIES, Config, Modality
 from recommender.encoders.features import Features
-from recommender.examples import FIRST_SOFT, IGNORE, ITEM, MASKED, Batch, Given
-from recommender.model.base import first_layers
-from recommender.model.packed import Blocks
-from recommender.model.prepared import Prepared
-from recommender.semantic_ids import SemanticIds
+from recommender.inference.weight_cache import Prepared
+from recommender.model.block_attention import Blocks
+from recommender.model.language_model import first_layers
+from recommender.prompting.builder import FIRST_SOFT, IGNORE, ITEM, MASKED, Batch, Given
+from recommender.semantic_ids.codes import SemanticIds
 
 
 @dataclass(frozen=True)

@@ -17,19 +17,19 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from recommender.chat import Chat as Conversation
 from recommender.chat import Reply, sentence
-from recommender.chat.senses import Senses
+from recommender.chat.media_queries import Senses
 from recommender.config import ServingConfig
 from recommender.engine import CatalogueEngine, RankedItem
 from recommender.engine.trace import trace_of
 from recommender.errors import DataError, RecommenderError
-from recommender.feedback import Feedback
-from recommender.server import chat as chats
-from recommender.server import faults
-from recommender.server.bodies import Chat, Opinion, Recommendations, checked, parse, read_body
-from recommender.server.faults import Fault, fault_of
-from recommender.server.lanes import RankingLane, WritingLane
-from recommender.server.metrics import Metrics
-from recommender.server.perception import Perception
+from recommender.server import chat_completions as chats
+from recommender.server import http_errors
+from recommender.server.counters import Metrics
+from recommender.server.http_errors import Fault, fault_of
+from recommender.server.message_media import Perception
+from recommender.server.queues import RankingLane, WritingLane
+from recommender.server.schemas import Chat, Opinion, Recommendations, checked, parse, read_body
+from recommender.store.feedback import Feedback
 
 _Result = TypeVar("_Result")
 _GONE = Response(status_code=499)  # nobody reads it
@@ -39,7 +39,7 @@ def create_app(engine: CatalogueEngine, name: str, limits: ServingConfig | None 
     """Return the application that serves `engine` under the model name `name`."""
     app = FastAPI(title="recommender", description=f"Recommendations of {name}", version="1")
     service = Service(engine, name, limits or ServingConfig())
-    faults.install(app)
+    http_errors.install(app)
     app.middleware("http")(service.counted)
     for path, handler, kind in (
         ("/v1/recommendations", service.recommendations, Recommendations),

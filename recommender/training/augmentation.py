@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from recommender.examples import ITEM, MASKED, Example
+from recommender.prompting.builder import ITEM, MASKED, Example
 
 LONGEST = 4
 """One part in so many of a history's inputs is shuffled at most."""

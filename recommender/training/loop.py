@@ -20,18 +20,18 @@ from torch import Tensor
 from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.config import Config, StageConfig
 from recommender.errors import RecommenderError
-from recommender.examples import Example
 from recommender.model import RecommenderModel, resolve_device
 from recommender.model.network import is_ours
 from recommender.progress import Progress
-from recommender.training import plan, state
-from recommender.training.plan import TrainingData
-from recommender.training.plot import plot_log
+from recommender.prompting.builder import Example
+from recommender.training import epochs, run_state
+from recommender.training.epochs import TrainingData
+from recommender.training.loss_plot import plot_log
 from recommender.training.validation import held_out_loss, validation_ndcg
 
 logger = logging.getLogger(__name__)
 LOG_EVERY = 5
-STATE = "training-state.pt"
+STATE = "training-run_state.pt"
 TEACHER = "teacher.pt"
 
 
@@ -60,7 +60,7 @@ def train(
         results = [run.stage(number, stage) for number, stage in enumerate(config.training.stages)]
     model.eval()
     if run.main:
-        state.write_log(output / "log.csv", run.position.log)
+        run_state.write_log(output / "log.csv", run.position.log)
         plot_log(run.position.log, output / "loss.png")
     return results
 
@@ -96,11 +96,11 @@ class _Run:
         self.progress = progress if self.main else None
         self.prefix = data.builder.prefix
         self.views = {m: torch.from_numpy(v).to(self.accelerator.device) for m, v in data.views.items()}
-        self.purpose = state.purpose(config, data)
-        self.saved = state.read(output / STATE, self.purpose)
-        self.position = state.Position(**self.saved["position"]) if self.saved else state.Position()
+        self.purpose = run_state.purpose(config, data)
+        self.saved = run_state.read(output / STATE, self.purpose)
+        self.position = run_state.Position(**self.saved["position"]) if self.saved else run_state.Position()
         if self.saved:
-            state.restore(model, self.saved["model"])
+            run_state.restore(model, self.saved["model"])
             logger.info("resuming stage %d at step %d", self.position.stage + 1, self.position.step)
 
     @property
@@ -136,14 +136,14 @@ class _Stage:
         if config.max_steps is not None:
             self.total = min(self.total, config.max_steps)
         self.every = max(round(self.per_epoch * config.evaluate_epochs), 1)
-        self.kept = plan.held_out(run.data, config)
+        self.kept = epochs.held_out(run.data, config)
         self.best: dict[str, Tensor] = {}
 
     def _epoch(self, epoch: int) -> list[list[list[Example]]]:
         """Return this process's batches of an epoch; every process has equally many."""
         if epoch not in self.epochs:
-            random = plan.generator(self.run_.config.seed, self.number, epoch)
-            every = plan.batches(plan.examples(self.run_.data, self.config, random), self.config, self.run_.prefix)
+            random = epochs.generator(self.run_.config.seed, self.number, epoch)
+            every = epochs.batches(epochs.examples(self.run_.data, self.config, random), self.config, self.run_.prefix)
             order = random.permutation(len(every))
             processes, mine = self.run_.accelerator.num_processes, self.run_.accelerator.process_index
             # a process without a batch would leave the others waiting: the first ones are read again
@@ -172,7 +172,7 @@ class _Stage:
             if clock.due():
                 self._save(position)
         if self.best:
-            state.restore(self.model, self.best)
+            run_state.restore(self.model, self.best)
 
     def _start(self) -> None:
         saved = self.run_.saved
@@ -192,7 +192,7 @@ class _Stage:
         batches = self._epoch(step // self.per_epoch)
         # an epoch may pack into a batch more or less than the first one did
         rows = batches[step % self.per_epoch % len(batches)]
-        batch = plan.as_batch(rows, config, self.run_.prefix).to(self.model.device)
+        batch = epochs.as_batch(rows, config, self.run_.prefix).to(self.model.device)
         self.model.train()
         self._seed(step)
         for group, (_, rate) in zip(self.optimizer.param_groups, self._rates(step), strict=True):
@@ -222,7 +222,7 @@ class _Stage:
             share = 0.1 + 0.45 * (1 + math.cos(math.pi * (step - warmup) / max(self.total - warmup, 1)))
         return [(group["name"], group["peak"] * share) for group in self.groups]
 
-    def _validate(self, position: state.Position) -> None:
+    def _validate(self, position: run_state.Position) -> None:
         """Measure, and keep the weights if they are the best so far; with nothing to measure the last ones count."""
         value = self._measure()
         if value is None:
@@ -230,7 +230,7 @@ class _Stage:
         self._log(position, validation=round(value, 5))
         if position.best is None or value > position.best:
             position.best, position.waited = value, 0
-            self.best = state.trainable(self.model)
+            self.best = run_state.trainable(self.model)
         else:
             position.waited += 1
         logger.info("%s step %d of %d: validation %.4f", self.config.stage, position.step, self.total, value)
@@ -243,8 +243,8 @@ class _Stage:
         loss = held_out_loss(self.model, self.kept, self.config)
         return None if loss is None else -loss
 
-    def _log(self, position: state.Position, **values: Any) -> None:
-        row = dict.fromkeys(state.FIELDS, "") | values
+    def _log(self, position: run_state.Position, **values: Any) -> None:
+        row = dict.fromkeys(run_state.FIELDS, "") | values
         rate = dict(self._rates(position.step))["lora"]
         row |= {
             "number": self.number,
@@ -255,12 +255,12 @@ class _Stage:
         row["epoch"] = round(position.step / self.per_epoch, 3)
         position.log.append(row)
 
-    def _save(self, position: state.Position) -> None:
+    def _save(self, position: run_state.Position) -> None:
         # the others hold the same state and need not wait: their clocks may differ by a step
         if self.run_.main:
             run = self.run_
-            state.write(run.output / STATE, run.purpose, self.model, self.optimizer, position, self.best)
-            state.write_log(self.run_.output / "log.csv", position.log)
+            run_state.write(run.output / STATE, run.purpose, self.model, self.optimizer, position, self.best)
+            run_state.write_log(self.run_.output / "log.csv", position.log)
 
 
 class _Clock:

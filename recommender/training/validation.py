@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from recommender import decoding
 from recommender.config import StageConfig
-from recommender.examples import Example, ExampleBuilder
-from recommender.histories import Split
+from recommender.constraints import Trie
+from recommender.data.histories import Split
+from recommender.inference import beam_search
 from recommender.model import RecommenderModel
-from recommender.training.plan import as_batch, batches
-from recommender.trie import Trie
+from recommender.prompting.builder import Example, ExampleBuilder
+from recommender.training.epochs import as_batch, batches
 
 K = 10
 PROMPTS = 16
@@ -52,7 +52,7 @@ def rank_histories(
         allowed = torch.ones(len(part), trie.items, dtype=torch.bool)
         for row, index in enumerate(part):
             allowed[row, torch.from_numpy(histories[index])] = False
-        found = decoding.rank(model, [prompts[i] for i in part], trie, k, beam, allowed, builder.prefix)
+        found = beam_search.rank(model, [prompts[i] for i in part], trie, k, beam, allowed, builder.prefix)
         for index, ranking in zip(part, found, strict=True):
             ranked[index] = ranking.items
     return ranked

@@ -14,17 +14,17 @@ def register() -> None:
     from vllm import ModelRegistry
     from vllm.platforms import current_platform
 
-    from recommender.vllm_plugin.soft import ARCHITECTURE
+    from recommender.vllm_plugin.soft_tokens import ARCHITECTURE
 
-    ModelRegistry.register_model(ARCHITECTURE, f"recommender.vllm_plugin.model:{ARCHITECTURE}")
+    ModelRegistry.register_model(ARCHITECTURE, f"recommender.vllm_plugin.soft_token_model:{ARCHITECTURE}")
     if current_platform.is_cpu():
-        from recommender.vllm_plugin import lora
+        from recommender.vllm_plugin import cpu_lora
 
-        lora.install()
+        cpu_lora.install()
 
 
 def endpoint() -> Any:
     """Entry point `vllm.endpoint_plugins`: the route that ranks."""
-    from recommender.vllm_plugin.route import RankingRoute
+    from recommender.vllm_plugin.ranking_route import RankingRoute
 
     return RankingRoute()

@@ -1,0 +1,81 @@
+"""VBPR out of the library cornac, on the vectors of all modalities."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from typing import Any
+
+import numpy as np
+
+from recommender.baselines.baseline import FitData, library
+from recommender.baselines.content import side_by_side
+from recommender.baselines.factorisation import FoldIn
+from recommender.baselines.reproducible import reproducible
+
+
+class Vbpr:
+    """Factors of items beside a learnt projection of what they look, read and sound like, ranked pairwise.
+
+    He and McAuley, "VBPR: visual Bayesian personalized ranking from implicit feedback", AAAI 2016, with the vectors of
+    texts and sounds beside those of images. NDCG@10 on MovieLens-100K with stand-in media, the item before the last of
+    each user as target: .106; decay 4 and 20 .100 and .099, without decay .069; 16 factors .106, regularisation .1 .107,
+    learning rate .005 for 20 epochs .104, .02 for 5 .091.
+    """
+
+    name = "vbpr"
+
+    def __init__(
+        self,
+        factors: int = 32,
+        epochs: int = 10,
+        learning_rate: float = 0.01,
+        regularisation: float = 0.01,
+        batch: int = 1024,
+        decay: float | None = 8.0,
+    ) -> None:
+        """Take the sizes and rates; factors are those of the items and as many of what is projected."""
+        self.factors = factors
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.regularisation = regularisation
+        self.batch = batch
+        self.decay = decay
+
+    def fit(self, data: FitData) -> None:
+        """Descend on sampled pairs. Raises DataError without content or cornac."""
+        features = side_by_side(data, self.name)
+        # what it is imported from and what it does both write to the standard output, where results belong
+        with redirect_stdout(StringIO()), reproducible(data.seed):
+            cornac = library("cornac", self.name)
+            model = cornac.models.VBPR(
+                k=self.factors,
+                k2=self.factors,
+                n_epochs=self.epochs,
+                batch_size=self.batch,
+                learning_rate=self.learning_rate,
+                lambda_w=self.regularisation,
+                lambda_b=self.regularisation,
+                verbose=False,
+                seed=data.seed,
+            )
+            model.fit(_dataset(cornac, data, features))
+        self._items = np.concatenate([model.gamma_item, model.theta_item], axis=1)
+        self._biases = model.beta_item + model.visual_bias
+        self._fold = FoldIn(np.concatenate([model.gamma_user, model.theta_user], axis=1), self._items, data)
+
+    def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+        """Return products of folded-in users and items, and the items' biases, [users, items]."""
+        return (self._fold(histories, self.decay) @ self._items.T + self._biases).astype(np.float32)
+
+
+def _dataset(cornac: Any, data: FitData, features: np.ndarray) -> Any:
+    """Return cornac's data set; items that nobody has seen keep their place."""
+    users = OrderedDict((user, user) for user in range(len(data.histories)))
+    items = OrderedDict((item, item) for item in range(data.items))
+    triples = [(user, item, 1.0) for user, history in enumerate(data.histories) for item in set(history.tolist())]
+    built = cornac.data.Dataset.build(triples, global_uid_map=users, global_iid_map=items, seed=data.seed)
+    built.add_modalities(item_image=cornac.data.ImageModality(features=features, ids=list(items)))
+    return built

@@ -1,0 +1,106 @@
+"""What else ranks items by a language model: `transformers` generate over a trie, and the bare passes as the floor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor
+
+from recommender.constraints import Trie
+from recommender.export.merge import TokenLayout, ranking_llm
+from recommender.model import RecommenderModel
+from recommender.prompting.builder import Example
+
+#: Nested dictionaries: token id -> what may follow it.
+Nested = dict[int, Any]
+
+
+class Plain:
+    """A causal LLM of `transformers` that computes what a model of ours computes, and its usual constrained search."""
+
+    def __init__(self, model: RecommenderModel, trie: Trie) -> None:
+        """Merge `model`; `trie` holds the codes that may be generated."""
+        self.layout = TokenLayout.of(model)
+        with torch.no_grad():
+            self.llm = ranking_llm(model, self.layout)
+        self.trie, self.levels = trie, trie.levels
+        self.offsets = [int(self.layout.words + offset) for offset in model.offsets]
+        self.codes = model.ids.codes
+        tokens = self.codes + np.asarray(self.offsets[:-1])
+        self.items = {tuple(row): item for item, row in enumerate(tokens.tolist())}
+        self.nested: Nested = {}
+        for row in self.items:
+            node = self.nested
+            for token in row:
+                node = node.setdefault(token, {})
+
+    def prefix_function(self, length: int) -> Callable[[int, Tensor], list[int]]:
+        """Return a `prefix_allowed_tokens_fn` over dictionaries, for prompts of `length` positions."""
+
+        def allowed(_: int, tokens: Tensor) -> list[int]:
+            node = self.nested
+            for token in tokens[length:].tolist():
+                node = node.get(token, {})
+            return list(node) or [0]
+
+        return allowed
+
+    @torch.no_grad()
+    def generate(self, prompts: Sequence[Example], beam: int, k: int, vectorised: bool) -> list[list[int]]:
+        """Return the best `k` items of each prompt; prompts are of one length."""
+        ids = torch.from_numpy(np.stack([self.layout.ids(prompt, self.codes) for prompt in prompts]))
+        length = ids.shape[1]
+        options: dict[str, Any] = (
+            {"logits_processor": [Vectorised(self.trie, self.offsets, length)]}
+            if vectorised
+            else {"prefix_allowed_tokens_fn": self.prefix_function(length)}
+        )
+        found = self.llm.generate(
+            ids.to(self.llm.device),
+            attention_mask=torch.ones_like(ids).to(self.llm.device),
+            num_beams=beam,
+            num_return_sequences=min(k, beam),
+            max_new_tokens=self.levels,
+            do_sample=False,
+            eos_token_id=None,
+            pad_token_id=0,
+            **options,
+        )
+        rows = [self.items.get(tuple(row), -1) for row in found[:, length:].tolist()]
+        return np.asarray(rows).reshape(len(prompts), -1).tolist()
+
+    @torch.no_grad()
+    def bare(self, prompts: Sequence[Example], beam: int) -> None:
+        """Run one prefill of the prompts and a pass of `beam` rows a prompt for each further level, and nothing else."""
+        ids = torch.from_numpy(np.stack([self.layout.ids(prompt, self.codes) for prompt in prompts]))
+        self.llm.model(ids.to(self.llm.device), use_cache=False)
+        rows = ids[:, -1:].repeat(beam, 1).to(self.llm.device)
+        for _ in range(self.levels - 1):
+            self.llm.model(rows, use_cache=False)
+
+
+class Vectorised(LogitsProcessor):
+    """The trie as arrays for `transformers`: log-softmax over the level's codes, then the mask, without a Python loop."""
+
+    def __init__(self, trie: Trie, offsets: Sequence[int], length: int) -> None:
+        self.trie, self.offsets, self.length = trie, offsets, length
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Return the scores [rows, vocabulary] of what may follow `input_ids` [rows, positions]; -inf elsewhere."""
+        level = input_ids.shape[1] - self.length
+        states = torch.full_like(input_ids[:, 0], self.trie.root)
+        for depth in range(level):
+            codes, following = self.trie.children(states, depth)
+            chosen = codes == (input_ids[:, self.length + depth] - self.offsets[depth])[:, None]
+            states = torch.where(chosen, following, -1).amax(1)
+        codes, following = self.trie.children(states, level)
+        logp = torch.log_softmax(scores[:, self.offsets[level] : self.offsets[level + 1]].float(), -1)
+        found = logp.gather(1, codes.clamp_min(0)).masked_fill(following < 0, -torch.inf)
+        # what stands for no child is written first, into a column of its own
+        wide = scores.new_full((len(scores), scores.shape[1] + 1), -torch.inf, dtype=torch.float32)
+        wide.scatter_(1, torch.where(following < 0, scores.shape[1], codes + self.offsets[level]), found)
+        return wide[:, :-1]

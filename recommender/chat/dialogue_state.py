@@ -1,0 +1,176 @@
+"""What a conversation asks for so far: readings folded into hard constraints and soft wishes, and what these do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from recommender.chat.english_patterns import MOODS
+from recommender.chat.reader import Fact, Reading
+from recommender.data.catalogue import Catalogue
+from recommender.justify.facts import facts_of, role, years_of
+
+MOST = 20
+#: nats; enough to move an item past others of like score, not past all
+TASTE = 1.0
+DISLIKE = 1.5
+
+#: fields that hold one bound, not several constraints
+_YEARS = ("first_year", "last_year")
+
+Groups = tuple[tuple[Fact, ...], ...]
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Hard: `only`, `without`, years, `hidden` items. Soft: `toward`, `moods`, `anchors`, `dislikes`. `k`: list length."""
+
+    history: tuple[int, ...] = ()
+    anchors: tuple[int, ...] = ()
+    dislikes: tuple[int, ...] = ()
+    hidden: frozenset[int] = frozenset()
+    only: Groups = ()
+    without: Groups = ()
+    toward: Groups = ()
+    moods: tuple[str, ...] = ()
+    first_year: int | None = None
+    last_year: int | None = None
+    years_out: tuple[tuple[int, int], ...] = ()
+    k: int = 5
+
+    @property
+    def nothing_known(self) -> bool:
+        """Whether there is nothing to go by."""
+        return replace(self, k=5, hidden=frozenset()) == Wishes()
+
+    def after(self, reading: Reading, shown: Sequence[int], ever_shown: Iterable[int], k: int) -> Wishes:
+        """Return the wishes after one more message. `shown`: the last list, `ever_shown`: all, `k`: the first length."""
+        start = Wishes(history=self.history, k=k) if reading.reset else self
+        liked, unliked, seen = (places(r, shown) for r in (reading.ranks_like, reading.ranks_not, reading.ranks_seen))
+        out = (*reading.dislikes, *unliked, *reading.refused, *places(reading.ranks_refused, shown))
+        again = {fact for group in reading.allowed_again for fact in group}
+        without = tuple(group for group in _joined(start.without, reading.without) if not set(group) & again)
+        forbidden = {fact for group in reading.without for fact in group}
+        hidden = {*start.hidden, *out, *reading.anchors, *liked, *seen, *(ever_shown if reading.new else ())}
+        return replace(
+            start,
+            history=_joined(start.history, (*reading.history, *seen)),
+            anchors=_joined((), (*reading.anchors, *liked)) or start.anchors,
+            dislikes=_joined(start.dislikes, out),
+            hidden=frozenset(hidden | set(reading.history)),
+            only=tuple(g for g in _joined(start.only, reading.only) if not set(g) & forbidden),
+            without=without,
+            toward=_joined(start.toward, reading.toward),
+            moods=_joined(start.moods, reading.moods),
+            **start._years(reading),
+            k=start._length(reading),
+        )
+
+    def _years(self, reading: Reading) -> dict:
+        """A later message about years replaces an earlier bound; both bounds at once replace both."""
+        if reading.any_year:
+            return {"first_year": None, "last_year": None, "years_out": ()}
+        first = self.first_year if reading.first_year is None else reading.first_year
+        last = self.last_year if reading.last_year is None else reading.last_year
+        return {"first_year": first, "last_year": last, "years_out": _joined(self.years_out, reading.years_out)}
+
+    def _length(self, reading: Reading) -> int:
+        wanted = reading.count or (
+            self.k * 2 if reading.longer > 0 else (self.k + 1) // 2 if reading.longer else self.k
+        )
+        return min(max(wanted, 1), MOST)
+
+    # hard
+
+    def contradiction(self) -> str | None:
+        """Return what cannot hold at once, in words."""
+        if self.first_year and self.last_year and self.first_year > self.last_year:
+            return f"from {self.first_year} on, and not after {self.last_year}"
+        both = {fact for group in self.only for fact in group} & {fact for group in self.without for fact in group}
+        return f"{min(both)[1]} and no {min(both)[1]}" if both else None
+
+    def allowed(self, catalogue: Catalogue) -> np.ndarray:
+        """Return bool [items]: what meets every hard constraint. What is not known of an item does not meet it."""
+        return np.array([i not in self.hidden and self._meets(facts_of(catalogue, i)) for i in range(len(catalogue))])
+
+    def _meets(self, facts: dict[str, tuple[str, ...]]) -> bool:
+        if not all(_holds(group, facts) for group in self.only) or any(_holds(g, facts) for g in self.without):
+            return False
+        if self.first_year is None and self.last_year is None and not self.years_out:
+            return True
+        years = [int(year) for year in years_of(facts)]
+        low, high = self.first_year or 0, 9999 if self.last_year is None else self.last_year
+        return bool(years) and all(low <= y <= high and not any(a <= y <= b for a, b in self.years_out) for y in years)
+
+    def parts(self) -> list[tuple[str, Wishes]]:
+        """Return every hard constraint in words, with the wishes as they would be without it."""
+        return [(told, self._dropping(name, part)) for told, name, part in self._constraints()]
+
+    def failed_by(self, facts: dict[str, tuple[str, ...]]) -> tuple[list[str], Wishes]:
+        """Return which constraints an item with these facts does not meet, in words, and the wishes without those."""
+        told, rest = [], self
+        for words, name, part in self._constraints():
+            alone: Any = part if name in _YEARS else (part,)
+            if not Wishes(**{name: alone})._meets(facts):
+                told.append(words)
+                rest = rest._dropping(name, part)
+        return told, rest
+
+    def _constraints(self) -> list[tuple[str, str, Any]]:
+        """Return every hard constraint: in words, the field that it stands in, and its part of the field."""
+        found: list[tuple[str, str, Any]] = [(_spoken(group), "only", group) for group in self.only]
+        found += [(f"no {_spoken(group)}", "without", group) for group in self.without]
+        if self.first_year is not None:
+            found.append((f"{self.first_year} or later", "first_year", self.first_year))
+        if self.last_year is not None:
+            found.append((f"{self.last_year} or earlier", "last_year", self.last_year))
+        for years in self.years_out:
+            found.append((f"not from {' to '.join(map(str, dict.fromkeys(years)))}", "years_out", years))
+        return found
+
+    def _dropping(self, name: str, part: Any) -> Wishes:
+        left: Any = None if name in _YEARS else _less(getattr(self, name), part)
+        return replace(self, **{name: left})
+
+    # soft
+
+    def gains(self, catalogue: Catalogue) -> np.ndarray:
+        """Return float [items], in nats: how much better or worse each item suits the soft wishes."""
+        weights = [MOODS[mood] for mood in self.moods]
+        disliked = [_kinds(facts_of(catalogue, item)) for item in self.dislikes]
+        gains = np.zeros(len(catalogue))
+        for index in range(len(catalogue)):
+            facts = facts_of(catalogue, index)
+            kinds = _kinds(facts)
+            gains[index] = sum(weight.get(kind, 0.0) for weight in weights for kind in kinds)
+            gains[index] += TASTE * sum(_holds(group, facts) for group in self.toward)
+            gains[index] -= DISLIKE * sum(len(kinds & other) / max(len(kinds | other), 1) for other in disliked)
+        return gains
+
+
+def _holds(group: Iterable[Fact], facts: dict[str, tuple[str, ...]]) -> bool:
+    return any(value in facts.get(name, ()) for name, value in group)
+
+
+def _kinds(facts: dict[str, tuple[str, ...]]) -> frozenset[str]:
+    return frozenset(v.casefold() for name, values in facts.items() if role(name) == "kind" for v in values)
+
+
+def places(ranks: Iterable[int], shown: Sequence[int]) -> tuple[int, ...]:
+    """Return the items of a list at these places: from 1, -1 the last; places that it does not have are left out."""
+    return tuple(shown[r - 1 if r > 0 else r] for r in ranks if r and -len(shown) <= r <= len(shown))
+
+
+def _less(old: tuple, part: object) -> tuple:
+    return tuple(other for other in old if other != part)
+
+
+def _joined(old: tuple, new: Iterable) -> tuple:
+    return tuple(dict.fromkeys((*old, *new)))
+
+
+def _spoken(group: Sequence[Fact]) -> str:
+    return group[0][1]

@@ -1,0 +1,85 @@
+"""Questions back within a conversation: why this, why not that one, what if something had not been seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recommender.chat.dialogue_state import Wishes, places
+from recommender.chat.reader import Question
+from recommender.data.catalogue import Catalogue
+from recommender.justify import Justification, Style, answers
+from recommender.justify.counterfactual import MOST_CHANGES, ScoreAll, shift, shortfall
+from recommender.justify.facts import facts_of
+from recommender.justify.item_names import display_name
+
+#: history items whose removal is tried, and items alike whose addition is
+WINDOW, ADDITIONS = 20, 10
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a question is asked about. `history`: what the list was ranked for; `shown`: the last list; `scores`: as it
+    was ranked; `alike`: (item, number) -> items like it; `explain`: items -> checked sentences."""
+
+    catalogue: Catalogue
+    style: Style
+    wishes: Wishes
+    history: np.ndarray
+    shown: Sequence[int]
+    scores: ScoreAll
+    alike: Callable[[int, int], list[int]]
+    explain: Callable[[Sequence[int]], list[Justification]]
+
+    def answer(self, question: Question) -> str:
+        """Return the answer in words."""
+        about = self._about(question)
+        if not about:
+            return "Which one do you mean? Name it, or say its place in the list."
+        if question.kind == "what_if":
+            return self._what_if(about)
+        if question.kind == "why_not":
+            return " ".join(self._why_not(item) for item in about[:2])
+        return self._why(about[:3])
+
+    def _about(self, question: Question) -> list[int]:
+        found = [*question.items, *places(question.ranks, self.shown)]
+        if not found and question.kind == "why" and not question.ranks:
+            found = list(self.shown[:1])
+        return list(dict.fromkeys(found))
+
+    def _why(self, items: Sequence[int]) -> str:
+        absent = [item for item in items if item not in self.shown]
+        parts = [self._why_not(item) for item in absent]
+        for reason in self.explain([item for item in items if item in self.shown]):
+            parts += [reason.text, answers.rests_on(self.catalogue, reason.evidence, self.style)]
+        return " ".join(parts)
+
+    def _why_not(self, item: int) -> str:
+        told, free = self.wishes.failed_by(facts_of(self.catalogue, item))
+        hidden = item in self.wishes.hidden
+        barred = [*told, *([answers.barred("hidden", self.style)] if hidden else [])]
+        seen = item in self.wishes.history
+        added = [other for other in self.alike(item, 2 * ADDITIONS) if other not in self.history][:ADDITIONS]
+        most = 0 if seen or hidden else MOST_CHANGES
+        standing = shortfall(self.history, item, self._k, self.scores, self._allowed(free), WINDOW, added, most)
+        return answers.why_not(self.catalogue, standing, self._k, self.style, barred, seen)
+
+    def _what_if(self, items: Sequence[int]) -> str:
+        known = [item for item in items if item in self.history]
+        if not known:
+            names = " and ".join(f'"{display_name(self.catalogue[item])}"' for item in items)
+            return f"{names} {'are' if len(items) > 1 else 'is'} not in what you told me, so nothing would change."
+        told = shift(self.history, known, self._k, self.scores, self._allowed(self.wishes))
+        return answers.what_if(self.catalogue, known, told, self.style)
+
+    @property
+    def _k(self) -> int:
+        return len(self.shown) or self.wishes.k
+
+    def _allowed(self, wishes: Wishes) -> np.ndarray:
+        allowed = wishes.allowed(self.catalogue)
+        allowed[self.history] = False
+        return allowed

@@ -1,0 +1,96 @@
+"""Queries that are no text: a spoken message becomes a text, a picture becomes nats for the items that look like it."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from recommender.config import Config
+from recommender.data.media import audio_faults, audio_seconds
+from recommender.encoders.audio import AudioEncoder
+from recommender.encoders.features import Features
+from recommender.encoders.image import ImageEncoder
+from recommender.encoders.pipeline import encode_catalogue
+from recommender.encoders.reduction import Reduction
+from recommender.errors import DataError
+from recommender.pipelines.train import load_catalogue
+
+LONGEST_SECONDS = 60
+#: nats between what looks most like a picture and the average item
+LIKENESS = 4.0
+
+
+class Senses:
+    """The frozen encoders of a model, loaded when they are first needed. Threads may share one: they take turns."""
+
+    def __init__(self, config: Config, features: Features | None = None) -> None:
+        """`config`: that of the checkpoint. `features`: the model's own; without reductions in them, as in older
+        checkpoints, the catalogue's pictures are encoded once and cached."""
+        self.config, self.features = config, features
+        self._turn = threading.Lock()
+
+    def hear(self, path: Path, hint: str | None = None) -> str:
+        """Return what is said in a sound file. Raises DataError if it is none, is too long, or nothing is said in it.
+
+        `hint`: words that may well be said. How long a sound is stands in its header, so that hours of it are refused
+        before they are decoded.
+        """
+        if self.config.encoders.audio is None:
+            raise DataError(f"{path}: this model has no audio encoder", "type the message")
+        seconds = audio_seconds(path)
+        if seconds > LONGEST_SECONDS:
+            long = f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+            raise DataError(f"{path}: {long} of sound are too long", f"say it in {LONGEST_SECONDS} seconds")
+        with self._turn:
+            sound = self._ears.prepare(path)
+            # of silence Whisper makes words
+            text = "" if "silent" in audio_faults(sound) else self._ears.transcript(sound, hint)
+        if not any(char.isalnum() for char in text):
+            raise DataError(f"{path}: nothing is said in it", "speak louder, or type the message")
+        return text
+
+    def see(self, path: Path) -> np.ndarray:
+        """Return float [items]: nats for looking like a picture. Raises DataError if it is none."""
+        if self.config.encoders.image is None:
+            raise DataError(f"{path}: this model has no image encoder", "describe the picture in words")
+        with self._turn:
+            vector = self._eyes.encode([self._eyes.prepare(path)])
+            vectors, known = self._pictures
+            if self._reduction is not None:
+                vector = self._reduction.apply(vector)
+        if not known.any():
+            raise DataError(f"{path}: the catalogue has no pictures to compare it with", "describe it in words")
+        alike = _unit(vectors) @ _unit(vector)[0]
+        alike = np.where(known, alike - alike[known].mean(), 0.0)
+        return np.asarray(LIKENESS * alike / max(float(np.abs(alike).max()), 1e-9))
+
+    @cached_property
+    def _ears(self) -> AudioEncoder:
+        assert self.config.encoders.audio is not None
+        return AudioEncoder(self.config.encoders.audio)
+
+    @cached_property
+    def _eyes(self) -> ImageEncoder:
+        assert self.config.encoders.image is not None
+        return ImageEncoder(self.config.encoders.image)
+
+    @cached_property
+    def _reduction(self) -> Reduction | None:
+        kept = self.features.reductions.get("image") if self.features is not None else None
+        return kept if kept is not None and kept.encoder == self._eyes.identity else None
+
+    @cached_property
+    def _pictures(self) -> tuple[np.ndarray, np.ndarray]:
+        """The catalogue's pictures [items, width] as the query will be, and which items have one [items]."""
+        if self._reduction is not None and self.features is not None:
+            return self.features.vectors["image"], self.features.present["image"]
+        only = self.config.encoders.model_copy(update={"text": None, "audio": None})
+        raw = encode_catalogue(load_catalogue(self.config), only)
+        return raw.vectors["image"].astype(np.float32), raw.present["image"]
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9))

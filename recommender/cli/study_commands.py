@@ -1,0 +1,198 @@
+"""Studies: many trainings and one table. What each part of a recipe is worth; how well new items are ranked."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from recommender.cli.shared import (
+    AsJson,
+    ConfigFile,
+    Items,
+    Model,
+    Quiet,
+    Settings,
+    out,
+    print_json,
+    print_table,
+    read_config,
+    split_ids,
+)
+from recommender.errors import DataError
+
+app = typer.Typer(no_args_is_help=True, help=__doc__)
+Output = Annotated[Path, typer.Option(help="folder for the checkpoints and the report; a killed run goes on")]
+Baselines = Annotated[str, typer.Option(help="baselines beside them, with commas")]
+Without = Annotated[str, typer.Option(help="modalities: text, knowledge, image, audio, collaborative")]
+Variant = Annotated[
+    list[str] | None, typer.Option(help='a change of the recipe: "NAME: KEY=VALUE KEY=VALUE"; may be repeated')
+]
+
+
+@app.command()
+def ablation(
+    config: ConfigFile,
+    output: Output,
+    settings: Settings = None,
+    without: Without = "",
+    variant: Variant = None,
+    seeds: Annotated[str, typer.Option(help="every recipe is trained once a seed")] = "0,1,2",
+    users: Annotated[int | None, typer.Option(help="evaluate an even sample of this many users", min=1)] = None,
+    baselines: Baselines = "",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a recipe whole and without each of its parts, and print the paired differences."""
+    from recommender.progress import progress_bars
+    from recommender.studies.ablation import ablate
+    from recommender.studies.entries import parse_seeds
+
+    recipes = _recipes(config, settings, without, variant)
+    with progress_bars(quiet) as progress:
+        evaluation = ablate(recipes, parse_seeds(seeds), output, split_ids(baselines), users, progress)
+    _report(evaluation, output, as_json)
+
+
+@app.command()
+def cold(
+    config: ConfigFile,
+    output: Output,
+    settings: Settings = None,
+    without: Without = "",
+    variant: Variant = None,
+    share: Annotated[float, typer.Option(help="share of the items that is left out of all training")] = 0.1,
+    seed: Annotated[int, typer.Option(help="which items these are")] = 0,
+    seeds: Annotated[str | None, typer.Option(help="train once a seed; default: the recipe's own")] = None,
+    baselines: Baselines = "vector-content,tfidf-content,popularity",
+    times: Annotated[
+        float, typer.Option(help="how often a new item is listed: times as often as a known one", min=0)
+    ] = 2.0,
+    users: Annotated[int | None, typer.Option(help="evaluate an even sample of this many users", min=1)] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Leave items out of all training, add them afterwards, and rank the full catalogue for who chose one.
+
+    Prints two tables and writes two reports: in `cold` the targets are new items, in `known` each user's last known one.
+    `full` is the recipe, `unlisted` the same model while it lists no new item; other rows are what --without and --variant
+    make of the recipe.
+    """
+    from recommender.progress import progress_bars
+    from recommender.studies.ablation import FULL
+    from recommender.studies.cold_start import study
+    from recommender.studies.entries import parse_seeds
+
+    recipes = _recipes(config, settings, without, variant)
+    numbers = parse_seeds(seeds) if seeds else (recipes[FULL].seed,)
+    with progress_bars(quiet) as progress:
+        asked = (share, seed, split_ids(baselines), times, users, numbers)
+        found = study(recipes, output, *asked, progress=progress)
+    reports = {"cold": found.cold, "known": found.known}
+    told = {name: _written(evaluation, output / f"report-{name}") for name, evaluation in reports.items()}
+    if as_json:
+        print_json(told)
+        return
+    for evaluation in reports.values():
+        out.print(_table(evaluation))
+
+
+@app.command()
+def wishes(
+    model: Model,
+    output: Output,
+    items: Items = None,
+    interactions: Annotated[str | None, typer.Option(help="by default those of the checkpoint's recipe")] = None,
+    attribute: Annotated[str | None, typer.Option(help="what is wished for; default: what tells items apart")] = None,
+    users: Annotated[int | None, typer.Option(help="ask an even sample of this many users", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="which wishes and phrasings are drawn")] = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rank for wishes put into words that no training has read, with a history and without one.
+
+    Beside the usual table: the share of the first ten that have what was asked for.
+    """
+    from recommender.progress import progress_bars
+    from recommender.studies.text_queries import study
+
+    with progress_bars(quiet) as progress:
+        found = study(model, items, interactions, attribute, users, seed, progress)
+    told = _written(found.evaluation, output)
+    if as_json:
+        print_json({**told, "met": found.met})
+        return
+    out.print(_table(found.evaluation))
+    rows = [{"ranked by": name, "of the first 10 have it": round(share, 3)} for name, share in found.met.items()]
+    print_table(rows, "what was asked for", False)
+
+
+@app.command()
+def signal(
+    config: ConfigFile,
+    settings: Settings = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Ask before any training how much of who likes an item its words, picture and sound tell: a linear probe."""
+    from recommender.progress import progress_bars
+    from recommender.studies.signal_probe import study
+
+    with progress_bars(quiet) as progress:
+        found = study(read_config(config, settings), progress)
+    if as_json:
+        print_json(asdict(found))
+        return
+    rows = [
+        {"told from": " + ".join(one.modalities), "explained": f"{one.explained:.3f} ({one.low:.3f} to {one.high:.3f})"}
+        | {"farther items": f"{one.nearer:.3f}"}
+        for one in found.told
+    ]
+    print_table(rows, f"collaborative vectors of {found.items} items", False)
+    rows = [
+        {"adds to all others": m, "explained": f"{a:.4f} ({b:.4f} to {c:.4f})"} for m, (a, b, c) in found.added.items()
+    ]
+    if rows:
+        print_table(rows, "what only one of them knows", False)
+
+
+def _recipes(config: Path, settings: list[str] | None, without: str, variant: list[str] | None) -> dict[str, Any]:
+    from recommender.studies.ablation import variants
+
+    changed = dict(_variant(text) for text in variant or [])
+    return variants(read_config(config, settings), split_ids(without), changed)
+
+
+def _variant(text: str) -> tuple[str, dict[str, Any]]:
+    name, colon, changes = text.partition(":")
+    pairs = [change.partition("=") for change in changes.split()]
+    if not colon or not name.strip() or not pairs or not all(sign for _, sign, _ in pairs):
+        raise DataError(f"--variant {text!r}: expected NAME: KEY=VALUE", 'for example "short: prompt.history=20"')
+    try:
+        return name.strip(), {key: yaml.safe_load(value) for key, _, value in pairs}
+    except yaml.YAMLError:
+        raise DataError(f"--variant {text!r}: holds a value that is not YAML", "put it in quotes") from None
+
+
+def _report(evaluation: Any, output: Path, as_json: bool) -> None:
+    told = _written(evaluation, output)
+    if as_json:
+        print_json(told)
+    else:
+        out.print(_table(evaluation))
+
+
+def _written(evaluation: Any, folder: Path) -> Any:
+    from recommender.eval.report import as_json, write_report
+
+    write_report(evaluation, folder)
+    return as_json(evaluation)
+
+
+def _table(evaluation: Any) -> Any:
+    from recommender.eval.report import table
+
+    return table(evaluation)

@@ -1,0 +1,1 @@
+"""The data of a recommender: items, histories, the tables and media they come from."""

@@ -1,0 +1,246 @@
+"""Who did what in which order, and the splits for evaluation. The only module that sees user ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from recommender.config import ColumnsConfig
+from recommender.data.catalogue import Catalogue
+from recommender.data.tables import Problem, Table, canonical, fail_on_errors, read_table
+from recommender.errors import DataError
+
+_HINTS = 20  # unknown ids for which the closest ones are looked up: that is slow
+
+
+@dataclass(frozen=True)
+class HistoriesReport:
+    """What was read: `repeated` interactions of a user with one item are kept, `dropped` ones had a lower rating."""
+
+    interactions: int = 0
+    users: int = 0
+    repeated: int = 0
+    dropped: int = 0
+    dropped_users: int = 0
+
+
+@dataclass(frozen=True)
+class Histories:
+    """One array of catalogue indices a user, oldest first; `times` in the unit of the table, None without time stamps.
+
+    Dates become seconds since 1970 (UTC).
+    """
+
+    user_ids: tuple[str, ...]
+    items: tuple[np.ndarray, ...]
+    times: tuple[np.ndarray, ...] | None = None
+    report: HistoriesReport = field(default_factory=HistoriesReport, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.user_ids)
+
+    def sampled(self, users: int | None) -> Histories:
+        """Return an even sample of this many users; None or more than there are: all."""
+        if users is None or users >= len(self):
+            return self
+        kept = np.linspace(0, len(self) - 1, users).astype(int).tolist()
+        times = self.times and tuple(self.times[user] for user in kept)
+        ids, items = tuple(self.user_ids[user] for user in kept), tuple(self.items[user] for user in kept)
+        return Histories(ids, items, times, self.report)
+
+    @classmethod
+    def load(
+        cls,
+        source: Any,
+        catalogue: Catalogue,
+        columns: ColumnsConfig | None = None,
+        minimum_rating: float | None = None,
+    ) -> Histories:
+        """Read interactions; users in order of appearance, ties in file order.
+
+        Raises DataError for missing columns, unknown item ids, empty fields and unreadable times, naming the row.
+        """
+        columns = columns or ColumnsConfig()
+        table = read_table(source, "interactions")
+        events, problems = read_events(table, catalogue, columns, need_rating=minimum_rating is not None)
+        fail_on_errors(problems)
+        assert events is not None  # no error, so every column was there
+        kept = np.ones(len(events), dtype=bool)
+        if minimum_rating is not None and events.ratings is not None:
+            kept = events.ratings >= minimum_rating
+            if not kept.any():
+                raise DataError(f"{table.name}: no rating reaches {minimum_rating:g}", "lower data.minimum_rating")
+        return events.histories(kept)
+
+
+@dataclass(frozen=True)
+class Events:
+    """The interactions in file order: user code, catalogue index, time or position, rating; -1 or NaN where unusable."""
+
+    user_ids: list[str]
+    users: np.ndarray
+    items: np.ndarray
+    order: np.ndarray
+    timed: bool
+    ratings: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def histories(self, kept: np.ndarray) -> Histories:
+        """Group the kept events by user, oldest first."""
+        sorting = np.flatnonzero(kept)
+        sorting = sorting[np.lexsort((self.order[sorting], self.users[sorting]))]  # stable: ties keep file order
+        users = self.users[sorting]
+        starts = np.flatnonzero(np.diff(users, prepend=-1))
+        present = users[starts]
+        groups = np.split(self.items[sorting], starts[1:])
+        times = np.split(self.order[sorting], starts[1:]) if self.timed else None
+        report = HistoriesReport(
+            interactions=len(sorting),
+            users=len(present),
+            repeated=len(sorting) - len(np.unique(users * (self.items.max() + 1) + self.items[sorting])),
+            dropped=len(self) - len(sorting),
+            dropped_users=len(self.user_ids) - len(present),
+        )
+        names = tuple(self.user_ids[user] for user in present)
+        return Histories(names, tuple(groups), None if times is None else tuple(times), report)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Histories to train on, and a later target item a user (int64 [users], -1 where none)."""
+
+    train: Histories
+    validation: np.ndarray
+    test: np.ndarray
+
+    def history_for(self, part: Literal["validation", "test"]) -> tuple[np.ndarray, ...]:
+        """Return what is known before the target: train for validation, train and validation target for test."""
+        if part == "validation":
+            return self.train.items
+        pairs = zip(self.train.items, self.validation, strict=True)
+        return tuple(np.append(items, target) if target >= 0 else items for items, target in pairs)
+
+
+def leave_one_out(histories: Histories, minimum: int = 3) -> Split:
+    """Hold out every user's last item as test and the one before it as validation.
+
+    Users with fewer than `minimum` (at least 3) interactions stay whole in train and have no target.
+    """
+    if minimum < 3:
+        raise ValueError("minimum must be at least 3: one item to train on, two targets")
+    cuts = np.array([-2 if len(items) >= minimum else 0 for items in histories.items], dtype=np.int64)
+    validation = np.array([items[-2] if cut else -1 for items, cut in zip(histories.items, cuts, strict=True)])
+    test = np.array([items[-1] if cut else -1 for items, cut in zip(histories.items, cuts, strict=True)])
+    ends = [len(items) + cut for items, cut in zip(histories.items, cuts, strict=True)]
+    return Split(_until(histories, ends), validation.astype(np.int64), test.astype(np.int64))
+
+
+def time_split(histories: Histories, validation: float = 0.1, test: float = 0.1) -> Split:
+    """Split all users at two moments, so that nothing later than a moment is learnt from.
+
+    `validation` (0 for none) and `test` are shares of all interactions. Train ends before the first moment; a user's
+    validation target is the first interaction between the two, the test target the first from the second moment on.
+    Users who come only after the first moment have no history to start from and get no target. Raises DataError
+    without times.
+    """
+    if histories.times is None:
+        raise DataError(
+            "a split by time needs time stamps, and the interactions have positions only", "use leave-one-out"
+        )
+    if not (validation >= 0 and test > 0 and validation + test < 1):
+        raise ValueError("validation and test must be shares that sum to less than 1, test above 0")
+    everything = np.concatenate(histories.times)
+    first, second = np.quantile(everything, [1 - validation - test, 1 - test], method="higher")
+    ends, targets = [], np.full((2, len(histories)), -1, dtype=np.int64)
+    for user, (items, times) in enumerate(zip(histories.items, histories.times, strict=True)):
+        start, late = np.searchsorted(times, [first, second], side="left")
+        ends.append(int(start))
+        if 0 < start < late:
+            targets[0, user] = items[start]
+        if start > 0 and late < len(items):
+            targets[1, user] = items[late]
+    return Split(_until(histories, ends), targets[0], targets[1])
+
+
+def read_events(
+    table: Table, catalogue: Catalogue | None, columns: ColumnsConfig, need_rating: bool = False
+) -> tuple[Events | None, list[Problem]]:
+    """Read every row and say everything that is wrong, raise nothing; no events if a column is missing.
+
+    Without a catalogue every item id is known.
+    """
+    problems = _missing_columns(table, columns, need_rating)
+    if problems:
+        return None, [*table.problems, *problems]
+    problems = list(table.problems)
+    order_column = columns.timestamp if columns.timestamp in table.columns else columns.position
+    users, user_ids = table.factorize(columns.user_id)
+    problems += _where(table, users < 0, columns.user_id, "empty-id", "the user id is empty")
+    items, found = _items(table, catalogue, columns.item_id)
+    order, late = _numbers(table, order_column, "bad-time", "neither a number nor an ISO date")
+    ratings, bad = _numbers(table, columns.rating, "bad-rating", "not a number", optional=not need_rating)
+    problems += [*found, *late, *bad]
+    timed = order_column == columns.timestamp
+    events = Events(user_ids, users, items, order, timed, ratings if columns.rating in table.columns else None)
+    return events, sorted(problems, key=lambda problem: problem.row or 0)
+
+
+def _missing_columns(table: Table, columns: ColumnsConfig, need_rating: bool) -> list[Problem]:
+    needed = [(columns.user_id, "user_id"), (columns.item_id, "item_id")]
+    needed += [(columns.rating, "rating")] if need_rating else []
+    problems = [table.missing(column, key) for column, key in needed if column not in table.columns]
+    if columns.timestamp not in table.columns and columns.position not in table.columns:
+        problem = table.missing(columns.timestamp, "timestamp")
+        reason = problem.reason.replace("no column", f"no column {columns.position!r} or", 1)
+        problems.append(Problem(table.name, None, "", problem.kind, reason, hint=problem.hint))
+    return problems
+
+
+def _items(table: Table, catalogue: Catalogue | None, column: str) -> tuple[np.ndarray, list[Problem]]:
+    """Return the catalogue index of each row, -1 where empty or unknown, and the problems."""
+    codes, ids = table.factorize(column)
+    problems = _where(table, codes < 0, column, "empty-id", "the item id is empty")
+    if catalogue is None:
+        return codes, problems
+    known = np.array([catalogue.index(name) if name in catalogue else -1 for name in ids] + [-1], dtype=np.int64)
+    hints: dict[int, str | None] = {}
+    for row in np.flatnonzero((codes >= 0) & (known[codes] < 0)):
+        code = int(codes[row])
+        if code not in hints:
+            hints[code] = catalogue.resembling(ids[code]) if len(hints) < _HINTS else None
+        reason = f"unknown item id {ids[code]!r}"
+        problems.append(table.problem(int(row), column, "unknown-item", reason, hint=hints[code]))
+    return known[codes], problems
+
+
+def _numbers(
+    table: Table, column: str, kind: str, reason: str, optional: bool = False
+) -> tuple[np.ndarray, list[Problem]]:
+    """Return a column's numbers, NaN where there is none, and the problems; an empty optional field is a warning."""
+    if column not in table.columns:
+        return np.full(table.rows, np.nan), []
+    numbers = table.numbers(column)
+    faulty = np.flatnonzero(np.isnan(numbers))
+    values = table.values(column) if len(faulty) else []
+    problems = []
+    for row in map(int, faulty):
+        text = canonical(values[row])
+        severity = "warning" if optional and text is None else "error"
+        found = "empty" if text is None else f"{text[:40]!r} is {reason}"
+        problems.append(table.problem(row, column, kind, found, severity=severity))
+    return numbers, problems
+
+
+def _where(table: Table, mask: np.ndarray, column: str, kind: str, reason: str) -> list[Problem]:
+    return [table.problem(int(row), column, kind, reason) for row in np.flatnonzero(mask)]
+
+
+def _until(histories: Histories, ends: Sequence[int]) -> Histories:
+    items = tuple(items[:end] for items, end in zip(histories.items, ends, strict=True))
+    times = histories.times and tuple(times[:end] for times, end in zip(histories.times, ends, strict=True))
+    return Histories(histories.user_ids, items, times, histories.report)

@@ -1,0 +1,113 @@
+"""Questions back to an engine: why not that one, what if something had not been seen. Answers are data and a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from recommender.data.catalogue import Catalogue
+from recommender.engine.catalogue_engine import CatalogueEngine
+from recommender.engine.filters import matching
+from recommender.engine.requests import Request
+from recommender.errors import RecommenderError
+from recommender.justify import answers
+from recommender.justify.counterfactual import MOST_CHANGES, Change, ScoreAll, shift, shortfall
+
+#: items like the one asked about that are tried as additions to the history
+ADDITIONS = 20
+
+
+def why_not(engine: CatalogueEngine, request: Request, item_id: str) -> dict[str, Any]:
+    """Say where an item stands in the answer to a request, and the smallest change that would list it.
+
+    Filters and exclusions that it does not meet are named, and the rest is answered as if they were dropped. Raises
+    RecommenderError for unknown ids.
+    """
+    catalogue, history = engine.catalogue, engine.catalogue.indices(request.history)
+    item = catalogue.index(item_id)
+    barred, free = _barred(engine, request, item)
+    seen = bool(item in history)
+    alike = [i for i in engine.alike(item, ADDITIONS + len(history)) if i not in history]
+    told = shortfall(
+        history,
+        item,
+        request.k,
+        _scores(engine, request),
+        engine.allowed(free, history).numpy(),
+        engine.config.justify.window,
+        alike[:ADDITIONS],
+        most=0 if seen else MOST_CHANGES,
+    )
+    return {
+        "item_id": catalogue[item].item_id,
+        "title": catalogue[item].title,
+        "seen": seen,
+        "listed": not seen and not barred and told.rank <= request.k,
+        "rank": told.rank,
+        "score": told.score,
+        "score_of_the_last_listed": told.last,
+        "barred_by": barred,
+        "changes": [_plain(catalogue, change) for change in told.changes],
+        "text": answers.why_not(catalogue, told, request.k, engine.style, list(barred.values()), seen),
+    }
+
+
+def what_if(engine: CatalogueEngine, request: Request, removed: Sequence[str]) -> dict[str, Any]:
+    """Say how the answer to a request would differ had these items never been seen.
+
+    Raises RecommenderError for unknown ids, and for items that are not in the history.
+    """
+    catalogue, history = engine.catalogue, engine.catalogue.indices(request.history)
+    gone = [int(item) for item in catalogue.indices(removed)]
+    if strange := [name for name, item in zip(removed, gone, strict=True) if item not in history]:
+        raise RecommenderError(f"item {strange[0]!r} is not in the history", "ask about one that is")
+    told = shift(history, gone, request.k, _scores(engine, request), engine.allowed(request, history).numpy())
+    return {
+        "without": _named(catalogue, gone),
+        "before": _named(catalogue, told.before),
+        "after": _named(catalogue, told.after),
+        "left": _named(catalogue, told.left),
+        "entered": _named(catalogue, told.entered),
+        "moved": [{**_name(catalogue, item), "change": round(by, 4)} for item, by in told.moved],
+        "text": answers.what_if(catalogue, gone, told, engine.style),
+    }
+
+
+def _scores(engine: CatalogueEngine, request: Request) -> ScoreAll:
+    return partial(engine.score_all, wish=request.wish, fused=request.fused, given=engine.given(request))
+
+
+def _barred(engine: CatalogueEngine, request: Request, item: int) -> tuple[dict[str, str], Request]:
+    """Return what the item does not meet, in words, and the request without that."""
+    catalogue, style = engine.catalogue, engine.style
+    told, entry = {}, catalogue[item]
+    for name, values in request.filters.items():
+        if not matching(catalogue, {name: values})[item]:
+            told[name] = answers.barred("filter", style, name, values, entry.attributes.get(name, ()))
+    filters = {name: values for name, values in request.filters.items() if name not in told}
+    excluded = set(catalogue.indices(request.exclude).tolist())
+    if item in excluded:
+        told["exclude"] = answers.barred("exclude", style)
+    only = request.only
+    if only is not None and item not in catalogue.indices(only):
+        told["only"], only = answers.barred("only", style), None
+    user = request.user
+    if item in engine.opinions.refused(user):
+        told["user"], user = answers.barred("refused", style), None
+    kept = tuple(i for i in request.exclude if catalogue.index(i) != item)
+    return told, request.model_copy(update={"k": 1, "filters": filters, "exclude": kept, "only": only, "user": user})
+
+
+def _plain(catalogue: Catalogue, change: Change) -> dict[str, Any]:
+    return {"removed": _named(catalogue, change.removed), "added": _named(catalogue, change.added)}
+
+
+def _named(catalogue: Catalogue, items: Sequence[int] | np.ndarray) -> list[dict[str, str]]:
+    return [_name(catalogue, int(item)) for item in items]
+
+
+def _name(catalogue: Catalogue, item: int) -> dict[str, str]:
+    return {"item_id": catalogue[item].item_id, "title": catalogue[item].title}

@@ -1,0 +1,34 @@
+"""Opening an engine by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from recommender.data.catalogue import Catalogue
+from recommender.engine.catalogue_engine import CatalogueEngine
+from recommender.engine.embedded import Recommender
+from recommender.errors import ConfigError, did_you_mean
+from recommender.progress import Progress
+
+ENGINES = ("embedded", "vllm")
+
+
+def open_engine(
+    name: str,
+    model: str | Path,
+    catalogue: Catalogue | str | Path | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> CatalogueEngine:
+    """Return the engine `name` over a checkpoint folder; `options` are the engine's own.
+
+    Raises ConfigError for a name that no engine has, and what the engine raises for a model that it cannot open.
+    """
+    if name == "embedded":
+        return Recommender.from_pretrained(model, catalogue, progress)
+    if name == "vllm":
+        from recommender.engine.vllm import open_vllm
+
+        return open_vllm(model, catalogue, progress, **options)
+    raise ConfigError(f"unknown engine {name!r}", did_you_mean(name, ENGINES) or f"there are {', '.join(ENGINES)}")

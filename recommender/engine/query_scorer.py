@@ -1,0 +1,77 @@
+"""A wish in words as something that ranks: what is written of each item, compared with what was said.
+
+A ranker that learned from histories alone hardly reads a sentence before one (eval/LOG.md), while a sentence encoder tells
+well what a sentence means and nothing of taste. So the two are added: the language model's log-probability, and nats for
+how much more than others an item's text is like the wish.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from recommender.baselines.content import unit
+from recommender.encoders.features import Features
+from recommender.encoders.reduction import Reduction
+from recommender.encoders.text import TextEncoder
+from recommender.errors import AssetError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wished:
+    """The items' text vectors of unit length [items, width], which items have one [items], and what reads a wish."""
+
+    encoder: TextEncoder
+    reduction: Reduction
+    vectors: np.ndarray
+    present: np.ndarray
+
+    def likeness(self, wish: str) -> np.ndarray:
+        """Return float32 [items]: how like the wish each text is, in standard deviations from the mean; 0 without a text."""
+        said = self.reduction.apply(self.encoder.encode([self.encoder.prepare(wish)]))
+        cosines = self.vectors @ unit(said)[0]
+        known = cosines[self.present]
+        if not len(known) or not (spread := float(known.std())):
+            return np.zeros(len(cosines), np.float32)
+        return np.where(self.present, (cosines - known.mean()) / spread, 0.0).astype(np.float32)
+
+
+class Hearing:
+    """What hears the wishes of one model, made when the first one is said; adapters of a server share it.
+
+    `deaf`: why wishes are left to the language model, if they are.
+    """
+
+    def __init__(self) -> None:
+        self.deaf = ""
+        self._lock = threading.Lock()
+        self._made: tuple[Features, str | None, Wished | None] | None = None
+
+    def __call__(self, features: Features, encoder: str | None) -> Wished | None:
+        """Return what hears wishes for items of these features, read by the encoder of this name; None if nothing can."""
+        with self._lock:  # a library that loads a model changes the state of the process while it does
+            if self._made is None or self._made[0] is not features or self._made[1] != encoder:
+                self._made = features, encoder, self._make(features, encoder)
+            return self._made[2]
+
+    def _make(self, features: Features, name: str | None) -> Wished | None:
+        self.deaf = "the items' texts were not read by an encoder that is at hand"
+        reduction = features.reductions.get("text")
+        if name is None or reduction is None:
+            return None
+        encoder = TextEncoder(name)
+        try:
+            if encoder.identity != reduction.encoder:
+                return None
+            encoder.load()
+        except AssetError as error:
+            self.deaf = error.message
+            logger.warning("wishes are left to the language model: %s", error.message)
+            return None
+        self.deaf = ""
+        return Wished(encoder, reduction, unit(features.vectors["text"]), features.present["text"])

@@ -1,0 +1,39 @@
+"""Vectors that a request brings for items of its history: a picture in the place of the one that the catalogue knows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recommender.config import SOFT_MODALITIES, Modality
+from recommender.data.catalogue import Catalogue
+from recommender.encoders.features import Features
+from recommender.engine.requests import Request
+from recommender.errors import RecommenderError
+from recommender.prompting.builder import Given
+
+
+def given_vectors(request: Request, catalogue: Catalogue, features: Features) -> Given:
+    """Return a request's vectors by item index, as wide as the model's own.
+
+    An encoder's raw vector is reduced as the catalogue's were. Raises RecommenderError for an item that is not in the
+    history, a modality that the model does not read, and a vector of another width.
+    """
+    found: dict[int, dict[Modality, np.ndarray]] = {}
+    for item_id, own in request.vectors.items():
+        if item_id not in request.history:
+            raise RecommenderError(f"vectors: item {item_id!r} is not in the history", "give vectors of history items")
+        found[catalogue.index(item_id)] = {m: _fitting(m, np.array(v, np.float32), features) for m, v in own.items()}
+    return found
+
+
+def _fitting(modality: Modality, vector: np.ndarray, features: Features) -> np.ndarray:
+    soft = [m for m in SOFT_MODALITIES if m in features.vectors]
+    if modality not in soft:
+        raise RecommenderError(f"vectors: the model has no soft tokens of {modality}", f"it has {', '.join(soft)}")
+    width, reduction = features.vectors[modality].shape[1], features.reductions.get(modality)
+    if len(vector) == width:
+        return vector
+    if reduction is not None and len(vector) == len(reduction.mean):
+        return reduction.apply(vector[None])[0]
+    raw = f", or the encoder's own {len(reduction.mean)}" if reduction is not None else ""
+    raise RecommenderError(f"vectors: {modality} has {len(vector)} numbers; expected {width}{raw}")

@@ -1,0 +1,127 @@
+"""What an engine is asked and what it answers: the same for every engine, for Python, command line, batch and HTTP."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
+
+from recommender.config import Config, Modality
+from recommender.data.catalogue import Catalogue
+from recommender.errors import RecommenderError, wrong_fields
+
+
+class Request(BaseModel):
+    """One question. `history`: item ids, oldest first; empty for a person of whom nothing is known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    history: tuple[str, ...] = ()
+    k: int = Field(10, ge=1)
+    exclude: tuple[str, ...] = Field((), description="item ids that must not be recommended")
+    only: tuple[str, ...] | None = Field(None, description="item ids that may be recommended; default all")
+    explain: bool = True
+    fused: bool | None = Field(None, description="rank together with the checkpoint's baselines; default as configured")
+    wish: str | None = Field(None, max_length=500, description="a sentence about what is wanted")
+    user: str | None = Field(None, max_length=200, description="who asks: their feedback counts, where it is kept")
+    trace: bool = Field(False, description="tell with each reason how it was written, for a decision trace")
+    filters: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="attribute -> values, one of which a recommended item must have"
+    )
+
+    vectors: dict[str, dict[Modality, tuple[FiniteFloat, ...]]] = Field(
+        default_factory=dict,
+        description="history item -> modality -> an encoder's vector that stands for the item's own in this request",
+    )
+
+    @field_validator("filters", mode="before")
+    @classmethod
+    def _one_value(cls, filters: Any) -> Any:
+        if not isinstance(filters, Mapping):
+            return {} if filters is None else filters
+        return {name: values if isinstance(values, (list, tuple)) else (values,) for name, values in filters.items()}
+
+
+def request(**fields: Any) -> Request:
+    """Return a Request. Raises RecommenderError naming the fields that are wrong, in one line."""
+    try:
+        return Request(**fields)
+    except ValidationError as error:
+        raise RecommenderError(f"the request cannot be answered: {wrong_fields(error)}") from None
+
+
+@dataclass(frozen=True)
+class RankedItem:
+    """One recommended item. `score`: log-probability and the nats that a wish adds, or the fused score where baselines
+    rank along.
+
+    `written_by`: "model", or "plain" where its sentence failed the check and a plain true one stands instead.
+    """
+
+    rank: int
+    item_id: str
+    title: str
+    score: float
+    justification: str | None = None
+    written_by: str | None = None
+    evidence: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Response:
+    """A ranked list, best first. `notes` say what was done to the request, e.g. that the history was cut."""
+
+    items: tuple[RankedItem, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the response as plain data."""
+        return {"items": [asdict(item) for item in self.items], "notes": list(self.notes)}
+
+
+class Engine(Protocol):
+    """Whatever can answer requests; what a server and a batch need to know of it.
+
+    `at_once`: how many requests gain from being answered together; `parallel`: how many such groups may be under way.
+    """
+
+    name: str
+    at_once: int
+    parallel: int
+    catalogue: Catalogue
+    config: Config
+
+    def answer(self, request: Request) -> Response:
+        """Rank, and explain if asked to. Raises RecommenderError for a request that cannot be met."""
+        ...
+
+    def answer_many(self, requests: Sequence[Request]) -> list[Response | RecommenderError]:
+        """Answer requests together; one that cannot be met gets its error in its own place."""
+        ...
+
+    def reasons(
+        self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None = None, together: bool = False
+    ) -> Iterator[RankedItem]:
+        """Yield the items of an answer with their reasons, in order, as they are written; ends once `stop` is set."""
+        ...
+
+    def told(
+        self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None = None
+    ) -> Iterator[RankedItem]:
+        """Yield the items of an answer with their reasons, all written as one text; ends once `stop` is set."""
+        ...
+
+    def versions(self) -> tuple[str, ...]:
+        """The names of the ranking adapters that it can also rank with at the moment."""
+        ...
+
+    def lives(self) -> bool:
+        """Whether what computes is there."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what the engine holds outside this process."""
+        ...

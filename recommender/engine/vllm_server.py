@@ -1,0 +1,152 @@
+"""vLLM's own server as a child process: started in its own environment, waited for, and ended with all its children."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from recommender.errors import RecommenderError
+from recommender.export.vllm_folder import SERVED_WINDOW
+from recommender.vllm_plugin.served_folder import Served
+from recommender.vllm_plugin.soft_tokens import SoftTokens
+
+PYTHON = "RECOMMENDER_VLLM_PYTHON"
+_SECONDS = 600
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PDEATHSIG = 1  # PR_SET_PDEATHSIG of prctl(2)
+_ERROR = re.compile(r"(?=\b\w*(?:Error|Exception): )")
+_TAILS = {"kv_connector": "Tails", "kv_connector_module_path": "recommender.vllm_plugin.partial_block_connector", "kv_role": "kv_both"}
+_TRIE, _SPANS = "recommender.vllm_plugin.trie_processor:Trie", "recommender.vllm_plugin.text_constraint_processor:Spans"
+
+
+def vllm_python() -> str:
+    """Return the Python that has vLLM: the environment variable, this one, or the one that `make vllm-env` makes.
+
+    Raises RecommenderError if there is none.
+    """
+    if named := os.environ.get(PYTHON):
+        return named
+    if importlib.util.find_spec("vllm"):
+        return sys.executable
+    made = Path("build/venv-vllm/bin/python")
+    if made.is_file():
+        return str(made.absolute())
+    raise RecommenderError("vLLM is not installed", f"make vllm-env, or set {PYTHON} to the Python that has it")
+
+
+class VllmServer:
+    """One vLLM server over one model folder. `url` is where it listens."""
+
+    def __init__(
+        self, folder: Path, adapters: dict[str, Path], flags: Sequence[str] = (), constrained: bool = True
+    ) -> None:
+        """Start the server; it is ready after `wait`. `flags` go to vLLM as they are, e.g. --data-parallel-size=2."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = tempfile.NamedTemporaryFile("w+", prefix="vllm-", suffix=".log", delete=False)  # noqa: SIM115
+        command = [vllm_python(), "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder.absolute())]
+        command += ["--host", "127.0.0.1", "--port", str(port), *_adapter_flags(adapters), *_defaults(flags), *flags]
+        command += ["--logits-processors", _TRIE if constrained else _SPANS]
+        if constrained:
+            command += ["--logprobs-mode", "processed_logits", "--max-logprobs", "-1", *_soft_flags(folder)]
+            command += _beam_flags(folder, flags)
+        environment = _environment(constrained)
+        self.process = subprocess.Popen(
+            command,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,
+        )
+
+    def wait(self) -> None:
+        """Return once the server answers. Raises RecommenderError with the end of its log if it does not."""
+        until = time.monotonic() + _SECONDS
+        while time.monotonic() < until and self.process.poll() is None:
+            try:
+                if requests.get(f"{self.url}/health", timeout=5).ok:
+                    return
+            except requests.RequestException:
+                time.sleep(0.25)
+        reason = _reason(Path(self.log.name).read_text(encoding="utf-8"))
+        self.close()
+        raise RecommenderError(f"vLLM did not start: {reason}", f"its log: {self.log.name}")
+
+    def close(self) -> None:
+        """End the server and all its children."""
+        for sign, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 5)):
+            try:
+                os.killpg(self.process.pid, sign)
+            except ProcessLookupError:
+                break
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                continue
+        self.log.close()
+
+
+def _end_with_parent() -> None:
+    """Have Linux end a server whose parent was killed: nobody else would, and the next run could not have its memory."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PDEATHSIG, signal.SIGTERM)
+
+
+def _reason(log: str) -> str:
+    """Return the first error of a log: what follows it is only that others noticed."""
+    lines = [line for line in log.splitlines() if " ERROR " in line and _ERROR.search(line)]
+    return _ERROR.split(lines[0], maxsplit=1)[-1].strip()[:300] if lines else "its log ends without an error"
+
+
+def _adapter_flags(adapters: dict[str, Path]) -> list[str]:
+    ranks = [json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["r"] for path in adapters.values()]
+    if not ranks:
+        return []
+    fitting = next(size for size in (8, 16, 32, 64, 128, 256, 320, 512) if size >= max(ranks))
+    modules = [f"{name}={path.absolute()}" for name, path in adapters.items()]
+    # room for versions that are loaded later
+    slots = ["--max-loras", str(len(adapters) + 2), "--max-lora-rank", str(fitting)]
+    return ["--enable-lora", *slots, "--lora-modules", *modules]
+
+
+def _soft_flags(folder: Path) -> list[str]:
+    """Return flags that let requests bring vectors, and nothing that would have to be encoded first."""
+    kinds = SoftTokens.open(folder).facts.kinds
+    limits = ["--enable-mm-embeds", "--limit-mm-per-prompt", json.dumps(dict.fromkeys(kinds, 0))]
+    return [*limits, "--mm-processor-cache-gb", "0"] if kinds else []
+
+
+def _beam_flags(folder: Path, flags: Sequence[str]) -> list[str]:
+    """Return flags that let beams share a prompt's last block too; with one level there are none, and a caller's stand."""
+    name = "--kv-transfer-config"
+    wanted = Served.load(folder).levels > 1 and not any(flag.partition("=")[0] == name for flag in flags)
+    return [name, json.dumps(_TAILS)] if wanted else []
+
+
+def _defaults(flags: Sequence[str]) -> list[str]:
+    """Return flags that decide precision and what a CPU needs, but for those that the caller gives."""
+    chosen: dict[str, Any] = {"--dtype": "float32", "--block-size": "32", "--max-model-len": str(SERVED_WINDOW)}
+    given = {flag.partition("=")[0] for flag in flags}
+    return ["--enforce-eager"] + [part for name, value in chosen.items() if name not in given for part in (name, value)]
+
+
+def _environment(constrained: bool) -> dict[str, str]:
+    ours = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "VLLM_NO_USAGE_STATS": "1"}
+    ours |= {"VLLM_PLUGINS": "recommender", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0", "HF_HUB_OFFLINE": "1"}
+    return ours | {k: v for k, v in os.environ.items() if k not in ("VLLM_PLUGINS", "PYTHONPATH")}

@@ -1,0 +1,1 @@
+"""A checkpoint as ordinary folders: for transformers, and for vLLM."""

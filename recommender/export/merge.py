@@ -1,0 +1,311 @@
+"""Merging: a checkpoint as ordinary `transformers` folders, which any engine for causal LLMs reads without this package.
+
+`rank/` is the base cut to the ranking depth, with LoRA in its weights and every item, code and soft token as a row of its
+vocabulary; `write/` is the whole base with the writing LoRA in its weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import PeftModel
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from recommender.adapters.lora import EXPLAIN, RANK
+from recommender.errors import CheckpointError, ConfigError
+from recommender.model.checkpoint import Checkpoint
+from recommender.model.manifest import check_target, written_folder
+from recommender.model.network import RecommenderModel
+from recommender.progress import Progress
+from recommender.prompting.builder import FIRST_SOFT, IGNORE, ITEM, TOKEN, Example, collate
+
+LARGEST_DIFFERENCE = 2e-3
+"""Largest difference of any logit after reloading, as a share of the logits' spread."""
+COMPARED = 4
+ITEMS = "items.json"
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """How far the reloaded logits are from the checkpoint's, as a share of their spread, for ranking and writing."""
+
+    rank_difference: float
+    write_difference: float
+    tied: bool
+    vocabulary: int
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """Where the merged vocabulary holds what: words, then codes, then items, then soft tokens.
+
+    With one level a code is an item, so items have no rows of their own. `placeholders`: names of rows that stand where
+    soft tokens were, for whoever projects those when they are read; `ids` are the same with or without.
+    """
+
+    words: int
+    codes: int
+    items: int
+    soft: int
+    codes_are_items: bool
+    placeholders: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, model: RecommenderModel) -> TokenLayout:
+        """Return the layout for a model."""
+        soft = model.all_items()[1].shape[1]
+        return cls(model.vocabulary, int(model.offsets[-1]), len(model.codes), soft, model.codes.shape[1] == 1)
+
+    @property
+    def first_item(self) -> int:
+        """The id of the first row that is an item's only."""
+        return self.words + self.codes
+
+    @property
+    def first_soft(self) -> int:
+        """The id of the first soft token."""
+        return self.first_item + (0 if self.codes_are_items else self.items)
+
+    @property
+    def size(self) -> int:
+        """How many rows the vocabulary has."""
+        return self.first_soft + (len(self.placeholders) or self.items * self.soft)
+
+    def names(self) -> list[str]:
+        """Return the token of each row behind the words."""
+        items = [] if self.codes_are_items else [f"<|item_{i}|>" for i in range(self.items)]
+        soft = self.placeholders or [f"<|item_{i}_soft_{j}|>" for i in range(self.items) for j in range(self.soft)]
+        return [*(f"<|code_{c}|>" for c in range(self.codes)), *items, *soft]
+
+    def ids(self, example: Example, codes: np.ndarray) -> np.ndarray:
+        """Return an example's positions as ids of the merged vocabulary; `codes` [items, levels] from zero."""
+        ids = example.tokens.copy()
+        item = example.slots == ITEM
+        numbers = example.items[item]
+        ids[item] = self.words + codes[numbers, 0] if self.codes_are_items else self.first_item + numbers
+        soft = ~item & (example.slots != TOKEN)
+        ids[soft] = self.first_soft + example.items[soft] * self.soft + example.slots[soft] - FIRST_SOFT
+        return ids
+
+
+def merge(checkpoint: Checkpoint, target: str | Path, progress: Progress | None = None) -> MergeReport:
+    """Write `rank/`, `write/` and `items.json` into the folder `target`, atomically; then nothing of ours is needed.
+
+    All is computed and written in float32: LoRA that is rounded into bfloat16 weights writes other words. Both folders are
+    loaded again and their logits compared before the folder takes its name. Raises ConfigError for a
+    4-bit base, CheckpointError if the reloaded logits differ or if something else stands at `target`.
+    """
+    if checkpoint.config.base.load_in_4bit:
+        raise ConfigError(
+            "a 4-bit base cannot be merged: its weights are rounded",
+            "load the checkpoint with base.load_in_4bit: false",
+        )
+    check_target(Path(target), ITEMS)
+    checkpoint = replace(checkpoint, model=copy.deepcopy(checkpoint.model).float().eval())
+    model = checkpoint.model
+    steps = progress or (lambda *_: None)
+    with torch.no_grad(), written_folder(Path(target), ITEMS) as folder:
+        steps("merge", 0, 4)
+        layout = TokenLayout.of(model)
+        tied = save_ranking(checkpoint, layout, folder / "rank")
+        steps("merge", 1, 4)
+        ranking = compare_ranking(checkpoint, layout, folder / "rank")
+        steps("merge", 2, 4)
+        _save_writing(checkpoint, folder / "write")
+        steps("merge", 3, 4)
+        writing = compare_writing(checkpoint, folder / "write")
+        write_items(checkpoint, layout, folder / ITEMS)
+        steps("merge", 4, 4)
+    return MergeReport(ranking, writing, tied, layout.size)
+
+
+def _merged(model: RecommenderModel, adapter: str) -> Any:
+    """Return a copy of the base with one LoRA adapter in its weights."""
+    return copy.deepcopy(model.peft).merge_and_unload(adapter_names=[adapter])
+
+
+def plain_base(model: RecommenderModel) -> Any:
+    """Return a copy of the base without any adapter."""
+    return copy.deepcopy(model.peft).unload()
+
+
+def ranking_llm(model: RecommenderModel, layout: TokenLayout, merged: bool = True) -> Any:
+    """Return a plain causal LLM that ranks as `model` does: its first layers, LoRA in its weights, codes in its vocabulary.
+
+    Computed in the type of the base model; shares no weight with `model`. Without `merged` it ranks so once the LoRA
+    is put on it.
+    """
+    whole, base = _merged(model, RANK) if merged else plain_base(model), model.config.base
+    config = copy.deepcopy(whole.config)
+    tied = bool(config.tie_word_embeddings) and layout.codes_are_items
+    config.num_hidden_layers, config.vocab_size, config.tie_word_embeddings = base.rank_layers, layout.size, tied
+    if getattr(config, "layer_types", None):
+        config.layer_types = list(config.layer_types)[: base.rank_layers]
+    weight = whole.get_input_embeddings().weight
+    short = type(whole)(config).to(weight.dtype)
+    short.model.layers.load_state_dict(whole.model.layers[: base.rank_layers].state_dict())
+    short.model.norm.load_state_dict(model.rank_norm.state_dict())
+    # one table is both read and scored with: it holds the longer rows that are read, and the norm takes the length back
+    short.model.norm.weight.div_(base.item_scale)
+    short.get_input_embeddings().weight.copy_(torch.cat([weight, *_input_rows(model, layout)]))
+    if not tied:
+        short.get_output_embeddings().weight.copy_(
+            torch.cat([whole.get_output_embeddings().weight, *_outputs(model, layout)])
+        )
+    return short.eval()
+
+
+def save_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path, merged: bool = True) -> bool:
+    """Write the model that ranks, with or without LoRA in its weights; returns whether its two tables are one."""
+    short = ranking_llm(checkpoint.model, layout, merged)
+    # the base's own sampling settings would prune items
+    short.generation_config = GenerationConfig(do_sample=False, eos_token_id=checkpoint.tokenizer.eos_token_id)
+    short.save_pretrained(folder)
+    save_tokenizer(checkpoint, layout, folder)
+    return bool(short.config.tie_word_embeddings)
+
+
+def _input_rows(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:
+    scale = model.config.base.item_scale
+    items, soft = model.all_items()
+    behind = soft.flatten(0, 1)
+    if layout.placeholders:
+        behind = behind.new_zeros(len(layout.placeholders), model.hidden_size)
+    if layout.codes_are_items:
+        return [model.output_rows(0) * scale, behind]
+    return [model.code_rows(torch.arange(layout.codes, device=model.device)), items * scale, behind]
+
+
+def _outputs(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:
+    """Return what a hidden state is multiplied with behind the words; what is only ever read is never written: zeros."""
+    scored = torch.cat([model.output_rows(level) for level in range(model.codes.shape[1])])
+    scored = scored * model.config.base.item_scale
+    return [scored, scored.new_zeros(layout.size - layout.words - layout.codes, scored.shape[1])]
+
+
+def save_tokenizer(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -> None:
+    """Write the base's tokenizer with the rows behind the words as tokens."""
+    tokenizer = copy.deepcopy(checkpoint.tokenizer)
+    # a base may have more rows than tokens: the rows between must keep their numbers
+    spare = [f"<|spare_{i}|>" for i in range(layout.words - len(tokenizer))]
+    tokenizer.add_tokens([*spare, *layout.names()], special_tokens=True)
+    tokenizer.save_pretrained(folder)
+
+
+def _save_writing(checkpoint: Checkpoint, folder: Path) -> None:
+    whole = _merged(checkpoint.model, EXPLAIN)
+    whole.generation_config = GenerationConfig(do_sample=False, eos_token_id=checkpoint.tokenizer.eos_token_id)
+    whole.save_pretrained(folder)
+    checkpoint.tokenizer.save_pretrained(folder)
+
+
+def write_items(checkpoint: Checkpoint, layout: TokenLayout, path: Path) -> None:
+    """Write which tokens are which item."""
+    codes = checkpoint.model.codes.cpu().numpy()
+    first = layout.words if layout.codes_are_items else layout.first_item
+    entries = [
+        {
+            "item_id": checkpoint.catalogue[i].item_id,
+            "history": int(first + (codes[i, 0] if layout.codes_are_items else i)),
+            "codes": [int(layout.words + code) for code in codes[i]],
+            "soft": [int(layout.first_soft + i * layout.soft + j) for j in range(layout.soft)],
+        }
+        for i in range(layout.items)
+    ]
+    path.write_text(json.dumps(entries) + "\n", encoding="utf-8")
+
+
+def _by_ids(model: Any, ids: Tensor) -> Tensor:
+    logits: Tensor = model(input_ids=ids).logits
+    return logits
+
+
+Reading = Callable[[Any, Tensor], Tensor]
+
+
+def compare_ranking(
+    checkpoint: Checkpoint, layout: TokenLayout, folder: Path, lora: Path | None = None, read: Reading = _by_ids
+) -> float:
+    """Return the largest difference of the logits of every level, for a few histories that end in a beam.
+
+    `lora`: the adapter to put on the reloaded model; `read`: how that reads token ids [1, positions]. Raises CheckpointError
+    if they differ too much.
+    """
+    model, builder = checkpoint.model, checkpoint.builder
+    reloaded = _reload(folder, lora)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    last = layout.names()[-1]
+    if tokenizer.convert_tokens_to_ids(last) != layout.size - 1:
+        raise CheckpointError(f"{folder}: the reloaded tokenizer gives {last} another id; nothing was written")
+    worst = 0.0
+    for history in _histories(layout.items):
+        example = _with_codes(builder.prompt(history), builder.code_tokens[history[-1]])
+        ids = torch.from_numpy(layout.ids(example, model.ids.codes))[None]
+        logits = read(reloaded, ids)[0].float()
+        batch = collate([[example]]).to(model.device)
+        hidden = model.read(model.embed(batch), batch.positions, batch.mask)[0]
+        levels = model.codes.shape[1]
+        for level in range(levels):
+            place = len(example) - levels + level
+            rows = slice(layout.words + int(model.offsets[level]), layout.words + int(model.offsets[level + 1]))
+            worst = max(worst, _difference(model.code_logits(hidden[place], level), logits[place, rows]))
+    return _accepted(worst, folder)
+
+
+def _with_codes(prompt: Example, codes: np.ndarray) -> Example:
+    """Return a prompt that goes on with all codes of an item but the last."""
+    more = len(codes) - 1
+    return Example(
+        tokens=np.concatenate([prompt.tokens, codes[:more]]),
+        items=np.concatenate([prompt.items, np.full(more, -1)]),
+        slots=np.concatenate([prompt.slots, np.full(more, TOKEN)]),
+        anchors=np.concatenate([prompt.anchors, np.full(more, -1)]),
+        labels=np.concatenate([prompt.labels, np.full(more, IGNORE)]),
+        places=np.concatenate([prompt.places, np.full(more, -1)]),
+    )
+
+
+def compare_writing(checkpoint: Checkpoint, folder: Path, lora: Path | None = None) -> float:
+    """Return the largest difference of the logits of a user's turn. Raises CheckpointError if they differ too much."""
+    model = checkpoint.model
+    ids = torch.from_numpy(checkpoint.builder.chat_turn(checkpoint.catalogue[0].title))[None]
+    model.use_adapter(EXPLAIN)
+    try:
+        ours = model.llm(input_ids=ids.to(model.device)).logits[0]
+    finally:
+        model.use_adapter(RANK)
+    reloaded = _reload(folder, lora)
+    return _accepted(_difference(ours, reloaded(input_ids=ids).logits[0]), folder)
+
+
+def _reload(folder: Path, lora: Path | None = None) -> Any:
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
+    return model if lora is None else PeftModel.from_pretrained(model, lora).eval()
+
+
+def _histories(items: int) -> list[Sequence[int]]:
+    """Return a few histories that hold the first, the last and scattered items."""
+    return [np.linspace(0, items - 1, length).astype(int).tolist() for length in range(1, COMPARED + 1)]
+
+
+def _difference(ours: Tensor, theirs: Tensor) -> float:
+    ours, theirs = ours.float().cpu(), theirs.float().cpu()
+    return float((ours - theirs).abs().max() / ours.std().clamp_min(1e-6))
+
+
+def _accepted(difference: float, folder: Path) -> float:
+    if not difference <= LARGEST_DIFFERENCE:  # NaN is no agreement
+        raise CheckpointError(
+            f"{folder.name}: the merged model's logits differ by {difference:.3g} of their spread"
+            f" (limit {LARGEST_DIFFERENCE:g}); nothing was written",
+            "report the base model: it computes something that is not in its saved weights",
+        )
+    return difference

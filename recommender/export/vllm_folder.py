@@ -1,0 +1,150 @@
+"""Export for vLLM: bases that hold every row, LoRA beside them as plain peft folders, and all that prompts are made of.
+
+`rank/` is the base cut to the ranking depth with items and codes as rows of its vocabulary, the projectors that make soft
+tokens of encoder vectors, these vectors, and the trie; `write/` is the base as it is; `lora/rank` and `lora/explain` are the
+adapters; `prompting/` makes prompts: the base's tokenizer, semantic ids, config, ids and features of the items.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+
+from recommender import prompts
+from recommender.adapters.lora import EXPLAIN, RANK
+from recommender.config import Config
+from recommender.data.catalogue import Catalogue
+from recommender.encoders.features import Features
+from recommender.errors import CheckpointError, ConfigError
+from recommender.export.merge import (
+    ITEMS,
+    MergeReport,
+    TokenLayout,
+    compare_ranking,
+    compare_writing,
+    plain_base,
+    save_ranking,
+    write_items,
+)
+from recommender.export.projectors_export import placeholders, save_soft, soft_reading
+from recommender.model.checkpoint import Checkpoint
+from recommender.model.manifest import check_target, read_manifest, write_manifest, written_folder
+from recommender.progress import Progress
+from recommender.prompting.builder import ExampleBuilder
+from recommender.semantic_ids.codes import SemanticIds
+from recommender.vllm_plugin.served_folder import write_served
+
+MARKER = "vllm.json"
+FORMAT = 2
+FEATURES = "features.safetensors"
+#: Positions that a server of an exported folder reads: memory is kept for so many.
+SERVED_WINDOW = 2048
+
+
+def export_vllm(checkpoint: Checkpoint, target: str | Path, progress: Progress | None = None) -> MergeReport:
+    """Write the folder `target` atomically, in float32; both models are reloaded with their LoRA and compared first.
+
+    Raises ConfigError for a 4-bit base, CheckpointError if the logits differ or if something else stands at `target`.
+    """
+    if checkpoint.config.base.load_in_4bit:
+        raise ConfigError("a 4-bit base cannot be exported", "load the checkpoint with base.load_in_4bit: false")
+    check_target(Path(target), MARKER)
+    checkpoint = replace(checkpoint, model=copy.deepcopy(checkpoint.model).float().eval())
+    steps = progress or (lambda *_: None)
+    with torch.no_grad(), written_folder(Path(target), MARKER) as folder:
+        steps("export", 0, 3)
+        layout = replace(TokenLayout.of(checkpoint.model), placeholders=placeholders(checkpoint.model))
+        tied = save_ranking(checkpoint, layout, folder / "rank", merged=False)
+        ids = checkpoint.model.ids
+        write_served(folder / "rank", layout.words, ids.sizes, ids.codes)
+        save_soft(checkpoint.model, layout.first_soft, folder / "rank")
+        _save_base(checkpoint, folder / "write")
+        checkpoint.model.peft.save_pretrained(
+            folder / "lora", selected_adapters=[RANK, EXPLAIN], save_embedding_layers=False
+        )
+        steps("export", 1, 3)
+        ranking = compare_ranking(
+            checkpoint, layout, folder / "rank", folder / "lora" / RANK, soft_reading(folder / "rank")
+        )
+        steps("export", 2, 3)
+        writing = compare_writing(checkpoint, folder / "write", folder / "lora" / EXPLAIN)
+        _save_prompting(checkpoint, layout, folder)
+        write_manifest(folder, _facts(checkpoint, layout))
+        steps("export", 3, 3)
+    return MergeReport(ranking, writing, tied, layout.size)
+
+
+def _save_base(checkpoint: Checkpoint, folder: Path) -> None:
+    whole = plain_base(checkpoint.model)
+    whole.generation_config = GenerationConfig(do_sample=False, eos_token_id=checkpoint.tokenizer.eos_token_id)
+    whole.save_pretrained(folder)
+    checkpoint.tokenizer.save_pretrained(folder)
+
+
+def _save_prompting(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -> None:
+    checkpoint.tokenizer.save_pretrained(folder / "prompting")
+    checkpoint.model.ids.save(folder / "prompting" / "semantic_ids.safetensors")
+    checkpoint.model.features.save(folder / "prompting" / FEATURES)
+    (folder / "prompting" / "config.yaml").write_text(checkpoint.config.to_yaml(), encoding="utf-8")
+    write_items(checkpoint, layout, folder / ITEMS)
+    facts = {"format": FORMAT, "words": layout.words, "soft": layout.soft, "modalities": _soft(checkpoint)}
+    facts["window"] = min(checkpoint.model.llm.config.max_position_embeddings, SERVED_WINDOW)
+    (folder / MARKER).write_text(json.dumps(facts) + "\n", encoding="utf-8")
+
+
+def _soft(checkpoint: Checkpoint) -> int:
+    return len(checkpoint.model.soft_modalities)
+
+
+def _facts(checkpoint: Checkpoint, layout: TokenLayout) -> dict[str, object]:
+    catalogue = {"items": len(checkpoint.catalogue), "fingerprint": checkpoint.catalogue.fingerprint}
+    return {"format": FORMAT, "catalogue": catalogue, "prompts": prompts.template_hash(), "vocabulary": layout.size}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What is needed to ask a server of an exported folder: prompts and their numbers, no weights."""
+
+    folder: Path
+    catalogue: Catalogue
+    config: Config
+    tokenizer: PreTrainedTokenizerBase
+    ids: SemanticIds
+    layout: TokenLayout
+    builder: ExampleBuilder
+    features: Features
+
+
+def is_export(folder: Path) -> bool:
+    """Whether a folder was written by `export_vllm`."""
+    return (folder / MARKER).is_file()
+
+
+def load_exported(source: str | Path, catalogue: Catalogue | str | Path | None = None) -> Exported:
+    """Read an exported folder; `catalogue` replaces the one its config names.
+
+    Raises CheckpointError if it is damaged, or made for another catalogue or other prompts.
+    """
+    folder = Path(source)
+    manifest, facts = read_manifest(folder), json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    if manifest["prompts"] != prompts.template_hash():
+        raise CheckpointError(
+            f"{folder}: was exported with other prompts than those of this installation", "export again"
+        )
+    config = Config.load(folder / "prompting" / "config.yaml")
+    if not isinstance(catalogue, Catalogue):
+        catalogue = Catalogue.load(catalogue or config.data.items, config.data.columns, media=False)
+    if catalogue.fingerprint != manifest["catalogue"]["fingerprint"]:
+        raise CheckpointError(f"{folder}: was exported for another catalogue", "give its items, or export again")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "prompting")
+    ids = SemanticIds.load(folder / "prompting" / "semantic_ids.safetensors")
+    layout = TokenLayout(facts["words"], int(sum(ids.sizes)), len(ids.codes), facts["soft"], ids.codes.shape[1] == 1)
+    args = tokenizer, layout.words, catalogue, ids, config.prompt
+    builder = ExampleBuilder(*args, soft_modalities=facts["modalities"], window=facts.get("window", SERVED_WINDOW))
+    features = Features.load(folder / "prompting" / FEATURES)
+    return Exported(folder, catalogue, config, tokenizer, ids, layout, builder, features)

@@ -1,0 +1,1 @@
+"""Fusion: several scorers in one ranking, weights from validation alone."""

@@ -1,0 +1,1 @@
+"""Ranking and writing with a trained model: beam search, attention, layers, cached weights."""

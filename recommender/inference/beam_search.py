@@ -1,0 +1,270 @@
+"""Constrained beam search over the trie with one shared prefill: item indices and log-probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recommender.constraints import Mask, Trie
+from recommender.errors import RecommenderError
+from recommender.inference.attention import BeamAttention, Group, PromptAttention, PromptCache
+from recommender.model import RecommenderModel
+from recommender.prompting.builder import Batch, Example
+
+#: On a GPU prompts are padded to a multiple of this, so that few shapes recur and a graph of each can be kept.
+BUCKET = 64
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The items of one prompt, best first, and their scores: sums of log-probabilities over the levels.
+
+    `proven`: nothing that the search cut off could have come among them, so the list is that of all items scored.
+    """
+
+    items: np.ndarray
+    scores: np.ndarray
+    proven: bool = True
+
+
+@torch.no_grad()
+def rank(
+    model: RecommenderModel,
+    prompts: Sequence[Example],
+    trie: Trie,
+    k: int,
+    beam: int,
+    allowed: Tensor | None = None,
+    instruction: np.ndarray | None = None,
+    exact: bool = False,
+) -> list[Ranking]:
+    """Return for each prompt its best `k` items that are allowed.
+
+    `allowed`: bool [prompts, items], None = all. What is not allowed is cut from the trie before the search, so the
+    result holds min(k, allowed items) entries whenever `beam` >= k. The search is exact when `beam` is at least the
+    number of living prefixes of each level but the last; with one level it is exact always. `instruction`: token ids
+    that the prompts begin with, as far as they do; its part of the prefill is kept between calls. `exact`: double the
+    width, behind the same prefill, until every list is proven. Raises RecommenderError if the model computes NaN.
+    """
+    search = Search(model, prompts, instruction)
+    mask = trie.mask(None if allowed is None else allowed[torch.tensor(search.order, device=allowed.device)])
+    width = max(beam, k)
+    found = _results(search, searched(search, trie, mask, width), trie, k)
+    while exact and not all(one.proven for one in found):
+        width *= 2
+        search.restart()
+        found = _results(search, searched(search, trie, mask, width), trie, k)
+    return found
+
+
+def searched(search: Search, trie: Trie, mask: Mask | None, width: int) -> Beams:
+    """Return the beams [prompts, up to `width`] that are left at the last level, best first; `search` is at its start."""
+    beams = Beams(len(search.lengths), trie, search.lengths.device)
+    logp = search.log_probabilities(0)
+    for level in range(trie.levels):
+        parents, codes = beams.extend(logp, trie, level, mask, width)
+        if level + 1 < trie.levels:
+            search.advance(parents, codes, level)
+            logp = search.log_probabilities(level + 1)
+    return beams
+
+
+@torch.no_grad()
+def score(
+    model: RecommenderModel,
+    prompts: Sequence[Example],
+    candidates: Sequence[int],
+    chunk: int = 256,
+    instruction: np.ndarray | None = None,
+) -> np.ndarray:
+    """Score given items exactly, without a beam: log-probabilities [prompts, candidates], float32.
+
+    With one level it costs one prefill a prompt; with more, passes of `chunk` candidates through the shared prefix.
+    `instruction` as in `rank`. Raises RecommenderError if the model computes NaN.
+    """
+    search = Search(model, prompts, instruction)
+    first = search.log_probabilities(0)[:, 0]
+    codes = torch.from_numpy(model.ids.codes[np.asarray(candidates, dtype=np.int64)]).to(model.device)
+    total = first[:, codes[:, 0]]
+    for start in range(0, len(codes) if model.ids.levels > 1 else 0, chunk):
+        part = slice(start, start + chunk)
+        total[:, part] += _score_rest(search, codes[part])
+    if bool(torch.isnan(total).any()):
+        raise _not_a_number()
+    scores = np.empty(total.shape, dtype=np.float32)
+    scores[search.order] = total.cpu().numpy()
+    return scores
+
+
+@torch.no_grad()
+def last_states(model: RecommenderModel, prompts: Sequence[Example]) -> Tensor:
+    """Return the last state [prompts, hidden] behind each prompt: what the rows of the first level are multiplied with."""
+    search = Search(model, prompts, None)
+    states = torch.empty_like(search.hidden[:, 0])
+    states[search.order] = search.hidden[:, 0]
+    return states
+
+
+class Search:
+    """The hidden states of a batch of prompts and, step by step, of the beams behind them.
+
+    Prompts are taken in the order of their lengths: `order[i]` is the caller's number of the i-th here.
+    """
+
+    def __init__(self, model: RecommenderModel, prompts: Sequence[Example], instruction: np.ndarray | None) -> None:
+        self.model, self.stack = model, model.prepared.stack(model)
+        self.order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        ordered = [prompts[i] for i in self.order]
+        known = _shared(ordered, instruction)
+        prefix = model.prepared.prefix(model, instruction) if known and instruction is not None else None
+        if prefix is not None:
+            prefix = [(keys[:, :known], values[:, :known]) for keys, values in prefix]
+        groups = list(_groups([len(prompt) - known for prompt in ordered], model.device, padded(model.device)))
+        self.cache = PromptCache(groups, prefix)
+        batch, positions, last = _packed(ordered, groups, known, model.device)
+        self.lengths = torch.tensor([len(prompt) for prompt in ordered], device=model.device)
+        embedded = model.embed(batch)[0]
+        for prompt, end in zip(ordered, (last + 1).tolist(), strict=True):
+            if prompt.given:
+                part = slice(end - len(prompt) + known, end)
+                model.put_vectors(embedded[part], batch.items[0, part], batch.slots[0, part], prompt.given)
+        # [prompts, beams, hidden]
+        self.start = self.stack(embedded, positions, PromptAttention(self.cache), last)[:, None]
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all beams; what they start from is still known."""
+        self.beams, self.depth, self.hidden = BeamAttention(self.cache), 0, self.start
+
+    def advance(self, parents: Tensor, codes: Tensor, level: int) -> None:
+        """Feed each beam the code [prompts, beams] of `level` that it has chosen, behind its parent's path."""
+        fed = self.model.code_rows(codes.flatten() + int(self.model.offsets[level]))
+        self.beams.follow(parents)
+        positions = (self.lengths + self.depth).repeat_interleave(codes.shape[1])
+        self.depth += 1
+        self.hidden = self.stack(fed, positions, self.beams).unflatten(0, codes.shape)
+
+    def log_probabilities(self, level: int) -> Tensor:
+        """Log-softmax over all codes of the level [prompts, beams, codes]; the trie masks afterwards, so that scores do
+        not depend on what is allowed."""
+        return torch.log_softmax(self.model.code_logits(self.hidden, level).float(), -1)
+
+
+class Beams:
+    """The state of a batch of beam searches. All tensors [prompts, beams]; a dead beam has score -inf.
+
+    `lost` [prompts]: the best score that was cut off at any level. Scores only fall from level to level, so no item that
+    was cut off with it has a higher one.
+    """
+
+    def __init__(self, prompts: int, trie: Trie, device: torch.device) -> None:
+        self.lost = torch.full((prompts,), -torch.inf, device=device)
+        self.states = torch.full((prompts, 1), trie.root, dtype=torch.long, device=device)
+        self.scores = torch.zeros(prompts, 1, device=device)
+
+    def extend(self, logp: Tensor, trie: Trie, level: int, mask: Mask | None, width: int) -> tuple[Tensor, Tensor]:
+        """Replace the beams by the best `width` of their living children.
+
+        `logp` [prompts, beams, codes]. Returns each new beam's parent and code, both [prompts, beams]; one top-k over all
+        children at once.
+        """
+        codes, following = trie.children(self.states, level)
+        living = following >= 0
+        codes, following = codes.clamp_min(0), following.clamp_min(0)
+        if mask is not None:
+            living &= mask.living(following)
+        gathered = (logp.gather(2, codes) + self.scores[..., None]).masked_fill(~living, -torch.inf)
+        fan_out = codes.shape[-1]
+        # one more than is kept: the best of what is cut off
+        scores, best = gathered.flatten(1).topk(min(width + 1, gathered.shape[1] * fan_out))
+        if scores.shape[1] > width:
+            self.lost = torch.maximum(self.lost, scores[:, width])
+        self.scores, best = scores[:, :width], best[:, :width]
+        self.states = following.flatten(1).gather(1, best)
+        return best // fan_out, codes.flatten(1).gather(1, best)
+
+
+def _results(search: Search, beams: Beams, trie: Trie, k: int) -> list[Ranking]:
+    items, scores = trie.item_of(beams.states).cpu().numpy(), beams.scores.cpu().numpy()
+    # NaN counts as the largest number in a top-k: what arises anywhere is still here
+    if np.isnan(scores).any():
+        raise _not_a_number()
+    rows = zip(items, scores, beams.lost.cpu().numpy(), strict=True)
+    found = dict(zip(search.order, (_best(*row, k) for row in rows), strict=True))
+    return [found[number] for number in range(len(found))]
+
+
+def _best(items: np.ndarray, scores: np.ndarray, lost: np.ndarray, k: int) -> Ranking:
+    living, last = np.isfinite(scores), scores[k - 1] if len(scores) >= k else -np.inf
+    return Ranking(items[living][:k], scores[living][:k], bool(last >= lost))
+
+
+def _not_a_number() -> RecommenderError:
+    return RecommenderError("the model computed NaN scores; nothing was ranked", "check the checkpoint's weights")
+
+
+def _score_rest(search: Search, codes: Tensor) -> Tensor:
+    """Return the summed log-probabilities [prompts, candidates] of all codes [candidates, levels] after the first."""
+    prompts = len(search.lengths)
+    total = torch.zeros(prompts, len(codes), device=codes.device)
+    search.restart()
+    everyone = torch.arange(len(codes), device=codes.device).expand(prompts, -1)
+    for level in range(codes.shape[1] - 1):
+        search.advance(everyone, codes[:, level].expand(prompts, -1), level)
+        logp = search.log_probabilities(level + 1)
+        total += logp.gather(2, codes[:, level + 1].expand(prompts, -1)[..., None])[..., 0]
+    search.restart()
+    return total
+
+
+def _shared(prompts: Sequence[Example], instruction: np.ndarray | None) -> int:
+    """Return how many positions of the instruction all prompts begin with; the last of a prompt is always its own."""
+    if instruction is None or not len(instruction):
+        return 0
+    known = len(instruction)
+    for prompt in prompts:
+        known = min(known, len(prompt) - 1)
+        same = (prompt.tokens[:known] == instruction[:known]) & (prompt.items[:known] < 0)
+        known = known if same.all() else int(same.argmin())
+    return known
+
+
+def padded(device: torch.device) -> bool:
+    """Whether prompts are laid out in one padded shape, for shapes to recur: on a GPU, where launching costs most."""
+    return device.type != "cpu"
+
+
+def _groups(lengths: Sequence[int], device: torch.device, static: bool) -> Iterator[Group]:
+    """Lay prompts of ascending lengths out: those of one length together, or all in one padded shape."""
+    if static:
+        width = -(-lengths[-1] // BUCKET) * BUCKET
+        yield Group(0, len(lengths), width, torch.tensor(lengths, device=device))
+        return
+    first, start = 0, 0
+    for end in range(1, len(lengths) + 1):
+        if end == len(lengths) or lengths[end] != lengths[start]:
+            group = Group(first, end - start, lengths[start])
+            yield group
+            first, start = group.end, end
+
+
+def _packed(
+    prompts: Sequence[Example], groups: Sequence[Group], known: int, device: torch.device
+) -> tuple[Batch, Tensor, Tensor]:
+    """Return all positions after the first `known` as one row, their places in the prompts [T], and where each ends."""
+    widths = [group.width for group in groups for _ in range(group.prompts)]
+    columns = {}
+    for name, fill in (("tokens", 0), ("items", -1), ("slots", 0)):
+        parts = [getattr(prompt, name)[known:] for prompt in prompts]
+        laid = [np.pad(p, (0, w - len(p)), constant_values=fill) for p, w in zip(parts, widths, strict=True)]
+        columns[name] = torch.from_numpy(np.concatenate(laid))[None].to(device)
+    positions = torch.from_numpy(known + np.concatenate([np.arange(width) for width in widths])).to(device)
+    starts = np.cumsum([0, *widths[:-1]])
+    last = torch.from_numpy(starts + [len(prompt) - known - 1 for prompt in prompts]).to(device)
+    nothing = positions.new_zeros(0)
+    batch = Batch(**columns, positions=positions[None], labels=nothing, places=nothing, mask=nothing, writes=False)
+    return batch, positions, last

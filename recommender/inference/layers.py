@@ -1,0 +1,191 @@
+"""The ranking layers made ready for inference: LoRA merged, matrices fused, activations added up in float32.
+
+`FusedStack` computes pre-norm layers with a gated MLP by itself (Llama, Qwen, Mistral, SmolLM) and is used only where it
+reproduces the base model's own layers; `ModuleStack` runs any other base through its own code, with our attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from recommender.inference.attention import Attention, Group, PromptAttention, PromptCache
+from recommender.inference.matrices import Matrix, gated, matrix, merged
+from recommender.model import block_attention
+
+Norm = Callable[[Tensor], Tensor]
+#: Positions that a fused stack is compared with the base model's own layers on, and the largest norm of the difference as a
+#: share of the outputs' norm. A single number says nothing: a few channels are a thousand times larger than the others, and
+#: bfloat16 rounds each by its size.
+PROBE, LARGEST_DIFFERENCE = 6, {torch.float32: 1e-3, torch.bfloat16: 0.2}
+
+
+class Stack(Protocol):
+    """The layers that rank."""
+
+    def __call__(self, embedded: Tensor, positions: Tensor, attention: Attention, last: Tensor | None = None) -> Tensor:
+        """Run packed embeddings [T, hidden] at `positions` [T]; returns normalised hidden states [T, hidden], float32.
+
+        With `last` [n] only those packed places are returned, and the last layer computes no others.
+        """
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """The parts of one layer; `norms` before attention and before the MLP, `head_norms` of queries and keys or None."""
+
+    norms: tuple[Norm, Norm]
+    head_norms: tuple[nn.Module, nn.Module] | None
+    qkv: Matrix
+    out: Matrix
+    gated: Matrix
+    down: Matrix
+    heads: int
+    key_heads: int
+    width: int
+    scale: float
+
+
+class FusedStack:
+    """Pre-norm layers with a gated MLP, computed here."""
+
+    def __init__(self, backbone: Any, norm: nn.Module, adapter: str, int8: bool = False) -> None:
+        """Take the layers of `backbone`, which ends after them with `norm`, and merge one LoRA adapter into copies.
+
+        Raises AttributeError or ValueError if the layers have other parts than these.
+        """
+        self.layers = [_layer(layer, adapter, int8) for layer in backbone.layers]
+        self.rotary, self.norm = backbone.rotary_emb, norm
+        self.dtype = backbone.embed_tokens.weight.dtype
+
+    def __call__(self, embedded: Tensor, positions: Tensor, attention: Attention, last: Tensor | None = None) -> Tensor:
+        """See Stack."""
+        # what is added up is changed in place: a fresh megabyte costs more than the sum
+        hidden = embedded.to(torch.float32, copy=True)
+        cos, sin = (part[0, :, None] for part in self.rotary(hidden[None], positions[None]))
+        half = cos.shape[-1] // 2
+        turn = cos, torch.cat([-sin[..., :half], sin[..., half:]], -1)
+        for number, layer in enumerate(self.layers):
+            final = last if number == len(self.layers) - 1 else None
+            hidden = self._run(number, layer, hidden, turn, attention, final)
+        return self.norm(hidden).float()
+
+    def _run(
+        self,
+        number: int,
+        layer: _Layer,
+        hidden: Tensor,
+        turn: tuple[Tensor, Tensor],
+        attention: Attention,
+        last: Tensor | None,
+    ) -> Tensor:
+        q, k, v = self._heads(layer, hidden, turn)
+        if last is not None:
+            q, hidden = q[last], hidden[last]
+        attended = attention(number, q, k, v, layer.scale, last is not None)
+        hidden.add_(layer.out(attended.flatten(1)))
+        return hidden.add_(layer.down(layer.gated(layer.norms[1](hidden).to(self.dtype))))
+
+    def _heads(self, layer: _Layer, hidden: Tensor, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return rotated queries and keys, and values: [T, heads of each, width]."""
+        heads = layer.qkv(layer.norms[0](hidden).to(self.dtype)).unflatten(-1, (-1, layer.width))
+        rotated, v = heads[:, : layer.heads + layer.key_heads], heads[:, layer.heads + layer.key_heads :]
+        if layer.head_norms:
+            q, k = rotated.split([layer.heads, layer.key_heads], 1)
+            rotated = torch.cat([layer.head_norms[0](q), layer.head_norms[1](k)], 1)
+        crosswise = rotated.float().roll(layer.width // 2, -1)
+        rotated = rotated.float().mul(turn[0]).addcmul_(crosswise, turn[1]).to(self.dtype)
+        q, k = rotated.split([layer.heads, layer.key_heads], 1)
+        return q, k, v.to(self.dtype)
+
+
+class ModuleStack:
+    """Any causal LLM, run by its own code: its layers call our attention through the registry of `transformers`."""
+
+    def __init__(self, backbone: Any, llm: Any) -> None:
+        """Run `backbone`, a view of the layers of `llm`, whose attention falls back to SDPA for all other callers."""
+        if llm.config._attn_implementation != block_attention.NAME:
+            llm.set_attn_implementation(block_attention.NAME)
+        self.backbone = backbone
+        self.backbone.config._attn_implementation = block_attention.NAME
+        self.dtype = backbone.embed_tokens.weight.dtype
+
+    def __call__(self, embedded: Tensor, positions: Tensor, attention: Attention, last: Tensor | None = None) -> Tensor:
+        """See Stack."""
+        result = self.backbone(
+            inputs_embeds=embedded[None].to(self.dtype),
+            position_ids=positions[None],
+            # a mask that is made already is passed on unread; ours is in the attention
+            attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=embedded.device),
+            use_cache=False,
+            packed_attention=attention,
+        )
+        hidden = result.last_hidden_state[0].float()
+        return hidden if last is None else hidden[last]
+
+
+def make_stack(backbone: Any, norm: nn.Module, llm: Any, adapter: str, int8: bool = False) -> Stack:
+    """Return the fastest stack that computes what the base model's own layers do.
+
+    `backbone` is a view of the layers that rank, which ends with `norm`; `int8`: matrices are rounded to 8 bits.
+    """
+    modules = ModuleStack(backbone, llm)
+    try:
+        exact = FusedStack(backbone, norm, adapter)
+    except (AttributeError, ValueError):
+        return modules
+    if not _agree(exact, modules, backbone.config.hidden_size):
+        return modules
+    return FusedStack(backbone, norm, adapter, int8=True) if int8 else exact
+
+
+def _layer(layer: Any, adapter: str, int8: bool) -> _Layer:
+    attention, mlp = layer.self_attn, layer.mlp
+    if hasattr(layer, "pre_feedforward_layernorm"):
+        raise ValueError("a layer with norms behind attention and MLP")
+    q, k, v = (merged(getattr(attention, f"{name}_proj"), adapter) for name in "qkv")
+    gate, up = (merged(getattr(mlp, f"{name}_proj"), adapter) for name in ("gate", "up"))
+    width = int(attention.head_dim)
+    norms = (attention.q_norm, attention.k_norm) if hasattr(attention, "q_norm") else None
+    return _Layer(
+        norms=(_norm(layer.input_layernorm), _norm(layer.post_attention_layernorm)),
+        head_norms=norms,
+        qkv=matrix([q, k, v], int8),
+        out=matrix([merged(attention.o_proj, adapter)], int8),
+        gated=gated(gate, up, mlp.act_fn, int8),
+        down=matrix([merged(mlp.down_proj, adapter)], int8),
+        heads=len(q[0]) // width,
+        key_heads=len(k[0]) // width,
+        width=width,
+        scale=float(attention.scaling),
+    )
+
+
+def _norm(module: nn.Module) -> Norm:
+    """Return a norm over the last axis: in few passes over the memory where it is Llama's, else the base's own."""
+    epsilon, weight = getattr(module, "variance_epsilon", None), getattr(module, "weight", None)
+    if epsilon is None or weight is None:
+        return module
+    exact = weight.detach().float()
+
+    def norm(hidden: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
+        return (hidden * (length.square() / len(exact) + epsilon).rsqrt_()).mul_(exact)
+
+    return norm
+
+
+def _agree(fused: FusedStack, modules: ModuleStack, hidden_size: int) -> bool:
+    """Whether both compute the same on a few random positions, within the rounding of the weights' type."""
+    table = modules.backbone.embed_tokens.weight
+    device = table.device
+    embedded = table[torch.linspace(0, len(table) - 1, PROBE, device=device).long()].float()
+    positions = torch.arange(PROBE, device=device)
+    ours, theirs = (
+        stack(embedded, positions, PromptAttention(PromptCache([Group(0, 1, PROBE)]))) for stack in (fused, modules)
+    )
+    return bool((ours - theirs).norm() <= LARGEST_DIFFERENCE.get(fused.dtype, 0.2) * theirs.norm())

@@ -1,0 +1,51 @@
+"""Give a checkpoint item-to-item baselines to rank together with, so that an engine can serve the fused ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from recommender.baselines import Content, FitData, make_baseline
+from recommender.baselines.item_tables import KEEPABLE
+from recommender.data.histories import Histories, leave_one_out
+from recommender.engine import Recommender
+from recommender.errors import DataError, did_you_mean
+from recommender.fusion.weights import FUSION, Fused, fuse
+from recommender.model.checkpoint import save_with
+from recommender.model.manifest import check_target
+from recommender.progress import Progress
+
+
+def fuse_checkpoint(
+    source: str, baselines: Sequence[str], output: Path, items: str | None = None, progress: Progress | None = None
+) -> Fused:
+    """Fit baselines and weights on what the checkpoint was trained on and write a copy that holds them to `output`.
+
+    The weights are fitted on each user's validation target; test targets are never looked at. Raises DataError for a
+    baseline that cannot be kept and for a checkpoint that has learned from the validation targets; CheckpointError.
+    """
+    for name in baselines:
+        make_baseline(name)
+        if name.partition(":")[0] not in KEEPABLE:
+            raise DataError(f"{name!r} cannot be kept in a checkpoint", did_you_mean(name, KEEPABLE))
+    if not baselines:
+        raise DataError("no baseline is given to fuse with", f"one or more of {', '.join(KEEPABLE)}")
+    check_target(output)
+    model = Recommender.from_pretrained(source, items, progress)
+    config, catalogue = model.config, model.catalogue
+    if not config.training.keep_test_out:
+        raise DataError(
+            f"{source}: was trained on each user's last items, so no weights can be fitted on them",
+            "train with training.keep_test_out: true",
+        )
+    histories = Histories.load(config.data.interactions, catalogue, config.data.columns, config.data.minimum_rating)
+    known = leave_one_out(histories.sampled(config.data.users)).history_for("test")
+    content = Content(
+        [catalogue.document(i) for i in range(len(catalogue))], lambda: model.model.features.without("collaborative")
+    )
+    score = partial(model.score, candidates=range(len(catalogue)))
+    data = FitData(known, len(catalogue), content, config.seed, progress)
+    fused = fuse(source, score, {name: partial(make_baseline, name) for name in baselines}, data, progress)
+    save_with(source, output, FUSION, fused.kept().save)
+    return fused

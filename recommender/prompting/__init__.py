@@ -1,0 +1,1 @@
+"""Histories, catalogue and templates -> what the language model reads."""

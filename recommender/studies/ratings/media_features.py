@@ -1,0 +1,114 @@
+"""What items say, show and sound like, as one matrix a feature; missing rows are imputed in one of three ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import KNNImputer, SimpleImputer
+from sklearn.preprocessing import StandardScaler
+
+from recommender.config import EncodersConfig, Modality
+from recommender.data.catalogue import Catalogue
+from recommender.encoders.encoder import Encoder
+from recommender.encoders.pipeline import Encoders
+from recommender.encoders.reduction import Reduction
+from recommender.errors import ConfigError
+from recommender.progress import Progress
+from recommender.studies.ratings.mfcc import MfccEncoder
+from recommender.studies.ratings.settings import Feature, Imputation
+
+_OF_ENCODERS: Mapping[Feature, Modality] = {"text": "text", "image": "image", "whisper": "audio"}
+
+
+@dataclass(frozen=True)
+class Content:
+    """Vectors [items, width] float32 of each feature, of mean squared norm `width`; rows of absent ones are zero.
+
+    Content is known before anybody rates: reducing and imputing it over all items lets nothing of a test fold through.
+    """
+
+    vectors: Mapping[str, np.ndarray]
+    present: Mapping[str, np.ndarray]
+    """[items] bool."""
+
+    def blanked(self, share: float, seed: int) -> Content:
+        """Return a copy that lacks this share of each feature's items, drawn at random: to compare imputations."""
+        random = np.random.default_rng(seed)
+        present = {name: has & (random.random(len(has)) >= share) for name, has in self.present.items()}
+        vectors = {name: np.where(present[name][:, None], table, 0) for name, table in self.vectors.items()}
+        return replace(self, vectors=vectors, present=present)
+
+    def imputed(self, how: Imputation, neighbours: int = 10) -> Content:
+        """Return a copy in which missing rows are filled, `present` unchanged.
+
+        knn: the mean of the items that are nearest in the features both have (Troyanskaya et al., "Missing value
+        estimation methods for DNA microarrays", 2001); mean: the mean item; zero: zero. As vectors are centred on the
+        items that have them, a mean differs from zero only by what was blanked.
+        """
+        if how == "zero" or all(has.all() for has in self.present.values()):
+            return self
+        gaps = [np.where(self.present[name][:, None], table, np.nan) for name, table in self.vectors.items()]
+        imputer = KNNImputer(n_neighbors=neighbours) if how == "knn" else SimpleImputer()
+        filled = imputer.set_params(keep_empty_features=True).fit_transform(np.hstack(gaps)).astype(np.float32)
+        ends = np.cumsum([table.shape[1] for table in self.vectors.values()])[:-1]
+        return replace(self, vectors=dict(zip(self.vectors, np.split(filled, ends, axis=1), strict=True)))
+
+
+def read_content(
+    catalogue: Catalogue,
+    features: Sequence[Feature],
+    encoders: EncodersConfig,
+    width: int,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Content:
+    """Compute features of all items through the encoders' cache, each reduced to `width` components.
+
+    A feature that no item has, or whose encoder the config switches off, is left out. Raises DataError, AssetError.
+    """
+    vectors: dict[str, np.ndarray] = {}
+    present: dict[str, np.ndarray] = {}
+    for name in dict.fromkeys(features):
+        found = _raw(name, catalogue, encoders, width, seed, progress)
+        if found is not None and (found[1].sum() > 1):
+            vectors[name], present[name] = _reduced(*found, width), found[1]
+    if not vectors:
+        asked = ", ".join(features)
+        raise ConfigError(f"no item has any of the features {asked}", "give items a text, an image or a sound")
+    return Content(vectors, present)
+
+
+def _raw(
+    name: Feature, catalogue: Catalogue, config: EncodersConfig, width: int, seed: int, progress: Progress | None
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return raw vectors [items, raw width] and which items have them, None if none has."""
+    if name == "tfidf":
+        return _tfidf(catalogue, width, seed)
+    modality: Modality = "audio" if name == "mfcc" else _OF_ENCODERS[name]
+    encoder: Encoder | None = MfccEncoder() if name == "mfcc" else Encoders.from_config(config).encoders.get(modality)
+    if encoder is None:
+        return None
+    plain = config.model_copy(update={"transcript": False})  # a transcript needs Whisper beside the text encoder
+    raw = Encoders({modality: encoder}, plain).encode(catalogue, progress)
+    return (raw.vectors[modality], raw.present[modality]) if modality in raw.vectors else None
+
+
+def _tfidf(catalogue: Catalogue, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weigh the words and pairs of words of each item's text (latent semantic analysis, Deerwester et al., 1990)."""
+    documents = [catalogue.document(index) for index in range(len(catalogue))]
+    weights = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True).fit_transform(documents)
+    most = min(width, *(size - 1 for size in weights.shape))
+    reduced = TruncatedSVD(max(1, most), random_state=seed).fit_transform(weights)
+    return reduced.astype(np.float32), np.asarray(weights.getnnz(axis=1)).ravel() > 0
+
+
+def _reduced(raw: np.ndarray, present: np.ndarray, width: int) -> np.ndarray:
+    """Scale every column to unit variance, as statistics of a sound have many units, and keep `width` components."""
+    rows = StandardScaler().fit_transform(raw[present].astype(np.float64))
+    vectors = np.zeros((len(raw), width), np.float32)
+    vectors[present] = Reduction.fit(rows, width).apply(rows)
+    return vectors

@@ -1,0 +1,126 @@
+"""Training of any network that predicts ratings: class weights, L1 and L2, early stopping on a validation part."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from recommender.studies.ratings.folds import Fold, Part
+from recommender.studies.ratings.fusion_networks import FUSIONS, Gating, Tensors
+from recommender.studies.ratings.predictions import Prediction, class_weights, unweighted
+from recommender.studies.ratings.settings import RatingsSettings
+
+_PREDICTED = 8192  # rows at a time
+
+
+class RowModel(Protocol):
+    """What the training needs: batches of the rows to fit on, and logits of rows of a part."""
+
+    module: nn.Module
+
+    def batches(self, generator: np.random.Generator, size: int) -> Iterator[np.ndarray]:
+        """Yield row numbers of `fit`, each once, in a random order."""
+
+    def logits(self, part: str, rows: np.ndarray) -> list[torch.Tensor]:
+        """Return logits [n, classes] of some rows of "fit", "validation" or "test"; the last are the prediction."""
+
+
+class BlockModel:
+    """A fusion over a fold's blocks."""
+
+    def __init__(self, kind: type[nn.Module], fold: Fold, settings: RatingsSettings) -> None:
+        self.blocks = {name: _tensors(getattr(fold, name)) for name in ("fit", "validation", "test")}
+        widths = {name: block.shape[1] for name, block in self.blocks["fit"].items()}
+        self.rows = len(fold.fit)
+        self.module = kind(widths, len(fold.levels), settings)
+
+    def batches(self, generator: np.random.Generator, size: int) -> Iterator[np.ndarray]:
+        """Yield shuffled rows."""
+        yield from np.split(generator.permutation(self.rows), range(size, self.rows, size))
+
+    def logits(self, part: str, rows: np.ndarray) -> list[torch.Tensor]:
+        """Run the fusion."""
+        chosen = torch.from_numpy(rows)
+        return self.module({name: block[chosen] for name, block in self.blocks[part].items()})
+
+
+def fuse(name: str, fold: Fold, settings: RatingsSettings) -> Prediction:
+    """Train one of the fusions on a fold and predict the test rows."""
+    torch.manual_seed(fold.seed)
+    model = BlockModel(FUSIONS[name], fold, settings)
+    prediction = predict(model, fold, fit(model, fold, settings))
+    return replace(prediction, weights=_shares(model.module, model.blocks["test"]))
+
+
+@torch.no_grad()
+def _shares(module: nn.Module, blocks: Tensors) -> dict[str, float] | None:
+    """Return the mean weight of each modality if the network has such weights."""
+    if not isinstance(module, Gating):
+        return None
+    return dict(zip(blocks, module.eval().weights(blocks).mean(dim=0).tolist(), strict=True))
+
+
+def fit(model: RowModel, fold: Fold, settings: RatingsSettings) -> np.ndarray:
+    """Train until the validation loss has not fallen for `patience` epochs, keep the best; returns the class weights.
+
+    The validation loss is that of the training: cross entropy with class weights, so that a rare rating counts.
+    """
+    count = len(fold.levels)
+    weights = class_weights(fold.fit.classes, count) if settings.class_weights else np.ones(count)
+    costs = torch.tensor(weights, dtype=torch.float32)
+    classes = torch.from_numpy(fold.fit.classes.astype(np.int64))
+    optimiser = torch.optim.AdamW(model.module.parameters(), settings.learning_rate, weight_decay=settings.l2)
+    generator = np.random.default_rng(fold.seed)
+    best, kept, waited = np.inf, copy.deepcopy(model.module.state_dict()), 0
+    for _ in range(settings.epochs):
+        model.module.train()
+        for rows in model.batches(generator, settings.batch):
+            outputs = model.logits("fit", rows)
+            target = classes[torch.from_numpy(rows)]
+            loss = torch.stack([cross_entropy(logits, target, costs) for logits in outputs]).mean()
+            optimiser.zero_grad()
+            (loss + settings.l1 * _absolute(model.module)).backward()
+            optimiser.step()
+        loss_now = _validation_loss(model, fold.validation, costs)
+        if loss_now < best - 1e-4:
+            best, kept, waited = loss_now, copy.deepcopy(model.module.state_dict()), 0
+        else:
+            waited += 1
+        if waited >= settings.patience:
+            break
+    model.module.load_state_dict(kept)
+    return weights
+
+
+def predict(model: RowModel, fold: Fold, weights: np.ndarray) -> Prediction:
+    """Predict the test rows; what the class weights did to the probabilities is undone."""
+    probabilities = torch.softmax(_logits(model, "test", len(fold.test)), dim=1).double().numpy()
+    return Prediction.of(unweighted(probabilities, weights), fold.levels, fold.likes)
+
+
+def _validation_loss(model: RowModel, part: Part, costs: torch.Tensor) -> float:
+    target = torch.from_numpy(part.classes.astype(np.int64))
+    return float(cross_entropy(_logits(model, "validation", len(part)), target, costs))
+
+
+@torch.no_grad()
+def _logits(model: RowModel, part: str, count: int) -> torch.Tensor:
+    model.module.eval()
+    chunks = np.split(np.arange(count), range(_PREDICTED, count, _PREDICTED))
+    return torch.cat([model.logits(part, rows)[-1] for rows in chunks])
+
+
+def _absolute(module: nn.Module) -> torch.Tensor:
+    """Return the sum of the absolute weights; biases go free."""
+    return torch.stack([p.abs().sum() for p in module.parameters() if p.dim() > 1]).sum()
+
+
+def _tensors(part: Part) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(block) for name, block in part.blocks.items()}

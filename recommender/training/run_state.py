@@ -1,0 +1,102 @@
+"""The state of a training run: what is written while it goes on, so that a killed run ends as an unbroken one."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from recommender.config import Config
+from recommender.errors import RecommenderError
+from recommender.model.network import is_ours
+from recommender.prompts import template_hashes
+from recommender.training.epochs import TrainingData
+
+FIELDS = ("number", "stage", "step", "epoch", "loss", "learning_rate", "positions_per_second", "validation")
+
+
+@dataclass
+class Position:
+    """How far a run has come: the stage's number, the next step of it, and its best validation so far."""
+
+    stage: int = 0
+    step: int = 0
+    best: float | None = None
+    waited: int = 0
+    #: minutes spent in each stage, by its number, over all processes of the run that were killed and resumed
+    minutes: dict[str, float] = field(default_factory=dict)
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+
+def trainable(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return copies of everything that any stage may train: LoRA, rows, projectors, ranking norm."""
+    return {n: p.detach().cpu().clone() for n, p in model.named_parameters() if is_ours(n)}
+
+
+def restore(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
+    """Write values returned by `trainable` back into the model."""
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, value in values.items():
+            parameters[name].copy_(value)
+
+
+def purpose(config: Config, data: TrainingData) -> str:
+    """Return what identifies a run: a hash of its configuration, its prompts and all that it learns from."""
+    known = f"{config.to_yaml()}{sorted(template_hashes().items())}{data.builder.catalogue.fingerprint}"
+    digest = hashlib.sha256(known.encode())
+    for history in data.split.train.items:
+        digest.update(np.asarray([len(history), *history], dtype=np.int64).tobytes())
+    digest.update(repr(list(data.explanations)).encode())
+    return digest.hexdigest()
+
+
+def write(
+    path: Path,
+    purpose: str,
+    model: nn.Module,
+    optimizer: Any,
+    position: Position,
+    best: Mapping[str, torch.Tensor],
+) -> None:
+    """Write the whole state atomically."""
+    state = {
+        "purpose": purpose,
+        "model": trainable(model),
+        "optimizer": optimizer.state_dict(),
+        "position": asdict(position),
+        "best": dict(best),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+
+
+def read(path: Path, purpose: str) -> dict[str, Any] | None:
+    """Return the state that `write` left, or None. Raises RecommenderError if it was left by another run."""
+    saved = torch.load(path, weights_only=True) if path.is_file() else None
+    if saved and saved["purpose"] != purpose:
+        raise RecommenderError(
+            f"{path}: the state of a run with another configuration or other data",
+            f"finish that run as it was begun, or remove {path.parent} to start anew",
+        )
+    return saved
+
+
+def write_log(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the training log as CSV, atomically."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(temporary, path)

@@ -1,0 +1,208 @@
+"""The model that vLLM serves: a language model, and projectors that turn encoder vectors into soft tokens of its prompt.
+
+A request brings vectors, never embeddings: of pictures, sounds and who chose an item, as the frozen encoders made them. Each
+takes the place of its slots in the prompt; for the kind `item` it changes the position that stands for a whole item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from vllm.model_executor.models.interfaces import SupportsLoRA, SupportsMultiModal, SupportsPP
+from vllm.model_executor.models.module_mapping import MultiModelKeys
+from vllm.model_executor.models.utils import (
+    AutoWeightsLoader,
+    WeightsMapper,
+    init_vllm_registered_model,
+    maybe_prefix,
+)
+from vllm.multimodal import MULTIMODAL_REGISTRY
+from vllm.multimodal.inputs import MultiModalFieldConfig
+from vllm.multimodal.parse import ModalityDataItems, MultiModalDataParser
+from vllm.multimodal.processing import (
+    BaseDummyInputsBuilder,
+    BaseMultiModalProcessor,
+    BaseProcessingInfo,
+    PromptReplacement,
+)
+
+from recommender.adapters.projectors import Projector
+from recommender.vllm_plugin.soft_tokens import ITEM_KIND, SoftFacts, field
+
+if TYPE_CHECKING:
+    from vllm.config import VllmConfig
+
+
+class _Vectors(ModalityDataItems[Tensor, Tensor]):
+    """Vectors of one kind [n, rows, width], each for the slots of one item."""
+
+    def get_count(self) -> int:
+        return len(self.data)
+
+    def get(self, index: int) -> Tensor:
+        return self.data[index]
+
+    def get_processor_data(self) -> Mapping[str, object]:
+        return {}
+
+    def get_passthrough_data(self) -> Mapping[str, object]:
+        return {field(self.modality): self.data}
+
+
+class _Parser(MultiModalDataParser):
+    """Reads what a request brings; a wrong width would bring the server down and is refused here."""
+
+    def __init__(self, facts: SoftFacts) -> None:
+        super().__init__()
+        self.facts = facts
+
+    def _get_subparsers(self) -> Mapping[str, Any]:
+        return {kind: lambda data, kind=kind: self._vectors(kind, data) for kind in self.facts.kinds}
+
+    def _vectors(self, kind: str, data: Any) -> _Vectors | None:
+        vectors = torch.stack(list(data)) if isinstance(data, list) and data else data
+        if vectors is None or len(vectors) == 0:
+            return None
+        shape = self.facts.shape(kind)
+        if not isinstance(vectors, Tensor) or tuple(vectors.shape[1:]) != shape:
+            raise ValueError(f"{kind}: expected tensors of shape {shape}: an encoder's vector, and 1 if there is one")
+        return _Vectors(vectors.float(), kind)
+
+
+class _Info(BaseProcessingInfo):
+    @property
+    def facts(self) -> SoftFacts:
+        return SoftFacts.of(self.get_hf_config())
+
+    def get_supported_mm_limits(self) -> Mapping[str, int | None]:
+        return dict.fromkeys(self.facts.kinds, None)
+
+    def get_data_parser(self) -> MultiModalDataParser:
+        return _Parser(self.facts)
+
+    def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int]:
+        return {kind: self.facts.slots(kind) for kind in mm_counts}
+
+
+class _Dummies(BaseDummyInputsBuilder[_Info]):
+    """Never asked for: vectors pass no encoder here whose memory would have to be measured."""
+
+    def get_dummy_text(self, mm_counts: Mapping[str, int]) -> str:
+        return ""
+
+    def get_dummy_mm_data(self, seq_len: int, mm_counts: Mapping[str, int], mm_options: Any) -> Any:
+        return {kind: torch.zeros(count, *self.info.facts.shape(kind)) for kind, count in mm_counts.items()}
+
+
+class _Processor(BaseMultiModalProcessor[_Info]):
+    """For vLLM's own interfaces: `multi_modal_data` beside a prompt with one placeholder token for each vector."""
+
+    def _get_mm_fields_config(self, hf_inputs: Any, hf_processor_mm_kwargs: Mapping[str, object]) -> Mapping[str, Any]:
+        return {field(kind): MultiModalFieldConfig.batched(kind) for kind in self.info.facts.kinds}
+
+    def _get_prompt_updates(
+        self, mm_items: Any, hf_processor_mm_kwargs: Mapping[str, object], out_mm_kwargs: Any
+    ) -> Sequence[Any]:
+        facts = self.info.facts
+        return [
+            PromptReplacement(kind, [facts.placeholder(kind)], [facts.placeholder(kind)] * facts.slots(kind))
+            for kind in facts.soft
+        ]
+
+
+@MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=_Dummies)
+class RecommenderForCausalLM(nn.Module, SupportsMultiModal, SupportsLoRA, SupportsPP):
+    """Any language model that vLLM knows, with projectors beside it."""
+
+    hf_to_vllm_mapper = WeightsMapper(
+        orig_to_new_prefix={"model.": "language_model.model.", "lm_head.": "language_model.lm_head."}
+    )
+    packed_modules_mapping = {"qkv_proj": ["q_proj", "k_proj", "v_proj"], "gate_up_proj": ["gate_proj", "up_proj"]}
+
+    @classmethod
+    def get_placeholder_str(cls, modality: str, i: int) -> str | None:
+        """Return the token that stands for a vector in a chat."""
+        return f"<|{modality}|>"
+
+    def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
+        """Make the language model that the folder's config names, and the projectors."""
+        super().__init__()
+        config = vllm_config.model_config.hf_config
+        self.config, self.facts = config, SoftFacts.of(config)
+        # not marked as vLLM's kind of tower: that is left out where only precomputed embeddings may come, as here
+        hidden, tokens = config.hidden_size, self.facts.tokens
+        self.projectors = nn.ModuleDict(
+            {kind: Projector(width, hidden, tokens, 1.0) for kind, width in self.facts.soft.items()}
+        )
+        self.centre = nn.Parameter(torch.zeros(hidden), requires_grad=False)
+        with self._mark_language_model(vllm_config):
+            self.language_model = init_vllm_registered_model(
+                vllm_config=vllm_config,
+                hf_config=config,
+                prefix=maybe_prefix(prefix, "language_model"),
+                architectures=[self.facts.base],
+            )
+        self.packed_modules_mapping = self.language_model.packed_modules_mapping
+        self.make_empty_intermediate_tensors = self.language_model.make_empty_intermediate_tensors
+
+    def embed_multimodal(self, **vectors: Any) -> list[Tensor]:
+        """Return for each vector of a batch of one kind the embeddings [slots, hidden] of its slots."""
+        found: list[Tensor] = []
+        for kind in self.facts.kinds:
+            if (given := vectors.get(field(kind))) is not None:
+                stacked = given if isinstance(given, Tensor) else torch.stack(list(given))
+                found += self._changed(stacked) if kind == ITEM_KIND else self._projected(kind, stacked[:, 0])
+        return found
+
+    def _projected(self, kind: str, vectors: Tensor) -> Tensor:
+        """Project vectors [n, width + 1], whose last column says whether there is one -> [n, tokens, hidden]."""
+        typed = vectors[:, :-1].to(self.centre.dtype)
+        return self.projectors[kind](typed, vectors[:, -1] > 0) + self.centre
+
+    def _changed(self, pairs: Tensor) -> Tensor:
+        """Return what item positions gain [n, 1, hidden]; `pairs` [n, 2, widths]: new vectors and those in their rows."""
+        gained = torch.zeros(len(pairs), 1, len(self.centre), dtype=self.centre.dtype, device=pairs.device)
+        start = 0
+        for kind, width in self.facts.soft.items():
+            new, old = pairs[..., start : start + width + 1].unbind(1)
+            start += width + 1
+            gained += (self._projected(kind, new) - self._projected(kind, old)).sum(1, keepdim=True)
+        return gained * self.facts.item_scale
+
+    def embed_input_ids(
+        self, input_ids: Tensor, multimodal_embeddings: Any = None, *, is_multimodal: Tensor | None = None
+    ) -> Tensor:
+        """Add what vectors say to the rows of a prompt's tokens; the placeholders' own rows are zero."""
+        embedded = self.language_model.embed_input_ids(input_ids)
+        if multimodal_embeddings is None or len(multimodal_embeddings) == 0:
+            return embedded
+        said = torch.cat([part.flatten(0, -2) for part in multimodal_embeddings]).to(embedded)
+        embedded[is_multimodal] = embedded[is_multimodal] + said
+        return embedded
+
+    def forward(
+        self,
+        input_ids: Tensor | None,
+        positions: Tensor,
+        intermediate_tensors: Any = None,
+        inputs_embeds: Tensor | None = None,
+        **_: object,
+    ) -> Any:
+        """Run the language model."""
+        inputs_embeds = None if intermediate_tensors is not None else inputs_embeds
+        return self.language_model.model(input_ids, positions, intermediate_tensors, inputs_embeds=inputs_embeds)
+
+    def compute_logits(self, hidden_states: Tensor) -> Tensor | None:
+        """Return the logits [positions, vocabulary]."""
+        return self.language_model.compute_logits(hidden_states)
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
+        """Load the language model's weights and ours out of one folder."""
+        return AutoWeightsLoader(self).load_weights(weights, mapper=self.hf_to_vllm_mapper)
+
+    def get_mm_mapping(self) -> MultiModelKeys:
+        """Say which part is which."""
+        return MultiModelKeys.from_string_field(language_model="language_model", connector="projectors", tower_model="")

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from recommender.data.media import audio_faults, content_hash, image_faults, keep_bytes, read_audio, read_image
+from recommender.errors import DataError
+
+
+def picture(size=(40, 20), seed=0):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
+
+
+def sine(rate, seconds=1.0, hertz=440.0, peak=0.5):
+    return (peak * np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate)).astype(np.float32)
+
+
+def one_line_error(read, path):
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert str(path) in caught.value.message
+    assert caught.value.message.count(str(path)) == 1
+    assert "\n" not in caught.value.message
+    return caught.value.message
+
+
+def test_a_picture_is_rgb_and_upright(tmp_path):
+    tags = Image.Exif()
+    tags[0x0112] = 6  # taken with the camera on its side
+    picture().save(tmp_path / "a.jpg", exif=tags)
+    read = read_image(tmp_path / "a.jpg")
+    assert (read.mode, read.size) == ("RGB", (20, 40))
+
+
+def test_transparency_is_white(tmp_path):
+    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_sixteen_bits_keep_their_shades(tmp_path):
+    shades = np.array([[0, 32_768, 65_535]], dtype=np.uint16)
+    Image.fromarray(shades).save(tmp_path / "a.png")
+    assert [read_image(tmp_path / "a.png").getpixel((x, 0))[0] for x in range(3)] == [0, 128, 255]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif"])
+def test_a_truncated_picture_is_an_error(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    picture((200, 200)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert "damaged" in one_line_error(read_image, path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "0 bytes"), (b"<html>404</html>", "not a picture"), (b"\xff\xd8\xff", "picture")],
+)
+def test_what_is_no_picture_is_an_error(tmp_path, content, reason):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    assert reason in one_line_error(read_image, path)
+
+
+def test_a_decompression_bomb_is_an_error(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    picture((40, 40)).save(path)
+    for most in (1000, 100):  # Pillow warns above its limit and fails above twice the limit
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+        assert "too many pixels" in one_line_error(read_image, path)
+
+
+def test_an_absent_file_is_an_error(tmp_path):
+    for read in (read_image, read_audio, content_hash):
+        one_line_error(read, tmp_path / "none")
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000, 22_050, 44_100])
+def test_a_sound_is_mono_at_the_wanted_rate(tmp_path, rate):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.stack([sine(rate), np.zeros(rate, np.float32)], axis=1), rate)
+    heard = read_audio(path)
+    assert heard.dtype == np.float32
+    assert heard.shape == (16_000,)
+    spectrum = np.abs(np.fft.rfft(heard))
+    assert spectrum.argmax() == 440
+    assert np.abs(heard[1000:-1000]).max() == pytest.approx(0.25, abs=0.01)  # the mean of both channels
+
+
+def test_a_sound_may_keep_its_rate(tmp_path):
+    soundfile.write(tmp_path / "a.flac", sine(8000), 8000)
+    assert len(read_audio(tmp_path / "a.flac", None)) == 8000
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.mp3", "a.raw"])
+def test_text_is_no_sound(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("this is a letter, not a song\n" * 50)
+    assert "not a readable sound" in one_line_error(read_audio, path)
+
+
+def test_sounds_without_content_are_errors(tmp_path):
+    (tmp_path / "zero.wav").write_bytes(b"")
+    assert "0 bytes" in one_line_error(read_audio, tmp_path / "zero.wav")
+    soundfile.write(tmp_path / "none.wav", np.zeros(0, np.float32), 16_000)
+    assert "no samples" in one_line_error(read_audio, tmp_path / "none.wav")
+    samples = sine(16_000)
+    samples[7] = np.nan
+    soundfile.write(tmp_path / "nan.wav", samples, 16_000, subtype="FLOAT")
+    assert "no numbers" in one_line_error(read_audio, tmp_path / "nan.wav")
+
+
+def test_a_truncated_sound_is_an_error(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.random.default_rng(0).uniform(-1, 1, 64_000).astype(np.float32), 16_000)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    one_line_error(read_audio, path)
+
+
+def test_faults_of_sounds():
+    assert audio_faults(np.zeros(100, np.float32)) == ("silent",)
+    assert audio_faults(sine(16_000, peak=1e-4)) == ("silent",)
+    assert audio_faults(np.clip(sine(16_000, peak=3.0), -1, 1)) == ("clipped",)
+    assert audio_faults(sine(16_000, peak=0.9)) == ()
+
+
+def test_faults_of_pictures(tmp_path):
+    Image.new("RGB", (32, 32), (120, 30, 200)).save(tmp_path / "flat.jpg")
+    assert image_faults(read_image(tmp_path / "flat.jpg")) == ("blank",)
+    assert image_faults(picture()) == ()
+
+
+def test_the_hash_is_that_of_the_content(tmp_path):
+    for name, content in (("a", b"x"), ("b", b"x"), ("c", b"y")):
+        (tmp_path / name).write_bytes(content)
+    assert content_hash(tmp_path / "a") == content_hash(tmp_path / "b") != content_hash(tmp_path / "c")
+
+
+def test_bytes_are_kept_once(tmp_path):
+    buffer = io.BytesIO()
+    picture().save(buffer, "PNG")
+    first = keep_bytes(buffer.getvalue(), tmp_path / "media", ".png")
+    assert keep_bytes(buffer.getvalue(), tmp_path / "media", ".png") == first
+    assert read_image(first).size == (40, 20)
+    assert len(list((tmp_path / "media").iterdir())) == 1

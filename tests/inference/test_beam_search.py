@@ -1,0 +1,234 @@
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from recommender.constraints import Trie
+from recommender.errors import RecommenderError
+from recommender.inference import beam_search
+from recommender.prompting.builder import Example, collate
+from tests.conftest import ITEMS
+
+LEVELS = (1, 3)
+
+
+@pytest.fixture(params=LEVELS)
+def world(request, make_checkpoint):
+    checkpoint = make_checkpoint(request.param)
+    trie = Trie.from_codes(checkpoint.model.ids.codes, checkpoint.model.ids.sizes)
+    return checkpoint.model, checkpoint.builder, trie
+
+
+def slow_scores(model, builder, history) -> np.ndarray:
+    """Score every item on its own: the whole prompt and all its codes in one plain pass, no cache and no branch."""
+    prompt = builder.prompt(history)
+    scores = []
+    for item in range(ITEMS):
+        codes = builder.code_tokens[item]
+        grown = [np.concatenate([a, fill]) for a, fill in zip(
+            (prompt.tokens, prompt.items, prompt.slots),
+            (codes[:-1], np.full(len(codes) - 1, -1), np.zeros(len(codes) - 1, int)), strict=True)]  # fmt: skip
+        size = len(grown[0])
+        example = Example(*grown, np.full(size, -1), np.full(size, -100), np.full(size, -1))
+        batch = collate([[example]])
+        with torch.no_grad():
+            hidden = model.read(model.embed(batch), batch.positions, batch.mask)[0]
+            total = 0.0
+            for level, code in enumerate(model.ids.codes[item]):
+                logits = model.code_logits(hidden[len(prompt) - 1 + level], level)
+                total += float(torch.log_softmax(logits, -1)[code])
+        scores.append(total)
+    return np.array(scores)
+
+
+def test_a_wide_beam_equals_brute_force(world):
+    model, builder, trie = world
+    for history in ([], [4], [1, 2, 3, 4, 5, 6, 7, 8]):
+        found = beam_search.rank(model, [builder.prompt(history)], trie, k=ITEMS, beam=64)[0]
+        slow = slow_scores(model, builder, history)
+        assert len(found.items) == ITEMS
+        np.testing.assert_allclose(found.scores, np.sort(slow)[::-1], atol=1e-4)
+        np.testing.assert_allclose(slow[found.items], found.scores, atol=1e-4)
+
+
+def test_score_equals_brute_force_for_chosen_candidates(world):
+    model, builder, _ = world
+    candidates = [7, 0, 19, 3]
+    scored = beam_search.score(model, [builder.prompt([2, 9]), builder.prompt([5])], candidates, chunk=3)
+    for row, history in zip(scored, ([2, 9], [5]), strict=True):
+        np.testing.assert_allclose(row, slow_scores(model, builder, history)[candidates], atol=1e-4)
+
+
+@given(st.lists(st.booleans(), min_size=ITEMS, max_size=ITEMS), st.integers(1, 12))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_only_what_is_allowed_comes_out_and_nothing_twice(world, allowed, k):
+    model, builder, trie = world
+    mask = torch.tensor([allowed])
+    found = beam_search.rank(model, [builder.prompt([1, 2])], trie, k, beam=4, allowed=mask)[0]
+    assert len(set(found.items)) == len(found.items) <= k
+    assert all(allowed[item] for item in found.items)
+    assert (np.diff(found.scores) <= 0).all()
+    if sum(allowed) <= 4:
+        assert len(found.items) == min(k, sum(allowed))
+
+
+@given(st.lists(st.booleans(), min_size=ITEMS, max_size=ITEMS), st.integers(1, 12), st.integers(1, 4))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_proven_is_exact_and_a_narrow_beam_is_widened_until_it_is(world, allowed, k, beam):
+    model, builder, trie = world
+    mask, prompts = torch.tensor([allowed] * 2), [builder.prompt([1, 2]), builder.prompt([7])]
+    every = np.where(mask.numpy(), beam_search.score(model, prompts, range(ITEMS)), -np.inf)
+    best = -np.sort(-every, axis=1)[:, : min(k, sum(allowed))]
+    for exact in (False, True):
+        found = beam_search.rank(model, prompts, trie, k, beam, allowed=mask, exact=exact)
+        assert all(one.proven for one in found) or not exact
+        for one, expected in zip(found, best, strict=True):
+            if one.proven:
+                np.testing.assert_allclose(one.scores, expected, atol=1e-4)
+
+
+def test_the_mask_leaves_scores_as_they_are(world):
+    model, builder, trie = world
+    everything = beam_search.rank(model, [builder.prompt([3])], trie, ITEMS, beam=64)[0]
+    mask = torch.ones(1, ITEMS, dtype=torch.bool)
+    mask[0, everything.items[0]] = False
+    rest = beam_search.rank(model, [builder.prompt([3])], trie, ITEMS, beam=64, allowed=mask)[0]
+    np.testing.assert_array_equal(rest.items, everything.items[1:])
+    np.testing.assert_allclose(rest.scores, everything.scores[1:], atol=1e-5)
+
+
+def test_batch_and_order_change_nothing(world):
+    model, builder, trie = world
+    prompts = [builder.prompt(h) for h in ([], [1, 2, 3, 4, 5], [9], [7, 8])]
+    together = beam_search.rank(model, prompts, trie, k=5, beam=16)
+    for prompt, expected in zip(prompts[::-1], together[::-1], strict=True):
+        alone = beam_search.rank(model, [prompt], trie, k=5, beam=16)[0]
+        np.testing.assert_array_equal(alone.items, expected.items)
+        np.testing.assert_allclose(alone.scores, expected.scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_prompts_of_many_lengths_with_and_without_padding_and_a_known_instruction(world, monkeypatch, static):
+    model, builder, trie = world
+    monkeypatch.setattr("recommender.inference.beam_search.padded", lambda device: static)
+    histories = ([], [1, 2, 3, 4, 5], [9], [7, 8], [3, 4])
+    prompts = [builder.prompt(history) for history in histories]
+    for instruction in (None, builder.prefix, builder.prefix[:5]):
+        for found, history in zip(
+            beam_search.rank(model, prompts, trie, ITEMS, 64, instruction=instruction), histories, strict=True
+        ):
+            slow = slow_scores(model, builder, history)
+            np.testing.assert_allclose(slow[found.items], found.scores, atol=1e-4)
+
+
+class Counting:
+    """A stack that tells how many positions it computes and of what shapes."""
+
+    def __init__(self, model):
+        self.inner, self.positions, self.shapes = model.prepared.stack(model), [], []
+
+    def __call__(self, embedded, positions, attention, last=None):
+        self.positions.append(len(embedded))
+        self.shapes.append([list(embedded.shape), None if last is None else list(last.shape)])
+        return self.inner(embedded, positions, attention, last)
+
+
+@pytest.fixture
+def counted(world, monkeypatch):
+    model = world[0]
+    counting = Counting(model)
+    monkeypatch.setattr(model.prepared, "stack", lambda _: counting)
+    return counting
+
+
+def test_nothing_is_computed_for_padding_nor_twice_for_an_instruction(world, counted):
+    model, builder, trie = world
+    prompts = [builder.prompt(history) for history in ([1, 2, 3], [9], [7, 8])]
+    own = sum(len(prompt) - len(builder.prefix) for prompt in prompts)
+    passes = [3 * min(4 ** (level + 1), 8) for level in range(trie.levels - 1)]
+    for request in range(2):
+        beam_search.rank(model, prompts, trie, 5, beam=8, instruction=builder.prefix)
+        prefix = [len(builder.prefix)] if request == 0 else []
+        assert counted.positions[: len(prefix) + 1] == [*prefix, own]
+        assert all(n <= most for n, most in zip(counted.positions[len(prefix) + 1 :], passes, strict=True))
+        counted.positions.clear()
+
+
+def test_static_shapes_recur_for_other_lengths_and_histories(world, counted, monkeypatch):
+    model, builder, trie = world
+    monkeypatch.setattr("recommender.inference.beam_search.padded", lambda device: True)
+    seen = []
+    for histories in (([1, 2, 3], [9]), ([], [7, 8]), ([1, 2], [3, 4, 5, 6])):
+        beam_search.rank(model, [builder.prompt(h) for h in histories], trie, 5, beam=8)
+        seen.append(counted.shapes.copy())
+        counted.shapes.clear()
+    assert seen[0] == seen[1] == seen[2]
+
+
+class HostTrips(TorchDispatchMode):
+    """Collects the operators that make a GPU wait for the host: they read a value, or their result's size depends on one."""
+
+    NAMES = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal")
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if any(name in func.name() for name in self.NAMES):
+            self.found.append(func.name())
+        return func(*args, **(kwargs or {}))
+
+    @classmethod
+    def watch(cls, call):
+        with cls() as trips:
+            call()
+        return trips.found
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_no_step_waits_for_the_host(world, masked):
+    model, builder, trie = world
+    allowed = torch.ones(2, ITEMS, dtype=torch.bool)
+    allowed[:, 3] = not masked
+    mask, search = trie.mask(allowed), beam_search.Search(model, [builder.prompt([1]), builder.prompt([2, 3])], None)
+    beams = beam_search.Beams(2, trie, model.device)
+    with torch.no_grad(), HostTrips() as trips:
+        for level in range(trie.levels):
+            parents, codes = beams.extend(search.log_probabilities(level), trie, level, mask, 8)
+            if level + 1 < trie.levels:
+                search.advance(parents, codes, level)
+    assert trips.found == []
+    assert "aten::nonzero" in HostTrips.watch(lambda: torch.ones(2).nonzero())
+
+
+def test_fewer_allowed_items_than_beams_or_k_are_all_that_comes(world):
+    model, builder, trie = world
+    allowed = torch.zeros(1, ITEMS, dtype=torch.bool)
+    allowed[0, [2, 17]] = True
+    found = beam_search.rank(model, [builder.prompt([1])], trie, k=10, beam=50, allowed=allowed)[0]
+    assert set(found.items.tolist()) == {2, 17}
+
+
+def test_nothing_allowed_gives_nothing(world):
+    model, builder, trie = world
+    none = torch.zeros(1, ITEMS, dtype=torch.bool)
+    assert len(beam_search.rank(model, [builder.prompt([1])], trie, 5, 8, none)[0].items) == 0
+
+
+def test_nan_is_an_error_not_a_ranking(world, monkeypatch):
+    model, builder, trie = world
+    logits = model.code_logits
+    for wrong in (float("nan"), float("inf")):
+        monkeypatch.setattr(model, "code_logits", lambda hidden, level, w=wrong: logits(hidden, level) * w)
+        with pytest.raises(RecommenderError, match="NaN"):
+            beam_search.score(model, [builder.prompt([1])], [0, 1])
+        with pytest.raises(RecommenderError, match="NaN"):
+            beam_search.rank(model, [builder.prompt([1])], trie, 5, 8)
+        monkeypatch.undo()
+    with torch.no_grad():
+        model.rank_norm.weight.fill_(float("nan"))
+    with pytest.raises(RecommenderError, match="NaN"):
+        beam_search.rank(model, [builder.prompt([1])], trie, 5, 8)

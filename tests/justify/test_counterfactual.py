@@ -1,0 +1,87 @@
+"""Why not that one, and what if that had not been seen: the smallest change is found, and it does what is said of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recommender.justify.counterfactual import Change, listed, shift, shortfall
+
+ITEMS = 8
+
+
+def scorer(table, calls=None):
+    """An item's score is the sum of what each history item adds to it."""
+
+    def scores(histories):
+        if calls is not None:
+            calls.append(len(histories))
+        return np.array(
+            [[sum(table.get((h, c), 0.0) for h in set(map(int, hist))) for c in range(ITEMS)] for hist in histories]
+        )
+
+    return scores
+
+
+def allowed(*hidden):
+    return ~np.isin(np.arange(ITEMS), hidden)
+
+
+def test_a_change_is_made_to_a_history():
+    changed = Change(removed=(1,), added=(7,)).of(np.array([1, 2, 1, 3]))
+    assert changed.tolist() == [2, 3, 7]
+    assert len(Change((1,), (7,))) == 2
+
+
+def test_listed_is_what_is_allowed_best_first():
+    assert listed(np.array([3.0, 1.0, 2.0]), np.array([False, True, True]), 5) == (2, 1)
+
+
+def test_what_would_be_listed_had_it_not_been_seen():
+    scores = scorer({(0, 3): 5.0, (1, 4): 3.0, (1, 0): 9.0, (1, 3): 1.0, (1, 5): 2.0})
+    told = shift(np.array([0, 1]), [0], 2, scores, allowed(0, 1))
+    assert told.before == (3, 4) and told.after == (0, 4)
+    assert told.left == (3,) and told.entered == (0,) and told.moved == ((4, 0.0),)
+
+
+def test_what_is_listed_needs_no_change():
+    calls = []
+    told = shortfall(np.array([0]), 3, 1, scorer({(0, 3): 5.0}, calls), allowed(0), 5)
+    assert (told.rank, told.score, told.last, told.changes) == (1, 5.0, 5.0, ())
+    assert calls == [1]
+
+
+def test_the_smallest_change_is_one_if_one_does():
+    scores = scorer({(0, 3): 5.0, (1, 4): 3.0, (2, 4): 1.5, (6, 4): 9.0})
+    told = shortfall(np.array([2, 0, 1]), 4, 1, scores, allowed(0, 1, 2), 5, added=[5, 6])
+    assert told.rank == 2 and told.last == 5.0 and told.score == 4.5
+    assert set(told.changes) == {Change(removed=(0,)), Change(added=(6,))}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_change_brings_the_item_in_and_none_smaller_does(seed):
+    random = np.random.default_rng(seed)
+    scores = scorer({(h, c): float(random.normal()) for h in range(ITEMS) for c in range(ITEMS)})
+    history, may = np.array([0, 1, 2]), allowed(0, 1, 2)
+    for item in (3, 4, 5, 6, 7):
+        told = shortfall(history, item, 1, scores, may, 5, added=[3, 4, 5, 6, 7])
+        singles = [Change(removed=(i,)) for i in history] + [Change(added=(i,)) for i in range(3, 8) if i != item]
+        does = [c for c in singles if _listed_after(scores, history, may, c, item)]
+        if told.rank == 1:
+            assert told.changes == ()
+            continue
+        assert bool(does) == bool(told.changes and len(told.changes[0]) == 1)
+        assert all(_listed_after(scores, history, may, change, item) for change in told.changes)
+
+
+def _listed_after(scores, history, may, change, item):
+    may = may.copy()
+    may[list(change.added)] = False
+    return item in listed(scores([change.of(history)])[0], may, 1)
+
+
+def test_where_nothing_helps_nothing_is_said_to():
+    told = shortfall(np.array([0, 1]), 4, 1, scorer({(0, 3): 5.0, (1, 3): 5.0, (5, 3): 1.0}), allowed(0, 1), 5, [5])
+    assert told.changes == () or told.rank > 1
+    never = shortfall(np.array([], dtype=np.int64), 4, 1, lambda h: np.tile(np.arange(8.0), (len(h), 1)), allowed(), 5)
+    assert never.rank == 4 and never.changes == ()

@@ -1,0 +1,110 @@
+"""Pictures and speech over HTTP, in OpenAI's message parts, with the real encoders."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from recommender.chat import Chat as Conversation
+from recommender.chat.media_queries import Senses
+from recommender.engine import Recommender
+from recommender.errors import DataError
+from recommender.server.message_media import LOOKS, Perception
+from recommender.server.schemas import Chat
+from tests.chat.test_conversation import Ranker
+from tests.chat.test_media_queries import say, world  # noqa: F401  (fixtures)
+from tests.server.test_server import Server
+
+pytestmark = pytest.mark.assets
+
+
+def base(content):
+    return base64.b64encode(content).decode()
+
+
+def picture(content):
+    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base(content)}"}}
+
+
+def sound(content):
+    return {"type": "input_audio", "input_audio": {"data": base(content), "format": "wav"}}
+
+
+def chat(*contents):
+    turns = [{"role": role, "content": c} for role, c in zip(("user", "assistant") * 9, contents, strict=False)]
+    return Chat.model_validate({"messages": turns})
+
+
+@pytest.fixture(scope="module")
+def perception(world):  # noqa: F811
+    config, _, features = world
+    return Perception(Conversation(Ranker(), "films"), Senses(config, features))
+
+
+def test_a_picture_prefers_and_speech_is_text(perception, world, say):  # noqa: F811
+    poster = world[1][1].image.read_bytes()
+    turns, looks = perception.turns(chat([picture(poster)]))
+    assert turns == [{"role": "user", "content": LOOKS}] and int(looks.argmax()) == 1
+    spoken = say("No horror, please.").read_bytes()
+    said = [{"type": "text", "text": "Hello."}, sound(spoken)]
+    turns, looks = perception.turns(chat([picture(poster)], "1. Alien (1979)", said))
+    assert looks is None and turns[-1]["content"].startswith("Hello.\n") and "horror" in turns[-1]["content"].lower()
+    perception.senses.hear = None  # what was heard once is remembered
+    assert perception.turns(chat(said))[0][0]["content"] == turns[-1]["content"]
+
+
+def test_what_is_none_is_told_without_paths(perception):
+    with pytest.raises(DataError, match="^the picture: not a picture"):
+        perception.turns(chat([picture(b"no picture")]))
+
+
+@pytest.fixture(scope="module")
+def served(llm_folder, catalogue, features):
+    import torch
+
+    from recommender.config import Config
+    from recommender.model import RecommenderModel, load_llm
+    from recommender.model.checkpoint import Checkpoint
+    from recommender.semantic_ids.codes import SemanticIds
+
+    config = Config.parse({"base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2}, "lora": {"rank": 4}})
+    llm, tokenizer = load_llm(config.base)
+    torch.manual_seed(1)
+    model = RecommenderModel(llm, SemanticIds.atomic(len(catalogue)), features, config).eval()
+    running = Server(Recommender(Checkpoint(model, tokenizer, catalogue, config)))
+    yield running
+    running.close()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_conversation_goes_on_after_what_is_no_picture_and_half_an_hour_of_sound(served, stream):
+    long = io.BytesIO()
+    soundfile.write(long, np.zeros(30 * 60 * 8_000, np.int16), 8_000, format="FLAC")
+    for part, told in ((picture(b"no"), "The picture: not a picture"), (sound(long.getvalue()), "30 minutes of sound")):
+        body = {"messages": [{"role": "user", "content": [part]}], "stream": stream}
+        status, _, text = served.post("/v1/chat/completions", body)
+        assert status == 200 and told in text
+        if not stream:
+            assert json.loads(text)["asks"] and not json.loads(text)["recommendations"]
+    body = {"messages": [{"role": "user", "content": [{"type": "text", "text": "a comedy"}]}], "explain": False}
+    assert json.loads(served.post("/v1/chat/completions", body)[2])["recommendations"]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "http://localhost/secret.png"}},
+        {"type": "image_url", "image_url": {"url": "file:///etc/passwd"}},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,???"}},
+        {"type": "input_audio", "input_audio": {"data": "not base64!"}},
+        {"type": "video_url", "video_url": {"url": "x"}},
+    ],
+)
+def test_nothing_is_fetched_and_damaged_parts_are_refused(served, part):
+    status, _, text = served.post("/v1/chat/completions", {"messages": [{"role": "user", "content": [part]}]})
+    assert status == 400 and "messages.0.content" in json.loads(text)["error"]["message"]

@@ -1,0 +1,48 @@
+"""A small world of ratings for the tests: users who like one side of one feature, items with three features."""
+
+import numpy as np
+
+from recommender.studies.ratings import Ratings
+from recommender.studies.ratings.media_features import Content
+
+USERS, ITEMS, WIDTH = 60, 50, 4
+
+
+def make_content(seed: int = 0) -> Content:
+    random = np.random.default_rng(seed)
+    names = ("text", "image", "mfcc")
+    vectors = {name: random.standard_normal((ITEMS, WIDTH)).astype(np.float32) for name in names}
+    return Content(vectors, {name: np.ones(ITEMS, bool) for name in names})
+
+
+def make_ratings(signal: np.ndarray | None = None, each: int = 25, noise: float = 0.5, seed: int = 0) -> Ratings:
+    """Return ratings 1 to 5: `signal` [users, items] and noise, cut so that every rating is about as frequent."""
+    random = np.random.default_rng(seed)
+    users = np.repeat(np.arange(USERS), each)
+    items = np.concatenate([random.choice(ITEMS, each, replace=False) for _ in range(USERS)])
+    signal = np.zeros((USERS, ITEMS)) if signal is None else signal
+    scores = signal[users, items] + random.normal(0, noise, len(users))
+    classes = np.searchsorted(np.quantile(scores, [0.2, 0.4, 0.6, 0.8]), scores)
+    order = np.tile(np.arange(each), USERS).astype(float)
+    names = tuple(f"u{user}" for user in range(USERS))
+    return Ratings(
+        names,
+        users,
+        items,
+        order,
+        classes,
+        np.arange(1.0, 6.0),
+        4.0,
+        dict.fromkeys(("unrated", "repeated", "not_sampled"), 0) | {"read": len(users), "kept": len(users)},
+    )
+
+
+def taste(content: Content, name: str, seed: int = 1) -> np.ndarray:
+    """Return [users, items]: everybody likes one direction or the other of the first component of one feature."""
+    sides = np.random.default_rng(seed).choice([-1.0, 1.0], USERS)
+    return sides[:, None] * content.vectors[name][:, 0]
+
+
+def quality(content: Content, name: str) -> np.ndarray:
+    """Return [users, items]: everybody likes the same direction of one feature."""
+    return np.tile(content.vectors[name][:, 0], (USERS, 1))

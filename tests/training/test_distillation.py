@@ -1,0 +1,85 @@
+"""A teacher: what it expects at each interaction is what the baseline would say there, and training listens to it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recommender.baselines import BASELINES, FitData
+from recommender.config import TeacherConfig
+from recommender.errors import ConfigError
+from recommender.training.distillation import teach
+
+ITEMS = 12
+
+
+@pytest.fixture(scope="module")
+def data() -> FitData:
+    return FitData([(np.arange(6 + user % 3) + user) % ITEMS for user in range(16)], ITEMS)
+
+
+@pytest.fixture(scope="module")
+def soft(data):
+    return teach(TeacherConfig(baseline="sasrec", most=4, weight=0.5), data)
+
+
+def test_each_interaction_has_the_likeliest_items_of_the_baseline(data, soft):
+    baseline = BASELINES["sasrec"]()
+    baseline.fit(data)
+    start = 0
+    for history in data.histories:
+        for place in range(1, len(history)):  # what came before the place, and nothing later
+            scores = torch.from_numpy(baseline.scores([history[:place]])[0])
+            chances, items = torch.softmax(scores, 0).topk(4)
+            order = soft.chances[start + place].argsort(descending=True, stable=True)
+            np.testing.assert_array_equal(np.sort(soft.items[start + place]), np.sort(items))
+            np.testing.assert_allclose(soft.chances[start + place][order], chances / chances.sum(), atol=2e-3)
+        start += len(history)
+    assert start == len(soft.own) == len(soft.items)
+    np.testing.assert_array_equal(soft.own, np.concatenate(data.histories))
+
+
+def test_chances_sum_to_one(soft):
+    np.testing.assert_allclose(soft.chances.float().sum(1), 1, atol=5e-3)
+
+
+def test_several_fits_are_averaged(data, soft):
+    both = teach(TeacherConfig(baseline="sasrec", most=ITEMS, seeds=2), data)
+    first, second = (
+        teach(TeacherConfig(baseline="sasrec", most=ITEMS), FitData(data.histories, ITEMS, seed=s)) for s in (0, 1)
+    )
+
+    def dense(found):
+        return torch.zeros(len(found.own), ITEMS).scatter(1, found.items.long(), found.chances.float())
+
+    np.testing.assert_allclose(dense(both), (dense(first) + dense(second)) / 2, atol=2e-3)
+
+
+def test_a_history_longer_than_a_window_is_asked_about_whole(data):
+    baseline = BASELINES["sasrec"]()
+    baseline.fit(data)
+    long = np.arange(3 * baseline.schedule.length) % ITEMS
+    assert np.isfinite(baseline.expected(long)).all()
+    short = long[: baseline.schedule.length]
+    np.testing.assert_allclose(baseline.expected(long)[: len(short)], baseline.expected(short), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["popularity", "nobody"])
+def test_a_baseline_that_cannot_teach_is_named(data, name):
+    with pytest.raises(ConfigError, match=f"{name}.*cannot be asked"):
+        teach(TeacherConfig(baseline=name), data)
+
+
+def test_what_it_said_is_kept_for_a_resumed_run_and_for_no_other(data, soft, tmp_path, monkeypatch):
+    keep, config = tmp_path / "run" / "teacher.pt", TeacherConfig(baseline="sasrec", most=4, weight=0.5)
+    first = teach(config, data, keep=keep)
+    asked = []
+    monkeypatch.setattr(BASELINES["sasrec"]().__class__, "fit", lambda self, data: asked.append(data.seed))
+    again = teach(config.model_copy(update={"weight": 0.1}), data, keep=keep)
+    assert asked == [] and again.weight == 0.1
+    torch.testing.assert_close(again.chances, first.chances)
+    torch.testing.assert_close(again.items, first.items)
+    with pytest.raises(AttributeError):  # fitted anew, here by nothing: there is no network to ask
+        teach(config, FitData(data.histories, ITEMS, seed=5), keep=keep)
+    assert asked == [5]
