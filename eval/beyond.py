@@ -12,14 +12,21 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 
-from recommender.eval.metrics import PADDING
-from recommender.studies.attributes import Attributes
+from recommender.baselines.ranking import PADDING
 
 SMOOTHING = 0.01  # Steck's alpha
 _USERS_AT_ONCE = 512
 
 Similarity = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Two arrays of item indices [n] -> the similarity of each pair [n], NaN where an item cannot be compared."""
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """One attribute of every item: `table` float64 [items, values], 1 where the item has the value."""
+
+    name: str
+    table: sp.csr_array
 
 
 @dataclass(frozen=True)

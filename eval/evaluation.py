@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recommender.baselines.ranking import PADDING
 from recommender.eval import beyond, metrics
 from recommender.eval.beyond import ItemFacts
 from recommender.eval.bootstrap import LEVEL, Bootstrap, Estimates
 from recommender.eval.holdout import Holdout
-from recommender.eval.metrics import PADDING
 from recommender.eval.slices import FEW, slices_of
 
 SLICED = (("recall", 10), ("ndcg", 10))  # what is told of every slice and every pair of models

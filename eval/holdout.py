@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from recommender.eval.metrics import PADDING, as_table
+from recommender.baselines.ranking import PADDING
+from recommender.eval.metrics import as_table
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from recommender.baselines.ranking import PADDING
 from recommender.eval.holdout import Holdout
-from recommender.eval.metrics import PADDING
 
 FEW = 30
 """With fewer users the percentile bootstrap is too narrow and single users decide: such slices are marked."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommender.baselines.baseline import FitData, Ranker
+from recommender.baselines.ranking import FittedRanker, fitted
 from recommender.baselines.registry import make_baseline
-from recommender.eval.protocol import FittedRanker, fitted
 
 
 class Once:

@@ -18,10 +18,11 @@ from recommender.benchmarks.transformers_rival import Plain
 from recommender.benchmarks.vllm_rival import VllmRival
 from recommender.constraints import Trie
 from recommender.inference.beam_search import rank, score
+from recommender.inference.weight_cache import WeightCache
 from recommender.model import RecommenderModel
 from recommender.model.checkpoint import Checkpoint
 from recommender.progress import Progress
-from recommender.prompting.builder import Example
+from recommender.prompting.example import Example
 
 K = 10
 OURS, CACHED, INT8, BRUTE = "ours", "ours, instruction cached", "ours, int8", "brute force"
@@ -116,8 +117,11 @@ class _Bench:
         self.checkpoint = self._checkpoint(settings.dtype, progress)
         self.model: RecommenderModel = self.checkpoint.model
         rounded = settings.int8 and self.model.device.type == "cpu"
-        self.rounded = self._checkpoint(settings.dtype, progress, int8=True).model if rounded else None
-        self.exact = self._checkpoint("float32", progress).model if settings.checked else self.model
+        self.weights = WeightCache(self.model)
+        int8 = self._checkpoint(settings.dtype, progress, int8=True).model if rounded else None
+        self.rounded = None if int8 is None else WeightCache(int8)
+        exact = self._checkpoint("float32", progress).model if settings.checked else None
+        self.exact = self.weights if exact is None else WeightCache(exact)
         self.trie = Trie.from_codes(self.model.ids.codes, self.model.ids.sizes, self.model.device)
         self.plain = Plain(self.model, self.trie)
         self.best: dict[int, list[set[int]]] = {}
@@ -163,8 +167,8 @@ class _Bench:
         """Return what each method does; it leaves the items that it found in what it is given."""
         words = instruction(self.checkpoint, len(prompts[0]), self.settings.seed)
         ranked: dict[str, Callable[[], list[list[int]]]] = {
-            OURS: partial(self._ranked, self.model, prompts, beam),
-            CACHED: partial(self._ranked, self.model, prompts, beam, words),
+            OURS: partial(self._ranked, self.weights, prompts, beam),
+            CACHED: partial(self._ranked, self.weights, prompts, beam, words),
         }
         if self.rounded is not None:
             ranked[INT8] = partial(self._ranked, self.rounded, prompts, beam)
@@ -172,7 +176,7 @@ class _Bench:
             for name, vectorised in (("prefix function", False), ("vectorised", True)):
                 ranked[f"transformers, {name}"] = partial(self.plain.generate, prompts, beam, K, vectorised)
         if self.settings.brute:
-            ranked[BRUTE] = partial(_brute, self.model, prompts)
+            ranked[BRUTE] = partial(_brute, self.weights, prompts)
         methods: dict[str, Callable[[dict[str, Any]], Any]] = {
             name: partial(_left_in, name, method) for name, method in ranked.items()
         }
@@ -187,9 +191,9 @@ class _Bench:
         return self.rival.elapsed
 
     def _ranked(
-        self, model: RecommenderModel, prompts: Sequence[Example], beam: int, words: np.ndarray | None = None
+        self, weights: WeightCache, prompts: Sequence[Example], beam: int, words: np.ndarray | None = None
     ) -> list[list[int]]:
-        return [found.items.tolist() for found in rank(model, prompts, self.trie, K, beam, instruction=words)]
+        return [found.items.tolist() for found in rank(weights, prompts, self.trie, K, beam, instruction=words)]
 
     def _overlap(self, prompts: Sequence[Example], found: list[list[int]] | None) -> float | None:
         checked = prompts[: self.settings.checked]
@@ -228,7 +232,7 @@ def _projected(case: Case, alone: dict[str, Any]) -> dict[str, Any]:
     return alone | times | {"prompts": case[2], "rounds": 0, "spread": None, "MB": None, "top 10": None}
 
 
-def _brute(model: RecommenderModel, prompts: Sequence[Example]) -> list[list[int]]:
+def _brute(weights: WeightCache, prompts: Sequence[Example]) -> list[list[int]]:
     """Score every item of the catalogue and return the best `K` of each prompt."""
-    scores = score(model, prompts, range(len(model.ids.codes)))
+    scores = score(weights, prompts, range(len(weights.model.ids.codes)))
     return np.argsort(-scores, axis=1, kind="stable")[:, :K].tolist()

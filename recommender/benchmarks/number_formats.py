@@ -12,10 +12,11 @@ import torch
 from recommender.constraints import Trie
 from recommender.data.histories import Histories, leave_one_out
 from recommender.inference.beam_search import rank, score
+from recommender.inference.weight_cache import WeightCache
 from recommender.model import RecommenderModel
 from recommender.model.checkpoint import Checkpoint, from_pretrained
 from recommender.progress import Progress
-from recommender.prompting.builder import Example
+from recommender.prompting.example import Example
 
 FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
 FORMATS = (FLOAT32, BFLOAT16, INT8)
@@ -92,7 +93,8 @@ def _searches(
     k: int,
 ) -> Iterator[tuple[str, np.ndarray, float]]:
     """Yield the name of each search, the items that it finds [users, k], -1 where it finds fewer, and the share proven."""
-    scores = _scores(model, prompts, allowed, prefix)
+    weights = WeightCache(model)
+    scores = _scores(weights, prompts, allowed, prefix)
     yield "all items", np.argsort(-scores, axis=1, kind="stable")[:, :k], 1.0
     if model.ids.levels == 1:
         return  # whatever the width, all items are scored
@@ -100,19 +102,17 @@ def _searches(
     for beam in beams:
         found, proven = np.full((len(prompts), k), -1), 0
         for part in _parts(len(prompts)):
-            ranked = rank(model, prompts[part], trie, k, beam, allowed[part], prefix)
+            ranked = rank(weights, prompts[part], trie, k, beam, allowed[part], prefix)
             for row, one in enumerate(ranked, start=part.start):
                 found[row, : len(one.items)] = one.items
             proven += sum(one.proven for one in ranked)
         yield f"{beam} beams", found, proven / len(prompts)
 
 
-def _scores(
-    model: RecommenderModel, prompts: Sequence[Example], allowed: torch.Tensor, prefix: np.ndarray
-) -> np.ndarray:
+def _scores(weights: WeightCache, prompts: Sequence[Example], allowed: torch.Tensor, prefix: np.ndarray) -> np.ndarray:
     """Return log-probabilities [users, items] of all items; -inf for those that may not be shown."""
     items = range(allowed.shape[1])
-    parts = [score(model, prompts[part], items, instruction=prefix) for part in _parts(len(prompts))]
+    parts = [score(weights, prompts[part], items, instruction=prefix) for part in _parts(len(prompts))]
     return np.where(allowed.numpy(), np.concatenate(parts), -np.inf)
 
 

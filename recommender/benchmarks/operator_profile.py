@@ -17,6 +17,7 @@ from recommender.benchmarks.synthetic import synthetic_checkpoint, synthetic_pro
 from recommender.constraints import Trie
 from recommender.inference.beam_search import Search, rank, searched
 from recommender.inference.matrices import matrix
+from recommender.inference.weight_cache import WeightCache
 from recommender.progress import Progress
 
 #: What an operator does, by its name in torch; every other one is `OTHER`.
@@ -59,7 +60,8 @@ def bench_profile(settings: DecodeSettings, progress: Progress | None = None) ->
     checkpoint = synthetic_checkpoint(s.llm, s.layers, s.items, dtype=s.dtype, seed=s.seed, progress=progress)
     model = checkpoint.model
     trie = Trie.from_codes(model.ids.codes, model.ids.sizes, model.device)
-    rank(model, synthetic_prompts(checkpoint, 1, WARM_POSITIONS, s.seed), trie, K, WARM_BEAMS)
+    weights = WeightCache(model)
+    rank(weights, synthetic_prompts(checkpoint, 1, WARM_POSITIONS, s.seed), trie, K, WARM_BEAMS)
     shapes = _shapes(model.ranking_view())
     dtype = model.llm.get_input_embeddings().weight.dtype
     rows = []
@@ -67,8 +69,8 @@ def bench_profile(settings: DecodeSettings, progress: Progress | None = None) ->
         if progress:
             progress(f"{length} positions, {beam} beams, {count} prompts", number, len(s.cases))
         prompts = synthetic_prompts(checkpoint, count, length, s.seed)
-        prefill = _profiled(partial(Search, model, prompts, None), s.rounds)
-        passes = _profiled(partial(_passes, Search(model, prompts, None), trie, beam), s.rounds)
+        prefill = _profiled(partial(Search, weights, prompts, None), s.rounds)
+        passes = _profiled(partial(_passes, Search(weights, prompts, None), trie, beam), s.rounds)
         steps = trie.levels - 1
         for phase, parts, positions, times in (
             ("prefill", prefill, count * length, 1),

@@ -12,7 +12,7 @@ from recommender.encoders.features import Features
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint
 from recommender.progress import Progress
-from recommender.prompting.builder import IGNORE, Example
+from recommender.prompting.example import IGNORE, Example
 from recommender.semantic_ids.codes import SemanticIds
 
 #: How many codes follow a code on average: items of a real catalogue cluster, random codes would not.

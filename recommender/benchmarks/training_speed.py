@@ -18,7 +18,8 @@ from recommender.data.histories import Histories, leave_one_out
 from recommender.model import RecommenderModel
 from recommender.model.checkpoint import from_pretrained
 from recommender.progress import Progress
-from recommender.prompting.builder import Batch, Example, collate
+from recommender.prompting.example import Example
+from recommender.prompting.packing import Batch, collate
 from recommender.training import epochs
 
 PACKED, PLAIN = "packed loop", "transformers Trainer"

@@ -13,7 +13,7 @@ from transformers import LogitsProcessor
 from recommender.constraints import Trie
 from recommender.export.merge import TokenLayout, ranking_llm
 from recommender.model import RecommenderModel
-from recommender.prompting.builder import Example
+from recommender.prompting.example import Example
 
 #: Nested dictionaries: token id -> what may follow it.
 Nested = dict[int, Any]

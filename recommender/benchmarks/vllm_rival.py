@@ -16,7 +16,7 @@ from recommender.benchmarks.measuring import Elapsed
 from recommender.errors import RecommenderError
 from recommender.export.merge import TokenLayout, save_ranking
 from recommender.model.checkpoint import Checkpoint
-from recommender.prompting.builder import Example
+from recommender.prompting.example import Example
 from recommender.vllm_plugin.served_folder import write_served
 
 #: Memory for keys and values, in GiB; vLLM takes all of it at the start.
@@ -42,7 +42,13 @@ class VllmRival:
         write_served(folder / "rank", self.layout.words, model.ids.sizes, model.ids.codes)
         dtype = str(model.llm.get_input_embeddings().weight.dtype).removeprefix("torch.")
         settings = {"dtype": dtype, "beam": beam, "positions": positions, "prompts": prompts}
-        command = [str(python), "-m", "recommender.vllm_plugin.offline_beam", str(folder / "rank"), json.dumps(settings)]
+        command = [
+            str(python),
+            "-m",
+            "recommender.vllm_plugin.offline_beam",
+            str(folder / "rank"),
+            json.dumps(settings),
+        ]
         with (folder / "log").open("w") as log:
             try:
                 self.process = subprocess.Popen(

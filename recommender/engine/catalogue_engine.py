@@ -31,7 +31,8 @@ from recommender.errors import RecommenderError
 from recommender.fusion.weights import KeptFusion
 from recommender.inference.beam_search import Ranking
 from recommender.justify import ClaimChecker, Evidence, Justification, Style, find_evidence, justify, told
-from recommender.prompting.builder import Example, ExampleBuilder, Given, clean
+from recommender.prompting.builder import ExampleBuilder
+from recommender.prompting.example import Example, Given, clean
 
 
 class CatalogueEngine(ABC):

@@ -32,13 +32,14 @@ from recommender.fusion.weights import FUSION, KeptFusion
 from recommender.inference import beam_search
 from recommender.inference.beam_search import Ranking
 from recommender.inference.constrained_text import HeldTo
+from recommender.inference.weight_cache import WeightCache
 from recommender.justify import answers
 from recommender.justify.template_selection import MASTERY, mastered
 from recommender.model import RecommenderModel
 from recommender.model.checkpoint import Checkpoint, from_pretrained, resolve
 from recommender.model.manifest import weights_of
 from recommender.progress import Progress
-from recommender.prompting.builder import Example, Given
+from recommender.prompting.example import Example, Given
 
 PROMPTS_AT_ONCE = 16
 
@@ -58,6 +59,7 @@ class Recommender(CatalogueEngine):
         if self.writes:  # asked for the wordings that it writes well
             self.style = replace(self.style, lines=mastered(checkpoint.metrics.get(MASTERY, {})))
         self.model = checkpoint.model.eval()
+        self.weights = WeightCache(self.model)
         self.tokenizer = checkpoint.tokenizer
         self.trie = Trie.from_codes(self.model.ids.codes, self.model.ids.sizes, device=self.model.device)
         # one adapter is active at a time: two threads must not switch it under each other
@@ -85,7 +87,7 @@ class Recommender(CatalogueEngine):
             with self._turns.first():
                 beam, exact = self.config.decoding.beam, self.config.decoding.exact
                 found += beam_search.rank(
-                    self.model, prompts[part], self.trie, k, beam, allowed[part], self.builder.prefix, exact
+                    self.weights, prompts[part], self.trie, k, beam, allowed[part], self.builder.prefix, exact
                 )
         return found
 
@@ -95,7 +97,7 @@ class Recommender(CatalogueEngine):
         for start in range(0, len(prompts), PROMPTS_AT_ONCE):
             with self._turns.first():
                 part = prompts[start : start + PROMPTS_AT_ONCE]
-                parts.append(beam_search.score(self.model, part, candidates, instruction=self.builder.prefix))
+                parts.append(beam_search.score(self.weights, part, candidates, instruction=self.builder.prefix))
         return np.concatenate(parts)
 
     def why(

@@ -9,7 +9,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.engine.requests import Request
 from recommender.errors import RecommenderError
-from recommender.prompting.builder import Given
+from recommender.prompting.example import Given
 
 
 def given_vectors(request: Request, catalogue: Catalogue, features: Features) -> Given:

@@ -18,7 +18,8 @@ from recommender.engine.catalogue_engine import CatalogueEngine
 from recommender.engine.requests import RankedItem, Request, request
 from recommender.errors import DataError
 from recommender.model.checkpoint import package_versions
-from recommender.prompting.builder import ITEM, TOKEN, Example, ExampleBuilder
+from recommender.prompting.builder import ExampleBuilder
+from recommender.prompting.example import ITEM, TOKEN, Example
 
 FORMAT = 1
 #: nats by which two runs of the same weights may differ: other hardware and other batches add in another order

@@ -30,7 +30,7 @@ from recommender.inference.beam_search import Ranking
 from recommender.model.checkpoint import from_pretrained
 from recommender.model.manifest import weights_of
 from recommender.progress import Progress
-from recommender.prompting.builder import Example
+from recommender.prompting.example import Example
 
 CONNECTIONS = 64
 _SECONDS, _PROBE = 300, 5

@@ -29,7 +29,12 @@ _SECONDS = 600
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PDEATHSIG = 1  # PR_SET_PDEATHSIG of prctl(2)
 _ERROR = re.compile(r"(?=\b\w*(?:Error|Exception): )")
-_TAILS = {"kv_connector": "Tails", "kv_connector_module_path": "recommender.vllm_plugin.partial_block_connector", "kv_role": "kv_both"}
+_CONNECTOR = "recommender.vllm_plugin.partial_block_connector"
+_TAILS = {
+    "kv_connector": "Tails",
+    "kv_connector_module_path": _CONNECTOR,
+    "kv_role": "kv_both",
+}
 _TRIE, _SPANS = "recommender.vllm_plugin.trie_processor:Trie", "recommender.vllm_plugin.text_constraint_processor:Spans"
 
 

@@ -25,7 +25,8 @@ from recommender.model.checkpoint import Checkpoint
 from recommender.model.manifest import check_target, written_folder
 from recommender.model.network import RecommenderModel
 from recommender.progress import Progress
-from recommender.prompting.builder import FIRST_SOFT, IGNORE, ITEM, TOKEN, Example, collate
+from recommender.prompting.example import FIRST_SOFT, IGNORE, ITEM, TOKEN, Example
+from recommender.prompting.packing import collate
 
 LARGEST_DIFFERENCE = 2e-3
 """Largest difference of any logit after reloading, as a share of the logits' spread."""

@@ -21,8 +21,8 @@ from safetensors.numpy import save_file
 from recommender.baselines import FitData, Ranker
 from recommender.baselines.held_out import hold_out
 from recommender.baselines.item_tables import from_arrays, to_arrays
+from recommender.baselines.ranking import rank_topk
 from recommender.errors import CheckpointError, DataError
-from recommender.eval.protocol import rank_topk
 from recommender.progress import Progress
 
 ScoreFunction = Callable[[Sequence[np.ndarray]], np.ndarray]

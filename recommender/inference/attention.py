@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -19,16 +18,6 @@ from torch import Tensor
 BLOCK_BYTES = 256
 #: Beams times keys up to which torch's fused kernel reads a bfloat16 cache faster than matrix products do.
 SMALL = 16384
-
-
-class Attention(Protocol):
-    """What a layer asks: queries [T, heads, width], keys and values [T, key heads, width] -> [T, heads, width].
-
-    With `only` [n], the packed places that are still needed, `q` and the result hold those alone.
-    """
-
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, last: bool = False) -> Tensor:
-        """Attend in one layer; `last`: `q` [prompts, heads, width] holds each prompt's last position only."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from torch import Tensor
 from recommender.constraints import Mask, Trie
 from recommender.errors import RecommenderError
 from recommender.inference.attention import BeamAttention, Group, PromptAttention, PromptCache
-from recommender.model import RecommenderModel
-from recommender.prompting.builder import Batch, Example
+from recommender.inference.weight_cache import WeightCache
+from recommender.prompting.example import Example
+from recommender.prompting.packing import Batch
 
 #: On a GPU prompts are padded to a multiple of this, so that few shapes recur and a graph of each can be kept.
 BUCKET = 64
@@ -33,7 +34,7 @@ class Ranking:
 
 @torch.no_grad()
 def rank(
-    model: RecommenderModel,
+    weights: WeightCache,
     prompts: Sequence[Example],
     trie: Trie,
     k: int,
@@ -50,7 +51,7 @@ def rank(
     that the prompts begin with, as far as they do; its part of the prefill is kept between calls. `exact`: double the
     width, behind the same prefill, until every list is proven. Raises RecommenderError if the model computes NaN.
     """
-    search = Search(model, prompts, instruction)
+    search = Search(weights, prompts, instruction)
     mask = trie.mask(None if allowed is None else allowed[torch.tensor(search.order, device=allowed.device)])
     width = max(beam, k)
     found = _results(search, searched(search, trie, mask, width), trie, k)
@@ -75,7 +76,7 @@ def searched(search: Search, trie: Trie, mask: Mask | None, width: int) -> Beams
 
 @torch.no_grad()
 def score(
-    model: RecommenderModel,
+    weights: WeightCache,
     prompts: Sequence[Example],
     candidates: Sequence[int],
     chunk: int = 256,
@@ -86,11 +87,12 @@ def score(
     With one level it costs one prefill a prompt; with more, passes of `chunk` candidates through the shared prefix.
     `instruction` as in `rank`. Raises RecommenderError if the model computes NaN.
     """
-    search = Search(model, prompts, instruction)
+    search = Search(weights, prompts, instruction)
     first = search.log_probabilities(0)[:, 0]
-    codes = torch.from_numpy(model.ids.codes[np.asarray(candidates, dtype=np.int64)]).to(model.device)
+    codes = torch.from_numpy(weights.model.ids.codes[np.asarray(candidates, dtype=np.int64)])
+    codes = codes.to(weights.model.device)
     total = first[:, codes[:, 0]]
-    for start in range(0, len(codes) if model.ids.levels > 1 else 0, chunk):
+    for start in range(0, len(codes) if weights.model.ids.levels > 1 else 0, chunk):
         part = slice(start, start + chunk)
         total[:, part] += _score_rest(search, codes[part])
     if bool(torch.isnan(total).any()):
@@ -101,9 +103,9 @@ def score(
 
 
 @torch.no_grad()
-def last_states(model: RecommenderModel, prompts: Sequence[Example]) -> Tensor:
+def last_states(weights: WeightCache, prompts: Sequence[Example]) -> Tensor:
     """Return the last state [prompts, hidden] behind each prompt: what the rows of the first level are multiplied with."""
-    search = Search(model, prompts, None)
+    search = Search(weights, prompts, None)
     states = torch.empty_like(search.hidden[:, 0])
     states[search.order] = search.hidden[:, 0]
     return states
@@ -115,19 +117,20 @@ class Search:
     Prompts are taken in the order of their lengths: `order[i]` is the caller's number of the i-th here.
     """
 
-    def __init__(self, model: RecommenderModel, prompts: Sequence[Example], instruction: np.ndarray | None) -> None:
-        self.model, self.stack = model, model.prepared.stack(model)
+    def __init__(self, weights: WeightCache, prompts: Sequence[Example], instruction: np.ndarray | None) -> None:
+        model = weights.model
+        self.weights, self.model, self.stack = weights, model, weights.stack()
         self.order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         ordered = [prompts[i] for i in self.order]
         known = _shared(ordered, instruction)
-        prefix = model.prepared.prefix(model, instruction) if known and instruction is not None else None
+        prefix = weights.prefix(instruction) if known and instruction is not None else None
         if prefix is not None:
             prefix = [(keys[:, :known], values[:, :known]) for keys, values in prefix]
         groups = list(_groups([len(prompt) - known for prompt in ordered], model.device, padded(model.device)))
         self.cache = PromptCache(groups, prefix)
         batch, positions, last = _packed(ordered, groups, known, model.device)
         self.lengths = torch.tensor([len(prompt) for prompt in ordered], device=model.device)
-        embedded = model.embed(batch)[0]
+        embedded = model.embed(batch, known=weights.items())[0]
         for prompt, end in zip(ordered, (last + 1).tolist(), strict=True):
             if prompt.given:
                 part = slice(end - len(prompt) + known, end)
@@ -151,7 +154,7 @@ class Search:
     def log_probabilities(self, level: int) -> Tensor:
         """Log-softmax over all codes of the level [prompts, beams, codes]; the trie masks afterwards, so that scores do
         not depend on what is allowed."""
-        return torch.log_softmax(self.model.code_logits(self.hidden, level).float(), -1)
+        return torch.log_softmax(self.weights.code_logits(self.hidden, level).float(), -1)
 
 
 class Beams:

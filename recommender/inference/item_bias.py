@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from recommender.inference.beam_search import last_states
+from recommender.inference.weight_cache import WeightCache
 from recommender.model import RecommenderModel
 from recommender.prompting.builder import ExampleBuilder
 
@@ -31,7 +32,8 @@ def sampled(histories: Sequence[np.ndarray], count: int = HISTORIES) -> list[np.
 def states(model: RecommenderModel, builder: ExampleBuilder, histories: Sequence[np.ndarray]) -> Tensor:
     """Return the last states [histories, hidden] behind histories (catalogue indices, oldest first)."""
     prompts = [builder.prompt(history) for history in histories]
-    return torch.cat([last_states(model, prompts[n : n + BATCH]) for n in range(0, len(prompts), BATCH)])
+    weights = WeightCache(model)
+    return torch.cat([last_states(weights, prompts[n : n + BATCH]) for n in range(0, len(prompts), BATCH)])
 
 
 @torch.no_grad()
@@ -43,7 +45,6 @@ def lean(model: RecommenderModel, items: np.ndarray, by: np.ndarray, common: Ten
     codes = model.codes[torch.from_numpy(items).to(model.device), 0]
     amounts = torch.from_numpy(by.astype(np.float32)).to(model.device)
     model.rows[codes] += amounts[:, None] * (common / common.square().sum())
-    model.train(model.training)  # what was computed for all items is forgotten
 
 
 @torch.no_grad()

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from recommender.inference.attention import Attention, Group, PromptAttention, PromptCache
+from recommender.inference.attention import Group, PromptAttention, PromptCache
 from recommender.inference.matrices import Matrix, gated, matrix, merged
 from recommender.model import block_attention
+from recommender.model.block_attention import Attention
 
 Norm = Callable[[Tensor], Tensor]
 #: Positions that a fused stack is compared with the base model's own layers on, and the largest norm of the difference as a

@@ -1,9 +1,14 @@
-"""What inference makes of the weights once and keeps until they change: the fused stack, and the instruction's cache."""
+"""What inference makes of a model's weights once and keeps until they change.
+
+That is the fused stack of the ranking layers, the keys and values of instructions, and the embeddings of all items. The
+engine owns it: a network that is trained, copied or merged knows nothing of it.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +17,7 @@ from torch import Tensor
 from recommender.adapters.lora import RANK
 from recommender.inference.attention import Group, PromptAttention, PromptCache
 from recommender.inference.layers import Stack, make_stack
-
-if TYPE_CHECKING:
-    from recommender.model.network import RecommenderModel
+from recommender.model.network import RecommenderModel
 
 #: Instructions whose keys and values are kept.
 INSTRUCTIONS = 4
@@ -23,35 +26,34 @@ Prefix = list[tuple[Tensor, Tensor]]
 """Keys and values [key heads, positions, head width] of each layer."""
 
 
-class Prepared:
-    """Kept by a model; a copy of the model starts with an empty one, for its weights will differ."""
+class WeightCache:
+    """A model as inference uses it. In-place changes of its weights are seen, those through `.data` are not."""
 
-    def __init__(self) -> None:
-        self._version: tuple[Any, ...] = ()
+    def __init__(self, model: RecommenderModel) -> None:
+        """Keep what is computed from the weights of `model`; nothing is computed yet."""
+        self.model = model
+        self._layers: tuple[Any, ...] = ()
         self._stack: Stack | None = None
         self._prefixes: OrderedDict[bytes, Prefix] = OrderedDict()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Prepared:
-        return Prepared()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return vars(Prepared())
+        self._contents: tuple[Any, ...] = ()
+        self._items: tuple[Tensor, Tensor] | None = None
+        self._outputs: Tensor | None = None
 
     @torch.no_grad()
-    def stack(self, model: RecommenderModel) -> Stack:
-        """Return the stack for the weights as they are now; in-place changes are seen, those through `.data` are not."""
-        version = _version(model)
-        if self._stack is None or version != self._version:
+    def stack(self) -> Stack:
+        """Return the ranking layers for the weights as they are now."""
+        model, version = self.model, _layers_version(self.model)
+        if self._stack is None or version != self._layers:
             self._prefixes.clear()
-            view = model.ranking_view()
-            self._stack = make_stack(view, model.rank_norm, model.llm, RANK, model.config.decoding.int8)
-            self._version = version
+            int8 = model.config.decoding.int8
+            self._stack = make_stack(model.ranking_view(), model.rank_norm, model.llm, RANK, int8)
+            self._layers = version
         return self._stack
 
     @torch.no_grad()
-    def prefix(self, model: RecommenderModel, tokens: np.ndarray) -> Prefix:
+    def prefix(self, tokens: np.ndarray) -> Prefix:
         """Return keys and values of an instruction, token ids [positions] of the vocabulary, that prompts begin with."""
-        stack, key = self.stack(model), tokens.tobytes()
+        stack, key, model = self.stack(), tokens.tobytes(), self.model
         if key not in self._prefixes:
             cache = PromptCache([Group(0, 1, len(tokens))])
             ids = torch.from_numpy(tokens).to(model.device)
@@ -63,8 +65,36 @@ class Prepared:
         self._prefixes.move_to_end(key)
         return self._prefixes[key]
 
+    @torch.no_grad()
+    def items(self) -> tuple[Tensor, Tensor]:
+        """Return the embeddings [items, hidden] and soft tokens [items, soft, hidden] of the whole catalogue."""
+        version = _items_version(self.model)
+        if self._items is None or version != self._contents:
+            self._items, self._outputs, self._contents = self.model.all_items(), None, version
+        return self._items
 
-def _version(model: RecommenderModel) -> tuple[Any, ...]:
+    @torch.no_grad()
+    def code_logits(self, hidden: Tensor, level: int) -> Tensor:
+        """Return the scores [..., codes] of a level's codes at hidden states [..., hidden]."""
+        if self.model.ids.codes.shape[1] > 1:
+            return self.model.code_logits(hidden, level)
+        self.items()
+        if self._outputs is None:
+            self._outputs = self.model.output_rows(0)
+        return hidden @ self._outputs.T
+
+
+def _layers_version(model: RecommenderModel) -> tuple[Any, ...]:
     """Return what changes whenever a weight that the ranking layers read is written, moved or replaced."""
     parts = [model.llm.get_input_embeddings(), *model.llm.model.layers[: model.config.base.rank_layers]]
-    return tuple((p.data_ptr(), p._version) for part in parts for p in part.parameters())
+    return _version(p for part in parts for p in part.parameters())
+
+
+def _items_version(model: RecommenderModel) -> tuple[Any, ...]:
+    """Return what changes whenever something is that an item's embedding is made of."""
+    own = (model.rows, *model.projectors.parameters(), *model.buffers(recurse=False))
+    return (model.muted_modalities, *_version(own))
+
+
+def _version(tensors: Iterable[Tensor]) -> tuple[tuple[int, int], ...]:
+    return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,18 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from recommender.inference.attention import Attention
-
 NAME = "recommender_packed"
 """What transformers knows this attention by; for all other callers it is its own `sdpa`."""
+
+
+class Attention(Protocol):
+    """What a layer asks: queries [T, heads, width], keys and values [T, key heads, width] -> [T, heads, width].
+
+    With `only` [n], the packed places that are still needed, `q` and the result hold those alone.
+    """
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, last: bool = False) -> Tensor:
+        """Attend in one layer; `last`: `q` [prompts, heads, width] holds each prompt's last position only."""
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from recommender.adapters.lora import add_adapters
 from recommender.adapters.projectors import Projector
 from recommender.config import MODALITIES, SOFT_MODALITIES, Config, Modality
 from recommender.encoders.features import Features
-from recommender.inference.weight_cache import Prepared
 from recommender.model.block_attention import Blocks
 from recommender.model.language_model import first_layers
-from recommender.prompting.builder import FIRST_SOFT, IGNORE, ITEM, MASKED, Batch, Given
+from recommender.prompting.example import FIRST_SOFT, IGNORE, ITEM, MASKED, Given
+from recommender.prompting.packing import Batch
 from recommender.semantic_ids.codes import SemanticIds
 
 
@@ -80,9 +80,6 @@ class RecommenderModel(nn.Module):
         self.offsets = np.concatenate([[0], np.cumsum(ids.sizes)]).astype(int)
         self.rows = nn.Parameter(start_rows(ids, features, self.hidden_size, spread, config.seed))
         self.set_features(features)
-        self._items: tuple[Tensor, Tensor] | None = None
-        self._outputs: tuple[Tensor, Tensor] | None = None
-        self.prepared = Prepared()
         self._muted: frozenset[str] = frozenset()
         self._newcomers: Tensor | None = None
         self._views: dict[Modality, tuple[Tensor, Tensor]] = {}
@@ -103,7 +100,6 @@ class RecommenderModel(nn.Module):
             self.register_buffer(f"present_{m}", present.to(self.device), persistent=False)
         codes = torch.from_numpy(self.ids.codes + self.offsets[None, :-1])
         self.register_buffer("codes", codes.to(self.device), persistent=False)
-        self._items = None
 
     @property
     def llm(self) -> Any:
@@ -115,10 +111,10 @@ class RecommenderModel(nn.Module):
         """Where the parameters live."""
         return self.rows.device
 
-    def train(self, mode: bool = True) -> RecommenderModel:
-        """Switch dropout; what was computed for all items is forgotten, since training changes it."""
-        self._items = None
-        return super().train(mode)
+    @property
+    def muted_modalities(self) -> frozenset[str]:
+        """The modalities that items are read without at the moment: see `muted`."""
+        return self._muted
 
     def item_embeddings(self, items: Tensor, dropout: float = 0.0) -> tuple[Tensor, Tensor]:
         """Return for items [n] their one-position embeddings [n, hidden] and soft tokens [n, soft, hidden].
@@ -158,20 +154,15 @@ class RecommenderModel(nn.Module):
     @contextmanager
     def muted(self, *modalities: Modality) -> Iterator[None]:
         """Within the block every item is as if it had none of these modalities."""
-        before, self._muted, self._items = self._muted, frozenset(modalities), None
+        before, self._muted = self._muted, frozenset(modalities)
         try:
             yield
         finally:
-            self._muted, self._items = before, None
+            self._muted = before
 
     def all_items(self) -> tuple[Tensor, Tensor]:
-        """Return `item_embeddings` of the whole catalogue, kept between calls while the model is in eval mode."""
-        if self._items is not None:
-            return self._items
-        computed = self.item_embeddings(torch.arange(len(self.codes), device=self.device))
-        if not self.training and not torch.is_grad_enabled():
-            self._items = computed
-        return computed
+        """Return `item_embeddings` of the whole catalogue."""
+        return self.item_embeddings(torch.arange(len(self.codes), device=self.device))
 
     def code_rows(self, codes: Tensor) -> Tensor:
         """Return the input embeddings [n, hidden] of codes [n], numbered through all levels."""
@@ -181,18 +172,18 @@ class RecommenderModel(nn.Module):
         """Return the rows [codes, hidden] that a hidden state is multiplied with to score a level's codes."""
         if self.ids.codes.shape[1] > 1:
             return self.rows[self.offsets[level] : self.offsets[level + 1]]
-        items = self.all_items()[0]
-        if self._outputs is None or self._outputs[0] is not items:
-            by_code = torch.empty(len(self.codes), dtype=torch.long, device=self.device)
-            by_code[self.codes[:, 0]] = torch.arange(len(self.codes), device=self.device)
-            computed = items[by_code]
-            if self._items is None:
-                return computed
-            self._outputs = items, computed
-        return self._outputs[1]
+        by_code = torch.empty(len(self.codes), dtype=torch.long, device=self.device)
+        by_code[self.codes[:, 0]] = torch.arange(len(self.codes), device=self.device)
+        return self.all_items()[0][by_code]
 
-    def embed(self, batch: Batch, modality_dropout: float = 0.0, row_dropout: float = 0.0) -> Tensor:
-        """Return the input embeddings [rows, positions, hidden] of a batch."""
+    def embed(
+        self,
+        batch: Batch,
+        modality_dropout: float = 0.0,
+        row_dropout: float = 0.0,
+        known: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Return the input embeddings [rows, positions, hidden] of a batch; `known`: what `all_items` returned before."""
         is_code = batch.tokens >= self.vocabulary
         words = self.llm.get_input_embeddings()(batch.tokens.masked_fill(is_code, 0))
         embedded = words.to(self.rows.dtype)
@@ -206,11 +197,11 @@ class RecommenderModel(nn.Module):
         shown = batch.items >= 0
         if not shown.any():
             return embedded
-        if self.training or torch.is_grad_enabled():
+        if known is None:
             unique, inverse = batch.items[shown].unique(return_inverse=True)
             totals, soft = self.item_embeddings(unique, modality_dropout)
         else:
-            totals, soft = (table[batch.items[shown]] for table in self.all_items())
+            totals, soft = (table[batch.items[shown]] for table in known)
             inverse = torch.arange(len(totals), device=totals.device)
         slots = batch.slots[shown]
         totals = nn.functional.dropout(totals, row_dropout, self.training)

@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 
 from recommender.data.catalogue import Catalogue
 from recommender.errors import DataError, did_you_mean
+from recommender.eval.beyond import Attributes
 
 # In this order: what names the kind of an item says more of a list than any other attribute.
 _KINDS = ("genres", "genre", "categories", "category", "tags", "keywords")
 _SHARE = 0.5  # of the items must have an attribute that was not asked for by name
 
 
-@dataclass(frozen=True)
-class Attributes:
-    """One attribute of every item: `table` float64 [items, values], 1 where the item has the value."""
+def attributes_of(catalogue: Catalogue, name: str | None = None) -> Attributes | None:
+    """Return the named attribute, or the one that best tells kinds of items apart; None if there is none.
 
-    name: str
-    table: sp.csr_array
-
-    @classmethod
-    def of(cls, catalogue: Catalogue, name: str | None = None) -> Attributes | None:
-        """Return the named attribute, or the one that best tells kinds of items apart; None if there is none.
-
-        Unnamed, it is the first of genres, categories, tags and keywords, else the attribute with the fewest values,
-        two or more, that half of the items have. Raises DataError for a name that no item has.
-        """
-        facts = [catalogue.facts(index) for index in range(len(catalogue))]
-        counts = Counter(attribute for own in facts for attribute in own)
-        if name is not None and name not in counts:
-            known = ", ".join(sorted(counts)) or "no attribute"
-            hint = did_you_mean(name, counts) or f"the items have {known}"
-            raise DataError(f"no item has an attribute {name!r} of short values", hint)
-        chosen = name or _telling(facts, counts)
-        return None if chosen is None else cls(chosen, _table([own.get(chosen, ()) for own in facts]))
+    Unnamed, it is the first of genres, categories, tags and keywords, else the attribute with the fewest values,
+    two or more, that half of the items have. Raises DataError for a name that no item has.
+    """
+    facts = [catalogue.facts(index) for index in range(len(catalogue))]
+    counts = Counter(attribute for own in facts for attribute in own)
+    if name is not None and name not in counts:
+        known = ", ".join(sorted(counts)) or "no attribute"
+        hint = did_you_mean(name, counts) or f"the items have {known}"
+        raise DataError(f"no item has an attribute {name!r} of short values", hint)
+    chosen = name or _telling(facts, counts)
+    return None if chosen is None else Attributes(chosen, _table([own.get(chosen, ()) for own in facts]))
 
 
 def _telling(facts: list[dict[str, tuple[str, ...]]], counts: Counter[str]) -> str | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from recommender.baselines import Content, FitData
 from recommender.baselines.fit_cache import Once
+from recommender.baselines.ranking import RankFunction
 from recommender.config import ColumnsConfig, Config
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories
@@ -19,12 +20,12 @@ from recommender.engine import Recommender
 from recommender.errors import DataError
 from recommender.eval.beyond import ItemFacts
 from recommender.eval.evaluation import Evaluation
-from recommender.eval.protocol import Fit, RankFunction, evaluate
+from recommender.eval.protocol import Fit, evaluate
 from recommender.fusion.weights import fuse
 from recommender.model.checkpoint import resolve
 from recommender.pipelines import train
 from recommender.progress import Progress
-from recommender.studies.attributes import Attributes
+from recommender.studies.attributes import attributes_of
 from recommender.studies.entries import Contestant, check_contestants, parse_contestants
 from recommender.studies.splits import by_table, hold_out
 
@@ -171,7 +172,7 @@ def _facts(catalogue: Catalogue, contestants: Sequence[Contestant], attribute: s
     }
     folders = [folder for one in contestants for folder in one.folders]
     vectors = Features.load(resolve(folders[0]) / "features.safetensors").vectors.get("text") if folders else None
-    return ItemFacts(Attributes.of(catalogue, attribute), vectors, {m: np.array(mask) for m, mask in lacking.items()})
+    return ItemFacts(attributes_of(catalogue, attribute), vectors, {m: np.array(mask) for m, mask in lacking.items()})
 
 
 def _named(evaluation: Evaluation, histories: Histories, catalogue: Catalogue) -> Evaluation:

@@ -16,6 +16,7 @@ import torch
 
 from recommender.baselines import FitData, make_baseline
 from recommender.baselines.content import tfidf
+from recommender.baselines.ranking import rank_topk
 from recommender.data.histories import Histories
 from recommender.encoders.text import TextEncoder
 from recommender.engine import Recommender
@@ -23,10 +24,9 @@ from recommender.errors import DataError
 from recommender.eval.beyond import ItemFacts
 from recommender.eval.evaluation import Evaluation, Run, measure
 from recommender.eval.holdout import Holdout
-from recommender.eval.protocol import rank_topk
 from recommender.eval.unseen_queries import NAMED, OTHER_WORDS
 from recommender.progress import Progress
-from recommender.studies.attributes import Attributes
+from recommender.studies.attributes import attributes_of
 from recommender.studies.splits import last_item
 
 KS = (1, 5, 10, 20)
@@ -68,7 +68,7 @@ def study(
     model = Recommender.from_pretrained(folder, items, progress)
     data = model.config.data
     told = Histories.load(interactions or data.interactions, model.catalogue, data.columns, data.minimum_rating)
-    kinds = Attributes.of(model.catalogue, attribute)
+    kinds = attributes_of(model.catalogue, attribute)
     if kinds is None:
         raise DataError("no attribute tells the items apart, so there is nothing to wish for", "name one: --attribute")
     asked = _asked(last_item(told, len(model.catalogue)).sampled(users), model, kinds.name, seed)

@@ -6,11 +6,12 @@ drawn towards each other; here each is learned from like any other history, so w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from recommender.prompting.builder import ITEM, MASKED, Example
+from recommender.prompting.example import ITEM, MASKED, Example
 
 LONGEST = 4
 """One part in so many of a history's inputs is shuffled at most."""
@@ -37,3 +38,18 @@ def masked(example: Example, share: float, random: np.random.Generator) -> Examp
     hidden = (example.slots == ITEM) & (random.random(len(example)) < share)
     items, slots = np.where(hidden, -1, example.items), np.where(hidden, MASKED, example.slots)
     return replace(example, items=items, slots=slots)
+
+
+def crops(history: np.ndarray, size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
+    """Cut a history into consecutive pieces of `size` items with a random first boundary (they share one item, so
+    that every item but the first of the history is predicted from what came before it). `size` counts as 2 at least."""
+    size = max(size, 2)
+    first = int(generator.integers(max(size // 2, 2), size + 1)) if len(history) > size else size
+    start, stop = 0, first
+    while True:
+        piece = history[start:stop]
+        if len(piece) > (1 if start else 0):
+            yield piece
+        if stop >= len(history):
+            return
+        start, stop = stop - 1, stop - 1 + size

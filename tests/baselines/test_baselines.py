@@ -11,8 +11,8 @@ from recommender.baselines import BASELINES, FitData, make_baseline, profiles
 from recommender.baselines.baseline import strongest
 from recommender.baselines.ease import Ease
 from recommender.baselines.neighbours import ItemKNN, SequentialItemKNN, UserKNN
+from recommender.baselines.ranking import rank_topk
 from recommender.errors import DataError
-from recommender.eval.protocol import rank_topk
 
 ITEMS = 20
 NAMES = [

@@ -7,9 +7,9 @@ import pytest
 
 from recommender.baselines import BASELINES, Content, FitData
 from recommender.baselines.content import TfidfContent, VectorContent, side_by_side, tfidf
+from recommender.baselines.ranking import rank_topk
 from recommender.encoders.features import Features
 from recommender.errors import DataError
-from recommender.eval.protocol import rank_topk
 
 TEXTS = ["red river song", "red river tale", "blue night song", "blue night tale", "", "blue blue night"]
 ITEMS = len(TEXTS)

@@ -11,10 +11,10 @@ from recommender.baselines import Content, FitData
 from recommender.baselines.history_contexts import Plan
 from recommender.baselines.lightfm import LightFm, item_features
 from recommender.baselines.lightgcn import LightGcn, bipartite
+from recommender.baselines.ranking import rank_topk
 from recommender.baselines.vbpr import Vbpr
 from recommender.encoders.features import Features
 from recommender.errors import DataError
-from recommender.eval.protocol import rank_topk
 
 ITEMS = 20
 NEW = ITEMS, ITEMS + 1  # nobody has seen them: one is even by its content, the other odd

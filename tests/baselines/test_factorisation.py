@@ -9,8 +9,8 @@ import pytest
 
 from recommender.baselines import FitData, profiles
 from recommender.baselines.factorisation import Als, Bpr, FoldIn, PureSvd
+from recommender.baselines.ranking import rank_topk
 from recommender.errors import DataError
-from recommender.eval.protocol import rank_topk
 
 ITEMS = 20
 SMALL = {

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from recommender.baselines.held_out import HeldOut, hold_out, ndcg
+from recommender.baselines.ranking import rank_topk
 from recommender.eval import metrics
-from recommender.eval.protocol import rank_topk
 
 
 def test_the_last_item_is_held_out_of_histories_of_two_or_more():

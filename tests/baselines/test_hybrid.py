@@ -8,9 +8,9 @@ import pytest
 from recommender.baselines import Content, FitData
 from recommender.baselines.held_out import HeldOut, ndcg
 from recommender.baselines.hybrid import Hybrid
+from recommender.baselines.ranking import rank_topk
 from recommender.baselines.transitions import standardised
 from recommender.errors import DataError
-from recommender.eval.protocol import rank_topk
 
 ITEMS = 24
 

@@ -6,10 +6,10 @@ import torch
 
 from recommender.baselines import FitData
 from recommender.baselines.next_item import Schedule
+from recommender.baselines.ranking import rank_topk
 from recommender.baselines.sasrec import Sequential, Transformer, dropout_for
 from recommender.baselines.two_tower import Towers, TwoTower
 from recommender.errors import DataError
-from recommender.eval.protocol import rank_topk
 
 ITEMS = 12
 QUICK = Schedule(length=10, places=64, epochs=15, learning_rate=1e-2, patience=15)

@@ -7,9 +7,9 @@ import pytest
 pytest.importorskip("cornac")
 
 from recommender.baselines import FitData  # noqa: E402
+from recommender.baselines.ranking import rank_topk
 from recommender.baselines.tiger import Tiger  # noqa: E402
 from recommender.errors import DataError  # noqa: E402
-from recommender.eval.protocol import rank_topk  # noqa: E402
 
 ITEMS = 10
 SMALL = {"width": 32, "layers": 1, "codebook": 4, "history": 4, "learning_rate": 1e-2}

@@ -7,9 +7,9 @@ import pytest
 
 from recommender.baselines import Content, FitData
 from recommender.baselines.content import tfidf
+from recommender.baselines.ranking import rank_topk
 from recommender.baselines.transitions import TransitionTfidf, standardised
 from recommender.errors import DataError
-from recommender.eval.protocol import rank_topk
 
 ITEMS = 8
 TEXTS = [f"word{item // 2} thing{item}" for item in range(ITEMS)]  # items resemble each other in pairs

@@ -64,6 +64,7 @@ import sys, torch
 from recommender.benchmarks.measuring import peak_megabytes
 from recommender.benchmarks.synthetic import synthetic_checkpoint, synthetic_prompts
 from recommender.inference.beam_search import rank
+from recommender.inference.weight_cache import WeightCache
 from recommender.constraints import Trie
 torch.set_num_threads(1)
 made = synthetic_checkpoint(sys.argv[1], items=500)
@@ -71,7 +72,7 @@ trie = Trie.from_codes(made.model.ids.codes, made.model.ids.sizes)
 beam = int(sys.argv[2])
 rank(made.model, synthetic_prompts(made, 1, 16), trie, 10, 2)
 prompts = synthetic_prompts(made, 1, 512)
-print(peak_megabytes(lambda: rank(made.model, prompts, trie, 1, beam))[1])
+print(peak_megabytes(lambda: rank(WeightCache(made.model), prompts, trie, 1, beam))[1])
 """
 
 

@@ -151,7 +151,7 @@ def test_large_files_make_small_batches(catalogue, settings_of, monkeypatch):
     sizes: list[int] = []
     encode = AudioEncoder.encode
     monkeypatch.setattr(AudioEncoder, "encode", lambda self, batch: sizes.append(len(batch)) or encode(self, batch))
-    monkeypatch.setattr(batches, "_BATCH_BYTES", 40_000)
+    monkeypatch.setattr(cached_batches, "_BATCH_BYTES", 40_000)
     encode_catalogue(catalogue, settings_of(batch_size=5))
     assert sizes == [2, 1, 1, 1]
 

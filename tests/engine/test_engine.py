@@ -12,6 +12,7 @@ from recommender.encoders.reduction import Reduction
 from recommender.engine import Recommender, Request
 from recommender.errors import DataError, RecommenderError
 from recommender.inference import beam_search
+from recommender.inference.weight_cache import WeightCache
 from recommender.model.checkpoint import save_pretrained
 
 
@@ -27,7 +28,7 @@ def ids(model, *indices):
 def test_items_are_ranked_as_their_exact_scores_say(model):
     history = [3, 7, 12]
     items = model.recommend(ids(model, *history), k=17, explain=False)
-    scores = beam_search.score(model.model, [model.builder.prompt(history)], range(20))[0]
+    scores = beam_search.score(WeightCache(model.model), [model.builder.prompt(history)], range(20))[0]
     expected = [i for i in np.argsort(-scores, kind="stable") if i not in history]
     assert [item.item_id for item in items] == ids(model, *expected)
     assert [item.rank for item in items] == list(range(1, 18))
@@ -184,11 +185,11 @@ def test_a_writer_of_other_prompts_is_not_asked_and_that_is_said(make_checkpoint
 def test_why_gives_score_evidence_and_contributions(model, features):
     history = [3, 7, 12]
     told = model.why(ids(model, *history), ids(model, 4)[0])
-    score = beam_search.score(model.model, [model.builder.prompt(history)], [4])[0, 0]
+    score = beam_search.score(WeightCache(model.model), [model.builder.prompt(history)], [4])[0, 0]
     assert told["score"] == pytest.approx(float(score), abs=1e-5)
     assert set(told["contributions"]) == {"text", "image", "audio", "collaborative"}
     model.set_features(features.without("audio"))
-    without = beam_search.score(model.model, [model.builder.prompt(history)], [4])[0, 0]
+    without = beam_search.score(WeightCache(model.model), [model.builder.prompt(history)], [4])[0, 0]
     assert told["contributions"]["audio"] == pytest.approx(float(score - without), abs=1e-3)
 
 

@@ -12,6 +12,7 @@ from scipy.stats import entropy
 from sklearn.metrics import jaccard_score
 
 from recommender.eval.beyond import (
+    Attributes,
     ItemFacts,
     calibration,
     cosine,
@@ -21,7 +22,6 @@ from recommender.eval.beyond import (
     kl_divergence,
     per_user,
 )
-from recommender.studies.attributes import Attributes
 
 ITEMS, VALUES, KS = 30, 6, (2, 5, 10)
 

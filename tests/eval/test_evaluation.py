@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from recommender.eval.beyond import ItemFacts, calibration, js_divergence
+from recommender.baselines.ranking import rank_topk
+from recommender.eval.beyond import Attributes, ItemFacts, calibration, js_divergence
 from recommender.eval.bootstrap import Bootstrap
 from recommender.eval.holdout import Holdout, Part
 from recommender.eval.metrics import novelty
-from recommender.eval.protocol import evaluate, rank_topk
-from recommender.studies.attributes import Attributes
+from recommender.eval.protocol import evaluate
 
 ITEMS, USERS = 30, 45
 SEEDS = ("seed 0", "seed 1", "seed 2")

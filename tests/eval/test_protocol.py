@@ -6,11 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.baselines import BASELINES, FitData
+from recommender.baselines.ranking import fitted, rank_topk
 from recommender.errors import DataError
 from recommender.eval.bootstrap import Bootstrap
 from recommender.eval.evaluation import Evaluation
 from recommender.eval.holdout import Holdout
-from recommender.eval.protocol import evaluate, fitted, rank_topk
+from recommender.eval.protocol import evaluate
 
 ITEMS = 15
 

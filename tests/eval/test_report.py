@@ -13,13 +13,13 @@ import scipy.sparse as sp
 from rich.console import Console
 
 from recommender.baselines import BASELINES, FitData
+from recommender.baselines.ranking import fitted, rank_topk
 from recommender.errors import DataError
 from recommender.eval import page, plots, report
-from recommender.eval.beyond import ItemFacts
+from recommender.eval.beyond import Attributes, ItemFacts
 from recommender.eval.holdout import Holdout
-from recommender.eval.protocol import evaluate, fitted, rank_topk
+from recommender.eval.protocol import evaluate
 from recommender.eval.report import FILES, for_card, table, write_report
-from recommender.studies.attributes import Attributes
 
 ITEMS = 20
 

@@ -11,6 +11,7 @@ from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.errors import CheckpointError, ConfigError
 from recommender.export.merge import merge
 from recommender.inference import beam_search
+from recommender.inference.weight_cache import WeightCache
 from recommender.model.checkpoint import save_pretrained
 
 
@@ -43,7 +44,9 @@ def test_a_plain_model_ranks_as_the_checkpoint_does(trained, config, tmp_path, l
     words = np.concatenate([checkpoint.builder.prefix, checkpoint.builder.start]).tolist()
     history = [4, 9, 2]
     prompt = [*words, *(entries[i]["history"] for i in history)]
-    expected = beam_search.score(checkpoint.model, [checkpoint.builder.prompt(history, titled=0)], range(20))[0]
+    expected = beam_search.score(
+        WeightCache(checkpoint.model), [checkpoint.builder.prompt(history, titled=0)], range(20)
+    )[0]
     sizes, codes = checkpoint.model.ids.sizes, checkpoint.model.ids.codes
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]) + checkpoint.model.vocabulary
     for item in range(20):
@@ -68,7 +71,7 @@ def test_titled_items_and_soft_tokens_are_ordinary_tokens(trained, tmp_path):
     ids = [*builder.prefix, *builder.start, *title, *entries[item]["soft"], own]
     first = checkpoint.model.vocabulary
     logits = llm(input_ids=torch.tensor([ids])).logits[0, -1, first : first + 20]
-    expected = beam_search.score(checkpoint.model, [builder.prompt([item], titled=1)], range(20))[0]
+    expected = beam_search.score(WeightCache(checkpoint.model), [builder.prompt([item], titled=1)], range(20))[0]
     np.testing.assert_allclose(torch.log_softmax(logits, -1).detach(), expected, atol=1e-3)
     # the tokenizer spells every row, so a prompt may be given as text
     text = tokenizer.decode(ids)

@@ -8,7 +8,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from recommender.constraints import Trie
 from recommender.errors import RecommenderError
 from recommender.inference import beam_search
-from recommender.prompting.builder import Example, collate
+from recommender.inference.weight_cache import WeightCache
+from recommender.prompting.example import Example
+from recommender.prompting.packing import collate
 from tests.conftest import ITEMS
 
 LEVELS = (1, 3)
@@ -46,7 +48,7 @@ def slow_scores(model, builder, history) -> np.ndarray:
 def test_a_wide_beam_equals_brute_force(world):
     model, builder, trie = world
     for history in ([], [4], [1, 2, 3, 4, 5, 6, 7, 8]):
-        found = beam_search.rank(model, [builder.prompt(history)], trie, k=ITEMS, beam=64)[0]
+        found = beam_search.rank(WeightCache(model), [builder.prompt(history)], trie, k=ITEMS, beam=64)[0]
         slow = slow_scores(model, builder, history)
         assert len(found.items) == ITEMS
         np.testing.assert_allclose(found.scores, np.sort(slow)[::-1], atol=1e-4)
@@ -56,7 +58,7 @@ def test_a_wide_beam_equals_brute_force(world):
 def test_score_equals_brute_force_for_chosen_candidates(world):
     model, builder, _ = world
     candidates = [7, 0, 19, 3]
-    scored = beam_search.score(model, [builder.prompt([2, 9]), builder.prompt([5])], candidates, chunk=3)
+    scored = beam_search.score(WeightCache(model), [builder.prompt([2, 9]), builder.prompt([5])], candidates, chunk=3)
     for row, history in zip(scored, ([2, 9], [5]), strict=True):
         np.testing.assert_allclose(row, slow_scores(model, builder, history)[candidates], atol=1e-4)
 
@@ -66,7 +68,7 @@ def test_score_equals_brute_force_for_chosen_candidates(world):
 def test_only_what_is_allowed_comes_out_and_nothing_twice(world, allowed, k):
     model, builder, trie = world
     mask = torch.tensor([allowed])
-    found = beam_search.rank(model, [builder.prompt([1, 2])], trie, k, beam=4, allowed=mask)[0]
+    found = beam_search.rank(WeightCache(model), [builder.prompt([1, 2])], trie, k, beam=4, allowed=mask)[0]
     assert len(set(found.items)) == len(found.items) <= k
     assert all(allowed[item] for item in found.items)
     assert (np.diff(found.scores) <= 0).all()
@@ -79,10 +81,10 @@ def test_only_what_is_allowed_comes_out_and_nothing_twice(world, allowed, k):
 def test_what_is_proven_is_exact_and_a_narrow_beam_is_widened_until_it_is(world, allowed, k, beam):
     model, builder, trie = world
     mask, prompts = torch.tensor([allowed] * 2), [builder.prompt([1, 2]), builder.prompt([7])]
-    every = np.where(mask.numpy(), beam_search.score(model, prompts, range(ITEMS)), -np.inf)
+    every = np.where(mask.numpy(), beam_search.score(WeightCache(model), prompts, range(ITEMS)), -np.inf)
     best = -np.sort(-every, axis=1)[:, : min(k, sum(allowed))]
     for exact in (False, True):
-        found = beam_search.rank(model, prompts, trie, k, beam, allowed=mask, exact=exact)
+        found = beam_search.rank(WeightCache(model), prompts, trie, k, beam, allowed=mask, exact=exact)
         assert all(one.proven for one in found) or not exact
         for one, expected in zip(found, best, strict=True):
             if one.proven:
@@ -91,10 +93,10 @@ def test_what_is_proven_is_exact_and_a_narrow_beam_is_widened_until_it_is(world,
 
 def test_the_mask_leaves_scores_as_they_are(world):
     model, builder, trie = world
-    everything = beam_search.rank(model, [builder.prompt([3])], trie, ITEMS, beam=64)[0]
+    everything = beam_search.rank(WeightCache(model), [builder.prompt([3])], trie, ITEMS, beam=64)[0]
     mask = torch.ones(1, ITEMS, dtype=torch.bool)
     mask[0, everything.items[0]] = False
-    rest = beam_search.rank(model, [builder.prompt([3])], trie, ITEMS, beam=64, allowed=mask)[0]
+    rest = beam_search.rank(WeightCache(model), [builder.prompt([3])], trie, ITEMS, beam=64, allowed=mask)[0]
     np.testing.assert_array_equal(rest.items, everything.items[1:])
     np.testing.assert_allclose(rest.scores, everything.scores[1:], atol=1e-5)
 
@@ -102,9 +104,9 @@ def test_the_mask_leaves_scores_as_they_are(world):
 def test_batch_and_order_change_nothing(world):
     model, builder, trie = world
     prompts = [builder.prompt(h) for h in ([], [1, 2, 3, 4, 5], [9], [7, 8])]
-    together = beam_search.rank(model, prompts, trie, k=5, beam=16)
+    together = beam_search.rank(WeightCache(model), prompts, trie, k=5, beam=16)
     for prompt, expected in zip(prompts[::-1], together[::-1], strict=True):
-        alone = beam_search.rank(model, [prompt], trie, k=5, beam=16)[0]
+        alone = beam_search.rank(WeightCache(model), [prompt], trie, k=5, beam=16)[0]
         np.testing.assert_array_equal(alone.items, expected.items)
         np.testing.assert_allclose(alone.scores, expected.scores, atol=1e-4)
 
@@ -117,7 +119,9 @@ def test_prompts_of_many_lengths_with_and_without_padding_and_a_known_instructio
     prompts = [builder.prompt(history) for history in histories]
     for instruction in (None, builder.prefix, builder.prefix[:5]):
         for found, history in zip(
-            beam_search.rank(model, prompts, trie, ITEMS, 64, instruction=instruction), histories, strict=True
+            beam_search.rank(WeightCache(model), prompts, trie, ITEMS, 64, instruction=instruction),
+            histories,
+            strict=True,
         ):
             slow = slow_scores(model, builder, history)
             np.testing.assert_allclose(slow[found.items], found.scores, atol=1e-4)
@@ -127,7 +131,8 @@ class Counting:
     """A stack that tells how many positions it computes and of what shapes."""
 
     def __init__(self, model):
-        self.inner, self.positions, self.shapes = model.prepared.stack(model), [], []
+        self.weights = WeightCache(model)
+        self.inner, self.positions, self.shapes = self.weights.stack(), [], []
 
     def __call__(self, embedded, positions, attention, last=None):
         self.positions.append(len(embedded))
@@ -137,9 +142,8 @@ class Counting:
 
 @pytest.fixture
 def counted(world, monkeypatch):
-    model = world[0]
-    counting = Counting(model)
-    monkeypatch.setattr(model.prepared, "stack", lambda _: counting)
+    counting = Counting(world[0])
+    monkeypatch.setattr(counting.weights, "stack", lambda: counting)
     return counting
 
 
@@ -149,7 +153,7 @@ def test_nothing_is_computed_for_padding_nor_twice_for_an_instruction(world, cou
     own = sum(len(prompt) - len(builder.prefix) for prompt in prompts)
     passes = [3 * min(4 ** (level + 1), 8) for level in range(trie.levels - 1)]
     for request in range(2):
-        beam_search.rank(model, prompts, trie, 5, beam=8, instruction=builder.prefix)
+        beam_search.rank(counted.weights, prompts, trie, 5, beam=8, instruction=builder.prefix)
         prefix = [len(builder.prefix)] if request == 0 else []
         assert counted.positions[: len(prefix) + 1] == [*prefix, own]
         assert all(n <= most for n, most in zip(counted.positions[len(prefix) + 1 :], passes, strict=True))
@@ -161,7 +165,7 @@ def test_static_shapes_recur_for_other_lengths_and_histories(world, counted, mon
     monkeypatch.setattr("recommender.inference.beam_search.padded", lambda device: True)
     seen = []
     for histories in (([1, 2, 3], [9]), ([], [7, 8]), ([1, 2], [3, 4, 5, 6])):
-        beam_search.rank(model, [builder.prompt(h) for h in histories], trie, 5, beam=8)
+        beam_search.rank(counted.weights, [builder.prompt(h) for h in histories], trie, 5, beam=8)
         seen.append(counted.shapes.copy())
         counted.shapes.clear()
     assert seen[0] == seen[1] == seen[2]
@@ -208,14 +212,14 @@ def test_fewer_allowed_items_than_beams_or_k_are_all_that_comes(world):
     model, builder, trie = world
     allowed = torch.zeros(1, ITEMS, dtype=torch.bool)
     allowed[0, [2, 17]] = True
-    found = beam_search.rank(model, [builder.prompt([1])], trie, k=10, beam=50, allowed=allowed)[0]
+    found = beam_search.rank(WeightCache(model), [builder.prompt([1])], trie, k=10, beam=50, allowed=allowed)[0]
     assert set(found.items.tolist()) == {2, 17}
 
 
 def test_nothing_allowed_gives_nothing(world):
     model, builder, trie = world
     none = torch.zeros(1, ITEMS, dtype=torch.bool)
-    assert len(beam_search.rank(model, [builder.prompt([1])], trie, 5, 8, none)[0].items) == 0
+    assert len(beam_search.rank(WeightCache(model), [builder.prompt([1])], trie, 5, 8, none)[0].items) == 0
 
 
 def test_nan_is_an_error_not_a_ranking(world, monkeypatch):
@@ -224,11 +228,11 @@ def test_nan_is_an_error_not_a_ranking(world, monkeypatch):
     for wrong in (float("nan"), float("inf")):
         monkeypatch.setattr(model, "code_logits", lambda hidden, level, w=wrong: logits(hidden, level) * w)
         with pytest.raises(RecommenderError, match="NaN"):
-            beam_search.score(model, [builder.prompt([1])], [0, 1])
+            beam_search.score(WeightCache(model), [builder.prompt([1])], [0, 1])
         with pytest.raises(RecommenderError, match="NaN"):
-            beam_search.rank(model, [builder.prompt([1])], trie, 5, 8)
+            beam_search.rank(WeightCache(model), [builder.prompt([1])], trie, 5, 8)
         monkeypatch.undo()
     with torch.no_grad():
         model.rank_norm.weight.fill_(float("nan"))
     with pytest.raises(RecommenderError, match="NaN"):
-        beam_search.rank(model, [builder.prompt([1])], trie, 5, 8)
+        beam_search.rank(WeightCache(model), [builder.prompt([1])], trie, 5, 8)

@@ -21,6 +21,7 @@ from recommender.constraints import Trie
 from recommender.errors import ConfigError
 from recommender.inference import beam_search
 from recommender.inference.layers import FusedStack, ModuleStack
+from recommender.inference.weight_cache import WeightCache
 from tests.conftest import ITEMS
 from tests.inference.test_beam_search import slow_scores
 
@@ -64,10 +65,12 @@ def test_every_family_ranks_as_its_own_layers_do(family, name, levels):
     kind, stack = FAMILIES[name]
     checkpoint = family(kind, levels, **({"attention_bias": True, "mlp_bias": True} if "biases" in name else {}))
     model, builder = checkpoint.model, checkpoint.builder
-    assert type(model.prepared.stack(model)) is stack
+    assert type(WeightCache(model).stack()) is stack
     trie = Trie.from_codes(model.ids.codes, model.ids.sizes)
     for history in ([], [1, 2, 3, 4, 5, 6]):
-        found = beam_search.rank(model, [builder.prompt(history)], trie, ITEMS, beam=64, instruction=builder.prefix)[0]
+        found = beam_search.rank(
+            WeightCache(model), [builder.prompt(history)], trie, ITEMS, beam=64, instruction=builder.prefix
+        )[0]
         slow = slow_scores(model, builder, history)
         np.testing.assert_allclose(slow[found.items], found.scores, atol=1e-4)
 
@@ -78,17 +81,18 @@ def test_bfloat16_comes_close_to_float32(family, kind):
     for dtype in ("float32", "bfloat16"):
         checkpoint = family(kind, 3, dtype)
         prompts = [checkpoint.builder.prompt(history) for history in ([1, 2, 3], [9])]
-        scores[dtype] = beam_search.score(checkpoint.model, prompts, range(ITEMS))
+        scores[dtype] = beam_search.score(WeightCache(checkpoint.model), prompts, range(ITEMS))
     assert np.abs(scores["float32"] - scores["bfloat16"]).max() < 0.1
 
 
 def test_changed_weights_are_seen(family):
     checkpoint = family(LlamaConfig, 3)
     model, prompts = checkpoint.model, [checkpoint.builder.prompt([1, 2, 3])]
-    before = beam_search.score(model, prompts, range(ITEMS), instruction=checkpoint.builder.prefix)
+    weights = WeightCache(model)
+    before = beam_search.score(weights, prompts, range(ITEMS), instruction=checkpoint.builder.prefix)
     with torch.no_grad():
         next(p for n, p in model.named_parameters() if "lora_B" in n and ".rank." in n).mul_(3)
-    after = beam_search.score(model, prompts, range(ITEMS), instruction=checkpoint.builder.prefix)
+    after = beam_search.score(weights, prompts, range(ITEMS), instruction=checkpoint.builder.prefix)
     assert np.abs(before - after).max() > 1e-4
     np.testing.assert_allclose(after[0], slow_scores(model, checkpoint.builder, [1, 2, 3]), atol=1e-4)
 
@@ -96,10 +100,10 @@ def test_changed_weights_are_seen(family):
 def test_eight_bits_rank_nearly_as_float32(family):
     checkpoint = family(LlamaConfig, 3)
     prompts = [checkpoint.builder.prompt(history) for history in ([1, 2, 3], [9])]
-    exact = beam_search.score(checkpoint.model, prompts, range(ITEMS))
+    exact = beam_search.score(WeightCache(checkpoint.model), prompts, range(ITEMS))
     rounded = family(LlamaConfig, 3)
     rounded.model.config = rounded.model.config.updated({"decoding.int8": True})
-    found = beam_search.score(rounded.model, prompts, range(ITEMS))
+    found = beam_search.score(WeightCache(rounded.model), prompts, range(ITEMS))
     assert 0 < np.abs(found - exact).max() < 0.2
 
 

@@ -28,7 +28,7 @@ def test_eight_bits_come_close_also_where_rows_and_channels_differ_in_size(kind,
 @pytest.mark.parametrize("packed", [True, False])
 def test_matrices_of_one_input_are_one_behind_the_other_and_miss_no_bias(packed, monkeypatch):
     if not packed:
-        monkeypatch.setattr(linear, "_packable", lambda weight: False)
+        monkeypatch.setattr(matrices, "_packable", lambda weight: False)
     x, parts = torch.randn(3, 8), [(torch.randn(4, 8), torch.randn(4)), (torch.randn(2, 8), None)]
     expected = torch.cat([nn.functional.linear(x, weight, bias) for weight, bias in parts], 1)
     torch.testing.assert_close(matrix(parts, int8=False)(x), expected)

@@ -9,7 +9,7 @@ import torch
 
 from recommender.model import block_attention
 from recommender.model.block_attention import Blocks, attend
-from recommender.prompting.builder import GROUP, collate
+from recommender.prompting.packing import GROUP, collate
 from recommender.training.validation import rank_histories
 
 
@@ -83,7 +83,7 @@ def test_a_model_that_drops_attention_reads_whole_rows():
 def test_rows_are_cut_before_and_after_a_validation(make_checkpoint, histories, monkeypatch):
     checkpoint, calls = make_checkpoint(), []
     model, plain = checkpoint.model, block_attention._attended
-    monkeypatch.setattr(packed, "_attended", lambda *parts: calls.append(parts) or plain(*parts))
+    monkeypatch.setattr(block_attention, "_attended", lambda *parts: calls.append(parts) or plain(*parts))
     batch = collate(rows(checkpoint.builder, 1), checkpoint.builder.prefix)
     model.train()(batch)
     before = len(calls)

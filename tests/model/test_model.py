@@ -7,18 +7,20 @@ import torch
 from recommender import prompts
 from recommender.data.catalogue import Catalogue
 from recommender.errors import CheckpointError, ConfigError
+from recommender.inference import beam_search
+from recommender.inference.weight_cache import WeightCache
 from recommender.model import RecommenderModel, load_llm, resolve_dtype
 from recommender.model.checkpoint import from_pretrained, save_pretrained
 from recommender.model.network import SoftTargets, is_ours
-from recommender.prompting.builder import IGNORE, ITEM, collate
+from recommender.prompting.example import IGNORE, ITEM
+from recommender.prompting.packing import collate
 from recommender.training.validation import rank_histories
 from tests.conftest import ITEMS
 
 
 def scores(checkpoint, history):
-    from recommender.inference import beam_search
-
-    return beam_search.score(checkpoint.model, [checkpoint.builder.prompt(history)], range(len(checkpoint.catalogue)))[0]
+    prompts = [checkpoint.builder.prompt(history)]
+    return beam_search.score(WeightCache(checkpoint.model), prompts, range(len(checkpoint.catalogue)))[0]
 
 
 @pytest.mark.parametrize("levels", [1, 3])

@@ -117,9 +117,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(config, whol
 
 def test_the_seed_decides_where_training_starts(config):
     prepared = train.prepare(config)
-    first, again, other = (
-        trainable(train.build(config.updated({"seed": seed}), prepared).model) for seed in (0, 0, 1)
-    )
+    first, again, other = (trainable(train.build(config.updated({"seed": seed}), prepared).model) for seed in (0, 0, 1))
     assert all(torch.equal(first[name], again[name]) for name in first)
     for part in ("rows", "projectors.", "lora_A"):
         names = [name for name in first if part in name and first[name].ndim > 1]
@@ -188,9 +186,7 @@ def test_histories_too_short_to_learn_from_are_an_error(config_of, tmp_path, len
 
 def test_the_last_two_items_of_a_user_are_kept_out_unless_all_are_trained_on(config_of):
     histories = [[0, 1, 2, 3, u + 4, u + 12] for u in range(8)]  # 4 to 19 stand in last places only
-    kept, everything = (
-        train.prepare(config_of(histories, **{"training.keep_test_out": out})) for out in (True, False)
-    )
+    kept, everything = (train.prepare(config_of(histories, **{"training.keep_test_out": out})) for out in (True, False))
     assert [items.tolist() for items in everything.split.train.items] == histories
     assert [items.tolist() for items in kept.split.train.items] == [[0, 1, 2, 3]] * 8
     assert kept.split.test.tolist() == [u + 12 for u in range(8)]

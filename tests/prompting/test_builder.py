@@ -9,7 +9,8 @@ import pytest
 
 from recommender.data.catalogue import Catalogue, Item
 from recommender.errors import RecommenderError
-from recommender.prompting.builder import FIRST_SOFT, IGNORE, ITEM, TOKEN, Example, ExampleBuilder, clean, marker
+from recommender.prompting.builder import ExampleBuilder
+from recommender.prompting.example import FIRST_SOFT, IGNORE, ITEM, TOKEN, Example, clean, marker
 from tests.conftest import ITEMS
 
 SOFT = [FIRST_SOFT, FIRST_SOFT + 1, FIRST_SOFT + 2]  # image, audio, collaborative

@@ -12,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.model import RecommenderModel
-from recommender.prompting.builder import IGNORE, Batch, Example, ExampleBuilder, collate, crops, pack
+from recommender.prompting.builder import ExampleBuilder
+from recommender.prompting.example import IGNORE, Example
+from recommender.prompting.packing import Batch, collate, pack
+from recommender.training.augmentation import crops
 
 
 def sized(length: int) -> Example:

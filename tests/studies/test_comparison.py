@@ -258,7 +258,7 @@ def encoded(monkeypatch, features):
         asked.append(config)
         return features
 
-    monkeypatch.setattr(recipe, "encode", encode)
+    monkeypatch.setattr(train, "encode", encode)
     return asked
 
 

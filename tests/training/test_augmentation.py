@@ -10,7 +10,8 @@ import torch
 from recommender.config import Config, StageConfig
 from recommender.data.histories import Histories, leave_one_out
 from recommender.errors import ConfigError
-from recommender.prompting.builder import IGNORE, ITEM, MASKED, collate
+from recommender.prompting.example import IGNORE, ITEM, MASKED
+from recommender.prompting.packing import collate
 from recommender.training import TrainingData, epochs, train
 from recommender.training.augmentation import masked, reordered
 from recommender.training.run_state import trainable

@@ -9,8 +9,8 @@ import torch
 
 from recommender.data.histories import Histories, leave_one_out
 from recommender.errors import RecommenderError
-from recommender.prompting.builder import crops
 from recommender.training import TrainingData, train
+from recommender.training.augmentation import crops
 from recommender.training.loop import STATE
 from recommender.training.run_state import trainable
 

@@ -22,6 +22,7 @@ from recommender.engine.vllm_server import vllm_python
 from recommender.errors import ConfigError, DataError, RecommenderError
 from recommender.export.vllm_folder import load_exported
 from recommender.inference.beam_search import rank
+from recommender.inference.weight_cache import WeightCache
 from tests.conftest import vllm_is_missing
 from tests.server.test_server import Server
 
@@ -192,7 +193,7 @@ def test_its_own_beam_search_finds_what_ours_does_and_a_free_one_answers_too(bot
     checkpoint = both.checkpoint
     prompts = [checkpoint.builder.prompt([3, 7, 12]), checkpoint.builder.prompt([1])]
     model = checkpoint.model
-    ours = rank(model, prompts, Trie.from_codes(model.ids.codes, model.ids.sizes), k=5, beam=20)
+    ours = rank(WeightCache(model), prompts, Trie.from_codes(model.ids.codes, model.ids.sizes), k=5, beam=20)
     with closing(VllmRival(vllm_python(), checkpoint, beam=20, positions=256, prompts=2)) as rival:
         found = rival.search(prompts, 20, 5, free=False)
         assert [set(items) for items in found] == [set(one.items.tolist()) for one in ours]

@@ -1,0 +1,138 @@
+"""Examples as packed rows: which go together, and who may attend to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recommender.prompting.example import IGNORE, TOKEN, Example, word_positions
+
+#: segments of a packed row: 0 is the shared instruction, 1, 2, ... read it, padding is -1, those below do not read it
+PADDED = -1
+GROUP = 128
+"""Positions of short examples that attend together: smaller groups save little and cost calls."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Packed rows. Integer tensors [rows, positions]; `mask` [rows, 1, positions, positions], True = may attend.
+
+    `ends`: for each row where the instruction ends and where groups of examples do, which no attention crosses but that to
+    the instruction; empty where nobody has looked.
+    """
+
+    tokens: Tensor
+    items: Tensor
+    slots: Tensor
+    positions: Tensor
+    labels: Tensor
+    places: Tensor
+    mask: Tensor
+    writes: bool
+    ends: tuple[tuple[int, ...], ...] = ()
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch on `device`."""
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return Batch(**moved, writes=self.writes, ends=self.ends)
+
+
+def pack(examples: Sequence[Example], row_tokens: int, prefix: int = 0) -> list[list[int]]:
+    """Fill rows of at most `row_tokens` positions with examples, first fit in the given order; returns indices.
+
+    `prefix`: positions that each row spends on the shared instruction. A longer example has a row of its own.
+    """
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for index, example in enumerate(examples):
+        for row in range(max(len(rows) - 8, 0), len(rows)):  # looks back a little: keeps packing linear
+            if room[row] >= len(example):
+                break
+        else:
+            rows.append([])
+            room.append(row_tokens - prefix)
+            row = len(rows) - 1
+        rows[row].append(index)
+        room[row] -= len(example)
+    return rows
+
+
+def collate(rows: Sequence[Sequence[Example]], prefix: np.ndarray | None = None) -> Batch:
+    """Lay rows of examples out as one padded batch; each row begins with the shared `prefix` of token ids."""
+    laid = [_lay_out(row, prefix if prefix is not None else np.zeros(0, np.int64)) for row in rows]
+    longest = max(len(row[0]) for row in laid)
+    fills = (0, -1, TOKEN, 0, IGNORE, -1, PADDED, 0, 0)
+    columns = [
+        torch.from_numpy(np.stack([np.pad(a, (0, longest - len(a)), constant_values=fill) for a in arrays]))
+        for arrays, fill in zip(zip(*laid, strict=True), fills, strict=True)
+    ]
+    tokens, items, slots, positions, labels, places, segments, anchors, branches = columns
+    mask = _attention(segments, anchors, branches)
+    size = 0 if prefix is None else len(prefix)
+    ends = tuple(_ends(list(map(len, row)), size, longest) for row in rows)
+    return Batch(tokens, items, slots, positions, labels, places, mask, rows[0][0].writes, ends)
+
+
+def _ends(lengths: Sequence[int], prefix: int, longest: int) -> tuple[int, ...]:
+    """Return where a row's instruction, its groups of at most `GROUP` positions or one example, and its padding end."""
+    ends, at = [prefix], prefix
+    for length in lengths:
+        if at > ends[-1] and at + length - ends[-1] > GROUP:
+            ends.append(at)
+        at += length
+    return (*ends, *dict.fromkeys((at, longest)))
+
+
+def _lay_out(row: Sequence[Example], prefix: np.ndarray) -> list[np.ndarray]:
+    """Return tokens, items, slots, positions, labels, places, segments, anchors, branches of one row."""
+    size = len(prefix)
+    ignored = np.full(size, IGNORE, dtype=np.int64)
+    zeros = np.zeros(size, dtype=np.int64)
+    parts = [[*word_positions(prefix), np.arange(size), ignored, zeros - 1, zeros, np.arange(size), zeros]]
+    for number, example in enumerate(row, start=1):
+        offset = sum(len(part[0]) for part in parts)
+        trunk = example.anchors < 0
+        anchors = np.where(trunk, np.arange(len(example)), example.anchors)
+        branches = np.where(trunk, 0, example.anchors + 1)
+        segment = np.full(len(example), PADDED - number if example.alone else number, dtype=np.int64)
+        positions = (0 if example.alone else size) + anchors + _depths(example.anchors)
+        parts.append(
+            [
+                example.tokens,
+                example.items,
+                example.slots,
+                positions,
+                example.labels,
+                example.places,
+                segment,
+                anchors + offset,
+                branches,
+            ]
+        )
+    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+
+def _depths(anchors: np.ndarray) -> np.ndarray:
+    """Return for each position how deep in its branch it stands: 0 on the trunk, then 1, 2, ..."""
+    starts = np.flatnonzero(np.diff(anchors, prepend=-2))
+    runs = np.diff(starts, append=len(anchors))
+    return np.where(anchors < 0, 0, np.arange(len(anchors)) - np.repeat(starts, runs) + 1)
+
+
+def _attention(segments: Tensor, anchors: Tensor, branches: Tensor) -> Tensor:
+    """Who may attend to whom [rows, 1, positions, positions]: causal, within the segment or, unless it stands alone, to
+    the prefix, and from a branch only to the trunk up to its anchor and to the branch itself."""
+    length = segments.shape[1]
+    order = torch.arange(length)
+    causal = order[:, None] >= order[None, :]
+    query, key = segments[:, :, None], segments[:, None, :]
+    together = (query == key) | ((key == 0) & (query > 0))
+    on_trunk = (branches[:, None, :] == 0) & (order[None, None, :] <= anchors[:, :, None])
+    in_branch = (branches[:, None, :] == branches[:, :, None]) & (query == key)
+    mask = causal & together & (on_trunk | in_branch)
+    # a padded position attends to itself, or its softmax would be NaN
+    return (mask | torch.eye(length, dtype=torch.bool))[:, None]
