@@ -21,24 +21,27 @@ WRITING_TARGETS = ("q_proj", "v_proj")
 def add_adapters(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> PeftModel:
     """Wrap `llm` with the two LoRA adapters; `rank` touches the first `rank_layers` layers only and is active."""
     ranking = peft.LoraConfig(
-        r=config.rank,
-        lora_alpha=config.alpha,
-        lora_dropout=config.dropout,
-        target_modules=list(config.targets),
+        r=config.r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=list(config.target_modules),
         layers_to_transform=list(range(rank_layers)),
         task_type="CAUSAL_LM",
     )
     writing = peft.LoraConfig(
-        r=max(config.rank // 2, 1),
-        lora_alpha=max(config.alpha // 2, 1),
-        lora_dropout=config.dropout,
-        target_modules=[name for name in config.targets if name in WRITING_TARGETS] or list(config.targets),
+        r=max(config.r // 2, 1),
+        lora_alpha=max(config.lora_alpha // 2, 1),
+        lora_dropout=config.lora_dropout,
+        target_modules=[name for name in config.target_modules if name in WRITING_TARGETS]
+        or list(config.target_modules),
         task_type="CAUSAL_LM",
     )
     try:
         model = peft.get_peft_model(llm, ranking, adapter_name=RANK)
         model.add_adapter(EXPLAIN, writing)
     except ValueError as error:  # peft's word for names that the model has not
-        raise ConfigError(f"lora.targets: {', '.join(config.targets)} are not in the base model ({error})") from None
+        raise ConfigError(
+            f"lora.target_modules: {', '.join(config.target_modules)} are not in the base model ({error})"
+        ) from None
     model.set_adapter(RANK)
     return model

@@ -38,7 +38,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Claim:
+class ParsedClaim:
     """One thing that a sentence says, and whether it is so."""
 
     kind: str
@@ -54,14 +54,14 @@ class Grounding:
         words = sorted({v for v in values if not v.isdigit()}, key=len, reverse=True)
         self.pattern = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, words))})(?![\w-])") if words else None
 
-    def claims(self, sentence: str, item: Subject, history: Sequence[Subject]) -> list[Claim]:
+    def claims(self, sentence: str, item: Subject, history: Sequence[Subject]) -> list[ParsedClaim]:
         """Return what a sentence claims of the recommended item and of the history that it may name."""
         known = [item, *history]
-        found = [Claim("name", name, any(name in s.names for s in known)) for name in _QUOTED.findall(sentence)]
+        found = [ParsedClaim("name", name, any(name in s.names for s in known)) for name in _QUOTED.findall(sentence)]
         named = [s for s in known if any(name in s.names for name in _QUOTED.findall(sentence))]
-        found.append(Claim("recommended", "", item in named))
+        found.append(ParsedClaim("recommended", "", item in named))
         for name, year in _BRACKETED.findall(sentence):
-            found.append(Claim("year", year, any(int(year) in s.years for s in known if name in s.names)))
+            found.append(ParsedClaim("year", year, any(int(year) in s.years for s in known if name in s.names)))
         shared = bool(_OF_ALL.search(_QUOTED.sub(" ", sentence)))
         before: list[str] = []
         for clause in _clauses(sentence):
@@ -70,23 +70,23 @@ class Grounding:
             before = names or before
         return [*found, *self._roles(sentence, item, history)]
 
-    def _said(self, clause: str, one: Sequence[Subject], named: Sequence[Subject]) -> list[Claim]:
+    def _said(self, clause: str, one: Sequence[Subject], named: Sequence[Subject]) -> list[ParsedClaim]:
         """Return the years and the values that a clause says: of the one it is about, or of everything that is named."""
         of = one or named
         bare = _QUOTED.sub(" ", _BRACKETED.sub(" ", clause))
         found = []
         for text, decade in _YEAR.findall(bare):
             years = range(int(text), int(text) + (10 if decade else 1))
-            found.append(Claim("year", text + decade, all(set(years) & s.years for s in of)))
+            found.append(ParsedClaim("year", text + decade, all(set(years) & s.years for s in of)))
         for value in self.pattern.findall(bare) if self.pattern else ():
-            found.append(Claim("value", value, all(value in s.values for s in of)))
+            found.append(ParsedClaim("value", value, all(value in s.values for s in of)))
         return found
 
-    def _roles(self, sentence: str, item: Subject, history: Sequence[Subject]) -> list[Claim]:
+    def _roles(self, sentence: str, item: Subject, history: Sequence[Subject]) -> list[ParsedClaim]:
         watched = [name for part in _WATCHED.findall(sentence) for name in _QUOTED.findall(part)]
         return [
-            *(Claim("watched", name, any(name in s.names for s in history)) for name in watched),
-            *(Claim("offered", name, name in item.names) for name in _OFFERED.findall(sentence)),
+            *(ParsedClaim("watched", name, any(name in s.names for s in history)) for name in watched),
+            *(ParsedClaim("offered", name, name in item.names) for name in _OFFERED.findall(sentence)),
         ]
 
 
@@ -104,7 +104,7 @@ def _meant(clause: str, names: Sequence[str], before: Sequence[str], known: Sequ
     return [s for s in known if len(names) == 1 and names[0] in s.names]
 
 
-def groundedness(claims: Sequence[Sequence[Claim]]) -> dict[str, float | int]:
+def groundedness(claims: Sequence[Sequence[ParsedClaim]]) -> dict[str, float | int]:
     """Return claims made and claims true over sentences, and sentences that hold a false one."""
     every = [claim for sentence in claims for claim in sentence]
     true = sum(claim.true for claim in every)

@@ -14,7 +14,7 @@ from recommender.eval.metrics import as_table
 
 
 @dataclass(frozen=True)
-class Part:
+class HoldoutPart:
     """One fit and whom it is tested on: `learn` histories to fit on, `users` [n] positions in the holdout's histories."""
 
     learn: Sequence[np.ndarray]
@@ -38,13 +38,13 @@ class Holdout:
     targets: np.ndarray
     items: int
     name: str = "test"
-    given: Sequence[Part] = ()
+    given: Sequence[HoldoutPart] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[HoldoutPart, ...]:
         """The fits; every user who is asked stands in one of them."""
-        return tuple(self.given) or (Part(self.histories, np.arange(len(self.histories))),)
+        return tuple(self.given) or (HoldoutPart(self.histories, np.arange(len(self.histories))),)
 
     @cached_property
     def table(self) -> np.ndarray:
@@ -78,7 +78,7 @@ class Holdout:
         if users is None or users >= len(self.asked):
             return self
         chosen = self.asked[np.linspace(0, len(self.asked) - 1, users).astype(int)]
-        return replace(self, given=[Part(part.learn, np.intersect1d(part.users, chosen)) for part in self.parts])
+        return replace(self, given=[HoldoutPart(part.learn, np.intersect1d(part.users, chosen)) for part in self.parts])
 
     def _having(self, users: np.ndarray) -> np.ndarray:
         return users[(self.table[users] != PADDING).any(axis=1)]

@@ -1,4 +1,4 @@
-"""Wishes that no training has read: sentences that name what is wanted, and sentences that mean it in other words."""
+"""Queries that no training has read: sentences that name what is wanted, and sentences that mean it in other words."""
 
 from __future__ import annotations
 

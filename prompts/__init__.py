@@ -11,6 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 #: which weights read which templates; nothing else of this folder belongs to a checkpoint
 READ_BY = {"rank": ("align", "rank"), "explain": ("explain", "lang/en")}
+#: hashes of templates that render the same text as those of now: only a variable had another name
+FORMER_HASHES = {"rank": ("0395d5aefbfaabfda59dab4bd73628d9e1f9f7e0d3e157f487727df7e88af27a",)}
 _FOLDER = Path(__file__).parent
 _ENVIRONMENT = Environment(loader=FileSystemLoader(_FOLDER), undefined=StrictUndefined, autoescape=False)
 
@@ -48,6 +50,14 @@ def template_hash(*names: str) -> str:
     for name in names:
         digest.update(f"{name}\n".encode() + (_FOLDER / f"{name}.jinja").read_bytes())
     return digest.hexdigest()
+
+
+def reads_alike(part: str, known: str | None) -> bool:
+    """Return whether weights that were trained on templates of the hash `known` read what is rendered now.
+
+    `part`: a key of READ_BY.
+    """
+    return known == template_hash(*READ_BY[part]) or known in FORMER_HASHES.get(part, ())
 
 
 def template_hashes() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,6 +18,22 @@ SOFT_MODALITIES: tuple[Modality, ...] = ("image", "audio", "collaborative")
 Stage = Literal["align", "rank", "explain"]
 Length = Literal["short", "normal", "detailed"]
 LENGTHS: tuple[Length, ...] = get_args(Length)
+
+
+#: keys that had another name in an earlier version -> the last part of their name now; both are read
+FORMER_KEYS = {
+    "decoding.wish_nats": "query_weight",
+    "lora.rank": "r",
+    "lora.alpha": "lora_alpha",
+    "lora.dropout": "lora_dropout",
+    "lora.targets": "target_modules",
+    "training.stages.clip": "max_grad_norm",
+    "training.stages.newcomer_share": "cold_item_dropout",
+    "training.stages.warmup": "warmup_ratio",
+    "training.stages.wish_share": "query_share",
+}
+
+logger = logging.getLogger(__name__)
 
 
 class _Section(BaseModel):
@@ -112,10 +129,10 @@ class PromptConfig(_Section):
 class LoraConfig(_Section):
     """The low-rank adapters, as in peft."""
 
-    rank: int = Field(16, ge=1)
-    alpha: int = 32
-    dropout: float = Field(0.05, ge=0, lt=1)
-    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    r: int = Field(16, ge=1)
+    lora_alpha: int = 32
+    lora_dropout: float = Field(0.05, ge=0, lt=1)
+    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 class StageConfig(_Section):
@@ -127,12 +144,12 @@ class StageConfig(_Section):
     rows_learning_rate: float | None = Field(None, gt=0, description="token rows; default: learning_rate")
     projector_learning_rate: float | None = Field(None, gt=0, description="projectors; default: learning_rate")
     weight_decay: float = Field(0.01, ge=0)
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps with rising learning rate")
+    warmup_ratio: float = Field(0.05, ge=0, lt=1, description="share of the steps with rising learning rate")
     batch_tokens: int = Field(4096, ge=16, description="positions per optimiser step and process")
     row_tokens: int = Field(1024, ge=16, description="positions per packed row")
-    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    max_grad_norm: float = Field(1.0, gt=0, description="largest gradient norm")
     modality_dropout: float = Field(0.1, ge=0, le=1, description="share of items whose modality is replaced by null")
-    newcomer_share: float = Field(
+    cold_item_dropout: float = Field(
         0.0,
         ge=0,
         lt=1,
@@ -146,11 +163,11 @@ class StageConfig(_Section):
         le=1,
         description="share of a history's places that are also learned as served, last items spelled out",
     )
-    wish_share: float = Field(
+    query_share: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="share of the rank examples that are read a second time in part, behind a wish made from their items",
+        description="share of the rank examples that are read a second time in part, behind a query made from their items",
     )
     crop: int | None = Field(None, ge=2, description="items of a rank example; default: prompt.history + 1")
     mask_share: float = Field(
@@ -202,11 +219,11 @@ class DecodingConfig(_Section):
         False, description="with several levels, widen the beam until the list is proven to be the best"
     )
     fused: bool = Field(True, description="rank together with the baselines that `recommender fuse` gave a checkpoint")
-    wish_nats: float = Field(
+    query_weight: float = Field(
         1.0,
         ge=0,
-        description="what a wish in words adds to the language model's score of an item for each standard deviation by which"
-        " its text is more like it than others; 0: wishes are read by the language model alone",
+        description="what a query in words adds to the language model's score of an item for each standard deviation by"
+        " which its text is more like it than others; 0: queries are read by the language model alone",
     )
     int8: bool = Field(False, description="rank with matrices of 8-bit integers: faster on a CPU, not exact")
 
@@ -280,7 +297,15 @@ class Config(_Section):
 
     @classmethod
     def parse(cls, raw: dict[str, Any], source: str = "config") -> Config:
-        """Validate a plain mapping. Raises ConfigError with every problem in one line."""
+        """Validate a plain mapping; keys of earlier versions are read, and a note says so.
+
+        Raises ConfigError with every problem in one line.
+        """
+        former: dict[str, str] = {}
+        raw = _with_current_keys(raw, (), former, source)
+        if former:
+            told = ", ".join(f"{old} is now {new}" for old, new in former.items())
+            logger.warning("%s: %s; the old names are still read", source, told)
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
@@ -295,7 +320,7 @@ class Config(_Section):
         """
         raw = self.model_dump(mode="json")
         for key, value in changes.items():
-            *parents, last = key.split(".")
+            *parents, last = _current_key(key).split(".")
             node: Any = raw
             for part in parents:
                 node = _inside(node, part, key, source)
@@ -305,6 +330,31 @@ class Config(_Section):
     def to_yaml(self) -> str:
         """Return the whole tree as YAML, in the order of definition."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _with_current_keys(node: Any, path: tuple[str, ...], former: dict[str, str], source: str) -> Any:
+    """Return a part of a raw config with its keys as they are named now; `former` gathers the old names that were met."""
+    if isinstance(node, list):
+        return [_with_current_keys(entry, path, former, source) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    current: dict[str, Any] = {}
+    for key, value in node.items():
+        dotted = ".".join((*path, str(key)))
+        name = FORMER_KEYS.get(dotted, str(key))
+        if name != key:
+            if name in node:
+                raise ConfigError(f"{source}: {dotted} is the former name of {name}, which is there too", "keep one")
+            former[dotted] = ".".join((*path, name))
+        current[name] = _with_current_keys(value, (*path, str(key)), former, source)
+    return current
+
+
+def _current_key(key: str) -> str:
+    """Return a dotted key, which may name places of lists, as it is named now."""
+    parts = key.split(".")
+    former = FORMER_KEYS.get(".".join(part for part in parts if not part.isdecimal()))
+    return key if former is None else ".".join([*parts[:-1], former])
 
 
 def _inside(node: Any, part: str, key: str, source: str) -> Any:

@@ -61,8 +61,8 @@ def test_every_problem_stands_in_the_one_line():
     [
         ({"seed": "many"}, "seed"),
         ({"encoders": 3}, "encoders"),
-        ({"lora": {"rank": 1.5}}, "lora.rank"),
-        ({"lora": {"targets": "q_proj"}}, "lora.targets"),
+        ({"lora": {"r": 1.5}}, "lora.r"),
+        ({"lora": {"target_modules": "q_proj"}}, "lora.target_modules"),
         ({"base": {"dtype": "float8"}}, "base.dtype"),
         ({"prompt": {"history": 0}}, "prompt.history"),
         ({"data": {"columns": {"title": None}}}, "data.columns.title"),

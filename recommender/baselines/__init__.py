@@ -4,7 +4,7 @@ Each is fitted on histories (catalogue indices, oldest first) and scores all ite
 has not seen.
 """
 
-from recommender.baselines.baseline import Content, FitData, Ranker, profiles
+from recommender.baselines.baseline import Baseline, FitData, ItemContent, profiles
 from recommender.baselines.registry import BASELINES, is_baseline, make_baseline
 
-__all__ = ["BASELINES", "Content", "FitData", "Ranker", "is_baseline", "make_baseline", "profiles"]
+__all__ = ["BASELINES", "ItemContent", "FitData", "Baseline", "is_baseline", "make_baseline", "profiles"]

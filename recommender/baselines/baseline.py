@@ -16,7 +16,7 @@ from recommender.errors import DataError
 from recommender.progress import Progress
 
 
-class Content:
+class ItemContent:
     """What is known of the items besides who liked them. Encoding them takes minutes, so it waits until asked for."""
 
     def __init__(self, texts: Sequence[str], encode: Callable[[], Features]) -> None:
@@ -41,11 +41,11 @@ class FitData:
 
     histories: Sequence[np.ndarray]
     items: int
-    content: Content | None = None
+    content: ItemContent | None = None
     seed: int = 0
     progress: Progress | None = None
 
-    def need_content(self, name: str) -> Content:
+    def need_content(self, name: str) -> ItemContent:
         """Return the content. Raises DataError naming the baseline that needs it."""
         if self.content is None:
             raise DataError(f"{name} needs the items' content, and there is none", "evaluate it on a catalogue")
@@ -60,7 +60,7 @@ class FitData:
         return vectors["text"]
 
 
-class Ranker(Protocol):
+class Baseline(Protocol):
     """What every baseline offers."""
 
     name: str

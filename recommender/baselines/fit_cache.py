@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.baselines.baseline import FitData, Ranker
+from recommender.baselines.baseline import Baseline, FitData
 from recommender.baselines.ranking import FittedRanker, fitted
 from recommender.baselines.registry import make_baseline
 
 
-class Once:
+class FitCache:
     """Fits each of the named baselines once for the same histories and seed; what else is asked for is not kept."""
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -30,18 +30,18 @@ class Once:
             self._known[key] = found
         return found
 
-    def make(self, name: str) -> Ranker:
+    def make(self, name: str) -> Baseline:
         """Return a baseline that is not fitted yet, and will be through this."""
-        return _Through(name, self)
+        return _CachedBaseline(name, self)
 
 
 @dataclass
-class _Through:
+class _CachedBaseline:
     """A baseline of its own to whoever fits it."""
 
     name: str
-    once: Once
-    ranker: Ranker | None = None
+    once: FitCache
+    ranker: Baseline | None = None
 
     def fit(self, data: FitData) -> None:
         self.ranker = self.once.fit(self.name, data).ranker

@@ -25,7 +25,7 @@ _REACH = 6.0  # a weight of exp(-6) and less is left out
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """How long and how fast to train. negatives: items sampled a batch, without replacement, for all its examples."""
 
     epochs: int
@@ -36,7 +36,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ContextBatch:
     """Examples in the layout of torch's embedding_bag: items of all contexts in a row, and where each begins."""
 
     items: Tensor
@@ -67,7 +67,9 @@ class MeanOfItems:
         return np.asarray((rows @ self._vectors) / totals @ self._vectors.T + self._biases, dtype=np.float32)
 
 
-def train(name: str, build: Callable[[], Tables], loss: Loss, data: FitData, decay: float, plan: Plan) -> MeanOfItems:
+def train(
+    name: str, build: Callable[[], Tables], loss: Loss, data: FitData, decay: float, plan: TrainingPlan
+) -> MeanOfItems:
     """Train tables on every place of the histories with Adam. The same data and seed give the same model."""
     generator = np.random.default_rng(data.seed)
     with reproducible(data.seed):
@@ -94,7 +96,7 @@ def train(name: str, build: Callable[[], Tables], loss: Loss, data: FitData, dec
 
 def batches(
     histories: Sequence[np.ndarray], decay: float, size: int, generator: np.random.Generator
-) -> Iterator[Batch]:
+) -> Iterator[ContextBatch]:
     """Yield every place of every history that has something before it once, in random order."""
     lengths = np.array([len(history) for history in histories], dtype=np.int64)
     flat = np.concatenate([np.empty(0, np.int64), *histories]).astype(np.int64)
@@ -111,10 +113,10 @@ def batches(
         shares /= shares.sum(axis=1, keepdims=True)
         starts = np.cumsum(there.sum(axis=1)) - there.sum(axis=1)
         parts = (flat[before[there]], shares[there], starts, flat[some])
-        yield Batch(*(torch.from_numpy(part) for part in parts))
+        yield ContextBatch(*(torch.from_numpy(part) for part in parts))
 
 
-def mean_of(batch: Batch, table: Tensor) -> Tensor:
+def mean_of(batch: ContextBatch, table: Tensor) -> Tensor:
     """Return the weighted mean of the rows of `table` [items, width] of each context, [batch, width]."""
     return nn.functional.embedding_bag(batch.items, table, batch.starts, mode="sum", per_sample_weights=batch.weights)
 

@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from recommender.baselines.baseline import FitData, Ranker
+from recommender.baselines.baseline import Baseline, FitData
 from recommender.baselines.content import TfidfContent
 from recommender.baselines.held_out import HeldOut, hold_out
 from recommender.baselines.neighbours import Popularity, SequentialItemKNN
@@ -31,7 +31,7 @@ class Hybrid:
     name = "hybrid"
 
     def __init__(self) -> None:
-        self._parts: tuple[Ranker, ...] = (SequentialItemKNN(), TfidfContent(), Popularity())
+        self._parts: tuple[Baseline, ...] = (SequentialItemKNN(), TfidfContent(), Popularity())
         self.weights = np.full(len(self._parts), 1 / len(self._parts))
         """Of the parts, in their order; known after the fit."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from recommender.baselines.baseline import Ranker
+from recommender.baselines.baseline import Baseline
 from recommender.baselines.registry import make_baseline
 from recommender.errors import DataError
 
@@ -25,7 +25,7 @@ KEEPABLE = (
 _CSR = ("data", "indices", "indptr", "shape")
 
 
-def to_arrays(ranker: Ranker) -> dict[str, np.ndarray]:
+def to_arrays(ranker: Baseline) -> dict[str, np.ndarray]:
     """Return what a fitted baseline has learned, by name; a sparse table as the arrays of its rows.
 
     Raises DataError if it is of a kind that holds more than item-to-item tables.
@@ -43,7 +43,7 @@ def to_arrays(ranker: Ranker) -> dict[str, np.ndarray]:
     return found
 
 
-def from_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Ranker:
+def from_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Baseline:
     """Return the fitted baseline `name`, which may hold settings. Raises DataError if arrays are missing."""
     if name.partition(":")[0] not in KEEPABLE:
         raise DataError(f"{name!r} is no baseline that can be kept", f"one of {', '.join(KEEPABLE)}")

@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from torch import Tensor, nn
 
 from recommender.baselines.baseline import FitData
-from recommender.baselines.history_contexts import Plan, Tables, sparse_tensor, train, warp
+from recommender.baselines.history_contexts import Tables, TrainingPlan, sparse_tensor, train, warp
 
 
 class LightFm:
@@ -28,11 +28,11 @@ class LightFm:
 
     name = "lightfm"
 
-    def __init__(self, width: int = 64, decay: float = 4.0, plan: Plan | None = None) -> None:
+    def __init__(self, width: int = 64, decay: float = 4.0, plan: TrainingPlan | None = None) -> None:
         """Take the width of vectors, the decay of a user's mean and how to train."""
         self.width = width
         self.decay = decay
-        self.plan = plan or Plan(epochs=10, learning_rate=2e-3)
+        self.plan = plan or TrainingPlan(epochs=10, learning_rate=2e-3)
 
     def fit(self, data: FitData) -> None:
         """Learn the vectors of ids and words. Raises DataError without content."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from recommender.baselines.baseline import FitData, profiles
 from recommender.baselines.content import side_by_side
-from recommender.baselines.history_contexts import Plan, Tables, softmax, sparse_tensor, train
+from recommender.baselines.history_contexts import Tables, TrainingPlan, softmax, sparse_tensor, train
 
 
 class LightGcn:
@@ -29,12 +29,12 @@ class LightGcn:
 
     name = "lightgcn"
 
-    def __init__(self, width: int = 64, layers: int = 1, decay: float = 4.0, plan: Plan | None = None) -> None:
+    def __init__(self, width: int = 64, layers: int = 1, decay: float = 4.0, plan: TrainingPlan | None = None) -> None:
         """Take the width of vectors, the steps from item to item, the decay of a user's mean and how to train."""
         self.width = width
         self.layers = layers
         self.decay = decay
-        self.plan = plan or Plan(epochs=10, learning_rate=2e-2, batch=2048)
+        self.plan = plan or TrainingPlan(epochs=10, learning_rate=2e-2, batch=2048)
 
     def fit(self, data: FitData) -> None:
         """Learn rows and projection on the graph of all histories. Raises DataError without content."""

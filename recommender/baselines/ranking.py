@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.baselines.baseline import FitData, Ranker
+from recommender.baselines.baseline import Baseline, FitData
 
 #: stands in a list of ranked items where there are no more
 PADDING = -1
@@ -21,7 +21,7 @@ RankFunction = Callable[[Sequence[np.ndarray], int], np.ndarray]
 class FittedRanker:
     """A fitted baseline as a RankFunction that remembers how long its fit took."""
 
-    ranker: Ranker
+    ranker: Baseline
     exclude_seen: bool
     fit_seconds: float
 
@@ -61,7 +61,7 @@ def _cheapest(cost: np.ndarray, k: int) -> np.ndarray:
     return np.nonzero(below | (tied & (np.cumsum(tied, axis=1) <= room)))[1].reshape(len(cost), k)
 
 
-def fitted(ranker: Ranker, data: FitData, exclude_seen: bool = True) -> FittedRanker:
+def fitted(ranker: Baseline, data: FitData, exclude_seen: bool = True) -> FittedRanker:
     """Fit a baseline and return it as a RankFunction; `exclude_seen` must be that of the evaluation."""
     start = time.perf_counter()
     ranker.fit(data)

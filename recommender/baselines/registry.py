@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from recommender.baselines.baseline import Ranker
+from recommender.baselines.baseline import Baseline
 from recommender.baselines.ease import Ease
 from recommender.baselines.neighbours import ItemKNN, Popularity, SequentialItemKNN, UserKNN
 from recommender.errors import DataError, did_you_mean
@@ -16,35 +16,35 @@ if TYPE_CHECKING:
     from recommender.baselines.sasrec import LossName
 
 
-def _sequential(name: str, loss: LossName = "softmax", vectors: bool = False) -> Ranker:
+def _sequential(name: str, loss: LossName = "softmax", vectors: bool = False) -> Baseline:
     from recommender.baselines.sasrec import Sequential
 
     return Sequential(name, loss, vectors=vectors)
 
 
-def _two_tower() -> Ranker:
+def _two_tower() -> Baseline:
     from recommender.baselines.two_tower import TwoTower
 
     return TwoTower()
 
 
-def _tiger() -> Ranker:
+def _tiger() -> Baseline:
     from recommender.baselines.tiger import Tiger
 
     return Tiger()
 
 
-def _lazily(module: str, name: str) -> Callable[[], Ranker]:
+def _lazily(module: str, name: str) -> Callable[[], Baseline]:
     """Return what imports a module of this package and makes the baseline that it calls `name`."""
 
-    def make() -> Ranker:
-        made: Ranker = getattr(importlib.import_module(f"recommender.baselines.{module}"), name)()
+    def make() -> Baseline:
+        made: Baseline = getattr(importlib.import_module(f"recommender.baselines.{module}"), name)()
         return made
 
     return make
 
 
-BASELINES: dict[str, Callable[[], Ranker]] = {
+BASELINES: dict[str, Callable[[], Baseline]] = {
     "popularity": Popularity,
     "user-knn": UserKNN,
     "item-knn": ItemKNN,
@@ -76,7 +76,7 @@ def is_baseline(text: str) -> bool:
     return text.partition(":")[0] in BASELINES
 
 
-def make_baseline(text: str) -> Ranker:
+def make_baseline(text: str) -> Baseline:
     """Return the unfitted baseline NAME or NAME:KEY=VALUE:KEY=VALUE, for example sequential-item-knn:window=10:decay=3.
 
     A setting is one of its numbers, such as a decay; null switches one off that may be absent. Raises DataError for an

@@ -24,7 +24,7 @@ _SPREAD = 0.1
 _SHORT, _SHORT_DROPOUT, _LONG_DROPOUT = 20, 0.5, 0.2
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Causal attention and a network of two layers, each added to what came in and normed before."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -60,7 +60,7 @@ class Transformer(Network):
         self.start = nn.Parameter(torch.randn(1, width) * spread)
         self.positions = nn.Parameter(torch.randn(length, width) * spread)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList([Block(width, heads, dropout) for _ in range(layers)])
+        self.blocks = nn.ModuleList([TransformerBlock(width, heads, dropout) for _ in range(layers)])
         self.norm = nn.LayerNorm(width)
         self.register_buffer("bias", recency_bias(length, heads), persistent=False)
 

@@ -12,7 +12,7 @@ START = -1
 
 
 @dataclass(frozen=True)
-class Batch:
+class WindowBatch:
     """Windows side by side.
 
     inputs: int64 [windows, places], catalogue indices behind one START, filled up with START at the end: what looks
@@ -35,7 +35,9 @@ def inputs_of(histories: Sequence[np.ndarray], length: int) -> np.ndarray:
     return table
 
 
-def epoch(histories: Sequence[np.ndarray], length: int, places: int, generator: np.random.Generator) -> Iterator[Batch]:
+def epoch(
+    histories: Sequence[np.ndarray], length: int, places: int, generator: np.random.Generator
+) -> Iterator[WindowBatch]:
     """Yield every item of every history once as a target, in batches of about `places` places, in random order.
 
     Long histories are cut into windows of up to `length` places, elsewhere in every epoch. Windows of one length go
@@ -67,11 +69,11 @@ def _groups(lengths: np.ndarray, places: int) -> list[slice]:
     return groups
 
 
-def _batch(cut: Sequence[tuple[int, np.ndarray]]) -> Batch:
+def _batch(cut: Sequence[tuple[int, np.ndarray]]) -> WindowBatch:
     widest = max(len(piece) for _, piece in cut)
     inputs = np.full((len(cut), widest), START, dtype=np.int64)
     targets = np.full((len(cut), widest), -1, dtype=np.int64)
     for row, (_, piece) in enumerate(cut):
         inputs[row, 1 : len(piece)] = piece[:-1]
         targets[row, : len(piece)] = piece
-    return Batch(inputs, targets, np.array([user for user, _ in cut], dtype=np.int64))
+    return WindowBatch(inputs, targets, np.array([user for user, _ in cut], dtype=np.int64))

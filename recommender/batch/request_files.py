@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recommender.batch.request_lines import Asked, read_line
+from recommender.batch.request_lines import BatchLine, read_line
 from recommender.errors import DataError
 
 SUFFIXES = (".jsonl", ".parquet")
@@ -25,7 +25,7 @@ def check_suffix(path: Path) -> None:
         raise DataError(f"{path}: is neither .jsonl nor .parquet", "name a file that ends in one of the two")
 
 
-def read_requests(path: Path) -> Iterator[Asked]:
+def read_requests(path: Path) -> Iterator[BatchLine]:
     """Yield the requests of a file, in order; a custom_id that stands twice is an error of its second line."""
     check_suffix(path)
     if not path.is_file():
@@ -36,7 +36,7 @@ def read_requests(path: Path) -> Iterator[Asked]:
         asked = read_line(number, raw)
         if asked.custom_id in seen:
             wrong = f"line {number}: custom_id {asked.custom_id!r} stood on an earlier line"
-            asked = Asked(number, asked.custom_id, None, wrong, asked.wrapped)
+            asked = BatchLine(number, asked.custom_id, None, wrong, asked.wrapped)
         elif asked.custom_id is not None:
             seen.add(asked.custom_id)
         yield asked

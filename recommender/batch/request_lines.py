@@ -20,7 +20,7 @@ Number = Callable[[], int]
 
 
 @dataclass(frozen=True)
-class Asked:
+class BatchLine:
     """One line: its number in the file (from 1), its id, and what it asks or what is wrong with it."""
 
     number: int
@@ -30,22 +30,22 @@ class Asked:
     wrapped: bool = False
 
 
-def read_line(number: int, raw: str | dict[str, Any]) -> Asked:
+def read_line(number: int, raw: str | dict[str, Any]) -> BatchLine:
     """Read one line of JSON, or one row of a table; what is wrong with it becomes part of the result, never an error."""
     try:
         fields = json.loads(raw, parse_constant=_no_number) if isinstance(raw, str) else dict(raw)
     except (ValueError, RecursionError) as error:
-        return Asked(number, None, None, f"line {number} is not valid JSON ({error})")
+        return BatchLine(number, None, None, f"line {number} is not valid JSON ({error})")
     if not isinstance(fields, dict):
-        return Asked(number, None, None, f"line {number} is no JSON object but {type(fields).__name__}")
+        return BatchLine(number, None, None, f"line {number} is no JSON object but {type(fields).__name__}")
     named, wrapped = fields.pop("custom_id", None), "url" in fields or "body" in fields
     custom_id = str(named) if isinstance(named, str | int) and not isinstance(named, bool) else None
     try:
         if not custom_id:
             raise RecommenderError(f"line {number} has no custom_id; give each line one of its own")
-        return Asked(number, custom_id, request(**(_unwrapped(fields) if wrapped else fields)), wrapped=wrapped)
+        return BatchLine(number, custom_id, request(**(_unwrapped(fields) if wrapped else fields)), wrapped=wrapped)
     except RecommenderError as error:
-        return Asked(number, custom_id, None, str(error), wrapped)
+        return BatchLine(number, custom_id, None, str(error), wrapped)
 
 
 def _no_number(name: str) -> None:
@@ -59,7 +59,7 @@ def _unwrapped(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name != "model"}
 
 
-def answer_line(asked: Asked, answer: Response | RecommenderError | str) -> dict[str, Any]:
+def answer_line(asked: BatchLine, answer: Response | RecommenderError | str) -> dict[str, Any]:
     """Return the output line of an answer; a text is the message of a failure that is no fault of the request."""
     if isinstance(answer, Response):
         items = [asdict(item) for item in answer.items]
@@ -72,6 +72,6 @@ def answer_line(asked: Asked, answer: Response | RecommenderError | str) -> dict
     return {"custom_id": asked.custom_id, "error": error}
 
 
-def _wrapped(asked: Asked, status: int, body: dict[str, Any]) -> dict[str, Any]:
+def _wrapped(asked: BatchLine, status: int, body: dict[str, Any]) -> dict[str, Any]:
     response = {"status_code": status, "request_id": f"line-{asked.number}", "body": body}
     return {"id": f"batch-{asked.number}", "custom_id": asked.custom_id, "response": response, "error": None}

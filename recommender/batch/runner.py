@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from recommender.batch.request_files import PartialOutput, check_suffix, identity, read_requests
-from recommender.batch.request_lines import Asked, answer_line
+from recommender.batch.request_lines import BatchLine, answer_line
 from recommender.engine import Engine, Response, open_engine
 from recommender.errors import EngineLostError, RecommenderError
 from recommender.progress import Progress
@@ -71,14 +71,14 @@ def _is_error(line: dict[str, Any]) -> bool:
     return "error" in (line["response"]["body"] if "response" in line else line)
 
 
-def _groups(requests: Sequence[Asked]) -> Iterator[list[Asked]]:
+def _groups(requests: Sequence[BatchLine]) -> Iterator[list[BatchLine]]:
     rest = iter(requests)
     while group := list(islice(rest, GROUP)):
         yield group
 
 
 def _in_order(
-    pool: Executor, answer: Callable[[list[Asked]], Lines], groups: Iterable[list[Asked]], ahead: int
+    pool: Executor, answer: Callable[[list[BatchLine]], Lines], groups: Iterable[list[BatchLine]], ahead: int
 ) -> Iterator[Lines]:
     """Yield the groups' lines in the order of the groups, with at most `ahead` groups under way."""
     waiting: deque[Future[Lines]] = deque()
@@ -97,7 +97,7 @@ class _workers:  # noqa: N801  (used as a function)
         self.model, self.options = model, options
         self.engine: Engine | None = None
 
-    def __enter__(self) -> tuple[Executor, Callable[[list[Asked]], Lines]]:
+    def __enter__(self) -> tuple[Executor, Callable[[list[BatchLine]], Lines]]:
         options = self.options
         start = (options.engine, self.model, options.items, options.engine_options)
         if options.engine == "embedded" and options.workers > 1:
@@ -122,12 +122,12 @@ def _open_here(name: str, model: str, items: str | None, options: dict[str, Any]
     _here = open_engine(name, model, items, **options)
 
 
-def _answer_here(group: list[Asked]) -> Lines:
+def _answer_here(group: list[BatchLine]) -> Lines:
     assert _here is not None
     return answer_group(_here, group)
 
 
-def answer_group(engine: Engine, group: Sequence[Asked]) -> Lines:
+def answer_group(engine: Engine, group: Sequence[BatchLine]) -> Lines:
     """Answer a group of requests together; whatever goes wrong with one becomes its line."""
     asked = [one for one in group if one.question is not None]
     answers = _answers(engine, asked)
@@ -136,7 +136,7 @@ def answer_group(engine: Engine, group: Sequence[Asked]) -> Lines:
     return [answer_line(one, (found | wrong)[one.number]) for one in group]
 
 
-def _answers(engine: Engine, asked: Sequence[Asked]) -> Sequence[Response | RecommenderError | str]:
+def _answers(engine: Engine, asked: Sequence[BatchLine]) -> Sequence[Response | RecommenderError | str]:
     questions = [one.question for one in asked if one.question is not None]
     try:
         return engine.answer_many(questions) if questions else []

@@ -127,7 +127,7 @@ def under_adapters(
     folders = {name: _version(engine, scratch / name, scale) for name, scale in (("first", 1.0), ("second", 0.5))}
     requests = drawn_requests(engine, settings.requests, settings, seed=2)
     half = len(requests) // 2
-    first, second = (engine.under(name) for name in folders)
+    first, second = (engine.with_adapter(name) for name in folders)
     engine.load_adapter("first", folders["first"])
     begun = time.perf_counter()
     with ThreadPoolExecutor(2) as pool:
@@ -141,7 +141,7 @@ def under_adapters(
         unloaded.result()
     seconds = time.perf_counter() - begun
     engine.load_adapter("first-again", folders["first"])
-    alone = {"first": engine.under("first-again"), "second": second}
+    alone = {"first": engine.with_adapter("first-again"), "second": second}
     rows = [_adapter_row(alone[name], name, requests, answers[name], seconds) for name in answers]
     for name in ("first-again", "second"):
         engine.unload_adapter(name)

@@ -50,7 +50,7 @@ class LoadSettings:
 
 
 @dataclass
-class Tally:
+class LoadTally:
     """What came of the requests: seconds of each answer; refusals (429), errors, lost ones without an answer, and lists
     with an item that is unknown, seen or repeated."""
 
@@ -92,9 +92,9 @@ def _ratio(served: float, other: float) -> float | None:
     return served / other if other else None
 
 
-def load(url: str, items: Sequence[str], settings: LoadSettings, progress: Progress | None = None) -> Tally:
+def load(url: str, items: Sequence[str], settings: LoadSettings, progress: Progress | None = None) -> LoadTally:
     """Ask a server at `url` from all clients at once for the time that is set."""
-    tally, lock = Tally(), threading.Lock()
+    tally, lock = LoadTally(), threading.Lock()
     until = time.monotonic() + settings.seconds
     clients = [
         threading.Thread(target=_client, args=(url, items, settings, number, until, tally, lock), daemon=True)
@@ -112,7 +112,7 @@ def load(url: str, items: Sequence[str], settings: LoadSettings, progress: Progr
 
 
 def _client(
-    url: str, items: Sequence[str], settings: LoadSettings, number: int, until: float, tally: Tally, lock: Any
+    url: str, items: Sequence[str], settings: LoadSettings, number: int, until: float, tally: LoadTally, lock: Any
 ) -> None:
     random, place, known = np.random.default_rng([settings.seed, number]), urlsplit(url), set(items)
     connection = HTTPConnection(place.hostname or "", place.port, timeout=_ANSWER)
@@ -147,7 +147,7 @@ def _post(connection: HTTPConnection, body: dict[str, Any]) -> tuple[int, bytes]
 
 
 def _count(
-    tally: Tally, status: int, answer: bytes, history: Sequence[str], known: set[str], k: int, seconds: float
+    tally: LoadTally, status: int, answer: bytes, history: Sequence[str], known: set[str], k: int, seconds: float
 ) -> None:
     if status == 429:
         tally.refused += 1
@@ -163,12 +163,12 @@ def is_wrong(found: Sequence[str], history: Sequence[str], known: set[str], k: i
     return len(found) != k or len(set(found)) != k or not set(found) <= known or bool(set(found) & set(history))
 
 
-def one_at_a_time(checkpoint: Checkpoint, beam: int, settings: LoadSettings) -> tuple[Tally, float]:
+def one_at_a_time(checkpoint: Checkpoint, beam: int, settings: LoadSettings) -> tuple[LoadTally, float]:
     """Rank by `transformers` generate with a prefix function, one request after the other; returns also the seconds."""
     model = checkpoint.model.eval()
     trie = Trie.from_codes(model.ids.codes, model.ids.sizes, model.device)
     plain, builder = Plain(model, trie), checkpoint.builder
-    items, random, tally = checkpoint.catalogue, np.random.default_rng(settings.seed), Tally()
+    items, random, tally = checkpoint.catalogue, np.random.default_rng(settings.seed), LoadTally()
     names = [item.item_id for item in items]
     begun = time.perf_counter()
     while (spent := time.perf_counter() - begun) < settings.plain_seconds:

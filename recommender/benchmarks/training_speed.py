@@ -76,7 +76,7 @@ def _packed(
         for rows in batches:
             loss = _loss(model, epochs.as_batch(rows, stage, prefix).to(model.device), stage)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(learned, stage.clip)
+            torch.nn.utils.clip_grad_norm_(learned, stage.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad()
 
@@ -97,7 +97,7 @@ def _plain(
                 learning_rate=stage.learning_rate,
                 weight_decay=stage.weight_decay,
                 adam_beta2=BETAS[1],
-                max_grad_norm=stage.clip,
+                max_grad_norm=stage.max_grad_norm,
                 use_cpu=model.device.type == "cpu",
                 save_strategy="no",
                 logging_strategy="no",

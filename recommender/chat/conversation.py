@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recommender.chat.dialogue_state import Wishes, places
+from recommender.chat.dialogue_state import DialogueState, items_at_ranks
 from recommender.chat.list_questions import Situation
 from recommender.chat.reader import Reader, Reading
 from recommender.data.catalogue import Catalogue
 from recommender.engine import CatalogueEngine, RankedItem
-from recommender.engine.feedback_policy import Opinions
+from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.errors import RecommenderError
 from recommender.justify import Justification, Style
 from recommender.justify.facts import facts_of, role
@@ -38,12 +38,12 @@ class Ranker(Protocol):
 
     catalogue: Catalogue
 
-    def score(self, histories: Sequence[np.ndarray], candidates: Sequence[int], wish: str | None = None) -> np.ndarray:
+    def score(self, histories: Sequence[np.ndarray], candidates: Sequence[int], query: str | None = None) -> np.ndarray:
         """Return log-probabilities [histories, candidates]."""
         ...
 
     def explain(
-        self, history: np.ndarray, items: Sequence[int], wish: str | None = None, user: str | None = None
+        self, history: np.ndarray, items: Sequence[int], query: str | None = None, user: str | None = None
     ) -> list[Justification]:
         """Return a checked sentence for each item."""
         ...
@@ -51,7 +51,7 @@ class Ranker(Protocol):
 
 @dataclass(frozen=True)
 class ChatItem:
-    """One item of a reply's list. `score`: log-probability, shifted by the soft wishes."""
+    """One item of a reply's list. `score`: log-probability, shifted by the preferences."""
 
     rank: int
     item_id: str
@@ -68,7 +68,7 @@ class Reply:
     opening: str
     items: tuple[ChatItem, ...] = ()
     filters: tuple[str, ...] = ()
-    wishes: tuple[str, ...] = ()
+    state: tuple[str, ...] = ()
     asks: bool = False
     notes: tuple[str, ...] = ()
     history: tuple[str, ...] = ()
@@ -92,12 +92,12 @@ class Chat:
         noun: str = "items",
         vectors: np.ndarray | None = None,
         style: Style | None = None,
-        opinions: Opinions | None = None,
+        feedback_policy: FeedbackPolicy | None = None,
     ) -> None:
         """`noun`: what is recommended, in the plural. `vectors` [items, width]: content, by which items are alike.
-        `style`: of answers to questions back; `opinions`: where feedback is kept."""
+        `style`: of answers to questions back; `feedback_policy`: where feedback is kept."""
         self.ranker, self.catalogue, self.noun = ranker, ranker.catalogue, noun
-        self.style, self.opinions = style or Style(noun), opinions
+        self.style, self.feedback_policy = style or Style(noun), feedback_policy
         self.reader = Reader(self.catalogue)
         self.vectors = None if vectors is None else _unit(vectors)
         self._by_title = {display_name(item): index for index, item in reversed(list(enumerate(self.catalogue)))}
@@ -105,7 +105,7 @@ class Chat:
     @classmethod
     def of(cls, engine: CatalogueEngine) -> Chat:
         """Return conversations with an engine: what it calls its items, and by what they are alike."""
-        return cls(engine, engine.config.prompt.noun, engine.vectors, engine.style, engine.opinions)
+        return cls(engine, engine.config.prompt.noun, engine.vectors, engine.style, engine.feedback_policy)
 
     def by(self, ranker: Ranker) -> Chat:
         """Return the same conversations with another ranker of this catalogue."""
@@ -131,22 +131,22 @@ class Chat:
         Raises RecommenderError for messages of another form and for unknown ids.
         """
         known = tuple(int(i) for i in self.catalogue.indices(tuple(history)))
-        refused = frozenset(self.opinions.refused(user)) if self.opinions else frozenset()
-        reading, wishes, shown = self._understood(messages, Wishes(history=known, k=k, hidden=refused))
-        notes = self._notes(reading, wishes)
+        refused = frozenset(self.feedback_policy.refused(user)) if self.feedback_policy else frozenset()
+        reading, state, shown = self._understood(messages, DialogueState(history=known, k=k, hidden=refused))
+        notes = self._notes(reading, state)
         if reading.question is not None:
-            text = self._situation(wishes, shown, user).answer(reading.question)
-            return Reply(" ".join([*notes, text]), filters=_filters(wishes), notes=notes)
+            text = self._situation(state, shown, user).answer(reading.question)
+            return Reply(" ".join([*notes, text]), filters=_filters(state), notes=notes)
         self._keep(reading, shown, user)
-        question = self._question(reading, wishes, messages) if gains is None else None
+        question = self._question(reading, state, messages) if gains is None else None
         if question:
-            return Reply(" ".join([*notes, question]), asks=True, filters=_filters(wishes), notes=notes)
-        allowed = wishes.allowed(self.catalogue)
-        allowed[list(wishes.history)] = False
+            return Reply(" ".join([*notes, question]), asks=True, filters=_filters(state), notes=notes)
+        allowed = state.allowed(self.catalogue)
+        allowed[list(state.history)] = False
         if not allowed.any():
-            return Reply(" ".join([*notes, self._nothing(wishes)]), asks=True, filters=_filters(wishes), notes=notes)
-        extra = wishes.gains(self.catalogue) + (0.0 if gains is None else gains)
-        return self._listed(wishes, allowed, extra, notes, explain, user)
+            return Reply(" ".join([*notes, self._nothing(state)]), asks=True, filters=_filters(state), notes=notes)
+        extra = state.gains(self.catalogue) + (0.0 if gains is None else gains)
+        return self._listed(state, allowed, extra, notes, explain, user)
 
     @cached_property
     def hint(self) -> str:
@@ -162,9 +162,11 @@ class Chat:
 
     # understanding
 
-    def _understood(self, messages: Sequence[Message], start: Wishes) -> tuple[Reading, Wishes, tuple[int, ...]]:
+    def _understood(
+        self, messages: Sequence[Message], start: DialogueState
+    ) -> tuple[Reading, DialogueState, tuple[int, ...]]:
         """Return the last message, what is wanted after it, and the last list that was shown."""
-        reading, wishes, shown = Reading(), start, tuple[int, ...]()
+        reading, state, shown = Reading(), start, tuple[int, ...]()
         ever: set[int] = set()
         for number, message in enumerate(messages):
             content = _content(message, number)
@@ -174,26 +176,26 @@ class Chat:
             elif message["role"] == "user":
                 reading = self.reader.read(content)
                 if reading.question is None:
-                    wishes = self._same(wishes.after(reading, shown, ever, start.k), reading, shown)
+                    state = self._same(state.after(reading, shown, ever, start.k), reading, shown)
         if not messages or messages[-1]["role"] != "user":
             raise RecommenderError("messages: the last one must be the user's", "send what the user said last")
-        return reading, wishes, shown
+        return reading, state, shown
 
     def _keep(self, reading: Reading, shown: Sequence[int], user: str | None) -> None:
         """Keep what the last message calls not for the user, where feedback is kept and they are known."""
-        if user is None or self.opinions is None or self.opinions.store is None:
+        if user is None or self.feedback_policy is None or self.feedback_policy.store is None:
             return
-        for item in dict.fromkeys((*reading.refused, *places(reading.ranks_refused, shown))):
+        for item in dict.fromkeys((*reading.refused, *items_at_ranks(reading.ranks_refused, shown))):
             said = Feedback(item_id=self.catalogue[item].item_id, opinion="not for me", user=user)
-            self.opinions.take(said, self.noun)
+            self.feedback_policy.take(said, self.noun)
 
-    def _situation(self, wishes: Wishes, shown: Sequence[int], user: str | None) -> Situation:
-        history = self._history(wishes)
-        gains = wishes.gains(self.catalogue) + self._alike(wishes.anchors)
+    def _situation(self, state: DialogueState, shown: Sequence[int], user: str | None) -> Situation:
+        history = self._history(state)
+        gains = state.gains(self.catalogue) + self._alike(state.anchors)
         return Situation(
             self.catalogue,
             self.style,
-            wishes,
+            state,
             history,
             shown,
             lambda histories: self.ranker.score(histories, range(len(self.catalogue))) + gains,
@@ -205,9 +207,9 @@ class Chat:
         """Return the items of a list that the assistant wrote: numbered lines that are titles of the catalogue."""
         return tuple(self._by_title[title] for _, title in _LINE.findall(text) if title in self._by_title)
 
-    def _same(self, wishes: Wishes, reading: Reading, shown: Sequence[int]) -> Wishes:
+    def _same(self, state: DialogueState, reading: Reading, shown: Sequence[int]) -> DialogueState:
         """Turn "by the same director" into the directors of what the conversation is about."""
-        about = wishes.anchors[-1:] or wishes.history[-1:] or tuple(shown[:1])
+        about = state.anchors[-1:] or state.history[-1:] or tuple(shown[:1])
         for part in reading.same:
             group = tuple(
                 (name, value)
@@ -217,12 +219,12 @@ class Chat:
                 for value in values
             )
             if group:
-                wishes = replace(wishes, only=(*wishes.only, group))
-        return wishes
+                state = replace(state, only=(*state.only, group))
+        return state
 
     # answers without a list
 
-    def _notes(self, reading: Reading, wishes: Wishes) -> tuple[str, ...]:
+    def _notes(self, reading: Reading, state: DialogueState) -> tuple[str, ...]:
         notes = []
         for name in reading.unknown[:3]:
             close = [f'"{display_name(self.catalogue[i])}"' for i in self.reader.close(name)]
@@ -232,12 +234,12 @@ class Chat:
             names = " or ".join(f'"{self.catalogue[i].title}"' for i in items[:4])
             notes.append(f"That name may mean {names}; I take the first.")
         for part in reading.same:
-            if not any(role(name) == part for group in wishes.only for name, _ in group):
+            if not any(role(name) == part for group in state.only for name, _ in group):
                 notes.append(f"I do not know the {part} of what we speak of.")
         return tuple(notes)
 
-    def _question(self, reading: Reading, wishes: Wishes, messages: Sequence[Message]) -> str | None:
-        if both := wishes.contradiction():
+    def _question(self, reading: Reading, state: DialogueState, messages: Sequence[Message]) -> str | None:
+        if both := state.contradiction():
             return f"These cannot hold at once: {both}. Which one shall I keep?"
         if reading.empty and reading.unknown:
             return f"Name {self.noun} that you liked, a genre or a decade, and I will look."
@@ -246,12 +248,12 @@ class Chat:
             begin = "I did not understand that." if said else "I heard nothing."
             liked = f"{self.noun} that you liked, a genre, a decade, what to leave out"
             return f"{begin} Tell me in English what you feel like: {liked}."
-        if wishes.nothing_known:
+        if state.nothing_known:
             return f"What do you feel like? Name {self.noun} that you liked, a genre or a decade."
         return None
 
-    def _nothing(self, wishes: Wishes) -> str:
-        parts = wishes.parts()
+    def _nothing(self, state: DialogueState) -> str:
+        parts = state.parts()
         counted = [(int(other.allowed(self.catalogue).sum()), told) for told, other in parts]
         told = " and ".join(part for part, _ in parts)
         best = max(counted, default=(0, ""))
@@ -262,17 +264,17 @@ class Chat:
 
     def _listed(
         self,
-        wishes: Wishes,
+        state: DialogueState,
         allowed: np.ndarray,
         gains: np.ndarray,
         notes: tuple[str, ...],
         explain: bool,
         user: str | None,
     ) -> Reply:
-        history = self._history(wishes)
+        history = self._history(state)
         scores = self.ranker.score([history], range(len(self.catalogue)))[0] + gains
-        scores = np.where(allowed, scores + self._alike(wishes.anchors), -np.inf)
-        best = np.argsort(-scores, kind="stable")[: min(wishes.k, int(allowed.sum()))]
+        scores = np.where(allowed, scores + self._alike(state.anchors), -np.inf)
+        best = np.argsort(-scores, kind="stable")[: min(state.k, int(allowed.sum()))]
         reasons: list[str | None] = [None] * len(best)
         if explain:
             reasons = [r.text for r in self.ranker.explain(history, [int(i) for i in best], user=user)]
@@ -282,17 +284,17 @@ class Chat:
             )
             for rank, (i, reason) in enumerate(zip(best, reasons, strict=True), start=1)
         )
-        filters = _filters(wishes)
-        if len(items) < wishes.k:
+        filters = _filters(state)
+        if len(items) < state.k:
             notes = (*notes, f"Only {len(items)} fit." if len(items) > 1 else "Only one fits.")
         head = f"{self.noun.capitalize()} for you" + (f" ({', '.join(filters)})" if filters else "") + ":"
         opening = "\n".join([*([" ".join(notes)] if notes else []), head])
         known = tuple(self.catalogue[int(i)].item_id for i in history)
-        return Reply(opening, items, filters, wishes.moods, notes=notes, history=known)
+        return Reply(opening, items, filters, state.moods, notes=notes, history=known)
 
     @staticmethod
-    def _history(wishes: Wishes) -> np.ndarray:
-        return np.array(list(dict.fromkeys((*wishes.history, *wishes.anchors))), dtype=np.int64)
+    def _history(state: DialogueState) -> np.ndarray:
+        return np.array(list(dict.fromkeys((*state.history, *state.anchors))), dtype=np.int64)
 
     def _like(self, item: int, count: int) -> list[int]:
         """Return the items most like one in content."""
@@ -330,8 +332,8 @@ def sentence(error: RecommenderError) -> Reply:
     return Reply(f"{error.message[:1].upper()}{error.message[1:]}.{hint}", asks=True)
 
 
-def _filters(wishes: Wishes) -> tuple[str, ...]:
-    return tuple(told for told, _ in wishes.parts())
+def _filters(state: DialogueState) -> tuple[str, ...]:
+    return tuple(told for told, _ in state.parts())
 
 
 def _content(message: Message, number: int) -> str:

@@ -1,4 +1,4 @@
-"""What a conversation asks for so far: readings folded into hard constraints and soft wishes, and what these do."""
+"""What a conversation asks for so far: readings folded into hard constraints and preferences, and what these do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Groups = tuple[tuple[Fact, ...], ...]
 
 
 @dataclass(frozen=True)
-class Wishes:
+class DialogueState:
     """Hard: `only`, `without`, years, `hidden` items. Soft: `toward`, `moods`, `anchors`, `dislikes`. `k`: list length."""
 
     history: tuple[int, ...] = ()
@@ -44,13 +44,15 @@ class Wishes:
     @property
     def nothing_known(self) -> bool:
         """Whether there is nothing to go by."""
-        return replace(self, k=5, hidden=frozenset()) == Wishes()
+        return replace(self, k=5, hidden=frozenset()) == DialogueState()
 
-    def after(self, reading: Reading, shown: Sequence[int], ever_shown: Iterable[int], k: int) -> Wishes:
-        """Return the wishes after one more message. `shown`: the last list, `ever_shown`: all, `k`: the first length."""
-        start = Wishes(history=self.history, k=k) if reading.reset else self
-        liked, unliked, seen = (places(r, shown) for r in (reading.ranks_like, reading.ranks_not, reading.ranks_seen))
-        out = (*reading.dislikes, *unliked, *reading.refused, *places(reading.ranks_refused, shown))
+    def after(self, reading: Reading, shown: Sequence[int], ever_shown: Iterable[int], k: int) -> DialogueState:
+        """Return the state after one more message. `shown`: the last list, `ever_shown`: all, `k`: the first length."""
+        start = DialogueState(history=self.history, k=k) if reading.reset else self
+        liked, unliked, seen = (
+            items_at_ranks(r, shown) for r in (reading.ranks_like, reading.ranks_not, reading.ranks_seen)
+        )
+        out = (*reading.dislikes, *unliked, *reading.refused, *items_at_ranks(reading.ranks_refused, shown))
         again = {fact for group in reading.allowed_again for fact in group}
         without = tuple(group for group in _joined(start.without, reading.without) if not set(group) & again)
         forbidden = {fact for group in reading.without for fact in group}
@@ -105,16 +107,16 @@ class Wishes:
         low, high = self.first_year or 0, 9999 if self.last_year is None else self.last_year
         return bool(years) and all(low <= y <= high and not any(a <= y <= b for a, b in self.years_out) for y in years)
 
-    def parts(self) -> list[tuple[str, Wishes]]:
-        """Return every hard constraint in words, with the wishes as they would be without it."""
+    def parts(self) -> list[tuple[str, DialogueState]]:
+        """Return every hard constraint in words, with the state as they would be without it."""
         return [(told, self._dropping(name, part)) for told, name, part in self._constraints()]
 
-    def failed_by(self, facts: dict[str, tuple[str, ...]]) -> tuple[list[str], Wishes]:
-        """Return which constraints an item with these facts does not meet, in words, and the wishes without those."""
+    def failed_by(self, facts: dict[str, tuple[str, ...]]) -> tuple[list[str], DialogueState]:
+        """Return which constraints an item with these facts does not meet, in words, and the state without those."""
         told, rest = [], self
         for words, name, part in self._constraints():
             alone: Any = part if name in _YEARS else (part,)
-            if not Wishes(**{name: alone})._meets(facts):
+            if not DialogueState(**{name: alone})._meets(facts):
                 told.append(words)
                 rest = rest._dropping(name, part)
         return told, rest
@@ -131,14 +133,14 @@ class Wishes:
             found.append((f"not from {' to '.join(map(str, dict.fromkeys(years)))}", "years_out", years))
         return found
 
-    def _dropping(self, name: str, part: Any) -> Wishes:
+    def _dropping(self, name: str, part: Any) -> DialogueState:
         left: Any = None if name in _YEARS else _less(getattr(self, name), part)
         return replace(self, **{name: left})
 
     # soft
 
     def gains(self, catalogue: Catalogue) -> np.ndarray:
-        """Return float [items], in nats: how much better or worse each item suits the soft wishes."""
+        """Return float [items], in nats: how much better or worse each item suits the preferences."""
         weights = [MOODS[mood] for mood in self.moods]
         disliked = [_kinds(facts_of(catalogue, item)) for item in self.dislikes]
         gains = np.zeros(len(catalogue))
@@ -159,8 +161,8 @@ def _kinds(facts: dict[str, tuple[str, ...]]) -> frozenset[str]:
     return frozenset(v.casefold() for name, values in facts.items() if role(name) == "kind" for v in values)
 
 
-def places(ranks: Iterable[int], shown: Sequence[int]) -> tuple[int, ...]:
-    """Return the items of a list at these places: from 1, -1 the last; places that it does not have are left out."""
+def items_at_ranks(ranks: Iterable[int], shown: Sequence[int]) -> tuple[int, ...]:
+    """Return the items of a list at these ranks: from 1, -1 the last; ranks that it does not have are left out."""
     return tuple(shown[r - 1 if r > 0 else r] for r in ranks if r and -len(shown) <= r <= len(shown))
 
 

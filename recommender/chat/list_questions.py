@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.chat.dialogue_state import Wishes, places
+from recommender.chat.dialogue_state import DialogueState, items_at_ranks
 from recommender.chat.reader import Question
 from recommender.data.catalogue import Catalogue
 from recommender.justify import Justification, Style, answers
@@ -26,7 +26,7 @@ class Situation:
 
     catalogue: Catalogue
     style: Style
-    wishes: Wishes
+    state: DialogueState
     history: np.ndarray
     shown: Sequence[int]
     scores: ScoreAll
@@ -45,7 +45,7 @@ class Situation:
         return self._why(about[:3])
 
     def _about(self, question: Question) -> list[int]:
-        found = [*question.items, *places(question.ranks, self.shown)]
+        found = [*question.items, *items_at_ranks(question.ranks, self.shown)]
         if not found and question.kind == "why" and not question.ranks:
             found = list(self.shown[:1])
         return list(dict.fromkeys(found))
@@ -58,10 +58,10 @@ class Situation:
         return " ".join(parts)
 
     def _why_not(self, item: int) -> str:
-        told, free = self.wishes.failed_by(facts_of(self.catalogue, item))
-        hidden = item in self.wishes.hidden
+        told, free = self.state.failed_by(facts_of(self.catalogue, item))
+        hidden = item in self.state.hidden
         barred = [*told, *([answers.barred("hidden", self.style)] if hidden else [])]
-        seen = item in self.wishes.history
+        seen = item in self.state.history
         added = [other for other in self.alike(item, 2 * ADDITIONS) if other not in self.history][:ADDITIONS]
         most = 0 if seen or hidden else MOST_CHANGES
         standing = shortfall(self.history, item, self._k, self.scores, self._allowed(free), WINDOW, added, most)
@@ -72,14 +72,14 @@ class Situation:
         if not known:
             names = " and ".join(f'"{display_name(self.catalogue[item])}"' for item in items)
             return f"{names} {'are' if len(items) > 1 else 'is'} not in what you told me, so nothing would change."
-        told = shift(self.history, known, self._k, self.scores, self._allowed(self.wishes))
+        told = shift(self.history, known, self._k, self.scores, self._allowed(self.state))
         return answers.what_if(self.catalogue, known, told, self.style)
 
     @property
     def _k(self) -> int:
-        return len(self.shown) or self.wishes.k
+        return len(self.shown) or self.state.k
 
-    def _allowed(self, wishes: Wishes) -> np.ndarray:
-        allowed = wishes.allowed(self.catalogue)
+    def _allowed(self, state: DialogueState) -> np.ndarray:
+        allowed = state.allowed(self.catalogue)
         allowed[self.history] = False
         return allowed

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from recommender.config import Config
-from recommender.data.media import audio_faults, audio_seconds
+from recommender.data.media import audio_problems, audio_seconds
 from recommender.encoders.audio import AudioEncoder
 from recommender.encoders.features import Features
 from recommender.encoders.image import ImageEncoder
@@ -23,7 +23,7 @@ LONGEST_SECONDS = 60
 LIKENESS = 4.0
 
 
-class Senses:
+class MediaQueries:
     """The frozen encoders of a model, loaded when they are first needed. Threads may share one: they take turns."""
 
     def __init__(self, config: Config, features: Features | None = None) -> None:
@@ -47,7 +47,7 @@ class Senses:
         with self._turn:
             sound = self._ears.prepare(path)
             # of silence Whisper makes words
-            text = "" if "silent" in audio_faults(sound) else self._ears.transcript(sound, hint)
+            text = "" if "silent" in audio_problems(sound) else self._ears.transcript(sound, hint)
         if not any(char.isalnum() for char in text):
             raise DataError(f"{path}: nothing is said in it", "speak louder, or type the message")
         return text

@@ -13,7 +13,7 @@ from recommender.chat.conversation import Chat, Reply
 from recommender.engine import Recommender
 
 
-class Perception(Protocol):
+class HeardAndSeen(Protocol):
     """What turns files into queries."""
 
     def hear(self, path: Path, hint: str | None = None) -> str:
@@ -30,7 +30,7 @@ class Session:
     """Messages so far, and what is known beforehand. `history`: item ids; `k`: length of the first list; `user`: whose."""
 
     chat: Chat
-    senses: Perception
+    senses: HeardAndSeen
     history: Sequence[str] = ()
     k: int = 5
     explain: bool = True
@@ -41,7 +41,7 @@ class Session:
     def of(
         cls,
         engine: Recommender,
-        senses: Perception,
+        senses: HeardAndSeen,
         history: Sequence[str],
         k: int,
         explain: bool,

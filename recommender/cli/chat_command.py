@@ -40,8 +40,8 @@ def chat(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Talk about what to watch, read or hear next: wishes and filters in your own words."""
-    from recommender.chat.media_queries import Senses
+    """Talk about what to watch, read or hear next: queries and filters in your own words."""
+    from recommender.chat.media_queries import MediaQueries
     from recommender.chat.session import Session
     from recommender.engine import Recommender
     from recommender.progress import progress_bars
@@ -49,8 +49,8 @@ def chat(
     with progress_bars(quiet) as progress:
         engine = Recommender.from_pretrained(model, items, progress)
     if feedback is not None:
-        engine.opinions.keep_in(feedback)
-    session = Session.of(engine, Senses(engine.config, engine.features), split_ids(history), k, explain, user)
+        engine.feedback_policy.keep_in(feedback)
+    session = Session.of(engine, MediaQueries(engine.config, engine.features), split_ids(history), k, explain, user)
     if not message and sys.stdin.isatty():
         err.print(HELP, markup=False)
     for line in message or _lines():

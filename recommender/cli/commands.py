@@ -26,6 +26,7 @@ from recommender.cli.shared import (
     History,
     Items,
     Model,
+    Query,
     Quiet,
     Settings,
     Trace,
@@ -210,9 +211,9 @@ def evaluate(
     from recommender.model import checkpoint
     from recommender.progress import progress_bars
     from recommender.studies.comparison import compare
-    from recommender.studies.entries import parse_contestants, parse_seeds
+    from recommender.studies.entries import parse_entries, parse_seeds
 
-    folders = [folder for one in parse_contestants(models) for folder in one.folders]
+    folders = [folder for one in parse_entries(models) for folder in one.folders]
     read = config_of(config, folders)
     data = read.data
     tables = (items or data.items, interactions or data.interactions, test, data.columns, data.minimum_rating)
@@ -289,7 +290,7 @@ def recommend(
     k: Annotated[int, typer.Option(min=1)] = 10,
     exclude: Annotated[str, typer.Option(help="item ids never to recommend")] = "",
     only: Annotated[str, typer.Option(help="the only item ids to recommend; default all")] = "",
-    wish: Annotated[str | None, typer.Option(help="a sentence about what is wanted")] = None,
+    query: Query = None,
     items: Items = None,
     explain: Annotated[bool, typer.Option(help="justify each item")] = True,
     fused: Annotated[
@@ -308,11 +309,11 @@ def recommend(
     from recommender.progress import progress_bars
 
     lists = {"history": split_ids(history), "exclude": split_ids(exclude), "only": split_ids(only) or None}
-    asked = request(k=k, wish=wish, explain=explain, fused=fused, trace=trace is not None, user=user, **lists)
+    asked = request(k=k, query=query, explain=explain, fused=fused, trace=trace is not None, user=user, **lists)
     with progress_bars(quiet) as progress:
         engine = Recommender.from_pretrained(model, items, progress)
     if feedback is not None:
-        engine.opinions.keep_in(feedback)
+        engine.feedback_policy.keep_in(feedback)
     response = engine.answer(asked)
     if trace is not None:
         save(trace_of(engine, asked, response.items), trace)

@@ -45,7 +45,7 @@ def tune(
 ) -> None:
     """Find out on training histories which wordings a checkpoint writes well, and keep that in it: it is asked for those."""
     from recommender.engine import Recommender
-    from recommender.justify.template_selection import MASTERY, mastered
+    from recommender.justify.template_selection import SELECTION, selected_templates
     from recommender.model.checkpoint import record
     from recommender.pipelines.train import split_histories
     from recommender.progress import progress_bars
@@ -55,8 +55,8 @@ def tune(
         engine = Recommender.from_pretrained(model, items, progress)
         known = split_histories(engine.config, engine.catalogue).train.items
         counts = drafts_by_line(engine, known, drafts, seed, progress)
-    record(model, MASTERY, counts)
-    kept = mastered(counts)
+    record(model, SELECTION, counts)
+    kept = selected_templates(counts)
     rows = [
         {"line": line, "drafts": asked, "passed": passed, "used": "yes" if line in kept else "no"}
         for line, (asked, passed) in counts.items()

@@ -14,6 +14,7 @@ from recommender.cli.shared import (
     History,
     Items,
     Model,
+    Query,
     Quiet,
     Trace,
     User,
@@ -33,7 +34,7 @@ def explain(
     without: Annotated[str, typer.Option(help="what if these had not been seen? Item ids of the history")] = "",
     history: History = "",
     k: Annotated[int, typer.Option(min=1, help="length of the list that --not and --without speak of")] = 10,
-    wish: Annotated[str | None, typer.Option(help="a sentence about what is wanted")] = None,
+    query: Query = None,
     filters: Annotated[
         list[str] | None, typer.Option("--filter", help="NAME=VALUE that must hold; may be repeated")
     ] = None,
@@ -50,7 +51,7 @@ def explain(
     """Answer questions back: why this (--item), why not that (--not), what if something had not been seen (--without)."""
     from recommender.engine import Recommender, request
     from recommender.engine.counterfactual_answers import what_if, why_not
-    from recommender.engine.trace import record, save
+    from recommender.engine.trace import recorded_answer, save
     from recommender.errors import ConfigError
     from recommender.progress import progress_bars
 
@@ -58,22 +59,22 @@ def explain(
         raise ConfigError("nothing is asked", "give --item, --not or --without")
     if trace is not None and item is None:
         raise ConfigError("--trace keeps how an item is explained", "give --item too")
-    asked = request(history=split_ids(history), k=k, wish=wish, filters=pairs_of("--filter", filters), user=user)
+    asked = request(history=split_ids(history), k=k, query=query, filters=pairs_of("--filter", filters), user=user)
     with progress_bars(quiet) as progress:
         engine = Recommender.from_pretrained(model, items, progress)
     if feedback is not None:
-        engine.opinions.keep_in(feedback)
+        engine.feedback_policy.keep_in(feedback)
     if shapley is not None:
         engine.config = engine.config.updated({"justify.shapley_samples": shapley}, "--shapley")
     told: dict[str, Any] = {}
     if item is not None:
-        told["why"] = engine.why(asked.history, item, wish, user)
+        told["why"] = engine.why(asked.history, item, query, user)
     if not_item is not None:
         told["why_not"] = why_not(engine, asked, not_item)
     if without:
         told["what_if"] = what_if(engine, asked, split_ids(without))
     if trace is not None and item is not None:
-        save(record(engine, asked, item), trace)
+        save(recorded_answer(engine, asked, item), trace)
     if as_json:
         print_json(told)
     else:
@@ -90,8 +91,8 @@ def _show(told: dict[str, Any]) -> None:
         if passages := [{**one, "items": ", ".join(one["items"])} for one in why["evidence"]["passages"]]:
             print_table(passages, "words that their texts share", False)
         effects = [{"modality": m, "effect": e} for m, e in why["contributions"].items()]
-        if why["wish"] is not None:
-            effects.append({"modality": "the wish in words", "effect": why["wish"]})
+        if why["query"] is not None:
+            effects.append({"modality": "the query in words", "effect": why["query"]})
         print_table(effects, "modalities, by how much they raise the score", False)
     for name in ("why_not", "what_if"):
         if name in told:
@@ -145,7 +146,7 @@ def feedback(
 ) -> None:
     """Keep what somebody said: `wrong` facts are told to nobody again, what is `not for me` is not shown to them again."""
     from recommender.data.catalogue import Catalogue
-    from recommender.engine.feedback_policy import Opinions
+    from recommender.engine.feedback_policy import FeedbackPolicy
     from recommender.errors import ConfigError, did_you_mean
     from recommender.justify import ClaimChecker, Style
     from recommender.store.feedback import OPINIONS, read_feedback
@@ -156,11 +157,11 @@ def feedback(
         raise ConfigError(f"unknown opinion {opinion!r}", hint)
     config = config_of(None, [model])
     catalogue = Catalogue.load(config.data.items, config.data.columns, media=False)
-    opinions = Opinions(ClaimChecker(catalogue, Style.of(config.prompt, config.justify).phrases))
-    opinions.keep_in(file)
+    feedback_policy = FeedbackPolicy(ClaimChecker(catalogue, Style.of(config.prompt, config.justify).phrases))
+    feedback_policy.keep_in(file)
     facts = tuple((name, value) for name, values in pairs_of("--fact", fact).items() for value in values)
     said = read_feedback(item_id=item, opinion=chosen, user=user, facts=facts, sentence=sentence)
-    kept = opinions.take(said, config.prompt.noun)
+    kept = feedback_policy.take(said, config.prompt.noun)
     if as_json:
         print_json(kept.model_dump(mode="json"))
     else:

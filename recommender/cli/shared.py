@@ -22,6 +22,9 @@ FeedbackFile = Annotated[
 ]
 User = Annotated[str | None, typer.Option(help="who asks: what they called not for them is left out")]
 Trace = Annotated[Path | None, typer.Option(help="also keep the decision trace in this JSON file: see `replay`")]
+Query = Annotated[
+    str | None, typer.Option("--query", "--wish", help="a sentence about what is wanted; --wish is its former name")
+]
 History = Annotated[str, typer.Option(help="item ids, oldest first, separated by commas")]
 
 

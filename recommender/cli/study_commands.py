@@ -83,14 +83,14 @@ def cold(
     """
     from recommender.progress import progress_bars
     from recommender.studies.ablation import FULL
-    from recommender.studies.cold_start import study
+    from recommender.studies.cold_start import cold_start_study
     from recommender.studies.entries import parse_seeds
 
     recipes = _recipes(config, settings, without, variant)
     numbers = parse_seeds(seeds) if seeds else (recipes[FULL].seed,)
     with progress_bars(quiet) as progress:
         asked = (share, seed, split_ids(baselines), times, users, numbers)
-        found = study(recipes, output, *asked, progress=progress)
+        found = cold_start_study(recipes, output, *asked, progress=progress)
     reports = {"cold": found.cold, "known": found.known}
     told = {name: _written(evaluation, output / f"report-{name}") for name, evaluation in reports.items()}
     if as_json:
@@ -100,27 +100,28 @@ def cold(
         out.print(_table(evaluation))
 
 
-@app.command()
-def wishes(
+@app.command("queries")
+@app.command("wishes", hidden=True)  # its former name
+def queries(
     model: Model,
     output: Output,
     items: Items = None,
     interactions: Annotated[str | None, typer.Option(help="by default those of the checkpoint's recipe")] = None,
-    attribute: Annotated[str | None, typer.Option(help="what is wished for; default: what tells items apart")] = None,
+    attribute: Annotated[str | None, typer.Option(help="what is queried for; default: what tells items apart")] = None,
     users: Annotated[int | None, typer.Option(help="ask an even sample of this many users", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="which wishes and phrasings are drawn")] = 0,
+    seed: Annotated[int, typer.Option(help="which queries and phrasings are drawn")] = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Rank for wishes put into words that no training has read, with a history and without one.
+    """Rank for queries put into words that no training has read, with a history and without one.
 
     Beside the usual table: the share of the first ten that have what was asked for.
     """
     from recommender.progress import progress_bars
-    from recommender.studies.text_queries import study
+    from recommender.studies.text_queries import query_study
 
     with progress_bars(quiet) as progress:
-        found = study(model, items, interactions, attribute, users, seed, progress)
+        found = query_study(model, items, interactions, attribute, users, seed, progress)
     told = _written(found.evaluation, output)
     if as_json:
         print_json({**told, "met": found.met})
@@ -139,10 +140,10 @@ def signal(
 ) -> None:
     """Ask before any training how much of who likes an item its words, picture and sound tell: a linear probe."""
     from recommender.progress import progress_bars
-    from recommender.studies.signal_probe import study
+    from recommender.studies.signal_probe import signal_study
 
     with progress_bars(quiet) as progress:
-        found = study(read_config(config, settings), progress)
+        found = signal_study(read_config(config, settings), progress)
     if as_json:
         print_json(asdict(found))
         return

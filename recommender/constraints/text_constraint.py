@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 QUOTE, BREAK = '"', "\n"
-SPANS = "recommender_spans"
-"""Name of our entry in a request's `extra_args`: what `Held.said` returns."""
+TEXT_CONSTRAINT = "recommender_spans"
+"""Name of our entry in a request's `extra_args`: what `TextConstraint.said` returns."""
 LONGEST = 300
 """Characters of a line of a list; one that goes on longer is ended."""
 _SHORTEST = 8
 _ENDS = ".!?"
 
 
-class Pieces:
+class TokenPieces:
     """The text of each token of a tokenizer."""
 
     def __init__(self, tokenizer: Any) -> None:
@@ -62,13 +62,13 @@ class Pieces:
 
 
 @lru_cache(maxsize=4)
-def pieces(tokenizer: Any) -> Pieces:
-    """Return the pieces of a tokenizer; they are read once."""
-    return Pieces(tokenizer)
+def token_pieces(tokenizer: Any) -> TokenPieces:
+    """Return the token_pieces of a tokenizer; they are read once."""
+    return TokenPieces(tokenizer)
 
 
 @dataclass(frozen=True)
-class Held:
+class TextConstraint:
     """What a text is held to. `names`: the only texts that may stand within quotation marks. With `items` it is a list of
     them: numbered lines, each begins with the next item in quotation marks and goes on freely to the end of a sentence."""
 
@@ -76,22 +76,22 @@ class Held:
     items: tuple[str, ...] = ()
 
     def said(self) -> str:
-        """Return it as text that `Held.of` reads."""
+        """Return it as text that `TextConstraint.of` reads."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def of(cls, said: Any) -> Held:
+    def of(cls, said: Any) -> TextConstraint:
         """Read what a request says. Raises ValueError for what is none."""
         try:
             fields = json.loads(said)
             lists = {name: tuple(fields.pop(name, ())) for name in ("names", "items")}
         except (TypeError, ValueError, AttributeError):
-            raise ValueError(f"{SPANS}: expected JSON") from None
+            raise ValueError(f"{TEXT_CONSTRAINT}: expected JSON") from None
         if fields or not all(isinstance(text, str) for texts in lists.values() for text in texts):
-            raise ValueError(f'{SPANS}: expected {{"names": [...], "items": [...]}} of texts')
+            raise ValueError(f'{TEXT_CONSTRAINT}: expected {{"names": [...], "items": [...]}} of texts')
         return cls(**lists)
 
-    def constrain(self, row: Tensor, tokens: Sequence[int], known: Pieces) -> None:
+    def constrain(self, row: Tensor, tokens: Sequence[int], known: TokenPieces) -> None:
         """Forbid in a row of logits [vocabulary] what may not follow the text of `tokens`."""
         text = known.text(tokens)
         if self.items:
@@ -99,7 +99,7 @@ class Held:
         elif (inside := _open_quotation(text)) is not None and (allowed := known.within_quotes(inside, self.names)):
             _keep(row, allowed)
 
-    def _constrain_list(self, row: Tensor, text: str, known: Pieces) -> None:
+    def _constrain_list(self, row: Tensor, text: str, known: TokenPieces) -> None:
         lines = text.split(BREAK)
         number, line = len(lines), lines[-1]
         begins = f"{number}. {QUOTE}{self.items[min(number, len(self.items)) - 1]}{QUOTE}"

@@ -16,7 +16,7 @@ SLACK, LEAST_SLACK = 0.5, 1 << 18
 
 
 @dataclass(frozen=True)
-class Block:
+class StateBlock:
     """The children of one state, sorted by code: numpy arrays [n] of their codes, links and counts; see Arena."""
 
     code: np.ndarray
@@ -24,7 +24,7 @@ class Block:
     count: np.ndarray
 
     @classmethod
-    def empty(cls, like: np.ndarray) -> Block:
+    def empty(cls, like: np.ndarray) -> StateBlock:
         """Return no children, with codes of the type of `like`."""
         return cls(like[:0].copy(), np.zeros(0, np.int32), like[:0].copy())
 
@@ -82,11 +82,11 @@ class Arena:
             array[first : first + len(values)] = values
         return first
 
-    def write(self, block: Block) -> int:
+    def write(self, block: StateBlock) -> int:
         """Append a block and return the number of its first state."""
         return self.append(*(torch.from_numpy(part) for part in (block.code, block.link, block.count)))
 
-    def read(self, first: int, count: int) -> Block:
+    def read(self, first: int, count: int) -> StateBlock:
         """Return a copy of the block of `count` states from `first` on."""
         part = slice(first, first + count)
-        return Block(*(array[part].cpu().numpy().copy() for array in (self.code, self.link, self.count)))
+        return StateBlock(*(array[part].cpu().numpy().copy() for array in (self.code, self.link, self.count)))

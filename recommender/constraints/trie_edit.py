@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.constraints.trie_arena import Arena, Block
+from recommender.constraints.trie_arena import Arena, StateBlock
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def inserted(arena: Arena, node: Node, codes: np.ndarray, items: np.ndarray) -> 
         widest[1:] = map(max, widest[1:], deeper)
     block.link[places[known]], block.count[places[known]] = links[known], counts[known]
     new = ~known
-    merged = Block(
+    merged = StateBlock(
         np.insert(block.code, places[new], heads[new]),
         np.insert(block.link, places[new], links[new]),
         np.insert(block.count, places[new], counts[new]),
@@ -69,5 +69,5 @@ def deleted(arena: Arena, node: Node, codes: np.ndarray) -> Node:
             left = deleted(arena, Node(int(block.link[place]), int(block.count[place])), codes[part, 1:])
             block.link[place], block.count[place] = left.first, left.count
             gone[number] = left.count == 0
-    rest = Block(*(np.delete(part, places[gone]) for part in (block.code, block.link, block.count)))
+    rest = StateBlock(*(np.delete(part, places[gone]) for part in (block.code, block.link, block.count)))
     return Node(arena.write(rest), len(rest.code)) if len(rest.code) else Node(0, 0)

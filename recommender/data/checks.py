@@ -13,7 +13,7 @@ import numpy as np
 from recommender.config import ColumnsConfig
 from recommender.data.catalogue import Catalogue, ReadItems, read_items
 from recommender.data.histories import Events, read_events
-from recommender.data.media import audio_faults, content_hash, image_faults, read_audio, read_image
+from recommender.data.media import audio_problems, content_hash, image_problems, read_audio, read_image
 from recommender.data.tables import Problem, Table, read_table
 from recommender.errors import DataError
 from recommender.progress import Progress
@@ -145,9 +145,9 @@ def _check_media(table: Table, read: ReadItems, columns: ColumnsConfig, progress
     images = {row: item.image for row, item in zip(read.rows, read.items, strict=True) if item.image}
     sounds = {row: item.audio for row, item in zip(read.rows, read.items, strict=True) if item.audio}
     return [
-        *_decode(table, columns.image, "image", images, lambda path: image_faults(read_image(path)), progress),
+        *_decode(table, columns.image, "image", images, lambda path: image_problems(read_image(path)), progress),
         *_same_content(table, columns.image, images),
-        *_decode(table, columns.audio, "audio", sounds, lambda path: audio_faults(read_audio(path, None)), progress),
+        *_decode(table, columns.audio, "audio", sounds, lambda path: audio_problems(read_audio(path, None)), progress),
     ]
 
 

@@ -20,7 +20,7 @@ _BLOCK_BYTES = 1 << 24  # one record must fit: descriptions can be long
 
 
 @dataclass(frozen=True)
-class Fault:
+class LineProblem:
     """A line that gives no row, or not the row that was written."""
 
     line: int
@@ -36,7 +36,7 @@ class Parsed:
     columns: dict[str, Column]
     rows: int
     lines: Callable[[], Sequence[int]]
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[LineProblem, ...] = ()
 
 
 def read_csv(path: Path) -> Parsed:
@@ -47,7 +47,7 @@ def read_csv(path: Path) -> Parsed:
     """
     names = _header(path)
     _refuse_open_quote(path)
-    faults: list[Fault] = []
+    faults: list[LineProblem] = []
     try:
         table = _parse(path, names)
     except (pa.ArrowInvalid, UnicodeDecodeError):  # some line is at fault: find which, keep the others
@@ -62,13 +62,13 @@ def read_jsonl(path: Path) -> Parsed:
     """Read one JSON object a line; blank lines are skipped, lines that hold anything else are reported."""
     records: list[dict[str, Any]] = []
     lines: list[int] = []
-    faults: list[Fault] = []
+    faults: list[LineProblem] = []
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             if not raw.strip():
                 continue
             record = _json_object(number, raw)
-            if isinstance(record, Fault):
+            if isinstance(record, LineProblem):
                 faults.append(record)
             else:
                 records.append(record)
@@ -83,17 +83,17 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _json_object(number: int, raw: bytes) -> dict[str, Any] | Fault:
+def _json_object(number: int, raw: bytes) -> dict[str, Any] | LineProblem:
     try:
         record = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
     except UnicodeDecodeError:
         return _not_utf8(number, raw)
     except (json.JSONDecodeError, RecursionError) as error:
         reason = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deep"
-        return Fault(number, "bad-json", f"not valid JSON ({reason})", "write one JSON object a line")
+        return LineProblem(number, "bad-json", f"not valid JSON ({reason})", "write one JSON object a line")
     if not isinstance(record, dict):
         reason = f"expected a JSON object, found {type(record).__name__}"
-        return Fault(number, "bad-json", reason, "write one JSON object a line")
+        return LineProblem(number, "bad-json", reason, "write one JSON object a line")
     return record
 
 
@@ -165,11 +165,11 @@ def _csv_lines(path: Path, width: int, rows: int) -> Callable[[], Sequence[int]]
     return lines
 
 
-def _wrong_widths(path: Path, width: int) -> list[Fault]:
+def _wrong_widths(path: Path, width: int) -> list[LineProblem]:
     hint = "put fields that hold commas in double quotes"
     try:
         return [
-            Fault(line, "bad-row", f"{len(row)} fields where the header has {width}", hint)
+            LineProblem(line, "bad-row", f"{len(row)} fields where the header has {width}", hint)
             for line, row in _csv_rows(path)
             if row and len(row) != width
         ]
@@ -192,7 +192,7 @@ def _refuse_open_quote(path: Path) -> None:
         raise DataError(f"{path}: {reason}", 'write a double quote inside a quoted field as ""') from None
 
 
-def _undecodable(path: Path) -> Iterator[Fault]:
+def _undecodable(path: Path) -> Iterator[LineProblem]:
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             try:
@@ -201,10 +201,10 @@ def _undecodable(path: Path) -> Iterator[Fault]:
                 yield _not_utf8(number, raw)
 
 
-def _not_utf8(number: int, raw: bytes) -> Fault:
+def _not_utf8(number: int, raw: bytes) -> LineProblem:
     try:
         raw.decode("utf-8")
         reason = "not UTF-8"
     except UnicodeDecodeError as error:
         reason = f"not UTF-8 (byte 0x{raw[error.start]:02x})"
-    return Fault(number, "not-utf8", reason, "save the file as UTF-8")
+    return LineProblem(number, "not-utf8", reason, "save the file as UTF-8")

@@ -100,7 +100,7 @@ def content_hash(path: Path) -> str:
         raise DataError(f"{path}: cannot be read ({error.strerror})", "check the path and its permissions") from None
 
 
-def audio_faults(samples: np.ndarray) -> tuple[str, ...]:
+def audio_problems(samples: np.ndarray) -> tuple[str, ...]:
     """Return what is wrong with a readable sound [samples]: `silent`, `clipped`."""
     levels = np.abs(samples)
     if levels.max(initial=0) < SILENT_PEAK:
@@ -108,7 +108,7 @@ def audio_faults(samples: np.ndarray) -> tuple[str, ...]:
     return ("clipped",) if (levels >= _FULL_SCALE).mean() > CLIPPED_SHARE else ()
 
 
-def image_faults(picture: Image.Image) -> tuple[str, ...]:
+def image_problems(picture: Image.Image) -> tuple[str, ...]:
     """Return what is wrong with a readable RGB picture: `blank` if it is of one colour."""
     pixels = np.asarray(picture)
     return ("blank",) if np.ptp(pixels, axis=(0, 1)).max() <= BLANK_RANGE else ()

@@ -18,21 +18,21 @@ import numpy as np
 import torch
 
 from recommender.config import Config, Modality
-from recommender.constraints.text_constraint import Held, pieces
+from recommender.constraints.text_constraint import TextConstraint, token_pieces
 from recommender.data.catalogue import Catalogue
 from recommender.data.cleaning import is_blank
 from recommender.encoders.features import Features
-from recommender.engine.feedback_policy import Opinions
+from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.engine.filters import matching
-from recommender.engine.query_scorer import Hearing
-from recommender.engine.request_vectors import given_vectors
+from recommender.engine.query_scorer import QueryScorerCache
+from recommender.engine.request_vectors import vector_overrides
 from recommender.engine.requests import RankedItem, Request, Response, request
 from recommender.errors import RecommenderError
 from recommender.fusion.weights import KeptFusion
 from recommender.inference.beam_search import Ranking
-from recommender.justify import ClaimChecker, Evidence, Justification, Style, find_evidence, justify, told
+from recommender.justify import ClaimChecker, Evidence, Justification, Style, find_evidence, justify, written_list
 from recommender.prompting.builder import ExampleBuilder
-from recommender.prompting.example import Example, Given, clean
+from recommender.prompting.example import Example, VectorOverrides, clean
 
 
 class CatalogueEngine(ABC):
@@ -65,8 +65,8 @@ class CatalogueEngine(ABC):
         self.features = features
         self.style = Style.of(config.prompt, config.justify)
         self.checker = ClaimChecker(catalogue, self.style.phrases)
-        self.opinions = Opinions(self.checker, config.justify.wrong_votes)
-        self._hearing = Hearing()
+        self.feedback_policy = FeedbackPolicy(self.checker, config.justify.wrong_votes)
+        self._query_scorers = QueryScorerCache()
 
     @property
     def vectors(self) -> np.ndarray | None:
@@ -94,7 +94,7 @@ class CatalogueEngine(ABC):
         """
 
     @abstractmethod
-    def write_list(self, prompt: str, held: Held, stop: threading.Event | None = None) -> Iterator[str]:
+    def write_list(self, prompt: str, constraint: TextConstraint, stop: threading.Event | None = None) -> Iterator[str]:
         """Answer a user message with a list that is held to its items; yields each line as it is written, all of them in
         one generation. Ends early once `stop` is set."""
 
@@ -102,15 +102,15 @@ class CatalogueEngine(ABC):
         """Where the servers are that compute for it: what each does -> its address."""
         return {}
 
-    def versions(self) -> tuple[str, ...]:
-        """The names of the ranking adapters that `under` knows at the moment, beside the engine's own."""
+    def adapters(self) -> tuple[str, ...]:
+        """The names of the ranking adapters that `with_adapter` knows at the moment, beside the engine's own."""
         return ()
 
-    def under(self, adapter: str) -> CatalogueEngine:
-        """Return this engine with another ranking adapter of `versions`."""
+    def with_adapter(self, adapter: str) -> CatalogueEngine:
+        """Return this engine with another ranking adapter of `adapters`."""
         raise RecommenderError(f"the {self.name} engine has no adapter {adapter!r}")
 
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether what computes is there."""
         return True
 
@@ -137,11 +137,11 @@ class CatalogueEngine(ABC):
         for number, one in enumerate(requests):
             if number not in answers:  # the beam's width decides what is found, so only equal widths go together
                 width = max(one.k, self.config.decoding.beam)
-                groups[width, self.fused(one), self.hears(one.wish)].append(number)
+                groups[width, self.fused(one), self.scores_query(one.query)].append(number)
         result: dict[int, Response | RecommenderError] = dict(answers)
-        for (_, fused, wished), members in groups.items():
+        for (_, fused, queried), members in groups.items():
             asked = [(requests[n], *prepared[n]) for n in members]  # type: ignore[misc]
-            result |= dict(zip(members, self._answered(asked, fused, wished), strict=True))
+            result |= dict(zip(members, self._answered(asked, fused, queried), strict=True))
         return [result[number] for number in range(len(requests))]
 
     def _prepared(self, request: Request) -> tuple[np.ndarray, torch.Tensor, Example] | RecommenderError:
@@ -149,29 +149,29 @@ class CatalogueEngine(ABC):
             return _nothing_to_fuse()
         try:
             history = self.catalogue.indices(request.history)
-            prompt = self.prompts([history], request.wish, self.given(request))[0]
+            prompt = self.prompts([history], request.query, self.overrides(request))[0]
             return history, self.allowed(request, history), prompt
         except RecommenderError as error:
             return error
 
-    def given(self, request: Request) -> Given:
+    def overrides(self, request: Request) -> VectorOverrides:
         """Return the vectors that a request brings. Raises RecommenderError for those that do not fit."""
-        return given_vectors(request, self.catalogue, self.features)
+        return vector_overrides(request, self.catalogue, self.features)
 
-    def prompts(self, histories: Sequence[np.ndarray], wish: str | None, given: Given) -> list[Example]:
+    def prompts(self, histories: Sequence[np.ndarray], query: str | None, overrides: VectorOverrides) -> list[Example]:
         """Return what the model reads for these histories."""
-        prompts = [self.builder.prompt(history, wish) for history in histories]
-        return [replace(prompt, given=given) for prompt in prompts] if given else prompts
+        prompts = [self.builder.prompt(history, query) for history in histories]
+        return [replace(prompt, overrides=overrides) for prompt in prompts] if overrides else prompts
 
     def _answered(
-        self, asked: Sequence[tuple[Request, np.ndarray, torch.Tensor, Example]], fused: bool, wished: bool
+        self, asked: Sequence[tuple[Request, np.ndarray, torch.Tensor, Example]], fused: bool, queried: bool
     ) -> list[Response]:
         prompts = [prompt for _, _, _, prompt in asked]
         allowed = torch.stack([allowed for _, _, allowed, _ in asked])
         most = max(one.k for one, _, _, _ in asked)
-        if fused or wished:
-            histories, wishes = [history for _, history, _, _ in asked], [one.wish for one, _, _, _ in asked]
-            rankings = self._rank_scored(prompts, histories, most, allowed, wishes, fused)
+        if fused or queried:
+            histories, queries = [history for _, history, _, _ in asked], [one.query for one, _, _, _ in asked]
+            rankings = self._rank_scored(prompts, histories, most, allowed, queries, fused)
         else:
             rankings = self.rank_prompts(prompts, most, allowed)
         answers = []
@@ -179,11 +179,11 @@ class CatalogueEngine(ABC):
             best = zip(ranking.items[: one.k], ranking.scores[: one.k], strict=True)
             items = [self._ranked(rank, int(item), float(score)) for rank, (item, score) in enumerate(best, 1)]
             if one.explain:
-                items = list(self.reasons(one, items, together=True))
+                items = list(self.stream_justifications(one, items, together=True))
             answers.append(Response(tuple(items), self._notes(one, self.builder.shown(prompt))))
         return answers
 
-    def reasons(
+    def stream_justifications(
         self,
         request: Request,
         items: Sequence[RankedItem],
@@ -196,7 +196,7 @@ class CatalogueEngine(ABC):
         """
         history = self.catalogue.indices(request.history)
         places = [self.catalogue.index(item.item_id) for item in items]
-        evidence = self._evidence(history, places, request.wish, self.given(request))
+        evidence = self._evidence(history, places, request.query, self.overrides(request))
         size = len(items) if together else self.written_at_once
         for start in range(0, len(items), max(size, 1)):
             part = evidence[start : start + size]
@@ -206,7 +206,7 @@ class CatalogueEngine(ABC):
             for item, reason in zip(items[start : start + size], found, strict=True):
                 yield self._explained(item, reason, request.trace)
 
-    def told(
+    def stream_justified_list(
         self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None = None
     ) -> Iterator[RankedItem]:
         """Yield the items of a request's answer with their reasons, all of them written in one generation.
@@ -215,14 +215,14 @@ class CatalogueEngine(ABC):
         it is free, and checked before it is yielded. Ends early once `stop` is set.
         """
         if not self.writes:
-            yield from self.reasons(request, items, stop)
+            yield from self.stream_justifications(request, items, stop)
             return
         history, places = self.catalogue.indices(request.history), [self.catalogue.index(i.item_id) for i in items]
-        evidence = self._evidence(history, places, request.wish, self.given(request))
+        evidence = self._evidence(history, places, request.query, self.overrides(request))
         write = partial(self.write_list, stop=stop)
-        spell = pieces(self.builder.tokenizer).can_spell
-        checker, style = self.opinions.checker(), self.opinions.style(self.style, request.user)
-        for item, reason in zip(items, told(evidence, write, spell, checker, style), strict=False):
+        spell = token_pieces(self.builder.tokenizer).can_spell
+        checker, style = self.feedback_policy.checker(), self.feedback_policy.style(self.style, request.user)
+        for item, reason in zip(items, written_list(evidence, write, spell, checker, style), strict=False):
             yield self._explained(item, reason, request.trace)
 
     def rank(
@@ -230,20 +230,20 @@ class CatalogueEngine(ABC):
         histories: Sequence[np.ndarray],
         k: int,
         allowed: torch.Tensor | None = None,
-        wish: str | None = None,
+        query: str | None = None,
         fused: bool = False,
-        given: Given = MappingProxyType({}),
+        overrides: VectorOverrides = MappingProxyType({}),
     ) -> list[Ranking]:
         """Rank for histories of catalogue indices; `allowed` bool [histories, items], by default all but the seen.
 
-        `fused`: together with the baselines that lie in the checkpoint. Then all items are scored, not a beam; where a wish
-        is heard likewise, but with several levels only what a beam finds and as many that are like the wish.
+        `fused`: together with the baselines that lie in the checkpoint. Then all items are scored, not a beam; where a query
+        is heard likewise, but with several levels only what a beam finds and as many that are like the query.
         """
         if allowed is None:
             allowed = torch.stack([self._unseen(history) for history in histories])
-        prompts = self.prompts(histories, wish, given)
-        if fused or self.hears(wish):
-            return self._rank_scored(prompts, histories, k, allowed, [wish] * len(prompts), fused)
+        prompts = self.prompts(histories, query, overrides)
+        if fused or self.scores_query(query):
+            return self._rank_scored(prompts, histories, k, allowed, [query] * len(prompts), fused)
         return self.rank_prompts(prompts, k, allowed)
 
     def _rank_scored(
@@ -252,33 +252,33 @@ class CatalogueEngine(ABC):
         histories: Sequence[np.ndarray],
         k: int,
         allowed: torch.Tensor,
-        wishes: Sequence[str | None],
+        queries: Sequence[str | None],
         fused: bool,
     ) -> list[Ranking]:
         if fused and self.fusion is None:
             raise _nothing_to_fuse()
         if not fused and self.builder.code_tokens.shape[1] > 1:
-            return self._rank_wished(prompts, k, allowed, wishes)
-        own = self._joined(self.score_prompts(prompts, range(len(self.catalogue))), histories, wishes, fused)
+            return self._rank_for_query(prompts, k, allowed, queries)
+        own = self._joined(self.score_prompts(prompts, range(len(self.catalogue))), histories, queries, fused)
         scores = torch.from_numpy(own).masked_fill(~allowed.cpu(), -torch.inf)
         best, items = scores.topk(min(k, scores.shape[1]))
         return [Ranking(i[s > -torch.inf].numpy(), s[s > -torch.inf].numpy()) for s, i in zip(best, items, strict=True)]
 
-    def _rank_wished(
-        self, prompts: Sequence[Example], k: int, allowed: torch.Tensor, wishes: Sequence[str | None]
+    def _rank_for_query(
+        self, prompts: Sequence[Example], k: int, allowed: torch.Tensor, queries: Sequence[str | None]
     ) -> list[Ranking]:
-        """Rank what the beam finds and as many items that are like the wish.
+        """Rank what the beam finds and as many items that are like the query.
 
         To score every item exactly takes a beam as wide as the catalogue once there are several levels.
         """
         width = max(k, self.config.decoding.beam)
-        found = zip(prompts, self.rank_prompts(prompts, width, allowed), allowed.cpu().numpy(), wishes, strict=True)
-        return [self._widened(prompt, beam, row, self.gains(wish), width, k) for prompt, beam, row, wish in found]
+        found = zip(prompts, self.rank_prompts(prompts, width, allowed), allowed.cpu().numpy(), queries, strict=True)
+        return [self._widened(prompt, beam, row, self.gains(query), width, k) for prompt, beam, row, query in found]
 
     def _widened(
         self, prompt: Example, beam: Ranking, allowed: np.ndarray, gains: np.ndarray | None, width: int, k: int
     ) -> Ranking:
-        """Return the `k` best of a beam and of the `width` allowed items that a wish raises most."""
+        """Return the `k` best of a beam and of the `width` allowed items that a query raises most."""
         if gains is None:
             return Ranking(beam.items[:k], beam.scores[:k])
         scores = dict(zip(beam.items.tolist(), beam.scores.tolist(), strict=True))
@@ -292,26 +292,31 @@ class CatalogueEngine(ABC):
         return Ranking(items[best], total[best])
 
     def _joined(
-        self, own: np.ndarray, histories: Sequence[np.ndarray], wishes: Sequence[str | None], fused: bool
+        self, own: np.ndarray, histories: Sequence[np.ndarray], queries: Sequence[str | None], fused: bool
     ) -> np.ndarray:
-        """Return what ranks, [histories, items]: the language model's scores with what wishes add, fused with baselines'."""
-        gains = {wish: gain for wish in dict.fromkeys(wishes) if (gain := self.gains(wish)) is not None}
+        """Return what ranks, [histories, items]: the language model's scores with what queries add, fused with
+        baselines'."""
+        gains = {query: gain for query in dict.fromkeys(queries) if (gain := self.gains(query)) is not None}
         if gains:
-            own = np.stack([row + gains.get(wish, 0.0) for row, wish in zip(own, wishes, strict=True)])
+            own = np.stack([row + gains.get(query, 0.0) for row, query in zip(own, queries, strict=True)])
         return self.fusion.scores(own, histories) if fused and self.fusion is not None else own
 
-    def hears(self, wish: str | None) -> bool:
-        """Return whether a wish raises what is written of as it says, beside being read by the language model."""
-        return bool(self._wishes(wish)) and self._hearing(self.features, self.config.encoders.text) is not None
+    def scores_query(self, query: str | None) -> bool:
+        """Return whether a query raises what is written of as it says, beside being read by the language model."""
+        return (
+            bool(self._query_text(query)) and self._query_scorers(self.features, self.config.encoders.text) is not None
+        )
 
-    def gains(self, wish: str | None) -> np.ndarray | None:
-        """Return float32 [items]: the nats that a wish adds to the language model's score of each; None if not heard."""
-        heard = self._hearing(self.features, self.config.encoders.text) if (said := self._wishes(wish)) else None
-        return None if heard is None else self.config.decoding.wish_nats * heard.likeness(said)
+    def gains(self, query: str | None) -> np.ndarray | None:
+        """Return float32 [items]: the nats that a query adds to the language model's score of each; None if not heard."""
+        heard = (
+            self._query_scorers(self.features, self.config.encoders.text) if (said := self._query_text(query)) else None
+        )
+        return None if heard is None else self.config.decoding.query_weight * heard.likeness(said)
 
-    def _wishes(self, wish: str | None) -> str:
-        """Return what a wish says, empty where it says nothing or is not to rank."""
-        said = clean(wish, self.builder.tokenizer) if wish and self.config.decoding.wish_nats else ""
+    def _query_text(self, query: str | None) -> str:
+        """Return what a query says, empty where it says nothing or is not to rank."""
+        said = clean(query, self.builder.tokenizer) if query and self.config.decoding.query_weight else ""
         return "" if is_blank(said) else said
 
     def fused(self, request: Request) -> bool:
@@ -322,27 +327,27 @@ class CatalogueEngine(ABC):
         self,
         histories: Sequence[np.ndarray],
         candidates: Sequence[int],
-        wish: str | None = None,
-        given: Given = MappingProxyType({}),
+        query: str | None = None,
+        overrides: VectorOverrides = MappingProxyType({}),
     ) -> np.ndarray:
-        """Return exact log-probabilities [histories, candidates]; `given`: vectors in the place of the items' own."""
-        return self.score_prompts(self.prompts(histories, wish, given), candidates)
+        """Return exact log-probabilities [histories, candidates]; `overrides`: vectors in the place of the items' own."""
+        return self.score_prompts(self.prompts(histories, query, overrides), candidates)
 
     def score_all(
         self,
         histories: Sequence[np.ndarray],
-        wish: str | None = None,
+        query: str | None = None,
         fused: bool | None = None,
-        given: Given = MappingProxyType({}),
+        overrides: VectorOverrides = MappingProxyType({}),
     ) -> np.ndarray:
         """Return the scores [histories, items] by which the whole catalogue is ranked; `fused`: as in a request."""
         if fused and self.fusion is None:
             raise _nothing_to_fuse()
-        own = self.score(histories, range(len(self.catalogue)), wish, given)
+        own = self.score(histories, range(len(self.catalogue)), query, overrides)
         wanted = bool(fused) if self.fusion is None or fused is not None else self.config.decoding.fused
-        return self._joined(own, histories, [wish] * len(own), wanted)
+        return self._joined(own, histories, [query] * len(own), wanted)
 
-    def alike(self, item: int, count: int) -> list[int]:
+    def similar_items(self, item: int, count: int) -> list[int]:
         """Return the `count` items most like one in their texts, itself left out; none where the engine has no vectors."""
         if self.vectors is None:
             return []
@@ -351,29 +356,35 @@ class CatalogueEngine(ABC):
         return [int(other) for other in order[: count + 1] if other != item][:count]
 
     def explain(
-        self, history: np.ndarray, items: Sequence[int], wish: str | None = None, user: str | None = None
+        self, history: np.ndarray, items: Sequence[int], query: str | None = None, user: str | None = None
     ) -> list[Justification]:
         """Find what drove each item, have the LLM write a sentence from it, and check the sentence."""
-        return self._justified(self._evidence(history, items, wish, {}), user=user)
+        return self._justified(self._evidence(history, items, query, {}), user=user)
 
     def contributions(
-        self, history: np.ndarray, items: Sequence[int], wish: str | None = None, given: Given = MappingProxyType({})
+        self,
+        history: np.ndarray,
+        items: Sequence[int],
+        query: str | None = None,
+        overrides: VectorOverrides = MappingProxyType({}),
     ) -> dict[Modality, np.ndarray]:
         """Return each modality's effect on each item's score [items], where the engine can leave one out; else none."""
         return {}
 
-    def _evidence(self, history: np.ndarray, items: Sequence[int], wish: str | None, given: Given) -> list[Evidence]:
+    def _evidence(
+        self, history: np.ndarray, items: Sequence[int], query: str | None, overrides: VectorOverrides
+    ) -> list[Evidence]:
         config = self.config.justify
-        score, most = partial(self.score, wish=wish, given=given), max(config.evidence, self.style.size.named)
+        score, most = partial(self.score, query=query, overrides=overrides), max(config.evidence, self.style.size.named)
         orders = config.shapley_samples
-        catalogue = self.opinions.checker().catalogue
+        catalogue = self.feedback_policy.checker().catalogue
         return find_evidence(catalogue, history, items, score, config.window, most, orders)
 
     def _justified(
         self, evidence: Sequence[Evidence], stop: threading.Event | None = None, user: str | None = None
     ) -> list[Justification]:
         write = partial(self.write, stop=stop) if self.writes else None
-        checker, style = self.opinions.checker(), self.opinions.style(self.style, user)
+        checker, style = self.feedback_policy.checker(), self.feedback_policy.style(self.style, user)
         return justify(checker.catalogue, evidence, write, checker, style)
 
     def _unseen(self, history: np.ndarray) -> torch.Tensor:
@@ -391,7 +402,7 @@ class CatalogueEngine(ABC):
         if request.filters:
             allowed &= torch.from_numpy(matching(self.catalogue, request.filters))
         allowed[torch.from_numpy(self.catalogue.indices(request.exclude))] = False
-        allowed[self.opinions.refused(request.user)] = False
+        allowed[self.feedback_policy.refused(request.user)] = False
         most = int(allowed.sum())
         if request.k > most:
             raise RecommenderError(
@@ -408,11 +419,11 @@ class CatalogueEngine(ABC):
             )
         if self.fused(request) and self.fusion is not None:
             notes.append(f"ranked together with {' and '.join(self.fusion.rankers)}")
-        if self.hears(request.wish):
-            notes.append("ranked by the wish as well: by how like it the items' texts are")
-        elif self._wishes(request.wish):
-            notes.append(f"the wish was read by the language model alone: {self._hearing.deaf}")
-        if refused := self.opinions.refused(request.user):
+        if self.scores_query(request.query):
+            notes.append("ranked by the query as well: by how like it the items' texts are")
+        elif self._query_text(request.query):
+            notes.append(f"the query was read by the language model alone: {self._query_scorers.unavailable_reason}")
+        if refused := self.feedback_policy.refused(request.user):
             notes.append(f"left out, because they are not for this person: {len(refused)}")
         if not request.history:
             notes.append("no history: these are what a new person is most likely to start with")
@@ -425,7 +436,7 @@ class CatalogueEngine(ABC):
         return RankedItem(rank, entry.item_id, entry.title, score)
 
     def _explained(self, item: RankedItem, reason: Justification, trace: bool) -> RankedItem:
-        evidence = plain_evidence(reason, self.catalogue)
+        evidence = evidence_as_dict(reason, self.catalogue)
         if trace:
             evidence["writing"] = {
                 "prompt": reason.prompt,
@@ -441,7 +452,7 @@ def _nothing_to_fuse() -> RecommenderError:
     return RecommenderError("the checkpoint holds nothing to fuse with", "give it some: recommender fuse")
 
 
-def plain_evidence(reason: Justification, catalogue: Catalogue) -> dict[str, Any]:
+def evidence_as_dict(reason: Justification, catalogue: Catalogue) -> dict[str, Any]:
     """Return evidence and checks as data that JSON can hold, with item ids instead of indices."""
     evidence = reason.evidence
     return {

@@ -30,7 +30,7 @@ def why_not(engine: CatalogueEngine, request: Request, item_id: str) -> dict[str
     item = catalogue.index(item_id)
     barred, free = _barred(engine, request, item)
     seen = bool(item in history)
-    alike = [i for i in engine.alike(item, ADDITIONS + len(history)) if i not in history]
+    alike = [i for i in engine.similar_items(item, ADDITIONS + len(history)) if i not in history]
     told = shortfall(
         history,
         item,
@@ -77,7 +77,7 @@ def what_if(engine: CatalogueEngine, request: Request, removed: Sequence[str]) -
 
 
 def _scores(engine: CatalogueEngine, request: Request) -> ScoreAll:
-    return partial(engine.score_all, wish=request.wish, fused=request.fused, given=engine.given(request))
+    return partial(engine.score_all, query=request.query, fused=request.fused, overrides=engine.overrides(request))
 
 
 def _barred(engine: CatalogueEngine, request: Request, item: int) -> tuple[dict[str, str], Request]:
@@ -95,7 +95,7 @@ def _barred(engine: CatalogueEngine, request: Request, item: int) -> tuple[dict[
     if only is not None and item not in catalogue.indices(only):
         told["only"], only = answers.barred("only", style), None
     user = request.user
-    if item in engine.opinions.refused(user):
+    if item in engine.feedback_policy.refused(user):
         told["user"], user = answers.barred("refused", style), None
     kept = tuple(i for i in request.exclude if catalogue.index(i) != item)
     return told, request.model_copy(update={"k": 1, "filters": filters, "exclude": kept, "only": only, "user": user})

@@ -23,23 +23,23 @@ from transformers import (
 from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.config import Modality
 from recommender.constraints import Trie
-from recommender.constraints.text_constraint import BREAK, LONGEST, Held, lines_of, pieces
+from recommender.constraints.text_constraint import BREAK, LONGEST, TextConstraint, lines_of, token_pieces
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
-from recommender.engine.catalogue_engine import CatalogueEngine, plain_evidence
-from recommender.engine.priority_lock import Turns
+from recommender.engine.catalogue_engine import CatalogueEngine, evidence_as_dict
+from recommender.engine.priority_lock import PriorityLock
 from recommender.fusion.weights import FUSION, KeptFusion
 from recommender.inference import beam_search
 from recommender.inference.beam_search import Ranking
-from recommender.inference.constrained_text import HeldTo
+from recommender.inference.constrained_text import ConstraintProcessor
 from recommender.inference.weight_cache import WeightCache
 from recommender.justify import answers
-from recommender.justify.template_selection import MASTERY, mastered
+from recommender.justify.template_selection import SELECTION, selected_templates
 from recommender.model import RecommenderModel
 from recommender.model.checkpoint import Checkpoint, from_pretrained, resolve
 from recommender.model.manifest import weights_of
 from recommender.progress import Progress
-from recommender.prompting.example import Example, Given
+from recommender.prompting.example import Example, VectorOverrides
 
 PROMPTS_AT_ONCE = 16
 
@@ -57,13 +57,13 @@ class Recommender(CatalogueEngine):
         # one that learned other prompts would be replaced sentence by sentence
         self.writes = checkpoint.writes
         if self.writes:  # asked for the wordings that it writes well
-            self.style = replace(self.style, lines=mastered(checkpoint.metrics.get(MASTERY, {})))
+            self.style = replace(self.style, lines=selected_templates(checkpoint.metrics.get(SELECTION, {})))
         self.model = checkpoint.model.eval()
         self.weights = WeightCache(self.model)
         self.tokenizer = checkpoint.tokenizer
         self.trie = Trie.from_codes(self.model.ids.codes, self.model.ids.sizes, device=self.model.device)
         # one adapter is active at a time: two threads must not switch it under each other
-        self._turns = Turns()
+        self._lock = PriorityLock()
 
     @classmethod
     def from_pretrained(
@@ -84,7 +84,7 @@ class Recommender(CatalogueEngine):
         found: list[Ranking] = []
         for start in range(0, len(prompts), PROMPTS_AT_ONCE):
             part = slice(start, start + PROMPTS_AT_ONCE)
-            with self._turns.first():
+            with self._lock.high():
                 beam, exact = self.config.decoding.beam, self.config.decoding.exact
                 found += beam_search.rank(
                     self.weights, prompts[part], self.trie, k, beam, allowed[part], self.builder.prefix, exact
@@ -95,46 +95,50 @@ class Recommender(CatalogueEngine):
         """Return exact log-probabilities [prompts, candidates]."""
         parts = []
         for start in range(0, len(prompts), PROMPTS_AT_ONCE):
-            with self._turns.first():
+            with self._lock.high():
                 part = prompts[start : start + PROMPTS_AT_ONCE]
                 parts.append(beam_search.score(self.weights, part, candidates, instruction=self.builder.prefix))
         return np.concatenate(parts)
 
     def why(
-        self, history: Sequence[str], item_id: str, wish: str | None = None, user: str | None = None
+        self, history: Sequence[str], item_id: str, query: str | None = None, user: str | None = None
     ) -> dict[str, Any]:
-        """Explain one item for a history of item ids: sentence, evidence, score, what modalities and a wish add to it."""
+        """Explain one item for a history of item ids: sentence, evidence, score, what modalities and a query add to it."""
         known, item = self.catalogue.indices(history), self.catalogue.index(item_id)
-        reason = self.explain(known, [item], wish, user)[0]
-        effects = {m: round(float(e[0]), 4) for m, e in self.contributions(known, [item], wish).items()}
-        gains = self.gains(wish)
+        reason = self.explain(known, [item], query, user)[0]
+        effects = {m: round(float(e[0]), 4) for m, e in self.contributions(known, [item], query).items()}
+        gains = self.gains(query)
         return {
             "item_id": item_id,
             "title": self.catalogue[item].title,
-            "score": float(self.score([known], [item], wish)[0, 0] + (0.0 if gains is None else gains[item])),
-            "wish": None if gains is None else round(float(gains[item]), 4),
+            "score": float(self.score([known], [item], query)[0, 0] + (0.0 if gains is None else gains[item])),
+            "query": None if gains is None else round(float(gains[item]), 4),
             "justification": reason.text,
             "written_by": reason.source,
             "rests_on": answers.rests_on(self.catalogue, reason.evidence, self.style),
-            "evidence": plain_evidence(reason, self.catalogue),
+            "evidence": evidence_as_dict(reason, self.catalogue),
             "contributions": effects,
         }
 
     def contributions(
-        self, history: np.ndarray, items: Sequence[int], wish: str | None = None, given: Given = MappingProxyType({})
+        self,
+        history: np.ndarray,
+        items: Sequence[int],
+        query: str | None = None,
+        overrides: VectorOverrides = MappingProxyType({}),
     ) -> dict[Modality, np.ndarray]:
         """Return for each modality its effect on each item's score [items]: the score less the score with the modality
         absent everywhere."""
-        whole = self.score([history], items, wish, given)[0]
+        whole = self.score([history], items, query, overrides)[0]
         effects: dict[Modality, np.ndarray] = {}
         for modality in self.model.modalities:
-            with self._turns.first(), self.model.muted(modality):
-                effects[modality] = whole - self.score([history], items, wish, given)[0]
+            with self._lock.high(), self.model.muted(modality):
+                effects[modality] = whole - self.score([history], items, query, overrides)[0]
         return effects
 
     def set_features(self, features: Features) -> None:
         """Replace the items' encoder vectors, e.g. by freshly encoded ones."""
-        with self._turns.first():
+        with self._lock.high():
             self.model.set_features(features)
             self.features = features
 
@@ -154,28 +158,32 @@ class Recommender(CatalogueEngine):
         pad = self.tokenizer.eos_token_id
         ids = torch.stack([torch.nn.functional.pad(t, (longest - len(t), 0), value=pad) for t in turns])
         mask = torch.stack([torch.arange(longest) >= longest - len(turn) for turn in turns]).long()
-        held = [HeldTo(self.tokenizer, [Held(tuple(one)) for one in names], longest)] if names else []
-        with self._turns.later():
+        constraint = (
+            [ConstraintProcessor(self.tokenizer, [TextConstraint(tuple(one)) for one in names], longest)]
+            if names
+            else []
+        )
+        with self._lock.low():
             self.model.use_adapter(EXPLAIN)
             try:
                 out = self.model.llm.generate(
                     input_ids=ids.to(self.model.device),
                     attention_mask=mask.to(self.model.device),
                     generation_config=self._greedily(self.config.justify.max_new_tokens),
-                    logits_processor=LogitsProcessorList(held),
-                    stopping_criteria=StoppingCriteriaList([_BetweenTokens(self.model, self._turns, stop)]),
+                    logits_processor=LogitsProcessorList(constraint),
+                    stopping_criteria=StoppingCriteriaList([_BetweenTokens(self.model, self._lock, stop)]),
                 )
             finally:
                 self.model.use_adapter(RANK)
         return [str(text).strip() for text in self.tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)]
 
     @torch.no_grad()
-    def write_list(self, prompt: str, held: Held, stop: threading.Event | None = None) -> Iterator[str]:
+    def write_list(self, prompt: str, constraint: TextConstraint, stop: threading.Event | None = None) -> Iterator[str]:
         """Answer a user message with a list that is held to its items; each line as it is written, in one generation."""
         ids = torch.from_numpy(self.builder.chat_turn(prompt))[None].to(self.model.device)
-        start, cache, spans = ids.shape[1], DynamicCache(), pieces(self.tokenizer)
-        for number in range(len(held.items)):
-            with self._turns.later():  # between two lines nobody is kept waiting, whoever reads them
+        start, cache, spans = ids.shape[1], DynamicCache(), token_pieces(self.tokenizer)
+        for number in range(len(constraint.items)):
+            with self._lock.low():  # between two lines nobody is kept waiting, whoever reads them
                 self.model.use_adapter(EXPLAIN)
                 try:
                     ids = self.model.llm.generate(
@@ -183,9 +191,11 @@ class Recommender(CatalogueEngine):
                         attention_mask=torch.ones_like(ids),
                         past_key_values=cache,
                         generation_config=self._greedily(2 * LONGEST),
-                        logits_processor=LogitsProcessorList([HeldTo(self.tokenizer, [held], start)]),
+                        logits_processor=LogitsProcessorList(
+                            [ConstraintProcessor(self.tokenizer, [constraint], start)]
+                        ),
                         stopping_criteria=StoppingCriteriaList(
-                            [_BetweenTokens(self.model, self._turns, stop), EosTokenCriteria(spans.known[BREAK])]
+                            [_BetweenTokens(self.model, self._lock, stop), EosTokenCriteria(spans.known[BREAK])]
                         ),
                     )
                 finally:
@@ -204,13 +214,13 @@ class Recommender(CatalogueEngine):
 class _BetweenTokens(StoppingCriteria):
     """Between two tokens of a text: whoever waits for a ranked list goes first, and nobody writes for who has left."""
 
-    def __init__(self, model: RecommenderModel, turns: Turns, stop: threading.Event | None) -> None:
-        self.model, self.turns, self.stop = model, turns, stop
+    def __init__(self, model: RecommenderModel, lock: PriorityLock, stop: threading.Event | None) -> None:
+        self.model, self.lock, self.stop = model, lock, stop
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        if self.turns.wanted:
+        if self.lock.high_is_waiting:
             self.model.use_adapter(RANK)
-            self.turns.give_way()
+            self.lock.yield_to_high()
             self.model.use_adapter(EXPLAIN)
         ended = self.stop is not None and self.stop.is_set()
         return torch.full((len(input_ids),), ended, dtype=torch.bool, device=input_ids.device)

@@ -13,7 +13,7 @@ from recommender.justify.facts import facts_of
 from recommender.store.feedback import Fact, Feedback, FeedbackStore
 
 
-class Opinions:
+class FeedbackPolicy:
     """Feedback over one catalogue. Without a store there is none, and everything is as the catalogue says."""
 
     def __init__(self, checker: ClaimChecker, votes: int = 1) -> None:

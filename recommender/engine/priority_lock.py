@@ -10,8 +10,8 @@ from contextlib import contextmanager
 _PAUSE = 0.001
 
 
-class Turns:
-    """A lock with precedence: whoever came by `first` is let through by whoever came by `later` and calls `give_way`."""
+class PriorityLock:
+    """A lock with precedence: whoever came by `high` is let through by whoever came by `low` and calls `yield_to_high`."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -19,7 +19,7 @@ class Turns:
         self._waiting = 0
 
     @contextmanager
-    def first(self) -> Iterator[None]:
+    def high(self) -> Iterator[None]:
         """Hold the model for short work that somebody waits for."""
         with self._count:
             self._waiting += 1
@@ -32,21 +32,21 @@ class Turns:
             self._lock.release()
 
     @contextmanager
-    def later(self) -> Iterator[None]:
-        """Hold the model for long work that calls `give_way` now and then."""
+    def low(self) -> Iterator[None]:
+        """Hold the model for long work that calls `yield_to_high` now and then."""
         with self._lock:
             yield
 
     @property
-    def wanted(self) -> bool:
+    def high_is_waiting(self) -> bool:
         """Whether somebody waits who goes first."""
         return self._waiting > 0
 
-    def give_way(self) -> None:
-        """Let everybody pass who waits to go first. Only within `later`."""
+    def yield_to_high(self) -> None:
+        """Let everybody pass who waits to go first. Only within `low`."""
         self._lock.release()
         try:
-            while self.wanted:
+            while self.high_is_waiting:
                 time.sleep(_PAUSE)
         finally:
             self._lock.acquire()

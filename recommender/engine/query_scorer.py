@@ -1,8 +1,8 @@
-"""A wish in words as something that ranks: what is written of each item, compared with what was said.
+"""A query in words as something that ranks: what is written of each item, compared with what was said.
 
 A ranker that learned from histories alone hardly reads a sentence before one (eval/LOG.md), while a sentence encoder tells
 well what a sentence means and nothing of taste. So the two are added: the language model's log-probability, and nats for
-how much more than others an item's text is like the wish.
+how much more than others an item's text is like the query.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Wished:
-    """The items' text vectors of unit length [items, width], which items have one [items], and what reads a wish."""
+class QueryScorer:
+    """The items' text vectors of unit length [items, width], which items have one [items], and what reads a query."""
 
     encoder: TextEncoder
     reduction: Reduction
     vectors: np.ndarray
     present: np.ndarray
 
-    def likeness(self, wish: str) -> np.ndarray:
-        """Return float32 [items]: how like the wish each text is, in standard deviations from the mean; 0 without a text."""
-        said = self.reduction.apply(self.encoder.encode([self.encoder.prepare(wish)]))
+    def likeness(self, query: str) -> np.ndarray:
+        """Return float32 [items]: how like the query each text is, in standard deviations from the mean; 0 without a
+        text."""
+        said = self.reduction.apply(self.encoder.encode([self.encoder.prepare(query)]))
         cosines = self.vectors @ unit(said)[0]
         known = cosines[self.present]
         if not len(known) or not (spread := float(known.std())):
@@ -41,26 +42,26 @@ class Wished:
         return np.where(self.present, (cosines - known.mean()) / spread, 0.0).astype(np.float32)
 
 
-class Hearing:
-    """What hears the wishes of one model, made when the first one is said; adapters of a server share it.
+class QueryScorerCache:
+    """What scores_query the queries of one model, made when the first one is said; adapters of a server share it.
 
-    `deaf`: why wishes are left to the language model, if they are.
+    `unavailable_reason`: why queries are left to the language model, if they are.
     """
 
     def __init__(self) -> None:
-        self.deaf = ""
+        self.unavailable_reason = ""
         self._lock = threading.Lock()
-        self._made: tuple[Features, str | None, Wished | None] | None = None
+        self._made: tuple[Features, str | None, QueryScorer | None] | None = None
 
-    def __call__(self, features: Features, encoder: str | None) -> Wished | None:
-        """Return what hears wishes for items of these features, read by the encoder of this name; None if nothing can."""
+    def __call__(self, features: Features, encoder: str | None) -> QueryScorer | None:
+        """Return what scores queries for items of these features with the encoder of this name; None if nothing can."""
         with self._lock:  # a library that loads a model changes the state of the process while it does
             if self._made is None or self._made[0] is not features or self._made[1] != encoder:
                 self._made = features, encoder, self._make(features, encoder)
             return self._made[2]
 
-    def _make(self, features: Features, name: str | None) -> Wished | None:
-        self.deaf = "the items' texts were not read by an encoder that is at hand"
+    def _make(self, features: Features, name: str | None) -> QueryScorer | None:
+        self.unavailable_reason = "the items' texts were not read by an encoder that is at hand"
         reduction = features.reductions.get("text")
         if name is None or reduction is None:
             return None
@@ -70,8 +71,8 @@ class Hearing:
                 return None
             encoder.load()
         except AssetError as error:
-            self.deaf = error.message
-            logger.warning("wishes are left to the language model: %s", error.message)
+            self.unavailable_reason = error.message
+            logger.warning("queries are left to the language model: %s", error.message)
             return None
-        self.deaf = ""
-        return Wished(encoder, reduction, unit(features.vectors["text"]), features.present["text"])
+        self.unavailable_reason = ""
+        return QueryScorer(encoder, reduction, unit(features.vectors["text"]), features.present["text"])

@@ -9,10 +9,10 @@ from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.engine.requests import Request
 from recommender.errors import RecommenderError
-from recommender.prompting.example import Given
+from recommender.prompting.example import VectorOverrides
 
 
-def given_vectors(request: Request, catalogue: Catalogue, features: Features) -> Given:
+def vector_overrides(request: Request, catalogue: Catalogue, features: Features) -> VectorOverrides:
     """Return a request's vectors by item index, as wide as the model's own.
 
     An encoder's raw vector is reduced as the catalogue's were. Raises RecommenderError for an item that is not in the

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator, model_validator
 
 from recommender.config import Config, Modality
 from recommender.data.catalogue import Catalogue
 from recommender.errors import RecommenderError, wrong_fields
+
+#: fields of requests that had another name in an earlier version -> their name now; both are read
+FORMER_FIELDS = {"wish": "query"}
+
+logger = logging.getLogger(__name__)
+
+
+def with_current_fields(fields: Any) -> Any:
+    """Return a request's fields as they are named now. Raises ValueError if one is given by both of its names."""
+    if not isinstance(fields, Mapping) or not (former := FORMER_FIELDS.keys() & fields.keys()):
+        return fields
+    if twice := [old for old in former if FORMER_FIELDS[old] in fields]:
+        raise ValueError(f"{twice[0]} is the former name of {FORMER_FIELDS[twice[0]]}: give one of them")
+    for old in former:
+        logger.warning("the request field %s is now %s; the old name is still read", old, FORMER_FIELDS[old])
+    return {FORMER_FIELDS.get(name, name): value for name, value in fields.items()}
 
 
 class Request(BaseModel):
@@ -25,7 +42,7 @@ class Request(BaseModel):
     only: tuple[str, ...] | None = Field(None, description="item ids that may be recommended; default all")
     explain: bool = True
     fused: bool | None = Field(None, description="rank together with the checkpoint's baselines; default as configured")
-    wish: str | None = Field(None, max_length=500, description="a sentence about what is wanted")
+    query: str | None = Field(None, max_length=500, description="a sentence about what is wanted")
     user: str | None = Field(None, max_length=200, description="who asks: their feedback counts, where it is kept")
     trace: bool = Field(False, description="tell with each reason how it was written, for a decision trace")
     filters: dict[str, tuple[str, ...]] = Field(
@@ -36,6 +53,11 @@ class Request(BaseModel):
         default_factory=dict,
         description="history item -> modality -> an encoder's vector that stands for the item's own in this request",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_names(cls, fields: Any) -> Any:
+        return with_current_fields(fields)
 
     @field_validator("filters", mode="before")
     @classmethod
@@ -55,7 +77,7 @@ def request(**fields: Any) -> Request:
 
 @dataclass(frozen=True)
 class RankedItem:
-    """One recommended item. `score`: log-probability and the nats that a wish adds, or the fused score where baselines
+    """One recommended item. `score`: log-probability and the nats that a query adds, or the fused score where baselines
     rank along.
 
     `written_by`: "model", or "plain" where its sentence failed the check and a plain true one stands instead.
@@ -102,23 +124,23 @@ class Engine(Protocol):
         """Answer requests together; one that cannot be met gets its error in its own place."""
         ...
 
-    def reasons(
+    def stream_justifications(
         self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None = None, together: bool = False
     ) -> Iterator[RankedItem]:
         """Yield the items of an answer with their reasons, in order, as they are written; ends once `stop` is set."""
         ...
 
-    def told(
+    def stream_justified_list(
         self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None = None
     ) -> Iterator[RankedItem]:
         """Yield the items of an answer with their reasons, all written as one text; ends once `stop` is set."""
         ...
 
-    def versions(self) -> tuple[str, ...]:
+    def adapters(self) -> tuple[str, ...]:
         """The names of the ranking adapters that it can also rank with at the moment."""
         ...
 
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether what computes is there."""
         ...
 

@@ -37,7 +37,7 @@ class Difference:
     now: Any
 
 
-def record(engine: CatalogueEngine, asked: Request, item_id: str | None = None) -> dict[str, Any]:
+def recorded_answer(engine: CatalogueEngine, asked: Request, item_id: str | None = None) -> dict[str, Any]:
     """Answer a request, or explain one item for its history, and return all that decided the answer.
 
     Raises RecommenderError as the engine does.
@@ -46,11 +46,11 @@ def record(engine: CatalogueEngine, asked: Request, item_id: str | None = None) 
         answer = engine.answer(asked.model_copy(update={"trace": True}))
         return trace_of(engine, asked, answer.items)
     history, item = engine.catalogue.indices(asked.history), engine.catalogue.index(item_id)
-    score = float(engine.score([history], [item], asked.wish, engine.given(asked))[0, 0])
-    if (gains := engine.gains(asked.wish)) is not None:
+    score = float(engine.score([history], [item], asked.query, engine.overrides(asked))[0, 0])
+    if (gains := engine.gains(asked.query)) is not None:
         score += float(gains[item])
     entry = RankedItem(1, engine.catalogue[item].item_id, engine.catalogue[item].title, score)
-    told = engine.reasons(asked.model_copy(update={"trace": True}), [entry], together=True)
+    told = engine.stream_justifications(asked.model_copy(update={"trace": True}), [entry], together=True)
     return trace_of(engine, asked, tuple(told), item_id)
 
 
@@ -59,7 +59,7 @@ def trace_of(
 ) -> dict[str, Any]:
     """Return the trace of an answer that was given with `trace` in its request. `item_id`: it explains this one item."""
     history = engine.catalogue.indices(asked.history)
-    prompt = engine.prompts([history], asked.wish, engine.given(asked))[0]
+    prompt = engine.prompts([history], asked.query, engine.overrides(asked))[0]
     places = [engine.catalogue.index(item.item_id) for item in items]
     found: dict[str, Any] = {
         "format": FORMAT,
@@ -73,8 +73,8 @@ def trace_of(
         "items": [asdict(item) for item in items],
         "modalities": _modalities(engine, asked, history, places),
     }
-    if (gains := engine.gains(asked.wish)) is not None:
-        found["wish"] = {item.item_id: round(float(gains[n]), 4) for item, n in zip(items, places, strict=True)}
+    if (gains := engine.gains(asked.query)) is not None:
+        found["query"] = {item.item_id: round(float(gains[n]), 4) for item, n in zip(items, places, strict=True)}
     return found
 
 
@@ -137,7 +137,7 @@ def _hash_of(numbers: np.ndarray) -> str:
 def _candidates(engine: CatalogueEngine, asked: Request, history: np.ndarray) -> list[dict[str, Any]]:
     """Return what the search ended with, best first: the answer, and what came behind it."""
     allowed, width = engine.allowed(asked, history)[None], max(asked.k, engine.config.decoding.beam)
-    ranking = engine.rank([history], width, allowed, asked.wish, engine.fused(asked), engine.given(asked))[0]
+    ranking = engine.rank([history], width, allowed, asked.query, engine.fused(asked), engine.overrides(asked))[0]
     return [
         {"item_id": engine.catalogue[int(item)].item_id, "score": round(float(score), 5)}
         for item, score in zip(ranking.items, ranking.scores, strict=True)
@@ -147,7 +147,7 @@ def _candidates(engine: CatalogueEngine, asked: Request, history: np.ndarray) ->
 def _modalities(
     engine: CatalogueEngine, asked: Request, history: np.ndarray, items: Sequence[int]
 ) -> dict[str, list[float]]:
-    effects = engine.contributions(history, items, asked.wish, engine.given(asked)) if items else {}
+    effects = engine.contributions(history, items, asked.query, engine.overrides(asked)) if items else {}
     return {name: [round(float(value), 4) for value in values] for name, values in effects.items()}
 
 
@@ -167,13 +167,13 @@ def load(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         raise DataError(f"{path}: is no decision trace", "write one: recommender recommend --trace FILE") from None
     if known != FORMAT:
-        raise DataError(f"{path}: has format {known}, this version reads {FORMAT}", "record it again")
+        raise DataError(f"{path}: has format {known}, this version reads {FORMAT}", "recorded_answer it again")
     return dict(trace)
 
 
 def replay(engine: CatalogueEngine, trace: Mapping[str, Any]) -> list[Difference]:
     """Answer a trace's request again and return where the two differ: in the model, in what was read, in what came out."""
-    again = record(engine, request(**trace["request"]), trace["explains"])
+    again = recorded_answer(engine, request(**trace["request"]), trace["explains"])
     plain = json.loads(json.dumps(again))
     return list(_differences(trace, plain, ""))
 

@@ -20,7 +20,7 @@ import torch
 from requests.adapters import HTTPAdapter
 
 from recommender.adapters.lora import EXPLAIN, RANK
-from recommender.constraints.text_constraint import BREAK, LONGEST, SPANS, Held, lines_of
+from recommender.constraints.text_constraint import BREAK, LONGEST, TEXT_CONSTRAINT, TextConstraint, lines_of
 from recommender.data.catalogue import Catalogue
 from recommender.engine.catalogue_engine import CatalogueEngine
 from recommender.engine.vllm_server import VllmServer
@@ -140,7 +140,7 @@ class VllmRecommender(CatalogueEngine):
         return said | {"only": np.flatnonzero(allowed).tolist()}
 
     def _said(self, prompt: Example) -> dict[str, Any]:
-        vectors = {i: {m: v.tolist() for m, v in own.items()} for i, own in prompt.given.items()}
+        vectors = {i: {m: v.tolist() for m, v in own.items()} for i, own in prompt.overrides.items()}
         return {"ids": self._ids(prompt)} | ({"vectors": vectors} if vectors else {})
 
     def _ids(self, prompt: Example) -> list[int]:
@@ -161,28 +161,34 @@ class VllmRecommender(CatalogueEngine):
 
         `names`: for each message, the only texts that may stand within quotation marks.
         """
-        held = [None] * len(prompts) if names is None else [Held(tuple(one)) for one in names]
-        return list(self.pool.map(lambda prompt, one: "".join(self._written(prompt, one, stop)).strip(), prompts, held))
+        constraint = [None] * len(prompts) if names is None else [TextConstraint(tuple(one)) for one in names]
+        return list(
+            self.pool.map(lambda prompt, one: "".join(self._written(prompt, one, stop)).strip(), prompts, constraint)
+        )
 
-    def write_list(self, prompt: str, held: Held, stop: threading.Event | None = None) -> Iterator[str]:
+    def write_list(self, prompt: str, constraint: TextConstraint, stop: threading.Event | None = None) -> Iterator[str]:
         """Answer a user message with a list that is held to its items; each line as it is written, in one request."""
         text, told = "", 0
-        for part in self._written(prompt, held, stop):
+        for part in self._written(prompt, constraint, stop):
             text += part
             while text.count(BREAK) > told:
                 yield lines_of(text)[told]
                 told += 1
-        if told < len(held.items) and not (stop is not None and stop.is_set()):
+        if told < len(constraint.items) and not (stop is not None and stop.is_set()):
             yield lines_of(text)[told]
 
-    def _written(self, prompt: str, held: Held | None, stop: threading.Event | None) -> Iterator[str]:
+    def _written(self, prompt: str, constraint: TextConstraint | None, stop: threading.Event | None) -> Iterator[str]:
         """Read a text as it is written; leaving the stream ends the work in vLLM."""
         turn = self.builder.chat_turn(prompt).tolist()
-        most = self.config.justify.max_new_tokens if held is None or not held.items else LONGEST * len(held.items)
+        most = (
+            self.config.justify.max_new_tokens
+            if constraint is None or not constraint.items
+            else LONGEST * len(constraint.items)
+        )
         body: dict[str, Any] = {"model": self.options.write_adapter, "prompt": turn, "max_tokens": most}
         body |= {"temperature": 0, "stream": True}
-        if held is not None:
-            body["vllm_xargs"] = {SPANS: held.said()}
+        if constraint is not None:
+            body["vllm_xargs"] = {TEXT_CONSTRAINT: constraint.said()}
         url = f"{self.write_url}/v1/completions"
         with self._opened(url, body, stream=True) as answer:
             try:
@@ -203,28 +209,28 @@ class VllmRecommender(CatalogueEngine):
             answer = self.session.post(url, json=body, stream=stream, timeout=_SECONDS)
         except requests.RequestException as error:
             raise _lost(url, type(error).__name__) from None
-        if answer.status_code >= 500 and not self._lives(url):
+        if answer.status_code >= 500 and not self._is_alive(url):
             raise _lost(url, f"it answered {answer.status_code}")
         if not answer.ok:
             raise VllmError(f"vLLM at {url} answered {answer.status_code}: {answer.text[:300]}")
         return answer
 
-    def _lives(self, url: str) -> bool:
+    def _is_alive(self, url: str) -> bool:
         """Whether the server behind an address still computes."""
         try:
             return self.session.get(urljoin(url, "/health"), timeout=_PROBE).ok
         except requests.RequestException:
             return False
 
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether both servers compute."""
-        return self._lives(self.rank_url) and self._lives(self.write_url)
+        return self._is_alive(self.rank_url) and self._is_alive(self.write_url)
 
     def addresses(self) -> dict[str, str]:
         """Where vLLM's two servers are."""
         return {"vLLM ranks at": self.rank_url, "vLLM writes at": self.write_url}
 
-    def versions(self) -> tuple[str, ...]:
+    def adapters(self) -> tuple[str, ...]:
         """The names of the ranking adapters that are loaded, beside the engine's own."""
         url = f"{self.rank_url}/v1/models"
         try:
@@ -233,7 +239,7 @@ class VllmRecommender(CatalogueEngine):
             raise _lost(url, type(error).__name__) from None
         return tuple(c["id"] for c in cards if c.get("parent") and c["id"] != self.options.rank_adapter)
 
-    def under(self, adapter: str) -> VllmRecommender:
+    def with_adapter(self, adapter: str) -> VllmRecommender:
         """Return this engine with another ranking adapter, which must be loaded; both ask the same servers."""
         other = copy.copy(self)
         other.options, other.started, other._scratch = replace(self.options, rank_adapter=adapter), [], None

@@ -35,7 +35,10 @@ _TAILS = {
     "kv_connector_module_path": _CONNECTOR,
     "kv_role": "kv_both",
 }
-_TRIE, _SPANS = "recommender.vllm_plugin.trie_processor:Trie", "recommender.vllm_plugin.text_constraint_processor:Spans"
+_TRIE, _SPANS = (
+    "recommender.vllm_plugin.trie_processor:TrieProcessor",
+    "recommender.vllm_plugin.text_constraint_processor:TextConstraintProcessor",
+)
 
 
 def vllm_python() -> str:

@@ -270,7 +270,7 @@ def _with_codes(prompt: Example, codes: np.ndarray) -> Example:
         slots=np.concatenate([prompt.slots, np.full(more, TOKEN)]),
         anchors=np.concatenate([prompt.anchors, np.full(more, -1)]),
         labels=np.concatenate([prompt.labels, np.full(more, IGNORE)]),
-        places=np.concatenate([prompt.places, np.full(more, -1)]),
+        interaction_ids=np.concatenate([prompt.interaction_ids, np.full(more, -1)]),
     )
 
 

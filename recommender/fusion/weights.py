@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from recommender.baselines import FitData, Ranker
+from recommender.baselines import Baseline, FitData
 from recommender.baselines.held_out import hold_out
 from recommender.baselines.item_tables import from_arrays, to_arrays
 from recommender.baselines.ranking import rank_topk
@@ -43,7 +43,7 @@ class Fused:
     scorers: Mapping[str, ScoreFunction]
     weights: Mapping[str, tuple[float, float]]
     fit_seconds: float
-    rankers: Mapping[str, Ranker]
+    rankers: Mapping[str, Baseline]
     seconds: dict[str, float] = field(default_factory=dict)
 
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
@@ -75,7 +75,7 @@ class KeptFusion:
     `weights`: scorer -> (standard score, log rank); MODEL stands for the language model.
     """
 
-    rankers: Mapping[str, Ranker]
+    rankers: Mapping[str, Baseline]
     weights: Mapping[str, tuple[float, float]]
 
     def scores(self, model_scores: np.ndarray, histories: Sequence[np.ndarray]) -> np.ndarray:
@@ -172,7 +172,7 @@ def fit_weights(
 def fuse(
     name: str,
     model: ScoreFunction,
-    baselines: Mapping[str, Callable[[], Ranker]],
+    baselines: Mapping[str, Callable[[], Baseline]],
     data: FitData,
     progress: Progress | None = None,
 ) -> Fused:
@@ -200,7 +200,7 @@ def fuse(
     return Fused(scorers, dict(zip(scorers, weights, strict=True)), time.perf_counter() - start, rankers)
 
 
-def _fit(make: Callable[[], Ranker], data: FitData, histories: Sequence[np.ndarray]) -> Ranker:
+def _fit(make: Callable[[], Baseline], data: FitData, histories: Sequence[np.ndarray]) -> Baseline:
     ranker = make()
     ranker.fit(replace(data, histories=histories))
     return ranker

@@ -162,8 +162,8 @@ def _causal(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
         known = keys[:, :, :total].reshape(n * shared, total, width)
         scores = torch.bmm(rows, known.transpose(1, 2)).mul_(scale).unflatten(1, (-1, size))
         scores[..., total - size :].masked_fill_(future[:size, :size], -torch.inf)
-        chances = torch.softmax(scores, -1).flatten(1, 2)
-        read = torch.bmm(chances, values[:, :, :total].reshape(n * shared, total, width))
+        probabilities = torch.softmax(scores, -1).flatten(1, 2)
+        read = torch.bmm(probabilities, values[:, :, :total].reshape(n * shared, total, width))
         out[:, :, :, start:end] = read.view(n, shared, -1, size, width)
     return out.permute(0, 3, 1, 2, 4).reshape(n * positions, heads, width)
 
@@ -193,10 +193,10 @@ def _products(q: Tensor, keys: Tensor, values: Tensor, seen: Tensor | None, rows
     scores = torch.matmul(q, keys.transpose(2, 3)).unflatten(2, (-1, rows))
     if seen is not None:
         scores = scores.masked_fill(~seen, -torch.inf)
-    chances = torch.softmax(scores, -1, dtype=torch.float32)
+    probabilities = torch.softmax(scores, -1, dtype=torch.float32)
     # the largest score and its share tell the log-sum-exp without another pass of exponentials
-    lse = scores.amax(-1).float() - chances.amax(-1).log()
-    return torch.matmul(chances.flatten(2, 3).to(values.dtype), values), lse.flatten(2)
+    lse = scores.amax(-1).float() - probabilities.amax(-1).log()
+    return torch.matmul(probabilities.flatten(2, 3).to(values.dtype), values), lse.flatten(2)
 
 
 def _read_own(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> tuple[Tensor, Tensor]:
@@ -204,8 +204,8 @@ def _read_own(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> tuple[Te
     q = q.unflatten(2, (keys.shape[3], -1)).float() * scale
     scores = (q[:, :, None] * keys[..., None, :].float()).sum(-1)
     lse = scores.logsumexp(2)
-    chances = (scores - lse[:, :, None]).exp()
-    out = (chances[..., None] * values[..., None, :].float()).sum(2)
+    probabilities = (scores - lse[:, :, None]).exp()
+    out = (probabilities[..., None] * values[..., None, :].float()).sum(2)
     return out.flatten(2, 3), lse.flatten(2)
 
 

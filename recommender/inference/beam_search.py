@@ -132,9 +132,9 @@ class Search:
         self.lengths = torch.tensor([len(prompt) for prompt in ordered], device=model.device)
         embedded = model.embed(batch, known=weights.items())[0]
         for prompt, end in zip(ordered, (last + 1).tolist(), strict=True):
-            if prompt.given:
+            if prompt.overrides:
                 part = slice(end - len(prompt) + known, end)
-                model.put_vectors(embedded[part], batch.items[0, part], batch.slots[0, part], prompt.given)
+                model.put_vectors(embedded[part], batch.items[0, part], batch.slots[0, part], prompt.overrides)
         # [prompts, beams, hidden]
         self.start = self.stack(embedded, positions, PromptAttention(self.cache), last)[:, None]
         self.restart()
@@ -269,5 +269,7 @@ def _packed(
     starts = np.cumsum([0, *widths[:-1]])
     last = torch.from_numpy(starts + [len(prompt) - known - 1 for prompt in prompts]).to(device)
     nothing = positions.new_zeros(0)
-    batch = Batch(**columns, positions=positions[None], labels=nothing, places=nothing, mask=nothing, writes=False)
+    batch = Batch(
+        **columns, positions=positions[None], labels=nothing, interaction_ids=nothing, mask=nothing, writes=False
+    )
     return batch, positions, last

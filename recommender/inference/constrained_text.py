@@ -1,4 +1,4 @@
-"""Generation by `transformers` in which spans are held to given names."""
+"""Generation by `transformers` in which spans are constraint to given names."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
-from recommender.constraints.text_constraint import Held, pieces
+from recommender.constraints.text_constraint import TextConstraint, token_pieces
 
 
-class HeldTo(LogitsProcessor):
+class ConstraintProcessor(LogitsProcessor):
     """Holds each row of a batch to what is said of it; the prompts take `start` positions."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, held: Sequence[Held], start: int) -> None:
-        self.pieces, self.held, self.start = pieces(tokenizer), held, start
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, constraint: Sequence[TextConstraint], start: int) -> None:
+        self.pieces, self.constraint, self.start = token_pieces(tokenizer), constraint, start
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Return `scores` [rows, vocabulary] with -inf at what may not follow."""
-        for row, held in enumerate(self.held):
-            held.constrain(scores[row], input_ids[row, self.start :].tolist(), self.pieces)
+        for row, constraint in enumerate(self.constraint):
+            constraint.constrain(scores[row], input_ids[row, self.start :].tolist(), self.pieces)
         return scores

@@ -1,4 +1,4 @@
-"""Scores that lean: rows moved along the mean last state, so that an item's score rises for whoever asks.
+"""Scores that add_bias: rows moved along the mean last state, so that an item's score rises for whoever asks.
 
 Scores are products of rows and last states, and last states have most of their length in common. A row that is moved along
 what they have in common scores higher, or lower, by about as much for every user; no bias has to be kept, exported or
@@ -37,7 +37,7 @@ def states(model: RecommenderModel, builder: ExampleBuilder, histories: Sequence
 
 
 @torch.no_grad()
-def lean(model: RecommenderModel, items: np.ndarray, by: np.ndarray, common: Tensor) -> None:
+def add_bias(model: RecommenderModel, items: np.ndarray, by: np.ndarray, common: Tensor) -> None:
     """Raise the scores of `items` [n] by about `by` [n], in logits, in place; `common` [hidden] is the mean last state.
 
     Only for one token an item: with more, an item shares its codes with others.
@@ -48,7 +48,7 @@ def lean(model: RecommenderModel, items: np.ndarray, by: np.ndarray, common: Ten
 
 
 @torch.no_grad()
-def grant(
+def calibrate_exposure(
     model: RecommenderModel, builder: ExampleBuilder, histories: Sequence[np.ndarray], items: np.ndarray, times: float
 ) -> float:
     """Lean the scores of `items` [n], in place, until one has a place in a list `times` as often as one of the others.
@@ -75,11 +75,11 @@ def grant(
     for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if share(middle) < wanted else (low, middle)
-    lean(model, items, np.full(len(items), high), common)
+    add_bias(model, items, np.full(len(items), high), common)
     return share(high)
 
 
-def start_popular(
+def init_popularity_bias(
     model: RecommenderModel, builder: ExampleBuilder, histories: Sequence[np.ndarray], strength: float
 ) -> None:
     """Lean every item's score, in place, towards the logarithm of how often it stands in `histories`, times `strength`.
@@ -89,4 +89,4 @@ def start_popular(
     counts = np.bincount(np.concatenate(histories), minlength=len(model.codes))
     wanted = strength * np.log1p(counts)
     common = states(model, builder, sampled(histories)).mean(0)
-    lean(model, np.arange(len(model.codes)), wanted - wanted.mean(), common)
+    add_bias(model, np.arange(len(model.codes)), wanted - wanted.mean(), common)

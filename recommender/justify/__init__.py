@@ -2,7 +2,7 @@
 
 from recommender.justify.checker import Claim, ClaimChecker, Verdict
 from recommender.justify.evidence import Evidence, Influence, SharedFact, find_evidence
-from recommender.justify.list_writing import told
+from recommender.justify.list_writing import written_list
 from recommender.justify.style import Style
 from recommender.justify.writing import Justification, Source, justify, sources
 from recommender.justify.writing_examples import explain_examples
@@ -21,5 +21,5 @@ __all__ = [
     "find_evidence",
     "justify",
     "sources",
-    "told",
+    "written_list",
 ]

@@ -131,7 +131,7 @@ class _Reading:
         self.named = [self._meant(place) for place in range(len(spans))]
         self.mentioned = frozenset[int]().union(*self.named)
         self.tags = [self._tag(place) for place in range(len(spans))]
-        self.sharing = bool(SHARING & set(self._without_wishes().split()))
+        self.sharing = bool(SHARING & set(self._without_queries().split()))
 
     def claims(self) -> Iterator[Claim]:
         """Yield every claim: of the words, then of the whole sentence."""
@@ -180,7 +180,7 @@ class _Reading:
         item, history = self.evidence.item in self.named[place], bool(self.history & self.named[place])
         return "<B>" if item and history else "<I>" if item else "<H>"
 
-    def _without_wishes(self) -> str:
+    def _without_queries(self) -> str:
         """The tags without what people may like: "you might also like" shares nothing."""
         return self.grammar.wish.sub("", " ".join(self.tags))
 

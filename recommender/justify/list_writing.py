@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 
 from recommender import prompts
-from recommender.constraints.text_constraint import Held
+from recommender.constraints.text_constraint import TextConstraint
 from recommender.justify.checker import ClaimChecker
 from recommender.justify.evidence import Evidence
 from recommender.justify.item_names import display_name
@@ -14,10 +14,10 @@ from recommender.justify.sentences import ask, worded
 from recommender.justify.style import ENGLISH, Style
 from recommender.justify.writing import Justification, judged, spare
 
-ListWriter = Callable[[str, Held], Iterator[str]]
+ListWriter = Callable[[str, TextConstraint], Iterator[str]]
 
 
-def told(
+def written_list(
     evidence: Sequence[Evidence],
     write: ListWriter,
     can_spell: Callable[[str], bool],
@@ -40,7 +40,7 @@ def told(
     prompt = prompts.render_block("list", "ask", asked=asked)
     others = {display_name(catalogue[i]) for plan, _ in planned for i in plan.others}
     items = [_spelled(display_name(catalogue[one.item]), can_spell) for one in evidence]
-    lines = write(prompt, Held(tuple(sorted(filter(can_spell, others))), tuple(items)))
+    lines = write(prompt, TextConstraint(tuple(sorted(filter(can_spell, others))), tuple(items)))
     for one, (_, wording), line in zip(evidence, planned, lines, strict=False):
         yield judged(one, wording, line, prompt, checker, style)
 

@@ -16,7 +16,7 @@ from recommender.justify.checker import ClaimChecker
 from recommender.justify.evidence import Evidence, SharedFact
 from recommender.justify.facts import facts_of, role, years_of
 from recommender.justify.style import ENGLISH, Style
-from recommender.justify.templates import Fact, Outline, Wording, phrases_of, wordings
+from recommender.justify.templates import Fact, Outline, Template, phrases_of, templates_of
 
 #: the more telling roles first; any other attribute comes last, for its name may not fit a sentence
 _TELLING = ("director", "writer", "artist", "cast", "kind", "year", "decade")
@@ -80,16 +80,16 @@ def turn_of(evidence: Evidence) -> int:
     return zlib.crc32(repr((evidence.item, [i.item for i in evidence.influences])).encode())
 
 
-def worded(evidence: Evidence, checker: ClaimChecker, style: Style) -> tuple[Outline, Wording]:
+def worded(evidence: Evidence, checker: ClaimChecker, style: Style) -> tuple[Outline, Template]:
     """Return what will be said and a true sentence that says it: the first, in the evidence's turn, that passes the check.
 
     Odd catalogues may have values that read as ordinary words, so less and less is said until all of it can be checked.
     Languages other than English are true by construction: their sentences hold nothing but names and facts of the outline.
     """
     plan, turn = outline(evidence, checker, style), turn_of(evidence)
-    last: tuple[Outline, Wording] | None = None
+    last: tuple[Outline, Template] | None = None
     for shorter in _simpler(plan):
-        for wording in wordings(checker.catalogue, shorter, style, turn):
+        for wording in templates_of(checker.catalogue, shorter, style, turn):
             last = shorter, wording
             if style.language != ENGLISH or checker.check(wording.text, evidence, style.noun, style.size.words).ok:
                 return last

@@ -1,4 +1,4 @@
-"""Which wordings a writer has learned well: a small model writes some lines of the language better than others.
+"""Which templates_of a writer has learned well: a small model writes some lines of the language better than others.
 
 Measured after training, on evidence from training histories, and kept with the checkpoint; whoever serves asks for the
 lines that it masters. What it writes is checked all the same.
@@ -16,11 +16,11 @@ from recommender.justify.checker import ClaimChecker
 from recommender.justify.evidence import Evidence
 from recommender.justify.sentences import ask, outline
 from recommender.justify.style import Style
-from recommender.justify.templates import Wording, wordings
+from recommender.justify.templates import Template, templates_of
 from recommender.justify.writing_examples import simulated_evidence
 
 #: what the counts are called in a checkpoint's metrics
-MASTERY = "wordings"
+SELECTION = "templates_of"
 #: share of the drafts that must pass, and lines of a kind that stay in use whatever they do, for variety
 ENOUGH, FEWEST = 0.9, 3
 #: evidence drawn for each draft at most: some kinds, such as none at all, are rare
@@ -47,8 +47,8 @@ def draw_trials(
     while usable and idle < _PATIENCE * drafts:
         evidence = simulated_evidence(checker.catalogue, usable[int(random.integers(len(usable)))], random)
         plan = outline(evidence, checker, style)
-        found: dict[str, Wording] = {}
-        for wording in wordings(checker.catalogue, plan, style, int(random.integers(2**31))):
+        found: dict[str, Template] = {}
+        for wording in templates_of(checker.catalogue, plan, style, int(random.integers(2**31))):
             found.setdefault(wording.line, wording)
         line = min(found, key=lambda name: asked[name])
         idle += 1
@@ -59,7 +59,7 @@ def draw_trials(
     return trials
 
 
-def mastered(counts: Mapping[str, Sequence[int]]) -> frozenset[str]:
+def selected_templates(counts: Mapping[str, Sequence[int]]) -> frozenset[str]:
     """Return the lines of which enough drafts pass, at least `FEWEST` of each kind. `counts`: line -> asked, passed."""
     kinds: defaultdict[str, list[str]] = defaultdict(list)
     for line in counts:

@@ -1,4 +1,4 @@
-"""The wordings of one language: what is to be said -> many sentences that say it, each with the words that make it.
+"""The templates_of of one language: what is to be said -> many sentences that say it, each with the words that make it.
 
 A line of prompts/lang/*.jinja may hold choices, [a|b|c]; one number picks one of each. What comes from the catalogue
 is protected while choices are made, so that a title with brackets stays one.
@@ -44,7 +44,7 @@ class Outline:
 
 
 @dataclass(frozen=True)
-class Wording:
+class Template:
     """A sentence, and the chosen words of which it is built; "…" stands for names and facts between them. `line`: which
     line of the language it comes from, as block and number."""
 
@@ -53,7 +53,7 @@ class Wording:
     line: str = ""
 
 
-def wordings(catalogue: Catalogue, plan: Outline, style: Style, turn: int = 0) -> Iterator[Wording]:
+def templates_of(catalogue: Catalogue, plan: Outline, style: Style, turn: int = 0) -> Iterator[Template]:
     """Yield different sentences on an outline, in an order that `turn` decides; every line of the language comes early.
 
     Only the style's `lines`, if it names some of this kind.
@@ -79,7 +79,7 @@ def _guard(value: Any) -> Any:
     return f"{_OPEN}{value.translate(_PROTECT)}{_CLOSE}" if isinstance(value, str) and value else value
 
 
-def _chosen(name: str, line: str, verb: str, draw: random.Random) -> Wording:
+def _chosen(name: str, line: str, verb: str, draw: random.Random) -> Template:
     cues = [verb] if _guard(verb) in line else []
 
     def choose(found: re.Match[str]) -> str:
@@ -89,7 +89,7 @@ def _chosen(name: str, line: str, verb: str, draw: random.Random) -> Wording:
         return option
 
     text = _CHOICE.sub(choose, line).translate(_RESTORE)
-    return Wording(text[:1].upper() + text[1:], tuple(cues), name)
+    return Template(text[:1].upper() + text[1:], tuple(cues), name)
 
 
 def phrases_of(catalogue: Catalogue, plan: Outline, style: Style) -> dict[str, Any]:

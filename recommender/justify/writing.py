@@ -14,7 +14,7 @@ from recommender.justify.evidence import Evidence
 from recommender.justify.item_names import display_name
 from recommender.justify.sentences import ask, worded
 from recommender.justify.style import ENGLISH, Style
-from recommender.justify.templates import Outline, Wording
+from recommender.justify.templates import Outline, Template
 
 #: a draft that passed, a second try that passed, a sentence that needs no language model
 Source = Literal["model", "rewritten", "plain"]
@@ -73,7 +73,7 @@ def sources(reasons: Sequence[Justification]) -> dict[str, int]:
 
 
 def judged(
-    evidence: Evidence, wording: Wording, draft: str, prompt: str, checker: ClaimChecker, style: Style
+    evidence: Evidence, wording: Template, draft: str, prompt: str, checker: ClaimChecker, style: Style
 ) -> Justification:
     """Return the first sentence of a draft if it is true, else the plain one of `wording`."""
     sentence = checker.first_sentence(draft)
@@ -85,7 +85,7 @@ def judged(
     return replace(spare(evidence, wording, checker, style), draft=draft, draft_verdict=verdict, prompt=prompt)
 
 
-def spare(evidence: Evidence, wording: Wording, checker: ClaimChecker, style: Style) -> Justification:
+def spare(evidence: Evidence, wording: Template, checker: ClaimChecker, style: Style) -> Justification:
     """Return the plain sentence of `wording`."""
     verdict = Verdict(True)
     if style.language == ENGLISH:

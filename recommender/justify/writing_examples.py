@@ -1,4 +1,4 @@
-"""Examples for the stage `explain`: evidence from training histories, and true sentences in varied wordings."""
+"""Examples for the stage `explain`: evidence from training histories, and true sentences in varied templates_of."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recommender.justify.checker import ClaimChecker
 from recommender.justify.evidence import Evidence, Influence, shared_facts
 from recommender.justify.sentences import ask, outline, worded
 from recommender.justify.style import Style
-from recommender.justify.templates import wordings
+from recommender.justify.templates import templates_of
 
 COLD_SHARE = 0.05
 RELATED_SHARE = 0.75
@@ -59,7 +59,7 @@ def simulated_evidence(catalogue: Catalogue, history: np.ndarray, random: np.ran
 
 def _example(checker: ClaimChecker, evidence: Evidence, style: Style, random: np.random.Generator) -> tuple[str, str]:
     plan = outline(evidence, checker, style)
-    drawn = wordings(checker.catalogue, plan, style, int(random.integers(2**31)))
+    drawn = templates_of(checker.catalogue, plan, style, int(random.integers(2**31)))
     for wording, _ in zip(drawn, range(_DRAWS), strict=False):
         if checker.check(wording.text, evidence, style.noun, style.size.words).ok:
             return ask(checker.catalogue, plan, style, wording.cues), wording.text

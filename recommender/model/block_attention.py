@@ -32,7 +32,7 @@ class Attention(Protocol):
 
 
 @dataclass(frozen=True)
-class Block:
+class AttentionBlock:
     """Neighbouring examples of one row, positions from `start` to `stop`, and what they may see of the instruction and of
     each other: added to their scores, [1, positions, instruction + positions]."""
 
@@ -43,19 +43,19 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Blocks:
+class AttentionBlocks:
     """All blocks of a batch, row by row from the first position to the last; `prefix` positions begin each row."""
 
     prefix: int
-    every: Sequence[Block]
+    every: Sequence[AttentionBlock]
 
-    def seen(self, x: Tensor, block: Block) -> Tensor:
+    def seen(self, x: Tensor, block: AttentionBlock) -> Tensor:
         """Return the keys or values [key heads, seen, width] of `x` [rows, key heads, positions, width] for a block."""
         own = x[block.row, :, block.start : block.stop]
         return torch.cat([x[block.row, :, : self.prefix], own], 1) if block.start else own
 
     @classmethod
-    def cut(cls, mask: Tensor, ends: Sequence[Sequence[int]], dtype: torch.dtype) -> Blocks:
+    def cut(cls, mask: Tensor, ends: Sequence[Sequence[int]], dtype: torch.dtype) -> AttentionBlocks:
         """Cut a mask [rows, 1, positions, positions], True = may attend, at `ends` of each row, instruction first."""
         prefix = ends[0][0]
         every = []
@@ -66,7 +66,7 @@ class Blocks:
                 seen = mask[row, :, start:stop]
                 seen = seen[..., :stop] if start == 0 else torch.cat([seen[..., :prefix], seen[..., start:stop]], -1)
                 bias = torch.zeros(seen.shape, dtype=dtype, device=mask.device).masked_fill_(~seen, -torch.inf)
-                every.append(Block(row, start, stop, bias))
+                every.append(AttentionBlock(row, start, stop, bias))
         return cls(prefix, every)
 
 
@@ -78,7 +78,7 @@ def attend(
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    blocks: Blocks | None = None,
+    blocks: AttentionBlocks | None = None,
     packed_attention: Attention | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
@@ -109,8 +109,8 @@ def _attended(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor
     # the queries that share a key head lie one behind the other, so no key is repeated
     together = query.reshape(len(key), -1, width)
     scores = (together @ key.transpose(1, 2)).view(heads, positions, -1) + bias
-    chances = scores.softmax(-1).view(len(key), -1, scores.shape[-1])
-    return (chances @ value).view(heads, positions, width)
+    probabilities = scores.softmax(-1).view(len(key), -1, scores.shape[-1])
+    return (probabilities @ value).view(heads, positions, width)
 
 
 AttentionInterface.register(NAME, attend)

@@ -55,7 +55,7 @@ class Checkpoint:
     @property
     def writes(self) -> bool:
         """Whether the writing adapter was trained on the prompts of this installation; if not, nobody should ask it."""
-        return self.prompts.get("explain") == prompts.template_hashes()["explain"]
+        return prompts.reads_alike("explain", self.prompts.get("explain"))
 
     @property
     def builder(self) -> ExampleBuilder:
@@ -115,7 +115,7 @@ def start_from(model: RecommenderModel, source: str | Path) -> None:
     folder = resolve(source)
     read_manifest(folder)
     other, own = Config.load(folder / "config.yaml"), model.config
-    for key in ("base.llm", "base.rank_layers", "lora.rank", "lora.alpha", "lora.targets"):
+    for key in ("base.llm", "base.rank_layers", "lora.r", "lora.lora_alpha", "lora.target_modules"):
         section, name = key.split(".")
         theirs, ours = (getattr(getattr(config, section), name) for config in (other, own))
         if theirs != ours:
@@ -205,7 +205,7 @@ def _check_made_by(folder: Path, facts: dict[str, Any]) -> dict[str, str]:
         )
     known = facts.get("prompts")
     hashes = dict(known) if isinstance(known, dict) else _ONE_HASH.get(str(known), {})
-    if hashes.get("rank") != prompts.template_hashes()["rank"]:
+    if not prompts.reads_alike("rank", hashes.get("rank")):
         raise CheckpointError(
             f"{folder}: was trained with other prompts than those of this installation",
             "train again, or restore the folder prompts as it was",

@@ -16,9 +16,9 @@ from recommender.adapters.lora import add_adapters
 from recommender.adapters.projectors import Projector
 from recommender.config import MODALITIES, SOFT_MODALITIES, Config, Modality
 from recommender.encoders.features import Features
-from recommender.model.block_attention import Blocks
+from recommender.model.block_attention import AttentionBlocks
 from recommender.model.language_model import first_layers
-from recommender.prompting.example import FIRST_SOFT, IGNORE, ITEM, MASKED, Given
+from recommender.prompting.example import FIRST_SOFT, IGNORE, ITEM, MASKED, VectorOverrides
 from recommender.prompting.packing import Batch
 from recommender.semantic_ids.codes import SemanticIds
 
@@ -27,24 +27,26 @@ from recommender.semantic_ids.codes import SemanticIds
 class SoftTargets:
     """What a teacher expects at each training interaction, for knowledge distillation (Hinton et al., 2015).
 
-    `own` [interactions]: the item that came. `items` [interactions, most]: the likeliest ones, `chances`: theirs, which
-    sum to one. `weight`: share of the loss that goes by them.
+    `targets` [interactions]: the item that came. `items` [interactions, most]: the likeliest ones, `probabilities`:
+    theirs, which sum to one. `weight`: share of the loss that goes by them.
     """
 
-    own: Tensor
+    targets: Tensor
     items: Tensor
-    chances: Tensor
+    probabilities: Tensor
     weight: float
 
-    def at(self, places: Tensor, codes: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        """Return the codes [places, most] of one level and their chances, given that the levels before are those of the
-        item that came; `codes` [items, levels] of all items. Without a place, or where none of its items has those
-        levels, the chances are zero."""
-        asked = places.clamp_min(0).to(self.own.device)  # the tables may be too large for where the model is
-        own, items = self.own[asked].to(codes.device), self.items[asked].to(codes.device).long()
+    def at(self, interaction_ids: Tensor, codes: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        """Return the codes [labels, most] of one level and their probabilities, given that the levels before are those
+        of the item that came; `codes` [items, levels] of all items. Without a place, or where none of its items has
+        those levels, the probabilities are zero."""
+        asked = interaction_ids.clamp_min(0).to(
+            self.targets.device
+        )  # the tables may be too large for where the model is
+        own, items = self.targets[asked].to(codes.device), self.items[asked].to(codes.device).long()
         same = (codes[items, :level] == codes[own, None, :level]).all(-1)
-        chances = self.chances[asked].to(codes.device).float() * same * (places >= 0)[:, None]
-        return codes[items, level], chances / chances.sum(1, keepdim=True).clamp_min(1e-9)
+        probabilities = self.probabilities[asked].to(codes.device).float() * same * (interaction_ids >= 0)[:, None]
+        return codes[items, level], probabilities / probabilities.sum(1, keepdim=True).clamp_min(1e-9)
 
 
 class RecommenderModel(nn.Module):
@@ -81,7 +83,7 @@ class RecommenderModel(nn.Module):
         self.rows = nn.Parameter(start_rows(ids, features, self.hidden_size, spread, config.seed))
         self.set_features(features)
         self._muted: frozenset[str] = frozenset()
-        self._newcomers: Tensor | None = None
+        self._cold_items: Tensor | None = None
         self._views: dict[Modality, tuple[Tensor, Tensor]] = {}
         # what is ours joins the base where that lies; a 4-bit base cannot be moved again
         for name, part in self.named_children():
@@ -124,7 +126,7 @@ class RecommenderModel(nn.Module):
         """
         keep = torch.rand(len(items), len(self.modalities) + 1, device=items.device) >= dropout if dropout else None
         total = self.rows[self.codes[items]].mean(1)
-        known = None if self._newcomers is None else ~self._newcomers[items]
+        known = None if self._cold_items is None else ~self._cold_items[items]
         if known is not None:
             total = total * known[:, None]
         if keep is not None:
@@ -210,12 +212,12 @@ class RecommenderModel(nn.Module):
         return embedded.masked_scatter(shown[..., None], chosen)
 
     @torch.no_grad()
-    def put_vectors(self, embedded: Tensor, items: Tensor, slots: Tensor, given: Given) -> None:
+    def put_vectors(self, embedded: Tensor, items: Tensor, slots: Tensor, overrides: VectorOverrides) -> None:
         """Change embeddings [positions, hidden] of a prompt in place, where it has other vectors than the catalogue.
 
         `items`, `slots` [positions] of the prompt as in Example. What is scored stays the catalogue.
         """
-        for item, own in given.items():
+        for item, own in overrides.items():
             here, gained = items == item, embedded.new_zeros(self.hidden_size)
             for m in (m for m in self.soft_modalities if m in own and m not in self._muted):
                 vectors = torch.from_numpy(own[m]).to(self.device)[None].float()
@@ -253,7 +255,7 @@ class RecommenderModel(nn.Module):
             attention_mask=mask,
             past_key_values=cache,
             use_cache=cache is not None,
-            **({"blocks": Blocks.cut(mask, ends, dtype)} if ends and mask.device.type == "cpu" else {}),
+            **({"blocks": AttentionBlocks.cut(mask, ends, dtype)} if ends and mask.device.type == "cpu" else {}),
         )
         return result.last_hidden_state.to(self.rows.dtype)
 
@@ -268,12 +270,12 @@ class RecommenderModel(nn.Module):
         row_dropout: float = 0.0,
         smoothing: float = 0.0,
         teacher: SoftTargets | None = None,
-        newcomers: float = 0.0,
+        cold_items: float = 0.0,
         views: Mapping[Modality, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the summed cross-entropy over a batch's labels, and over a teacher's, and how many labels there are.
 
-        `newcomers`: share of the items that are taken for new throughout the batch, drawn anew each time. What is left of
+        `cold_items`: share of the items that are taken for new throughout the batch, drawn anew each time. What is left of
         such an item, its content, has to do for reading it and for ranking it among all others, as it will have to for
         an item that comes later (Volkovs et al., "DropoutNet", NeurIPS 2017). With more than one level an item is
         ranked by codes that it shares with others, and nothing is drawn.
@@ -281,17 +283,17 @@ class RecommenderModel(nn.Module):
         `views`: vectors [1 + views, items, width] of some modalities, as in `Views`; each item has those of one view of
         each modality throughout the batch, drawn anew each time.
         """
-        with self._with_newcomers(newcomers), self._with_views(views or {}):
+        with self._with_cold_items(cold_items), self._with_views(views or {}):
             return self._loss(batch, modality_dropout, row_dropout, smoothing, teacher)
 
     @contextmanager
-    def _with_newcomers(self, share: float) -> Iterator[None]:
+    def _with_cold_items(self, share: float) -> Iterator[None]:
         if share and self.ids.levels == 1:
-            self._newcomers = torch.rand(len(self.codes), device=self.device) < share
+            self._cold_items = torch.rand(len(self.codes), device=self.device) < share
         try:
             yield
         finally:
-            self._newcomers = None
+            self._cold_items = None
 
     @contextmanager
     def _with_views(self, views: Mapping[Modality, Tensor]) -> Iterator[None]:
@@ -308,7 +310,7 @@ class RecommenderModel(nn.Module):
         embedded = self.embed(batch, modality_dropout, row_dropout)
         hidden = self.read(embedded, batch.positions, batch.mask, write=batch.writes, ends=batch.ends)
         labelled = batch.labels != IGNORE
-        hidden, labels, places = hidden[labelled], batch.labels[labelled], batch.places[labelled]
+        hidden, labels, interaction_ids = hidden[labelled], batch.labels[labelled], batch.interaction_ids[labelled]
         if batch.writes:
             head = self.llm.get_output_embeddings()
             logits = head(hidden.to(head.weight.dtype)).float()
@@ -322,7 +324,7 @@ class RecommenderModel(nn.Module):
             target = codes[here] - int(self.offsets[level])
             losses = nn.functional.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing)
             if teacher is not None:
-                losses = self._taught(losses, logits, places[here], level, teacher)
+                losses = self._taught(losses, logits, interaction_ids[here], level, teacher)
             total = total + losses.sum()
         return total, labelled.sum()
 
@@ -332,12 +334,16 @@ class RecommenderModel(nn.Module):
         dtype = self.llm.get_input_embeddings().weight.dtype
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32)
 
-    def _taught(self, losses: Tensor, logits: Tensor, places: Tensor, level: int, teacher: SoftTargets) -> Tensor:
+    def _taught(
+        self, losses: Tensor, logits: Tensor, interaction_ids: Tensor, level: int, teacher: SoftTargets
+    ) -> Tensor:
         """Mix the losses [labels] against what came with those against what the teacher expects, where it does."""
-        codes, chances = teacher.at(places, self.codes, level)
+        codes, probabilities = teacher.at(interaction_ids, self.codes, level)
         logp = torch.log_softmax(logits, -1).gather(1, codes - int(self.offsets[level]))
-        expects = chances.sum(1) > 0
-        return torch.where(expects, (1 - teacher.weight) * losses - teacher.weight * (chances * logp).sum(1), losses)
+        expects = probabilities.sum(1) > 0
+        return torch.where(
+            expects, (1 - teacher.weight) * losses - teacher.weight * (probabilities * logp).sum(1), losses
+        )
 
     def use_adapter(self, name: str) -> None:
         """Make one LoRA adapter active; gradients are switched by the trainer, never here."""

@@ -1,12 +1,13 @@
 """New items for a trained model: encoded, given codes and rows that follow from their content, and ranked at once.
 
-Nothing is trained. A new item's row leans towards those of the known items that it is most like, by its encoder vectors and
-by its words, and not shrunk towards the mean as a regression's would be: what is close to the mean is never among the best.
-A model that has met newcomers in training (`newcomer_share`) adds to that what it has learned to read from content alone;
-Gantner et al., "Learning attribute-to-feature mappings for cold-start recommendations", ICDM 2010, name the problem.
+Nothing is trained. A new item's row leans towards those of the known items that it is most like, by its encoder vectors
+and by its words, and not shrunk towards the mean as a regression's would be: what is close to the mean is never among
+the best. A model that has met cold items in training (`cold_item_dropout`) adds to that what it has learned to read
+from content alone; Gantner et al., "Learning attribute-to-feature mappings for cold-start recommendations", ICDM 2010,
+name the problem.
 
 How likely it is that anyone takes an item of which nothing but the content is known cannot be said, so how often new items
-are shown is a grant, which whoever adds them decides: see `leaning.py`.
+are shown is a calibrate_exposure, which whoever adds them decides: see `leaning.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from recommender.data.histories import Histories
 from recommender.encoders.features import Features
 from recommender.encoders.pipeline import encode_catalogue, reduce
 from recommender.errors import DataError
-from recommender.inference.item_bias import grant
+from recommender.inference.item_bias import calibrate_exposure
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint, from_pretrained, known_items, resolve
 from recommender.model.network import is_ours
@@ -67,7 +68,7 @@ def load_extended(
     if extended.config.semantic_ids.levels == 1:
         fresh = np.array([item.item_id not in known.catalogue for item in table])
         histories = _histories(extended, interactions, fresh)
-        share = grant(extended.model.eval(), extended.builder, histories, np.flatnonzero(fresh), times)
+        share = calibrate_exposure(extended.model.eval(), extended.builder, histories, np.flatnonzero(fresh), times)
         extended.metrics["new_items_share"] = round(share, 4)
     return extended
 
@@ -98,7 +99,7 @@ def extend(checkpoint: Checkpoint, table: Catalogue, source: str, progress: Prog
     features = checkpoint.model.features.append(reduce(raw, checkpoint.model.features.reductions))
     documents = [both.document(i) for both in (checkpoint.catalogue, later) for i in range(len(both))]
     likeness = torch.from_numpy(_likeness(features, documents, len(checkpoint.catalogue)))
-    if not _met_newcomers(checkpoint.config):
+    if not _met_cold_items(checkpoint.config):
         features = _with_expected_company(features, likeness)
     features = features.rounded()
     order = _order(checkpoint.catalogue, table)
@@ -122,9 +123,9 @@ def _histories(extended: Checkpoint, interactions: str | None, fresh: np.ndarray
     return [own for own in known if len(own)]
 
 
-def _met_newcomers(config: Config) -> bool:
+def _met_cold_items(config: Config) -> bool:
     ranked = [stage for stage in config.training.stages if stage.stage == "rank"]
-    return config.semantic_ids.levels == 1 and any(stage.newcomer_share for stage in ranked)
+    return config.semantic_ids.levels == 1 and any(stage.cold_item_dropout for stage in ranked)
 
 
 def _all_there(ids: Sequence[str], table: Catalogue) -> None:
@@ -183,7 +184,7 @@ def _rows(old: RecommenderModel, model: RecommenderModel, known: int, likeness: 
     whole = model.item_embeddings(torch.arange(known, device=rows.device))[0]
     lacking = model.item_embeddings(torch.arange(known, len(model.codes), device=rows.device))[0]
     towards = _towards_alike(whole, likeness)
-    rows[added] = towards if _met_newcomers(model.config) else whole.mean(0) + towards - lacking
+    rows[added] = towards if _met_cold_items(model.config) else whole.mean(0) + towards - lacking
     return rows
 
 

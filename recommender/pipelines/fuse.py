@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from recommender.baselines import Content, FitData, make_baseline
+from recommender.baselines import FitData, ItemContent, make_baseline
 from recommender.baselines.item_tables import KEEPABLE
 from recommender.data.histories import Histories, leave_one_out
 from recommender.engine import Recommender
@@ -41,7 +41,7 @@ def fuse_checkpoint(
         )
     histories = Histories.load(config.data.interactions, catalogue, config.data.columns, config.data.minimum_rating)
     known = leave_one_out(histories.sampled(config.data.users)).history_for("test")
-    content = Content(
+    content = ItemContent(
         [catalogue.document(i) for i in range(len(catalogue))], lambda: model.model.features.without("collaborative")
     )
     score = partial(model.score, candidates=range(len(catalogue)))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from recommender import assets, prompts
-from recommender.baselines import Content, FitData
+from recommender.baselines import FitData, ItemContent
 from recommender.config import Config
 from recommender.data import standins
 from recommender.data.catalogue import Catalogue
@@ -20,7 +20,7 @@ from recommender.encoders.collaborative import collaborative_vectors
 from recommender.encoders.features import Features
 from recommender.encoders.pipeline import encode_catalogue, encode_views, fit_reductions, reduce
 from recommender.errors import ConfigError, DataError
-from recommender.inference.item_bias import start_popular
+from recommender.inference.item_bias import init_popularity_bias
 from recommender.justify import Style, explain_examples
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint, from_pretrained, save_pretrained, start_from
@@ -31,13 +31,13 @@ from recommender.semantic_ids.codes import SemanticIds
 from recommender.training import StageResult, TrainingData, train
 from recommender.training.distillation import teach
 from recommender.training.loop import TEACHER, clear_state
-from recommender.training.query_synthesis import Wisher
+from recommender.training.query_synthesis import QuerySynthesizer
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedData:
     """What every later step needs: items, who liked what, what the encoders saw."""
 
     catalogue: Catalogue
@@ -58,11 +58,11 @@ def standin_folder(catalogue: Catalogue) -> Path:
     return assets.cache_dir() / "standins" / catalogue.fingerprint[:12]
 
 
-def prepare(config: Config, progress: Progress | None = None) -> Prepared:
+def prepare(config: Config, progress: Progress | None = None) -> PreparedData:
     """Read the tables, split the histories and encode the items. Collaborative vectors see training histories only."""
     catalogue = load_catalogue(config, progress)
     split = split_histories(config, catalogue)
-    return Prepared(catalogue, split, encode(config, catalogue, split.train.items, progress))
+    return PreparedData(catalogue, split, encode(config, catalogue, split.train.items, progress))
 
 
 def split_histories(config: Config, catalogue: Catalogue) -> Split:
@@ -93,7 +93,7 @@ def encode(
     return features.rounded()
 
 
-def build(config: Config, prepared: Prepared, progress: Progress | None = None) -> Checkpoint:
+def build(config: Config, prepared: PreparedData, progress: Progress | None = None) -> Checkpoint:
     """Make the untrained model: base, LoRA, rows that start from meaning, projectors. Deterministic in the seed."""
     ids = SemanticIds.build(config.semantic_ids, prepared.features, len(prepared.catalogue), config.seed)
     llm, tokenizer = load_llm(config.base, progress)
@@ -118,17 +118,17 @@ def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress |
     checkpoint = build(config, prepared, progress)
     if config.training.popularity and checkpoint.model.ids.levels == 1:
         taken = [own for own in prepared.split.train.items if len(own)]
-        start_popular(checkpoint.model.eval(), checkpoint.builder, taken, config.training.popularity)
+        init_popularity_bias(checkpoint.model.eval(), checkpoint.builder, taken, config.training.popularity)
     needs_text = any(stage.stage == "explain" for stage in config.training.stages)
     histories = prepared.split.train.items
     style, count = Style.of(config.prompt, config.justify), config.justify.examples
     pairs = explain_examples(prepared.catalogue, histories, count, config.seed, style) if needs_text else []
     work = output.absolute().with_name(f"{output.absolute().name}.training")
-    wishes = any(stage.wish_share for stage in config.training.stages)
-    wish = Wisher(prepared.catalogue, config.prompt.noun).draw if wishes else None
+    queries = any(stage.query_share for stage in config.training.stages)
+    query = QuerySynthesizer(prepared.catalogue, config.prompt.noun).draw if queries else None
     views = encode_views(prepared.catalogue, config.encoders, prepared.features, progress)
     data = TrainingData(
-        checkpoint.builder, prepared.split, pairs, _teacher(config, prepared, work, progress), wish, views
+        checkpoint.builder, prepared.split, pairs, _teacher(config, prepared, work, progress), query, views
     )
     results = train(checkpoint.model, data, config, work, progress)
     checkpoint.metrics = {
@@ -172,12 +172,12 @@ def teach_writing(
     return result
 
 
-def _teacher(config: Config, prepared: Prepared, work: Path, progress: Progress | None) -> SoftTargets | None:
+def _teacher(config: Config, prepared: PreparedData, work: Path, progress: Progress | None) -> SoftTargets | None:
     """Fit the teacher on what the model learns from, and keep what it says in `work` for when the run is resumed."""
     if config.training.teacher is None or not any(stage.stage == "rank" for stage in config.training.stages):
         return None
     catalogue = prepared.catalogue
-    content = Content([catalogue.document(i) for i in range(len(catalogue))], lambda: prepared.features)
+    content = ItemContent([catalogue.document(i) for i in range(len(catalogue))], lambda: prepared.features)
     data = FitData(prepared.split.train.items, len(catalogue), content, config.seed, progress)
     return teach(config.training.teacher, data, progress, work / TEACHER)
 

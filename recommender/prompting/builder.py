@@ -58,14 +58,14 @@ class ExampleBuilder:
         #: the fixed instruction without its last token, which opens each history of its own
         self.prefix, self.start = head[:-1], head[-1:]
 
-    def wish(self, text: str | None) -> str:
-        """Return the user's turn: their wish in words, or the standing question."""
-        wish = clean(text, self.tokenizer) if text else None
-        return prompts.render_block("rank", "user", wish=wish)
+    def query(self, text: str | None) -> str:
+        """Return the user's turn: their query in words, or the standing question."""
+        query = clean(text, self.tokenizer) if text else None
+        return prompts.render_block("rank", "user", query=query)
 
-    def asked(self, wish: str | None) -> np.ndarray:
-        """Return the token ids [positions] of the instruction with a wish, up to where the history begins."""
-        return self.chat(prompts.render_block("rank", "system", noun=self.config.noun), self.wish(wish))
+    def asked(self, query: str | None) -> np.ndarray:
+        """Return the token ids [positions] of the instruction with a query, up to where the history begins."""
+        return self.chat(prompts.render_block("rank", "system", noun=self.config.noun), self.query(query))
 
     def chat(self, system: str, user: str) -> np.ndarray:
         """Return the token ids [positions] of a chat up to where the assistant's turn begins.
@@ -116,21 +116,21 @@ class ExampleBuilder:
         return self.positions(prompts.render_block("rank", "recent", entries=entries))
 
     def prompt(
-        self, history: Sequence[int] | np.ndarray, wish: str | None = None, titled: int | None = None
+        self, history: Sequence[int] | np.ndarray, query: str | None = None, titled: int | None = None
     ) -> Example:
         """Return the whole prompt for one history (it may be empty), cut to the last items that the config and the model's
         window have room for; see `shown`. Raises RecommenderError if there is no room for the rest.
         """
         kept = list(history)[-self.config.history :]
         titled = self.config.titled if titled is None else titled
-        head = np.concatenate([self.prefix, self.start]) if wish is None else self.asked(wish)
+        head = np.concatenate([self.prefix, self.start]) if query is None else self.asked(query)
         parts = word_positions(head), self.recent(kept[-titled:] if titled else [])
         needed = sum(len(part[0]) for part in parts)
         if self.room is not None and needed + len(kept) > self.room:
             if needed > self.room:
                 raise RecommenderError(
                     f"the prompt has {needed} positions without its history, and the model reads {self.room}",
-                    "a shorter wish, or less of prompt.titled",
+                    "a shorter query, or less of prompt.titled",
                 )
             kept = kept[needed + len(kept) - self.room :]
         return unlabelled_example(join_positions(*parts, self.history(kept)))
@@ -145,14 +145,14 @@ class ExampleBuilder:
         history: Sequence[int] | np.ndarray,
         known: int = 0,
         begins: bool = True,
-        places: np.ndarray | None = None,
+        interaction_ids: np.ndarray | None = None,
     ) -> Example:
         """Return a training example without the instruction: each position of `history` predicts the next item.
 
-        With `known` > 0 the example begins as a prompt that was made when so many items were known: the last of them are
-        spelled out, and only what came after them is learned, for to all before them they would tell the answer.
-        `begins`: whether this is the user's first item; if not, nothing predicts it. `places`: which of all training
-        interactions each item of `history` is, -1 where a teacher was not asked about it.
+        With `known` > 0 the example begins as a prompt that was made when so many items were known: the last of them
+        are spelled out, and only what came after them is learned, for to all before them they would tell the answer.
+        `begins`: whether this is the user's first item; if not, nothing predicts it. `interaction_ids`: which of all
+        training interactions each item of `history` is, -1 where a teacher was not asked about it.
         """
         items = np.asarray(history, dtype=np.int64)
         spelled = items[max(known - self.config.titled, 0) : known]
@@ -160,15 +160,15 @@ class ExampleBuilder:
         # the first item is predicted where the history starts, any other by the one before it
         anchors = np.append(0, len(parts[0]) - len(items) + 1 + np.arange(len(items) - 1))
         learned = slice(known if begins else max(known, 1), None)
-        asked = None if places is None else places[learned]
+        asked = None if interaction_ids is None else interaction_ids[learned]
         return _with_branches(unlabelled_example(parts), anchors[learned], self.code_tokens[items[learned]], asked)
 
-    def wished(self, history: Sequence[int] | np.ndarray, wish: str, wanted: np.ndarray, known: int = 0) -> Example:
-        """Return a training example that begins with a wish in words: only items that meet it are learned.
+    def queried(self, history: Sequence[int] | np.ndarray, query: str, wanted: np.ndarray, known: int = 0) -> Example:
+        """Return a training example that begins with a query in words: only items that meet it are learned.
 
         `wanted` bool [items of the history]: which meet it, at least one at `known` or behind. `known`: as in `ranking`.
         """
-        items, head = np.asarray(history, dtype=np.int64), self.asked(wish)
+        items, head = np.asarray(history, dtype=np.int64), self.asked(query)
         parts = join_positions(
             word_positions(head),
             self.recent(items[max(known - self.config.titled, 0) : known]),
@@ -216,13 +216,13 @@ class ExampleBuilder:
 
 
 def _with_branches(
-    trunk: Example, anchors: np.ndarray, targets: np.ndarray, places: np.ndarray | None = None
+    trunk: Example, anchors: np.ndarray, targets: np.ndarray, interaction_ids: np.ndarray | None = None
 ) -> Example:
     """Label each anchor with its target's first code, and hang the codes after it on a branch of their own.
 
-    `anchors` [n], `targets` [n, levels] code tokens, `places` [n] of the targets among all training interactions. A branch
-    sees the trunk up to its anchor and itself, as a beam does in decoding, so the history stays one position an item
-    whatever the number of levels.
+    `anchors` [n], `targets` [n, levels] code tokens, `interaction_ids` [n] of the targets among all training
+    interactions. A branch sees the trunk up to its anchor and itself, as a beam does in decoding, so the history stays
+    one position an item whatever the number of levels.
     """
     labels, more = trunk.labels.copy(), targets.shape[1] - 1
     labels[anchors] = targets[:, 0]
@@ -231,7 +231,7 @@ def _with_branches(
     )
     hung = np.concatenate([trunk.anchors, np.repeat(anchors, more)])
     labels = np.concatenate([labels, targets[:, 1:].reshape(-1)])
-    of = np.concatenate([trunk.places, np.full(len(hung) - len(trunk), -1, dtype=np.int64)])
-    if places is not None:
-        of[anchors], of[len(trunk) :] = places, np.repeat(places, more)
+    of = np.concatenate([trunk.interaction_ids, np.full(len(hung) - len(trunk), -1, dtype=np.int64)])
+    if interaction_ids is not None:
+        of[anchors], of[len(trunk) :] = interaction_ids, np.repeat(interaction_ids, more)
     return Example(tokens, items, slots, hung, labels, of, trunk.writes, alone=trunk.alone)

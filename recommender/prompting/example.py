@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from recommender.config import Modality
 
 IGNORE = -100
-Given = Mapping[int, Mapping[Modality, np.ndarray]]
+VectorOverrides = Mapping[int, Mapping[Modality, np.ndarray]]
 #: What stands at a position: a token of the vocabulary or of the codes, an item (its row summed with its projected
 #: vectors), an item of a history that must not be read, or the j-th soft token of modality m:
 #: FIRST_SOFT + m * soft_tokens + j.
@@ -45,10 +45,10 @@ class Example:
 
     `tokens`: vocabulary id, or vocabulary size + code for a code's row. `items`: catalogue index at ITEM and soft
     positions, else -1. `slots`: see MASKED, TOKEN, ITEM, FIRST_SOFT. `anchors`: for a branch position the index of the
-    position that it continues, else -1. `labels`: what should come next, IGNORE where nothing is learned. `places`: which
-    of all training interactions a label belongs to, so that a teacher can be asked about it, else -1. `given`: vectors that
-    stand in this sequence for an item's own: item -> modality -> [width]. `alone`: it brings an instruction of its own and
-    does not read the one that the examples of a row share.
+    position that it continues, else -1. `labels`: what should come next, IGNORE where nothing is learned.
+    `interaction_ids`: which of all training interactions a label belongs to, so that a teacher can be asked about it,
+    else -1. `overrides`: vectors that stand in this sequence for an item's own: item -> modality -> [width]. `alone`:
+    it brings an instruction of its own and does not read the one that the examples of a row share.
     """
 
     tokens: np.ndarray
@@ -56,9 +56,9 @@ class Example:
     slots: np.ndarray
     anchors: np.ndarray
     labels: np.ndarray
-    places: np.ndarray
+    interaction_ids: np.ndarray
     writes: bool = False
-    given: Given = field(default_factory=dict)
+    overrides: VectorOverrides = field(default_factory=dict)
     alone: bool = False
 
     def __len__(self) -> int:

@@ -30,7 +30,7 @@ class Batch:
     slots: Tensor
     positions: Tensor
     labels: Tensor
-    places: Tensor
+    interaction_ids: Tensor
     mask: Tensor
     writes: bool
     ends: tuple[tuple[int, ...], ...] = ()
@@ -70,11 +70,11 @@ def collate(rows: Sequence[Sequence[Example]], prefix: np.ndarray | None = None)
         torch.from_numpy(np.stack([np.pad(a, (0, longest - len(a)), constant_values=fill) for a in arrays]))
         for arrays, fill in zip(zip(*laid, strict=True), fills, strict=True)
     ]
-    tokens, items, slots, positions, labels, places, segments, anchors, branches = columns
+    tokens, items, slots, positions, labels, interaction_ids, segments, anchors, branches = columns
     mask = _attention(segments, anchors, branches)
     size = 0 if prefix is None else len(prefix)
     ends = tuple(_ends(list(map(len, row)), size, longest) for row in rows)
-    return Batch(tokens, items, slots, positions, labels, places, mask, rows[0][0].writes, ends)
+    return Batch(tokens, items, slots, positions, labels, interaction_ids, mask, rows[0][0].writes, ends)
 
 
 def _ends(lengths: Sequence[int], prefix: int, longest: int) -> tuple[int, ...]:
@@ -88,7 +88,7 @@ def _ends(lengths: Sequence[int], prefix: int, longest: int) -> tuple[int, ...]:
 
 
 def _lay_out(row: Sequence[Example], prefix: np.ndarray) -> list[np.ndarray]:
-    """Return tokens, items, slots, positions, labels, places, segments, anchors, branches of one row."""
+    """Return tokens, items, slots, positions, labels, interaction_ids, segments, anchors, branches of one row."""
     size = len(prefix)
     ignored = np.full(size, IGNORE, dtype=np.int64)
     zeros = np.zeros(size, dtype=np.int64)
@@ -107,7 +107,7 @@ def _lay_out(row: Sequence[Example], prefix: np.ndarray) -> list[np.ndarray]:
                 example.slots,
                 positions,
                 example.labels,
-                example.places,
+                example.interaction_ids,
                 segment,
                 anchors + offset,
                 branches,

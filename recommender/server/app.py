@@ -15,9 +15,8 @@ from fastapi import FastAPI, Response
 from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from recommender.chat import Chat as Conversation
-from recommender.chat import Reply, sentence
-from recommender.chat.media_queries import Senses
+from recommender.chat import Chat, Reply, sentence
+from recommender.chat.media_queries import MediaQueries
 from recommender.config import ServingConfig
 from recommender.engine import CatalogueEngine, RankedItem
 from recommender.engine.trace import trace_of
@@ -25,10 +24,10 @@ from recommender.errors import DataError, RecommenderError
 from recommender.server import chat_completions as chats
 from recommender.server import http_errors
 from recommender.server.counters import Metrics
-from recommender.server.http_errors import Fault, fault_of
-from recommender.server.message_media import Perception
-from recommender.server.queues import RankingLane, WritingLane
-from recommender.server.schemas import Chat, Opinion, Recommendations, checked, parse, read_body
+from recommender.server.http_errors import HttpError, http_error_of
+from recommender.server.message_media import MessageMedia
+from recommender.server.queues import RankingQueue, WritingQueue
+from recommender.server.schemas import ChatBody, FeedbackBody, RecommendationsBody, checked, parse, read_body
 from recommender.store.feedback import Feedback
 
 _Result = TypeVar("_Result")
@@ -37,14 +36,14 @@ _GONE = Response(status_code=499)  # nobody reads it
 
 def create_app(engine: CatalogueEngine, name: str, limits: ServingConfig | None = None) -> FastAPI:
     """Return the application that serves `engine` under the model name `name`."""
-    app = FastAPI(title="recommender", description=f"Recommendations of {name}", version="1")
+    app = FastAPI(title="recommender", description=f"RecommendationsBody of {name}", version="1")
     service = Service(engine, name, limits or ServingConfig())
     http_errors.install(app)
     app.middleware("http")(service.counted)
     for path, handler, kind in (
-        ("/v1/recommendations", service.recommendations, Recommendations),
-        ("/v1/chat/completions", service.chat, Chat),
-        ("/v1/feedback", service.feedback, Opinion),
+        ("/v1/recommendations", service.recommendations, RecommendationsBody),
+        ("/v1/chat/completions", service.chat, ChatBody),
+        ("/v1/feedback", service.feedback, FeedbackBody),
     ):
         schema = {"requestBody": {"content": {"application/json": {"schema": kind.model_json_schema()}}}}
         app.add_api_route(path, handler, methods=["POST"], response_model=None, openapi_extra=schema)
@@ -60,15 +59,15 @@ class Service:
 
     def __init__(self, engine: CatalogueEngine, name: str, limits: ServingConfig) -> None:
         """Start the lanes."""
-        self.engine, self.name, self.limits, self.conversation = engine, name, limits, Conversation.of(engine)
+        self.engine, self.name, self.limits, self.conversation = engine, name, limits, Chat.of(engine)
         if limits.feedback is not None:
-            engine.opinions.keep_in(Path(limits.feedback))
+            engine.feedback_policy.keep_in(Path(limits.feedback))
         self.others: dict[str, CatalogueEngine] = {}
-        self.perception = Perception(self.conversation, Senses(engine.config, engine.features))
+        self.perception = MessageMedia(self.conversation, MediaQueries(engine.config, engine.features))
         self.metrics = Metrics()
         self.started = int(time.time())
-        self.ranking = RankingLane(engine, limits, self.metrics)
-        self.writing = WritingLane(engine, limits, self.metrics)
+        self.ranking = RankingQueue(engine, limits, self.metrics)
+        self.writing = WritingQueue(engine, limits, self.metrics)
 
     async def counted(self, http: HttpRequest, call: Callable[[HttpRequest], Awaitable[Response]]) -> Response:
         """Count a request and its time."""
@@ -81,7 +80,7 @@ class Service:
 
     async def recommendations(self, http: HttpRequest) -> Response:
         """Rank items for a history; reasons if asked for."""
-        asked = checked(parse(Recommendations, await read_body(http, self.limits)), self.limits)
+        asked = checked(parse(RecommendationsBody, await read_body(http, self.limits)), self.limits)
         engine = await self._engine(asked.model)
         listed = asked.model_copy(update={"explain": False})
         if asked.stream:
@@ -89,7 +88,9 @@ class Service:
             return _GONE if answer is None else _events(self._events(asked, answer, engine))
         return await self._whole(http, self._answer(asked, listed, engine))
 
-    async def _answer(self, asked: Recommendations, listed: Recommendations, engine: CatalogueEngine) -> JSONResponse:
+    async def _answer(
+        self, asked: RecommendationsBody, listed: RecommendationsBody, engine: CatalogueEngine
+    ) -> JSONResponse:
         answer = await self.ranking.rank(listed, engine)
         items = await self._explained(asked, answer.items, engine) if asked.explain else answer.items
         data: dict[str, Any] = {
@@ -104,23 +105,29 @@ class Service:
     async def _explained(
         self, asked: Any, items: tuple[RankedItem, ...], engine: CatalogueEngine, one_pass: bool = False
     ) -> list[RankedItem]:
-        async with aclosing(self.writing.reasons(asked, items, True, one_pass, engine)) as reasons:
+        async with aclosing(self.writing.stream_justifications(asked, items, True, one_pass, engine)) as reasons:
             return [item async for item in reasons]
 
-    async def _events(self, asked: Recommendations, answer: Any, engine: CatalogueEngine) -> AsyncGenerator[str, None]:
+    async def _events(
+        self, asked: RecommendationsBody, answer: Any, engine: CatalogueEngine
+    ) -> AsyncGenerator[str, None]:
         yield chats.sse({"model": asked.model or self.name, **answer.to_dict()}, "items")
         if asked.explain:
-            async with aclosing(self.writing.reasons(asked, answer.items, False, engine=engine)) as reasons:
+            async with aclosing(
+                self.writing.stream_justifications(asked, answer.items, False, engine=engine)
+            ) as reasons:
                 async for item in reasons:
                     yield chats.sse(asdict(item), "justification")
         yield chats.sse({}, "done")
 
     async def chat(self, http: HttpRequest) -> Response:
         """Answer a conversation with items, in words and as data."""
-        asked = parse(Chat, await read_body(http, self.limits))
+        asked = parse(ChatBody, await read_body(http, self.limits))
         engine, name = await self._engine(asked.model), asked.model or self.name
         if sum(len(message.text) for message in asked.messages) > self.limits.message_chars:
-            raise Fault(400, f"messages: more than {self.limits.message_chars:,} characters", "too_long", "messages")
+            raise HttpError(
+                400, f"messages: more than {self.limits.message_chars:,} characters", "too_long", "messages"
+            )
         try:
             turns, looks = await self._perceived(asked)
         except DataError as error:
@@ -137,23 +144,23 @@ class Service:
         items = chats.ranked(reply)
         wanted = asked.explain and items
         known, one_pass = chats.asked_for(reply, asked.user), asked.one_pass
-        reasons = self.writing.reasons(known, items, False, one_pass, engine) if wanted else None
+        reasons = self.writing.stream_justifications(known, items, False, one_pass, engine) if wanted else None
         return _events(chats.chunks(name, reply, items, reasons, one_pass), reasons)
 
-    async def _perceived(self, asked: Chat) -> tuple[list[dict[str, str]], np.ndarray | None]:
+    async def _perceived(self, asked: ChatBody) -> tuple[list[dict[str, str]], np.ndarray | None]:
         """Return the turns as text, and what the last picture prefers. Encoders wait for their turn with what writes."""
         if any(message.pictures or message.sounds for message in asked.messages):
             return await self.writing.run(lambda: self.perception.turns(asked))
         return self.perception.turns(asked)
 
-    def _not_understood(self, asked: Chat, error: DataError) -> Response:
+    def _not_understood(self, asked: ChatBody, error: DataError) -> Response:
         """A picture that is none, an hour of sound: a sentence, and the conversation goes on."""
         reply = sentence(error)
         if asked.stream:
             return _events(chats.chunks(self.name, reply, (), None))
         return JSONResponse(chats.completion(self.name, reply, ()))
 
-    async def _completed(self, asked: Chat, answer: Awaitable[Reply], engine: CatalogueEngine) -> JSONResponse:
+    async def _completed(self, asked: ChatBody, answer: Awaitable[Reply], engine: CatalogueEngine) -> JSONResponse:
         reply = await answer
         items = chats.ranked(reply)
         wanted = asked.explain and items
@@ -166,17 +173,17 @@ class Service:
 
     async def feedback(self, http: HttpRequest) -> dict[str, Any]:
         """Keep what somebody says: it counts from the next answer on."""
-        said = parse(Opinion, await read_body(http, self.limits))
+        said = parse(FeedbackBody, await read_body(http, self.limits))
         await self._engine(said.model)
-        if self.engine.opinions.store is None:
-            raise Fault(409, "this server keeps no feedback; start it with --feedback FILE", "no_feedback")
+        if self.engine.feedback_policy.store is None:
+            raise HttpError(409, "this server keeps no feedback; start it with --feedback FILE", "no_feedback")
         plain = Feedback.model_validate(said.model_dump(exclude={"model"}))
-        kept = await asyncio.to_thread(self.engine.opinions.take, plain, self.engine.style.noun)
+        kept = await asyncio.to_thread(self.engine.feedback_policy.take, plain, self.engine.style.noun)
         return {"object": "feedback", **kept.model_dump(mode="json")}
 
     async def models(self) -> dict[str, Any]:
         """List what is served: the model, and under a name of its own each version of it that is loaded."""
-        names = [f"{self.name}:{version}" for version in await asyncio.to_thread(self.engine.versions)]
+        names = [f"{self.name}:{version}" for version in await asyncio.to_thread(self.engine.adapters)]
         return {"object": "list", "data": [self._card(name) for name in (self.name, *names)]}
 
     async def model(self, model: str) -> dict[str, Any]:
@@ -189,9 +196,9 @@ class Service:
         return {"id": name, "object": "model", "created": self.started, "owned_by": "recommender", **facts}
 
     async def health(self) -> dict[str, str]:
-        """Say that the server is there, and what computes for it. Raises Fault 503 if that is gone."""
-        if not await asyncio.to_thread(self.engine.lives):
-            raise Fault(503, "the engine does not answer", "engine_lost")
+        """Say that the server is there, and what computes for it. Raises HttpError 503 if that is gone."""
+        if not await asyncio.to_thread(self.engine.is_alive):
+            raise HttpError(503, "the engine does not answer", "engine_lost")
         return {"status": "ok"}
 
     async def measured(self) -> Response:
@@ -199,15 +206,15 @@ class Service:
         return Response(self.metrics.render(), media_type="text/plain; version=0.0.4")
 
     async def _engine(self, model: str | None) -> CatalogueEngine:
-        """Return who answers under a name: NAME, or NAME:VERSION. Raises Fault 404."""
+        """Return who answers under a name: NAME, or NAME:VERSION. Raises HttpError 404."""
         if model is None or model == self.name:
             return self.engine
         version = model.removeprefix(f"{self.name}:")
-        if version == model or version not in await asyncio.to_thread(self.engine.versions):
-            raise Fault(
+        if version == model or version not in await asyncio.to_thread(self.engine.adapters):
+            raise HttpError(
                 404, f"the model {model!r} does not exist; this server has {self.name}", "model_not_found", "model"
             )
-        return self.others.setdefault(version, self.engine.under(version))
+        return self.others.setdefault(version, self.engine.with_adapter(version))
 
     async def _whole(self, http: HttpRequest, work: Coroutine[Any, Any, JSONResponse]) -> Response:
         response = await self._while_connected(http, work)
@@ -249,10 +256,10 @@ async def _safe(
     try:
         async for event in events:
             yield event
-    except Fault as fault:
+    except HttpError as fault:
         yield chats.sse(fault.body)
     except RecommenderError as error:
-        yield chats.sse(fault_of(error).body)
+        yield chats.sse(http_error_of(error).body)
     finally:
         for source in (events, inner):
             if source is not None:

@@ -13,7 +13,7 @@ from recommender.errors import EngineLostError, RecommenderError
 RETRY_SECONDS = 1
 
 
-class Fault(Exception):
+class HttpError(Exception):
     """A request that is answered with an error. `status`: of HTTP; `code`: for programs; `param`: the field."""
 
     def __init__(self, status: int, message: str, code: str = "invalid_request", param: str | None = None) -> None:
@@ -33,30 +33,30 @@ class Fault(Exception):
         return JSONResponse(self.body, self.status, headers)
 
 
-def fault_of(error: RecommenderError) -> Fault:
+def http_error_of(error: RecommenderError) -> HttpError:
     """Return what a request that cannot be met is answered with."""
     if isinstance(error, EngineLostError):
-        return Fault(503, "the engine does not answer; come again in a moment", "engine_lost")
-    return Fault(400, str(error))
+        return HttpError(503, "the engine does not answer; come again in a moment", "engine_lost")
+    return HttpError(400, str(error))
 
 
-def overloaded() -> Fault:
+def overloaded() -> HttpError:
     """Return what a request beyond the queue is answered with."""
-    return Fault(429, "the server is busy; come again in a moment", "overloaded")
+    return HttpError(429, "the server is busy; come again in a moment", "overloaded")
 
 
 def install(app: FastAPI) -> None:
     """Answer every error of `app` in this shape."""
-    app.add_exception_handler(Fault, lambda _, error: error.response())
-    app.add_exception_handler(RecommenderError, lambda _, error: fault_of(error).response())
+    app.add_exception_handler(HttpError, lambda _, error: error.response())
+    app.add_exception_handler(RecommenderError, lambda _, error: http_error_of(error).response())
     app.add_exception_handler(HTTPException, _http)  # type: ignore[arg-type]
     app.add_exception_handler(Exception, _failure)
 
 
 def _http(_: Request, error: HTTPException) -> JSONResponse:
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
-    return Fault(error.status_code, str(error.detail), code).response()
+    return HttpError(error.status_code, str(error.detail), code).response()
 
 
 def _failure(_: Request, error: Exception) -> JSONResponse:
-    return Fault(500, f"the server failed ({type(error).__name__}); its log says more", "internal_error").response()
+    return HttpError(500, f"the server failed ({type(error).__name__}); its log says more", "internal_error").response()

@@ -11,25 +11,25 @@ from pathlib import Path
 
 import numpy as np
 
-from recommender.chat import Chat as Conversation
-from recommender.chat.media_queries import Senses
+from recommender.chat import Chat
+from recommender.chat.media_queries import MediaQueries
 from recommender.errors import DataError
-from recommender.server.schemas import Chat, Message
+from recommender.server.schemas import ChatBody, Message
 
 #: what was said in the sounds of earlier turns, which clients send again with each message
 REMEMBERED = 256
 LOOKS = "show me something that looks like this picture"
 
 
-class Perception:
+class MessageMedia:
     """The senses of one server."""
 
-    def __init__(self, conversation: Conversation, senses: Senses) -> None:
+    def __init__(self, conversation: Chat, senses: MediaQueries) -> None:
         """`conversation`: knows what is likely to be said."""
         self.conversation, self.senses = conversation, senses
         self._known: OrderedDict[str, str] = OrderedDict()
 
-    def turns(self, chat: Chat) -> tuple[list[dict[str, str]], np.ndarray | None]:
+    def turns(self, chat: ChatBody) -> tuple[list[dict[str, str]], np.ndarray | None]:
         """Return the messages as text, and nats [items] for looking like the picture of the last one.
 
         Pictures of earlier turns have had their effect. Raises DataError for what is no picture and no speech.

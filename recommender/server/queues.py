@@ -25,7 +25,7 @@ _Result = TypeVar("_Result")
 _Waiting = tuple[Request | Callable[[], Any], "Future[Any]", Engine]
 
 
-class RankingLane:
+class RankingQueue:
     """Ranks requests in groups. Threads: as many as groups may be under way in the engine."""
 
     def __init__(self, engine: Engine, limits: ServingConfig, metrics: Metrics) -> None:
@@ -104,7 +104,7 @@ def _settle(future: Future[Any], work: Callable[[], Any]) -> None:
         future.set_exception(error)
 
 
-class WritingLane:
+class WritingQueue:
     """Writes reasons, one list at a time for each of the engine's places."""
 
     def __init__(self, engine: Engine, limits: ServingConfig, metrics: Metrics) -> None:
@@ -129,7 +129,7 @@ class WritingLane:
         finally:
             self._under_way -= 1
 
-    async def reasons(
+    async def stream_justifications(
         self,
         request: Request,
         items: tuple[RankedItem, ...],
@@ -152,17 +152,17 @@ class WritingLane:
             with suppress(RuntimeError):  # the loop is gone when the server is
                 loop.call_soon_threadsafe(news.put_nowait, what)
 
-        def told() -> Iterable[RankedItem]:
+        def justified() -> Iterable[RankedItem]:
             if stop.is_set():
                 return ()
             if one_pass:
-                return (engine or self.engine).told(request, items, stop)
-            return (engine or self.engine).reasons(request, items, stop, together)
+                return (engine or self.engine).stream_justified_list(request, items, stop)
+            return (engine or self.engine).stream_justifications(request, items, stop, together)
 
         def write() -> None:
             try:
                 with self._places:
-                    for item in told():
+                    for item in justified():
                         tell(item)
                 tell(None)
             except Exception as error:

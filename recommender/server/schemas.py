@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from recommender.config import ServingConfig
 from recommender.engine import Request
-from recommender.server.http_errors import Fault
+from recommender.server.http_errors import HttpError
 from recommender.store.feedback import Feedback
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[\ud800-\udfff]")
@@ -23,7 +23,7 @@ LARGEST_K = 1000
 _Body = TypeVar("_Body", bound=BaseModel)
 
 
-class Recommendations(Request):
+class RecommendationsBody(Request):
     """Body of /v1/recommendations: a request of the engine, and how it is answered."""
 
     k: int = Field(10, ge=1, le=LARGEST_K)
@@ -116,7 +116,7 @@ def _bytes(text: str) -> bytes:
         raise ValueError("not base64") from None
 
 
-class Chat(BaseModel):
+class ChatBody(BaseModel):
     """Body of /v1/chat/completions. What OpenAI's API knows and this server has no use for is accepted and ignored."""
 
     model_config = ConfigDict(extra="ignore")
@@ -130,7 +130,7 @@ class Chat(BaseModel):
     user: str | None = Field(None, max_length=200, description="who speaks: their feedback counts, where it is kept")
 
 
-class Opinion(Feedback):
+class FeedbackBody(Feedback):
     """Body of /v1/feedback: what somebody says of an item or of its reason."""
 
     time: Literal[""] = ""
@@ -138,7 +138,7 @@ class Opinion(Feedback):
 
 
 async def read_body(http: HttpRequest, limits: ServingConfig) -> Any:
-    """Return the JSON of a body. Raises Fault: 413 for one too large (it is not read to its end), 400 for bad JSON."""
+    """Return the JSON of a body. Raises HttpError: 413 for one too large (it is not read to its end), 400 for bad JSON."""
     size = http.headers.get("content-length", "0")
     if size.isdecimal() and int(size) > limits.body_bytes:
         raise _too_large(limits)
@@ -149,17 +149,17 @@ async def read_body(http: HttpRequest, limits: ServingConfig) -> Any:
             if len(raw) > limits.body_bytes:
                 raise _too_large(limits)
     except ClientDisconnect:
-        raise Fault(400, "the client left before its request was whole") from None
+        raise HttpError(400, "the client left before its request was whole") from None
     try:
         body = json.loads(raw, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise Fault(400, f"the body is not valid JSON ({error})", "invalid_json") from None
+        raise HttpError(400, f"the body is not valid JSON ({error})", "invalid_json") from None
     _refuse_control(body, "")
     return body
 
 
-def _too_large(limits: ServingConfig) -> Fault:
-    return Fault(413, f"the body is larger than {limits.body_bytes:,} bytes", "body_too_large")
+def _too_large(limits: ServingConfig) -> HttpError:
+    return HttpError(413, f"the body is larger than {limits.body_bytes:,} bytes", "body_too_large")
 
 
 def _no_number(name: str) -> None:
@@ -169,7 +169,7 @@ def _no_number(name: str) -> None:
 def _refuse_control(value: Any, place: str) -> None:
     """Control characters have no meaning in ids or words; they come from broken or hostile clients."""
     if isinstance(value, str) and (found := _CONTROL.search(value)):
-        raise Fault(400, f"{place or 'body'}: control character U+{ord(found[0]):04X}", param=place or None)
+        raise HttpError(400, f"{place or 'body'}: control character U+{ord(found[0]):04X}", param=place or None)
     if isinstance(value, dict):
         for name, inner in value.items():
             _refuse_control(name, place or "body")
@@ -180,18 +180,18 @@ def _refuse_control(value: Any, place: str) -> None:
 
 
 def parse(kind: type[_Body], body: Any) -> _Body:
-    """Return the body as `kind`. Raises Fault 400 that names the first field that is wrong."""
+    """Return the body as `kind`. Raises HttpError 400 that names the first field that is wrong."""
     try:
         return kind.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise Fault(400, f"{place or 'body'}: {first['msg']}", param=place or None) from None
+        raise HttpError(400, f"{place or 'body'}: {first['msg']}", param=place or None) from None
 
 
-def checked(asked: Recommendations, limits: ServingConfig) -> Recommendations:
-    """Return the request. Raises Fault 400 if a list of it is longer than the server takes."""
+def checked(asked: RecommendationsBody, limits: ServingConfig) -> RecommendationsBody:
+    """Return the request. Raises HttpError 400 if a list of it is longer than the server takes."""
     for name in ("history", "exclude", "only"):
         if len(getattr(asked, name) or ()) > limits.history:
-            raise Fault(400, f"{name}: more than {limits.history:,} items", "too_long", name)
+            raise HttpError(400, f"{name}: more than {limits.history:,} items", "too_long", name)
     return asked

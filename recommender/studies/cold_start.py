@@ -74,7 +74,7 @@ class Study:
     known: Evaluation
 
 
-def study(
+def cold_start_study(
     recipes: Mapping[str, Config],
     output: Path,
     share: float = 0.1,

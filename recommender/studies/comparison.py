@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from recommender.baselines import Content, FitData
-from recommender.baselines.fit_cache import Once
+from recommender.baselines import FitData, ItemContent
+from recommender.baselines.fit_cache import FitCache
 from recommender.baselines.ranking import RankFunction
 from recommender.config import ColumnsConfig, Config
 from recommender.data.catalogue import Catalogue
@@ -26,7 +26,7 @@ from recommender.model.checkpoint import resolve
 from recommender.pipelines import train
 from recommender.progress import Progress
 from recommender.studies.attributes import attributes_of
-from recommender.studies.entries import Contestant, check_contestants, parse_contestants
+from recommender.studies.entries import Entry, check_entries, parse_entries
 from recommender.studies.splits import by_table, hold_out
 
 
@@ -76,7 +76,7 @@ def compare(
         raise DataError(f"users is {users}, expected 1 or more", "leave it out to evaluate everybody")
     if test is not None and split != "leave-one-out":
         raise DataError(f"targets are given, so there is nothing to split by {split}", "leave out --test or --split")
-    contestants = parse_contestants(names)
+    entries = parse_entries(names)
     columns = columns or ColumnsConfig()
     catalogue = Catalogue.load(items, columns, media=False)
     histories = Histories.load(interactions, catalogue, columns, minimum_rating)
@@ -85,19 +85,19 @@ def compare(
         if test is None
         else by_table(test, histories, catalogue, columns)
     )
-    check_contestants(contestants, catalogue, split if test is None else "given", holdout.details.get("moment"))
+    check_entries(entries, catalogue, split if test is None else "given", holdout.details.get("moment"))
     read = (config or Config()).updated({"data.items": items, "data.columns": columns.model_dump()})
-    content = _content(catalogue, contestants, read, progress)
-    once = Once([name for one in contestants for name in one.fused])
-    baseline = partial(_baseline, once=once, content=content, progress=progress)
+    content = _content(catalogue, entries, read, progress)
+    fit_cache = FitCache([name for one in entries for name in one.fused])
+    baseline = partial(_baseline, fit_cache=fit_cache, content=content, progress=progress)
     fusions: dict[str, Any] = {}
     checkpoint = partial(
-        _checkpoint, catalogue=catalogue, content=content, once=once, fusions=fusions, progress=progress
+        _checkpoint, catalogue=catalogue, content=content, fit_cache=fit_cache, fusions=fusions, progress=progress
     )
     evaluation = evaluate(
-        {one.name: _fits(one, seeds, baseline, checkpoint) for one in contestants},
+        {one.name: _fits(one, seeds, baseline, checkpoint) for one in entries},
         holdout.sampled(users),
-        _facts(catalogue, contestants, attribute),
+        _facts(catalogue, entries, attribute),
         seed=seed,
         progress=progress,
     )
@@ -106,17 +106,17 @@ def compare(
 
 
 def _fits(
-    one: Contestant, seeds: Sequence[int], baseline: Callable[..., Fit], checkpoint: Callable[..., Fit]
+    one: Entry, seeds: Sequence[int], baseline: Callable[..., Fit], checkpoint: Callable[..., Fit]
 ) -> dict[str, Fit]:
-    """Return the runs of a contestant: the folders of a checkpoint, a baseline once a seed."""
+    """Return the runs of a entry: the folders of a checkpoint, a baseline once a seed."""
     if one.folders:
         return {folder: checkpoint(folder, one.fused) for folder in one.folders}
     return {f"seed {seed}": baseline(one.name, seed) for seed in seeds}
 
 
-def _baseline(name: str, seed: int, once: Once, content: Content, progress: Progress | None) -> Fit:
+def _baseline(name: str, seed: int, fit_cache: FitCache, content: ItemContent, progress: Progress | None) -> Fit:
     def fit(learn: Sequence[np.ndarray]) -> RankFunction:
-        return once.fit(name, FitData(learn, len(content.texts), content, seed, progress))
+        return fit_cache.fit(name, FitData(learn, len(content.texts), content, seed, progress))
 
     return fit
 
@@ -125,8 +125,8 @@ def _checkpoint(
     folder: str,
     fused: Sequence[str],
     catalogue: Catalogue,
-    content: Content,
-    once: Once,
+    content: ItemContent,
+    fit_cache: FitCache,
     fusions: dict[str, Any],
     progress: Progress | None,
 ) -> Fit:
@@ -138,18 +138,16 @@ def _checkpoint(
             return _Ranked(model)
         score = partial(model.score, candidates=range(len(catalogue)))
         data = FitData(learn, len(catalogue), content, progress=progress)
-        together = fuse(folder, score, {name: partial(once.make, name) for name in fused}, data, progress)
+        together = fuse(folder, score, {name: partial(fit_cache.make, name) for name in fused}, data, progress)
         fusions["+".join([folder, *fused])] = {"weights": together.weights, "seconds": together.seconds}
         return together
 
     return fit
 
 
-def _content(
-    catalogue: Catalogue, contestants: Sequence[Contestant], config: Config, progress: Progress | None
-) -> Content:
+def _content(catalogue: Catalogue, entries: Sequence[Entry], config: Config, progress: Progress | None) -> ItemContent:
     """Return what baselines may know of the items; media are read and encoded only when their vectors are asked for."""
-    folders = [folder for one in contestants for folder in one.folders]
+    folders = [folder for one in entries for folder in one.folders]
 
     def encode() -> Features:
         if folders:
@@ -160,17 +158,17 @@ def _content(
         # collaborative vectors come from histories, and these may hold what the split holds out
         return features.content()
 
-    return Content([catalogue.document(index) for index in range(len(catalogue))], encode)
+    return ItemContent([catalogue.document(index) for index in range(len(catalogue))], encode)
 
 
-def _facts(catalogue: Catalogue, contestants: Sequence[Contestant], attribute: str | None) -> ItemFacts:
+def _facts(catalogue: Catalogue, entries: Sequence[Entry], attribute: str | None) -> ItemFacts:
     """Return what is known of the items; text vectors are those of the first checkpoint, if there is one."""
     lacking = {
         "image": [item.image is None for item in catalogue],
         "sound": [item.audio is None for item in catalogue],
         "text": [not item.text for item in catalogue],
     }
-    folders = [folder for one in contestants for folder in one.folders]
+    folders = [folder for one in entries for folder in one.folders]
     vectors = Features.load(resolve(folders[0]) / "features.safetensors").vectors.get("text") if folders else None
     return ItemFacts(attributes_of(catalogue, attribute), vectors, {m: np.array(mask) for m, mask in lacking.items()})
 

@@ -19,7 +19,7 @@ _APART = ("seed", "base.device", "encoders.cache", "encoders.batch_size", "train
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Entry:
     """One row of the table. `folders`: its checkpoints, which differ by their seed; none for a baseline.
 
     `fused`: the baselines that rank together with the checkpoint.
@@ -30,7 +30,7 @@ class Contestant:
     fused: tuple[str, ...] = ()
 
 
-def parse_contestants(names: Sequence[str]) -> tuple[Contestant, ...]:
+def parse_entries(names: Sequence[str]) -> tuple[Entry, ...]:
     """Read baselines, with settings if wanted (see `make_baseline`), checkpoint folders, and NAME=FOLDER,FOLDER,...
     for several runs of one recipe.
 
@@ -38,7 +38,7 @@ def parse_contestants(names: Sequence[str]) -> tuple[Contestant, ...]:
 
     Raises DataError for a name or a folder that is given twice and for what is neither folder nor baseline.
     """
-    found = tuple(_contestant(name) for name in names)
+    found = tuple(_entry(name) for name in names)
     _distinct([one.name for one in found], "model", "give each once, or another name: NAME=FOLDER")
     _distinct([str(resolve(folder)) for one in found if not one.fused for folder in one.folders], "checkpoint")
     return found
@@ -54,20 +54,18 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return seeds
 
 
-def check_contestants(
-    contestants: Sequence[Contestant], catalogue: Catalogue, split: str, moment: float | None = None
-) -> None:
+def check_entries(entries: Sequence[Entry], catalogue: Catalogue, split: str, moment: float | None = None) -> None:
     """Read the checkpoints' files, not their weights, so that what cannot be compared is said before hours of work.
 
     split: leave-one-out, time, folds, or anything else for targets that were given; moment: of a split by time.
     Raises CheckpointError for an incomplete folder or one of another catalogue, DataError for checkpoints of two
     catalogues, for runs in one model that differ by more than their seed, and for those that have seen the targets.
     """
-    folders = [folder for one in contestants for folder in one.folders]
+    folders = [folder for one in entries for folder in one.folders]
     _one_catalogue(folders, catalogue)
     for folder in folders:
         _unseen(folder, split, moment)
-    for one in contestants:
+    for one in entries:
         _one_recipe(one)
 
 
@@ -85,10 +83,10 @@ def _one_catalogue(folders: Sequence[str], catalogue: Catalogue) -> None:
             )
 
 
-def _contestant(text: str) -> Contestant:
+def _entry(text: str) -> Entry:
     if is_baseline(text):
         make_baseline(text)  # says what is wrong with its settings
-        return Contestant(text)
+        return Entry(text)
     if fused := _fused(text):
         return fused
     name, sign, folders = text.partition("=")
@@ -96,14 +94,14 @@ def _contestant(text: str) -> Contestant:
         if not resolve(text).exists() and "/" not in text:
             hint = did_you_mean(text, BASELINES)
             raise DataError(f"{text!r} is neither a checkpoint folder nor a baseline", hint)
-        return Contestant(text, (text,))
+        return Entry(text, (text,))
     parts = tuple(part.strip() for part in folders.split(","))
     if not name or not all(parts):
         raise DataError(f"{text!r}: expected NAME=FOLDER,FOLDER", "for example mine=runs/seed0,runs/seed1")
-    return Contestant(name, parts)
+    return Entry(name, parts)
 
 
-def _fused(text: str) -> Contestant | None:
+def _fused(text: str) -> Entry | None:
     """Return the checkpoint and the baselines of FOLDER+BASELINE+..., None if the text is not of this kind."""
     base, *baselines = text.split("+")
     if not baselines or resolve(text).exists():  # a folder's name may hold the sign
@@ -111,10 +109,10 @@ def _fused(text: str) -> Contestant | None:
     for name in baselines:
         make_baseline(name)
     _distinct(baselines, "baseline")
-    one = _contestant(base)
+    one = _entry(base)
     if not one.folders:
         raise DataError(f"{text!r}: {base!r} is no checkpoint", "fuse a checkpoint with baselines: FOLDER+BASELINE")
-    return Contestant("+".join([one.name, *baselines]), one.folders, tuple(baselines))
+    return Entry("+".join([one.name, *baselines]), one.folders, tuple(baselines))
 
 
 def _distinct(names: Sequence[str], kind: str, hint: str = "give each once") -> None:
@@ -147,7 +145,7 @@ def _before(folder: str, moment: float | None) -> bool:
     return moment is not None and isinstance(trained, int | float) and trained <= moment
 
 
-def _one_recipe(one: Contestant) -> None:
+def _one_recipe(one: Entry) -> None:
     if len(one.folders) < 2:
         return
     configs = {folder: _flat(_config(folder).model_dump(mode="json")) for folder in one.folders}

@@ -23,7 +23,7 @@ from recommender.justify.facts import facts_of, role, years_of
 from recommender.justify.item_names import display_name, other_names
 from recommender.justify.sentences import outline
 from recommender.justify.template_selection import draw_trials
-from recommender.justify.templates import wordings
+from recommender.justify.templates import templates_of
 from recommender.justify.writing_examples import simulated_evidence
 from recommender.progress import Progress
 
@@ -36,7 +36,7 @@ def planted_errors(
 ) -> dict[str, Any]:
     """Return how many planted errors the product's checker finds, and to how many true sentences it objects.
 
-    True sentences are wordings on evidence from real histories; the independent reading has to agree that they are true.
+    True sentences are templates_of on evidence from real histories; the independent reading has to agree that they are true.
     """
     draw, random_ = random.Random(seed), np.random.default_rng(seed)
     checker = ClaimChecker(catalogue, style.phrases)
@@ -44,7 +44,7 @@ def planted_errors(
     planted, found, objected, true, missed = Counter[str](), Counter[str](), 0, 0, []
     while planted.total() < count:
         evidence = simulated_evidence(catalogue, draw.choice(usable), random_)
-        text = next(wordings(catalogue, outline(evidence, checker, style), style, draw.randrange(2**31))).text
+        text = next(templates_of(catalogue, outline(evidence, checker, style), style, draw.randrange(2**31))).text
         true += 1
         objected += not checker.check(text, evidence, style.noun, style.size.words).ok
         wrong = plant(text, _room(catalogue, evidence, text, draw), draw)

@@ -53,7 +53,7 @@ class Probe:
     added: dict[Modality, tuple[float, float, float]]
 
 
-def study(config: Config, progress: Progress | None = None) -> Probe:
+def signal_study(config: Config, progress: Progress | None = None) -> Probe:
     """Encode a recipe's catalogue, training histories included, and probe it. Raises DataError as `probe` does."""
     return probe(prepare(config, progress).features, config.seed)
 

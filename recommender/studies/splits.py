@@ -12,7 +12,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, leave_one_out, time_split
 from recommender.data.tables import Table, canonical, fail_on_errors, read_table
 from recommender.errors import DataError, did_you_mean
-from recommender.eval.holdout import Holdout, Part
+from recommender.eval.holdout import Holdout, HoldoutPart
 
 SplitName = Literal["leave-one-out", "time", "folds"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
@@ -49,7 +49,7 @@ def by_time(histories: Histories, items: int, share: float = TEST_SHARE) -> Hold
     held = zip(histories.times or (), known.train.items, strict=True)
     moment = min(float(times[len(own)]) for times, own in held if len(own) < len(times))
     name = f"time, from {100 * (1 - share):g} % of the interactions on"
-    part = Part(learn, np.arange(len(histories)))
+    part = HoldoutPart(learn, np.arange(len(histories)))
     needed = "users with items before and after the moment of the split; --split leave-one-out needs no time"
     return _tested(Holdout(known.train.items, known.test, items, name, [part], {"moment": moment}), needed)
 
@@ -70,7 +70,7 @@ def by_folds(histories: Histories, items: int, folds: int, seed: int = 0) -> Hol
     for fold in range(folds):
         users = np.sort(order[fold::folds])
         others = np.setdiff1d(order, users)
-        parts.append(Part([histories.items[user] for user in others.tolist()], users))
+        parts.append(HoldoutPart([histories.items[user] for user in others.tolist()], users))
     name = f"{folds} folds over users"
     return _tested(
         Holdout(known, targets, items, name, parts, {"folds": folds, "folds_seed": seed}), "users of 2 or more items"

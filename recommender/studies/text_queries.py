@@ -1,6 +1,6 @@
-"""A study of wishes in words: what a sentence about taste adds to a history, and what it does where there is none.
+"""A study of queries in words: what a sentence about taste adds to a history, and what it does where there is none.
 
-A user's wish is for one attribute value of the item that they chose next. It is put in phrasings that training never reads,
+A user's query is for one attribute value of the item that they chose next. It is put in phrasings that training never reads,
 once with the value's name and once, where such words are known, without it: then only who knows what words mean can tell.
 """
 
@@ -35,7 +35,7 @@ REFERENCE = "history alone"
 
 
 @dataclass(frozen=True)
-class Asked:
+class QueryCase:
     """Who is asked, and what each of them says: `wanted` [users] values; `said`: kind of words -> a sentence each."""
 
     holdout: Holdout
@@ -44,14 +44,14 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class WishStudy:
+class QueryStudy:
     """The rankings' evaluation, and model -> share of the first ten that have what was asked for."""
 
     evaluation: Evaluation
     met: dict[str, float]
 
 
-def study(
+def query_study(
     folder: str,
     items: str | None = None,
     interactions: str | None = None,
@@ -59,10 +59,10 @@ def study(
     users: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
-) -> WishStudy:
-    """Rank for wishes with a checkpoint, with text similarity and by popularity, each user's last item as target.
+) -> QueryStudy:
+    """Rank for queries with a checkpoint, with text similarity and by popularity, each user's last item as target.
 
-    `attribute`: what is wished for, by default what tells kinds of items apart. Seen items are removed everywhere. Raises
+    `attribute`: what is queried for, by default what tells kinds of items apart. Seen items are removed everywhere. Raises
     DataError if no target has a value of it, CheckpointError, AssetError.
     """
     model = Recommender.from_pretrained(folder, items, progress)
@@ -70,16 +70,16 @@ def study(
     told = Histories.load(interactions or data.interactions, model.catalogue, data.columns, data.minimum_rating)
     kinds = attributes_of(model.catalogue, attribute)
     if kinds is None:
-        raise DataError("no attribute tells the items apart, so there is nothing to wish for", "name one: --attribute")
+        raise DataError("no attribute tells the items apart, so there is nothing to query for", "name one: --attribute")
     asked = _asked(last_item(told, len(model.catalogue)).sampled(users), model, kinds.name, seed)
     runs = {name: {"": run} for name, run in _runs(model, asked, progress).items()}
     evaluation = measure(runs, asked.holdout, ItemFacts(), KS, REFERENCE, seed, samples=1000)
     has = [set(model.catalogue.facts(item).get(kinds.name, ())) for item in range(len(model.catalogue))]
     met = {name: _met(own[""].lists[:, :10], asked.wanted, has) for name, own in runs.items()}
-    return WishStudy(replace(evaluation, about={**evaluation.about, "exclude_seen": True}), met)
+    return QueryStudy(replace(evaluation, about={**evaluation.about, "exclude_seen": True}), met)
 
 
-def _asked(holdout: Holdout, model: Recommender, attribute: str, seed: int) -> Asked:
+def _asked(holdout: Holdout, model: Recommender, attribute: str, seed: int) -> QueryCase:
     """Choose what each user says. Users whose target has no value are not asked."""
     random, targets = np.random.default_rng(seed), holdout.table[:, 0].copy()
     wanted: dict[int, str] = {}
@@ -91,17 +91,17 @@ def _asked(holdout: Holdout, model: Recommender, attribute: str, seed: int) -> A
         else:
             targets[user] = -1
     if not wanted:
-        raise DataError(f"no target has any {attribute}, so nobody can wish for it", "name another: --attribute")
+        raise DataError(f"no target has any {attribute}, so nobody can query for it", "name another: --attribute")
     values = tuple(wanted[user] for user in sorted(wanted))
-    said = {"wish": tuple(NAMED[int(random.integers(len(NAMED)))].format(a=value) for value in values)}
+    said = {"query": tuple(NAMED[int(random.integers(len(NAMED)))].format(a=value) for value in values)}
     if all(value.casefold() in OTHER_WORDS for value in values):
         words = (OTHER_WORDS[value.casefold()] for value in values)
         said["other words"] = tuple(lines[int(random.integers(len(lines)))] for lines in words)
-    kept = replace(holdout, targets=targets, name=f"{holdout.name}, a wish for {attribute}")
-    return Asked(kept, values, said)
+    kept = replace(holdout, targets=targets, name=f"{holdout.name}, a query for {attribute}")
+    return QueryCase(kept, values, said)
 
 
-def _runs(model: Recommender, asked: Asked, progress: Progress | None) -> dict[str, Run]:
+def _runs(model: Recommender, asked: QueryCase, progress: Progress | None) -> dict[str, Run]:
     """Return every way to rank for the users who are asked."""
     known = [asked.holdout.histories[user] for user in asked.holdout.asked.tolist()]
     nothing = [np.zeros(0, np.int64)] * len(known)
@@ -112,7 +112,7 @@ def _runs(model: Recommender, asked: Asked, progress: Progress | None) -> dict[s
     for words, said in asked.said.items():
         for told, histories in ((f"history and {words}", known), (f"{words} alone", nothing)):
             runs[told] = _answered(model, histories, said, known, progress)
-            if model.hears(said[0]):
+            if model.scores_query(said[0]):
                 runs[f"{told}, read by the language model"] = _ranked(model, histories, said, known, progress)
     return runs | _baselines(model, asked, known)
 
@@ -124,16 +124,16 @@ def _answered(
     seen: Sequence[np.ndarray],
     progress: Progress | None,
 ) -> Run:
-    """Rank as the model alone answers a request with a wish, without baselines that it may be fused with."""
+    """Rank as the model alone answers a request with a query, without baselines that it may be fused with."""
     start, k = time.perf_counter(), max(KS)
     lists = np.full((len(histories), k), -1, dtype=np.int64)
-    for row, (history, wish) in enumerate(zip(histories, said, strict=True)):
+    for row, (history, query) in enumerate(zip(histories, said, strict=True)):
         allowed = torch.ones(1, len(model.catalogue), dtype=torch.bool)
         allowed[0, torch.from_numpy(seen[row])] = False
-        (ranking,) = model.rank([history], k, allowed, wish)
+        (ranking,) = model.rank([history], k, allowed, query)
         lists[row, : len(ranking.items)] = ranking.items
         if progress is not None:
-            progress("answering wishes", row + 1, len(histories))
+            progress("answering queries", row + 1, len(histories))
     return Run(lists, math.nan, time.perf_counter() - start, math.nan)
 
 
@@ -155,11 +155,11 @@ def _ranked(
         for row, ranking in zip(part, model.rank_prompts(prompts, k, allowed), strict=True):
             lists[row, : len(ranking.items)] = ranking.items
         if progress is not None:
-            progress("ranking for wishes", part.stop, len(histories))
+            progress("ranking for queries", part.stop, len(histories))
     return Run(lists, math.nan, time.perf_counter() - start, math.nan)
 
 
-def _baselines(model: Recommender, asked: Asked, seen: Sequence[np.ndarray]) -> dict[str, Run]:
+def _baselines(model: Recommender, asked: QueryCase, seen: Sequence[np.ndarray]) -> dict[str, Run]:
     """Rank by what the words have in common with the items' texts, and by popularity."""
     documents = [model.catalogue.document(item) for item in range(len(model.catalogue))]
     popular = make_baseline("popularity")

@@ -17,20 +17,22 @@ LONGEST = 4
 """One part in so many of a history's inputs is shuffled at most."""
 
 
-def reordered(items: np.ndarray, places: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def reordered(
+    items: np.ndarray, interaction_ids: np.ndarray, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Shuffle a random contiguous part, two items to a quarter of all inputs, of a history that is no example yet.
 
-    `items`, `places` [n] as `ExampleBuilder.ranking` takes them; returns copies. Inputs and labels follow the new
+    `items`, `interaction_ids` [n] as `ExampleBuilder.ranking` takes them; returns copies. Inputs and labels follow the new
     order. No teacher was asked about a place whose item has moved: the whole part has -1 there. The last item is no
     input and stays, and with fewer than eight inputs nothing moves.
     """
-    items, places, inputs = items.copy(), places.copy(), len(items) - 1
+    items, interaction_ids, inputs = items.copy(), interaction_ids.copy(), len(items) - 1
     if inputs // LONGEST >= 2:
         length = int(random.integers(2, inputs // LONGEST + 1))
         start = int(random.integers(inputs - length + 1))
         part = slice(start, start + length)
-        items[part], places[part] = random.permutation(items[part]), -1
-    return items, places
+        items[part], interaction_ids[part] = random.permutation(items[part]), -1
+    return items, interaction_ids
 
 
 def masked(example: Example, share: float, random: np.random.Generator) -> Example:

@@ -35,8 +35,8 @@ def teach(
 ) -> SoftTargets:
     """Fit the baseline once a seed and keep, of every interaction of `data`, the items that it finds likeliest.
 
-    The fits' chances are averaged. `keep`: a file that they are written to, and read from if it was written for the same
-    baseline, histories and seed. Raises ConfigError if the baseline cannot be asked about every place.
+    The fits' probabilities are averaged. `keep`: a file that they are written to, and read from if it was written for
+    the same baseline, histories and seed. Raises ConfigError if the baseline cannot be asked about every place.
     """
     purpose = _purpose(config, data)
     said = _read(keep, purpose)
@@ -48,22 +48,22 @@ def teach(
 
 
 def _ask(config: TeacherConfig, data: FitData, progress: Progress | None) -> tuple[Tensor, Tensor]:
-    """Return the likeliest items of every interaction and their chances, both [interactions, most]."""
+    """Return the likeliest items of every interaction and their probabilities, both [interactions, most]."""
     teachers = [_fitted(config, replace(data, seed=data.seed + number)) for number in range(config.seeds)]
     most = min(config.most, data.items)
     total = sum(map(len, data.histories))
-    items, chances = np.zeros((total, most), np.int32), np.zeros((total, most), np.float16)
+    items, probabilities = np.zeros((total, most), np.int32), np.zeros((total, most), np.float16)
     start = 0
     for user, history in enumerate(data.histories):
-        expected = np.mean([_chances(teacher.expected(history)) for teacher in teachers], axis=0)
+        expected = np.mean([_probabilities(teacher.expected(history)) for teacher in teachers], axis=0)
         rows = slice(start, start + len(history))
         likeliest = np.argpartition(-expected, most - 1, axis=1)[:, :most]
         kept = np.take_along_axis(expected, likeliest, axis=1)
-        items[rows], chances[rows] = likeliest, kept / kept.sum(axis=1, keepdims=True)
+        items[rows], probabilities[rows] = likeliest, kept / kept.sum(axis=1, keepdims=True)
         start += len(history)
         if progress is not None and (user % 100 == 0 or start == total):
             progress(f"asking {config.baseline}", start, total)
-    return torch.from_numpy(items), torch.from_numpy(chances)
+    return torch.from_numpy(items), torch.from_numpy(probabilities)
 
 
 def _purpose(config: TeacherConfig, data: FitData) -> str:
@@ -82,15 +82,15 @@ def _read(keep: Path | None, purpose: str) -> tuple[Tensor, Tensor] | None:
     if keep is None or not keep.is_file():
         return None
     kept = torch.load(keep, weights_only=True)
-    return (kept["items"], kept["chances"]) if kept["purpose"] == purpose else None
+    return (kept["items"], kept["probabilities"]) if kept["purpose"] == purpose else None
 
 
-def _write(keep: Path | None, purpose: str, items: Tensor, chances: Tensor) -> None:
+def _write(keep: Path | None, purpose: str, items: Tensor, probabilities: Tensor) -> None:
     if keep is None:
         return
     keep.parent.mkdir(parents=True, exist_ok=True)
     temporary = keep.with_suffix(f".{os.getpid()}.tmp")  # each process of a run writes its own
-    torch.save({"purpose": purpose, "items": items, "chances": chances}, temporary)
+    torch.save({"purpose": purpose, "items": items, "probabilities": probabilities}, temporary)
     os.replace(temporary, keep)
 
 
@@ -106,7 +106,7 @@ def _fitted(config: TeacherConfig, data: FitData) -> Teacher:
     return teacher
 
 
-def _chances(scores: np.ndarray) -> np.ndarray:
+def _probabilities(scores: np.ndarray) -> np.ndarray:
     """Return the softmax of each row."""
     raised = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))

@@ -18,13 +18,13 @@ from recommender.training.augmentation import crops, masked, reordered
 
 HELD_OUT_SHARE = 20
 """Every 20th example of a stage that learns text is held out to measure its loss."""
-DrawWish = Callable[[np.ndarray, np.random.Generator], tuple[str, np.ndarray] | None]
+DrawQuery = Callable[[np.ndarray, np.random.Generator], tuple[str, np.ndarray] | None]
 
 
 @dataclass(frozen=True)
 class TrainingData:
     """What the stages learn from. `explanations`: (prompt, completion) pairs for the stage `explain`. `teacher`: what the
-    stage `rank` is told to expect beside what came. `wish`: says in words what one of the items of a history is like, and
+    stage `rank` is told to expect beside what came. `query`: says in words what one of the items of a history is like, and
     which of them are like that, bool [history]; None where nothing is known of the one it drew. `views`: those of the
     media that `align` and `rank` draw from."""
 
@@ -32,7 +32,7 @@ class TrainingData:
     split: Split
     explanations: Sequence[tuple[str, str]] = field(default=())
     teacher: SoftTargets | None = None
-    wish: DrawWish | None = None
+    query: DrawQuery | None = None
     views: Views = field(default_factory=dict)
 
 
@@ -66,24 +66,24 @@ def _ranking(data: TrainingData, stage: StageConfig, random: np.random.Generator
         for i in np.flatnonzero(random.random(len(pieces)) < stage.reorder_share):
             pieces[i] = (*reordered(*pieces[i][:2], random), pieces[i][2])
     every = [data.builder.ranking(pieces[i][0], known[i], pieces[i][2], pieces[i][1]) for i in order]
-    if data.wish is not None and stage.wish_share:
-        wished = [_wished(data, pieces[i][0], share, random) for i in order if random.random() < stage.wish_share]
-        every += [example for example in wished if example is not None]
+    if data.query is not None and stage.query_share:
+        queried = [_wished(data, pieces[i][0], share, random) for i in order if random.random() < stage.query_share]
+        every += [example for example in queried if example is not None]
         every = [every[i] for i in random.permutation(len(every))]
     return [masked(example, stage.mask_share, random) for example in every] if stage.mask_share else every
 
 
 def _wished(data: TrainingData, piece: np.ndarray, titled: float, random: np.random.Generator) -> Example | None:
-    """Return an example that begins with a wish, over a part of a piece: whoever says what they want is often new."""
-    assert data.wish is not None
+    """Return an example that begins with a query, over a part of a piece: whoever says what they want is often new."""
+    assert data.query is not None
     start = int(random.integers(0, len(piece)))
     part = piece[start : start + int(random.integers(1, len(piece) + 1))]
-    drawn = data.wish(part, random)
+    drawn = data.query(part, random)
     if drawn is None:
         return None
     text, wanted = drawn
     known = int(random.choice(np.flatnonzero(wanted))) if random.random() < titled else 0
-    return data.builder.wished(part, text, wanted, known)
+    return data.builder.queried(part, text, wanted, known)
 
 
 def _pieces(

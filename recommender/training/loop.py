@@ -200,7 +200,7 @@ class _Stage:
         teacher = self.run_.data.teacher if config.stage == "rank" else None
         dropouts = config.modality_dropout, config.row_dropout, config.label_smoothing
         views = self.run_.views if config.stage != "explain" else {}
-        total, count = self.wrapped(batch, *dropouts, teacher, config.newcomer_share, views)
+        total, count = self.wrapped(batch, *dropouts, teacher, config.cold_item_dropout, views)
         loss = total / count
         if not torch.isfinite(loss):
             raise RecommenderError(
@@ -208,14 +208,14 @@ class _Stage:
                 f"lower learning_rate and start anew: remove {self.run_.output}",
             )
         self.run_.accelerator.backward(loss)
-        self.run_.accelerator.clip_grad_norm_([p for g in self.groups for p in g["params"]], config.clip)
+        self.run_.accelerator.clip_grad_norm_([p for g in self.groups for p in g["params"]], config.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return float(loss.detach()), int(batch.tokens.numel())
 
     def _rates(self, step: int) -> list[tuple[str, float]]:
         """Return each group's learning rate: a linear warm-up, then a cosine to a tenth."""
-        warmup = max(round(self.config.warmup * self.total), 1)
+        warmup = max(round(self.config.warmup_ratio * self.total), 1)
         if step < warmup:
             share = (step + 1) / warmup
         else:

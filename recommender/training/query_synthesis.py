@@ -1,4 +1,4 @@
-"""Wishes put into words: sentences that ask for what an item is, and which items of the catalogue meet them.
+"""Queries put into words: sentences that ask for what an item is, and which items of the catalogue meet them.
 
 The ranker learns from them that words in front of a history say what is wanted; whoever is new has nothing else to say.
 """
@@ -15,9 +15,9 @@ from recommender.data.catalogue import Catalogue
 from recommender.justify.facts import facts_of, label, role
 
 BOTH = 0.25
-"""Share of the wishes that ask for two things at once."""
+"""Share of the queries that ask for two things at once."""
 ABOUT = 0.25
-"""Share of the wishes for an item with a description that quote a part of it."""
+"""Share of the queries for an item with a description that quote a part of it."""
 WORDS = 12
 _BLOCKS = {
     **{name: name for name in ("kind", "year", "decade", "cast")},
@@ -27,7 +27,7 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
 @dataclass(frozen=True)
-class Wish:
+class SynthesizedQuery:
     """What somebody says that they want; `met` bool [items]: by what. `name`, `value`: the fact that it asks for."""
 
     text: str
@@ -36,8 +36,8 @@ class Wish:
     value: str
 
 
-class Wisher:
-    """Words the wishes that the items of one catalogue meet."""
+class QuerySynthesizer:
+    """Words the queries that the items of one catalogue meet."""
 
     def __init__(self, catalogue: Catalogue, noun: str) -> None:
         """`noun`: what is recommended, in the plural."""
@@ -49,22 +49,22 @@ class Wisher:
                 self.having.setdefault(fact, []).append(item)
 
     def draw(self, history: np.ndarray, random: np.random.Generator) -> tuple[str, np.ndarray] | None:
-        """Return a wish for one of the items of a history [n], and which of them meet it, bool [n].
+        """Return a query for one of the items of a history [n], and which of them meet it, bool [n].
 
         None if nothing is known of the item that was drawn.
         """
         item = int(random.choice(history))
-        wish = self.wish(item, random)
-        if wish is None:
+        query = self.query(item, random)
+        if query is None:
             return None
-        other = self.wish(item, random) if random.random() < BOTH else None
-        if other is None or other.name == wish.name:
-            return wish.text, wish.met[history]
-        both = _line("both", random, first=wish.text, second=other.text)
-        return both, (wish.met & other.met)[history]
+        other = self.query(item, random) if random.random() < BOTH else None
+        if other is None or other.name == query.name:
+            return query.text, query.met[history]
+        both = _line("both", random, first=query.text, second=other.text)
+        return both, (query.met & other.met)[history]
 
-    def wish(self, item: int, random: np.random.Generator) -> Wish | None:
-        """Return a wish that an item meets: for one of its attributes, or in words of its description."""
+    def query(self, item: int, random: np.random.Generator) -> SynthesizedQuery | None:
+        """Return a query that an item meets: for one of its attributes, or in words of its description."""
         text = self.catalogue[item].text
         if text and random.random() < ABOUT:
             return self._about(item, text, random)
@@ -75,18 +75,20 @@ class Wisher:
         values = [value for other, value in self.facts[item] if other == name]
         return self.asking(name, values[int(random.integers(len(values)))], random)
 
-    def asking(self, name: str, value: str, random: np.random.Generator) -> Wish:
-        """Return a wish for what has this value of an attribute."""
+    def asking(self, name: str, value: str, random: np.random.Generator) -> SynthesizedQuery:
+        """Return a query for what has this value of an attribute."""
         block = _BLOCKS.get(role(name), "other")
         text = _line(block, random, spoken=value, noun=self.noun, label=label(name))
-        return Wish(text, self._met(self.having.get((name, value), [])), name, value)
+        return SynthesizedQuery(text, self._met(self.having.get((name, value), [])), name, value)
 
-    def _about(self, item: int, text: str, random: np.random.Generator) -> Wish:
+    def _about(self, item: int, text: str, random: np.random.Generator) -> SynthesizedQuery:
         sentences = _SENTENCE.split(text)
         words = sentences[int(random.integers(len(sentences)))].split()
         start = int(random.integers(max(len(words) - WORDS, 0) + 1))
         quoted = " ".join(words[start : start + WORDS])
-        return Wish(_line("about", random, spoken=quoted, noun=self.noun), self._met([item]), "description", quoted)
+        return SynthesizedQuery(
+            _line("about", random, spoken=quoted, noun=self.noun), self._met([item]), "description", quoted
+        )
 
     def _met(self, items: list[int]) -> np.ndarray:
         met = np.zeros(len(self.catalogue), dtype=bool)
@@ -96,5 +98,5 @@ class Wisher:
 
 def _line(block: str, random: np.random.Generator, **spoken: str) -> str:
     whole = {name: " ".join(text.split()) for name, text in spoken.items()}  # a line is a phrasing
-    lines = [line.strip() for line in prompts.render_block("wish", block, **whole).splitlines()]
+    lines = [line.strip() for line in prompts.render_block("query", block, **whole).splitlines()]
     return lines[int(random.integers(len(lines)))]

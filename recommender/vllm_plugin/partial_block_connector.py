@@ -43,7 +43,7 @@ class Tail:
 
 
 @dataclass(frozen=True)
-class Place:
+class BlockPlace:
     """A block that begins with the tail of a search."""
 
     search: str
@@ -51,15 +51,15 @@ class Place:
 
 
 @dataclass
-class Plan(KVConnectorMetadata):
+class CopyPlan(KVConnectorMetadata):
     """What workers copy in a step: `loads` into blocks before it, `saves` out of them and `gone` behind it."""
 
-    loads: list[Place] = field(default_factory=list)
-    saves: list[Place] = field(default_factory=list)
+    loads: list[BlockPlace] = field(default_factory=list)
+    saves: list[BlockPlace] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
 
 
-class Tails(KVConnectorBase_V1):
+class PartialBlockConnector(KVConnectorBase_V1):
     """One class for vLLM's scheduler, which plans, and for its workers, which copy; each makes an instance of its own."""
 
     def __init__(self, vllm_config: VllmConfig, role: KVConnectorRole, kv_cache_config: KVCacheConfig) -> None:
@@ -98,9 +98,9 @@ class Tails(KVConnectorBase_V1):
         elif request.num_tokens == tail.prompt and tail.prompt % self.block_size:
             self.saving[request.request_id] = tail
 
-    def build_connector_meta(self, scheduler_output: SchedulerOutput) -> Plan:
+    def build_connector_meta(self, scheduler_output: SchedulerOutput) -> CopyPlan:
         """Return what is copied in this step."""
-        plan, cached = Plan(), scheduler_output.scheduled_cached_reqs
+        plan, cached = CopyPlan(), scheduler_output.scheduled_cached_reqs
         begun = {one.req_id: one.num_computed_tokens for one in scheduler_output.scheduled_new_reqs}
         begun |= dict(zip(cached.req_ids, cached.num_computed_tokens, strict=True))
         for name, computed in begun.items():
@@ -115,11 +115,11 @@ class Tails(KVConnectorBase_V1):
             plan.gone.append(self.kept.popitem(last=False)[0])
         return plan
 
-    def _place(self, step: SchedulerOutput, request: str, tail: Tail) -> Place:
+    def _place(self, step: SchedulerOutput, request: str, tail: Tail) -> BlockPlace:
         state = step.kv_connector_block_state
         blocks = state.get_block_ids(request) if state else None
         assert blocks, request
-        return Place(tail.search, blocks[0][tail.prompt // self.block_size])
+        return BlockPlace(tail.search, blocks[0][tail.prompt // self.block_size])
 
     def request_finished(self, request: Request, block_ids: list[int]) -> tuple[bool, dict[str, Any] | None]:
         """Forget a request, which may have been given up before it was computed; its blocks can go."""
@@ -136,9 +136,9 @@ class Tails(KVConnectorBase_V1):
         """
         self.caches = list(kv_caches.values())
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> CopyPlan:
         plan = self._get_connector_metadata()
-        assert isinstance(plan, Plan)
+        assert isinstance(plan, CopyPlan)
         return plan
 
     def start_load_kv(self, forward_context: ForwardContext, **kwargs: Any) -> None:
@@ -159,7 +159,7 @@ class Tails(KVConnectorBase_V1):
             self.tails.pop(search, None)
 
     def wait_for_layer_load(self, layer_name: str) -> None:
-        """Tails are there before the first layer."""
+        """PartialBlockConnector are there before the first layer."""
 
     def save_kv_layer(self, layer_name: str, kv_layer: Tensor, attn_metadata: Any, **kwargs: Any) -> None:
-        """Tails are kept when all layers are computed."""
+        """PartialBlockConnector are kept when all layers are computed."""

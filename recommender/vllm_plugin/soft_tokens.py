@@ -75,7 +75,7 @@ NONE = SoftFacts("", {}, 1, 1 << 62, 1.0)
 
 
 @dataclass(frozen=True)
-class Place:
+class SoftTokenPlace:
     """Where a prompt has room for one vector. `name`: the same for the same vector, for vLLM's caches."""
 
     kind: str
@@ -114,7 +114,7 @@ class SoftTokens:
 
     def placed(
         self, ids: Sequence[int], given: Mapping[int, Mapping[str, np.ndarray]], item_tokens: Mapping[int, int]
-    ) -> tuple[list[int], list[Place]]:
+    ) -> tuple[list[int], list[SoftTokenPlace]]:
         """Return a prompt with placeholders, and the vectors for them.
 
         `item_tokens`: the token of each item in `given`. Raises ValueError for soft tokens that are not whole.
@@ -130,7 +130,7 @@ class SoftTokens:
 
     def _soft(
         self, tokens: list[int], ids: Sequence[int], offset: int, given: Mapping[int, Mapping[str, np.ndarray]]
-    ) -> list[Place]:
+    ) -> list[SoftTokenPlace]:
         """Put a placeholder into a soft token's place; the first one of a vector brings it along."""
         kinds, each = list(self.facts.soft), self.facts.tokens
         item, slot = divmod(ids[offset] - self.facts.first, len(kinds) * each)
@@ -146,12 +146,12 @@ class SoftTokens:
             raise ValueError(f"ids: the soft tokens after {ids[offset]} are missing")
         own = given.get(item, {}).get(kind)
         vector = self.vectors[kind][item] if own is None else own
-        return [Place(kind, offset, vector[None], f"{kind}-{item}" if own is None else _name(kind, own))]
+        return [SoftTokenPlace(kind, offset, vector[None], f"{kind}-{item}" if own is None else _name(kind, own))]
 
-    def _item(self, item: int, offset: int, own: Mapping[str, np.ndarray]) -> Place:
+    def _item(self, item: int, offset: int, own: Mapping[str, np.ndarray]) -> SoftTokenPlace:
         old = {kind: self.vectors[kind][item].astype(np.float32) for kind in self.facts.soft}
         pair = np.stack([np.concatenate(list((old | dict(own)).values())), np.concatenate(list(old.values()))])
-        return Place(ITEM_KIND, offset, pair, _name(ITEM_KIND, pair))
+        return SoftTokenPlace(ITEM_KIND, offset, pair, _name(ITEM_KIND, pair))
 
 
 def _name(kind: str, vector: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""Held spans as logits processors of vLLM, for both of its interfaces. Named at start-up as the trie is."""
+"""TextConstraint spans as logits processors of vLLM, for both of its interfaces. Named at start-up as the trie is."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from vllm.v1.sample.logits_processor import LogitsProcessor as LogitsProcessorV1
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsProcessor as LogitsProcessorV2
 
-from recommender.constraints.text_constraint import SPANS, Held, Pieces
+from recommender.constraints.text_constraint import TEXT_CONSTRAINT, TextConstraint, TokenPieces
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.sampling_params import SamplingParams
 
 
-def _held(params: SamplingParams) -> Held | None:
-    said = (params.extra_args or {}).get(SPANS)
-    return None if said is None else Held.of(said)
+def _held(params: SamplingParams) -> TextConstraint | None:
+    said = (params.extra_args or {}).get(TEXT_CONSTRAINT)
+    return None if said is None else TextConstraint.of(said)
 
 
-class Spans(LogitsProcessorV1, LogitsProcessorV2):
+class TextConstraintProcessor(LogitsProcessorV1, LogitsProcessorV2):
     """Holds spans of what a request generates to names, under both runners: see `processors.Trie`."""
 
     def __init__(self, vllm_config: VllmConfig, *runner: Any) -> None:
         """Read the tokens of the served folder. `runner`: device and pinning from V1, its request states from V2."""
-        self.pieces = Pieces(AutoTokenizer.from_pretrained(vllm_config.model_config.tokenizer))
+        self.pieces = TokenPieces(AutoTokenizer.from_pretrained(vllm_config.model_config.tokenizer))
         self.req_states = runner[0]
-        self.rows: dict[int, tuple[Held, list[int]]] = {}
-        self.slots: dict[int, Held] = {}
+        self.rows: dict[int, tuple[TextConstraint, list[int]]] = {}
+        self.slots: dict[int, TextConstraint] = {}
 
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
@@ -47,22 +47,22 @@ class Spans(LogitsProcessorV1, LogitsProcessorV2):
 
     def _new(
         self, params: SamplingParams, prompt: list[int] | None, output: list[int]
-    ) -> tuple[Held, list[int]] | None:
-        held = _held(params)
-        return None if held is None else (held, output)
+    ) -> tuple[TextConstraint, list[int]] | None:
+        constraint = _held(params)
+        return None if constraint is None else (constraint, output)
 
     def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
         """V2: take a slot over; returns whether this request is held to anything."""
-        held = _held(sampling_params)
+        constraint = _held(sampling_params)
         self.slots.pop(req_idx, None)
-        if held is not None:
-            self.slots[req_idx] = held
-        return held is not None
+        if constraint is not None:
+            self.slots[req_idx] = constraint
+        return constraint is not None
 
     def apply(self, logits: torch.Tensor, ctx: Any = None) -> torch.Tensor:
         """Constrain the rows of requests that asked for it; only V2 has a context."""
-        for row, (held, output) in self.rows.items():
-            held.constrain(logits[row], output, self.pieces)
+        for row, (constraint, output) in self.rows.items():
+            constraint.constrain(logits[row], output, self.pieces)
         for row, slot in enumerate(() if ctx is None else ctx.expanded_idx_mapping.tolist()):
             if slot in self.slots:
                 begin, end = int(self.req_states.prompt_len.np[slot]), int(ctx.pos[row]) + 1

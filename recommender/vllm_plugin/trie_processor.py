@@ -31,7 +31,7 @@ def _check(params: SamplingParams) -> None:
         Allowed.of(extra, 1 << 62)
 
 
-class Trie(LogitsProcessorV1, LogitsProcessorV2):
+class TrieProcessor(LogitsProcessorV1, LogitsProcessorV2):
     """One class for both runners, since who starts a server cannot know which one vLLM will choose.
 
     V1 (a CPU's) keeps state by place in the batch and hands over token lists; V2 (a GPU's) by request slot, with the tokens

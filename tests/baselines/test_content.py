@@ -1,11 +1,11 @@
-"""Content baselines: what resembles the history is ranked first, by words or by vectors, whoever liked it."""
+"""ItemContent baselines: what resembles the history is ranked first, by words or by vectors, whoever liked it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from recommender.baselines import BASELINES, Content, FitData
+from recommender.baselines import BASELINES, FitData, ItemContent
 from recommender.baselines.content import TfidfContent, VectorContent, side_by_side, tfidf
 from recommender.baselines.ranking import rank_topk
 from recommender.encoders.features import Features
@@ -28,7 +28,7 @@ def features():
 
 
 def data(texts=TEXTS):
-    return FitData(NOBODY, len(texts), Content(texts, features))
+    return FitData(NOBODY, len(texts), ItemContent(texts, features))
 
 
 def fitted(ranker):
@@ -91,12 +91,12 @@ def test_words_need_no_vectors():
     def never():
         raise AssertionError("encoded")
 
-    TfidfContent().fit(FitData(NOBODY, ITEMS, Content(TEXTS, never)))
+    TfidfContent().fit(FitData(NOBODY, ITEMS, ItemContent(TEXTS, never)))
 
 
 @pytest.mark.parametrize("name", ["sasrec-vectors", "two-tower", "tiger"])
 def test_a_catalogue_without_text_vectors_is_told_to_baselines_that_need_them(name):
-    content = Content(["a", "b", "c"], lambda: Features({}, {}))
+    content = ItemContent(["a", "b", "c"], lambda: Features({}, {}))
     with pytest.raises(DataError, match=f"{name} needs the items' text vectors") as error:
         BASELINES[name]().fit(FitData([np.array([0, 1, 2]), np.array([2, 1])], 3, content))
     assert "encoders.text" in error.value.hint

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from recommender.baselines import Content, FitData
-from recommender.baselines.history_contexts import Plan
+from recommender.baselines import FitData, ItemContent
+from recommender.baselines.history_contexts import TrainingPlan
 from recommender.baselines.lightfm import LightFm, item_features
 from recommender.baselines.lightgcn import LightGcn, bipartite
 from recommender.baselines.ranking import rank_topk
@@ -19,8 +19,8 @@ from recommender.errors import DataError
 ITEMS = 20
 NEW = ITEMS, ITEMS + 1  # nobody has seen them: one is even by its content, the other odd
 SMALL = {
-    "lightfm": lambda: LightFm(width=8, plan=Plan(epochs=30, learning_rate=2e-2, batch=64)),
-    "lightgcn": lambda: LightGcn(width=8, plan=Plan(epochs=20, learning_rate=3e-2, batch=64)),
+    "lightfm": lambda: LightFm(width=8, plan=TrainingPlan(epochs=30, learning_rate=2e-2, batch=64)),
+    "lightgcn": lambda: LightGcn(width=8, plan=TrainingPlan(epochs=20, learning_rate=3e-2, batch=64)),
     "vbpr": lambda: Vbpr(factors=4, epochs=12, learning_rate=0.05, batch=64),
 }
 
@@ -35,7 +35,7 @@ def data(histories=None, seed=0):
     texts = [f"{'odd' if item % 2 else 'even'} thing{item}" for item in range(ITEMS + 2)]
     kinds = np.eye(2, dtype=np.float32)[np.arange(ITEMS + 2) % 2]
     features = Features({"text": kinds}, {"text": np.ones(ITEMS + 2, bool)})
-    return FitData(histories or checkerboard(), ITEMS + 2, Content(texts, lambda: features), seed)
+    return FitData(histories or checkerboard(), ITEMS + 2, ItemContent(texts, lambda: features), seed)
 
 
 @pytest.fixture(scope="module", params=SMALL)

@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from recommender.baselines import FitData
-from recommender.baselines.history_contexts import MeanOfItems, Plan, Tables, batches, mean_of, softmax, train, warp
+from recommender.baselines.history_contexts import (
+    MeanOfItems,
+    Tables,
+    TrainingPlan,
+    batches,
+    mean_of,
+    softmax,
+    train,
+    warp,
+)
 
 HISTORIES = [np.array([3, 1, 4]), np.array([5]), np.array([], dtype=np.int64), np.array([2, 6, 5, 3])]
 
@@ -84,5 +93,5 @@ def test_progress_is_told_an_epoch_at_a_time():
 
     told = []
     data = FitData(HISTORIES, 7, progress=lambda *values: told.append(values))
-    train("free", Free, softmax, data, 2.0, Plan(epochs=2, learning_rate=0.1))
+    train("free", Free, softmax, data, 2.0, TrainingPlan(epochs=2, learning_rate=0.1))
     assert told == [("fitting free", 1, 2), ("fitting free", 2, 2)]

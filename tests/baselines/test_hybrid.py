@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recommender.baselines import Content, FitData
+from recommender.baselines import FitData, ItemContent
 from recommender.baselines.held_out import HeldOut, ndcg
 from recommender.baselines.hybrid import Hybrid
 from recommender.baselines.ranking import rank_topk
@@ -28,7 +28,7 @@ def families(seed=0, users=60):
 
 def fitted(histories, texts):
     ranker = Hybrid()
-    ranker.fit(FitData(histories, ITEMS, Content(texts, lambda: pytest.fail("encoded"))))
+    ranker.fit(FitData(histories, ITEMS, ItemContent(texts, lambda: pytest.fail("encoded"))))
     return ranker
 
 
@@ -54,7 +54,7 @@ def test_no_single_part_is_better_on_what_was_held_out():
     histories = families(seed=3, users=80)
     earlier, targets = [history[:-1] for history in histories], np.array([history[-1] for history in histories])
     ranker = fitted(histories, NOISE)
-    ranker._fit_parts(FitData(earlier, ITEMS, Content(NOISE, lambda: None)))
+    ranker._fit_parts(FitData(earlier, ITEMS, ItemContent(NOISE, lambda: None)))
     held = HeldOut(earlier, targets)
     found = ndcg(ranker.scores, held)
     for part in ranker._parts:

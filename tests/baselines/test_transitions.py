@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recommender.baselines import Content, FitData
+from recommender.baselines import FitData, ItemContent
 from recommender.baselines.content import tfidf
 from recommender.baselines.ranking import rank_topk
 from recommender.baselines.transitions import TransitionTfidf, standardised
@@ -17,7 +17,7 @@ TEXTS = [f"word{item // 2} thing{item}" for item in range(ITEMS)]  # items resem
 
 def fitted(histories, texts=TEXTS, **settings):
     ranker = TransitionTfidf(**settings)
-    ranker.fit(FitData(histories, len(texts), Content(texts, lambda: pytest.fail("encoded"))))
+    ranker.fit(FitData(histories, len(texts), ItemContent(texts, lambda: pytest.fail("encoded"))))
     return ranker
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from recommender.benchmarks.server_load import LoadSettings, Tally, bench_serve, is_wrong, load, one_at_a_time
+from recommender.benchmarks.server_load import LoadSettings, LoadTally, bench_serve, is_wrong, load, one_at_a_time
 from recommender.data.catalogue import Catalogue
 from recommender.model.checkpoint import save_pretrained
 from tests.conftest import write_tables
@@ -67,4 +67,4 @@ def test_what_makes_a_list_wrong():
     assert not is_wrong(["1", "2"], ["3"], known, 2)
     for found in (["1"], ["1", "1"], ["1", "3"], ["1", "9"]):
         assert is_wrong(found, ["3"], known, 2)
-    assert Tally().row("nothing", 1.0)["answered"] == 0
+    assert LoadTally().row("nothing", 1.0)["answered"] == 0

@@ -10,7 +10,7 @@ import pytest
 from recommender.chat import Chat, Reader
 from recommender.chat.session import Session
 from recommender.data.catalogue import Catalogue, Item
-from recommender.engine.feedback_policy import Opinions
+from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.errors import DataError, RecommenderError
 from recommender.justify import ClaimChecker, Evidence, Influence
 
@@ -44,10 +44,10 @@ class Ranker:
 
     catalogue = CATALOGUE
 
-    def score(self, histories, candidates, wish=None):
+    def score(self, histories, candidates, query=None):
         return np.tile(-np.arange(len(CATALOGUE), dtype=float), (len(histories), 1))
 
-    def explain(self, history, items, wish=None, user=None):
+    def explain(self, history, items, query=None, user=None):
         influences = tuple(Influence(int(h), 1.5) for h in history[:1])
         return [SimpleNamespace(text=f"Because of item {i}.", evidence=Evidence(i, influences)) for i in items]
 
@@ -252,10 +252,10 @@ def test_questions_back_are_answered_and_the_conversation_goes_on(chat):
 
 
 def test_what_is_not_for_somebody_is_kept_for_the_next_conversation(tmp_path):
-    opinions = Opinions(ClaimChecker(CATALOGUE))
-    chat = Chat(Ranker(), "films", opinions=opinions)
+    feedback_policy = FeedbackPolicy(ClaimChecker(CATALOGUE))
+    chat = Chat(Ranker(), "films", feedback_policy=feedback_policy)
     assert "Alien (1979)" not in [i.title for i in talk(chat, "films since 1979", "Alien is not for me").items]
-    opinions.keep_in(tmp_path / "feedback.jsonl")
+    feedback_policy.keep_in(tmp_path / "feedback.jsonl")
     reply = talk(chat, "films since 1979", "the second one is not for me", user="ann")
     assert "Alien (1979)" not in [i.title for i in reply.items]
     assert "Alien (1979)" not in [i.title for i in talk(chat, "films since 1979", user="ann").items]

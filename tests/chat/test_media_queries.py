@@ -10,7 +10,7 @@ import soundfile
 from PIL import Image, ImageFilter
 
 from recommender.chat import Chat
-from recommender.chat.media_queries import LIKENESS, Senses
+from recommender.chat.media_queries import LIKENESS, MediaQueries
 from recommender.chat.session import Session
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue, Item
@@ -44,7 +44,7 @@ def world(tmp_path_factory):
 @pytest.fixture(scope="module", params=["raw vectors", "the model's own"])
 def senses(request, world):
     config, _, features = world
-    return Senses(config, features if request.param == "the model's own" else None)
+    return MediaQueries(config, features if request.param == "the model's own" else None)
 
 
 def test_a_picture_is_most_like_itself_and_what_is_drawn_like_it(senses, world, tmp_path):
@@ -75,7 +75,7 @@ def say(tmp_path_factory):
 @pytest.fixture
 def session(world):
     config, _, features = world
-    return Session(Chat(Ranker(), "films"), Senses(config, features), k=3)
+    return Session(Chat(Ranker(), "films"), MediaQueries(config, features), k=3)
 
 
 @pytest.mark.parametrize(

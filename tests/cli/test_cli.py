@@ -50,7 +50,7 @@ def recipe(tables, llm_folder):
         "data": {"items": str(tables / "items.csv"), "interactions": str(tables / "interactions.csv")},
         "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2},
         "encoders": {"text": None, "image": None, "audio": None, "collaborative_width": 4},
-        "lora": {"rank": 4, "alpha": 8},
+        "lora": {"r": 4, "alpha": 8},
         "prompt": {"history": 6, "titled": 2, "noun": "films"},
         "justify": {"window": 4, "max_new_tokens": 8},
         "training": {
@@ -360,7 +360,7 @@ def test_an_output_that_would_replace_something_else(run, trained, recipe, table
 
 
 def test_a_request_that_is_none(run, trained):
-    refused(run("recommend", trained, "--wish", "x" * 501, "-q"), "wish", "500")
+    refused(run("recommend", trained, "--query", "x" * 501, "-q"), "query", "500")
     refused(run("recommend", trained, "--only", "103", "--k", 2, "-q"), "k is 2, but only 1")
 
 

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from recommender.data.media import audio_faults, content_hash, image_faults, keep_bytes, read_audio, read_image
+from recommender.data.media import audio_problems, content_hash, image_problems, keep_bytes, read_audio, read_image
 from recommender.errors import DataError
 
 
@@ -121,16 +121,16 @@ def test_a_truncated_sound_is_an_error(tmp_path):
 
 
 def test_faults_of_sounds():
-    assert audio_faults(np.zeros(100, np.float32)) == ("silent",)
-    assert audio_faults(sine(16_000, peak=1e-4)) == ("silent",)
-    assert audio_faults(np.clip(sine(16_000, peak=3.0), -1, 1)) == ("clipped",)
-    assert audio_faults(sine(16_000, peak=0.9)) == ()
+    assert audio_problems(np.zeros(100, np.float32)) == ("silent",)
+    assert audio_problems(sine(16_000, peak=1e-4)) == ("silent",)
+    assert audio_problems(np.clip(sine(16_000, peak=3.0), -1, 1)) == ("clipped",)
+    assert audio_problems(sine(16_000, peak=0.9)) == ()
 
 
 def test_faults_of_pictures(tmp_path):
     Image.new("RGB", (32, 32), (120, 30, 200)).save(tmp_path / "flat.jpg")
-    assert image_faults(read_image(tmp_path / "flat.jpg")) == ("blank",)
-    assert image_faults(picture()) == ()
+    assert image_problems(read_image(tmp_path / "flat.jpg")) == ("blank",)
+    assert image_problems(picture()) == ()
 
 
 def test_the_hash_is_that_of_the_content(tmp_path):

@@ -176,8 +176,8 @@ def test_views_are_kept_by_number_and_version(catalogue, config, monkeypatch):
 
 
 def test_an_encoder_that_is_off_has_no_views(catalogue, config):
-    deaf = config.model_copy(update={"audio": None})
-    assert set(encode_views(catalogue, deaf, features_of(catalogue, deaf))) == {"image"}
+    unavailable_reason = config.model_copy(update={"audio": None})
+    assert set(encode_views(catalogue, unavailable_reason, features_of(catalogue, unavailable_reason))) == {"image"}
 
 
 def test_a_broken_picture_is_named_with_its_item(catalogue, config):

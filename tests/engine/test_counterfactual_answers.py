@@ -92,6 +92,6 @@ def test_answers_come_in_the_language_of_the_sentences(model):
 def test_alike_is_by_text_and_never_itself(model, features, monkeypatch):
     vectors = features.vectors["text"] / np.linalg.norm(features.vectors["text"], axis=1, keepdims=True)
     order = [int(i) for i in np.argsort(-(vectors @ vectors[5]), kind="stable") if i != 5]
-    assert model.alike(5, 4) == order[:4]
+    assert model.similar_items(5, 4) == order[:4]
     monkeypatch.setattr(Recommender, "vectors", None)
-    assert model.alike(5, 4) == []
+    assert model.similar_items(5, 4) == []

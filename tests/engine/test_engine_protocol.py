@@ -35,11 +35,11 @@ def test_filters_are_met_and_an_impossible_one_is_named(engine):
 def test_reasons_come_in_order_and_end_when_nobody_waits(engine):
     request = Request(history=("103", "107"), k=6, explain=False)
     items = engine.answer(request).items
-    told = list(engine.reasons(request, items))
+    told = list(engine.stream_justifications(request, items))
     assert [item.item_id for item in told] == [item.item_id for item in items]
     assert all(item.justification for item in told)
     stop, begun = threading.Event(), []
-    for item in engine.reasons(request, items, stop):
+    for item in engine.stream_justifications(request, items, stop):
         begun.append(item)
         stop.set()
     assert len(begun) == engine.written_at_once

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from recommender.engine import Recommender, Request
-from recommender.engine.trace import load, readable, record, replay, save
+from recommender.engine.trace import load, readable, recorded_answer, replay, save
 from recommender.errors import DataError
 from recommender.model.checkpoint import save_pretrained
 
@@ -19,11 +19,11 @@ def model(make_checkpoint):
     return Recommender(make_checkpoint())
 
 
-ASKED = Request(history=("101", "107", "103"), k=4, filters={"genres": ("comedy",)}, wish="a red story")
+ASKED = Request(history=("101", "107", "103"), k=4, filters={"genres": ("comedy",)}, query="a red story")
 
 
 def test_a_trace_holds_all_that_decided(model, tmp_path):
-    trace = record(model, ASKED)
+    trace = recorded_answer(model, ASKED)
     answer = model.answer(ASKED)
     assert [item["item_id"] for item in trace["items"]] == [item.item_id for item in answer.items]
     assert [one["item_id"] for one in trace["candidates"][:4]] == [item.item_id for item in answer.items]
@@ -40,13 +40,13 @@ def test_a_trace_holds_all_that_decided(model, tmp_path):
 
 @pytest.mark.parametrize("levels", [1, 3])
 def test_a_replay_of_the_same_model_is_the_same(make_checkpoint, tmp_path, levels):
-    trace = record(Recommender(make_checkpoint(levels)), ASKED)
+    trace = recorded_answer(Recommender(make_checkpoint(levels)), ASKED)
     save(trace, tmp_path / "trace.json")
     assert replay(Recommender(make_checkpoint(levels)), load(tmp_path / "trace.json")) == []
 
 
 def test_a_replay_says_what_differs(make_checkpoint, model):
-    trace = record(model, ASKED)
+    trace = recorded_answer(model, ASKED)
     other = make_checkpoint()
     with torch.no_grad():
         other.model.rows.add_(torch.randn_like(other.model.rows))
@@ -60,14 +60,14 @@ def test_a_replay_says_what_differs(make_checkpoint, model):
 def test_the_files_of_a_checkpoint_are_told(make_checkpoint, catalogue, tmp_path):
     save_pretrained(make_checkpoint(), tmp_path / "model")
     model = Recommender.from_pretrained(tmp_path / "model", catalogue)
-    told = record(model, Request(history=("101",), k=2))["model"]
+    told = recorded_answer(model, Request(history=("101",), k=2))["model"]
     weights = (tmp_path / "model" / "adapter.safetensors").read_bytes()
     assert told["files"]["adapter.safetensors"] == hashlib.sha256(weights).hexdigest()
     assert told["source"] == str(tmp_path / "model")
 
 
 def test_one_item_is_explained_even_if_it_was_seen(model):
-    trace = record(model, Request(history=("101", "107"), k=1), "107")
+    trace = recorded_answer(model, Request(history=("101", "107"), k=1), "107")
     assert trace["explains"] == "107" and [item["item_id"] for item in trace["items"]] == ["107"]
     assert replay(model, trace) == []
 

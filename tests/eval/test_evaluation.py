@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from recommender.baselines.ranking import rank_topk
 from recommender.eval.beyond import Attributes, ItemFacts, calibration, js_divergence
 from recommender.eval.bootstrap import Bootstrap
-from recommender.eval.holdout import Holdout, Part
+from recommender.eval.holdout import Holdout, HoldoutPart
 from recommender.eval.metrics import novelty
 from recommender.eval.protocol import evaluate
 
@@ -173,7 +173,7 @@ def test_users_tell_history_target_and_rank_in_every_run(evaluation, holdout):
 
 def test_folds_fit_anew_and_put_everybody_in_place(holdout):
     asked = holdout.asked
-    parts = [Part([holdout.histories[0]], asked[1::2]), Part([holdout.histories[1]], asked[::2])]
+    parts = [HoldoutPart([holdout.histories[0]], asked[1::2]), HoldoutPart([holdout.histories[1]], asked[::2])]
     learnt, told = [], []
 
     def fit(learn):

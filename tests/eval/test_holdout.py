@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recommender.eval.holdout import Holdout, Part
+from recommender.eval.holdout import Holdout, HoldoutPart
 
 HISTORIES = [np.array([0, 1]), np.array([1]), np.array([2, 1, 0]), np.array([], dtype=np.int64)]
 TARGETS = np.array([[2, 3], [-1, -1], [3, -1], [0, -1]])
@@ -17,7 +17,7 @@ def test_one_fit_for_everybody_unless_parts_are_given():
 
 
 def test_every_part_counts_what_its_own_fit_has_seen():
-    parts = [Part([HISTORIES[0]], np.array([2, 3])), Part([HISTORIES[2], HISTORIES[0]], np.array([0]))]
+    parts = [HoldoutPart([HISTORIES[0]], np.array([2, 3])), HoldoutPart([HISTORIES[2], HISTORIES[0]], np.array([0]))]
     holdout = Holdout(HISTORIES, TARGETS, 5, given=parts)
     assert holdout.asked.tolist() == [0, 2, 3] and holdout.left_out == 0
     assert holdout.target_counts().tolist() == [[1, 0], [0, 0], [0, 0], [1, 0]]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recommender.eval.holdout import Holdout, Part
+from recommender.eval.holdout import Holdout, HoldoutPart
 from recommender.eval.slices import slices_of
 
 
@@ -11,7 +11,7 @@ def holdout_of(seen, targets, lengths):
     learn = [np.repeat(np.arange(len(seen)), seen)]
     histories = [np.zeros(length, dtype=np.int64) for length in lengths]
     users = np.arange(len(histories))
-    return Holdout(histories, np.array(targets), len(seen), given=[Part(learn, users)])
+    return Holdout(histories, np.array(targets), len(seen), given=[HoldoutPart(learn, users)])
 
 
 def chosen(slices, start):

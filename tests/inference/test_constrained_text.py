@@ -7,8 +7,8 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from recommender.constraints.text_constraint import LONGEST, Held, lines_of, pieces
-from recommender.inference.constrained_text import HeldTo
+from recommender.constraints.text_constraint import LONGEST, TextConstraint, lines_of, token_pieces
+from recommender.inference.constrained_text import ConstraintProcessor
 from tests.conftest import byte_tokenizer
 
 PIECES = ["<s>", '"', "Al", "ien", "iens", " (", "1986", ")", "Heat", " and ", '".']
@@ -23,7 +23,7 @@ def _allowed(said, names):
     tokenizer = _tokenizer()
     tokenizer.batch_decode = lambda rows, **_: ["".join(PIECES[int(i)] for i in row) for row in rows]
     tokenizer.decode = lambda row, **_: tokenizer.batch_decode([row])[0]
-    only = HeldTo(tokenizer, [Held(tuple(names))], start=1)
+    only = ConstraintProcessor(tokenizer, [TextConstraint(tuple(names))], start=1)
     ids = torch.tensor([[0, *(PIECES.index(piece) for piece in said)]])
     scores = only(ids, torch.zeros(1, len(PIECES)))[0]
     return {PIECES[i] for i in torch.nonzero(torch.isfinite(scores)).flatten().tolist()}
@@ -46,7 +46,7 @@ def test_outside_of_quotation_marks_all_is_free():
 
 def _written(held, seed, most=2000):
     """Write greedily by logits that nobody has trained."""
-    known, generator = pieces(byte_tokenizer()), torch.Generator().manual_seed(seed)
+    known, generator = token_pieces(byte_tokenizer()), torch.Generator().manual_seed(seed)
     tokens = []
     while len(tokens) < most:
         row = torch.randn(len(known.tokenizer), generator=generator)
@@ -61,7 +61,7 @@ def _written(held, seed, most=2000):
 @pytest.mark.parametrize("seed", range(5))
 def test_a_list_names_each_item_once_and_is_free_between(seed):
     items, others = ("Alien", "Heat (1995)", "Amelie"), ("Gattaca",)
-    text = _written(Held(others, items), seed)
+    text = _written(TextConstraint(others, items), seed)
     lines = text.split("\n")
     assert len(lines) == 3
     for number, (line, name) in enumerate(zip(lines, items, strict=True), start=1):
@@ -74,9 +74,11 @@ def test_a_list_names_each_item_once_and_is_free_between(seed):
 @pytest.mark.parametrize("said", ["{", "[]", '{"names": 3}', '{"items": [1]}', '{"more": []}', None])
 def test_what_holds_to_nothing_sensible_is_refused(said):
     with pytest.raises(ValueError, match="recommender_spans"):
-        Held.of(said)
-    assert Held.of(Held(("a",), ("b",)).said()) == Held(("a",), ("b",))
+        TextConstraint.of(said)
+    assert TextConstraint.of(TextConstraint(("a",), ("b",)).said()) == TextConstraint(("a",), ("b",))
 
 
 def test_names_that_the_tokens_cannot_spell_are_known():
-    assert pieces(byte_tokenizer()).can_spell("Heat (1995)") and not pieces(byte_tokenizer()).can_spell("Amélie")
+    assert token_pieces(byte_tokenizer()).can_spell("Heat (1995)") and not token_pieces(byte_tokenizer()).can_spell(
+        "Amélie"
+    )

@@ -1,4 +1,4 @@
-"""Scores that lean: by the amount asked for on average over users, and towards what is popular."""
+"""Scores that add_bias: by the amount asked for on average over users, and towards what is popular."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.inference.item_bias import grant, lean, start_popular, states
+from recommender.inference.item_bias import add_bias, calibrate_exposure, init_popularity_bias, states
 
 
 def scores(checkpoint, histories) -> np.ndarray:
@@ -26,7 +26,7 @@ def test_an_item_rises_by_what_was_asked_on_average_and_others_stay(make_checkpo
     users = unread(histories, items)
     before = scores(checkpoint, users)
     common = states(checkpoint.model, checkpoint.builder, users).mean(0)
-    lean(checkpoint.model, items, np.array([1.5, -2.0]), common)
+    add_bias(checkpoint.model, items, np.array([1.5, -2.0]), common)
     change = (scores(checkpoint, users) - before).mean(0)
     np.testing.assert_allclose(change[items], [1.5, -2.0], atol=1e-3)
     others = np.delete(np.arange(len(change)), items)
@@ -36,7 +36,7 @@ def test_an_item_rises_by_what_was_asked_on_average_and_others_stay(make_checkpo
 def test_a_grant_is_kept_on_the_lists_that_it_was_judged_by(make_checkpoint, histories):
     checkpoint, items = make_checkpoint(1), np.array([0, 7])
     users = unread(histories, items)
-    told = grant(checkpoint.model, checkpoint.builder, users, items, times=2.0)
+    told = calibrate_exposure(checkpoint.model, checkpoint.builder, users, items, times=2.0)
     found = scores(checkpoint, users)
     for row, own in zip(found, users, strict=True):
         row[own] = -np.inf
@@ -48,6 +48,6 @@ def test_a_grant_is_kept_on_the_lists_that_it_was_judged_by(make_checkpoint, his
 def test_training_can_start_from_what_is_popular(make_checkpoint, histories):
     counts = np.bincount(np.concatenate(histories), minlength=len(make_checkpoint(1).catalogue))
     plain, leaning = make_checkpoint(1), make_checkpoint(1)
-    start_popular(leaning.model, leaning.builder, histories, strength=3.0)
+    init_popularity_bias(leaning.model, leaning.builder, histories, strength=3.0)
     agreement = [np.corrcoef(scores(one, histories).mean(0), np.log1p(counts))[0, 1] for one in (plain, leaning)]
     assert agreement[1] > 0.9 > agreement[0]

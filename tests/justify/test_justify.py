@@ -24,7 +24,7 @@ from recommender.justify import (
 from recommender.justify.evidence import shapley_values, shared_facts, shared_passages
 from recommender.justify.item_names import NAME_LENGTH, display_name, other_names
 from recommender.justify.sentences import ask, outline, plain, worded
-from recommender.justify.templates import wordings
+from recommender.justify.templates import templates_of
 
 FACTS = (
     {"genres": ("Action", "Sci-Fi"), "year": ("1986",), "director": ("James Cameron",)},
@@ -158,7 +158,7 @@ def test_only_what_all_named_items_share_is_said():
 @pytest.mark.parametrize("turn", range(4))
 def test_every_wording_is_different_and_grammatical(turn):
     for given_evidence in (evidence(0, 1), evidence(0, 1, 2), evidence(0, 4), Evidence(0), Evidence(4)):
-        lines = [w.text for w in wordings(CATALOGUE, outline(given_evidence, CHECKER, FILMS), FILMS, turn)]
+        lines = [w.text for w in templates_of(CATALOGUE, outline(given_evidence, CHECKER, FILMS), FILMS, turn)]
         assert len(set(lines)) == len(lines) >= 3
         for line in lines:
             assert re.match(r"[A-Z\"]", line) and line.endswith(".") and "  " not in line and " ," not in line
@@ -170,7 +170,7 @@ def test_a_title_with_the_marks_of_a_choice_stays_whole():
     catalogue = Catalogue([Item("1", "Rec [a|b] (2007)"), Item("2", "Pi | Tau [2007] (2007)")])
     found = Evidence(0, (Influence(1, 1.0),), shared_facts(catalogue, 0, [1]))
     for turn in range(8):
-        for wording in wordings(catalogue, outline(found, ClaimChecker(catalogue), FILMS), FILMS, turn):
+        for wording in templates_of(catalogue, outline(found, ClaimChecker(catalogue), FILMS), FILMS, turn):
             assert '"Rec [a|b] (2007)"' in wording.text and '"Pi | Tau [2007] (2007)"' in wording.text
 
 
@@ -331,7 +331,7 @@ def test_examples_speak_of_what_their_prompt_names(examples):
 
 
 def texts_of(catalogue, found, checker):
-    return [wording.text for wording in wordings(catalogue, outline(found, checker, FILMS), FILMS)]
+    return [wording.text for wording in templates_of(catalogue, outline(found, checker, FILMS), FILMS)]
 
 
 def test_a_swapped_name_year_or_value_never_passes(examples):

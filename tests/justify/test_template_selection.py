@@ -12,8 +12,8 @@ from recommender.engine import Recommender, Request
 from recommender.errors import RecommenderError
 from recommender.justify import ClaimChecker, Style
 from recommender.justify.sentences import outline
-from recommender.justify.template_selection import draw_trials, mastered
-from recommender.justify.templates import wordings
+from recommender.justify.template_selection import draw_trials, selected_templates
+from recommender.justify.templates import templates_of
 from recommender.studies.justifications import drafts_by_line
 
 
@@ -29,8 +29,8 @@ def test_every_line_is_tried_as_often(catalogue, histories):
 
 def test_the_best_lines_are_kept_and_always_some_of_each_kind():
     counts = {f"shared.{n}": (10, n) for n in range(11)} | {"alone.0": (10, 0), "bare.0": (10, 5), "bare.1": (0, 0)}
-    assert mastered(counts) == {"shared.10", "shared.9", "shared.8", "alone.0", "bare.0", "bare.1"}
-    assert mastered({}) == frozenset()
+    assert selected_templates(counts) == {"shared.10", "shared.9", "shared.8", "alone.0", "bare.0", "bare.1"}
+    assert selected_templates({}) == frozenset()
 
 
 def test_only_the_lines_of_a_style_are_used(catalogue, histories):
@@ -38,16 +38,21 @@ def test_only_the_lines_of_a_style_are_used(catalogue, histories):
     for trial in draw_trials(checker, histories, style, 1, np.random.default_rng(0)):
         plan = outline(trial.evidence, checker, style)
         only = replace(style, lines=frozenset({trial.line}))
-        assert {wording.line for wording in wordings(catalogue, plan, only)} == {trial.line}
+        assert {wording.line for wording in templates_of(catalogue, plan, only)} == {trial.line}
         other = replace(style, lines=frozenset({"elsewhere.1"}))
-        assert list(wordings(catalogue, plan, other)) == list(wordings(catalogue, plan, style))
+        assert list(templates_of(catalogue, plan, other)) == list(templates_of(catalogue, plan, style))
 
 
 def test_a_model_is_asked_for_what_it_masters(make_checkpoint, histories):
     checkpoint = make_checkpoint()
     counts = drafts_by_line(Recommender(checkpoint), histories, drafts=1)
     assert all(asked == 1 and passed in (0, 1) for asked, passed in counts.values())
-    checkpoint.metrics["wordings"] = {"shared.5": (9, 9), "shared.6": (9, 9), "shared.7": (9, 9), "shared.1": (9, 1)}
+    checkpoint.metrics["templates_of"] = {
+        "shared.5": (9, 9),
+        "shared.6": (9, 9),
+        "shared.7": (9, 9),
+        "shared.1": (9, 1),
+    }
     model = Recommender(checkpoint)
     assert model.style.lines == {"shared.5", "shared.6", "shared.7"}
     told = model.answer(Request(history=("103", "107"), k=5)).items

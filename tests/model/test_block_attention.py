@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recommender.model import block_attention
-from recommender.model.block_attention import Blocks, attend
+from recommender.model.block_attention import AttentionBlocks, attend
 from recommender.prompting.packing import GROUP, collate
 from recommender.training.validation import rank_histories
 
@@ -46,14 +46,14 @@ def test_groups_end_where_examples_do_and_cover_each_row(make_checkpoint):
     laid = rows(builder, 1)
     batch = collate(laid, builder.prefix)
     for row, ends in zip(laid, batch.ends, strict=True):
-        places = [len(builder.prefix)]
+        interaction_ids = [len(builder.prefix)]
         for example in row:
-            places.append(places[-1] + len(example))
+            interaction_ids.append(interaction_ids[-1] + len(example))
         assert ends[0] == len(builder.prefix) and ends[-1] == batch.tokens.shape[1]
-        assert set(ends) <= {*places, batch.tokens.shape[1]} and sorted(set(ends)) == list(ends)
+        assert set(ends) <= {*interaction_ids, batch.tokens.shape[1]} and sorted(set(ends)) == list(ends)
         longest = max(map(len, row))
         widths = [b - a for a, b in zip(ends, ends[1:], strict=False)]
-        assert all(width <= max(GROUP, longest) for width in widths[: len(widths) - (places[-1] < ends[-1])])
+        assert all(width <= max(GROUP, longest) for width in widths[: len(widths) - (interaction_ids[-1] < ends[-1])])
 
 
 def test_nothing_reaches_across_blocks():
@@ -64,7 +64,7 @@ def test_nothing_reaches_across_blocks():
     module = torch.nn.Module()
     module.num_key_value_groups = 2
     whole, _ = attend(module, query, key, value, mask)
-    blocks = Blocks.cut(mask, [(2, 4, 6)], torch.float32)
+    blocks = AttentionBlocks.cut(mask, [(2, 4, 6)], torch.float32)
     cut, _ = attend(module, query, key, value, mask, blocks=blocks)
     torch.testing.assert_close(cut, whole)
     value[:, :, 2:4] += 1
@@ -74,7 +74,7 @@ def test_nothing_reaches_across_blocks():
 
 def test_a_model_that_drops_attention_reads_whole_rows():
     mask = torch.ones(1, 1, 4, 4, dtype=torch.bool).tril()
-    blocks = Blocks.cut(mask, [(2, 4)], torch.float32)
+    blocks = AttentionBlocks.cut(mask, [(2, 4)], torch.float32)
     query, key, value = (torch.randn(1, 1, 4, 4) for _ in range(3))
     outcomes = [attend(torch.nn.Module(), query, key, value, mask, dropout=0.9, blocks=blocks)[0] for _ in range(5)]
     assert not all(torch.equal(outcomes[0], other) for other in outcomes[1:])

@@ -211,12 +211,12 @@ def test_a_teacher_is_mixed_into_the_loss_as_by_hand(leveled):
     own = torch.from_numpy(np.concatenate(histories))
     random = np.random.default_rng(0)
     items = torch.from_numpy(np.stack([random.permutation(ITEMS)[:6] for _ in own]))
-    chances = torch.from_numpy(random.dirichlet(np.ones(6), len(own)).astype(np.float32))
-    places = np.arange(4), 4 + np.arange(3)
-    batch = collate([[builder.ranking(h, places=p)] for h, p in zip(histories, places, strict=True)])
+    probabilities = torch.from_numpy(random.dirichlet(np.ones(6), len(own)).astype(np.float32))
+    interaction_ids = np.arange(4), 4 + np.arange(3)
+    batch = collate([[builder.ranking(h, interaction_ids=p)] for h, p in zip(histories, interaction_ids, strict=True)])
 
     def loss(weight):
-        return float(model(batch, teacher=SoftTargets(own, items, chances, weight))[0])
+        return float(model(batch, teacher=SoftTargets(own, items, probabilities, weight))[0])
 
     with torch.no_grad():
         plain = float(model(batch)[0])
@@ -224,12 +224,12 @@ def test_a_teacher_is_mixed_into_the_loss_as_by_hand(leveled):
         expected = 0.0
         hidden = model.read(model.embed(batch), batch.positions, batch.mask)
         for row, at in torch.nonzero(batch.labels != IGNORE).tolist():
-            code, place = int(batch.labels[row, at]) - model.vocabulary, int(batch.places[row, at])
+            code, place = int(batch.labels[row, at]) - model.vocabulary, int(batch.interaction_ids[row, at])
             level = int(np.searchsorted(model.offsets, code, side="right")) - 1
             logp = torch.log_softmax(model.code_logits(hidden[row, at], level), -1)
             prefix = model.ids.codes[own[place], :level]
             found = {}
-            for item, chance in zip(items[place].tolist(), chances[place].tolist(), strict=True):
+            for item, chance in zip(items[place].tolist(), probabilities[place].tolist(), strict=True):
                 if (model.ids.codes[item, :level] == prefix).all():
                     found[item] = chance
             target = code - int(model.offsets[level])
@@ -268,9 +268,9 @@ def test_newcomers_are_read_and_scored_by_their_content_alone(make_checkpoint):
     checkpoint = make_checkpoint()
     model, batch = checkpoint.model.train(), collate([[checkpoint.builder.ranking([3, 1, 4, 5, 9, 2])]])
 
-    def loss(newcomers):
+    def loss(cold_items):
         torch.manual_seed(0)
-        return model(batch, newcomers=newcomers)[0]
+        return model(batch, cold_items=cold_items)[0]
 
     everyone = loss(1 - 1e-7)
     everyone.backward()
@@ -290,7 +290,7 @@ def test_codes_that_others_share_are_no_newcomers(make_checkpoint):
     torch.manual_seed(0)
     plain = model(batch)[0]
     torch.manual_seed(0)
-    torch.testing.assert_close(model(batch, newcomers=0.9)[0], plain)
+    torch.testing.assert_close(model(batch, cold_items=0.9)[0], plain)
 
 
 def views_of(features, modality, count=3):

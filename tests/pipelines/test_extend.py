@@ -23,21 +23,21 @@ NEW = [
 ]
 
 
-KINDS = {"atomic": (1, 0.0), "three levels": (2, 0.0), "met newcomers": (1, 0.3)}
+KINDS = {"atomic": (1, 0.0), "three levels": (2, 0.0), "met cold_items": (1, 0.3)}
 
 
 @pytest.fixture(scope="module", params=KINDS.values(), ids=KINDS)
 def trained(request, tmp_path_factory, catalogue, histories, llm_folder, text_folder):
     folder = tmp_path_factory.mktemp("trained")
-    levels, newcomers = request.param
+    levels, cold_items = request.param
     stage = {"stage": "rank", "epochs": 2, "batch_tokens": 128, "row_tokens": 64, "learning_rate": 0.01}
-    stage |= {"newcomer_share": newcomers}
+    stage |= {"cold_item_dropout": cold_items}
     raw = {
         "data": write_tables(folder, catalogue, histories),
         "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2},
         "encoders": {"text": str(text_folder), "image": None, "audio": None, "width": 6, "collaborative_width": 4},
         "semantic_ids": {"levels": levels, "codebook_size": 4, "collision_limit": 1},
-        "lora": {"rank": 4, "alpha": 8},
+        "lora": {"r": 4, "alpha": 8},
         "prompt": {"history": 6, "titled": 2, "noun": "films"},
         "training": {"stages": [stage]},
     }
@@ -124,12 +124,12 @@ def test_a_grant_is_no_negative_number(trained, catalogue, tmp_path):
 
 def test_new_items_have_nobodys_company_where_newcomers_were_met(trained, catalogue, tmp_path):
     extended = load_extended(trained, table(tmp_path / "longer", catalogue)).model
-    met = bool(extended.config.training.stages[0].newcomer_share)
+    met = bool(extended.config.training.stages[0].cold_item_dropout)
     assert bool(extended.features.present["collaborative"][0]) is not met
 
 
 def test_an_item_like_a_known_one_is_read_and_scored_like_it(trained, catalogue, tmp_path):
-    if Config.load(trained / "config.yaml").training.stages[0].newcomer_share:
+    if Config.load(trained / "config.yaml").training.stages[0].cold_item_dropout:
         pytest.skip("the known one has its row, too")
     twin = Item(item_id="twin", title=catalogue[0].title, attributes=dict(catalogue[0].attributes))
     extended = load_extended(trained, table(tmp_path / "twin", catalogue, [twin]))

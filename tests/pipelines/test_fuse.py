@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from recommender.baselines import BASELINES, Content, FitData
+from recommender.baselines import BASELINES, FitData, ItemContent
 from recommender.baselines.item_tables import KEEPABLE, from_arrays, to_arrays
 from recommender.cli import app
 from recommender.config import Config
@@ -29,7 +29,7 @@ def trained(request, tmp_path_factory, catalogue, histories, llm_folder, text_fo
         "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 1},
         "encoders": {"text": str(text_folder), "image": None, "audio": None, "width": 6, "collaborative_width": 4},
         "semantic_ids": {"levels": request.param, "codebook_size": 4, "collision_limit": 1},
-        "lora": {"rank": 2, "alpha": 4},
+        "lora": {"r": 2, "alpha": 4},
         "prompt": {"history": 6, "titled": 0},
         "training": {"stages": [stage]},
     }
@@ -46,7 +46,7 @@ def fused(trained):
 
 @pytest.mark.parametrize("name", KEEPABLE)
 def test_a_kept_baseline_scores_as_before(name, catalogue, histories, features):
-    content = Content([catalogue.document(i) for i in range(ITEMS)], features.content)
+    content = ItemContent([catalogue.document(i) for i in range(ITEMS)], features.content)
     ranker = BASELINES[name]()
     ranker.fit(FitData(histories, ITEMS, content))
     again = from_arrays(name, to_arrays(ranker))

@@ -40,7 +40,7 @@ def config_of(tmp_path_factory, catalogue, llm_folder, text_folder):
             "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2},
             "encoders": {"text": str(text_folder), "image": None, "audio": None, "width": 6, "collaborative_width": 4},
             "semantic_ids": {"levels": 2, "codebook_size": 4, "collision_limit": 1},
-            "lora": {"rank": 4, "alpha": 8},
+            "lora": {"r": 4, "alpha": 8},
             "prompt": {"history": 6, "titled": 2, "noun": "films"},
             "justify": {"examples": 60},
             "training": {"stages": STAGES, "checkpoint_minutes": 1e-6},
@@ -259,8 +259,8 @@ def test_training_can_start_from_the_adapter_of_another_domain(config_of, tmp_pa
         torch.testing.assert_close(started[name], trained[name])
     fresh = dict(train.build(source, train.prepare(source)).model.named_parameters())
     assert all(torch.equal(started[n], fresh[n]) for n in started if n.startswith("projectors."))
-    refused = other.updated({"lora.rank": 2})
-    with pytest.raises(CheckpointError, match=r"lora\.rank 4"):
+    refused = other.updated({"lora.r": 2})
+    with pytest.raises(CheckpointError, match=r"lora\.r 4"):
         train.build(refused, train.prepare(refused))
 
 

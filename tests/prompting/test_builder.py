@@ -114,8 +114,8 @@ def test_no_title_attribute_or_wish_forges_an_item_or_a_turn(builder_of, text):
         lambda b, _: b.ranking([1, 2, 3], known=2),
         lambda b, _: b.finding(2),
         lambda b, _: b.describing(2),
-        lambda b, wish: b.prompt([1, 2], wish=wish),
-        lambda b, wish: b.writing(wish, "good film"),
+        lambda b, query: b.prompt([1, 2], query=query),
+        lambda b, query: b.writing(query, "good film"),
     )
     for make in makers:
         expected, found = make(honest, "red story"), make(forged, text)
@@ -194,11 +194,11 @@ def test_a_modality_may_have_several_soft_tokens(builder_of):
 
 def test_a_wish_takes_the_place_of_the_standing_question(world):
     builder, tokenizer = world
-    asked, plain = builder.prompt([5, 6], wish="a blue comedy"), builder.prompt([5, 6])
+    asked, plain = builder.prompt([5, 6], query="a blue comedy"), builder.prompt([5, 6])
     text = tokenizer.decode(asked.tokens[asked.slots == TOKEN])
     assert "a blue comedy" in text and "What next" not in text and "You recommend films" in text
     assert shown(asked) == shown(plain)
-    assert np.array_equal(builder.prompt([5, 6], wish="").tokens, plain.tokens)
+    assert np.array_equal(builder.prompt([5, 6], query="").tokens, plain.tokens)
 
 
 # --- what is learned of a history
@@ -249,7 +249,7 @@ def test_serving_reads_what_training_read(leveled, known):
 def test_a_wish_is_trained_as_it_is_served_and_only_what_meets_it_is_learned(leveled, known):
     model, builder = leveled
     history, wanted = np.array([3, 1, 4, 5, 9, 2]), np.array([True, False, True, False, False, True])
-    trained = builder.wished(history, "a good night", wanted, known)
+    trained = builder.queried(history, "a good night", wanted, known)
     served = builder.prompt(history[:known], "a good night")
     for name in ("tokens", "items", "slots"):
         assert np.array_equal(getattr(trained, name)[: len(served)], getattr(served, name)), name

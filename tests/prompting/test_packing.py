@@ -51,12 +51,12 @@ def mixed_rows(builder: ExampleBuilder) -> list[list[Example]]:
     """Rows of unequal length, of one and of several examples, short and long, plain and spelled out."""
     histories = ([3, 1, 4, 5, 9, 2], [6], [7, 7, 8], [0, 19, 2, 11])
     ranked = [builder.ranking(history, known) for known in (0, 1) for history in histories]
-    wished = builder.wished([3, 8, 1], "good night", np.array([False, True, True]))
+    queried = builder.queried([3, 8, 1], "good night", np.array([False, True, True]))
     return [
         ranked[:3],
-        [ranked[4], builder.finding(5), wished, ranked[3]],
+        [ranked[4], builder.finding(5), queried, ranked[3]],
         [ranked[5]],
-        [wished, *ranked[6:], builder.finding(11)],
+        [queried, *ranked[6:], builder.finding(11)],
     ]
 
 
@@ -80,10 +80,10 @@ def test_a_packed_example_is_read_as_if_alone(leveled):
 
 def test_an_example_with_its_own_instruction_is_read_as_if_there_were_no_shared_one(leveled):
     model, builder = leveled
-    wished = builder.wished([3, 8, 1], "good night", np.array([True, False, True]))
-    packed = hidden_states(model, collate([[builder.ranking([4, 2]), wished]], builder.prefix))[0]
-    served = hidden_states(model, collate([[wished]]))[0]
-    torch.testing.assert_close(packed[-len(wished) :], served, atol=1e-5, rtol=1e-4)
+    queried = builder.queried([3, 8, 1], "good night", np.array([True, False, True]))
+    packed = hidden_states(model, collate([[builder.ranking([4, 2]), queried]], builder.prefix))[0]
+    served = hidden_states(model, collate([[queried]]))[0]
+    torch.testing.assert_close(packed[-len(queried) :], served, atol=1e-5, rtol=1e-4)
 
 
 def test_the_loss_of_a_batch_is_the_sum_of_its_examples(leveled):
@@ -116,12 +116,12 @@ def test_a_branch_continues_the_trunk_up_to_its_anchor_and_sees_no_other(make_ch
 
 
 def may_see(row: Sequence[Example], prefix: int, length: int) -> np.ndarray:
-    """Who may attend to whom, written out place by place: `places` holds (example, place in it, its anchor)."""
-    places = [(-1, place, -1) for place in range(prefix)]
-    places += [(n, place, int(anchor)) for n, e in enumerate(row) for place, anchor in enumerate(e.anchors)]
+    """Who may attend to whom, written out place by place: `interaction_ids` holds (example, place in it, its anchor)."""
+    interaction_ids = [(-1, place, -1) for place in range(prefix)]
+    interaction_ids += [(n, place, int(anchor)) for n, e in enumerate(row) for place, anchor in enumerate(e.anchors)]
     allowed = np.zeros((length, length), dtype=bool)
-    for q, (example, place, anchor) in enumerate(places):
-        for k, (other, there, hung) in enumerate(places):
+    for q, (example, place, anchor) in enumerate(interaction_ids):
+        for k, (other, there, hung) in enumerate(interaction_ids):
             if other == -1:
                 allowed[q, k] = there <= place if example < 0 else not row[example].alone
             elif other == example:
@@ -211,14 +211,14 @@ def test_a_prompt_of_one_item_still_ends():
 def test_every_label_says_which_interaction_it_is(leveled):
     _, builder = leveled
     history = np.array([3, 7, 1, 12])
-    example = builder.ranking(history, known=2, places=40 + np.arange(len(history)))
+    example = builder.ranking(history, known=2, interaction_ids=40 + np.arange(len(history)))
     labelled = example.labels != IGNORE
-    assert (example.places >= 0).tolist() == labelled.tolist()
+    assert (example.interaction_ids >= 0).tolist() == labelled.tolist()
     firsts = dict(zip(builder.code_tokens[history, 0].tolist(), range(40, 44), strict=True))
     on_trunk = labelled & (example.anchors < 0)
-    assert [firsts[c] for c in example.labels[on_trunk]] == example.places[on_trunk].tolist() == [42, 43]
+    assert [firsts[c] for c in example.labels[on_trunk]] == example.interaction_ids[on_trunk].tolist() == [42, 43]
     # on a branch stand the codes after the first, of the same interaction as the anchor's
     for at in np.flatnonzero(example.anchors >= 0):
-        assert example.places[at] == example.places[example.anchors[at]]
+        assert example.interaction_ids[at] == example.interaction_ids[example.anchors[at]]
     batch = collate([[example]])
-    np.testing.assert_array_equal(batch.places[0].numpy(), example.places)
+    np.testing.assert_array_equal(batch.interaction_ids[0].numpy(), example.interaction_ids)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from recommender.chat import Chat as Conversation
-from recommender.chat.media_queries import Senses
+from recommender.chat import Chat
+from recommender.chat.media_queries import MediaQueries
 from recommender.engine import Recommender
 from recommender.errors import DataError
-from recommender.server.message_media import LOOKS, Perception
-from recommender.server.schemas import Chat
+from recommender.server.message_media import LOOKS, MessageMedia
+from recommender.server.schemas import ChatBody
 from tests.chat.test_conversation import Ranker
 from tests.chat.test_media_queries import say, world  # noqa: F401  (fixtures)
 from tests.server.test_server import Server
@@ -37,13 +37,13 @@ def sound(content):
 
 def chat(*contents):
     turns = [{"role": role, "content": c} for role, c in zip(("user", "assistant") * 9, contents, strict=False)]
-    return Chat.model_validate({"messages": turns})
+    return ChatBody.model_validate({"messages": turns})
 
 
 @pytest.fixture(scope="module")
 def perception(world):  # noqa: F811
     config, _, features = world
-    return Perception(Conversation(Ranker(), "films"), Senses(config, features))
+    return MessageMedia(Chat(Ranker(), "films"), MediaQueries(config, features))
 
 
 def test_a_picture_prefers_and_speech_is_text(perception, world, say):  # noqa: F811
@@ -72,7 +72,7 @@ def served(llm_folder, catalogue, features):
     from recommender.model.checkpoint import Checkpoint
     from recommender.semantic_ids.codes import SemanticIds
 
-    config = Config.parse({"base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2}, "lora": {"rank": 4}})
+    config = Config.parse({"base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2}, "lora": {"r": 4}})
     llm, tokenizer = load_llm(config.base)
     torch.manual_seed(1)
     model = RecommenderModel(llm, SemanticIds.atomic(len(catalogue)), features, config).eval()

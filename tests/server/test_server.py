@@ -84,7 +84,7 @@ class Slow:
         self.ranked.append(len(requests))
         return self.engine.answer_many(requests)
 
-    def reasons(self, request, items, stop=None, together=False):
+    def stream_justifications(self, request, items, stop=None, together=False):
         if stop.wait(30):
             self.stopped.set()
         return iter(())
@@ -164,7 +164,7 @@ def test_feedback_counts_from_the_next_answer_on(engine, tmp_path):
             assert running.post("/v1/feedback", wrong)[0] == status, wrong
     finally:
         running.close()
-        engine.opinions.store = None
+        engine.feedback_policy.store = None
 
 
 def test_a_server_without_a_file_keeps_no_feedback(server):
@@ -271,9 +271,9 @@ BAD = {
     "k beyond the catalogue": (RANK, {"k": 21}, 400),
     "a huge history": (RANK, {"history": ["103"] * 100_000}, 400),
     "a huge body": (RANK, b" " * 50_000_000, 413),
-    "control characters": (RANK, {"wish": "red\x00\x1b[2J"}, 400),
-    "a lone surrogate": (RANK, b'{"wish": "\\ud800"}', 400),
-    "a long wish": (RANK, {"wish": "x" * 501}, 400),
+    "control characters": (RANK, {"query": "red\x00\x1b[2J"}, 400),
+    "a lone surrogate": (RANK, b'{"query": "\\ud800"}', 400),
+    "a long query": (RANK, {"query": "x" * 501}, 400),
     "no messages": (CHAT, {"messages": []}, 400),
     "a wrong role": (CHAT, {"messages": [{"role": "root", "content": "x"}]}, 400),
     "a long message": (CHAT, {"messages": [{"role": "user", "content": "x" * 30_000}]}, 400),

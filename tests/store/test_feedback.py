@@ -86,7 +86,7 @@ def test_many_threads_lose_nothing(tmp_path):
 @pytest.fixture
 def model(make_checkpoint, tmp_path):
     made = Recommender(make_checkpoint())
-    made.opinions.keep_in(tmp_path / "f.jsonl")
+    made.feedback_policy.keep_in(tmp_path / "f.jsonl")
     return made
 
 
@@ -96,12 +96,12 @@ def shown(model, **asked):
 
 def test_what_is_not_for_somebody_is_not_shown_to_them_again(model):
     before = shown(model)
-    model.opinions.take(said(before[0], "not for me"), "films")
+    model.feedback_policy.take(said(before[0], "not for me"), "films")
     assert before[0] not in shown(model, user="ann") and shown(model, user="bob") == shown(model) == before
     asked = Request(history=("101",), k=4, user="ann", explain=False)
     assert any("not for this person: 1" in note for note in model.answer(asked).notes)
     assert "you said that it is not for you" in why_not(model, asked, before[0])["text"]
-    model.opinions.take(said(before[0], "helpful"), "films")
+    model.feedback_policy.take(said(before[0], "helpful"), "films")
     assert shown(model, user="ann") == before
 
 
@@ -109,7 +109,7 @@ def test_a_wrong_fact_is_not_spoken_of_again(model):
     history = ("101", "103", "105", "107")
     first = model.answer(Request(history=history, k=4)).items
     told = next(item for item in first if "comedy" in item.justification or "drama" in item.justification)
-    kept = model.opinions.take(said(told.item_id, "wrong", sentence=told.justification), "films")
+    kept = model.feedback_policy.take(said(told.item_id, "wrong", sentence=told.justification), "films")
     assert kept.facts
     again = next(i for i in model.answer(Request(history=history, k=4)).items if i.item_id == told.item_id)
     assert all(value not in again.justification for _, value in kept.facts)
@@ -122,18 +122,18 @@ def test_a_wrong_fact_is_not_spoken_of_again(model):
 
 def test_a_year_that_was_called_wrong_is_no_name_either(model):
     item = model.catalogue[0]
-    model.opinions.take(said("100", "wrong", facts=(("year", "1990"), ("decade", "1990s"))), "films")
+    model.feedback_policy.take(said("100", "wrong", facts=(("year", "1990"), ("decade", "1990s"))), "films")
     reason = model.explain(model.catalogue.indices(["101"]), [0])[0]
     assert "1990" not in reason.text
-    checker = model.opinions.checker()
+    checker = model.feedback_policy.checker()
     assert not checker.check(f'"{item.title}" (1990) is recommended.', reason.evidence, "films").ok
     assert model.checker.check(f'"{item.title}" (1990) is our suggestion, as you watched "x".', reason.evidence).claims
 
 
 def test_what_was_helpful_is_spoken_of_first(model):
-    model.opinions.take(said("100", "helpful", facts=(("year", "1990"),)), "films")
-    assert model.opinions.style(model.style, "ann").prefers == ("year",)
-    assert model.opinions.style(model.style, None).prefers == ()
+    model.feedback_policy.take(said("100", "helpful", facts=(("year", "1990"),)), "films")
+    assert model.feedback_policy.style(model.style, "ann").prefers == ("year",)
+    assert model.feedback_policy.style(model.style, None).prefers == ()
 
 
 def test_wrong_feedback_is_one_clear_error(model, make_checkpoint):
@@ -143,6 +143,6 @@ def test_wrong_feedback_is_one_clear_error(model, make_checkpoint):
         (said("100", "wrong", sentence="Nothing here."), "tells no fact"),
     ):
         with pytest.raises(DataError, match=match):
-            model.opinions.take(wrong, "films")
+            model.feedback_policy.take(wrong, "films")
     with pytest.raises(DataError, match="not kept here"):
-        Recommender(make_checkpoint()).opinions.take(said("100", "helpful"), "films")
+        Recommender(make_checkpoint()).feedback_policy.take(said("100", "helpful"), "films")

@@ -23,7 +23,7 @@ def config(tmp_path_factory, catalogue, histories, llm_folder, text_folder):
         "data": write_tables(folder, catalogue, histories),
         "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 1},
         "encoders": {"text": str(text_folder), "image": None, "audio": None, "width": 6, "collaborative_width": 4},
-        "lora": {"rank": 2, "alpha": 4},
+        "lora": {"r": 2, "alpha": 4},
         "prompt": {"history": 6, "titled": 0},
         "training": {"stages": [stage]},
     }
@@ -68,14 +68,14 @@ def test_each_recipe_is_trained_once_a_seed_and_compared(config, tmp_path):
     again = {path.parent.name: path.stat().st_mtime_ns for path in tmp_path.glob("*/checkpoint.json")}
     assert again == made
     with pytest.raises(CheckpointError, match="another configuration"):
-        ablate({FULL: config.updated({"lora.rank": 1})}, [0], tmp_path)
+        ablate({FULL: config.updated({"lora.r": 1})}, [0], tmp_path)
 
 
 def test_the_command_writes_a_report_beside_the_runs(config, tmp_path):
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     asked = ["study", "ablation", "--config", str(file), "--output", str(tmp_path / "study"), "--seeds", "0"]
-    asked += ["--variant", "short: prompt.history=3 lora.rank=1", "--baselines", "popularity", "--json", "-q"]
+    asked += ["--variant", "short: prompt.history=3 lora.r=1", "--baselines", "popularity", "--json", "-q"]
     result = CliRunner().invoke(app, asked, catch_exceptions=False)
     told = json.loads(result.stdout.splitlines()[-1])
     assert set(told["models"]) == {"full", "short", "popularity"}

@@ -1,4 +1,4 @@
-"""The study of new items: nothing of a cold item reaches training, and cold items are what is asked for."""
+"""The cold_start_study of new items: nothing of a cold item reaches training, and cold items are what is asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories
 from recommender.errors import CheckpointError, DataError
 from recommender.studies.ablation import variants
-from recommender.studies.cold_start import leave_items_out, study
+from recommender.studies.cold_start import cold_start_study, leave_items_out
 from tests.conftest import ITEMS, write_tables
 
 
@@ -59,14 +59,14 @@ def test_the_study_trains_without_cold_items_and_ranks_all(tmp_path, catalogue, 
         "data": write_tables(tmp_path, catalogue, histories),
         "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 1},
         "encoders": {"text": str(text_folder), "image": None, "audio": None, "width": 6, "collaborative_width": 4},
-        "lora": {"rank": 2, "alpha": 4},
+        "lora": {"r": 2, "alpha": 4},
         "prompt": {"history": 6, "titled": 0},
         "training": {"stages": [stage]},
     }
     config = Config.parse(raw).updated({"encoders.cache": str(tmp_path / "encodings")})
-    output, recipes = tmp_path / "study", variants(config, changed={"short": {"prompt.history": 4}})
+    output, recipes = tmp_path / "cold_start_study", variants(config, changed={"short": {"prompt.history": 4}})
     asked = {"share": 0.2, "baselines": ["vector-content"], "times": 3, "seeds": (0, 1)}
-    found = study(recipes, output, **asked)
+    found = cold_start_study(recipes, output, **asked)
     known, extended = Catalogue.load(str(output / "known.jsonl")), Catalogue.load(str(output / "items.jsonl"))
     assert len(extended) == ITEMS
     assert extended.fingerprint == catalogue.fingerprint
@@ -86,13 +86,13 @@ def test_the_study_trains_without_cold_items_and_ranks_all(tmp_path, catalogue, 
     assert seeds == [0, 1] and not (output / "short-seed0" / "unlisted").exists()
     made = [path.stat().st_mtime_ns for path in manifests]
     assert json.loads(manifests[1].read_text())["catalogue"]["items"] == ITEMS
-    study(recipes, output, **asked)
+    cold_start_study(recipes, output, **asked)
     assert [path.stat().st_mtime_ns for path in manifests] == made
     with pytest.raises(CheckpointError, match="another configuration"):
-        study({"full": config.updated({"lora.rank": 3})}, output, **asked)
+        cold_start_study({"full": config.updated({"lora.r": 3})}, output, **asked)
     with pytest.raises(CheckpointError, match="other known items"):
-        study(recipes, output, seed=1, **asked)
-    unlisted = study({"full": config}, output, **asked | {"times": 0})
+        cold_start_study(recipes, output, seed=1, **asked)
+    unlisted = cold_start_study({"full": config}, output, **asked | {"times": 0})
     assert {"full", "unlisted"} < set(unlisted.cold.summary["model"])
     with pytest.raises(DataError, match="lists no new item"):
-        study({"full": config, "unlisted": config}, output)
+        cold_start_study({"full": config, "unlisted": config}, output)

@@ -12,7 +12,7 @@ from recommender.data.catalogue import Catalogue, Item
 from recommender.errors import CheckpointError, DataError
 from recommender.model import checkpoint
 from recommender.model.checkpoint import save_pretrained
-from recommender.studies.entries import Contestant, check_contestants, parse_contestants, parse_seeds
+from recommender.studies.entries import Entry, check_entries, parse_entries, parse_seeds
 
 
 @pytest.fixture
@@ -34,12 +34,12 @@ def test_baselines_folders_and_runs_of_one_recipe(tmp_path):
     for name in ("a", "b", "lr=0.1"):
         (tmp_path / name).mkdir()
     a, b, odd = (str(tmp_path / name) for name in ("a", "b", "lr=0.1"))
-    assert parse_contestants(["popularity", f"mine={a},{b}", odd]) == (
-        Contestant("popularity"),
-        Contestant("mine", (a, b)),
-        Contestant(odd, (odd,)),
+    assert parse_entries(["popularity", f"mine={a},{b}", odd]) == (
+        Entry("popularity"),
+        Entry("mine", (a, b)),
+        Entry(odd, (odd,)),
     )
-    assert parse_contestants([f"alone={a}"]) == (Contestant("alone", (a,)),)
+    assert parse_entries([f"alone={a}"]) == (Entry("alone", (a,)),)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_baselines_folders_and_runs_of_one_recipe(tmp_path):
 )
 def test_names_that_are_none_or_given_twice_are_refused(names, said):
     with pytest.raises(DataError, match=said) as caught:
-        parse_contestants(names)
+        parse_entries(names)
     assert caught.value.hint
 
 
@@ -77,15 +77,15 @@ def test_malformed_seeds_are_one_clear_line(text):
 
 def test_runs_that_differ_by_their_seed_are_one_recipe(saved, catalogue):
     folders = [saved(f"s{seed}", seed=seed) for seed in (0, 1)]
-    check_contestants([Contestant("mine", tuple(folders)), Contestant("popularity")], catalogue, "leave-one-out")
+    check_entries([Entry("mine", tuple(folders)), Entry("popularity")], catalogue, "leave-one-out")
 
 
 def test_runs_of_two_recipes_or_of_one_seed_are_no_runs_of_one_recipe(saved, catalogue):
     one, same, other = saved("one"), saved("same"), saved("other", seed=1, lora__alpha=16)
-    with pytest.raises(DataError, match="mine: .*one and .*other are not runs of one recipe: lora.alpha differs"):
-        check_contestants([Contestant("mine", (one, other))], catalogue, "leave-one-out")
+    with pytest.raises(DataError, match="mine: .*one and .*other are not runs of one recipe: lora.lora_alpha differs"):
+        check_entries([Entry("mine", (one, other))], catalogue, "leave-one-out")
     with pytest.raises(DataError, match="the seed of mine 0 is given twice"):
-        check_contestants([Contestant("mine", (one, same))], catalogue, "leave-one-out")
+        check_entries([Entry("mine", (one, same))], catalogue, "leave-one-out")
 
 
 def test_checkpoints_of_two_catalogues_are_not_compared(saved, catalogue, tmp_path):
@@ -95,36 +95,36 @@ def test_checkpoints_of_two_catalogues_are_not_compared(saved, catalogue, tmp_pa
     facts["catalogue"] |= {"fingerprint": "0" * 64, "items": 7}
     manifest.write_text(json.dumps(facts))
     with pytest.raises(DataError, match=r"one \(20 items\) and .*other \(7 items\) were trained on different catalog"):
-        check_contestants([Contestant("a", (one,)), Contestant("b", (other,))], catalogue, "leave-one-out")
+        check_entries([Entry("a", (one,)), Entry("b", (other,))], catalogue, "leave-one-out")
     with pytest.raises(CheckpointError, match="other: made for another catalogue"):
-        check_contestants([Contestant("b", (other,))], catalogue, "leave-one-out")
+        check_entries([Entry("b", (other,))], catalogue, "leave-one-out")
     with pytest.raises(CheckpointError, match="one: made for another catalogue"):
-        check_contestants([Contestant("a", (one,))], Catalogue([Item("1", "else")]), "leave-one-out")
+        check_entries([Entry("a", (one,))], Catalogue([Item("1", "else")]), "leave-one-out")
 
 
 def test_folds_are_for_baselines_only(saved, catalogue):
-    check_contestants([Contestant("popularity")], catalogue, "folds")
+    check_entries([Entry("popularity")], catalogue, "folds")
     with pytest.raises(DataError, match="one: folds fit a model anew"):
-        check_contestants([Contestant("one", (saved("one"),))], catalogue, "folds")
+        check_entries([Entry("one", (saved("one"),))], catalogue, "folds")
 
 
 def test_a_checkpoint_takes_part_in_a_split_by_time_only_if_it_says_so(saved, catalogue):
     folder = saved("one")
-    contestants = [Contestant("one", (folder,))]
+    entries = [Entry("one", (folder,))]
     with pytest.raises(DataError, match="one: nothing says that it was trained only on interactions before 875000000"):
-        check_contestants(contestants, catalogue, "time", 875000000.0)
+        check_entries(entries, catalogue, "time", 875000000.0)
     checkpoint.record(folder, "trained_before", 875000001)
     with pytest.raises(DataError, match="nothing says"):
-        check_contestants(contestants, catalogue, "time", 875000000.0)
+        check_entries(entries, catalogue, "time", 875000000.0)
     checkpoint.record(folder, "trained_before", 875000000)
-    check_contestants(contestants, catalogue, "time", 875000000.0)
+    check_entries(entries, catalogue, "time", 875000000.0)
 
 
 def test_a_checkpoint_that_has_seen_the_targets_takes_part_only_if_others_are_given(saved, catalogue):
-    contestants = [Contestant("all", (saved("all", training__keep_test_out=False),))]
+    entries = [Entry("all", (saved("all", training__keep_test_out=False),))]
     with pytest.raises(DataError, match="trained on the targets of leave-one-out"):
-        check_contestants(contestants, catalogue, "leave-one-out")
-    check_contestants(contestants, catalogue, "given")
+        check_entries(entries, catalogue, "leave-one-out")
+    check_entries(entries, catalogue, "given")
 
 
 def test_a_folder_that_is_no_checkpoint_or_not_whole_is_named(saved, catalogue, tmp_path):
@@ -133,4 +133,4 @@ def test_a_folder_that_is_no_checkpoint_or_not_whole_is_named(saved, catalogue, 
     (tmp_path / "cut" / "features.safetensors").unlink()
     for name, said in (("nowhere", "no such checkpoint folder"), ("cut", "features.safetensors is missing")):
         with pytest.raises(CheckpointError, match=said):
-            check_contestants([Contestant(name, (str(tmp_path / name),))], catalogue, "leave-one-out")
+            check_entries([Entry(name, (str(tmp_path / name),))], catalogue, "leave-one-out")

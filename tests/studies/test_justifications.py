@@ -36,7 +36,7 @@ def test_answers_meet_what_was_asked_for(films):
     class Ranker:
         catalogue = films
 
-        def score(self, histories, candidates, wish=None):
+        def score(self, histories, candidates, query=None):
             return np.zeros((len(histories), len(candidates)))
 
     told = dialogues(Chat(Ranker(), "films"), count=90)

@@ -1,4 +1,4 @@
-"""Histories with places masked or reordered: what is learned stays true, and without a share nothing changes."""
+"""Histories with interaction_ids masked or reordered: what is learned stays true, and without a share nothing changes."""
 
 import csv
 from itertools import pairwise
@@ -39,10 +39,10 @@ def examples(checkpoint, split, **changes):
 
 
 def test_a_short_part_in_a_row_is_shuffled_and_its_places_are_forgotten():
-    items, places = np.arange(100, 121), np.arange(40, 61)
+    items, interaction_ids = np.arange(100, 121), np.arange(40, 61)
     spans, moved = set(), np.zeros(21, int)
     for seed in range(300):
-        found, asked = reordered(items, places, np.random.default_rng(seed))
+        found, asked = reordered(items, interaction_ids, np.random.default_rng(seed))
         part = np.flatnonzero(asked < 0)
         spans.add(len(part))
         assert (np.diff(part) == 1).all()
@@ -52,7 +52,7 @@ def test_a_short_part_in_a_row_is_shuffled_and_its_places_are_forgotten():
     assert spans == {2, 3, 4, 5}  # of twenty inputs a quarter at most
     assert moved[:20].all() and not moved[20]  # any input may move, and what comes last never does
     np.testing.assert_array_equal(items, np.arange(100, 121))
-    np.testing.assert_array_equal(places, np.arange(40, 61))
+    np.testing.assert_array_equal(interaction_ids, np.arange(40, 61))
 
 
 @pytest.mark.parametrize(("length", "moves"), [(0, False), (1, False), (8, False), (9, True)])
@@ -63,11 +63,11 @@ def test_a_history_too_short_to_shuffle_stays(length, moves):
 
 def test_only_items_of_the_history_are_masked_and_all_is_still_learned(leveled):
     _, builder = leveled
-    plain = builder.ranking(np.arange(12), known=4, places=np.arange(12))
+    plain = builder.ranking(np.arange(12), known=4, interaction_ids=np.arange(12))
     hidden = masked(plain, 0.5, np.random.default_rng(0))
     gone = hidden.slots == MASKED
     assert 2 < gone.sum() < 10 and (plain.slots[gone] == ITEM).all() and (hidden.items[gone] == -1).all()
-    for name in ("tokens", "anchors", "labels", "places"):
+    for name in ("tokens", "anchors", "labels", "interaction_ids"):
         np.testing.assert_array_equal(getattr(hidden, name), getattr(plain, name))
     for name in ("items", "slots"):
         np.testing.assert_array_equal(getattr(hidden, name)[~gone], getattr(plain, name)[~gone])
@@ -98,7 +98,7 @@ def test_labels_follow_the_shuffled_inputs(make_checkpoint, long_config, split):
         read = example.items[example.slots == ITEM].tolist()
         assert labels[:-1] == read[len(read) - len(labels) + 1 :]
         shuffled += not steps.issuperset(pairwise(read))
-        for label, place in zip(labels, example.places[labelled].tolist(), strict=True):
+        for label, place in zip(labels, example.interaction_ids[labelled].tolist(), strict=True):
             unasked += place < 0
             assert place < 0 or own[place] == label
     assert unasked >= 24 and shuffled > 3  # two of each history at least

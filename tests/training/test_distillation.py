@@ -31,17 +31,19 @@ def test_each_interaction_has_the_likeliest_items_of_the_baseline(data, soft):
     for history in data.histories:
         for place in range(1, len(history)):  # what came before the place, and nothing later
             scores = torch.from_numpy(baseline.scores([history[:place]])[0])
-            chances, items = torch.softmax(scores, 0).topk(4)
-            order = soft.chances[start + place].argsort(descending=True, stable=True)
+            probabilities, items = torch.softmax(scores, 0).topk(4)
+            order = soft.probabilities[start + place].argsort(descending=True, stable=True)
             np.testing.assert_array_equal(np.sort(soft.items[start + place]), np.sort(items))
-            np.testing.assert_allclose(soft.chances[start + place][order], chances / chances.sum(), atol=2e-3)
+            np.testing.assert_allclose(
+                soft.probabilities[start + place][order], probabilities / probabilities.sum(), atol=2e-3
+            )
         start += len(history)
-    assert start == len(soft.own) == len(soft.items)
+    assert start == len(soft.targets) == len(soft.items)
     np.testing.assert_array_equal(soft.own, np.concatenate(data.histories))
 
 
 def test_chances_sum_to_one(soft):
-    np.testing.assert_allclose(soft.chances.float().sum(1), 1, atol=5e-3)
+    np.testing.assert_allclose(soft.probabilities.float().sum(1), 1, atol=5e-3)
 
 
 def test_several_fits_are_averaged(data, soft):
@@ -51,7 +53,7 @@ def test_several_fits_are_averaged(data, soft):
     )
 
     def dense(found):
-        return torch.zeros(len(found.own), ITEMS).scatter(1, found.items.long(), found.chances.float())
+        return torch.zeros(len(found.own), ITEMS).scatter(1, found.items.long(), found.probabilities.float())
 
     np.testing.assert_allclose(dense(both), (dense(first) + dense(second)) / 2, atol=2e-3)
 
@@ -78,7 +80,7 @@ def test_what_it_said_is_kept_for_a_resumed_run_and_for_no_other(data, soft, tmp
     monkeypatch.setattr(BASELINES["sasrec"]().__class__, "fit", lambda self, data: asked.append(data.seed))
     again = teach(config.model_copy(update={"weight": 0.1}), data, keep=keep)
     assert asked == [] and again.weight == 0.1
-    torch.testing.assert_close(again.chances, first.chances)
+    torch.testing.assert_close(again.probabilities, first.probabilities)
     torch.testing.assert_close(again.items, first.items)
     with pytest.raises(AttributeError):  # fitted anew, here by nothing: there is no network to ask
         teach(config, FitData(data.histories, ITEMS, seed=5), keep=keep)

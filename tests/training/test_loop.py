@@ -104,7 +104,7 @@ def test_the_state_of_another_run_is_not_taken_up(make_checkpoint, config, split
 
     with pytest.raises(KeyboardInterrupt):
         run(make_checkpoint, often, split, tmp_path, STAGES[1:2], progress=kill)
-    for other in ({"seed": 1}, {"lora.rank": 2}):
+    for other in ({"seed": 1}, {"lora.r": 2}):
         with pytest.raises(RecommenderError, match="state of a run with another configuration") as error:
             run(make_checkpoint, often.updated(other), split, tmp_path, STAGES[1:2])
         assert "start anew" in error.value.hint

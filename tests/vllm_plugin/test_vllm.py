@@ -13,7 +13,7 @@ import pytest
 
 from recommender.benchmarks.vllm_rival import VllmRival
 from recommender.constraints import Trie
-from recommender.constraints.text_constraint import Held
+from recommender.constraints.text_constraint import TextConstraint
 from recommender.encoders.reduction import Reduction
 from recommender.encoders.text import TextEncoder
 from recommender.engine import Request
@@ -112,12 +112,12 @@ def test_both_engines_hear_a_wish_alike(embedded, served, text_folder, monkeypat
     encoder = TextEncoder(str(text_folder))
     raw = encoder.encode([embedded.catalogue.document(item) for item in range(len(embedded.catalogue))])
     reductions = {"text": Reduction.fit(raw, 8, encoder.identity)}
-    wished, plain = (Request(history=("103", "107"), k=10, explain=False, wish=w) for w in ("a red comedy", None))
+    queried, plain = (Request(history=("103", "107"), k=10, explain=False, query=w) for w in ("a red comedy", None))
     answers = []
     for engine in (embedded, served):
         monkeypatch.setattr(engine, "config", engine.config.updated({"encoders.text": str(text_folder)}))
         monkeypatch.setattr(engine, "features", replace(engine.features, reductions=reductions))
-        answers.append({i.item_id: i.score for i in engine.answer(wished).items})
+        answers.append({i.item_id: i.score for i in engine.answer(queried).items})
         assert answers[-1].keys() != {i.item_id for i in engine.answer(plain).items}
     ours, theirs = answers
     assert theirs == pytest.approx(ours, abs=1e-3)
@@ -137,7 +137,7 @@ def test_both_engines_write_alike(embedded, served):
     assert embedded.write(messages) == served.write(messages)
     names = [["The red story"], ["The blue night", "The red day"]]
     assert embedded.write(messages, names) == served.write(messages, names)
-    held = Held(("The red story",), ("The blue night", "The red day"))
+    held = TextConstraint(("The red story",), ("The blue night", "The red day"))
     check_that_lists_are_alike(served, embedded, held)
     told = served.answer(Request(history=("103", "107"), k=3))
     assert all(item.justification and item.evidence["claims"] for item in told.items)
@@ -167,7 +167,7 @@ def test_a_version_is_loaded_and_unloaded_under_its_own_name(exported, served, t
     (first,), (second,), (other_one,) = (told["rankings"] for told in (before, again, changed))
     assert second["items"] == first["items"] and second["scores"] == pytest.approx(first["scores"], abs=1e-4)
     assert other_one["scores"] != pytest.approx(first["scores"], abs=1e-2)
-    assert served.versions() == ("rank-2",)
+    assert served.adapters() == ("rank-2",)
     server = Server(served)
     try:
         asked_for = {"history": ["103", "107"], "k": 5}

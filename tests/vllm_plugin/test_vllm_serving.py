@@ -77,7 +77,7 @@ def running(url):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_who_leaves_frees_vllms_work_within_a_second(both, served, stream):
-    engine = served.under("rank")
+    engine = served.with_adapter("rank")
     engine.config = engine.config.updated({"justify.max_new_tokens": 1500})  # long enough to be left
     server = Server(engine)
     try:
@@ -159,7 +159,7 @@ def test_a_killed_batch_over_vllm_goes_on_where_it_was(both, served, items, tmp_
 def test_a_batch_whose_own_server_is_killed_stops_and_the_same_command_finishes_it(both, items, tmp_path):
     """`kill -9` of the server that ranks, one that the batch itself has started; the next run starts another."""
     vllm = both.vllm  # skips where there is none
-    assert vllm.lives()
+    assert vllm.is_alive()
     source, output = write_lines(tmp_path / "in.jsonl", requests(1000)), tmp_path / "out.jsonl"
     files = ["--input", source, "--output", output, "--items", items, "--json"]
     command = [sys.executable, "-m", "recommender", "batch", both.exported, "--engine", "vllm", *files]
@@ -218,5 +218,5 @@ def test_sigterm_drains_a_server_over_vllm(both, served, items):
 
 def test_the_benchmark_says_why_a_request_failed(served):
     settings = EnginesSettings(longest=6, k=5)
-    found = _tried(served.under("nobody"), drawn_requests(served, 3, settings, seed=2), None)
+    found = _tried(served.with_adapter("nobody"), drawn_requests(served, 3, settings, seed=2), None)
     assert len(found) == 3 and all("no adapter 'nobody'" in why for why in found)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recommender.constraints.text_constraint import Held
+from recommender.constraints.text_constraint import TextConstraint
 from recommender.engine import Request
 from recommender.engine.vllm import VllmRecommender
 from recommender.engine.vllm_server import PYTHON, vllm_python
@@ -51,5 +51,5 @@ def test_v2_ranks_as_the_embedded_engine_does(both, second, features):
 
 
 def test_v2_holds_texts_to_names(both, second):
-    held = Held(("The red story",), ("The blue night", "The red day"))
+    held = TextConstraint(("The red story",), ("The blue night", "The red day"))
     check_that_lists_are_alike(second, both.embedded, held)

@@ -16,7 +16,7 @@ from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.progress import Progress
 from recommender.studies.ratings.folds import Fold, make_fold, splits
-from recommender.studies.ratings.media_features import Content, read_content
+from recommender.studies.ratings.media_features import MediaFeatures, read_content
 from recommender.studies.ratings.methods import REFERENCE, Method, methods
 from recommender.studies.ratings.predictions import Prediction
 from recommender.studies.ratings.rating_metrics import METRICS, Measured, measure
@@ -57,7 +57,7 @@ def run(
 
 def compare(
     ratings: Ratings,
-    content: Content,
+    content: MediaFeatures,
     item_ids: Sequence[str],
     settings: RatingsSettings,
     encoding_seconds: float = 0.0,
@@ -101,9 +101,9 @@ def compare(
     )
 
 
-def _variants(content: Content, settings: RatingsSettings) -> dict[Imputation | None, Content]:
+def _variants(content: MediaFeatures, settings: RatingsSettings) -> dict[Imputation | None, MediaFeatures]:
     """Return the content as it is (None), and what each imputation makes of it with a share blanked."""
-    found: dict[Imputation | None, Content] = {None: content.imputed(settings.imputation, settings.neighbours)}
+    found: dict[Imputation | None, MediaFeatures] = {None: content.imputed(settings.imputation, settings.neighbours)}
     if settings.missing:
         blanked = content.blanked(settings.missing, settings.seed)
         found |= {how: blanked.imputed(how, settings.neighbours) for how in IMPUTATIONS}
@@ -160,7 +160,7 @@ def _predictions(
 
 
 def _about(
-    ratings: Ratings, content: Content, settings: RatingsSettings, encoding: float, featuring: float
+    ratings: Ratings, content: MediaFeatures, settings: RatingsSettings, encoding: float, featuring: float
 ) -> dict[str, Any]:
     levels = {f"{level:g}": int(n) for level, n in zip(ratings.levels, np.bincount(ratings.classes), strict=True)}
     return {

@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from recommender.encoders.collaborative import collaborative_vectors
-from recommender.studies.ratings.media_features import Content
+from recommender.studies.ratings.media_features import MediaFeatures
 from recommender.studies.ratings.rating_table import Ratings
 from recommender.studies.ratings.settings import RatingsSettings
 from recommender.studies.ratings.statistics import Known, describe
@@ -19,7 +19,7 @@ Blocks = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Split:
+class FoldSplit:
     """Row numbers of one fold: to fit on, to stop and calibrate with, to test on."""
 
     fit: np.ndarray
@@ -28,7 +28,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Part:
+class FoldPart:
     """Rows as a classifier sees them: blocks [n, block width] float32 of unit variance, classes [n] int64."""
 
     blocks: Blocks
@@ -39,9 +39,9 @@ class Part:
     def __len__(self) -> int:
         return len(self.users)
 
-    def only(self, names: list[str]) -> Part:
+    def only(self, names: list[str]) -> FoldPart:
         """Return a copy with some blocks only."""
-        return Part({name: self.blocks[name] for name in names}, self.classes, self.users, self.items)
+        return FoldPart({name: self.blocks[name] for name in names}, self.classes, self.users, self.items)
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Fold:
     content: vectors [items, width] of every modality, the collaborative ones of this fold among them.
     """
 
-    fit: Part
-    validation: Part
-    test: Part
+    fit: FoldPart
+    validation: FoldPart
+    test: FoldPart
     parts: np.ndarray
     known: Known
     all_known: Known
@@ -71,7 +71,7 @@ class Fold:
         return replace(self, content=content, **some)
 
 
-def splits(ratings: Ratings, settings: RatingsSettings) -> Iterator[Split]:
+def splits(ratings: Ratings, settings: RatingsSettings) -> Iterator[FoldSplit]:
     """Yield folds in which every rating is as frequent as in the whole; each row is tested once."""
     strata = _strata(ratings, 2 * settings.folds)
     folds = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
@@ -79,10 +79,10 @@ def splits(ratings: Ratings, settings: RatingsSettings) -> Iterator[Split]:
         fit, validation = train_test_split(
             train, test_size=settings.validation, stratify=strata[train], random_state=settings.seed
         )
-        yield Split(np.sort(fit), np.sort(validation), test)
+        yield FoldSplit(np.sort(fit), np.sort(validation), test)
 
 
-def make_fold(ratings: Ratings, split: Split, content: Content, settings: RatingsSettings) -> Fold:
+def make_fold(ratings: Ratings, split: FoldSplit, content: MediaFeatures, settings: RatingsSettings) -> Fold:
     """Describe the rows of a fold; nothing of the test rows' ratings is used."""
     whole = Known(
         ratings.users, ratings.items, ratings.values, ratings.liked, len(ratings.user_ids), _item_count(content)
@@ -100,9 +100,9 @@ def make_fold(ratings: Ratings, split: Split, content: Content, settings: Rating
     fit = _joined(crossed, parts)
     scalers = {name: StandardScaler().fit(table) for name, table in fit.items()}
 
-    def part(found: Blocks, rows: np.ndarray) -> Part:
+    def part(found: Blocks, rows: np.ndarray) -> FoldPart:
         scaled = {name: scalers[name].transform(table).astype(np.float32) for name, table in found.items()}
-        return Part(scaled, ratings.classes[rows], ratings.users[rows], ratings.items[rows])
+        return FoldPart(scaled, ratings.classes[rows], ratings.users[rows], ratings.items[rows])
 
     return Fold(
         part(fit, split.fit),
@@ -123,7 +123,7 @@ def _strata(ratings: Ratings, fewest: int) -> np.ndarray:
     return ratings.classes if np.bincount(ratings.classes).min() >= fewest else ratings.liked.astype(np.int64)
 
 
-def _item_count(content: Content) -> int:
+def _item_count(content: MediaFeatures) -> int:
     return len(next(iter(content.vectors.values())))
 
 

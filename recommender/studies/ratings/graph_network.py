@@ -3,7 +3,7 @@
 After van den Berg, Kipf and Welling, "Graph convolutional matrix completion", 2018: each rating has a transformation
 of its own, messages are normalised by both degrees. Two things are added: a transformation that all ratings share,
 times how far each is from the mean, so that the order of the scale need not be learnt; and a second layer, so that an
-item also hears from users who are told by their other items. A rating that is predicted while training is no edge of
+item also scores_query from users who are told by their other items. A rating that is predicted while training is no edge of
 the graph it is predicted from.
 """
 
@@ -25,7 +25,7 @@ from recommender.studies.ratings.statistics import Known
 Nodes = tuple[torch.Tensor, torch.Tensor]
 """Vectors of all users and of all items."""
 Edges = tuple[torch.Tensor, torch.Tensor]
-"""Sparse [users, kinds * items] and [items, kinds * users]: who hears from whom by which kind of edge, normalised.
+"""Sparse [users, kinds * items] and [items, kinds * users]: who scores_query from whom by which kind of edge, normalised.
 
 There is a kind for each rating, and a last one of all ratings whose weights are how far they are from the mean.
 """

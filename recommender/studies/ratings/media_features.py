@@ -25,24 +25,24 @@ _OF_ENCODERS: Mapping[Feature, Modality] = {"text": "text", "image": "image", "w
 
 
 @dataclass(frozen=True)
-class Content:
+class MediaFeatures:
     """Vectors [items, width] float32 of each feature, of mean squared norm `width`; rows of absent ones are zero.
 
-    Content is known before anybody rates: reducing and imputing it over all items lets nothing of a test fold through.
+    MediaFeatures is known before anybody rates: reducing and imputing it over all items lets nothing of a test fold through.
     """
 
     vectors: Mapping[str, np.ndarray]
     present: Mapping[str, np.ndarray]
     """[items] bool."""
 
-    def blanked(self, share: float, seed: int) -> Content:
+    def blanked(self, share: float, seed: int) -> MediaFeatures:
         """Return a copy that lacks this share of each feature's items, drawn at random: to compare imputations."""
         random = np.random.default_rng(seed)
         present = {name: has & (random.random(len(has)) >= share) for name, has in self.present.items()}
         vectors = {name: np.where(present[name][:, None], table, 0) for name, table in self.vectors.items()}
         return replace(self, vectors=vectors, present=present)
 
-    def imputed(self, how: Imputation, neighbours: int = 10) -> Content:
+    def imputed(self, how: Imputation, neighbours: int = 10) -> MediaFeatures:
         """Return a copy in which missing rows are filled, `present` unchanged.
 
         knn: the mean of the items that are nearest in the features both have (Troyanskaya et al., "Missing value
@@ -65,7 +65,7 @@ def read_content(
     width: int,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Content:
+) -> MediaFeatures:
     """Compute features of all items through the encoders' cache, each reduced to `width` components.
 
     A feature that no item has, or whose encoder the config switches off, is left out. Raises DataError, AssetError.
@@ -79,7 +79,7 @@ def read_content(
     if not vectors:
         asked = ", ".join(features)
         raise ConfigError(f"no item has any of the features {asked}", "give items a text, an image or a sound")
-    return Content(vectors, present)
+    return MediaFeatures(vectors, present)
 
 
 def _raw(

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from recommender.studies.ratings.folds import Fold, Part
+from recommender.studies.ratings.folds import Fold, FoldPart
 from recommender.studies.ratings.fusion_networks import FUSIONS, Gating, Tensors
 from recommender.studies.ratings.predictions import Prediction, class_weights, unweighted
 from recommender.studies.ratings.settings import RatingsSettings
@@ -105,7 +105,7 @@ def predict(model: RowModel, fold: Fold, weights: np.ndarray) -> Prediction:
     return Prediction.of(unweighted(probabilities, weights), fold.levels, fold.likes)
 
 
-def _validation_loss(model: RowModel, part: Part, costs: torch.Tensor) -> float:
+def _validation_loss(model: RowModel, part: FoldPart, costs: torch.Tensor) -> float:
     target = torch.from_numpy(part.classes.astype(np.int64))
     return float(cross_entropy(_logits(model, "validation", len(part)), target, costs))
 
@@ -122,5 +122,5 @@ def _absolute(module: nn.Module) -> torch.Tensor:
     return torch.stack([p.abs().sum() for p in module.parameters() if p.dim() > 1]).sum()
 
 
-def _tensors(part: Part) -> dict[str, torch.Tensor]:
+def _tensors(part: FoldPart) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(block) for name, block in part.blocks.items()}

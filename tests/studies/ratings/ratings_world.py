@@ -3,16 +3,16 @@
 import numpy as np
 
 from recommender.studies.ratings import Ratings
-from recommender.studies.ratings.media_features import Content
+from recommender.studies.ratings.media_features import MediaFeatures
 
 USERS, ITEMS, WIDTH = 60, 50, 4
 
 
-def make_content(seed: int = 0) -> Content:
+def make_content(seed: int = 0) -> MediaFeatures:
     random = np.random.default_rng(seed)
     names = ("text", "image", "mfcc")
     vectors = {name: random.standard_normal((ITEMS, WIDTH)).astype(np.float32) for name in names}
-    return Content(vectors, {name: np.ones(ITEMS, bool) for name in names})
+    return MediaFeatures(vectors, {name: np.ones(ITEMS, bool) for name in names})
 
 
 def make_ratings(signal: np.ndarray | None = None, each: int = 25, noise: float = 0.5, seed: int = 0) -> Ratings:
@@ -37,12 +37,12 @@ def make_ratings(signal: np.ndarray | None = None, each: int = 25, noise: float 
     )
 
 
-def taste(content: Content, name: str, seed: int = 1) -> np.ndarray:
+def taste(content: MediaFeatures, name: str, seed: int = 1) -> np.ndarray:
     """Return [users, items]: everybody likes one direction or the other of the first component of one feature."""
     sides = np.random.default_rng(seed).choice([-1.0, 1.0], USERS)
     return sides[:, None] * content.vectors[name][:, 0]
 
 
-def quality(content: Content, name: str) -> np.ndarray:
+def quality(content: MediaFeatures, name: str) -> np.ndarray:
     """Return [users, items]: everybody likes the same direction of one feature."""
     return np.tile(content.vectors[name][:, 0], (USERS, 1))

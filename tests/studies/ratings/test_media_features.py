@@ -7,7 +7,7 @@ import soundfile
 from recommender.config import EncodersConfig
 from recommender.data.catalogue import Catalogue, Item
 from recommender.errors import ConfigError, DataError
-from recommender.studies.ratings.media_features import Content, read_content
+from recommender.studies.ratings.media_features import MediaFeatures, read_content
 from recommender.studies.ratings.mfcc import MfccEncoder
 
 RATE = 16_000
@@ -15,13 +15,13 @@ SILENT = EncodersConfig(text=None, image=None, audio=None)
 
 
 @pytest.fixture
-def twins() -> Content:
+def twins() -> MediaFeatures:
     """Items in three tight groups that both features tell apart; one item of each group lacks the second feature."""
     random = np.random.default_rng(0)
     centres = random.standard_normal((3, 8)).astype(np.float32) * 3
     vectors = np.repeat(centres, 6, axis=0) + random.normal(0, 0.01, (18, 8)).astype(np.float32)
     present = np.arange(18) % 6 != 0
-    return Content(
+    return MediaFeatures(
         {"text": vectors, "image": np.where(present[:, None], -vectors, 0)},
         {"text": np.ones(18, bool), "image": present},
     )
@@ -43,7 +43,7 @@ def test_mean_and_zero_imputation_are_what_they_say(twins):
 
 
 def test_blanking_takes_the_share_and_empties_the_rows():
-    whole = Content({"text": np.ones((1000, 4), np.float32)}, {"text": np.ones(1000, bool)})
+    whole = MediaFeatures({"text": np.ones((1000, 4), np.float32)}, {"text": np.ones(1000, bool)})
     blanked = whole.blanked(0.3, seed=1)
     assert blanked.present["text"].mean() == pytest.approx(0.7, abs=0.05)
     assert (blanked.vectors["text"].any(axis=1) == blanked.present["text"]).all()

@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, recall_score, roc_auc_score
 
 from recommender.studies.ratings import RatingsSettings
-from recommender.studies.ratings.folds import Fold, Part, make_fold, splits
+from recommender.studies.ratings.folds import Fold, FoldPart, make_fold, splits
 from recommender.studies.ratings.fusion_networks import FUSIONS, Cascade, Gating
 from recommender.studies.ratings.graph_network import GraphModel
 from recommender.studies.ratings.methods import methods
@@ -100,14 +100,14 @@ def test_learned_weights_prefer_the_feature_that_tells():
     assert max(learned, key=learned.get) == "image" and sum(learned.values()) == pytest.approx(1)
 
 
-def imbalanced(rows: int = 1500) -> tuple[Part, Part, Part]:
+def imbalanced(rows: int = 1500) -> tuple[FoldPart, FoldPart, FoldPart]:
     """Two classes, one in twenty rows rare, half told apart by a single number."""
     random = np.random.default_rng(0)
     parts = []
     for _ in range(3):
         classes = (random.random(rows) < 0.05).astype(np.int64)
         block = (random.standard_normal((rows, 3)) + 1.5 * classes[:, None] * [1, 0, 0]).astype(np.float32)
-        parts.append(Part({"text": block}, classes, np.zeros(rows, int), np.zeros(rows, int)))
+        parts.append(FoldPart({"text": block}, classes, np.zeros(rows, int), np.zeros(rows, int)))
     return tuple(parts)
 
 
