@@ -11,6 +11,7 @@ import numpy as np
 
 from recommender.baselines.ranking import PADDING
 from recommender.eval.metrics import as_table
+from recommender.numerics.sampling import evenly
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Holdout:
         """Return the holdout with an even sample of those who are asked; every fit stays as it is."""
         if users is None or users >= len(self.asked):
             return self
-        chosen = self.asked[np.linspace(0, len(self.asked) - 1, users).astype(int)]
+        chosen = self.asked[evenly(len(self.asked), users)]
         return replace(self, given=[HoldoutPart(part.learn, np.intersect1d(part.users, chosen)) for part in self.parts])
 
     def _having(self, users: np.ndarray) -> np.ndarray:

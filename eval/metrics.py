@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-PADDING = -1
+from recommender.baselines.ranking import PADDING
+from recommender.numerics.gains import discounted_gains
 
 
 def as_table(targets: np.ndarray) -> np.ndarray:
@@ -52,7 +53,7 @@ def mrr(ranked: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
 
 def ndcg(ranked: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
     """Return the discounted gain (1 / log2(rank + 1)) within the first k over the best possible one."""
-    discount = 1.0 / np.log2(np.arange(2, k + 2))
+    discount = discounted_gains(np.arange(1, k + 1))
     gained = (relevance(ranked[:, :k], targets) * discount[: ranked.shape[1]]).sum(axis=1)
     relevant = _relevant(targets)
     best = np.concatenate([[np.nan], np.cumsum(discount)])

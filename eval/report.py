@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from rich.table import Table
 from recommender.errors import DataError
 from recommender.eval.evaluation import Evaluation, records
 from recommender.eval.page import differs, headline, html, seconds, significant, versions
+from recommender.files import write_together
 
 # In this order: metrics.json comes last and names the checksums of the others.
 FILES = ("per_user.parquet", "users.parquet", "report.html", "metrics.json")
@@ -33,19 +33,12 @@ def write_report(evaluation: Evaluation, folder: Path | str) -> Path:
     """
     folder = Path(folder)
     contents = _contents(evaluation)
-    temporary = {name: folder / f".{name}.{os.getpid()}.tmp" for name in FILES}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
-            temporary[name].write_bytes(contents[name])
-        for name in FILES:
-            os.replace(temporary[name], folder / name)
+        write_together(folder, {name: contents[name] for name in FILES})
     except OSError as error:
         raise DataError(
             f"{folder}: the report cannot be written: {error.strerror}", hint="give a folder you may write to"
         ) from error
-    finally:
-        _remove(temporary.values())
     return folder
 
 

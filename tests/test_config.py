@@ -218,3 +218,28 @@ def test_there_is_a_recipe_to_ship():
 def test_a_config_cannot_be_changed_in_place(key):
     with pytest.raises(ValueError, match="frozen"):
         setattr(Config(), key, 1)
+
+
+def test_keys_of_earlier_versions_are_read_and_a_note_says_so(caplog):
+    old = {"decoding": {"wish_nats": 0.5}, "lora": {"rank": 3, "alpha": 6, "dropout": 0, "targets": ["q_proj"]}}
+    stage = {"stage": "rank", "warmup": 0.1, "clip": 2, "newcomer_share": 0.2, "wish_share": 0.3}
+    config = Config.parse(old | {"training": {"stages": [stage]}}, "old.yaml")
+    assert config.decoding.query_weight == 0.5
+    assert (config.lora.r, config.lora.lora_alpha, config.lora.lora_dropout) == (3, 6, 0)
+    assert config.lora.target_modules == ("q_proj",)
+    first = config.training.stages[0]
+    assert (first.warmup_ratio, first.max_grad_norm, first.cold_item_dropout, first.query_share) == (0.1, 2, 0.2, 0.3)
+    (note,) = [record.getMessage() for record in caplog.records]
+    assert note.startswith("old.yaml: ") and "decoding.wish_nats is now decoding.query_weight" in note
+    caplog.clear()
+    assert Config.parse(config.model_dump(mode="json")) == config and not caplog.records
+
+
+def test_a_key_given_by_both_of_its_names_is_refused():
+    error = refused({"lora": {"rank": 3, "r": 4}})
+    assert "lora.rank is the former name of r" in error.message
+
+
+def test_an_old_key_overrides_as_the_new_one_does():
+    config = Config().updated({"training.stages.0.clip": 3, "decoding.wish_nats": 2})
+    assert config.training.stages[0].max_grad_norm == 3 and config.decoding.query_weight == 2

@@ -110,7 +110,7 @@ def strongest(matrix: sp.csr_array, k: int) -> sp.csr_array:
     return sp.csr_array((matrix.data[kept], matrix.indices[kept], starts), shape=matrix.shape)
 
 
-def unit_rows(matrix: sp.csr_array) -> sp.csr_array:
+def sparse_unit_rows(matrix: sp.csr_array) -> sp.csr_array:
     """Return the rows at Euclidean length 1; rows of zeros stay zero."""
     lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1))).ravel()
     return sp.csr_array(sp.diags_array((1 / np.where(lengths > 0, lengths, 1)).astype(np.float32)) @ matrix)

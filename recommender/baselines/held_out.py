@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recommender.numerics.gains import single_target_ndcg
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -35,5 +37,5 @@ def ndcg(scores: Callable[[Sequence[np.ndarray]], np.ndarray], held: HeldOut, k:
             row[history] = -np.inf
         found[np.arange(len(some)), targets] = wanted
         ranks = (found >= wanted[:, None]).sum(axis=1)
-        total += float(np.where(ranks <= k, 1 / np.log2(ranks + 1), 0.0).sum())
+        total += float(single_target_ndcg(ranks, k).sum())
     return total / len(held.targets)

@@ -13,6 +13,8 @@ from recommender.baselines.content import TfidfContent
 from recommender.baselines.held_out import HeldOut, hold_out
 from recommender.baselines.neighbours import Popularity, SequentialItemKNN
 from recommender.baselines.transitions import standardised
+from recommender.numerics.gains import single_target_ndcg
+from recommender.numerics.sampling import evenly
 
 _STEPS = 20  # weights are multiples of 1 / 20
 _USERS = 2000
@@ -39,7 +41,7 @@ class Hybrid:
         """Fit the weights, then the parts; equal weights if nobody has two items. Raises DataError without content."""
         train, held = hold_out(data.histories)
         if len(held.targets):
-            some = np.linspace(0, len(held.targets) - 1, min(_USERS, len(held.targets))).astype(int)
+            some = evenly(len(held.targets), _USERS)
             self._fit_parts(replace(data, histories=train))
             self.weights = self._best(HeldOut([held.histories[user] for user in some], held.targets[some]))
         self._fit_parts(data)
@@ -72,5 +74,5 @@ class Hybrid:
         for user, (history, target) in enumerate(zip(histories, targets, strict=True)):
             others = np.setdiff1d(np.arange(lead.shape[2]), np.append(history, target))
             ranks = (candidates @ lead[:, user, others] >= 0).sum(axis=1)
-            gains += np.where(ranks < 10, 1 / np.log2(ranks + 2), 0.0)
+            gains += single_target_ndcg(ranks + 1, 10)
         return gains

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recommender.baselines.content import unit
+from recommender.numerics.vectors import unit_rows
 
 
 def rows_from(vectors: Sequence[np.ndarray], width: int) -> Tensor:
@@ -18,7 +18,7 @@ def rows_from(vectors: Sequence[np.ndarray], width: int) -> Tensor:
     turned by a random rotation, so that no coordinate is more than another; a row has a mean square of one. Items
     without any vector start at random.
     """
-    meaning = torch.cat([torch.from_numpy(unit(table)) for table in vectors], 1)
+    meaning = torch.cat([torch.from_numpy(unit_rows(table)) for table in vectors], 1)
     left, strength, _ = torch.linalg.svd(meaning, full_matrices=False)
     main = (left * strength)[:, :width]
     rotation = torch.linalg.qr(torch.randn(width, width))[0]

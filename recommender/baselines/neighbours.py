@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.sparse as sp
 
-from recommender.baselines.baseline import FitData, profiles, strongest, unit_rows
+from recommender.baselines.baseline import FitData, profiles, sparse_unit_rows, strongest
 
 
 def _cosine(counts: sp.csr_array, popularity: np.ndarray) -> sp.csr_array:
@@ -73,12 +73,12 @@ class UserKNN:
 
     def fit(self, data: FitData) -> None:
         """Keep the histories of all training users."""
-        self._users = unit_rows(profiles(data.histories, data.items, self.decay))
+        self._users = sparse_unit_rows(profiles(data.histories, data.items, self.decay))
         self._seen = profiles(data.histories, data.items, self.decay)
 
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         """Return the summed cosine of the neighbours who know an item, [users, items]."""
-        asked = unit_rows(profiles(histories, self._users.shape[1], self.decay))
+        asked = sparse_unit_rows(profiles(histories, self._users.shape[1], self.decay))
         near = strongest(sp.csr_array(asked @ self._users.T), self.neighbours)
         return (near @ self._seen).toarray()
 

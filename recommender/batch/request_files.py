@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from recommender.batch.request_lines import BatchLine, read_line
 from recommender.errors import DataError
+from recommender.files import replacing, write_text
 
 SUFFIXES = (".jsonl", ".parquet")
 _ROWS = 1024
@@ -87,9 +88,7 @@ class PartialOutput:
                 f"{self.path}: was begun with another input, model or other options",
                 f"give those again to go on with it, or remove {self.path} and {sign}",
             )
-        temporary = sign.with_suffix(".tmp")
-        temporary.write_text(identity, encoding="utf-8")
-        os.replace(temporary, sign)
+        write_text(sign, identity)
 
     def _whole_lines(self) -> int:
         if not self.path.exists():
@@ -117,9 +116,8 @@ class PartialOutput:
         """Give the output its name; a parquet output is made from the lines first."""
         self.close()
         if self.output.suffix == ".parquet":
-            table = self.path.with_suffix(".table")
-            _to_parquet(self.path, table)
-            os.replace(table, self.output)
+            with replacing(self.output) as table:
+                _to_parquet(self.path, table)
             self.path.unlink()
         else:
             os.replace(self.path, self.output)

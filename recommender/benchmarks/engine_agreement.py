@@ -21,6 +21,7 @@ from recommender.engine import CatalogueEngine, Recommender, Request, Response
 from recommender.engine.vllm import VllmOptions, VllmRecommender
 from recommender.export.vllm_folder import export_vllm, load_exported
 from recommender.model.checkpoint import from_pretrained
+from recommender.numerics.sampling import evenly
 from recommender.progress import Progress
 
 _WEIGHTS = "adapter_model.safetensors"
@@ -153,7 +154,7 @@ def _adapter_row(
 ) -> dict[str, Any]:
     pairs = [(one, answer) for one, answer in zip(requests, answers, strict=True) if isinstance(answer, Response)]
     failed = [answer for answer in answers if isinstance(answer, str)]
-    checked = [pairs[i] for i in np.linspace(0, len(pairs) - 1, min(100, len(pairs))).astype(int)]
+    checked = [pairs[i] for i in evenly(len(pairs), 100)]
     again = _answered(engine, [one for one, _ in checked], None)
     both = [(a.items, b.items) for (_, a), b in zip(checked, again, strict=True)]
     orders = [([i.item_id for i in a], [i.item_id for i in b]) for a, b in both]

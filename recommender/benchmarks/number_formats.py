@@ -15,6 +15,7 @@ from recommender.inference.beam_search import rank, score
 from recommender.inference.weight_cache import WeightCache
 from recommender.model import RecommenderModel
 from recommender.model.checkpoint import Checkpoint, from_pretrained
+from recommender.numerics.sampling import evenly
 from recommender.progress import Progress
 from recommender.prompting.example import Example
 
@@ -74,7 +75,7 @@ def _asked(checkpoint: Checkpoint, users: int) -> tuple[list[Example], torch.Ten
     )
     split = leave_one_out(histories)
     having = np.flatnonzero(split.test >= 0)
-    chosen = having[np.linspace(0, len(having) - 1, min(users, len(having))).astype(int)]
+    chosen = having[evenly(len(having), users)]
     known = [split.history_for("test")[user] for user in chosen]
     prompts = [checkpoint.builder.prompt(items) for items in known]
     order = np.argsort([len(prompt) for prompt in prompts], kind="stable")

@@ -22,6 +22,7 @@ from recommender.errors import RecommenderError
 from recommender.justify import Justification, Style
 from recommender.justify.facts import facts_of, role
 from recommender.justify.item_names import display_name
+from recommender.numerics.vectors import unit_rows
 from recommender.store.feedback import Feedback
 
 #: nats that an item gains which is as much like the anchors as the most like one
@@ -99,7 +100,7 @@ class Chat:
         self.ranker, self.catalogue, self.noun = ranker, ranker.catalogue, noun
         self.style, self.feedback_policy = style or Style(noun), feedback_policy
         self.reader = Reader(self.catalogue)
-        self.vectors = None if vectors is None else _unit(vectors)
+        self.vectors = None if vectors is None else unit_rows(vectors)
         self._by_title = {display_name(item): index for index, item in reversed(list(enumerate(self.catalogue)))}
 
     @classmethod
@@ -310,10 +311,6 @@ class Chat:
         alike = (self.vectors @ self.vectors[list(anchors)].T).mean(axis=1)
         alike -= alike.mean()
         return np.asarray(ALIKE * alike / max(float(np.abs(alike).max()), 1e-9))
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9))
 
 
 def worded(opening: str, items: Sequence[ChatItem | RankedItem]) -> str:

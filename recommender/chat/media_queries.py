@@ -16,6 +16,7 @@ from recommender.encoders.image import ImageEncoder
 from recommender.encoders.pipeline import encode_catalogue
 from recommender.encoders.reduction import Reduction
 from recommender.errors import DataError
+from recommender.numerics.vectors import unit_rows
 from recommender.pipelines.train import load_catalogue
 
 LONGEST_SECONDS = 60
@@ -63,7 +64,7 @@ class MediaQueries:
                 vector = self._reduction.apply(vector)
         if not known.any():
             raise DataError(f"{path}: the catalogue has no pictures to compare it with", "describe it in words")
-        alike = _unit(vectors) @ _unit(vector)[0]
+        alike = unit_rows(vectors) @ unit_rows(vector)[0]
         alike = np.where(known, alike - alike[known].mean(), 0.0)
         return np.asarray(LIKENESS * alike / max(float(np.abs(alike).max()), 1e-9))
 
@@ -90,7 +91,3 @@ class MediaQueries:
         only = self.config.encoders.model_copy(update={"text": None, "audio": None})
         raw = encode_catalogue(load_catalogue(self.config), only)
         return raw.vectors["image"].astype(np.float32), raw.present["image"]
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from recommender.cli.shared import AsJson, Items, Model, Quiet, out, print_json, print_table
+from recommender.files import write_text
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -141,10 +141,7 @@ def _known(model: str) -> tuple[Any, Any]:
 
 def _report(told: dict[str, Any], output: Path | None, as_json: bool) -> None:
     if output is not None:
-        partial = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(partial, output)
+        write_text(output, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     if as_json:
         print_json(told)
         return

@@ -12,6 +12,7 @@ from recommender.config import ColumnsConfig
 from recommender.data.catalogue import Catalogue
 from recommender.data.tables import Problem, Table, canonical, fail_on_errors, read_table
 from recommender.errors import DataError
+from recommender.numerics.sampling import evenly
 
 _HINTS = 20  # unknown ids for which the closest ones are looked up: that is slow
 
@@ -46,7 +47,7 @@ class Histories:
         """Return an even sample of this many users; None or more than there are: all."""
         if users is None or users >= len(self):
             return self
-        kept = np.linspace(0, len(self) - 1, users).astype(int).tolist()
+        kept = evenly(len(self), users).tolist()
         times = self.times and tuple(self.times[user] for user in kept)
         ids, items = tuple(self.user_ids[user] for user in kept), tuple(self.items[user] for user in kept)
         return Histories(ids, items, times, self.report)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import warnings
 from math import gcd
 from pathlib import Path
@@ -15,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy.signal import resample_poly
 
 from recommender.errors import DataError
+from recommender.files import write_bytes
 
 SILENT_PEAK = 1e-3
 """A sound that never exceeds this share of full scale (-60 dB) is silent."""
@@ -84,10 +83,7 @@ def keep_bytes(data: bytes, folder: Path, suffix: str = "") -> Path:
     """Keep a medium that came as bytes in `folder`, named by its content; returns its path."""
     path = folder / f"{hashlib.sha256(data).hexdigest()}{suffix}"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            file.write(data)
-        os.replace(file.name, path)
+        write_bytes(path, data)
     return path
 
 

@@ -12,7 +12,6 @@ import ctypes
 import hashlib
 import io
 import math
-import os
 import re
 import shutil
 import subprocess
@@ -31,6 +30,7 @@ from scipy.signal import resample_poly
 
 from recommender.data.catalogue import Catalogue
 from recommender.errors import DataError, RecommenderError
+from recommender.files import write_bytes
 from recommender.progress import Progress
 
 CARD_SIZE = 224
@@ -112,7 +112,7 @@ def make_standins(catalogue: Catalogue, folder: str | Path, progress: Progress |
     images = {i: folder / "images" / f"{sheets[i].stem}.jpg" for i in range(len(sheets)) if not catalogue[i].image}
     sounds = {i: folder / "audio" / f"{sheets[i].stem}.flac" for i in range(len(sheets)) if not catalogue[i].audio}
     try:
-        _write(folder / "README.md", _README.encode())
+        write_bytes(folder / "README.md", _README.encode())
         _make(images, lambda i: draw_card(sheets[i]), "drawing title cards", progress)
         if not all(path.exists() for path in sounds.values()):
             speak = speaker()
@@ -127,7 +127,7 @@ def _make(paths: Mapping[int, Path], make: Callable[[int], bytes], what: str, pr
     """Write what `make` returns for each index whose file does not exist yet."""
     absent = [index for index, path in paths.items() if not path.exists()]
     for done, index in enumerate(absent, start=1):
-        _write(paths[index], make(index))
+        write_bytes(paths[index], make(index))
         if progress is not None:
             progress(what, done, len(absent))
 
@@ -140,13 +140,6 @@ def _sheet(catalogue: Catalogue, index: int) -> Sheet:
     others = [values for name, values in facts.items() if name not in _YEAR_NAMES]
     categories = [*named, *others, ()][0]
     return Sheet(item.item_id, item.title, tuple(categories[:4]), int(year.group()) if year else None)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
 
 
 def _digest(value: str) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.numpy import save_file
 from recommender.config import MODALITIES, Modality
 from recommender.encoders.reduction import Reduction
 from recommender.errors import CheckpointError
+from recommender.files import replacing
 
 _FORMAT = "recommender.features.2"
 
@@ -48,12 +48,8 @@ class Features:
             told |= {f"scale.{m}": repr(reduction.scale), f"encoder.{m}": reduction.encoder}
         # one entry: safetensors writes several in any order, and the same features must give the same bytes
         metadata = {"recommender": json.dumps(told, sort_keys=True)}
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
+        with replacing(path) as temporary:
             save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, temporary, metadata)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> Features:

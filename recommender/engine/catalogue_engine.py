@@ -31,6 +31,7 @@ from recommender.errors import RecommenderError
 from recommender.fusion.weights import KeptFusion
 from recommender.inference.beam_search import Ranking
 from recommender.justify import ClaimChecker, Evidence, Justification, Style, find_evidence, justify, written_list
+from recommender.numerics.vectors import unit_rows
 from recommender.prompting.builder import ExampleBuilder
 from recommender.prompting.example import Example, VectorOverrides, clean
 
@@ -351,7 +352,7 @@ class CatalogueEngine(ABC):
         """Return the `count` items most like one in their texts, itself left out; none where the engine has no vectors."""
         if self.vectors is None:
             return []
-        unit = self.vectors / np.maximum(np.linalg.norm(self.vectors, axis=1, keepdims=True), 1e-9)
+        unit = unit_rows(self.vectors)
         order = np.argsort(-(unit @ unit[item]), kind="stable")
         return [int(other) for other in order[: count + 1] if other != item][:count]
 

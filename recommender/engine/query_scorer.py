@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.baselines.content import unit
 from recommender.encoders.features import Features
 from recommender.encoders.reduction import Reduction
 from recommender.encoders.text import TextEncoder
 from recommender.errors import AssetError
+from recommender.numerics.vectors import unit_rows
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class QueryScorer:
         """Return float32 [items]: how like the query each text is, in standard deviations from the mean; 0 without a
         text."""
         said = self.reduction.apply(self.encoder.encode([self.encoder.prepare(query)]))
-        cosines = self.vectors @ unit(said)[0]
+        cosines = self.vectors @ unit_rows(said)[0]
         known = cosines[self.present]
         if not len(known) or not (spread := float(known.std())):
             return np.zeros(len(cosines), np.float32)
@@ -75,4 +75,4 @@ class QueryScorerCache:
             logger.warning("queries are left to the language model: %s", error.message)
             return None
         self.unavailable_reason = ""
-        return QueryScorer(encoder, reduction, unit(features.vectors["text"]), features.present["text"])
+        return QueryScorer(encoder, reduction, unit_rows(features.vectors["text"]), features.present["text"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ import numpy as np
 from recommender.engine.catalogue_engine import CatalogueEngine
 from recommender.engine.requests import RankedItem, Request, request
 from recommender.errors import DataError
+from recommender.files import write_text
 from recommender.model.checkpoint import package_versions
 from recommender.prompting.builder import ExampleBuilder
 from recommender.prompting.example import ITEM, TOKEN, Example
@@ -153,10 +153,7 @@ def _modalities(
 
 def save(trace: Mapping[str, Any], path: Path) -> None:
     """Write a trace as JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    partial.write_text(json.dumps(trace, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, json.dumps(trace, indent=1, ensure_ascii=False) + "\n")
 
 
 def load(path: Path) -> dict[str, Any]:

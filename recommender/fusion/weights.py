@@ -23,6 +23,7 @@ from recommender.baselines.held_out import hold_out
 from recommender.baselines.item_tables import from_arrays, to_arrays
 from recommender.baselines.ranking import rank_topk
 from recommender.errors import CheckpointError, DataError
+from recommender.numerics.sampling import evenly
 from recommender.progress import Progress
 
 ScoreFunction = Callable[[Sequence[np.ndarray]], np.ndarray]
@@ -187,7 +188,7 @@ def fuse(
     users = len(held.targets)
     if not users:
         raise DataError("no history has two items, so there is nothing to fit the weights of a fusion on")
-    asked = np.linspace(0, users - 1, min(VALIDATION_USERS, users)).astype(int)
+    asked = evenly(users, VALIDATION_USERS)
     known, targets = [held.histories[user] for user in asked.tolist()], held.targets[asked]
     views = [normalised(model(known), known)]
     for number, make in enumerate(baselines.values(), start=1):

@@ -16,6 +16,7 @@ from torch import Tensor
 from recommender.inference.beam_search import last_states
 from recommender.inference.weight_cache import WeightCache
 from recommender.model import RecommenderModel
+from recommender.numerics.sampling import evenly
 from recommender.prompting.builder import ExampleBuilder
 
 HISTORIES = 128
@@ -26,7 +27,7 @@ FARTHEST = 100.0  # logits; beyond this nothing changes any more
 
 def sampled(histories: Sequence[np.ndarray], count: int = HISTORIES) -> list[np.ndarray]:
     """Return an even sample of histories, fewer if there are fewer."""
-    return [histories[i] for i in np.unique(np.linspace(0, len(histories) - 1, count).astype(int))]
+    return [histories[i] for i in evenly(len(histories), count)]
 
 
 def states(model: RecommenderModel, builder: ExampleBuilder, histories: Sequence[np.ndarray]) -> Tensor:

@@ -1,17 +1,17 @@
-"""Writing a folder as one act: everything under a temporary name beside it, then renamed."""
+"""The manifest of a checkpoint: what it is, and the sha256 of each of its files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from recommender.errors import CheckpointError
+from recommender.files import replacing_folder
 
 MANIFEST = "checkpoint.json"
 
@@ -38,29 +38,9 @@ def written_folder(target: Path, marker: str = MANIFEST) -> Iterator[Path]:
 
     Raises CheckpointError if something else stands there: see `check_target`.
     """
-    target = target.absolute()
     check_target(target, marker)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        _swap(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _swap(new: Path, target: Path) -> None:
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    if target.exists():
-        os.replace(target, old)
-    try:
-        os.replace(new, target)
-    except OSError:
-        if old.exists():
-            os.replace(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    with replacing_folder(target) as folder:
+        yield folder
 
 
 def write_manifest(folder: Path, facts: dict[str, Any]) -> None:

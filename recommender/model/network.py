@@ -18,6 +18,7 @@ from recommender.config import MODALITIES, SOFT_MODALITIES, Config, Modality
 from recommender.encoders.features import Features
 from recommender.model.block_attention import AttentionBlocks
 from recommender.model.language_model import first_layers
+from recommender.numerics.vectors import unit_rows
 from recommender.prompting.example import FIRST_SOFT, IGNORE, ITEM, MASKED, VectorOverrides
 from recommender.prompting.packing import Batch
 from recommender.semantic_ids.codes import SemanticIds
@@ -385,7 +386,7 @@ def start_rows(
     `spread`, the mean distance of a word's embedding from the centre. Codes without vectors start at random.
     """
     generator = torch.Generator().manual_seed(seed)
-    parts = [torch.from_numpy(_unit(features.vectors[m])) for m in use if m in features.vectors]
+    parts = [torch.from_numpy(unit_rows(features.vectors[m])) for m in use if m in features.vectors]
     count = int(sum(ids.sizes))
     noise = torch.randn(count, hidden_size, generator=generator) / hidden_size**0.5
     if not parts:
@@ -400,8 +401,3 @@ def start_rows(
         offset += size
     norms = rows.norm(dim=1, keepdim=True)
     return torch.where(norms > 0, rows / norms.clamp_min(1e-9), noise) * spread
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(norms > 0, norms, 1)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from recommender import assets
-from recommender.baselines.content import tfidf, unit
+from recommender.baselines.content import tfidf
 from recommender.config import Config, Modality
 from recommender.data import standins
 from recommender.data.catalogue import Catalogue
@@ -34,6 +34,7 @@ from recommender.inference.item_bias import calibrate_exposure
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint, from_pretrained, known_items, resolve
 from recommender.model.network import is_ours
+from recommender.numerics.vectors import unit_rows
 from recommender.pipelines.train import standin_folder
 from recommender.progress import Progress
 from recommender.semantic_ids.codes import SemanticIds, fuse
@@ -205,7 +206,7 @@ def _of_alike(values: Tensor, likeness: Tensor) -> Tensor:
 
 def _likeness(features: Features, documents: Sequence[str], known: int) -> np.ndarray:
     """Return how like new items are to known ones, float32 [new, known]: cosines of encoder vectors and of TF-IDF, added."""
-    vectors, words = unit(_content(features)), tfidf(documents)
+    vectors, words = unit_rows(_content(features)), tfidf(documents)
     return np.asarray(vectors[known:] @ vectors[:known].T + (words[known:] @ words[:known].T).toarray(), np.float32)
 
 

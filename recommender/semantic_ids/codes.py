@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from recommender.config import Modality, SemanticIdsConfig
 from recommender.errors import CheckpointError, ConfigError, DataError, did_you_mean
+from recommender.files import replacing
+from recommender.numerics.vectors import unit_rows
 
 if TYPE_CHECKING:
     from recommender.data.catalogue import Catalogue, Item
@@ -198,9 +199,8 @@ class SemanticIds:
             "codes": np.ascontiguousarray(self.codes),
             "sizes": np.asarray(self.sizes, dtype=np.int64),
         }
-        partial = path.with_name(path.name + ".partial")
-        save_file(tensors, partial)
-        os.replace(partial, path)
+        with replacing(path) as temporary:
+            save_file(tensors, temporary)
 
     @classmethod
     def load(cls, path: str | Path) -> SemanticIds:
@@ -271,8 +271,7 @@ def _weights(known: Iterable[Modality], weights: Mapping[Modality, float]) -> di
 
 
 def _unit_rows(rows: np.ndarray, present: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.where(present[:, None], rows / np.maximum(lengths, 1e-12), 0)
+    return np.where(present[:, None], unit_rows(rows), 0)
 
 
 def _finite(vectors: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from recommender.data.catalogue import Catalogue, Item
 from recommender.data.histories import Histories
 from recommender.errors import CheckpointError, DataError
 from recommender.eval.evaluation import Evaluation
+from recommender.files import replacing
 from recommender.model.checkpoint import known_items, save_pretrained
 from recommender.model.manifest import MANIFEST
 from recommender.pipelines import train
@@ -151,10 +151,8 @@ def _write_tables(split: ColdSplit, catalogue: Catalogue, output: Path) -> None:
 
 
 def _write(path: Path, fill: Callable[[TextIO], None]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         fill(file)
-    os.replace(temporary, path)
 
 
 def _lines(file: TextIO, items: Iterable[Item]) -> None:

@@ -14,11 +14,11 @@ import numpy as np
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
 
-from recommender.baselines.content import unit
 from recommender.config import Config, Modality
 from recommender.encoders.features import Features
 from recommender.errors import DataError
 from recommender.eval.bootstrap import Bootstrap
+from recommender.numerics.vectors import unit_rows
 from recommender.pipelines.train import prepare
 from recommender.progress import Progress
 
@@ -74,9 +74,9 @@ def probe(features: Features, seed: int = 0) -> Probe:
     if has.sum() < _FOLDS:
         wanted = " and ".join(features.vectors)
         raise DataError(f"{has.sum()} items have {wanted}; a probe needs {_FOLDS}", "give more items")
-    tables = {m: unit(features.vectors[m][has]) for m in contents}
+    tables = {m: unit_rows(features.vectors[m][has]) for m in contents}
     sets = _sets(contents)
-    wanted_vectors = unit(features.vectors["collaborative"][has])
+    wanted_vectors = unit_rows(features.vectors["collaborative"][has])
     spread = _squares(wanted_vectors - wanted_vectors.mean(0))
     predicted = [_predict(np.hstack([tables[m] for m in some]), wanted_vectors, seed) for some in sets]
     # an item's share, scaled so that their mean is the share of the whole: items are what is resampled
@@ -120,7 +120,7 @@ def _predict(known: np.ndarray, wanted: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _nearer(found: np.ndarray, wanted: np.ndarray) -> float:
-    likeness = unit(found) @ wanted.T
+    likeness = unit_rows(found) @ wanted.T
     farther = likeness < likeness.diagonal()[:, None]
     return float(farther.sum() / (len(found) * (len(found) - 1)))
 

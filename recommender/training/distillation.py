@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -15,6 +14,7 @@ from torch import Tensor
 from recommender.baselines import BASELINES, FitData
 from recommender.config import TeacherConfig
 from recommender.errors import ConfigError
+from recommender.files import replacing
 from recommender.model.network import SoftTargets
 from recommender.progress import Progress
 
@@ -88,10 +88,8 @@ def _read(keep: Path | None, purpose: str) -> tuple[Tensor, Tensor] | None:
 def _write(keep: Path | None, purpose: str, items: Tensor, probabilities: Tensor) -> None:
     if keep is None:
         return
-    keep.parent.mkdir(parents=True, exist_ok=True)
-    temporary = keep.with_suffix(f".{os.getpid()}.tmp")  # each process of a run writes its own
-    torch.save({"purpose": purpose, "items": items, "probabilities": probabilities}, temporary)
-    os.replace(temporary, keep)
+    with replacing(keep) as temporary:  # each process of a run writes its own
+        torch.save({"purpose": purpose, "items": items, "probabilities": probabilities}, temporary)
 
 
 def _fitted(config: TeacherConfig, data: FitData) -> Teacher:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
+
+from recommender.files import replacing
 
 
 def plot_log(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -27,7 +28,6 @@ def plot_log(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             twin.plot([r["step"] for r in checked], [r["validation"] for r in checked], "o-", color="tab:orange", ms=3)
             twin.set_ylabel("validation NDCG@10" if stage == "rank" else "negative held-out loss", color="tab:orange")
     figure.tight_layout()
-    temporary = path.with_suffix(".tmp.png")
-    figure.savefig(temporary, dpi=110)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
     plt.close(figure)
-    os.replace(temporary, path)

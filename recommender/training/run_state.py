@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import nn
 
 from recommender.config import Config
 from recommender.errors import RecommenderError
+from recommender.files import replacing
 from recommender.model.network import is_ours
 from recommender.prompts import template_hashes
 from recommender.training.epochs import TrainingData
@@ -75,10 +75,8 @@ def write(
         "position": asdict(position),
         "best": dict(best),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
 
 
 def read(path: Path, purpose: str) -> dict[str, Any] | None:
@@ -94,9 +92,7 @@ def read(path: Path, purpose: str) -> dict[str, Any] | None:
 
 def write_log(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write the training log as CSV, atomically."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(temporary, path)

@@ -13,6 +13,8 @@ from recommender.data.histories import Split
 from recommender.inference import beam_search
 from recommender.inference.weight_cache import WeightCache
 from recommender.model import RecommenderModel
+from recommender.numerics.gains import single_target_ndcg
+from recommender.numerics.sampling import evenly
 from recommender.prompting.builder import ExampleBuilder
 from recommender.prompting.example import Example
 from recommender.training.epochs import as_batch, batches
@@ -31,14 +33,17 @@ def validation_ndcg(
     having = np.flatnonzero(split.validation >= 0)
     if not len(having):
         return None
-    chosen = having[np.linspace(0, len(having) - 1, min(users, len(having))).astype(int)]
+    chosen = having[evenly(len(having), users)]
     histories = split.history_for("validation")
     ranked = rank_histories(model, builder, [histories[user] for user in chosen], K, beam)
-    gains = [
-        1 / np.log2(2 + int(np.flatnonzero(items == target)[0])) if target in items else 0.0
-        for items, target in zip(ranked, split.validation[chosen], strict=True)
-    ]
-    return float(np.mean(gains))
+    targets = split.validation[chosen]
+    ranks = [_rank_of(target, items) for items, target in zip(ranked, targets, strict=True)]
+    return float(single_target_ndcg(np.array(ranks), K).mean())
+
+
+def _rank_of(target: int, items: np.ndarray) -> int:
+    """Return the place of a target in a list, counted from 1; one behind its end where it is not in it."""
+    return int(np.flatnonzero(items == target)[0]) + 1 if target in items else K + 1
 
 
 def rank_histories(

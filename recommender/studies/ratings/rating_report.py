@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from rich.table import Table
 
 from recommender.errors import DataError
 from recommender.eval.report import versions
+from recommender.files import write_together
 from recommender.studies.ratings import rating_plots
 from recommender.studies.ratings.experiment import Result
 from recommender.studies.ratings.rating_metrics import LOWER_IS_BETTER, METRICS
@@ -38,11 +38,7 @@ def write_report(result: Result, folder: Path | str) -> Path:
     text = json.dumps(as_json(result), indent=2, allow_nan=False, ensure_ascii=False)
     contents = dict(zip(FILES, (parquet.getvalue(), html(result).encode(), text.encode() + b"\n"), strict=True))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            (folder / f".{name}.{os.getpid()}.tmp").write_bytes(content)
-        for name in FILES:
-            os.replace(folder / f".{name}.{os.getpid()}.tmp", folder / name)
+        write_together(folder, contents)
     except OSError as error:
         message = f"{folder}: the report cannot be written: {error.strerror}"
         raise DataError(message, "give a folder you may write to") from error

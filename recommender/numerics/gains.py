@@ -1,0 +1,15 @@
+"""The gain of a place in a ranked list, as NDCG discounts it (Järvelin and Kekäläinen, 2002)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def discounted_gains(ranks: np.ndarray) -> np.ndarray:
+    """Return the gain of each rank, counted from 1: 1 / log2(rank + 1)."""
+    return 1.0 / np.log2(np.asarray(ranks) + 1)
+
+
+def single_target_ndcg(ranks: np.ndarray, k: int) -> np.ndarray:
+    """Return NDCG@k of lists with one target each, which stands at `ranks`, counted from 1; 0 behind the first k."""
+    return np.where(np.asarray(ranks) <= k, discounted_gains(ranks), 0.0)
