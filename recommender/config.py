@@ -338,15 +338,15 @@ def _with_current_keys(node: Any, path: tuple[str, ...], former: dict[str, str],
         return [_with_current_keys(entry, path, former, source) for entry in node]
     if not isinstance(node, dict):
         return node
-    current: dict[str, Any] = {}
+    current: dict[Any, Any] = {}
     for key, value in node.items():
         dotted = ".".join((*path, str(key)))
-        name = FORMER_KEYS.get(dotted, str(key))
-        if name != key:
+        name = FORMER_KEYS.get(dotted)
+        if name is not None:
             if name in node:
                 raise ConfigError(f"{source}: {dotted} is the former name of {name}, which is there too", "keep one")
             former[dotted] = ".".join((*path, name))
-        current[name] = _with_current_keys(value, (*path, str(key)), former, source)
+        current[key if name is None else name] = _with_current_keys(value, (*path, str(key)), former, source)
     return current
 
 
