@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from recommender.adapters.lora import RANK
 from recommender.benchmarks.server_load import drawn_history, is_wrong
-from recommender.engine import CatalogueEngine, Recommender, Request, Response
+from recommender.engine import Engine, Recommender, Request, Response
 from recommender.engine.vllm import VllmOptions, VllmRecommender
 from recommender.export.vllm_folder import export_vllm, load_exported
 from recommender.model.checkpoint import from_pretrained
@@ -57,7 +57,7 @@ def bench_engines(source: str, settings: EnginesSettings, progress: Progress | N
     return rows
 
 
-def drawn_requests(engine: CatalogueEngine, count: int, settings: EnginesSettings, seed: int) -> list[Request]:
+def drawn_requests(engine: Engine, count: int, settings: EnginesSettings, seed: int) -> list[Request]:
     """Return requests with random histories."""
     random, names = np.random.default_rng([settings.seed, seed]), [item.item_id for item in engine.catalogue]
     histories = [drawn_history(random, names, settings.longest) for _ in range(count)]
@@ -65,7 +65,7 @@ def drawn_requests(engine: CatalogueEngine, count: int, settings: EnginesSetting
 
 
 def side_by_side(
-    ours: CatalogueEngine, theirs: CatalogueEngine, settings: EnginesSettings, progress: Progress | None = None
+    ours: Engine, theirs: Engine, settings: EnginesSettings, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Rank the same requests by both; returns what share of the items is the same, and how far scores are apart."""
     requests = drawn_requests(ours, settings.histories, settings, seed=1)
@@ -97,7 +97,7 @@ def _differences(apart: Sequence[float]) -> dict[str, float | None]:
     return {"scores apart, median": median, "at most": most}
 
 
-def _answered(engine: CatalogueEngine, requests: Sequence[Request], progress: Progress | None) -> list[Response]:
+def _answered(engine: Engine, requests: Sequence[Request], progress: Progress | None) -> list[Response]:
     found: list[Response] = []
     for start in range(0, len(requests), GROUP):
         for answer in engine.answer_many(requests[start : start + GROUP]):
@@ -109,7 +109,7 @@ def _answered(engine: CatalogueEngine, requests: Sequence[Request], progress: Pr
     return found
 
 
-def wrong_lists(engine: CatalogueEngine, requests: Sequence[Request], answers: Sequence[Response]) -> int:
+def wrong_lists(engine: Engine, requests: Sequence[Request], answers: Sequence[Response]) -> int:
     """Return how many lists have an item that is unknown, seen or repeated, or not as many as were asked for."""
     known = {item.item_id for item in engine.catalogue}
     pairs = zip(requests, answers, strict=True)

@@ -11,14 +11,16 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from recommender.chat.dialogue_state import DialogueState, items_at_ranks
 from recommender.chat.list_questions import Situation
 from recommender.chat.reader import Reader, Reading
 from recommender.data.catalogue import Catalogue
-from recommender.engine import CatalogueEngine, RankedItem
+from recommender.engine import Engine, RankedItem
 from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.errors import RecommenderError
+from recommender.inference.beam_search import Ranking
 from recommender.justify import Justification, Style
 from recommender.justify.facts import facts_of, role
 from recommender.justify.item_names import display_name
@@ -34,19 +36,50 @@ _LINE = re.compile(r"^\s*(\d{1,2})\. (.+?)\s*$", re.MULTILINE)
 Message = Mapping[str, str]
 
 
-class Ranker(Protocol):
-    """What a conversation needs of an engine."""
+class ChatEngine(Protocol):
+    """What a conversation needs of an engine: see `recommender.engine.Engine`."""
 
-    catalogue: Catalogue
+    @property
+    def catalogue(self) -> Catalogue:
+        """The items that may be recommended."""
+        ...
 
-    def score(self, histories: Sequence[np.ndarray], candidates: Sequence[int], query: str | None = None) -> np.ndarray:
-        """Return log-probabilities [histories, candidates]."""
+    def rank(
+        self,
+        histories: Sequence[np.ndarray],
+        k: int,
+        allowed: torch.Tensor | None = None,
+        query: str | None = None,
+        fused: bool | None = None,
+        *,
+        boosts: np.ndarray | None = None,
+    ) -> list[Ranking]:
+        """Return the best `k` allowed items of each history."""
+        ...
+
+    def score_all(
+        self,
+        histories: Sequence[np.ndarray],
+        query: str | None = None,
+        fused: bool | None = None,
+        *,
+        boosts: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return the scores [histories, items] by which the catalogue is ranked."""
+        ...
+
+    def scores_query(self, query: str | None) -> bool:
+        """Return whether a query in free words ranks."""
+        ...
+
+    def similar_items(self, item: int, count: int) -> list[int]:
+        """Return the items most like one in their texts."""
         ...
 
     def explain(
         self, history: np.ndarray, items: Sequence[int], query: str | None = None, user: str | None = None
     ) -> list[Justification]:
-        """Return a checked sentence for each item."""
+        """Return a checked justification for each item."""
         ...
 
 
@@ -89,31 +122,32 @@ class Chat:
 
     def __init__(
         self,
-        ranker: Ranker,
+        engine: ChatEngine,
         noun: str = "items",
         vectors: np.ndarray | None = None,
         style: Style | None = None,
         feedback_policy: FeedbackPolicy | None = None,
     ) -> None:
-        """`noun`: what is recommended, in the plural. `vectors` [items, width]: content, by which items are alike.
+        """`noun`: what is recommended, in the plural. `vectors` [items, width]: by which items are like those
+        that are named.
         `style`: of answers to questions back; `feedback_policy`: where feedback is kept."""
-        self.ranker, self.catalogue, self.noun = ranker, ranker.catalogue, noun
+        self.engine, self.catalogue, self.noun = engine, engine.catalogue, noun
         self.style, self.feedback_policy = style or Style(noun), feedback_policy
         self.reader = Reader(self.catalogue)
         self.vectors = None if vectors is None else unit_rows(vectors)
         self._by_title = {display_name(item): index for index, item in reversed(list(enumerate(self.catalogue)))}
 
     @classmethod
-    def of(cls, engine: CatalogueEngine) -> Chat:
+    def of(cls, engine: Engine) -> Chat:
         """Return conversations with an engine: what it calls its items, and by what they are alike."""
         return cls(engine, engine.config.prompt.noun, engine.vectors, engine.style, engine.feedback_policy)
 
-    def by(self, ranker: Ranker) -> Chat:
-        """Return the same conversations with another ranker of this catalogue."""
-        if ranker is self.ranker:
+    def by(self, engine: ChatEngine) -> Chat:
+        """Return the same conversations with another engine of this catalogue."""
+        if engine is self.engine:
             return self
         other = copy.copy(self)
-        other.ranker = ranker
+        other.engine = engine
         return other
 
     def reply(
@@ -122,12 +156,12 @@ class Chat:
         history: Sequence[str] = (),
         k: int = 5,
         explain: bool = True,
-        gains: np.ndarray | None = None,
+        boosts: np.ndarray | None = None,
         user: str | None = None,
     ) -> Reply:
         """Answer a conversation: {"role", "content"} messages, oldest first, the last one the user's.
 
-        `history`: item ids known beforehand. `gains` [items]: nats by which this turn prefers items, e.g. what looks like
+        `history`: item ids known beforehand. `boosts` [items]: nats by which this turn prefers items, e.g. what looks like
         a picture. `user`: who speaks; what they call not for them is kept where feedback is, and not shown to them again.
         Raises RecommenderError for messages of another form and for unknown ids.
         """
@@ -139,15 +173,15 @@ class Chat:
             text = self._situation(state, shown, user).answer(reading.question)
             return Reply(" ".join([*notes, text]), filters=_filters(state), notes=notes)
         self._keep(reading, shown, user)
-        question = self._question(reading, state, messages) if gains is None else None
+        question = self._question(reading, state, messages) if boosts is None else None
         if question:
             return Reply(" ".join([*notes, question]), asks=True, filters=_filters(state), notes=notes)
         allowed = state.allowed(self.catalogue)
         allowed[list(state.history)] = False
         if not allowed.any():
             return Reply(" ".join([*notes, self._nothing(state)]), asks=True, filters=_filters(state), notes=notes)
-        extra = state.gains(self.catalogue) + (0.0 if gains is None else gains)
-        return self._listed(state, allowed, extra, notes, explain, user)
+        boosts = self._boosts(state) if boosts is None else self._boosts(state) + boosts
+        return self._listed(state, allowed, boosts, notes, explain, user)
 
     @cached_property
     def hint(self) -> str:
@@ -175,12 +209,17 @@ class Chat:
                 shown = self._shown(content) or shown
                 ever |= set(shown)
             elif message["role"] == "user":
-                reading = self.reader.read(content)
+                reading = self._read(content)
                 if reading.question is None:
                     state = self._same(state.after(reading, shown, ever, start.k), reading, shown)
         if not messages or messages[-1]["role"] != "user":
             raise RecommenderError("messages: the last one must be the user's", "send what the user said last")
         return reading, state, shown
+
+    def _read(self, content: str) -> Reading:
+        """Read a message; free words are left out where nothing can rank by them."""
+        reading = self.reader.read(content)
+        return reading if self.engine.scores_query(reading.query) else replace(reading, query=None)
 
     def _keep(self, reading: Reading, shown: Sequence[int], user: str | None) -> None:
         """Keep what the last message calls not for the user, where feedback is kept and they are known."""
@@ -191,17 +230,16 @@ class Chat:
             self.feedback_policy.take(said, self.noun)
 
     def _situation(self, state: DialogueState, shown: Sequence[int], user: str | None) -> Situation:
-        history = self._history(state)
-        gains = state.gains(self.catalogue) + self._alike(state.anchors)
+        history, boosts = self._history(state), self._boosts(state)
         return Situation(
             self.catalogue,
             self.style,
             state,
             history,
             shown,
-            lambda histories: self.ranker.score(histories, range(len(self.catalogue))) + gains,
-            self._like,
-            lambda items: self.ranker.explain(history, list(items), user=user) if items else [],
+            lambda histories: self.engine.score_all(histories, state.query, boosts=boosts),
+            self.engine.similar_items,
+            lambda items: self.engine.explain(history, list(items), user=user) if items else [],
         )
 
     def _shown(self, text: str) -> tuple[int, ...]:
@@ -227,6 +265,8 @@ class Chat:
 
     def _notes(self, reading: Reading, state: DialogueState) -> tuple[str, ...]:
         notes = []
+        if state.query:
+            notes.append(f'I look for what is like "{state.query[:60]}" in what is written of each.')
         for name in reading.unknown[:3]:
             close = [f'"{display_name(self.catalogue[i])}"' for i in self.reader.close(name)]
             hint = f"; did you mean {' or '.join(close)}?" if close else "."
@@ -267,23 +307,23 @@ class Chat:
         self,
         state: DialogueState,
         allowed: np.ndarray,
-        gains: np.ndarray,
+        boosts: np.ndarray,
         notes: tuple[str, ...],
         explain: bool,
         user: str | None,
     ) -> Reply:
-        history = self._history(state)
-        scores = self.ranker.score([history], range(len(self.catalogue)))[0] + gains
-        scores = np.where(allowed, scores + self._alike(state.anchors), -np.inf)
-        best = np.argsort(-scores, kind="stable")[: min(state.k, int(allowed.sum()))]
-        reasons: list[str | None] = [None] * len(best)
+        history, k = self._history(state), min(state.k, int(allowed.sum()))
+        (ranking,) = self.engine.rank(
+            [history], k, torch.from_numpy(allowed)[None], state.query, None, boosts=boosts if boosts.any() else None
+        )
+        justifications: list[str | None] = [None] * len(ranking.items)
         if explain:
-            reasons = [r.text for r in self.ranker.explain(history, [int(i) for i in best], user=user)]
+            best = ranking.items.tolist()
+            justifications = [each.text for each in self.engine.explain(history, best, user=user)]
+        rows = zip(ranking.items.tolist(), ranking.scores.tolist(), justifications, strict=True)
         items = tuple(
-            ChatItem(
-                rank, self.catalogue[int(i)].item_id, display_name(self.catalogue[int(i)]), float(scores[i]), reason
-            )
-            for rank, (i, reason) in enumerate(zip(best, reasons, strict=True), start=1)
+            ChatItem(rank, self.catalogue[item].item_id, display_name(self.catalogue[item]), score, justification)
+            for rank, (item, score, justification) in enumerate(rows, start=1)
         )
         filters = _filters(state)
         if len(items) < state.k:
@@ -297,12 +337,9 @@ class Chat:
     def _history(state: DialogueState) -> np.ndarray:
         return np.array(list(dict.fromkeys((*state.history, *state.anchors))), dtype=np.int64)
 
-    def _like(self, item: int, count: int) -> list[int]:
-        """Return the items most like one in content."""
-        if self.vectors is None:
-            return []
-        order = np.argsort(-(self.vectors @ self.vectors[item]), kind="stable")
-        return [int(other) for other in order if other != item][:count]
+    def _boosts(self, state: DialogueState) -> np.ndarray:
+        """Return float [items]: the nats by which a conversation prefers items."""
+        return state.gains(self.catalogue) + self._alike(state.anchors)
 
     def _alike(self, anchors: Sequence[int]) -> np.ndarray:
         """Return float [items]: nats for being like the anchors in content."""

@@ -26,7 +26,8 @@ Groups = tuple[tuple[Fact, ...], ...]
 
 @dataclass(frozen=True)
 class DialogueState:
-    """Hard: `only`, `without`, years, `hidden` items. Soft: `toward`, `moods`, `anchors`, `dislikes`. `k`: list length."""
+    """Hard: `only`, `without`, years, `hidden` items. Soft: `toward`, `moods`, `anchors`, `dislikes`,
+    `query` in free words. `k`: list length."""
 
     history: tuple[int, ...] = ()
     anchors: tuple[int, ...] = ()
@@ -39,6 +40,7 @@ class DialogueState:
     first_year: int | None = None
     last_year: int | None = None
     years_out: tuple[tuple[int, int], ...] = ()
+    query: str | None = None
     k: int = 5
 
     @property
@@ -67,6 +69,7 @@ class DialogueState:
             without=without,
             toward=_joined(start.toward, reading.toward),
             moods=_joined(start.moods, reading.moods),
+            query=reading.query or start.query,
             **start._years(reading),
             k=start._length(reading),
         )
@@ -108,7 +111,7 @@ class DialogueState:
         return bool(years) and all(low <= y <= high and not any(a <= y <= b for a, b in self.years_out) for y in years)
 
     def parts(self) -> list[tuple[str, DialogueState]]:
-        """Return every hard constraint in words, with the state as they would be without it."""
+        """Return every hard constraint in words, with the state as it would be without it."""
         return [(told, self._dropping(name, part)) for told, name, part in self._constraints()]
 
     def failed_by(self, facts: dict[str, tuple[str, ...]]) -> tuple[list[str], DialogueState]:

@@ -21,6 +21,8 @@ from recommender.justify.item_names import Word, forms, other_names, words
 from recommender.justify.vocabulary import inflections
 
 LONGEST = 2000
+#: free words that make a query of a message which does not say that a list is wanted: a greeting has fewer
+LEAST_FREE_WORDS = 3
 _QUOTED = re.compile(r'["“”„«»]([^"“”„«»]{1,120})["“”„«»]')
 _MARK = re.compile(r"[,;:.!?#]")
 _PROPER = re.compile(r"(?:\b[Ll]ike|\bby|\bstarring|\bdirector|\bto) ((?:[A-Z][\w.'-]+ ?){2,5})")
@@ -44,7 +46,8 @@ class Reading:
 
     `history`: liked or known; `anchors`: more like these; `dislikes`: not these; `ranks_*`: places in the last list, from
     1, -1 the last; `refused`: not for me; `only`, `without`: hard; `toward`: soft; `first_year`, `last_year`: inclusive;
-    `years_out`: ranges; `question`: asks back, and for no list.
+    `years_out`: ranges; `query`: free words, where a list is wanted and nothing else was
+    understood; `question`: asks back, and for no list.
     """
 
     history: tuple[int, ...] = ()
@@ -70,6 +73,7 @@ class Reading:
     new: bool = False
     reset: bool = False
     wants: bool = False
+    query: str | None = None
     question: Question | None = None
     unknown: tuple[str, ...] = ()
     ambiguous: tuple[tuple[int, ...], ...] = ()
@@ -214,12 +218,26 @@ class _Message:
         toward = self._facts(w.TASTE)
         dislikes, history = self._items(w.DISLIKED), self._items(w.SEEN)
         anchors = self._items(w.TITLE)
-        return Reading(
+        reading = Reading(
             history, anchors, dislikes, ranks_like, ranks_not, ranks_seen, refused, ranks_refused,
             (*only, *self._facts(w.VALUE)), without,
             again, toward, *years, any_year, moods, same, count, longer, new, reset,
-            bool(w.WANTS.search(self.tagged)), None, tuple(self.unknown), self._ambiguous(),
+            bool(w.WANTS.search(self.tagged)), None, None, tuple(self.unknown), self._ambiguous(),
         )  # fmt: skip
+        return replace(reading, query=self._query(reading))
+
+    def _query(self, reading: Reading) -> str | None:
+        """Return the free words of a message that says what is wanted in no other way; they rank by their meaning.
+
+        A message that negates something is none: what it names is not wanted.
+        """
+        understood = replace(reading, wants=False, count=None) != Reading()
+        if understood or w.NEGATION.search(self.tagged):
+            return None
+        free = [word for word in self.tagged.split() if len(word) > 2 and word[0].isalpha()]
+        free = [word for word in free if word not in NEUTRAL and not w.WANTS.fullmatch(word)]
+        enough = len(free) >= (1 if reading.wants else LEAST_FREE_WORDS)
+        return " ".join(self.text.split()) if enough else None
 
     def _question(self) -> Question | None:
         """Return what is asked back; such a message asks for no list."""

@@ -63,8 +63,8 @@ class Session:
         """Answer a picture with what looks like it. Raises DataError if the file is no picture."""
         return self._answered("show me something that looks like this picture", self.senses.see(path))
 
-    def _answered(self, text: str, looks: np.ndarray | None) -> Reply:
+    def _answered(self, text: str, boosts: np.ndarray | None) -> Reply:
         messages = [*self.messages, {"role": "user", "content": text}]
-        reply = self.chat.reply(messages, self.history, self.k, self.explain, looks, self.user)
+        reply = self.chat.reply(messages, self.history, self.k, self.explain, boosts, self.user)
         self.messages = [*messages, {"role": "assistant", "content": reply.text}]
         return reply

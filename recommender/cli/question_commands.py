@@ -65,7 +65,7 @@ def explain(
     if feedback is not None:
         engine.feedback_policy.keep_in(feedback)
     if shapley is not None:
-        engine.config = engine.config.updated({"justify.shapley_samples": shapley}, "--shapley")
+        engine.setup.config = engine.config.updated({"justify.shapley_samples": shapley}, "--shapley")
     told: dict[str, Any] = {}
     if item is not None:
         told["why"] = engine.why(asked.history, item, query, user)

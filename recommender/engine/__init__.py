@@ -1,13 +1,12 @@
 """Engines: whatever answers a request with ranked items and reasons."""
 
-from recommender.engine.catalogue_engine import CatalogueEngine
 from recommender.engine.embedded import Recommender
+from recommender.engine.engine import Engine
 from recommender.engine.factory import ENGINES, open_engine
-from recommender.engine.requests import Engine, RankedItem, Request, Response, request
+from recommender.engine.requests import RankedItem, Request, Response, request
 
 __all__ = [
     "ENGINES",
-    "CatalogueEngine",
     "Engine",
     "RankedItem",
     "Recommender",

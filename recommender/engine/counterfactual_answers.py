@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recommender.data.catalogue import Catalogue
-from recommender.engine.catalogue_engine import CatalogueEngine
+from recommender.engine.engine import Engine
 from recommender.engine.filters import matching
 from recommender.engine.requests import Request
 from recommender.errors import RecommenderError
@@ -20,7 +20,7 @@ from recommender.justify.counterfactual import MOST_CHANGES, Change, ScoreAll, s
 ADDITIONS = 20
 
 
-def why_not(engine: CatalogueEngine, request: Request, item_id: str) -> dict[str, Any]:
+def why_not(engine: Engine, request: Request, item_id: str) -> dict[str, Any]:
     """Say where an item stands in the answer to a request, and the smallest change that would list it.
 
     Filters and exclusions that it does not meet are named, and the rest is answered as if they were dropped. Raises
@@ -36,7 +36,7 @@ def why_not(engine: CatalogueEngine, request: Request, item_id: str) -> dict[str
         item,
         request.k,
         _scores(engine, request),
-        engine.allowed(free, history).numpy(),
+        engine.rules.allowed(free, history).numpy(),
         engine.config.justify.window,
         alike[:ADDITIONS],
         most=0 if seen else MOST_CHANGES,
@@ -55,7 +55,7 @@ def why_not(engine: CatalogueEngine, request: Request, item_id: str) -> dict[str
     }
 
 
-def what_if(engine: CatalogueEngine, request: Request, removed: Sequence[str]) -> dict[str, Any]:
+def what_if(engine: Engine, request: Request, removed: Sequence[str]) -> dict[str, Any]:
     """Say how the answer to a request would differ had these items never been seen.
 
     Raises RecommenderError for unknown ids, and for items that are not in the history.
@@ -64,7 +64,7 @@ def what_if(engine: CatalogueEngine, request: Request, removed: Sequence[str]) -
     gone = [int(item) for item in catalogue.indices(removed)]
     if strange := [name for name, item in zip(removed, gone, strict=True) if item not in history]:
         raise RecommenderError(f"item {strange[0]!r} is not in the history", "ask about one that is")
-    told = shift(history, gone, request.k, _scores(engine, request), engine.allowed(request, history).numpy())
+    told = shift(history, gone, request.k, _scores(engine, request), engine.rules.allowed(request, history).numpy())
     return {
         "without": _named(catalogue, gone),
         "before": _named(catalogue, told.before),
@@ -76,11 +76,12 @@ def what_if(engine: CatalogueEngine, request: Request, removed: Sequence[str]) -
     }
 
 
-def _scores(engine: CatalogueEngine, request: Request) -> ScoreAll:
-    return partial(engine.score_all, query=request.query, fused=request.fused, overrides=engine.overrides(request))
+def _scores(engine: Engine, request: Request) -> ScoreAll:
+    overrides, boosts = engine.overrides(request), engine.rules.boosts(request)
+    return partial(engine.score_all, query=request.query, fused=request.fused, overrides=overrides, boosts=boosts)
 
 
-def _barred(engine: CatalogueEngine, request: Request, item: int) -> tuple[dict[str, str], Request]:
+def _barred(engine: Engine, request: Request, item: int) -> tuple[dict[str, str], Request]:
     """Return what the item does not meet, in words, and the request without that."""
     catalogue, style = engine.catalogue, engine.style
     told, entry = {}, catalogue[item]

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,10 @@ from recommender.constraints import Trie
 from recommender.constraints.text_constraint import BREAK, LONGEST, TextConstraint, lines_of, token_pieces
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
-from recommender.engine.catalogue_engine import CatalogueEngine, evidence_as_dict
+from recommender.engine.engine import Engine
+from recommender.engine.justifying import evidence_as_dict
 from recommender.engine.priority_lock import PriorityLock
+from recommender.engine.ranking import NO_OVERRIDES
 from recommender.fusion.weights import FUSION, KeptFusion
 from recommender.inference import beam_search
 from recommender.inference.beam_search import Ranking
@@ -44,7 +45,7 @@ from recommender.prompting.example import Example, VectorOverrides
 PROMPTS_AT_ONCE = 16
 
 
-class Recommender(CatalogueEngine):
+class Recommender(Engine):
     """A trained model that recommends: `Recommender.from_pretrained(folder).recommend(history, k=10)`."""
 
     name = "embedded"
@@ -57,7 +58,7 @@ class Recommender(CatalogueEngine):
         # one that learned other prompts would be replaced sentence by sentence
         self.writes = checkpoint.writes
         if self.writes:  # asked for the wordings that it writes well
-            self.style = replace(self.style, lines=selected_templates(checkpoint.metrics.get(SELECTION, {})))
+            self.setup.style = replace(self.style, lines=selected_templates(checkpoint.metrics.get(SELECTION, {})))
         self.model = checkpoint.model.eval()
         self.weights = WeightCache(self.model)
         self.tokenizer = checkpoint.tokenizer
@@ -107,7 +108,7 @@ class Recommender(CatalogueEngine):
         known, item = self.catalogue.indices(history), self.catalogue.index(item_id)
         reason = self.explain(known, [item], query, user)[0]
         effects = {m: round(float(e[0]), 4) for m, e in self.contributions(known, [item], query).items()}
-        gains = self.gains(query)
+        gains = self.ranker.query_gains(query)
         return {
             "item_id": item_id,
             "title": self.catalogue[item].title,
@@ -125,7 +126,7 @@ class Recommender(CatalogueEngine):
         history: np.ndarray,
         items: Sequence[int],
         query: str | None = None,
-        overrides: VectorOverrides = MappingProxyType({}),
+        overrides: VectorOverrides = NO_OVERRIDES,
     ) -> dict[Modality, np.ndarray]:
         """Return for each modality its effect on each item's score [items]: the score less the score with the modality
         absent everywhere."""
@@ -140,7 +141,7 @@ class Recommender(CatalogueEngine):
         """Replace the items' encoder vectors, e.g. by freshly encoded ones."""
         with self._lock.high():
             self.model.set_features(features)
-            self.features = features
+            self.setup.features = features
 
     @torch.no_grad()
     def write(

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from recommender.data.catalogue import Catalogue
-from recommender.engine.catalogue_engine import CatalogueEngine
 from recommender.engine.embedded import Recommender
+from recommender.engine.engine import Engine
 from recommender.errors import ConfigError, did_you_mean
 from recommender.progress import Progress
 
@@ -20,7 +20,7 @@ def open_engine(
     catalogue: Catalogue | str | Path | None = None,
     progress: Progress | None = None,
     **options: Any,
-) -> CatalogueEngine:
+) -> Engine:
     """Return the engine `name` over a checkpoint folder; `options` are the engine's own.
 
     Raises ConfigError for a name that no engine has, and what the engine raises for a model that it cannot open.

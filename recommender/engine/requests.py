@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator, model_validator
 
-from recommender.config import Config, Modality
-from recommender.data.catalogue import Catalogue
+from recommender.config import Modality
 from recommender.errors import RecommenderError, wrong_fields
 
 #: fields of requests that had another name in an earlier version -> their name now; both are read
@@ -49,6 +47,9 @@ class Request(BaseModel):
         default_factory=dict, description="attribute -> values, one of which a recommended item must have"
     )
 
+    boosts: dict[str, FiniteFloat] = Field(
+        default_factory=dict, description="item id -> nats that are added to its score; below 0 it sinks"
+    )
     vectors: dict[str, dict[Modality, tuple[FiniteFloat, ...]]] = Field(
         default_factory=dict,
         description="history item -> modality -> an encoder's vector that stands for the item's own in this request",
@@ -102,48 +103,3 @@ class Response:
     def to_dict(self) -> dict[str, Any]:
         """Return the response as plain data."""
         return {"items": [asdict(item) for item in self.items], "notes": list(self.notes)}
-
-
-class Engine(Protocol):
-    """Whatever can answer requests; what a server and a batch need to know of it.
-
-    `at_once`: how many requests gain from being answered together; `parallel`: how many such groups may be under way.
-    """
-
-    name: str
-    at_once: int
-    parallel: int
-    catalogue: Catalogue
-    config: Config
-
-    def answer(self, request: Request) -> Response:
-        """Rank, and explain if asked to. Raises RecommenderError for a request that cannot be met."""
-        ...
-
-    def answer_many(self, requests: Sequence[Request]) -> list[Response | RecommenderError]:
-        """Answer requests together; one that cannot be met gets its error in its own place."""
-        ...
-
-    def stream_justifications(
-        self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None = None, together: bool = False
-    ) -> Iterator[RankedItem]:
-        """Yield the items of an answer with their reasons, in order, as they are written; ends once `stop` is set."""
-        ...
-
-    def stream_justified_list(
-        self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None = None
-    ) -> Iterator[RankedItem]:
-        """Yield the items of an answer with their reasons, all written as one text; ends once `stop` is set."""
-        ...
-
-    def adapters(self) -> tuple[str, ...]:
-        """The names of the ranking adapters that it can also rank with at the moment."""
-        ...
-
-    def is_alive(self) -> bool:
-        """Whether what computes is there."""
-        ...
-
-    def close(self) -> None:
-        """Let go of what the engine holds outside this process."""
-        ...

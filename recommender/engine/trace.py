@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.engine.catalogue_engine import CatalogueEngine
+from recommender.engine.engine import Engine
 from recommender.engine.requests import RankedItem, Request, request
 from recommender.errors import DataError
 from recommender.files import write_text
@@ -37,7 +37,7 @@ class Difference:
     now: Any
 
 
-def recorded_answer(engine: CatalogueEngine, asked: Request, item_id: str | None = None) -> dict[str, Any]:
+def recorded_answer(engine: Engine, asked: Request, item_id: str | None = None) -> dict[str, Any]:
     """Answer a request, or explain one item for its history, and return all that decided the answer.
 
     Raises RecommenderError as the engine does.
@@ -47,19 +47,17 @@ def recorded_answer(engine: CatalogueEngine, asked: Request, item_id: str | None
         return trace_of(engine, asked, answer.items)
     history, item = engine.catalogue.indices(asked.history), engine.catalogue.index(item_id)
     score = float(engine.score([history], [item], asked.query, engine.overrides(asked))[0, 0])
-    if (gains := engine.gains(asked.query)) is not None:
-        score += float(gains[item])
+    for gains in (engine.ranker.query_gains(asked.query), engine.rules.boosts(asked)):
+        score += 0.0 if gains is None else float(gains[item])
     entry = RankedItem(1, engine.catalogue[item].item_id, engine.catalogue[item].title, score)
     told = engine.stream_justifications(asked.model_copy(update={"trace": True}), [entry], together=True)
     return trace_of(engine, asked, tuple(told), item_id)
 
 
-def trace_of(
-    engine: CatalogueEngine, asked: Request, items: Sequence[RankedItem], item_id: str | None = None
-) -> dict[str, Any]:
+def trace_of(engine: Engine, asked: Request, items: Sequence[RankedItem], item_id: str | None = None) -> dict[str, Any]:
     """Return the trace of an answer that was given with `trace` in its request. `item_id`: it explains this one item."""
     history = engine.catalogue.indices(asked.history)
-    prompt = engine.prompts([history], asked.query, engine.overrides(asked))[0]
+    prompt = engine.ranker.prompts([history], asked.query, engine.overrides(asked))[0]
     places = [engine.catalogue.index(item.item_id) for item in items]
     found: dict[str, Any] = {
         "format": FORMAT,
@@ -73,12 +71,12 @@ def trace_of(
         "items": [asdict(item) for item in items],
         "modalities": _modalities(engine, asked, history, places),
     }
-    if (gains := engine.gains(asked.query)) is not None:
+    if (gains := engine.ranker.query_gains(asked.query)) is not None:
         found["query"] = {item.item_id: round(float(gains[n]), 4) for item, n in zip(items, places, strict=True)}
     return found
 
 
-def identity(engine: CatalogueEngine) -> dict[str, Any]:
+def identity(engine: Engine) -> dict[str, Any]:
     """Return what answers hang on: checksums of the weights, base model, settings, catalogue, packages."""
     settings = json.dumps(engine.config.model_dump(mode="json"), sort_keys=True).encode()
     return {
@@ -93,7 +91,7 @@ def identity(engine: CatalogueEngine) -> dict[str, Any]:
     }
 
 
-def readable(engine: CatalogueEngine, prompt: Example) -> str:
+def readable(engine: Engine, prompt: Example) -> str:
     """Return a prompt as text; items stand as <item ID>, codes as <code N>, soft tokens as <soft>."""
     builder, parts, words = engine.builder, [], list[int]()
     for token, item, slot in zip(prompt.tokens.tolist(), prompt.items.tolist(), prompt.slots.tolist(), strict=True):
@@ -110,7 +108,7 @@ def _words(builder: ExampleBuilder, tokens: list[int]) -> str:
     return str(builder.tokenizer.decode(tokens)) if tokens else ""
 
 
-def _mark(engine: CatalogueEngine, token: int, item: int, slot: int) -> str:
+def _mark(engine: Engine, token: int, item: int, slot: int) -> str:
     if slot == ITEM:
         return f"<item {engine.catalogue[item].item_id}>"
     return f"<code {token - engine.builder.vocabulary}>" if slot == TOKEN else "<soft>"
@@ -121,12 +119,12 @@ def _hash_of_prompt(prompt: Example) -> str:
     return hashlib.sha256(b"".join(np.ascontiguousarray(a, dtype="<i8").tobytes() for a in arrays)).hexdigest()
 
 
-def _trie(engine: CatalogueEngine, asked: Request, history: np.ndarray, item_id: str | None) -> dict[str, Any]:
+def _trie(engine: Engine, asked: Request, history: np.ndarray, item_id: str | None) -> dict[str, Any]:
     codes = engine.builder.code_tokens
     whole = {"levels": int(codes.shape[1]), "items": len(codes), "sha256": _hash_of(codes)}
     if item_id is not None:
         return whole
-    allowed = engine.allowed(asked, history).numpy()
+    allowed = engine.rules.allowed(asked, history).numpy()
     return whole | {"allowed": int(allowed.sum()), "allowed_sha256": _hash_of(np.flatnonzero(allowed))}
 
 
@@ -134,19 +132,18 @@ def _hash_of(numbers: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(numbers, dtype="<i8").tobytes()).hexdigest()
 
 
-def _candidates(engine: CatalogueEngine, asked: Request, history: np.ndarray) -> list[dict[str, Any]]:
+def _candidates(engine: Engine, asked: Request, history: np.ndarray) -> list[dict[str, Any]]:
     """Return what the search ended with, best first: the answer, and what came behind it."""
-    allowed, width = engine.allowed(asked, history)[None], max(asked.k, engine.config.decoding.beam)
-    ranking = engine.rank([history], width, allowed, asked.query, engine.fused(asked), engine.overrides(asked))[0]
+    allowed, width = engine.rules.allowed(asked, history)[None], max(asked.k, engine.config.decoding.beam)
+    boosts, overrides = engine.rules.boosts(asked), engine.overrides(asked)
+    ranking = engine.rank([history], width, allowed, asked.query, asked.fused, overrides, boosts)[0]
     return [
         {"item_id": engine.catalogue[int(item)].item_id, "score": round(float(score), 5)}
         for item, score in zip(ranking.items, ranking.scores, strict=True)
     ]
 
 
-def _modalities(
-    engine: CatalogueEngine, asked: Request, history: np.ndarray, items: Sequence[int]
-) -> dict[str, list[float]]:
+def _modalities(engine: Engine, asked: Request, history: np.ndarray, items: Sequence[int]) -> dict[str, list[float]]:
     effects = engine.contributions(history, items, asked.query, engine.overrides(asked)) if items else {}
     return {name: [round(float(value), 4) for value in values] for name, values in effects.items()}
 
@@ -168,7 +165,7 @@ def load(path: Path) -> dict[str, Any]:
     return dict(trace)
 
 
-def replay(engine: CatalogueEngine, trace: Mapping[str, Any]) -> list[Difference]:
+def replay(engine: Engine, trace: Mapping[str, Any]) -> list[Difference]:
     """Answer a trace's request again and return where the two differ: in the model, in what was read, in what came out."""
     again = recorded_answer(engine, request(**trace["request"]), trace["explains"])
     plain = json.loads(json.dumps(again))

@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.constraints.text_constraint import BREAK, LONGEST, TEXT_CONSTRAINT, TextConstraint, lines_of
 from recommender.data.catalogue import Catalogue
-from recommender.engine.catalogue_engine import CatalogueEngine
+from recommender.engine.engine import Engine
 from recommender.engine.vllm_server import VllmServer
 from recommender.errors import ConfigError, EngineLostError, RecommenderError
 from recommender.export.vllm_folder import Exported, export_vllm, is_export, load_exported
@@ -50,7 +50,7 @@ class VllmOptions:
     flags: tuple[str, ...] = ()
 
 
-class VllmRecommender(CatalogueEngine):
+class VllmRecommender(Engine):
     """Recommends through vLLM servers over an exported folder."""
 
     name = "vllm"
@@ -243,6 +243,7 @@ class VllmRecommender(CatalogueEngine):
         """Return this engine with another ranking adapter, which must be loaded; both ask the same servers."""
         other = copy.copy(self)
         other.options, other.started, other._scratch = replace(self.options, rank_adapter=adapter), [], None
+        other._bind()
         return other
 
     def load_adapter(self, name: str, folder: Path) -> None:

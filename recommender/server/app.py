@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from recommender.chat import Chat, Reply, sentence
 from recommender.chat.media_queries import MediaQueries
 from recommender.config import ServingConfig
-from recommender.engine import CatalogueEngine, RankedItem
+from recommender.engine import Engine, RankedItem
 from recommender.engine.trace import trace_of
 from recommender.errors import DataError, RecommenderError
 from recommender.server import chat_completions as chats
@@ -34,7 +34,7 @@ _Result = TypeVar("_Result")
 _GONE = Response(status_code=499)  # nobody reads it
 
 
-def create_app(engine: CatalogueEngine, name: str, limits: ServingConfig | None = None) -> FastAPI:
+def create_app(engine: Engine, name: str, limits: ServingConfig | None = None) -> FastAPI:
     """Return the application that serves `engine` under the model name `name`."""
     app = FastAPI(title="recommender", description=f"RecommendationsBody of {name}", version="1")
     service = Service(engine, name, limits or ServingConfig())
@@ -57,12 +57,12 @@ def create_app(engine: CatalogueEngine, name: str, limits: ServingConfig | None 
 class Service:
     """One engine, its lanes and its counters."""
 
-    def __init__(self, engine: CatalogueEngine, name: str, limits: ServingConfig) -> None:
+    def __init__(self, engine: Engine, name: str, limits: ServingConfig) -> None:
         """Start the lanes."""
         self.engine, self.name, self.limits, self.conversation = engine, name, limits, Chat.of(engine)
         if limits.feedback is not None:
             engine.feedback_policy.keep_in(Path(limits.feedback))
-        self.others: dict[str, CatalogueEngine] = {}
+        self.others: dict[str, Engine] = {}
         self.perception = MessageMedia(self.conversation, MediaQueries(engine.config, engine.features))
         self.metrics = Metrics()
         self.started = int(time.time())
@@ -88,9 +88,7 @@ class Service:
             return _GONE if answer is None else _events(self._events(asked, answer, engine))
         return await self._whole(http, self._answer(asked, listed, engine))
 
-    async def _answer(
-        self, asked: RecommendationsBody, listed: RecommendationsBody, engine: CatalogueEngine
-    ) -> JSONResponse:
+    async def _answer(self, asked: RecommendationsBody, listed: RecommendationsBody, engine: Engine) -> JSONResponse:
         answer = await self.ranking.rank(listed, engine)
         items = await self._explained(asked, answer.items, engine) if asked.explain else answer.items
         data: dict[str, Any] = {
@@ -103,14 +101,12 @@ class Service:
         return JSONResponse(data | {"notes": list(answer.notes)})
 
     async def _explained(
-        self, asked: Any, items: tuple[RankedItem, ...], engine: CatalogueEngine, one_pass: bool = False
+        self, asked: Any, items: tuple[RankedItem, ...], engine: Engine, one_pass: bool = False
     ) -> list[RankedItem]:
         async with aclosing(self.writing.stream_justifications(asked, items, True, one_pass, engine)) as reasons:
             return [item async for item in reasons]
 
-    async def _events(
-        self, asked: RecommendationsBody, answer: Any, engine: CatalogueEngine
-    ) -> AsyncGenerator[str, None]:
+    async def _events(self, asked: RecommendationsBody, answer: Any, engine: Engine) -> AsyncGenerator[str, None]:
         yield chats.sse({"model": asked.model or self.name, **answer.to_dict()}, "items")
         if asked.explain:
             async with aclosing(
@@ -160,7 +156,7 @@ class Service:
             return _events(chats.chunks(self.name, reply, (), None))
         return JSONResponse(chats.completion(self.name, reply, ()))
 
-    async def _completed(self, asked: ChatBody, answer: Awaitable[Reply], engine: CatalogueEngine) -> JSONResponse:
+    async def _completed(self, asked: ChatBody, answer: Awaitable[Reply], engine: Engine) -> JSONResponse:
         reply = await answer
         items = chats.ranked(reply)
         wanted = asked.explain and items
@@ -205,7 +201,7 @@ class Service:
         """Tell Prometheus."""
         return Response(self.metrics.render(), media_type="text/plain; version=0.0.4")
 
-    async def _engine(self, model: str | None) -> CatalogueEngine:
+    async def _engine(self, model: str | None) -> Engine:
         """Return who answers under a name: NAME, or NAME:VERSION. Raises HttpError 404."""
         if model is None or model == self.name:
             return self.engine

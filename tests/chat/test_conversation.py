@@ -12,6 +12,7 @@ from recommender.chat.session import Session
 from recommender.data.catalogue import Catalogue, Item
 from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.errors import DataError, RecommenderError
+from recommender.inference.beam_search import Ranking
 from recommender.justify import ClaimChecker, Evidence, Influence
 
 ROWS = (
@@ -40,12 +41,26 @@ def values(groups):
 
 
 class Ranker:
-    """Prefers items in the order of the catalogue."""
+    """An engine that prefers items in the order of the catalogue."""
 
     catalogue = CATALOGUE
+    reads_queries = False
 
-    def score(self, histories, candidates, query=None):
-        return np.tile(-np.arange(len(CATALOGUE), dtype=float), (len(histories), 1))
+    def score_all(self, histories, query=None, fused=None, *, boosts=None):
+        scores = np.tile(-np.arange(len(CATALOGUE), dtype=float), (len(histories), 1))
+        return scores if boosts is None else scores + boosts
+
+    def rank(self, histories, k, allowed=None, query=None, fused=None, *, boosts=None):
+        self.query = query
+        scores = np.where(allowed.numpy(), self.score_all(histories, boosts=boosts), -np.inf)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return [Ranking(items, row[items]) for items, row in zip(best, scores, strict=True)]
+
+    def scores_query(self, query):
+        return self.reads_queries and query is not None
+
+    def similar_items(self, item, count):
+        return []
 
     def explain(self, history, items, query=None, user=None):
         influences = tuple(Influence(int(h), 1.5) for h in history[:1])

@@ -84,7 +84,7 @@ def test_wrong_questions_are_one_clear_error(model):
 
 
 def test_answers_come_in_the_language_of_the_sentences(model):
-    model.style = Style("films", language="de")
+    model.setup.style = Style("films", language="de")
     told = what_if(model, Request(history=ids(model, 1, 2), k=3), ids(model, 2))
     assert told["text"].startswith('Ohne "')
 

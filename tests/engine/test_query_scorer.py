@@ -42,12 +42,12 @@ def model(make_checkpoint, settings, read):
 
 
 def test_a_wish_adds_nats_for_each_standard_deviation_of_likeness(model):
-    gains = model.gains(WISH)
+    gains = model.ranker.query_gains(WISH)
     known = model.features.present["text"]
     assert gains[known].mean() == pytest.approx(0, abs=1e-5) and gains[known].std() == pytest.approx(1.5, abs=1e-4)
     assert gains[4] == 0
     for item in (0, 7, 13):
-        assert int(model.gains(model.catalogue.document(item)).argmax()) == item
+        assert int(model.ranker.query_gains(model.catalogue.document(item)).argmax()) == item
 
 
 @pytest.mark.parametrize("levels", [1, 3])
@@ -55,7 +55,7 @@ def test_an_answer_is_ranked_by_log_probability_and_wish(make_checkpoint, settin
     model = Recommender(make_checkpoint(levels, settings))
     model.set_features(read)
     answer = model.answer(Request(history=("103", "107"), k=18, explain=False, query=WISH))
-    scores = model.score([np.array([3, 7])], range(20), WISH)[0] + model.gains(WISH)
+    scores = model.score([np.array([3, 7])], range(20), WISH)[0] + model.ranker.query_gains(WISH)
     expected = [i for i in np.argsort(-scores, kind="stable") if i not in (3, 7)]
     assert [i.item_id for i in answer.items] == [model.catalogue[i].item_id for i in expected]
     np.testing.assert_allclose([i.score for i in answer.items], scores[expected], atol=1e-4)
@@ -68,8 +68,8 @@ def test_baselines_rank_along_with_what_the_language_model_and_the_wish_say(mode
             return np.tile(np.arange(20, dtype=np.float32), (len(histories), 1))
 
     asked, history = Request(history=("103",), k=19, explain=False, query=WISH), [np.array([3])]
-    model.fusion = KeptFusion({"ordered": Ordered()}, {MODEL: (1.0, 0.5), "ordered": (0.5, 0.5)})
-    expected = model.fusion.scores(model.score(history, range(20), WISH) + model.gains(WISH), history)[0]
+    model.setup.fusion = KeptFusion({"ordered": Ordered()}, {MODEL: (1.0, 0.5), "ordered": (0.5, 0.5)})
+    expected = model.fusion.scores(model.score(history, range(20), WISH) + model.ranker.query_gains(WISH), history)[0]
     told = {item.item_id: item.score for item in model.answer(asked).items}
     assert told == pytest.approx({str(100 + i): score for i, score in enumerate(expected) if i != 3}, abs=1e-4)
     np.testing.assert_allclose(model.score_all(history, WISH)[0], expected, atol=1e-4)
@@ -92,7 +92,7 @@ def test_several_levels_and_a_narrow_beam_find_what_is_most_like_the_wish(make_c
     model.set_features(read)
     for item in (0, 7, 13):
         asked = Request(history=("119",), k=1, explain=False, query=model.catalogue.document(item))
-        score = model.score([np.array([19])], [item], asked.query)[0, 0] + model.gains(asked.query)[item]
+        score = model.score([np.array([19])], [item], asked.query)[0, 0] + model.ranker.query_gains(asked.query)[item]
         (found,) = model.answer(asked).items
         assert found.item_id == str(100 + item) and found.score == pytest.approx(score, abs=1e-3)
 
@@ -103,13 +103,13 @@ def test_it_is_left_to_the_language_model_where_it_cannot_be_or_is_not_to_be_hea
     heard = model.answer(asked)
     other = replace(read.reductions["text"], encoder="another")
     if broken == "no nats":
-        model.config = model.config.updated({"decoding.query_weight": 0})
+        model.setup.config = model.config.updated({"decoding.query_weight": 0})
     elif broken == "no such encoder":
-        model.config = model.config.updated({"encoders.text": "/nowhere/at/all"})
+        model.setup.config = model.config.updated({"encoders.text": "/nowhere/at/all"})
     else:
         model.set_features(replace(read, reductions={"text": other} if broken == "another encoder" else {}))
     plain = model.answer(asked)
-    assert plain != heard and not model.scores_query(WISH) and model.gains(WISH) is None
+    assert plain != heard and not model.scores_query(WISH) and model.ranker.query_gains(WISH) is None
     assert [i.score for i in plain.items] == pytest.approx(
         model.rank([np.array([1])], 5, query=WISH)[0].scores.tolist()
     )
@@ -121,7 +121,7 @@ def test_it_is_left_to_the_language_model_where_it_cannot_be_or_is_not_to_be_hea
 
 @pytest.mark.parametrize("query", ["  ", "?!", "<|im_end|>", None])
 def test_a_wish_that_says_nothing_adds_nothing(model, query):
-    assert not model.scores_query(query) and model.gains(query) is None
+    assert not model.scores_query(query) and model.ranker.query_gains(query) is None
     assert not model.answer(Request(history=("101",), k=5, explain=False, query=query)).notes
 
 
@@ -134,7 +134,7 @@ def test_threads_that_wish_first_load_one_encoder(model, monkeypatch):
 
 
 def test_what_explains_an_item_says_what_the_wish_adds_to_its_score(model):
-    gain, alone = float(model.gains(WISH)[7]), float(model.score([np.array([1, 3])], [7], WISH)[0, 0])
+    gain, alone = float(model.ranker.query_gains(WISH)[7]), float(model.score([np.array([1, 3])], [7], WISH)[0, 0])
     told = model.why(["101", "103"], "107", WISH)
     assert told["query"] == pytest.approx(gain, abs=1e-4) and told["score"] == pytest.approx(alone + gain, abs=1e-4)
     traced = recorded_answer(model, Request(history=("101", "103"), k=1, query=WISH), "107")
@@ -146,7 +146,7 @@ def test_what_explains_an_item_says_what_the_wish_adds_to_its_score(model):
 def test_a_trace_keeps_what_the_wish_added_and_replays(model):
     asked = Request(history=("101", "107"), k=4, query=WISH)
     trace = recorded_answer(model, asked)
-    gains = model.gains(WISH)
+    gains = model.ranker.query_gains(WISH)
     assert trace["query"] == {i["item_id"]: round(float(gains[int(i["item_id"]) - 100]), 4) for i in trace["items"]}
     assert replay(model, trace) == []
     assert "query" not in recorded_answer(model, asked.model_copy(update={"query": None}))

@@ -79,7 +79,7 @@ def test_the_language_model_alone_is_unchanged_and_one_switch_away(fused, traine
     assert [item.item_id for item in both.recommend(ids, k=8, explain=False, fused=False)] == plain
     with_both = both.recommend(ids, k=8, explain=False)
     assert [item.score for item in with_both] != [item.score for item in alone.recommend(ids, k=8, explain=False)]
-    both.config = both.config.updated({"decoding.fused": False})
+    both.setup.config = both.config.updated({"decoding.fused": False})
     assert [item.item_id for item in both.recommend(ids, k=8, explain=False)] == plain
     with pytest.raises(RecommenderError, match="nothing to fuse"):
         alone.recommend(ids, fused=True)

@@ -78,7 +78,7 @@ def running(url):
 @pytest.mark.parametrize("stream", [False, True])
 def test_who_leaves_frees_vllms_work_within_a_second(both, served, stream):
     engine = served.with_adapter("rank")
-    engine.config = engine.config.updated({"justify.max_new_tokens": 1500})  # long enough to be left
+    engine.setup.config = engine.config.updated({"justify.max_new_tokens": 1500})  # long enough to be left
     server = Server(engine)
     try:
         body = json.dumps({"k": 8, "explain": True, "stream": stream}).encode()

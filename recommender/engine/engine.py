@@ -1,0 +1,343 @@
+"""What all engines are: a request checked against the catalogue, a ranked list with its notes, checked justifications.
+
+An engine computes two things by itself, scores behind prompts and texts. How these become a ranking is in `ranking`, what
+may be recommended in `rules`, how a justification comes about in `justifying`.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+
+from recommender.config import Config, Modality
+from recommender.constraints.text_constraint import TextConstraint
+from recommender.data.catalogue import Catalogue
+from recommender.encoders.features import Features
+from recommender.engine.feedback_policy import FeedbackPolicy
+from recommender.engine.justifying import Justifier, with_justification
+from recommender.engine.query_scorer import QueryScorerCache
+from recommender.engine.ranking import NO_OVERRIDES, ListRanker, Signals
+from recommender.engine.request_vectors import vector_overrides
+from recommender.engine.requests import RankedItem, Request, Response, request
+from recommender.engine.rules import ListingRules
+from recommender.engine.setup import EngineSetup
+from recommender.errors import RecommenderError
+from recommender.fusion.weights import KeptFusion
+from recommender.inference.beam_search import Ranking
+from recommender.justify import ClaimChecker, Evidence, Justification, Style
+from recommender.numerics.vectors import unit_rows
+from recommender.prompting.builder import ExampleBuilder
+from recommender.prompting.example import Example, VectorOverrides
+
+
+@dataclass(frozen=True)
+class _CheckedRequest:
+    """A request that can be answered. `history` [n] and `allowed` bool [items] are of the catalogue."""
+
+    request: Request
+    history: np.ndarray
+    allowed: torch.Tensor
+    prompt: Example
+    signals: Signals
+
+
+class Engine(ABC):
+    """Answers requests over one catalogue.
+
+    `at_once`: how many requests gain from being ranked together; `parallel`: how many such groups may be under way;
+    `written_at_once`: how many sentences are written together while justifications are streamed.
+    """
+
+    name = ""
+    #: whether the language model writes; where it does not, sentences are plain
+    writes = True
+    #: where the model was loaded from, and the sha256 of each of its files
+    source = ""
+    files: Mapping[str, str] = MappingProxyType({})
+    at_once = 1
+    parallel = 1
+    written_at_once = 4
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        config: Config,
+        builder: ExampleBuilder,
+        features: Features,
+        fusion: KeptFusion | None = None,
+    ) -> None:
+        """Answer for this catalogue with these prompts and vectors; `fusion`: the baselines that rank along."""
+        style = Style.of(config.prompt, config.justify)
+        self.setup = EngineSetup(catalogue, config, builder, features, fusion, style)
+        self.checker = ClaimChecker(catalogue, style.phrases)
+        self.feedback_policy = FeedbackPolicy(self.checker, config.justify.wrong_votes)
+        self.rules = ListingRules(catalogue, self.feedback_policy)
+        self._query_scorers = QueryScorerCache()
+        self._bind()
+
+    def _bind(self) -> None:
+        """Give the parts of this engine what it computes; a copy that computes otherwise binds parts of its own."""
+        self.ranker = ListRanker(self.setup, self, self._query_scorers)
+        self.justifier = Justifier(self.setup, self, self.feedback_policy)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The items that may be recommended."""
+        return self.setup.catalogue
+
+    @property
+    def config(self) -> Config:
+        """The settings that decide an answer."""
+        return self.setup.config
+
+    @property
+    def builder(self) -> ExampleBuilder:
+        """What makes prompts of histories."""
+        return self.setup.builder
+
+    @property
+    def features(self) -> Features:
+        """The items' encoder vectors."""
+        return self.setup.features
+
+    @property
+    def fusion(self) -> KeptFusion | None:
+        """The baselines that may rank along, if the checkpoint has some."""
+        return self.setup.fusion
+
+    @property
+    def style(self) -> Style:
+        """How justifications are written."""
+        return self.setup.style
+
+    @property
+    def vectors(self) -> np.ndarray | None:
+        """The vectors [items, width] of the items' texts, by which they are alike; None where there are none."""
+        return self.features.vectors.get("text")
+
+    # what an engine computes by itself
+
+    @abstractmethod
+    def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
+        """Return the best `k` allowed items of each prompt; `allowed` bool [prompts, items]."""
+
+    @abstractmethod
+    def score_prompts(self, prompts: Sequence[Example], candidates: Sequence[int]) -> np.ndarray:
+        """Return exact log-probabilities [prompts, candidates]."""
+
+    @abstractmethod
+    def write(
+        self,
+        prompts: Sequence[str],
+        names: Sequence[Sequence[str]] | None = None,
+        stop: threading.Event | None = None,
+    ) -> list[str]:
+        """Answer user messages with the writing adapter, greedily, one text each; texts are cut short once `stop` is set.
+
+        `names`: for each message, the only texts that may stand within quotation marks.
+        """
+
+    @abstractmethod
+    def write_list(self, prompt: str, constraint: TextConstraint, stop: threading.Event | None = None) -> Iterator[str]:
+        """Answer a user message with a list that is held to its items; yields each line as it is written, all of them in
+        one generation. Ends early once `stop` is set."""
+
+    def contributions(
+        self,
+        history: np.ndarray,
+        items: Sequence[int],
+        query: str | None = None,
+        overrides: VectorOverrides = NO_OVERRIDES,
+    ) -> dict[Modality, np.ndarray]:
+        """Return each modality's effect on each item's score [items], where the engine can leave one out; else none."""
+        return {}
+
+    def addresses(self) -> dict[str, str]:
+        """Where the servers are that compute for it: what each does -> its address."""
+        return {}
+
+    def adapters(self) -> tuple[str, ...]:
+        """The names of the ranking adapters that `with_adapter` knows at the moment, beside the engine's own."""
+        return ()
+
+    def with_adapter(self, adapter: str) -> Engine:
+        """Return this engine with another ranking adapter of `adapters`."""
+        raise RecommenderError(f"the {self.name} engine has no adapter {adapter!r}")
+
+    def is_alive(self) -> bool:
+        """Whether what computes is there."""
+        return True
+
+    def close(self) -> None:
+        """Let go of what the engine holds outside this process."""
+        return
+
+    # answers
+
+    def recommend(self, history: Sequence[str], k: int = 10, **options: Any) -> list[RankedItem]:
+        """Return the `k` best items for a history of item ids, oldest first; options are the fields of Request."""
+        return list(self.answer(request(history=tuple(history), k=k, **options)).items)
+
+    def answer(self, request: Request) -> Response:
+        """Rank, and explain if asked to. Raises RecommenderError for unknown ids and for a k that cannot be met."""
+        response = self.answer_many([request])[0]
+        if isinstance(response, RecommenderError):
+            raise response
+        return response
+
+    def answer_many(self, requests: Sequence[Request]) -> list[Response | RecommenderError]:
+        """Answer requests together; one that cannot be met gets its error in its own place."""
+        responses: dict[int, Response | RecommenderError] = {}
+        groups: defaultdict[tuple[int, bool, bool], dict[int, _CheckedRequest]] = defaultdict(dict)
+        for number, one in enumerate(requests):
+            try:
+                checked = self._checked(one)
+            except RecommenderError as error:
+                responses[number] = error
+                continue
+            # the beam's width decides what is found, so only equal widths go together
+            width = max(one.k, self.config.decoding.beam)
+            groups[width, checked.signals.fused, self.ranker.changes_scores(checked.signals)][number] = checked
+        for group in groups.values():
+            responses |= dict(zip(group, self._answer_group(list(group.values())), strict=True))
+        return [responses[number] for number in range(len(requests))]
+
+    def _checked(self, request: Request) -> _CheckedRequest:
+        signals = Signals(request.query, self.rules.boosts(request), self.ranker.fuses(request.fused))
+        history = self.catalogue.indices(request.history)
+        prompt = self.ranker.prompts([history], request.query, self.overrides(request))[0]
+        return _CheckedRequest(request, history, self.rules.allowed(request, history), prompt, signals)
+
+    def _answer_group(self, group: Sequence[_CheckedRequest]) -> list[Response]:
+        most = max(one.request.k for one in group)
+        prompts, histories = [one.prompt for one in group], [one.history for one in group]
+        allowed, signals = torch.stack([one.allowed for one in group]), [one.signals for one in group]
+        rankings = self.ranker.rank(prompts, histories, most, allowed, signals)
+        return [self._response(one, ranking) for one, ranking in zip(group, rankings, strict=True)]
+
+    def _response(self, checked: _CheckedRequest, ranking: Ranking) -> Response:
+        request = checked.request
+        best = zip(ranking.items[: request.k], ranking.scores[: request.k], strict=True)
+        items = [self._ranked_item(rank, int(item), float(score)) for rank, (item, score) in enumerate(best, 1)]
+        if request.explain:
+            items = list(self.stream_justifications(request, items, together=True))
+        notes = self.rules.notes(request, self.ranker, self.builder.shown(checked.prompt), self.writes)
+        return Response(tuple(items), notes)
+
+    def _ranked_item(self, rank: int, item: int, score: float) -> RankedItem:
+        entry = self.catalogue[item]
+        return RankedItem(rank, entry.item_id, entry.title, score)
+
+    def stream_justifications(
+        self,
+        request: Request,
+        items: Sequence[RankedItem],
+        stop: threading.Event | None = None,
+        together: bool = False,
+    ) -> Iterator[RankedItem]:
+        """Yield the items of a request's answer with their justifications, in order, as these are written and checked.
+
+        Ends early once `stop` is set. `together`: write all at once, which is faster, but the first one comes later.
+        """
+        evidence = self._evidence_for(request, items)
+        at_once = len(items) if together else self.written_at_once
+        justifications = self.justifier.stream(evidence, request.user, stop, at_once)
+        for item, justification in zip(items, justifications, strict=False):
+            yield with_justification(item, justification, self.catalogue, request.trace)
+
+    def stream_justified_list(
+        self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None = None
+    ) -> Iterator[RankedItem]:
+        """Yield the items of a request's answer with their justifications, all of them written in one generation.
+
+        See `Justifier.stream_list`. Ends early once `stop` is set.
+        """
+        if not self.writes:
+            yield from self.stream_justifications(request, items, stop)
+            return
+        justifications = self.justifier.stream_list(self._evidence_for(request, items), request.user, stop)
+        for item, justification in zip(items, justifications, strict=False):
+            yield with_justification(item, justification, self.catalogue, request.trace)
+
+    def _evidence_for(self, request: Request, items: Sequence[RankedItem]) -> list[Evidence]:
+        indices = [self.catalogue.index(item.item_id) for item in items]
+        score = partial(self.score, query=request.query, overrides=self.overrides(request))
+        return self.justifier.evidence(self.catalogue.indices(request.history), indices, score)
+
+    def overrides(self, request: Request) -> VectorOverrides:
+        """Return the vectors that a request brings. Raises RecommenderError for those that do not fit."""
+        return vector_overrides(request, self.catalogue, self.features)
+
+    # rankings and scores of catalogue indices
+
+    def rank(
+        self,
+        histories: Sequence[np.ndarray],
+        k: int,
+        allowed: torch.Tensor | None = None,
+        query: str | None = None,
+        fused: bool | None = False,
+        overrides: VectorOverrides = NO_OVERRIDES,
+        boosts: np.ndarray | None = None,
+    ) -> list[Ranking]:
+        """Rank for histories of catalogue indices; `allowed` bool [histories, items], by default all but the seen.
+
+        `fused`: together with the baselines that lie in the checkpoint, None as configured. `boosts` float [items]: nats
+        that are added to scores. See `ListRanker.rank`.
+        """
+        if allowed is None:
+            allowed = torch.stack([self.rules.unseen(history) for history in histories])
+        signals = Signals(query, boosts, self.ranker.fuses(fused))
+        prompts = self.ranker.prompts(histories, query, overrides)
+        return self.ranker.rank(prompts, histories, k, allowed, [signals] * len(prompts))
+
+    def score(
+        self,
+        histories: Sequence[np.ndarray],
+        candidates: Sequence[int],
+        query: str | None = None,
+        overrides: VectorOverrides = NO_OVERRIDES,
+    ) -> np.ndarray:
+        """Return the language model's exact log-probabilities [histories, candidates].
+
+        `overrides`: vectors in the place of the items' own.
+        """
+        return self.score_prompts(self.ranker.prompts(histories, query, overrides), candidates)
+
+    def score_all(
+        self,
+        histories: Sequence[np.ndarray],
+        query: str | None = None,
+        fused: bool | None = None,
+        overrides: VectorOverrides = NO_OVERRIDES,
+        boosts: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return the scores [histories, items] by which the whole catalogue is ranked; arguments as in `rank`."""
+        return self.ranker.score_all(histories, Signals(query, boosts, self.ranker.fuses(fused)), overrides)
+
+    def scores_query(self, query: str | None) -> bool:
+        """Return whether a query changes scores by the items' texts, beside being read by the language model."""
+        return self.ranker.scores_query(query)
+
+    def explain(
+        self, history: np.ndarray, items: Sequence[int], query: str | None = None, user: str | None = None
+    ) -> list[Justification]:
+        """Find what drove each item, have the LLM write a sentence from it, and check the sentence."""
+        return self.justifier.justify(self.justifier.evidence(history, items, partial(self.score, query=query)), user)
+
+    def similar_items(self, item: int, count: int) -> list[int]:
+        """Return the `count` items most like one in their texts, itself left out; none where the engine has no vectors."""
+        if self.vectors is None:
+            return []
+        unit = unit_rows(self.vectors)
+        order = np.argsort(-(unit @ unit[item]), kind="stable")
+        return [int(other) for other in order[: count + 1] if other != item][:count]

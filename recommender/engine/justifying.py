@@ -1,0 +1,127 @@
+"""How an engine justifies: evidence by deletion, sentences by its writer, each checked before anybody sees it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+
+from recommender.constraints.text_constraint import TextConstraint, token_pieces
+from recommender.data.catalogue import Catalogue
+from recommender.engine.feedback_policy import FeedbackPolicy
+from recommender.engine.requests import RankedItem
+from recommender.engine.setup import EngineSetup
+from recommender.justify import Evidence, Justification, find_evidence, justify, written_list
+
+ScoreItems = Callable[[Sequence[np.ndarray], Sequence[int]], np.ndarray]
+"""Histories of catalogue indices and items -> log-probabilities [histories, items]."""
+
+
+class TextWriter(Protocol):
+    """What only an engine can do: write with the language model."""
+
+    #: whether the language model writes; where it does not, sentences are plain
+    writes: bool
+
+    def write(
+        self,
+        prompts: Sequence[str],
+        names: Sequence[Sequence[str]] | None = None,
+        stop: threading.Event | None = None,
+    ) -> list[str]:
+        """Answer user messages, one text each; `names`: the only texts that may stand within quotation marks."""
+        ...
+
+    def write_list(self, prompt: str, constraint: TextConstraint, stop: threading.Event | None = None) -> Iterator[str]:
+        """Answer a user message with a list that is held to its items; yields each line as it is written."""
+        ...
+
+
+class Justifier:
+    """Finds what drove a recommendation, has it written down, and checks every claim."""
+
+    def __init__(self, setup: EngineSetup, writer: TextWriter, policy: FeedbackPolicy) -> None:
+        """`writer`: the engine; `policy`: facts that people called wrong are not told again."""
+        self.setup, self.writer, self.policy = setup, writer, policy
+
+    def evidence(self, history: np.ndarray, items: Sequence[int], score: ScoreItems) -> list[Evidence]:
+        """Measure what each history item adds to the scores of `items`, and which facts they share."""
+        config, catalogue = self.setup.config.justify, self.policy.checker().catalogue
+        most = max(config.evidence, self.setup.style.size.named)
+        return find_evidence(catalogue, history, items, score, config.window, most, config.shapley_samples)
+
+    def justify(
+        self, evidence: Sequence[Evidence], user: str | None = None, stop: threading.Event | None = None
+    ) -> list[Justification]:
+        """Write a checked sentence for each piece of evidence, all together."""
+        write = partial(self.writer.write, stop=stop) if self.writer.writes else None
+        checker, style = self.policy.checker(), self.policy.style(self.setup.style, user)
+        return justify(checker.catalogue, evidence, write, checker, style)
+
+    def stream(
+        self,
+        evidence: Sequence[Evidence],
+        user: str | None = None,
+        stop: threading.Event | None = None,
+        together: int = 1,
+    ) -> Iterator[Justification]:
+        """Yield a checked sentence for each piece of evidence, in order; `together`: how many are written at once.
+
+        Ends early once `stop` is set.
+        """
+        for start in range(0, len(evidence), max(together, 1)):
+            justifications = self.justify(evidence[start : start + max(together, 1)], user, stop)
+            if stop is not None and stop.is_set():
+                return
+            yield from justifications
+
+    def stream_list(
+        self, evidence: Sequence[Evidence], user: str | None = None, stop: threading.Event | None = None
+    ) -> Iterator[Justification]:
+        """Yield a checked sentence for each piece of evidence, all of them written in one generation.
+
+        Where the text names an item it is held to the next one of the list, which came out of the trie; what it says of it
+        is free, and checked before it is yielded. Ends early once `stop` is set.
+        """
+        write = partial(self.writer.write_list, stop=stop)
+        can_spell = token_pieces(self.setup.builder.tokenizer).can_spell
+        checker, style = self.policy.checker(), self.policy.style(self.setup.style, user)
+        return written_list(evidence, write, can_spell, checker, style)
+
+
+def with_justification(item: RankedItem, justification: Justification, catalogue: Catalogue, trace: bool) -> RankedItem:
+    """Return a ranked item with its justification; `trace`: with how it was written, for a decision trace."""
+    evidence = evidence_as_dict(justification, catalogue)
+    if trace:
+        evidence["writing"] = {
+            "prompt": justification.prompt,
+            "draft": justification.draft,
+            "draft_passes": justification.draft_verdict.ok,
+            "wrong_with_it": justification.draft_verdict.reason,
+            "rewrite": justification.rewrite,
+        }
+    return replace(item, justification=justification.text, written_by=justification.source, evidence=evidence)
+
+
+def evidence_as_dict(justification: Justification, catalogue: Catalogue) -> dict[str, Any]:
+    """Return evidence and checks as data that JSON can hold, with item ids instead of indices."""
+    evidence = justification.evidence
+    return {
+        "influences": [
+            {"item_id": catalogue[i.item].item_id, "title": catalogue[i.item].title, "effect": round(i.effect, 4)}
+            for i in evidence.influences
+        ],
+        "shared": [
+            {"name": fact.name, "value": fact.value, "items": [catalogue[i].item_id for i in fact.items]}
+            for fact in evidence.shared
+        ],
+        "passages": [
+            {"text": passage.value, "items": [catalogue[i].item_id for i in passage.items]}
+            for passage in evidence.passages
+        ],
+        "claims": [{"kind": c.kind, "text": c.text, "true": c.true} for c in justification.verdict.claims],
+    }

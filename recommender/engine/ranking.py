@@ -1,0 +1,178 @@
+"""How an engine ranks: there is one way, and chat, batch, server, studies and evaluation all take it.
+
+The language model scores items behind a prompt. A query in words, boosts and the baselines that lie in a checkpoint change
+these scores; then the best allowed items are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from recommender.data.cleaning import is_blank
+from recommender.engine.query_scorer import QueryScorer, QueryScorerCache
+from recommender.engine.setup import EngineSetup
+from recommender.errors import RecommenderError
+from recommender.inference.beam_search import Ranking
+from recommender.prompting.example import Example, VectorOverrides, clean
+
+NO_OVERRIDES: VectorOverrides = MappingProxyType({})
+
+
+class PromptScorer(Protocol):
+    """What only an engine can compute: the language model's scores behind a prompt."""
+
+    def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
+        """Return the best `k` allowed items of each prompt; `allowed` bool [prompts, items]."""
+        ...
+
+    def score_prompts(self, prompts: Sequence[Example], candidates: Sequence[int]) -> np.ndarray:
+        """Return exact log-probabilities [prompts, candidates]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What ranks beside the language model. `query`: a sentence about what is wanted. `boosts` float [items]: nats that
+    are added to the items' scores. `fused`: whether the checkpoint's baselines rank along."""
+
+    query: str | None = None
+    boosts: np.ndarray | None = None
+    fused: bool = False
+
+
+class ListRanker:
+    """Ranks and scores the items of one catalogue for histories."""
+
+    def __init__(self, setup: EngineSetup, scorer: PromptScorer, query_scorers: QueryScorerCache) -> None:
+        """`scorer`: the engine. `query_scorers`: what compares queries with items; engines of one model share it."""
+        self.setup, self.scorer, self.query_scorers = setup, scorer, query_scorers
+
+    @property
+    def items(self) -> int:
+        """Number of items of the catalogue."""
+        return len(self.setup.builder.code_tokens)
+
+    def fuses(self, fused: bool | None) -> bool:
+        """Return whether baselines rank along; `fused` None: as configured. Raises RecommenderError if there are none."""
+        if self.setup.fusion is None:
+            if fused:
+                raise RecommenderError("the checkpoint holds nothing to fuse with", "give it some: recommender fuse")
+            return False
+        return self.setup.config.decoding.fused if fused is None else fused
+
+    def prompts(
+        self, histories: Sequence[np.ndarray], query: str | None = None, overrides: VectorOverrides = NO_OVERRIDES
+    ) -> list[Example]:
+        """Return what the model reads for these histories."""
+        prompts = [self.setup.builder.prompt(history, query) for history in histories]
+        return [replace(prompt, overrides=overrides) for prompt in prompts] if overrides else prompts
+
+    def scores_query(self, query: str | None) -> bool:
+        """Return whether a query changes scores by the items' texts, beside being read by the language model."""
+        return self._query_scorer(query) is not None
+
+    def query_gains(self, query: str | None) -> np.ndarray | None:
+        """Return float32 [items]: nats that a query adds to each score; None if nothing compares it with the items."""
+        scorer = self._query_scorer(query)
+        if scorer is None:
+            return None
+        return self.setup.config.decoding.query_weight * scorer.likeness(self.query_text(query))
+
+    def _query_scorer(self, query: str | None) -> QueryScorer | None:
+        if not self.query_text(query):
+            return None
+        return self.query_scorers(self.setup.features, self.setup.config.encoders.text)
+
+    def query_text(self, query: str | None) -> str:
+        """Return what a query says, cleaned; empty where it says nothing or is not to rank."""
+        text = clean(query, self.setup.builder.tokenizer) if query and self.setup.config.decoding.query_weight else ""
+        return "" if is_blank(text) else text
+
+    def changes_scores(self, signals: Signals) -> bool:
+        """Return whether anything but the language model decides: then scores are needed, not only its best items."""
+        return signals.fused or signals.boosts is not None or self.scores_query(signals.query)
+
+    def rank(
+        self,
+        prompts: Sequence[Example],
+        histories: Sequence[np.ndarray],
+        k: int,
+        allowed: torch.Tensor,
+        signals: Sequence[Signals],
+    ) -> list[Ranking]:
+        """Return the best `k` allowed items of each prompt; `allowed` bool [prompts, items].
+
+        `signals`: one for each prompt, all alike in `fused` and in whether they change scores (`changes_scores`). Where
+        they do, all items are scored; with several levels, unless baselines rank along, only what a beam finds and as
+        many items that gain most, since scoring all of them exactly takes a beam as wide as the catalogue.
+        """
+        if not any(self.changes_scores(one) for one in signals):
+            return self.scorer.rank_prompts(prompts, k, allowed)
+        if not signals[0].fused and self.setup.builder.code_tokens.shape[1] > 1:
+            return self._rank_widened(prompts, k, allowed, signals)
+        scores = torch.from_numpy(self._scores(prompts, histories, signals)).masked_fill(~allowed.cpu(), -torch.inf)
+        best, items = scores.topk(min(k, scores.shape[1]))
+        return [Ranking(i[s > -torch.inf].numpy(), s[s > -torch.inf].numpy()) for s, i in zip(best, items, strict=True)]
+
+    def score_all(
+        self,
+        histories: Sequence[np.ndarray],
+        signals: Signals,
+        overrides: VectorOverrides = NO_OVERRIDES,
+    ) -> np.ndarray:
+        """Return the scores [histories, items] by which the whole catalogue is ranked."""
+        prompts = self.prompts(histories, signals.query, overrides)
+        return self._scores(prompts, histories, [signals] * len(prompts))
+
+    def _scores(
+        self, prompts: Sequence[Example], histories: Sequence[np.ndarray], signals: Sequence[Signals]
+    ) -> np.ndarray:
+        scores = self.scorer.score_prompts(prompts, range(self.items))
+        gains = self._gains(signals)
+        if any(row is not None for row in gains):
+            rows = zip(scores, gains, strict=True)
+            scores = np.stack([row if gain is None else row + gain for row, gain in rows])
+        if signals and signals[0].fused and self.setup.fusion is not None:
+            return self.setup.fusion.scores(scores, histories)
+        return scores
+
+    def _gains(self, signals: Sequence[Signals]) -> list[np.ndarray | None]:
+        """Return for each prompt the nats [items] that its query and its boosts add; each query is read once."""
+        by_query = {query: self.query_gains(query) for query in dict.fromkeys(one.query for one in signals)}
+        return [_sum(by_query[one.query], one.boosts) for one in signals]
+
+    def _rank_widened(
+        self, prompts: Sequence[Example], k: int, allowed: torch.Tensor, signals: Sequence[Signals]
+    ) -> list[Ranking]:
+        width = max(k, self.setup.config.decoding.beam)
+        beams, masks = self.scorer.rank_prompts(prompts, width, allowed), allowed.cpu().numpy()
+        rows = zip(prompts, beams, masks, self._gains(signals), strict=True)
+        return [self._widened(prompt, beam, mask, gains, width, k) for prompt, beam, mask, gains in rows]
+
+    def _widened(
+        self, prompt: Example, beam: Ranking, allowed: np.ndarray, gains: np.ndarray | None, width: int, k: int
+    ) -> Ranking:
+        """Return the `k` best of a beam and of the `width` allowed items that gain most."""
+        if gains is None:
+            return Ranking(beam.items[:k], beam.scores[:k])
+        scores = dict(zip(beam.items.tolist(), beam.scores.tolist(), strict=True))
+        permitted = np.flatnonzero(allowed)
+        likely = permitted[np.argsort(-gains[permitted], kind="stable")[:width]].tolist()
+        if others := [item for item in likely if item not in scores]:
+            scores |= dict(zip(others, self.scorer.score_prompts([prompt], others)[0].tolist(), strict=True))
+        items = np.array(list(scores), dtype=np.int64)
+        total = np.array(list(scores.values()), dtype=np.float32) + gains[items].astype(np.float32)
+        best = np.argsort(-total, kind="stable")[:k]
+        return Ranking(items[best], total[best])
+
+
+def _sum(first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second

@@ -1,0 +1,81 @@
+"""What may be recommended: seen items, filters, exclusions, feedback; and notes that say what was done to a request."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from recommender.data.catalogue import Catalogue
+from recommender.engine.feedback_policy import FeedbackPolicy
+from recommender.engine.filters import matching
+from recommender.engine.ranking import ListRanker
+from recommender.engine.requests import Request
+from recommender.errors import RecommenderError
+
+
+class ListingRules:
+    """Decides which items of a catalogue a request may be answered with."""
+
+    def __init__(self, catalogue: Catalogue, feedback_policy: FeedbackPolicy) -> None:
+        """`feedback_policy`: what people said is not for them is not shown to them again."""
+        self.catalogue, self.feedback_policy = catalogue, feedback_policy
+
+    def unseen(self, history: np.ndarray) -> torch.Tensor:
+        """Return bool [items]: all but the items of a history of catalogue indices."""
+        allowed = torch.ones(len(self.catalogue), dtype=torch.bool)
+        allowed[torch.from_numpy(np.asarray(history, dtype=np.int64))] = False
+        return allowed
+
+    def allowed(self, request: Request, history: np.ndarray) -> torch.Tensor:
+        """Return bool [items]: what may be recommended. Raises RecommenderError if that is less than the request's k."""
+        allowed = self.unseen(history)
+        if request.only is not None:
+            listed = torch.zeros_like(allowed)
+            listed[torch.from_numpy(self.catalogue.indices(request.only))] = True
+            allowed &= listed
+        if request.filters:
+            allowed &= torch.from_numpy(matching(self.catalogue, request.filters))
+        allowed[torch.from_numpy(self.catalogue.indices(request.exclude))] = False
+        allowed[self.feedback_policy.refused(request.user)] = False
+        most = int(allowed.sum())
+        if request.k > most:
+            raise RecommenderError(
+                f"k is {request.k}, but only {most} of the catalogue's {len(self.catalogue)} items may be recommended",
+                f"set k to {most} or less" if most else "allow more items",
+            )
+        return allowed
+
+    def boosts(self, request: Request) -> np.ndarray | None:
+        """Return float32 [items]: nats that a request adds to the scores of items; None without any.
+
+        Raises RecommenderError for unknown ids.
+        """
+        if not request.boosts:
+            return None
+        boosts = np.zeros(len(self.catalogue), np.float32)
+        boosts[self.catalogue.indices(tuple(request.boosts))] = list(request.boosts.values())
+        return boosts
+
+    def notes(self, request: Request, ranker: ListRanker, shown: int, writes: bool) -> tuple[str, ...]:
+        """Return what was done to a request, in words; `shown`: items of the history that the model read."""
+        notes = []
+        if request.explain and not writes:
+            notes.append(
+                "the sentences are plain: the writing adapter was trained on other prompts (train its stage again)"
+            )
+        if ranker.setup.fusion is not None and ranker.fuses(request.fused):
+            notes.append(f"ranked together with {' and '.join(ranker.setup.fusion.rankers)}")
+        if ranker.scores_query(request.query):
+            notes.append("ranked by the query as well: by how like it the items' texts are")
+        elif ranker.query_text(request.query):
+            reason = ranker.query_scorers.unavailable_reason
+            notes.append(f"the query was read by the language model alone: {reason}")
+        if request.boosts:
+            notes.append(f"boosted: {len(request.boosts)} items")
+        if refused := self.feedback_policy.refused(request.user):
+            notes.append(f"left out, because they are not for this person: {len(refused)}")
+        if not request.history:
+            notes.append("no history: these are what a new person is most likely to start with")
+        if len(request.history) > shown:
+            notes.append(f"the history was cut to its last {shown} items")
+        return tuple(notes)

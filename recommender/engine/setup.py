@@ -1,0 +1,25 @@
+"""What an engine answers with. Its parts read it at each request, so what is changed here counts at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recommender.config import Config
+from recommender.data.catalogue import Catalogue
+from recommender.encoders.features import Features
+from recommender.fusion.weights import KeptFusion
+from recommender.justify import Style
+from recommender.prompting.builder import ExampleBuilder
+
+
+@dataclass
+class EngineSetup:
+    """`builder`: makes prompts. `features`: the items' encoder vectors. `fusion`: the baselines that may rank along.
+    `style`: how justifications are written."""
+
+    catalogue: Catalogue
+    config: Config
+    builder: ExampleBuilder
+    features: Features
+    fusion: KeptFusion | None
+    style: Style
