@@ -28,7 +28,7 @@ from recommender.numerics.vectors import unit_rows
 from recommender.store.feedback import Feedback
 
 #: nats that an item gains which is as much like the anchors as the most like one
-ALIKE = 3.0
+SIMILARITY_NATS = 3.0
 #: kinds of items that Whisper is told to listen for
 HINTED = 12
 _LINE = re.compile(r"^\s*(\d{1,2})\. (.+?)\s*$", re.MULTILINE)
@@ -188,8 +188,8 @@ class Chat:
         """Words that a spoken message may well hold: what is recommended, decades, and the commonest kinds."""
         facts = (facts_of(self.catalogue, index) for index in range(len(self.catalogue)))
         kinds = Counter(v for known in facts for name, vs in known.items() if role(name) == "kind" for v in vs)
-        told = [value for value, _ in kinds.most_common(HINTED)]
-        return f"{self.noun.capitalize()} from the 1980s, the nineties{''.join(f', {kind}' for kind in told)}."
+        common = [value for value, _ in kinds.most_common(HINTED)]
+        return f"{self.noun.capitalize()} from the 1980s, the nineties{''.join(f', {kind}' for kind in common)}."
 
     def asks_back(self, messages: Sequence[Message]) -> bool:
         """Return whether the last message is a question about the list: its answer may take a written sentence."""
@@ -295,11 +295,11 @@ class Chat:
 
     def _nothing(self, state: DialogueState) -> str:
         parts = state.parts()
-        counted = [(int(other.allowed(self.catalogue).sum()), told) for told, other in parts]
-        told = " and ".join(part for part, _ in parts)
+        counted = [(int(other.allowed(self.catalogue).sum()), constraint) for constraint, other in parts]
+        constraints = " and ".join(constraint for constraint, _ in parts)
         best = max(counted, default=(0, ""))
         hint = f' Without "{best[1]}" there would be {best[0]}: shall I drop that?' if best[0] else " What may I drop?"
-        return f"Nothing here fits: {told or 'all has been shown'}.{hint}"
+        return f"Nothing here fits: {constraints or 'all has been shown'}.{hint}"
 
     # answers with a list
 
@@ -339,15 +339,15 @@ class Chat:
 
     def _boosts(self, state: DialogueState) -> np.ndarray:
         """Return float [items]: the nats by which a conversation prefers items."""
-        return state.gains(self.catalogue) + self._alike(state.anchors)
+        return state.gains(self.catalogue) + self._similarity_boosts(state.anchors)
 
-    def _alike(self, anchors: Sequence[int]) -> np.ndarray:
+    def _similarity_boosts(self, anchors: Sequence[int]) -> np.ndarray:
         """Return float [items]: nats for being like the anchors in content."""
         if self.vectors is None or not anchors:
             return np.zeros(len(self.catalogue))
-        alike = (self.vectors @ self.vectors[list(anchors)].T).mean(axis=1)
-        alike -= alike.mean()
-        return np.asarray(ALIKE * alike / max(float(np.abs(alike).max()), 1e-9))
+        likeness = (self.vectors @ self.vectors[list(anchors)].T).mean(axis=1)
+        likeness -= likeness.mean()
+        return np.asarray(SIMILARITY_NATS * likeness / max(float(np.abs(likeness).max()), 1e-9))
 
 
 def worded(opening: str, items: Sequence[ChatItem | RankedItem]) -> str:

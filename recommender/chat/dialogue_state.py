@@ -112,29 +112,29 @@ class DialogueState:
 
     def parts(self) -> list[tuple[str, DialogueState]]:
         """Return every hard constraint in words, with the state as it would be without it."""
-        return [(told, self._dropping(name, part)) for told, name, part in self._constraints()]
+        return [(words, self._dropping(name, part)) for words, name, part in self._constraints()]
 
     def failed_by(self, facts: dict[str, tuple[str, ...]]) -> tuple[list[str], DialogueState]:
         """Return which constraints an item with these facts does not meet, in words, and the state without those."""
-        told, rest = [], self
+        unmet, rest = [], self
         for words, name, part in self._constraints():
             alone: Any = part if name in _YEARS else (part,)
             if not DialogueState(**{name: alone})._meets(facts):
-                told.append(words)
+                unmet.append(words)
                 rest = rest._dropping(name, part)
-        return told, rest
+        return unmet, rest
 
     def _constraints(self) -> list[tuple[str, str, Any]]:
         """Return every hard constraint: in words, the field that it stands in, and its part of the field."""
-        found: list[tuple[str, str, Any]] = [(_spoken(group), "only", group) for group in self.only]
-        found += [(f"no {_spoken(group)}", "without", group) for group in self.without]
+        constraints: list[tuple[str, str, Any]] = [(_spoken(group), "only", group) for group in self.only]
+        constraints += [(f"no {_spoken(group)}", "without", group) for group in self.without]
         if self.first_year is not None:
-            found.append((f"{self.first_year} or later", "first_year", self.first_year))
+            constraints.append((f"{self.first_year} or later", "first_year", self.first_year))
         if self.last_year is not None:
-            found.append((f"{self.last_year} or earlier", "last_year", self.last_year))
+            constraints.append((f"{self.last_year} or earlier", "last_year", self.last_year))
         for years in self.years_out:
-            found.append((f"not from {' to '.join(map(str, dict.fromkeys(years)))}", "years_out", years))
-        return found
+            constraints.append((f"not from {' to '.join(map(str, dict.fromkeys(years)))}", "years_out", years))
+        return constraints
 
     def _dropping(self, name: str, part: Any) -> DialogueState:
         left: Any = None if name in _YEARS else _less(getattr(self, name), part)

@@ -22,7 +22,7 @@ WINDOW, ADDITIONS = 20, 10
 @dataclass(frozen=True)
 class Situation:
     """What a question is asked about. `history`: what the list was ranked for; `shown`: the last list; `scores`: as it
-    was ranked; `alike`: (item, number) -> items like it; `explain`: items -> checked sentences."""
+    was ranked; `similar_items`: (item, number) -> items like it; `explain`: items -> checked sentences."""
 
     catalogue: Catalogue
     style: Style
@@ -30,7 +30,7 @@ class Situation:
     history: np.ndarray
     shown: Sequence[int]
     scores: ScoreAll
-    alike: Callable[[int, int], list[int]]
+    similar_items: Callable[[int, int], list[int]]
     explain: Callable[[Sequence[int]], list[Justification]]
 
     def answer(self, question: Question) -> str:
@@ -45,24 +45,24 @@ class Situation:
         return self._why(about[:3])
 
     def _about(self, question: Question) -> list[int]:
-        found = [*question.items, *items_at_ranks(question.ranks, self.shown)]
-        if not found and question.kind == "why" and not question.ranks:
-            found = list(self.shown[:1])
-        return list(dict.fromkeys(found))
+        items = [*question.items, *items_at_ranks(question.ranks, self.shown)]
+        if not items and question.kind == "why" and not question.ranks:
+            items = list(self.shown[:1])
+        return list(dict.fromkeys(items))
 
     def _why(self, items: Sequence[int]) -> str:
         absent = [item for item in items if item not in self.shown]
         parts = [self._why_not(item) for item in absent]
-        for reason in self.explain([item for item in items if item in self.shown]):
-            parts += [reason.text, answers.rests_on(self.catalogue, reason.evidence, self.style)]
+        for justification in self.explain([item for item in items if item in self.shown]):
+            parts += [justification.text, answers.rests_on(self.catalogue, justification.evidence, self.style)]
         return " ".join(parts)
 
     def _why_not(self, item: int) -> str:
-        told, free = self.state.failed_by(facts_of(self.catalogue, item))
+        unmet, free = self.state.failed_by(facts_of(self.catalogue, item))
         hidden = item in self.state.hidden
-        barred = [*told, *([answers.barred("hidden", self.style)] if hidden else [])]
+        barred = [*unmet, *([answers.barred("hidden", self.style)] if hidden else [])]
         seen = item in self.state.history
-        added = [other for other in self.alike(item, 2 * ADDITIONS) if other not in self.history][:ADDITIONS]
+        added = [other for other in self.similar_items(item, 2 * ADDITIONS) if other not in self.history][:ADDITIONS]
         most = 0 if seen or hidden else MOST_CHANGES
         standing = shortfall(self.history, item, self._k, self.scores, self._allowed(free), WINDOW, added, most)
         return answers.why_not(self.catalogue, standing, self._k, self.style, barred, seen)
@@ -72,8 +72,8 @@ class Situation:
         if not known:
             names = " and ".join(f'"{display_name(self.catalogue[item])}"' for item in items)
             return f"{names} {'are' if len(items) > 1 else 'is'} not in what you told me, so nothing would change."
-        told = shift(self.history, known, self._k, self.scores, self._allowed(self.state))
-        return answers.what_if(self.catalogue, known, told, self.style)
+        change = shift(self.history, known, self._k, self.scores, self._allowed(self.state))
+        return answers.what_if(self.catalogue, known, change, self.style)
 
     @property
     def _k(self) -> int:

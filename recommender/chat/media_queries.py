@@ -46,9 +46,9 @@ class MediaQueries:
             long = f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
             raise DataError(f"{path}: {long} of sound are too long", f"say it in {LONGEST_SECONDS} seconds")
         with self._turn:
-            sound = self._ears.prepare(path)
+            sound = self._audio_encoder.prepare(path)
             # of silence Whisper makes words
-            text = "" if "silent" in audio_problems(sound) else self._ears.transcript(sound, hint)
+            text = "" if "silent" in audio_problems(sound) else self._audio_encoder.transcript(sound, hint)
         if not any(char.isalnum() for char in text):
             raise DataError(f"{path}: nothing is said in it", "speak louder, or type the message")
         return text
@@ -58,30 +58,30 @@ class MediaQueries:
         if self.config.encoders.image is None:
             raise DataError(f"{path}: this model has no image encoder", "describe the picture in words")
         with self._turn:
-            vector = self._eyes.encode([self._eyes.prepare(path)])
+            vector = self._image_encoder.encode([self._image_encoder.prepare(path)])
             vectors, known = self._pictures
             if self._reduction is not None:
                 vector = self._reduction.apply(vector)
         if not known.any():
             raise DataError(f"{path}: the catalogue has no pictures to compare it with", "describe it in words")
-        alike = unit_rows(vectors) @ unit_rows(vector)[0]
-        alike = np.where(known, alike - alike[known].mean(), 0.0)
-        return np.asarray(LIKENESS * alike / max(float(np.abs(alike).max()), 1e-9))
+        likeness = unit_rows(vectors) @ unit_rows(vector)[0]
+        likeness = np.where(known, likeness - likeness[known].mean(), 0.0)
+        return np.asarray(LIKENESS * likeness / max(float(np.abs(likeness).max()), 1e-9))
 
     @cached_property
-    def _ears(self) -> AudioEncoder:
+    def _audio_encoder(self) -> AudioEncoder:
         assert self.config.encoders.audio is not None
         return AudioEncoder(self.config.encoders.audio)
 
     @cached_property
-    def _eyes(self) -> ImageEncoder:
+    def _image_encoder(self) -> ImageEncoder:
         assert self.config.encoders.image is not None
         return ImageEncoder(self.config.encoders.image)
 
     @cached_property
     def _reduction(self) -> Reduction | None:
-        kept = self.features.reductions.get("image") if self.features is not None else None
-        return kept if kept is not None and kept.encoder == self._eyes.identity else None
+        reduction = self.features.reductions.get("image") if self.features is not None else None
+        return reduction if reduction is not None and reduction.encoder == self._image_encoder.identity else None
 
     @cached_property
     def _pictures(self) -> tuple[np.ndarray, np.ndarray]:

@@ -231,7 +231,7 @@ class _Message:
 
         A message that negates something is none: what it names is not wanted.
         """
-        understood = replace(reading, wants=False, count=None) != Reading()
+        understood = replace(reading, wants=False, count=None, reset=False) != Reading()
         if understood or w.NEGATION.search(self.tagged):
             return None
         free = [word for word in self.tagged.split() if len(word) > 2 and word[0].isalpha()]

@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from recommender.chat.conversation import Chat, Reply
-from recommender.engine import Recommender
+from recommender.engine import Engine
 
 
-class HeardAndSeen(Protocol):
+class FileQueries(Protocol):
     """What turns files into queries."""
 
     def hear(self, path: Path, hint: str | None = None) -> str:
@@ -30,7 +30,7 @@ class Session:
     """Messages so far, and what is known beforehand. `history`: item ids; `k`: length of the first list; `user`: whose."""
 
     chat: Chat
-    senses: HeardAndSeen
+    media_queries: FileQueries
     history: Sequence[str] = ()
     k: int = 5
     explain: bool = True
@@ -40,8 +40,8 @@ class Session:
     @classmethod
     def of(
         cls,
-        engine: Recommender,
-        senses: HeardAndSeen,
+        engine: Engine,
+        media_queries: FileQueries,
         history: Sequence[str],
         k: int,
         explain: bool,
@@ -49,7 +49,7 @@ class Session:
     ) -> Session:
         """Return a new conversation with an engine. Raises DataError for unknown ids."""
         engine.catalogue.indices(tuple(history))
-        return cls(Chat.of(engine), senses, history, k, explain, user)
+        return cls(Chat.of(engine), media_queries, history, k, explain, user)
 
     def say(self, text: str) -> Reply:
         """Answer a message."""
@@ -57,11 +57,11 @@ class Session:
 
     def hear(self, path: Path) -> Reply:
         """Answer a spoken message. Raises DataError if the file cannot be understood."""
-        return self.say(self.senses.hear(path, self.chat.hint))
+        return self.say(self.media_queries.hear(path, self.chat.hint))
 
     def show(self, path: Path) -> Reply:
         """Answer a picture with what looks like it. Raises DataError if the file is no picture."""
-        return self._answered("show me something that looks like this picture", self.senses.see(path))
+        return self._answered("show me something that looks like this picture", self.media_queries.see(path))
 
     def _answered(self, text: str, boosts: np.ndarray | None) -> Reply:
         messages = [*self.messages, {"role": "user", "content": text}]

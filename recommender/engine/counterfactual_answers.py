@@ -30,28 +30,28 @@ def why_not(engine: Engine, request: Request, item_id: str) -> dict[str, Any]:
     item = catalogue.index(item_id)
     barred, free = _barred(engine, request, item)
     seen = bool(item in history)
-    alike = [i for i in engine.similar_items(item, ADDITIONS + len(history)) if i not in history]
-    told = shortfall(
+    similar = [i for i in engine.similar_items(item, ADDITIONS + len(history)) if i not in history]
+    standing = shortfall(
         history,
         item,
         request.k,
         _scores(engine, request),
         engine.rules.allowed(free, history).numpy(),
         engine.config.justify.window,
-        alike[:ADDITIONS],
+        similar[:ADDITIONS],
         most=0 if seen else MOST_CHANGES,
     )
     return {
         "item_id": catalogue[item].item_id,
         "title": catalogue[item].title,
         "seen": seen,
-        "listed": not seen and not barred and told.rank <= request.k,
-        "rank": told.rank,
-        "score": told.score,
-        "score_of_the_last_listed": told.last,
+        "listed": not seen and not barred and standing.rank <= request.k,
+        "rank": standing.rank,
+        "score": standing.score,
+        "score_of_the_last_listed": standing.last,
         "barred_by": barred,
-        "changes": [_plain(catalogue, change) for change in told.changes],
-        "text": answers.why_not(catalogue, told, request.k, engine.style, list(barred.values()), seen),
+        "changes": [_plain(catalogue, change) for change in standing.changes],
+        "text": answers.why_not(catalogue, standing, request.k, engine.style, list(barred.values()), seen),
     }
 
 
@@ -61,18 +61,19 @@ def what_if(engine: Engine, request: Request, removed: Sequence[str]) -> dict[st
     Raises RecommenderError for unknown ids, and for items that are not in the history.
     """
     catalogue, history = engine.catalogue, engine.catalogue.indices(request.history)
-    gone = [int(item) for item in catalogue.indices(removed)]
-    if strange := [name for name, item in zip(removed, gone, strict=True) if item not in history]:
-        raise RecommenderError(f"item {strange[0]!r} is not in the history", "ask about one that is")
-    told = shift(history, gone, request.k, _scores(engine, request), engine.rules.allowed(request, history).numpy())
+    removed_items = [int(item) for item in catalogue.indices(removed)]
+    if not_in_history := [name for name, item in zip(removed, removed_items, strict=True) if item not in history]:
+        raise RecommenderError(f"item {not_in_history[0]!r} is not in the history", "ask about one that is")
+    allowed = engine.rules.allowed(request, history).numpy()
+    change = shift(history, removed_items, request.k, _scores(engine, request), allowed)
     return {
-        "without": _named(catalogue, gone),
-        "before": _named(catalogue, told.before),
-        "after": _named(catalogue, told.after),
-        "left": _named(catalogue, told.left),
-        "entered": _named(catalogue, told.entered),
-        "moved": [{**_name(catalogue, item), "change": round(by, 4)} for item, by in told.moved],
-        "text": answers.what_if(catalogue, gone, told, engine.style),
+        "without": _named(catalogue, removed_items),
+        "before": _named(catalogue, change.before),
+        "after": _named(catalogue, change.after),
+        "left": _named(catalogue, change.left),
+        "entered": _named(catalogue, change.entered),
+        "moved": [{**_name(catalogue, item), "change": round(by, 4)} for item, by in change.moved],
+        "text": answers.what_if(catalogue, removed_items, change, engine.style),
     }
 
 
@@ -84,22 +85,22 @@ def _scores(engine: Engine, request: Request) -> ScoreAll:
 def _barred(engine: Engine, request: Request, item: int) -> tuple[dict[str, str], Request]:
     """Return what the item does not meet, in words, and the request without that."""
     catalogue, style = engine.catalogue, engine.style
-    told, entry = {}, catalogue[item]
+    unmet, entry = {}, catalogue[item]
     for name, values in request.filters.items():
         if not matching(catalogue, {name: values})[item]:
-            told[name] = answers.barred("filter", style, name, values, entry.attributes.get(name, ()))
-    filters = {name: values for name, values in request.filters.items() if name not in told}
+            unmet[name] = answers.barred("filter", style, name, values, entry.attributes.get(name, ()))
+    filters = {name: values for name, values in request.filters.items() if name not in unmet}
     excluded = set(catalogue.indices(request.exclude).tolist())
     if item in excluded:
-        told["exclude"] = answers.barred("exclude", style)
+        unmet["exclude"] = answers.barred("exclude", style)
     only = request.only
     if only is not None and item not in catalogue.indices(only):
-        told["only"], only = answers.barred("only", style), None
+        unmet["only"], only = answers.barred("only", style), None
     user = request.user
     if item in engine.feedback_policy.refused(user):
-        told["user"], user = answers.barred("refused", style), None
+        unmet["user"], user = answers.barred("refused", style), None
     kept = tuple(i for i in request.exclude if catalogue.index(i) != item)
-    return told, request.model_copy(update={"k": 1, "filters": filters, "exclude": kept, "only": only, "user": user})
+    return unmet, request.model_copy(update={"k": 1, "filters": filters, "exclude": kept, "only": only, "user": user})
 
 
 def _plain(catalogue: Catalogue, change: Change) -> dict[str, Any]:

@@ -55,9 +55,9 @@ class Recommender(Engine):
         """Serve a loaded checkpoint; `fusion`: what ranks along with it."""
         features = checkpoint.model.features
         super().__init__(checkpoint.catalogue, checkpoint.config, checkpoint.builder, features, fusion)
-        # one that learned other prompts would be replaced sentence by sentence
+        # an adapter that learned other prompts would be replaced sentence by sentence
         self.writes = checkpoint.writes
-        if self.writes:  # asked for the wordings that it writes well
+        if self.writes:  # it is asked for the templates that it writes well
             self.setup.style = replace(self.style, lines=selected_templates(checkpoint.metrics.get(SELECTION, {})))
         self.model = checkpoint.model.eval()
         self.weights = WeightCache(self.model)
@@ -82,15 +82,15 @@ class Recommender(Engine):
 
     def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
         """Return the best `k` allowed items of each prompt; `allowed` bool [prompts, items]."""
-        found: list[Ranking] = []
+        rankings: list[Ranking] = []
         for start in range(0, len(prompts), PROMPTS_AT_ONCE):
             part = slice(start, start + PROMPTS_AT_ONCE)
             with self._lock.high():
                 beam, exact = self.config.decoding.beam, self.config.decoding.exact
-                found += beam_search.rank(
+                rankings += beam_search.rank(
                     self.weights, prompts[part], self.trie, k, beam, allowed[part], self.builder.prefix, exact
                 )
-        return found
+        return rankings
 
     def score_prompts(self, prompts: Sequence[Example], candidates: Sequence[int]) -> np.ndarray:
         """Return exact log-probabilities [prompts, candidates]."""
@@ -106,7 +106,7 @@ class Recommender(Engine):
     ) -> dict[str, Any]:
         """Explain one item for a history of item ids: sentence, evidence, score, what modalities and a query add to it."""
         known, item = self.catalogue.indices(history), self.catalogue.index(item_id)
-        reason = self.explain(known, [item], query, user)[0]
+        justification = self.explain(known, [item], query, user)[0]
         effects = {m: round(float(e[0]), 4) for m, e in self.contributions(known, [item], query).items()}
         gains = self.ranker.query_gains(query)
         return {
@@ -114,10 +114,10 @@ class Recommender(Engine):
             "title": self.catalogue[item].title,
             "score": float(self.score([known], [item], query)[0, 0] + (0.0 if gains is None else gains[item])),
             "query": None if gains is None else round(float(gains[item]), 4),
-            "justification": reason.text,
-            "written_by": reason.source,
-            "rests_on": answers.rests_on(self.catalogue, reason.evidence, self.style),
-            "evidence": evidence_as_dict(reason, self.catalogue),
+            "justification": justification.text,
+            "written_by": justification.source,
+            "rests_on": answers.rests_on(self.catalogue, justification.evidence, self.style),
+            "evidence": evidence_as_dict(justification, self.catalogue),
             "contributions": effects,
         }
 

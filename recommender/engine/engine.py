@@ -27,7 +27,8 @@ from recommender.engine.justifying import Justifier, with_justification
 from recommender.engine.query_scorer import QueryScorerCache
 from recommender.engine.ranking import NO_OVERRIDES, ListRanker, Signals
 from recommender.engine.request_vectors import vector_overrides
-from recommender.engine.requests import RankedItem, Request, Response, request
+from recommender.engine.requests import RankedItem, Request, Response
+from recommender.engine.requests import request as make_request
 from recommender.engine.rules import ListingRules
 from recommender.engine.setup import EngineSetup
 from recommender.errors import RecommenderError
@@ -185,7 +186,7 @@ class Engine(ABC):
 
     def recommend(self, history: Sequence[str], k: int = 10, **options: Any) -> list[RankedItem]:
         """Return the `k` best items for a history of item ids, oldest first; options are the fields of Request."""
-        return list(self.answer(request(history=tuple(history), k=k, **options)).items)
+        return list(self.answer(make_request(history=tuple(history), k=k, **options)).items)
 
     def answer(self, request: Request) -> Response:
         """Rank, and explain if asked to. Raises RecommenderError for unknown ids and for a k that cannot be met."""
@@ -198,14 +199,14 @@ class Engine(ABC):
         """Answer requests together; one that cannot be met gets its error in its own place."""
         responses: dict[int, Response | RecommenderError] = {}
         groups: defaultdict[tuple[int, bool, bool], dict[int, _CheckedRequest]] = defaultdict(dict)
-        for number, one in enumerate(requests):
+        for number, request in enumerate(requests):
             try:
-                checked = self._checked(one)
+                checked = self._checked(request)
             except RecommenderError as error:
                 responses[number] = error
                 continue
             # the beam's width decides what is found, so only equal widths go together
-            width = max(one.k, self.config.decoding.beam)
+            width = max(request.k, self.config.decoding.beam)
             groups[width, checked.signals.fused, self.ranker.changes_scores(checked.signals)][number] = checked
         for group in groups.values():
             responses |= dict(zip(group, self._answer_group(list(group.values())), strict=True))
@@ -218,11 +219,14 @@ class Engine(ABC):
         return _CheckedRequest(request, history, self.rules.allowed(request, history), prompt, signals)
 
     def _answer_group(self, group: Sequence[_CheckedRequest]) -> list[Response]:
-        most = max(one.request.k for one in group)
-        prompts, histories = [one.prompt for one in group], [one.history for one in group]
-        allowed, signals = torch.stack([one.allowed for one in group]), [one.signals for one in group]
-        rankings = self.ranker.rank(prompts, histories, most, allowed, signals)
-        return [self._response(one, ranking) for one, ranking in zip(group, rankings, strict=True)]
+        rankings = self.ranker.rank(
+            [checked.prompt for checked in group],
+            [checked.history for checked in group],
+            max(checked.request.k for checked in group),
+            torch.stack([checked.allowed for checked in group]),
+            [checked.signals for checked in group],
+        )
+        return [self._response(checked, ranking) for checked, ranking in zip(group, rankings, strict=True)]
 
     def _response(self, checked: _CheckedRequest, ranking: Ranking) -> Response:
         request = checked.request

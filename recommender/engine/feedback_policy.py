@@ -1,4 +1,4 @@
-"""What an engine makes of feedback: items that it does not show to somebody again, facts that it does not tell again."""
+"""What an engine does about feedback: items that it does not show to a person again, facts that it does not claim again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FeedbackPolicy:
 
     def __init__(self, checker: ClaimChecker, votes: int = 1) -> None:
         """`checker`: that of the whole catalogue; `votes`: people who must call a fact wrong before nobody is told it."""
-        self.whole, self.votes = checker, votes
+        self.full_checker, self.votes = checker, votes
         self.store: FeedbackStore | None = None
         self._current: tuple[dict[int, frozenset[Fact]], ClaimChecker] = ({}, checker)
 
@@ -29,48 +29,49 @@ class FeedbackPolicy:
     def take(self, feedback: Feedback, noun: str) -> Feedback:
         """Keep what somebody said and return it with the facts that it is about.
 
-        Raises DataError for an unknown item, for a fact that is not told of it, and if feedback is not kept here.
+        Raises DataError for an unknown item, for a fact that it does not have, and if feedback is not kept here.
         """
         if self.store is None:
             raise DataError("feedback is not kept here", "name a file for it: --feedback FILE")
-        item = self.whole.catalogue.index(feedback.item_id)
-        facts = self._checked(item, feedback.facts) or self._said(item, feedback.sentence or "", noun)
+        item = self.full_checker.catalogue.index(feedback.item_id)
+        facts = self._known_facts(item, feedback.facts) or self._facts_in(item, feedback.sentence or "", noun)
         if feedback.sentence and not facts and feedback.opinion == "wrong":
             raise DataError("the sentence tells no fact of this item", "name the fact that is wrong")
         return self.store.add(feedback.model_copy(update={"facts": facts}))
 
-    def _checked(self, item: int, facts: Sequence[Fact]) -> tuple[Fact, ...]:
-        known = facts_of(self.whole.catalogue, item)
+    def _known_facts(self, item: int, facts: Sequence[Fact]) -> tuple[Fact, ...]:
+        known = facts_of(self.full_checker.catalogue, item)
         for name, value in facts:
             if value not in known.get(name, ()):
-                told = "; ".join(f"{n}={v}" for n, values in known.items() for v in values)
-                raise DataError(f"nothing says {name}={value} of this item", f"what is told of it: {told or 'nothing'}")
+                facts_known = "; ".join(f"{n}={v}" for n, values in known.items() for v in values)
+                hint = f"what is known of it: {facts_known or 'nothing'}"
+                raise DataError(f"nothing says {name}={value} of this item", hint)
         return tuple(facts)
 
-    def _said(self, item: int, sentence: str, noun: str) -> tuple[Fact, ...]:
+    def _facts_in(self, item: int, sentence: str, noun: str) -> tuple[Fact, ...]:
         """Return the facts of an item that stand in a sentence."""
-        known = facts_of(self.whole.catalogue, item)
-        spans = self.whole.vocabulary.spans(sentence, neutral_words(noun))
-        told = {fact for span in spans if span.kind == "value" for fact in span.facts}
-        return tuple((n, v) for n, values in known.items() for v in values if (n, v) in told)
+        known = facts_of(self.full_checker.catalogue, item)
+        spans = self.full_checker.vocabulary.spans(sentence, neutral_words(noun))
+        stated = {fact for span in spans if span.kind == "value" for fact in span.facts}
+        return tuple((n, v) for n, values in known.items() for v in values if (n, v) in stated)
 
     def refused(self, user: str | None) -> list[int]:
         """Return the items that this person does not want to be shown."""
         if self.store is None or user is None:
             return []
         self.store.refresh()
-        catalogue = self.whole.catalogue
+        catalogue = self.full_checker.catalogue
         return [catalogue.index(name) for name in sorted(self.store.refused(user)) if name in catalogue]
 
     def checker(self) -> ClaimChecker:
         """Return the checker, and with it the catalogue, for which the facts that were called wrong are not so."""
         if self.store is None:
-            return self.whole
+            return self.full_checker
         self.store.refresh()
-        catalogue = self.whole.catalogue
+        catalogue = self.full_checker.catalogue
         wrong = {catalogue.index(n): facts for n, facts in self.store.wrong(self.votes).items() if n in catalogue}
         if wrong != self._current[0]:
-            self._current = (wrong, self.whole.withholding(wrong))
+            self._current = (wrong, self.full_checker.withholding(wrong))
         return self._current[1]
 
     def style(self, style: Style, user: str | None) -> Style:

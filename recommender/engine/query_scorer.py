@@ -1,4 +1,4 @@
-"""A query in words as something that ranks: what is written of each item, compared with what was said.
+"""A query in words as something that ranks: it is compared with what is written of each item.
 
 A ranker that learned from histories alone hardly reads a sentence before one (eval/LOG.md), while a sentence encoder tells
 well what a sentence means and nothing of taste. So the two are added: the language model's log-probability, and nats for
@@ -34,16 +34,16 @@ class QueryScorer:
     def likeness(self, query: str) -> np.ndarray:
         """Return float32 [items]: how like the query each text is, in standard deviations from the mean; 0 without a
         text."""
-        said = self.reduction.apply(self.encoder.encode([self.encoder.prepare(query)]))
-        cosines = self.vectors @ unit_rows(said)[0]
-        known = cosines[self.present]
-        if not len(known) or not (spread := float(known.std())):
+        vector = self.reduction.apply(self.encoder.encode([self.encoder.prepare(query)]))
+        cosines = self.vectors @ unit_rows(vector)[0]
+        with_text = cosines[self.present]
+        if not len(with_text) or not (spread := float(with_text.std())):
             return np.zeros(len(cosines), np.float32)
-        return np.where(self.present, (cosines - known.mean()) / spread, 0.0).astype(np.float32)
+        return np.where(self.present, (cosines - with_text.mean()) / spread, 0.0).astype(np.float32)
 
 
 class QueryScorerCache:
-    """What scores_query the queries of one model, made when the first one is said; adapters of a server share it.
+    """The query scorer of one model, made when the first query comes; adapters of a server share it.
 
     `unavailable_reason`: why queries are left to the language model, if they are.
     """
@@ -51,14 +51,14 @@ class QueryScorerCache:
     def __init__(self) -> None:
         self.unavailable_reason = ""
         self._lock = threading.Lock()
-        self._made: tuple[Features, str | None, QueryScorer | None] | None = None
+        self._cached: tuple[Features, str | None, QueryScorer | None] | None = None
 
     def __call__(self, features: Features, encoder: str | None) -> QueryScorer | None:
         """Return what scores queries for items of these features with the encoder of this name; None if nothing can."""
         with self._lock:  # a library that loads a model changes the state of the process while it does
-            if self._made is None or self._made[0] is not features or self._made[1] != encoder:
-                self._made = features, encoder, self._make(features, encoder)
-            return self._made[2]
+            if self._cached is None or self._cached[0] is not features or self._cached[1] != encoder:
+                self._cached = features, encoder, self._make(features, encoder)
+            return self._cached[2]
 
     def _make(self, features: Features, name: str | None) -> QueryScorer | None:
         self.unavailable_reason = "the items' texts were not read by an encoder that is at hand"

@@ -112,7 +112,7 @@ class ListRanker:
         they do, all items are scored; with several levels, unless baselines rank along, only what a beam finds and as
         many items that gain most, since scoring all of them exactly takes a beam as wide as the catalogue.
         """
-        if not any(self.changes_scores(one) for one in signals):
+        if not any(map(self.changes_scores, signals)):
             return self.scorer.rank_prompts(prompts, k, allowed)
         if not signals[0].fused and self.setup.builder.code_tokens.shape[1] > 1:
             return self._rank_widened(prompts, k, allowed, signals)
@@ -144,8 +144,8 @@ class ListRanker:
 
     def _gains(self, signals: Sequence[Signals]) -> list[np.ndarray | None]:
         """Return for each prompt the nats [items] that its query and its boosts add; each query is read once."""
-        by_query = {query: self.query_gains(query) for query in dict.fromkeys(one.query for one in signals)}
-        return [_sum(by_query[one.query], one.boosts) for one in signals]
+        by_query = {query: self.query_gains(query) for query in dict.fromkeys(signal.query for signal in signals)}
+        return [_sum(by_query[signal.query], signal.boosts) for signal in signals]
 
     def _rank_widened(
         self, prompts: Sequence[Example], k: int, allowed: torch.Tensor, signals: Sequence[Signals]

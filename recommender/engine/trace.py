@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from recommender.engine.engine import Engine
-from recommender.engine.requests import RankedItem, Request, request
+from recommender.engine.requests import RankedItem, Request
+from recommender.engine.requests import request as make_request
 from recommender.errors import DataError
 from recommender.files import write_text
 from recommender.model.checkpoint import package_versions
@@ -37,43 +38,45 @@ class Difference:
     now: Any
 
 
-def recorded_answer(engine: Engine, asked: Request, item_id: str | None = None) -> dict[str, Any]:
+def recorded_answer(engine: Engine, request: Request, item_id: str | None = None) -> dict[str, Any]:
     """Answer a request, or explain one item for its history, and return all that decided the answer.
 
     Raises RecommenderError as the engine does.
     """
     if item_id is None:
-        answer = engine.answer(asked.model_copy(update={"trace": True}))
-        return trace_of(engine, asked, answer.items)
-    history, item = engine.catalogue.indices(asked.history), engine.catalogue.index(item_id)
-    score = float(engine.score([history], [item], asked.query, engine.overrides(asked))[0, 0])
-    for gains in (engine.ranker.query_gains(asked.query), engine.rules.boosts(asked)):
+        answer = engine.answer(request.model_copy(update={"trace": True}))
+        return trace_of(engine, request, answer.items)
+    history, item = engine.catalogue.indices(request.history), engine.catalogue.index(item_id)
+    score = float(engine.score([history], [item], request.query, engine.overrides(request))[0, 0])
+    for gains in (engine.ranker.query_gains(request.query), engine.rules.boosts(request)):
         score += 0.0 if gains is None else float(gains[item])
     entry = RankedItem(1, engine.catalogue[item].item_id, engine.catalogue[item].title, score)
-    told = engine.stream_justifications(asked.model_copy(update={"trace": True}), [entry], together=True)
-    return trace_of(engine, asked, tuple(told), item_id)
+    items = engine.stream_justifications(request.model_copy(update={"trace": True}), [entry], together=True)
+    return trace_of(engine, request, tuple(items), item_id)
 
 
-def trace_of(engine: Engine, asked: Request, items: Sequence[RankedItem], item_id: str | None = None) -> dict[str, Any]:
+def trace_of(
+    engine: Engine, request: Request, items: Sequence[RankedItem], item_id: str | None = None
+) -> dict[str, Any]:
     """Return the trace of an answer that was given with `trace` in its request. `item_id`: it explains this one item."""
-    history = engine.catalogue.indices(asked.history)
-    prompt = engine.ranker.prompts([history], asked.query, engine.overrides(asked))[0]
-    places = [engine.catalogue.index(item.item_id) for item in items]
-    found: dict[str, Any] = {
+    history = engine.catalogue.indices(request.history)
+    prompt = engine.ranker.prompts([history], request.query, engine.overrides(request))[0]
+    indices = [engine.catalogue.index(item.item_id) for item in items]
+    trace: dict[str, Any] = {
         "format": FORMAT,
         "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": identity(engine),
-        "request": asked.model_dump(mode="json", include=set(Request.model_fields) - {"trace"}),
+        "request": request.model_dump(mode="json", include=set(Request.model_fields) - {"trace"}),
         "explains": item_id,
         "prompt": {"text": readable(engine, prompt), "positions": len(prompt), "sha256": _hash_of_prompt(prompt)},
-        "trie": _trie(engine, asked, history, item_id),
-        "candidates": [] if item_id else _candidates(engine, asked, history),
+        "trie": _trie(engine, request, history, item_id),
+        "candidates": [] if item_id else _candidates(engine, request, history),
         "items": [asdict(item) for item in items],
-        "modalities": _modalities(engine, asked, history, places),
+        "modalities": _modalities(engine, request, history, indices),
     }
-    if (gains := engine.ranker.query_gains(asked.query)) is not None:
-        found["query"] = {item.item_id: round(float(gains[n]), 4) for item, n in zip(items, places, strict=True)}
-    return found
+    if (gains := engine.ranker.query_gains(request.query)) is not None:
+        trace["query"] = {item.item_id: round(float(gains[n]), 4) for item, n in zip(items, indices, strict=True)}
+    return trace
 
 
 def identity(engine: Engine) -> dict[str, Any]:
@@ -119,12 +122,12 @@ def _hash_of_prompt(prompt: Example) -> str:
     return hashlib.sha256(b"".join(np.ascontiguousarray(a, dtype="<i8").tobytes() for a in arrays)).hexdigest()
 
 
-def _trie(engine: Engine, asked: Request, history: np.ndarray, item_id: str | None) -> dict[str, Any]:
+def _trie(engine: Engine, request: Request, history: np.ndarray, item_id: str | None) -> dict[str, Any]:
     codes = engine.builder.code_tokens
     whole = {"levels": int(codes.shape[1]), "items": len(codes), "sha256": _hash_of(codes)}
     if item_id is not None:
         return whole
-    allowed = engine.rules.allowed(asked, history).numpy()
+    allowed = engine.rules.allowed(request, history).numpy()
     return whole | {"allowed": int(allowed.sum()), "allowed_sha256": _hash_of(np.flatnonzero(allowed))}
 
 
@@ -132,19 +135,19 @@ def _hash_of(numbers: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(numbers, dtype="<i8").tobytes()).hexdigest()
 
 
-def _candidates(engine: Engine, asked: Request, history: np.ndarray) -> list[dict[str, Any]]:
+def _candidates(engine: Engine, request: Request, history: np.ndarray) -> list[dict[str, Any]]:
     """Return what the search ended with, best first: the answer, and what came behind it."""
-    allowed, width = engine.rules.allowed(asked, history)[None], max(asked.k, engine.config.decoding.beam)
-    boosts, overrides = engine.rules.boosts(asked), engine.overrides(asked)
-    ranking = engine.rank([history], width, allowed, asked.query, asked.fused, overrides, boosts)[0]
+    allowed, width = engine.rules.allowed(request, history)[None], max(request.k, engine.config.decoding.beam)
+    boosts, overrides = engine.rules.boosts(request), engine.overrides(request)
+    ranking = engine.rank([history], width, allowed, request.query, request.fused, overrides, boosts)[0]
     return [
         {"item_id": engine.catalogue[int(item)].item_id, "score": round(float(score), 5)}
         for item, score in zip(ranking.items, ranking.scores, strict=True)
     ]
 
 
-def _modalities(engine: Engine, asked: Request, history: np.ndarray, items: Sequence[int]) -> dict[str, list[float]]:
-    effects = engine.contributions(history, items, asked.query, engine.overrides(asked)) if items else {}
+def _modalities(engine: Engine, request: Request, history: np.ndarray, items: Sequence[int]) -> dict[str, list[float]]:
+    effects = engine.contributions(history, items, request.query, engine.overrides(request)) if items else {}
     return {name: [round(float(value), 4) for value in values] for name, values in effects.items()}
 
 
@@ -161,13 +164,13 @@ def load(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         raise DataError(f"{path}: is no decision trace", "write one: recommender recommend --trace FILE") from None
     if known != FORMAT:
-        raise DataError(f"{path}: has format {known}, this version reads {FORMAT}", "recorded_answer it again")
+        raise DataError(f"{path}: has format {known}, this version reads {FORMAT}", "record it again")
     return dict(trace)
 
 
 def replay(engine: Engine, trace: Mapping[str, Any]) -> list[Difference]:
     """Answer a trace's request again and return where the two differ: in the model, in what was read, in what came out."""
-    again = recorded_answer(engine, request(**trace["request"]), trace["explains"])
+    again = recorded_answer(engine, make_request(**trace["request"]), trace["explains"])
     plain = json.loads(json.dumps(again))
     return list(_differences(trace, plain, ""))
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -120,36 +121,37 @@ class VllmRecommender(Engine):
 
     def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
         """Return the best `k` allowed items of each prompt; `allowed` bool [prompts, items]."""
-        asked = [self._asked(prompt, row) for prompt, row in zip(prompts, allowed.cpu().numpy(), strict=True)]
-        return self._rank(asked, k, self.config.decoding.beam)
+        rows = zip(prompts, allowed.cpu().numpy(), strict=True)
+        return self._rank([self._prompt_field(prompt, row) for prompt, row in rows], k, self.config.decoding.beam)
 
     def score_prompts(self, prompts: Sequence[Example], candidates: Sequence[int]) -> np.ndarray:
         """Return exact log-probabilities [prompts, candidates]: a beam as wide as what may be shown loses nothing."""
-        places = {int(item): column for column, item in enumerate(dict.fromkeys(map(int, candidates)))}
-        asked = [self._said(prompt) | {"only": list(places)} for prompt in prompts]
-        found = np.full((len(prompts), len(places)), -np.inf)
-        for row, ranking in enumerate(self._rank(asked, len(places), len(places))):
-            found[row, [places[int(item)] for item in ranking.items]] = ranking.scores
-        return found[:, [places[int(item)] for item in candidates]]
+        columns = {int(item): column for column, item in enumerate(dict.fromkeys(map(int, candidates)))}
+        fields = [self._positions_field(prompt) | {"only": list(columns)} for prompt in prompts]
+        scores = np.full((len(prompts), len(columns)), -np.inf)
+        for row, ranking in enumerate(self._rank(fields, len(columns), len(columns))):
+            scores[row, [columns[int(item)] for item in ranking.items]] = ranking.scores
+        return scores[:, [columns[int(item)] for item in candidates]]
 
-    def _asked(self, prompt: Example, allowed: np.ndarray) -> dict[str, Any]:
-        """Say what is allowed the shorter way."""
-        said, denied = self._said(prompt), np.flatnonzero(~allowed)
+    def _prompt_field(self, prompt: Example, allowed: np.ndarray) -> dict[str, Any]:
+        """Return a prompt as the ranking route reads it, with what is allowed in the shorter of two ways."""
+        positions, denied = self._positions_field(prompt), np.flatnonzero(~allowed)
         if 2 * len(denied) <= len(allowed):
-            return said | {"deny": denied.tolist()}
-        return said | {"only": np.flatnonzero(allowed).tolist()}
+            return positions | {"deny": denied.tolist()}
+        return positions | {"only": np.flatnonzero(allowed).tolist()}
 
-    def _said(self, prompt: Example) -> dict[str, Any]:
-        vectors = {i: {m: v.tolist() for m, v in own.items()} for i, own in prompt.overrides.items()}
+    def _positions_field(self, prompt: Example) -> dict[str, Any]:
+        overrides = prompt.overrides.items()
+        vectors = {item: {m: vector.tolist() for m, vector in by_modality.items()} for item, by_modality in overrides}
         return {"ids": self._ids(prompt)} | ({"vectors": vectors} if vectors else {})
 
     def _ids(self, prompt: Example) -> list[int]:
         return [int(token) for token in self.exported.layout.ids(prompt, self.exported.ids.codes)]
 
-    def _rank(self, asked: list[dict[str, Any]], k: int, beam: int) -> list[Ranking]:
-        body = {"prompts": asked, "k": k, "beam": beam, "model": self.options.rank_adapter}
-        found = self._post(f"{self.rank_url}/v1/recommender/rank", body)["rankings"]
-        return [Ranking(np.array(one["items"], np.int64), np.array(one["scores"], np.float32)) for one in found]
+    def _rank(self, prompts: list[dict[str, Any]], k: int, beam: int) -> list[Ranking]:
+        body = {"prompts": prompts, "k": k, "beam": beam, "model": self.options.rank_adapter}
+        rankings = self._post(f"{self.rank_url}/v1/recommender/rank", body)["rankings"]
+        return [Ranking(np.array(row["items"], np.int64), np.array(row["scores"], np.float32)) for row in rankings]
 
     def write(
         self,
@@ -161,30 +163,29 @@ class VllmRecommender(Engine):
 
         `names`: for each message, the only texts that may stand within quotation marks.
         """
-        constraint = [None] * len(prompts) if names is None else [TextConstraint(tuple(one)) for one in names]
-        return list(
-            self.pool.map(lambda prompt, one: "".join(self._written(prompt, one, stop)).strip(), prompts, constraint)
-        )
+        constraints: list[TextConstraint | None] = [None] * len(prompts)
+        if names is not None:
+            constraints = [TextConstraint(tuple(allowed)) for allowed in names]
+        return list(self.pool.map(partial(self._text, stop=stop), prompts, constraints))
 
     def write_list(self, prompt: str, constraint: TextConstraint, stop: threading.Event | None = None) -> Iterator[str]:
         """Answer a user message with a list that is held to its items; each line as it is written, in one request."""
-        text, told = "", 0
-        for part in self._written(prompt, constraint, stop):
+        text, yielded = "", 0
+        for part in self._stream_text(prompt, constraint, stop):
             text += part
-            while text.count(BREAK) > told:
-                yield lines_of(text)[told]
-                told += 1
-        if told < len(constraint.items) and not (stop is not None and stop.is_set()):
-            yield lines_of(text)[told]
+            while text.count(BREAK) > yielded:
+                yield lines_of(text)[yielded]
+                yielded += 1
+        if yielded < len(constraint.items) and not (stop is not None and stop.is_set()):
+            yield lines_of(text)[yielded]
 
-    def _written(self, prompt: str, constraint: TextConstraint | None, stop: threading.Event | None) -> Iterator[str]:
+    def _stream_text(
+        self, prompt: str, constraint: TextConstraint | None, stop: threading.Event | None
+    ) -> Iterator[str]:
         """Read a text as it is written; leaving the stream ends the work in vLLM."""
         turn = self.builder.chat_turn(prompt).tolist()
-        most = (
-            self.config.justify.max_new_tokens
-            if constraint is None or not constraint.items
-            else LONGEST * len(constraint.items)
-        )
+        items = 0 if constraint is None else len(constraint.items)
+        most = LONGEST * items or self.config.justify.max_new_tokens
         body: dict[str, Any] = {"model": self.options.write_adapter, "prompt": turn, "max_tokens": most}
         body |= {"temperature": 0, "stream": True}
         if constraint is not None:

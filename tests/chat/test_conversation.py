@@ -266,6 +266,40 @@ def test_questions_back_are_answered_and_the_conversation_goes_on(chat):
     assert [item.title for item in after.items] == ["Blade Runner (1982)", "Heat (1995)"]
 
 
+@pytest.mark.parametrize(
+    ("message", "is_query"),
+    [
+        ("something mind-bending", True),
+        ("a film with submarines and ice", True),
+        ("people who talk about philosophy all night", True),
+        ("hello", False),
+        ("thanks a lot", False),
+        ("show me something", False),
+        ("something without submarines", False),  # what it names is not wanted
+        ("not too scary please", False),
+        ("a comedy", False),
+        ("films from the 80s", False),
+        ("something like Heat", False),
+    ],
+)
+def test_free_words_are_a_query_where_nothing_else_is_understood(message, is_query):
+    assert (READER.read(message).query is not None) is is_query
+
+
+def test_free_words_rank_where_the_engine_can_score_them():
+    engine = Ranker()
+    without = talk(Chat(engine, "films"), "something mind-bending")
+    assert without.asks and not without.items
+    engine.reads_queries = True
+    chat = Chat(engine, "films")
+    reply = talk(chat, "something mind-bending")
+    assert engine.query == "something mind-bending" and reply.items and "mind-bending" in reply.notes[0]
+    reply = talk(chat, "something mind-bending", "but no horror")
+    assert engine.query == "something mind-bending" and "Alien (1979)" not in [item.title for item in reply.items]
+    talk(chat, "something mind-bending", "start over: films with submarines")
+    assert engine.query == "start over: films with submarines"
+
+
 def test_what_is_not_for_somebody_is_kept_for_the_next_conversation(tmp_path):
     feedback_policy = FeedbackPolicy(ClaimChecker(CATALOGUE))
     chat = Chat(Ranker(), "films", feedback_policy=feedback_policy)

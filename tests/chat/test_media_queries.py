@@ -42,20 +42,20 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=["raw vectors", "the model's own"])
-def senses(request, world):
+def media_queries(request, world):
     config, _, features = world
     return MediaQueries(config, features if request.param == "the model's own" else None)
 
 
-def test_a_picture_is_most_like_itself_and_what_is_drawn_like_it(senses, world, tmp_path):
+def test_a_picture_is_most_like_itself_and_what_is_drawn_like_it(media_queries, world, tmp_path):
     _, drawn, _ = world
     for number, item in enumerate(drawn):
-        gains = senses.see(item.image)
+        gains = media_queries.see(item.image)
         assert gains.shape == (len(drawn),) and int(gains.argmax()) == number
         assert np.abs(gains).max() == pytest.approx(LIKENESS)
     with Image.open(drawn[3].image) as picture:
         picture.convert("RGB").resize((150, 170)).filter(ImageFilter.GaussianBlur(1)).save(tmp_path / "photo.jpg")
-    assert int(senses.see(tmp_path / "photo.jpg").argmax()) == 3
+    assert int(media_queries.see(tmp_path / "photo.jpg").argmax()) == 3
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_a_spoken_and_a_shown_message_go_on_as_any_other(session, say, world):
     assert session.say("a comedy").filters == ("Comedy", "no Horror")
 
 
-def test_what_is_no_picture_and_no_speech_is_said_in_a_sentence(senses, tmp_path):
+def test_what_is_no_picture_and_no_speech_is_said_in_a_sentence(media_queries, tmp_path):
     (tmp_path / "no.jpg").write_bytes(b"not a picture")
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "no.wav").write_bytes(b"RIFF....")
@@ -107,7 +107,7 @@ def test_what_is_no_picture_and_no_speech_is_said_in_a_sentence(senses, tmp_path
     soundfile.write(tmp_path / "long.flac", np.zeros(30 * 60 * 8_000, np.int16), 8_000)
     for name, said in (("no.jpg", "not a picture"), ("empty.png", "empty"), ("none.png", "cannot be read")):
         with pytest.raises(DataError, match=said):
-            senses.see(tmp_path / name)
+            media_queries.see(tmp_path / name)
     for name, said in (
         ("no.wav", "not a readable sound"),
         ("silent.wav", "nothing is said"),
@@ -115,5 +115,5 @@ def test_what_is_no_picture_and_no_speech_is_said_in_a_sentence(senses, tmp_path
         ("none.wav", "cannot be read"),
     ):
         with pytest.raises(DataError, match=said) as error:
-            senses.hear(tmp_path / name)
+            media_queries.hear(tmp_path / name)
         assert error.value.hint
