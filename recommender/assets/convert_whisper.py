@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
-from whisper.model import ModelDimensions
 
 _TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 _OUTSIDE_BLOCKS = {
@@ -33,7 +31,7 @@ def convert(source: Path, target: Path) -> None:
     """Write `target`/tiny.en.pt from `source`/model.bin; whisper.load_model takes its path."""
     arrays = read_model(source / "model.bin")
     state = {name: torch.from_numpy(np.array(array)) for name, array in to_whisper(arrays).items()}
-    checkpoint = {"dims": asdict(dimensions(arrays)), "model_state_dict": state}
+    checkpoint = {"dims": dimensions(arrays), "model_state_dict": state}
     torch.save(checkpoint, target / "tiny.en.pt")
 
 
@@ -57,22 +55,22 @@ def read_model(path: Path) -> Arrays:
     return arrays
 
 
-def dimensions(arrays: Arrays) -> ModelDimensions:
-    """Return Whisper's dimensions, read off the shapes."""
+def dimensions(arrays: Arrays) -> dict[str, int]:
+    """Return the fields of openai-whisper's `ModelDimensions`, read off the shapes."""
     width, mels, _kernel = arrays["encoder/conv1/weight"].shape
     vocabulary, text_width = arrays["decoder/embeddings/weight"].shape
-    return ModelDimensions(
-        n_mels=mels,
-        n_audio_ctx=len(arrays["encoder/position_encodings/encodings"]),
-        n_audio_state=width,
-        n_audio_head=int(arrays["encoder/num_heads"]),
-        n_audio_layer=_layers(arrays, "encoder"),
-        n_vocab=vocabulary,
-        n_text_ctx=len(arrays["decoder/position_encodings/encodings"]),
-        n_text_state=text_width,
-        n_text_head=int(arrays["decoder/num_heads"]),
-        n_text_layer=_layers(arrays, "decoder"),
-    )
+    return {
+        "n_mels": mels,
+        "n_audio_ctx": len(arrays["encoder/position_encodings/encodings"]),
+        "n_audio_state": width,
+        "n_audio_head": int(arrays["encoder/num_heads"]),
+        "n_audio_layer": _layers(arrays, "encoder"),
+        "n_vocab": vocabulary,
+        "n_text_ctx": len(arrays["decoder/position_encodings/encodings"]),
+        "n_text_state": text_width,
+        "n_text_head": int(arrays["decoder/num_heads"]),
+        "n_text_layer": _layers(arrays, "decoder"),
+    }
 
 
 def to_whisper(arrays: Arrays) -> Arrays:

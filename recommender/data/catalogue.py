@@ -15,6 +15,7 @@ from typing import Any, overload
 import numpy as np
 
 from recommender.config import ColumnsConfig
+from recommender.data.attribute_index import AttributeIndex
 from recommender.data.cleaning import clean_text, is_blank
 from recommender.data.tables import Problem, Table, canonical, fail_on_errors, read_table
 from recommender.errors import DataError, closest
@@ -65,8 +66,11 @@ class Catalogue(Sequence[Item]):
             twice = next(name for index, name in enumerate(self.item_ids) if self._index[name] != index)
             raise DataError(f"item id {twice!r} stands twice in the catalogue", "item ids must be unique")
         self.report = report or _count(self._items)
-        #: item -> (attribute, value) pairs that sentences must not claim of it
+        self.attribute_index = AttributeIndex([item.attributes for item in self._items])
+        """Attribute -> value (letter case aside) -> items; shared by copies that withhold facts."""
         self.withheld: Mapping[int, frozenset[tuple[str, str]]] = {}
+        """item -> (attribute, value) pairs that a justification must not claim of it"""
+        self._complete: Catalogue | None = None
         self._fingerprint = ""
 
     @classmethod
@@ -147,7 +151,13 @@ class Catalogue(Sequence[Item]):
         """Return a copy that says nothing of these (attribute, value) pairs of these items; they stay attributes."""
         other = copy.copy(self)
         other.withheld = dict(facts)
+        other._complete = self.complete
         return other
+
+    @property
+    def complete(self) -> Catalogue:
+        """The catalogue of which this one is a copy that withholds facts; itself if it withholds none."""
+        return self._complete or self
 
     def append(self, items: Iterable[Item]) -> Catalogue:
         """Return a copy with later items at its end; positions of earlier items stay. Raises DataError on a known id."""

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from recommender import assets
 from recommender.data.media import read_audio
 from recommender.encoders.encoder import Lazy, best_device, embedded_identity, files_hash, loading
-from recommender.errors import ConfigError, DataError, did_you_mean
+from recommender.errors import ConfigError, DataError, did_you_mean, import_extra
 
 if TYPE_CHECKING:
     import torch
@@ -113,8 +114,8 @@ class AudioEncoder:
     def _pooled_group(self, pieces: Sequence[np.ndarray], length: int) -> np.ndarray:
         """Encode windows padded to `length` samples; states of the padding are left out of the mean."""
         import torch
-        import whisper
 
+        whisper = _whisper()
         model = self._model()
         with torch.inference_mode():
             # One by one: Whisper's log-mel is relative to the loudest value of all that it is given.
@@ -128,9 +129,7 @@ class AudioEncoder:
             return torch.stack(means).float().cpu().numpy()
 
     def _build(self) -> Any:
-        import whisper
-
-        return whisper.load_model(self.weights, device=best_device()).float().eval()
+        return _whisper().load_model(self.weights, device=best_device()).float().eval()
 
 
 def encoder_states(encoder: Any, mel: torch.Tensor) -> torch.Tensor:
@@ -149,6 +148,10 @@ def encoder_states(encoder: Any, mel: torch.Tensor) -> torch.Tensor:
     return encoder.ln_post(states)
 
 
+def _whisper() -> ModuleType:
+    return import_extra("whisper", "the audio encoder", "speech", "set encoders.audio: null")
+
+
 def _only_weights(folder: Path) -> Path:
     found = sorted(folder.glob("*.pt"))
     if len(found) != 1:
@@ -158,9 +161,7 @@ def _only_weights(folder: Path) -> Path:
 
 
 def _published(name: str) -> str:
-    import whisper
-
-    known = whisper.available_models()
+    known = _whisper().available_models()
     if name not in known:
         hint = did_you_mean(name, known) or f"known: {', '.join(known)}; or give a .pt file"
         raise ConfigError(f"encoders.audio: openai-whisper has no model {name!r}", hint)

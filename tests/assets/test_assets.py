@@ -46,7 +46,7 @@ def build_wheel(folder: Path, package: str = "tiny_model", version: str = "1.0")
 
 
 def tiny_asset(sha256: str) -> Asset:
-    return Asset("tiny", "tiny-model", "1.0", sha256, 1, 1, "tiny_model/model/", "text", "MIT", "none")
+    return Asset("tiny", "tiny-model", "1.0", sha256, 1, 1, "tiny_model/model/", "convert_text_encoder", "MIT", "none")
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_kill_leaves_no_final_name_and_the_next_call_resumes_without_network(roo
     script = f"""
         import os, signal
         from recommender import assets
-        from recommender.assets import text
+        from recommender.assets import convert_text_encoder
         from recommender.assets.packages import ASSETS, Asset
         def die(source, target):
             (target / "half").touch()
@@ -351,7 +351,7 @@ def ctranslate2_arrays(model) -> dict[str, np.ndarray]:
 
 def ctranslate2_bytes(arrays: dict[str, np.ndarray], version: int = 6) -> bytes:
     def word(text):
-        return struct.pack("<H", len(text) + 1) + convert_text_encoder.encode() + b"\0"
+        return struct.pack("<H", len(text) + 1) + text.encode() + b"\0"
 
     kinds = {np.dtype(np.int16): 2, np.dtype(np.float16): 4}
     out = struct.pack("<I", version) + word("WhisperSpec") + struct.pack("<II", 3, len(arrays))
