@@ -1,4 +1,4 @@
-"""The errors a user can cause: one clear line that says what is wrong, and a hint that says what to do."""
+"""Errors that a user can cause: one clear line that says what is wrong, and a hint that says what to do."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class CheckpointError(RecommenderError):
 
 
 class EngineLostError(RecommenderError):
-    """The process that computes is gone or does not answer: no fault of any request, and none of them was answered."""
+    """The engine's process is gone or does not answer; no request caused it, and none was answered."""
 
 
 def import_extra(module: str, needed_by: str, extra: str, alternative: str | None = None) -> ModuleType:
@@ -76,8 +76,8 @@ def closest(word: str, known: Iterable[str], most: int = 3) -> list[str]:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """Return a hint that names the known words closest to `word`, or None if nothing is close."""
-    near = closest(word, known)
-    return f"did you mean {' or '.join(near)}?" if near else None
+    similar = closest(word, known)
+    return f"did you mean {' or '.join(similar)}?" if similar else None
 
 
 def wrong_fields(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""Whisper out of CTranslate2's model.bin -> the checkpoint that openai-whisper loads."""
+"""Converts CTranslate2's model.bin of Whisper to the checkpoint that openai-whisper loads."""
 
 from __future__ import annotations
 
@@ -85,16 +85,16 @@ def to_whisper(arrays: Arrays) -> Arrays:
 
 def _block(arrays: Arrays, prefix: str, crossed: bool) -> Arrays:
     """One layer: self-attention (q, k, v in one matrix), cross-attention (q alone; k, v in one), feed-forward."""
-    own = f"{prefix}/self_attention"
-    block = _norm(arrays, own, "attn_ln")
-    block |= _split(arrays, f"{own}/linear_0", "attn", ("query", "key", "value"))
-    block |= _split(arrays, f"{own}/linear_1", "attn", ("out",))
+    self_attention = f"{prefix}/self_attention"
+    block = _norm(arrays, self_attention, "attn_ln")
+    block |= _split(arrays, f"{self_attention}/linear_0", "attn", ("query", "key", "value"))
+    block |= _split(arrays, f"{self_attention}/linear_1", "attn", ("out",))
     if crossed:
-        other = f"{prefix}/attention"
-        block |= _norm(arrays, other, "cross_attn_ln")
-        block |= _split(arrays, f"{other}/linear_0", "cross_attn", ("query",))
-        block |= _split(arrays, f"{other}/linear_1", "cross_attn", ("key", "value"))
-        block |= _split(arrays, f"{other}/linear_2", "cross_attn", ("out",))
+        cross_attention = f"{prefix}/attention"
+        block |= _norm(arrays, cross_attention, "cross_attn_ln")
+        block |= _split(arrays, f"{cross_attention}/linear_0", "cross_attn", ("query",))
+        block |= _split(arrays, f"{cross_attention}/linear_1", "cross_attn", ("key", "value"))
+        block |= _split(arrays, f"{cross_attention}/linear_2", "cross_attn", ("out",))
     block |= _norm(arrays, f"{prefix}/ffn", "mlp_ln")
     block |= _split(arrays, f"{prefix}/ffn/linear_0", "mlp", ("0",))
     return block | _split(arrays, f"{prefix}/ffn/linear_1", "mlp", ("2",))

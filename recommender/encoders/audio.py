@@ -1,4 +1,4 @@
-"""Sound -> vectors: the encoder of any Whisper model, its states averaged over the real sound; and transcripts."""
+"""Sounds -> vectors: the encoder of a Whisper model, its states averaged over the unpadded sound; and transcripts."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class AudioEncoder:
 
     @cached_property
     def weights_identity(self) -> str:
-        """What decides the model. Published weights never change under one name."""
+        """What identifies the weights. Published weights never change under one name."""
         if assets.is_embedded(self.name):
             return embedded_identity(self.name)
         return files_hash([Path(self.weights)]) if Path(self.weights).is_file() else self.weights
 
     @cached_property
     def identity(self) -> str:
-        """What decides the vectors."""
+        """What the vectors depend on besides the sound."""
         return f"audio-1 {self.weights_identity} {self.window}"
 
     def load(self) -> None:
@@ -107,8 +107,8 @@ class AudioEncoder:
         for length, numbers in groups.items():
             most = max(1, _BATCH_SECONDS * SAMPLE_RATE // length)
             for start in range(0, len(numbers), most):
-                part = numbers[start : start + most]
-                vectors |= zip(part, self._pooled_group([pieces[n] for n in part], length), strict=True)
+                batch = numbers[start : start + most]
+                vectors |= zip(batch, self._pooled_group([pieces[n] for n in batch], length), strict=True)
         return np.stack([vectors[number] for number in range(len(pieces))])
 
     def _pooled_group(self, pieces: Sequence[np.ndarray], length: int) -> np.ndarray:
@@ -153,11 +153,11 @@ def _whisper() -> ModuleType:
 
 
 def _only_weights(folder: Path) -> Path:
-    found = sorted(folder.glob("*.pt"))
-    if len(found) != 1:
-        message = f"encoders.audio: {folder} holds {len(found)} .pt files, expected one"
+    files = sorted(folder.glob("*.pt"))
+    if len(files) != 1:
+        message = f"encoders.audio: {folder} holds {len(files)} .pt files, expected one"
         raise ConfigError(message, "give the path of the file")
-    return found[0]
+    return files[0]
 
 
 def _published(name: str) -> str:
