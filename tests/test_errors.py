@@ -47,7 +47,7 @@ def test_a_broken_package_is_not_called_absent(tmp_path, monkeypatch):
 
 
 def test_the_closest_words_come_first_and_nothing_close_is_no_hint():
-    assert closest("genr", ["year", "genres", "genre"]) == ["genre", "genres"]
+    assert closest("genr", ["price", "genres", "genre"]) == ["genre", "genres"]
     assert closest("genr", (name for name in ["genres", "genre"]), most=1) == ["genre"]
     assert did_you_mean("genr", ["genre", "genres"]) == "did you mean genre or genres?"
     assert did_you_mean("xyz", ["genre"]) is None
