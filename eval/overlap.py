@@ -10,7 +10,7 @@ from recommender.baselines.baseline import library
 def overlap(texts: Sequence[str], references: Sequence[str]) -> dict[str, float]:
     """Return BLEU over the whole and mean F1 of ROUGE-1, -2 and -L, each from 0 to 1; one reference a text.
 
-    Raises DataError if the libraries are not installed.
+    Raises RecommenderError if the libraries are not installed.
     """
     if not texts:
         return {}

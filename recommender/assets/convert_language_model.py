@@ -1,4 +1,4 @@
-"""The base language model: a quantised GGUF file -> a normal transformers folder (GGUF to a bfloat16 copy)."""
+"""Converts a quantised GGUF file to a transformers folder in bfloat16."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MovieLens-100K out of RecBole's tab-separated files, in the project's own input contract."""
+"""Converts RecBole's tab-separated files of MovieLens-100K to this project's tables."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def convert(source: Path, target: Path) -> None:
     """Write `target`/items.jsonl and interactions.csv from the folder `source` that holds ml-100k.{item,inter}.
 
     items.jsonl: item_id, title, year, genres; ordered by id. interactions.csv: user_id, item_id, rating, timestamp
-    (Unix seconds); ordered by time, ties in the order of the original file. Titles are shown the way they are
-    said: a trailing English article moves to the front ("Godfather, The" becomes "The Godfather"). Item 267 has no
+    (Unix seconds); ordered by time, ties in the order of the original file. Titles are shown the way people
+    say them: a trailing English article moves to the front ("Godfather, The" becomes "The Godfather"). Item 267 has no
     title, year or genre in the original data and keeps the title "unknown".
     """
     items = sorted(_rows(source / "ml-100k.item"), key=lambda row: int(row["item_id"]))
@@ -40,8 +40,8 @@ def display_title(title: str) -> str:
 
 
 def _article_first(title: str) -> str:
-    found = _ARTICLE.match(title)
-    return f"{found['article']} {found['rest']}" if found else title
+    match = _ARTICLE.match(title)
+    return f"{match['article']} {match['rest']}" if match else title
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""The text encoder: the package already holds a normal transformers folder."""
+"""Copies the text encoder, of which the package already holds a transformers folder."""
 
 from __future__ import annotations
 

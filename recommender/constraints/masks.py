@@ -1,4 +1,4 @@
-"""Which states of a trie a request may enter: a table of all states, or a list of the few that it may not."""
+"""Which states of a trie a request may enter: those that an allowed item is below."""
 
 from __future__ import annotations
 
@@ -11,39 +11,41 @@ from torch import Tensor
 
 
 class Mask(Protocol):
-    """Tells of states whether an allowed item is below them."""
+    """Tells which states are alive: those that an allowed item is below."""
 
-    def living(self, states: Tensor) -> Tensor:
-        """Return for states [B, ...] of B prompts, none negative, which may be entered: bool of the same shape."""
+    def alive(self, states: Tensor) -> Tensor:
+        """Return for states [B, ...] of B prompts, none negative, which are alive: bool of the same shape."""
 
 
 @dataclass(frozen=True)
 class DenseMask:
-    """`alive` [B, states]: cheapest where a request denies, or allows, a good part of all items."""
+    """A table of all states: cheapest where a request denies, or allows, a good part of all items."""
 
-    alive: Tensor
+    table: Tensor
+    """bool [B, states]"""
 
-    def living(self, states: Tensor) -> Tensor:
+    def alive(self, states: Tensor) -> Tensor:
         """See Mask."""
-        return self.alive.gather(1, states.flatten(1)).view_as(states)
+        return self.table.gather(1, states.flatten(1)).view_as(states)
 
 
 @dataclass(frozen=True)
 class SparseMask:
-    """`listed` [B, n]: ascending states, padded with a number above all of them; `dead`: whether they are what may not
-    be entered, or all that may."""
+    """A list of the few states that are dead, or of the few that are alive."""
 
     listed: Tensor
+    """[B, n] ascending states, padded with a number above all of them."""
     dead: bool = True
+    """Whether the states listed are the dead ones."""
 
-    def living(self, states: Tensor) -> Tensor:
+    def alive(self, states: Tensor) -> Tensor:
         """See Mask."""
-        asked = states.flatten(1).contiguous()
-        place = torch.searchsorted(self.listed, asked).clamp_max(self.listed.shape[1] - 1)
-        found = self.listed.gather(1, place) == asked
-        return (~found if self.dead else found).view_as(states)
+        flat = states.flatten(1).contiguous()
+        place = torch.searchsorted(self.listed, flat).clamp_max(self.listed.shape[1] - 1)
+        is_listed = self.listed.gather(1, place) == flat
+        return (~is_listed if self.dead else is_listed).view_as(states)
 
 
-def padded(lists: Sequence[Tensor], fill: int) -> Tensor:
+def pad_lists(lists: Sequence[Tensor], fill: int) -> Tensor:
     """Return lists of states as one table [B, n], n at least 1, the shorter ones filled up."""
     return torch.nn.utils.rnn.pad_sequence([*lists, lists[0].new_zeros(1)], True, fill)[:-1].contiguous()

@@ -15,6 +15,7 @@ from typing import Any, overload
 import numpy as np
 
 from recommender.config import ColumnsConfig
+from recommender.data.attribute_index import AttributeIndex
 from recommender.data.cleaning import clean_text, is_blank
 from recommender.data.tables import Problem, Table, canonical, fail_on_errors, read_table
 from recommender.errors import DataError, closest
@@ -27,12 +28,12 @@ _LISTS = _PEOPLE | frozenset(_LIST_NAMES.split())
 _ROLE = re.compile(r"\s*\([^()]*\)$")
 _SEPARATOR = re.compile(r"[,|](?![^(]*\))")
 _YEAR = re.compile(r"\(\d{4}\)$")
-_SEARCHED = 20_000
+_MOST_COMPARED = 20_000  # ids that a mistyped one is compared with
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that may be recommended. Text is clean: no HTML, one line."""
+    """An item that may be recommended. Text is clean: no HTML, one line."""
 
     item_id: str
     title: str
@@ -62,11 +63,14 @@ class Catalogue(Sequence[Item]):
         self.item_ids: tuple[str, ...] = tuple(item.item_id for item in self._items)
         self._index = {item_id: index for index, item_id in enumerate(self.item_ids)}
         if len(self._index) < len(self._items):
-            twice = next(name for index, name in enumerate(self.item_ids) if self._index[name] != index)
-            raise DataError(f"item id {twice!r} stands twice in the catalogue", "item ids must be unique")
+            repeated = next(name for index, name in enumerate(self.item_ids) if self._index[name] != index)
+            raise DataError(f"item id {repeated!r} stands twice in the catalogue", "item ids must be unique")
         self.report = report or _count(self._items)
-        #: item -> (attribute, value) pairs that sentences must not claim of it
+        self.attribute_index = AttributeIndex([item.attributes for item in self._items])
+        """Attribute -> value (letter case aside) -> items; shared by copies that withhold facts."""
         self.withheld: Mapping[int, frozenset[tuple[str, str]]] = {}
+        """item -> (attribute, value) pairs that a justification must not claim of it"""
+        self._complete: Catalogue | None = None
         self._fingerprint = ""
 
     @classmethod
@@ -101,7 +105,7 @@ class Catalogue(Sequence[Item]):
         """Return the position of an item id. Raises DataError naming the closest ids."""
         text = canonical(item_id)
         if text is None or text not in self._index:
-            raise DataError(f"unknown item id {item_id!r}", self.resembling(text or ""))
+            raise DataError(f"unknown item id {item_id!r}", self.similar_ids_hint(text or ""))
         return self._index[text]
 
     def indices(self, ids: Iterable[Any]) -> np.ndarray:
@@ -120,7 +124,7 @@ class Catalogue(Sequence[Item]):
         return self._fingerprint
 
     def facts(self, index: int) -> dict[str, tuple[str, ...]]:
-        """Return the attributes that a sentence may claim: short values, no links, in the table's order."""
+        """Return the attributes that a justification may claim: short values, no links, in the table's order."""
         return {name: values for name, values in self._items[index].attributes.items() if _is_fact(values)}
 
     def document(self, index: int) -> str:
@@ -129,7 +133,7 @@ class Catalogue(Sequence[Item]):
         year = facts.pop("year", ())
         title = item.title if not year or _YEAR.search(item.title) else f"{item.title} ({year[0]})"
         long = {name: v for name, v in item.attributes.items() if not _is_fact(v) and not _is_link(v)}
-        parts = [title, *_sentences(facts), item.text, *_sentences(long)]
+        parts = [title, *_phrases(facts), item.text, *_phrases(long)]
         return " ".join(part if part[-1] in ".!?" else f"{part}." for part in parts if part)
 
     def with_media(self, images: Mapping[int, Path], audios: Mapping[int, Path]) -> Catalogue:
@@ -147,23 +151,30 @@ class Catalogue(Sequence[Item]):
         """Return a copy that says nothing of these (attribute, value) pairs of these items; they stay attributes."""
         other = copy.copy(self)
         other.withheld = dict(facts)
+        other._complete = self.complete
         return other
+
+    @property
+    def complete(self) -> Catalogue:
+        """The catalogue of which this one is a copy that withholds facts; itself if it withholds none."""
+        return self._complete or self
 
     def append(self, items: Iterable[Item]) -> Catalogue:
         """Return a copy with later items at its end; positions of earlier items stay. Raises DataError on a known id."""
         longer = (*self._items, *items)
         return Catalogue(longer, _count(longer, html_cleaned=self.report.html_cleaned))
 
-    def resembling(self, text: str) -> str:
+    def similar_ids_hint(self, text: str) -> str:
         """Return a hint that names the ids closest to a mistyped one, or the item of which it is the title."""
-        same = [item for item in self._items if item.title.casefold().startswith(text.casefold())] if text else []
-        if same:
-            return f"did you mean {_named(same[0])}?"
-        near = closest(text, self.item_ids)
-        if len(self) > _SEARCHED:  # comparing with every id of a large catalogue takes seconds
-            near = closest(text, islice((name for name in self.item_ids if name[:1] == text[:1]), _SEARCHED))
-        if near:
-            return f"did you mean {' or '.join(_named(self[self._index[name]]) for name in near)}?"
+        titled = [item for item in self._items if item.title.casefold().startswith(text.casefold())] if text else []
+        if titled:
+            return f"did you mean {_label(titled[0])}?"
+        candidates: Iterable[str] = self.item_ids
+        if len(self) > _MOST_COMPARED:  # comparing with every id of a large catalogue takes seconds
+            candidates = islice((name for name in self.item_ids if name[:1] == text[:1]), _MOST_COMPARED)
+        similar = closest(text, candidates)
+        if similar:
+            return f"did you mean {' or '.join(_label(self[self._index[name]]) for name in similar)}?"
         return f"the catalogue's ids look like {', '.join(self.item_ids[:3])}"
 
 
@@ -182,7 +193,7 @@ class ReadItems:
 
 
 def read_items(table: Table, columns: ColumnsConfig) -> ReadItems:
-    """Turn rows into items; says everything that is wrong, raises nothing."""
+    """Turn rows into items and list everything that is wrong; raises nothing."""
     if columns.item_id not in table.columns:
         return ReadItems((), (), (*table.problems, table.missing(columns.item_id, "item_id")))
     problems = list(table.problems)
@@ -245,7 +256,7 @@ def _media(table: Table, column: str, problems: list[Problem]) -> list[Path | No
     """Return paths of existing files, None where the table names none."""
     paths: list[Path | None] = []
     for row, value in enumerate(table.values(column)):
-        path = _kept(value) if isinstance(value, dict) else canonical(value)
+        path = _media_path(value) if isinstance(value, dict) else canonical(value)
         full = None if path is None else (table.folder or Path()) / path
         if full is not None and not _is_file(full):
             link = "://" in str(path)
@@ -263,7 +274,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _kept(value: dict[str, Any]) -> str | None:
+def _media_path(value: dict[str, Any]) -> str | None:
     """Return the path of a medium of a `datasets` column, which may hold the bytes themselves."""
     if value.get("bytes"):
         # imported here: reading media needs libraries that a catalogue of plain files does not
@@ -317,11 +328,12 @@ def _is_fact(values: tuple[str, ...]) -> bool:
     return not _is_link(values) and all(len(value) <= FACT_LENGTH for value in values)
 
 
-def _sentences(attributes: Mapping[str, tuple[str, ...]]) -> list[str]:
+def _phrases(attributes: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Return "genres: Comedy, Drama" for each attribute."""
     return [f"{name}: {', '.join(values)}" for name, values in attributes.items()]
 
 
-def _named(item: Item) -> str:
+def _label(item: Item) -> str:
     return f"{item.item_id!r} ({item.title})"
 
 

@@ -1,4 +1,4 @@
-"""Every problem of two tables and their media, found in one pass: file, row, field, reason."""
+"""What `recommender validate` runs: all problems of two tables and their media, each with file, row, field and reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Inspect = Callable[[Path], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """Everything found. `items`, `users` and `interactions` count what could be used."""
+    """All problems, and how many items, users and interactions could be used."""
 
     problems: tuple[Problem, ...]
     items: int = 0
@@ -62,11 +62,11 @@ class ValidationReport:
             f" {self.interactions} interactions of {self.users} users"
         ]
         for kind, count in self.counts.items():
-            alike = [problem for problem in self.problems if problem.kind == kind]
-            severity = "error" if any(problem.severity == "error" for problem in alike) else "warning"
-            lines += ["", f"{severity} {kind}: {count}", *(f"  {problem}" for problem in alike[:shown])]
+            of_kind = [problem for problem in self.problems if problem.kind == kind]
+            severity = "error" if any(problem.severity == "error" for problem in of_kind) else "warning"
+            lines += ["", f"{severity} {kind}: {count}", *(f"  {problem}" for problem in of_kind[:shown])]
             lines += [f"  ... and {count - shown} more"] if count > shown else []
-            lines += [f"  hint: {hint}" for hint in _hints(alike[:shown])]
+            lines += [f"  hint: {hint}" for hint in _hints(of_kind[:shown])]
         lines += ["", "no errors" if self.ok else "errors: the tables cannot be used as they are"]
         return "\n".join(lines)
 
@@ -78,9 +78,9 @@ def validate(
     media: bool = True,
     progress: Progress | None = None,
 ) -> ValidationReport:
-    """Go through every row and, if `media`, every media file; problems are reported, never raised.
+    """Check all rows and, if `media`, all media files; problems are reported, never raised.
 
-    An absent second table is not checked. Item ids are checked against the rows of the first that have a usable id.
+    `interactions` may be None. Their item ids are checked against the rows of `items` that have a usable id.
     """
     columns = columns or ColumnsConfig()
     problems: list[Problem] = []
@@ -118,8 +118,8 @@ def _check_interactions(
     table = _read(source, "interactions", problems)
     if table is None:
         return None
-    events, found = read_events(table, catalogue, columns)
-    problems += found
+    events, event_problems = read_events(table, catalogue, columns)
+    problems += event_problems
     if events is not None:
         problems += _duplicates(table, events, columns)
     return events
@@ -159,8 +159,8 @@ def _decode(
     for done, (row, path) in enumerate(paths.items(), start=1):
         if path.is_file():
             try:
-                for fault in inspect(path):
-                    kind, reason = f"{fault}-{name}", f"{path.name} is {fault}"
+                for state in inspect(path):
+                    kind, reason = f"{state}-{name}", f"{path.name} is {state}"
                     problems.append(table.problem(row, column, kind, reason, severity="warning"))
             except DataError as error:
                 problems.append(table.problem(row, column, "broken-media", error.message, hint=error.hint))

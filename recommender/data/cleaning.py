@@ -1,4 +1,8 @@
-"""Text as people wrote it -> text a model may read: no HTML, no control characters, single spaces."""
+"""Cleans text: no HTML, no control characters, single spaces.
+
+By the standard library's parser: selectolax 1.0 is nine times as fast, but drops whatever looks like a tag ("<Untitled>",
+"I <heart> NY", "List<String>", "a <b"), leaves what was escaped twice, and cannot tell "a<b>b</b>" from "a<br>b".
+"""
 
 from __future__ import annotations
 
@@ -24,8 +28,8 @@ _NOTHING = frozenset({"nan", "null", "none", "n/a"})
 _PASSES = 4
 
 
-class _Text(HTMLParser):
-    """Collects what is not markup. Unknown tags are kept: "<3" and "<Untitled>" are text."""
+class _TextCollector(HTMLParser):
+    """Collects what is not markup. Unknown tags stay: "<3" and "<Untitled>" are text."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -74,7 +78,7 @@ def _strip_once(text: str) -> str:
         body, tail = text, ""
     else:
         tail = "" if _starts_tag(tail) else html.unescape(mark + tail)
-    parser = _Text()
+    parser = _TextCollector()
     parser.feed(body)
     parser.close()
     return "".join(parser.parts) + tail

@@ -1,4 +1,4 @@
-"""CSV and JSONL as people write them -> columns, with every line that could not be read and why."""
+"""Parses CSV and JSONL files into columns, and lists each line that could not be read and why."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Parsed:
     columns: dict[str, Column]
     rows: int
     lines: Callable[[], Sequence[int]]
-    faults: tuple[LineProblem, ...] = ()
+    problems: tuple[LineProblem, ...] = ()
 
 
 def read_csv(path: Path) -> Parsed:
@@ -47,35 +47,35 @@ def read_csv(path: Path) -> Parsed:
     """
     names = _header(path)
     _refuse_open_quote(path)
-    faults: list[LineProblem] = []
+    problems: list[LineProblem] = []
     try:
         table = _parse(path, names)
     except (pa.ArrowInvalid, UnicodeDecodeError):  # some line is at fault: find which, keep the others
         widths = _wrong_widths(path, len(names))
-        faults = [*_undecodable(path), *widths]
-        table = _parse_good_rows(path, names, named=len(widths))
+        problems = [*_undecodable(path), *widths]
+        table = _parse_good_rows(path, names, reported=len(widths))
     columns = dict(zip(names, table.columns, strict=True))
-    return Parsed(columns, table.num_rows, _csv_lines(path, len(names), table.num_rows), tuple(faults))
+    return Parsed(columns, table.num_rows, _csv_lines(path, len(names), table.num_rows), tuple(problems))
 
 
 def read_jsonl(path: Path) -> Parsed:
     """Read one JSON object a line; blank lines are skipped, lines that hold anything else are reported."""
     records: list[dict[str, Any]] = []
     lines: list[int] = []
-    faults: list[LineProblem] = []
+    problems: list[LineProblem] = []
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             if not raw.strip():
                 continue
             record = _json_object(number, raw)
             if isinstance(record, LineProblem):
-                faults.append(record)
+                problems.append(record)
             else:
                 records.append(record)
                 lines.append(number)
     names = dict.fromkeys(name for record in records for name in record)
     columns: dict[str, Column] = {name: [record.get(name) for record in records] for name in names}
-    return Parsed(columns, len(records), lambda: lines, tuple(faults))
+    return Parsed(columns, len(records), lambda: lines, tuple(problems))
 
 
 def one_line(error: Exception) -> str:
@@ -106,9 +106,9 @@ def _header(path: Path) -> list[str]:
         raise DataError(f"{path}: the file is empty", "its first line names the columns")
     if any("\ufffd" in name for name in names):
         raise DataError(f"{path}: the column names are not UTF-8", "save the file as UTF-8")
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise DataError(f"{path}: column {twice[0]!r} stands twice in the header", "rename one of the two")
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise DataError(f"{path}: column {repeated[0]!r} stands twice in the header", "rename one of the two")
     return names
 
 
@@ -120,8 +120,8 @@ def _parse(source: Path | io.BytesIO, names: list[str], **options: Any) -> pa.Ta
     return pa.csv.read_csv(source, read_options=read, parse_options=parse, convert_options=convert)
 
 
-def _parse_good_rows(path: Path, names: list[str], named: int) -> pa.Table:
-    """Parse the rows of the right width. Raises DataError if more than the `named` others would be left out."""
+def _parse_good_rows(path: Path, names: list[str], reported: int) -> pa.Table:
+    """Parse the rows of the right width. Raises DataError if others than the `reported` ones would be left out."""
     skipped: list[int] = []
 
     def skip(row: pa.csv.InvalidRow) -> str:
@@ -134,7 +134,7 @@ def _parse_good_rows(path: Path, names: list[str], named: int) -> pa.Table:
         table = _parse(io.BytesIO(text.encode()), names, invalid_row_handler=skip)
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: not a readable CSV ({one_line(error)})") from None
-    if len(skipped) != named:  # the two parsers read the quotes differently, so no line number can be trusted
+    if len(skipped) != reported:  # the two parsers read the quotes differently, so no line number can be trusted
         raise DataError(f"{path}: {len(skipped)} rows are broken by misplaced quotes", "quote whole fields")
     return table
 
@@ -151,16 +151,16 @@ def _csv_rows(path: Path, strict: bool = False) -> Iterator[tuple[int, list[str]
 
 def _csv_lines(path: Path, width: int, rows: int) -> Callable[[], Sequence[int]]:
     """Return a function that counts lines when first asked, for that reads the file again."""
-    known: list[int] = []
+    counted: list[int] = []
 
     def lines() -> Sequence[int]:
-        if not known:
+        if not counted:
             try:
-                known.extend(line for line, row in _csv_rows(path) if row and len(row) == width)
+                counted.extend(line for line, row in _csv_rows(path) if row and len(row) == width)
             except csv.Error:
-                known.clear()
+                counted.clear()
         # the two parsers may disagree about odd quoting; then lines are counted as if none had a line break
-        return known[1:] if len(known) == rows + 1 else range(2, rows + 2)
+        return counted[1:] if len(counted) == rows + 1 else range(2, rows + 2)
 
     return lines
 

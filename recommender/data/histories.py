@@ -1,4 +1,4 @@
-"""Who did what in which order, and the splits for evaluation. The only module that sees user ids."""
+"""Interactions of users in order of time, and the splits for evaluation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recommender.data.tables import Problem, Table, canonical, fail_on_errors, r
 from recommender.errors import DataError
 from recommender.numerics.sampling import evenly
 
-_HINTS = 20  # unknown ids for which the closest ones are looked up: that is slow
+_MOST_HINTS = 20  # unknown ids for which the closest known ones are looked up: that is slow
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Histories:
         """Return an even sample of this many users; None or more than there are: all."""
         if users is None or users >= len(self):
             return self
-        kept = evenly(len(self), users).tolist()
-        times = self.times and tuple(self.times[user] for user in kept)
-        ids, items = tuple(self.user_ids[user] for user in kept), tuple(self.items[user] for user in kept)
-        return Histories(ids, items, times, self.report)
+        sample = evenly(len(self), users).tolist()
+        times = self.times and tuple(self.times[user] for user in sample)
+        user_ids, items = tuple(self.user_ids[user] for user in sample), tuple(self.items[user] for user in sample)
+        return Histories(user_ids, items, times, self.report)
 
     @classmethod
     def load(
@@ -69,12 +69,12 @@ class Histories:
         events, problems = read_events(table, catalogue, columns, need_rating=minimum_rating is not None)
         fail_on_errors(problems)
         assert events is not None  # no error, so every column was there
-        kept = np.ones(len(events), dtype=bool)
+        selected = np.ones(len(events), dtype=bool)
         if minimum_rating is not None and events.ratings is not None:
-            kept = events.ratings >= minimum_rating
-            if not kept.any():
+            selected = events.ratings >= minimum_rating
+            if not selected.any():
                 raise DataError(f"{table.name}: no rating reaches {minimum_rating:g}", "lower data.minimum_rating")
-        return events.histories(kept)
+        return events.histories(selected)
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ class Events:
     def __len__(self) -> int:
         return len(self.users)
 
-    def histories(self, kept: np.ndarray) -> Histories:
-        """Group the kept events by user, oldest first."""
-        sorting = np.flatnonzero(kept)
+    def histories(self, selected: np.ndarray) -> Histories:
+        """Group the events that are `selected`, bool [events], by user, oldest first."""
+        sorting = np.flatnonzero(selected)
         sorting = sorting[np.lexsort((self.order[sorting], self.users[sorting]))]  # stable: ties keep file order
         users = self.users[sorting]
         starts = np.flatnonzero(np.diff(users, prepend=-1))
@@ -138,7 +138,7 @@ def leave_one_out(histories: Histories, minimum: int = 3) -> Split:
     validation = np.array([items[-2] if cut else -1 for items, cut in zip(histories.items, cuts, strict=True)])
     test = np.array([items[-1] if cut else -1 for items, cut in zip(histories.items, cuts, strict=True)])
     ends = [len(items) + cut for items, cut in zip(histories.items, cuts, strict=True)]
-    return Split(_until(histories, ends), validation.astype(np.int64), test.astype(np.int64))
+    return Split(_truncated(histories, ends), validation.astype(np.int64), test.astype(np.int64))
 
 
 def time_split(histories: Histories, validation: float = 0.1, test: float = 0.1) -> Split:
@@ -155,8 +155,8 @@ def time_split(histories: Histories, validation: float = 0.1, test: float = 0.1)
         )
     if not (validation >= 0 and test > 0 and validation + test < 1):
         raise ValueError("validation and test must be shares that sum to less than 1, test above 0")
-    everything = np.concatenate(histories.times)
-    first, second = np.quantile(everything, [1 - validation - test, 1 - test], method="higher")
+    all_times = np.concatenate(histories.times)
+    first, second = np.quantile(all_times, [1 - validation - test, 1 - test], method="higher")
     ends, targets = [], np.full((2, len(histories)), -1, dtype=np.int64)
     for user, (items, times) in enumerate(zip(histories.items, histories.times, strict=True)):
         start, late = np.searchsorted(times, [first, second], side="left")
@@ -165,15 +165,15 @@ def time_split(histories: Histories, validation: float = 0.1, test: float = 0.1)
             targets[0, user] = items[start]
         if start > 0 and late < len(items):
             targets[1, user] = items[late]
-    return Split(_until(histories, ends), targets[0], targets[1])
+    return Split(_truncated(histories, ends), targets[0], targets[1])
 
 
 def read_events(
     table: Table, catalogue: Catalogue | None, columns: ColumnsConfig, need_rating: bool = False
 ) -> tuple[Events | None, list[Problem]]:
-    """Read every row and say everything that is wrong, raise nothing; no events if a column is missing.
+    """Read all rows into events and list everything that is wrong; raises nothing.
 
-    Without a catalogue every item id is known.
+    There are no events if a column is missing. Without a catalogue every item id counts as known.
     """
     problems = _missing_columns(table, columns, need_rating)
     if problems:
@@ -181,11 +181,11 @@ def read_events(
     problems = list(table.problems)
     order_column = columns.timestamp if columns.timestamp in table.columns else columns.position
     users, user_ids = table.factorize(columns.user_id)
-    problems += _where(table, users < 0, columns.user_id, "empty-id", "the user id is empty")
-    items, found = _items(table, catalogue, columns.item_id)
-    order, late = _numbers(table, order_column, "bad-time", "neither a number nor an ISO date")
-    ratings, bad = _numbers(table, columns.rating, "bad-rating", "not a number", optional=not need_rating)
-    problems += [*found, *late, *bad]
+    problems += _problems_at(table, users < 0, columns.user_id, "empty-id", "the user id is empty")
+    items, item_problems = _items(table, catalogue, columns.item_id)
+    order, order_problems = _numbers(table, order_column, "bad-time", "neither a number nor an ISO date")
+    ratings, rating_problems = _numbers(table, columns.rating, "bad-rating", "not a number", optional=not need_rating)
+    problems += [*item_problems, *order_problems, *rating_problems]
     timed = order_column == columns.timestamp
     events = Events(user_ids, users, items, order, timed, ratings if columns.rating in table.columns else None)
     return events, sorted(problems, key=lambda problem: problem.row or 0)
@@ -205,18 +205,18 @@ def _missing_columns(table: Table, columns: ColumnsConfig, need_rating: bool) ->
 def _items(table: Table, catalogue: Catalogue | None, column: str) -> tuple[np.ndarray, list[Problem]]:
     """Return the catalogue index of each row, -1 where empty or unknown, and the problems."""
     codes, ids = table.factorize(column)
-    problems = _where(table, codes < 0, column, "empty-id", "the item id is empty")
+    problems = _problems_at(table, codes < 0, column, "empty-id", "the item id is empty")
     if catalogue is None:
         return codes, problems
-    known = np.array([catalogue.index(name) if name in catalogue else -1 for name in ids] + [-1], dtype=np.int64)
+    indices = np.array([catalogue.index(name) if name in catalogue else -1 for name in ids] + [-1], dtype=np.int64)
     hints: dict[int, str | None] = {}
-    for row in np.flatnonzero((codes >= 0) & (known[codes] < 0)):
+    for row in np.flatnonzero((codes >= 0) & (indices[codes] < 0)):
         code = int(codes[row])
         if code not in hints:
-            hints[code] = catalogue.resembling(ids[code]) if len(hints) < _HINTS else None
+            hints[code] = catalogue.similar_ids_hint(ids[code]) if len(hints) < _MOST_HINTS else None
         reason = f"unknown item id {ids[code]!r}"
         problems.append(table.problem(int(row), column, "unknown-item", reason, hint=hints[code]))
-    return known[codes], problems
+    return indices[codes], problems
 
 
 def _numbers(
@@ -226,22 +226,23 @@ def _numbers(
     if column not in table.columns:
         return np.full(table.rows, np.nan), []
     numbers = table.numbers(column)
-    faulty = np.flatnonzero(np.isnan(numbers))
-    values = table.values(column) if len(faulty) else []
+    wrong_rows = np.flatnonzero(np.isnan(numbers))
+    values = table.values(column) if len(wrong_rows) else []
     problems = []
-    for row in map(int, faulty):
+    for row in map(int, wrong_rows):
         text = canonical(values[row])
         severity = "warning" if optional and text is None else "error"
-        found = "empty" if text is None else f"{text[:40]!r} is {reason}"
-        problems.append(table.problem(row, column, kind, found, severity=severity))
+        text_reason = "empty" if text is None else f"{text[:40]!r} is {reason}"
+        problems.append(table.problem(row, column, kind, text_reason, severity=severity))
     return numbers, problems
 
 
-def _where(table: Table, mask: np.ndarray, column: str, kind: str, reason: str) -> list[Problem]:
+def _problems_at(table: Table, mask: np.ndarray, column: str, kind: str, reason: str) -> list[Problem]:
+    """Return one problem for each row where `mask` [rows] is true."""
     return [table.problem(int(row), column, kind, reason) for row in np.flatnonzero(mask)]
 
 
-def _until(histories: Histories, ends: Sequence[int]) -> Histories:
+def _truncated(histories: Histories, ends: Sequence[int]) -> Histories:
     items = tuple(items[:end] for items, end in zip(histories.items, ends, strict=True))
     times = histories.times and tuple(times[:end] for times, end in zip(histories.times, ends, strict=True))
     return Histories(histories.user_ids, items, times, histories.report)

@@ -1,4 +1,4 @@
-"""Reading pictures and sounds: what a file really holds, or one clear line about why it cannot be used."""
+"""Reads pictures and sounds from files; a file that cannot be used is one clear error line."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def read_image(path: Path) -> Image.Image:
 
 
 def read_audio(path: Path, rate: int | None = 16_000) -> np.ndarray:
-    """Return a sound as mono float32 [samples] at `rate` hertz, None for its own. Raises DataError for what is none."""
+    """Return a sound as mono float32 [samples] at `rate` hertz, or at the file's rate if None. Raises DataError."""
     _not_empty(path)
     try:
         with soundfile.SoundFile(path) as sound:
-            own_rate, frames = sound.samplerate, sound.frames
+            file_rate, frames = sound.samplerate, sound.frames
             samples = sound.read(dtype="float32", always_2d=True)
     except Exception as error:  # SoundFileError, and TypeError for formats without a header
         raise _not_readable(path, error) from None
@@ -60,9 +60,9 @@ def read_audio(path: Path, rate: int | None = 16_000) -> np.ndarray:
     if not np.isfinite(samples).all():
         raise DataError(f"{path}: the sound holds values that are no numbers", "replace the file")
     mono = samples.mean(axis=1)
-    if rate is not None and own_rate != rate:
-        common = gcd(own_rate, rate)
-        mono = resample_poly(mono, rate // common, own_rate // common)
+    if rate is not None and file_rate != rate:
+        common = gcd(file_rate, rate)
+        mono = resample_poly(mono, rate // common, file_rate // common)
     return np.ascontiguousarray(mono, dtype=np.float32)
 
 

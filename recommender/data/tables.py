@@ -1,4 +1,4 @@
-"""Tables as users bring them: parquet, CSV, JSONL, pandas, datasets -> named columns whose rows can be pointed at."""
+"""Reads tables: parquet, CSV, JSONL, pandas, datasets -> named columns, with the place of each row for error lines."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class Table:
         """Return a column as Python values, None in every row if the table has no such column."""
         if column not in self.columns:
             return [None] * self.rows
-        found = self.columns[column]
-        return found if isinstance(found, list) else found.to_pylist()
+        values = self.columns[column]
+        return values if isinstance(values, list) else values.to_pylist()
 
     def factorize(self, column: str) -> tuple[np.ndarray, list[str]]:
         """Return (code of each row, -1 where missing; the distinct texts, in order of first appearance)."""
@@ -88,17 +88,17 @@ class Table:
 
     def numbers(self, column: str) -> np.ndarray:
         """Return a column as float64, NaN where it holds no finite number. Dates become seconds since 1970, UTC."""
-        found = self.columns[column]
-        if isinstance(found, pa.ChunkedArray) and pa.types.is_temporal(found.type):
-            stamps = pd.to_datetime(found.to_pandas(), utc=True, errors="coerce")
+        values = self.columns[column]
+        if isinstance(values, pa.ChunkedArray) and pa.types.is_temporal(values.type):
+            stamps = pd.to_datetime(values.to_pandas(), utc=True, errors="coerce")
             return _seconds(stamps)
         codes, texts = self.factorize(column)
         return np.append(parse_numbers(texts), np.nan)[codes]
 
     def missing(self, column: str, purpose: str) -> Problem:
         """Return the problem of a column that is not there, with the config key that would map another to it."""
-        found = ", ".join(map(str, self.columns)) or "none"
-        reason = f"no column {column!r} (found: {found})"
+        names = ", ".join(map(str, self.columns)) or "none"
+        reason = f"no column {column!r} (found: {names})"
         return self.problem(None, "", "missing-column", reason, hint=self._column_hint(column, purpose))
 
     def _column_hint(self, column: str, key: str) -> str:
@@ -137,13 +137,13 @@ def parse_numbers(texts: Sequence[str]) -> np.ndarray:
     A column holds numbers or dates, not both: the rarer kind is taken for a mistake.
     """
     numbers = np.array([_number(text) for text in texts], dtype=np.float64)
-    strange = np.flatnonzero(np.isnan(numbers))
-    if len(strange) == 0:
+    others = np.flatnonzero(np.isnan(numbers))
+    if len(others) == 0:
         return numbers
-    words = [texts[int(row)] for row in strange]
-    found = pd.Series(pd.to_datetime(words, format="ISO8601", utc=True, errors="coerce"))
+    words = [texts[int(row)] for row in others]
+    stamps = pd.Series(pd.to_datetime(words, format="ISO8601", utc=True, errors="coerce"))
     dates = np.full(len(texts), np.nan)
-    dates[strange] = _seconds(found)
+    dates[others] = _seconds(stamps)
     return dates if np.isfinite(dates).sum() > np.isfinite(numbers).sum() else numbers
 
 
@@ -190,14 +190,14 @@ def _locate(source: str | Path, kind: Kind) -> Path:
 
 
 def _table_in(folder: Path, kind: Kind) -> Path:
-    found = [path for suffix in SUFFIXES if (path := folder / f"{kind}{suffix}").is_file()]
-    if len(found) == 1:
-        return found[0]
-    wanted = " or ".join(f"{kind}{suffix}" for suffix in SUFFIXES)
-    if not found:
-        raise DataError(f"{folder}: the folder holds no {wanted}", "name the file itself")
-    both = ", ".join(path.name for path in found)
-    raise DataError(f"{folder}: the folder holds several tables of {kind} ({both})", "name the file itself")
+    names = [f"{kind}{suffix}" for suffix in SUFFIXES]
+    files = [folder / name for name in names if (folder / name).is_file()]
+    if len(files) == 1:
+        return files[0]
+    if not files:
+        raise DataError(f"{folder}: the folder holds no {' or '.join(names)}", "name the file itself")
+    listed = ", ".join(path.name for path in files)
+    raise DataError(f"{folder}: the folder holds several tables of {kind} ({listed})", "name the file itself")
 
 
 def _is_saved_dataset(folder: Path) -> bool:
@@ -257,17 +257,17 @@ def _read_parquet(path: Path) -> Table:
 
 def _from_text(path: Path, parsed: Parsed) -> Table:
     problems = (
-        Problem(path.name, fault.line, "", fault.kind, fault.reason, unit="line", hint=fault.hint)
-        for fault in parsed.faults
+        Problem(path.name, line.line, "", line.kind, line.reason, unit="line", hint=line.hint)
+        for line in parsed.problems
     )
     return Table(path.name, parsed.columns, parsed.rows, path.parent, "line", parsed.lines, tuple(problems))
 
 
 def _unique_columns(path: Path, table: pa.Table) -> dict[str, Column]:
     names = table.column_names
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if twice:
-        raise DataError(f"{path}: column {twice[0]!r} stands twice in the header", "rename one of the two")
+    repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if repeated:
+        raise DataError(f"{path}: column {repeated[0]!r} stands twice in the header", "rename one of the two")
     return dict(zip(names, table.columns, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Sound -> vectors: the encoder of any Whisper model, its states averaged over the real sound; and transcripts."""
+"""Sounds -> vectors: the encoder of a Whisper model, its states averaged over the unpadded sound; and transcripts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from recommender import assets
 from recommender.data.media import read_audio
 from recommender.encoders.encoder import Lazy, best_device, embedded_identity, files_hash, loading
-from recommender.errors import ConfigError, DataError, did_you_mean
+from recommender.errors import ConfigError, DataError, did_you_mean, import_extra
 
 if TYPE_CHECKING:
     import torch
@@ -48,14 +49,14 @@ class AudioEncoder:
 
     @cached_property
     def weights_identity(self) -> str:
-        """What decides the model. Published weights never change under one name."""
+        """What identifies the weights. Published weights never change under one name."""
         if assets.is_embedded(self.name):
             return embedded_identity(self.name)
         return files_hash([Path(self.weights)]) if Path(self.weights).is_file() else self.weights
 
     @cached_property
     def identity(self) -> str:
-        """What decides the vectors."""
+        """What the vectors depend on besides the sound."""
         return f"audio-1 {self.weights_identity} {self.window}"
 
     def load(self) -> None:
@@ -106,15 +107,15 @@ class AudioEncoder:
         for length, numbers in groups.items():
             most = max(1, _BATCH_SECONDS * SAMPLE_RATE // length)
             for start in range(0, len(numbers), most):
-                part = numbers[start : start + most]
-                vectors |= zip(part, self._pooled_group([pieces[n] for n in part], length), strict=True)
+                batch = numbers[start : start + most]
+                vectors |= zip(batch, self._pooled_group([pieces[n] for n in batch], length), strict=True)
         return np.stack([vectors[number] for number in range(len(pieces))])
 
     def _pooled_group(self, pieces: Sequence[np.ndarray], length: int) -> np.ndarray:
         """Encode windows padded to `length` samples; states of the padding are left out of the mean."""
         import torch
-        import whisper
 
+        whisper = _whisper()
         model = self._model()
         with torch.inference_mode():
             # One by one: Whisper's log-mel is relative to the loudest value of all that it is given.
@@ -128,9 +129,7 @@ class AudioEncoder:
             return torch.stack(means).float().cpu().numpy()
 
     def _build(self) -> Any:
-        import whisper
-
-        return whisper.load_model(self.weights, device=best_device()).float().eval()
+        return _whisper().load_model(self.weights, device=best_device()).float().eval()
 
 
 def encoder_states(encoder: Any, mel: torch.Tensor) -> torch.Tensor:
@@ -149,18 +148,20 @@ def encoder_states(encoder: Any, mel: torch.Tensor) -> torch.Tensor:
     return encoder.ln_post(states)
 
 
+def _whisper() -> ModuleType:
+    return import_extra("whisper", "the audio encoder", "speech", "set encoders.audio: null")
+
+
 def _only_weights(folder: Path) -> Path:
-    found = sorted(folder.glob("*.pt"))
-    if len(found) != 1:
-        message = f"encoders.audio: {folder} holds {len(found)} .pt files, expected one"
+    files = sorted(folder.glob("*.pt"))
+    if len(files) != 1:
+        message = f"encoders.audio: {folder} holds {len(files)} .pt files, expected one"
         raise ConfigError(message, "give the path of the file")
-    return found[0]
+    return files[0]
 
 
 def _published(name: str) -> str:
-    import whisper
-
-    known = whisper.available_models()
+    known = _whisper().available_models()
     if name not in known:
         hint = did_you_mean(name, known) or f"known: {', '.join(known)}; or give a .pt file"
         raise ConfigError(f"encoders.audio: openai-whisper has no model {name!r}", hint)

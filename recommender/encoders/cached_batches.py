@@ -1,4 +1,4 @@
-"""Frozen computation over many sources: each distinct content once, cached batch by batch, read ahead in threads."""
+"""Runs a frozen encoder over many sources: each distinct content once, cached batch by batch, read ahead in threads."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Work:
-    """What is computed of each source. `prepare` may run in several threads and raises DataError."""
+    """How a value is computed from each source. `prepare` may run in several threads and raises DataError."""
 
     name: str
     identity: str
@@ -46,7 +46,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Tally:
-    """How much there was to do: numbers of items and of distinct contents, and seconds."""
+    """How much was encoded: numbers of items and of distinct contents, and seconds."""
 
     items: int
     distinct: int
@@ -80,15 +80,15 @@ def run(
     report = progress or (lambda what, done, total: None)
     report(work.name, len(values), len(distinct))
     for batch, prepared in _read_ahead(work, list(_batches(absent, batch_size))):
-        computed = _usable(batch, work.compute(prepared))
+        computed = _values_by_content(batch, work.compute(prepared))
         cache.put(work.identity, computed)
         values |= computed
         report(work.name, len(values), len(distinct))
     return values, Tally(len(sources), len(distinct), len(absent), time.perf_counter() - start)
 
 
-def in_order(function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
-    """Apply a function that waits for the disk to many values, in threads."""
+def map_in_threads(function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+    """Apply a function that waits for the disk to many values in threads; results are in the order of the values."""
     with ThreadPoolExecutor(_threads()) as pool:
         return list(pool.map(function, values))
 
@@ -116,31 +116,32 @@ def _read_ahead(work: Work, batches: Sequence[list[Source]]) -> Iterator[tuple[l
             return [pool.submit(_prepared, work, source) for source in batch]
 
         try:
-            waiting = submit(batches[0])
-            for batch, following in zip(batches, [*batches[1:], []], strict=True):
-                current, waiting = waiting, submit(following)
+            upcoming = submit(batches[0])
+            for batch, next_batch in zip(batches, [*batches[1:], []], strict=True):
+                current, upcoming = upcoming, submit(next_batch)
                 yield batch, [future.result() for future in current]
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _prepared(work: Work, source: Source) -> Any:
-    with naming(source.item_id, source.value):
+    with naming_item(source.item_id, source.value):
         return work.prepare(source.value)
 
 
-def _usable(batch: Sequence[Source], values: Sequence[bytes | None]) -> dict[str, bytes]:
-    usable: dict[str, bytes] = {}
+def _values_by_content(batch: Sequence[Source], values: Sequence[bytes | None]) -> dict[str, bytes]:
+    """Return the value of each content. Raises DataError naming the first item without one."""
+    by_content: dict[str, bytes] = {}
     for source, value in zip(batch, values, strict=True):
         if value is None:
-            with naming(source.item_id, source.value):
+            with naming_item(source.item_id, source.value):
                 raise DataError("its encoding is not finite")
-        usable[source.content] = value
-    return usable
+        by_content[source.content] = value
+    return by_content
 
 
 @contextmanager
-def naming(item_id: str, value: str | Path) -> Iterator[None]:
+def naming_item(item_id: str, value: str | Path) -> Iterator[None]:
     """Turn a DataError or OSError of this source into a DataError that names the item and the file."""
     try:
         yield

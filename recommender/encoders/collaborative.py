@@ -17,7 +17,7 @@ def collaborative_vectors(
     window: int = 5,
     decay: float = 2.0,
 ) -> np.ndarray:
-    """Reduce who-was-liked-with-whom and who-came-before-whom to one vector an item.
+    """Factorise which items occur together, and which before which, to one vector an item.
 
     `histories` are catalogue indices, oldest first. Co-occurrence in whole histories stands beside ordered
     co-occurrence within `window` steps, both ways (an item d steps back weighs exp((1 - d) / decay)). Each is
@@ -25,9 +25,9 @@ def collaborative_vectors(
     Goldberg, 2014). Returns [items, width] float32 with a mean squared norm of `width` over the rows that are
     not zero; items that occur with no other are zero. The same input gives the same output.
     """
-    together = _ppmi(_cooccurrence(histories, items))
+    cooccurrence = _ppmi(_cooccurrence(histories, items))
     ordered = _ppmi(_ordered_cooccurrence(histories, items, window, decay))
-    factors = _factors(sparse.hstack([together, ordered, ordered.T], format="csr"), width, seed)
+    factors = _factors(sparse.hstack([cooccurrence, ordered, ordered.T], format="csr"), width, seed)
     squares = (factors**2).sum(axis=1)
     scale = width / squares[squares > 0].mean() if squares.any() else 1.0
     return (factors * np.sqrt(scale)).astype(np.float32)
@@ -37,9 +37,9 @@ def _cooccurrence(histories: Sequence[np.ndarray], items: int) -> sparse.csr_arr
     """How many histories hold both items [items, items]."""
     rows = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
     columns = np.concatenate([*histories, np.empty(0, dtype=np.int64)]).astype(np.int64)
-    seen = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(histories), items))
-    seen.data[:] = 1.0
-    return _without_diagonal(seen.T @ seen)
+    profiles = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(histories), items))
+    profiles.data[:] = 1.0
+    return _without_diagonal(profiles.T @ profiles)
 
 
 def _ordered_cooccurrence(histories: Sequence[np.ndarray], items: int, window: int, decay: float) -> sparse.csr_array:
@@ -73,16 +73,16 @@ def _ppmi(counts: sparse.csr_array) -> sparse.csr_array:
 
 def _factors(matrix: sparse.csr_array, width: int, seed: int) -> np.ndarray:
     """The first `width` left singular vectors times the roots of their singular values, zero-padded."""
-    most = min(width, *(size - 1 for size in matrix.shape))
+    rank = min(width, *(size - 1 for size in matrix.shape))
     factors = np.zeros((matrix.shape[0], width))
-    if most < 1 or not matrix.nnz:
+    if rank < 1 or not matrix.nnz:
         return factors
     start = np.random.default_rng(seed).standard_normal(min(matrix.shape))
-    left, values, _ = svds(matrix, k=most, v0=start)
-    best = np.argsort(-values)
-    left, values = left[:, best], values[best]
+    vectors, values, _ = svds(matrix, k=rank, v0=start)
+    order = np.argsort(-values)
+    vectors, values = vectors[:, order], values[order]
     # The sign of a singular vector is arbitrary: make its largest entry positive.
-    left *= np.sign(left[np.abs(left).argmax(axis=0), np.arange(most)])
-    factors[:, :most] = left * np.sqrt(np.maximum(values, 0))
+    vectors *= np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(rank)])
+    factors[:, :rank] = vectors * np.sqrt(np.maximum(values, 0))
     factors[np.diff(matrix.indptr) == 0] = 0
     return factors

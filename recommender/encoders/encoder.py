@@ -1,4 +1,4 @@
-"""What all frozen encoders have in common: an identity, a model that is loaded when needed, batches to vectors."""
+"""The protocol of frozen encoders, and what they share: identities, loading on first use, the device."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Encoder(Protocol):
 
     @property
     def identity(self) -> str:
-        """What decides the vectors: kind, version of the procedure, weights. Known without loading the model."""
+        """What the vectors depend on besides the source: kind, version of the procedure, weights. Needs no loaded model."""
 
     def load(self) -> None:
         """Load the model unless it is loaded. Raises AssetError."""
@@ -73,10 +73,10 @@ def embedded_identity(name: str) -> str:
 def files_hash(files: Iterable[Path]) -> str:
     """Return a hash of files' names and contents. Raises AssetError if there are none or one cannot be read."""
     digest = hashlib.sha256()
-    found = sorted(files)
-    if not found:
+    paths = sorted(files)
+    if not paths:
         raise AssetError("an encoder's folder holds no model files", "give the folder that holds its weights")
-    for path in found:
+    for path in paths:
         try:
             stat = path.stat()
             content = _content(path, stat.st_size, stat.st_mtime_ns)

@@ -1,4 +1,4 @@
-"""Encodings on disk, by content: one SQLite file, safe against kills and against several processes at once."""
+"""Encodings on disk, by the hash of what was encoded: one SQLite file, safe against kills and for several processes."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def cache_folder(configured: str | None = None) -> Path:
 
 
 class EncodingCache:
-    """Values (bytes) of an encoder's identity and a content hash."""
+    """Encodings (bytes) by the encoder's identity and the hash of the content."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "encodings.sqlite"
 
     def get(self, encoder: str, contents: Sequence[str]) -> dict[str, bytes]:
-        """Return the values that are known among these content hashes. Raises ConfigError if unusable."""
-        known: dict[str, bytes] = {}
+        """Return the cached values of these content hashes; others are left out. Raises ConfigError if unusable."""
+        values: dict[str, bytes] = {}
         with self._connection() as connection:
             for start in range(0, len(contents), _QUERY):
-                part = contents[start : start + _QUERY]
-                query = f"select content, value from encodings where encoder = ? and content in ({_marks(part)})"
-                known.update(connection.execute(query, (encoder, *part)))
-        return known
+                chunk = contents[start : start + _QUERY]
+                query = f"select content, value from encodings where encoder = ? and content in ({_marks(chunk)})"
+                values.update(connection.execute(query, (encoder, *chunk)))
+        return values
 
     def put(self, encoder: str, values: Mapping[str, bytes]) -> None:
-        """Add values in one transaction: all of them are kept or none. Raises ConfigError if unusable."""
+        """Add values by content hash in one transaction: all of them or none. Raises ConfigError if unusable."""
         rows = [(encoder, content, value) for content, value in values.items()]
         with self._connection() as connection:
             connection.executemany("insert or replace into encodings values (?, ?, ?)", rows)
@@ -63,5 +63,5 @@ class EncodingCache:
             raise ConfigError(f"{self.path}: the encoders' cache cannot be used ({error})", hint) from None
 
 
-def _marks(part: Sequence[str]) -> str:
-    return ", ".join("?" * len(part))
+def _marks(contents: Sequence[str]) -> str:
+    return ", ".join("?" * len(contents))

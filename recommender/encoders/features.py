@@ -1,4 +1,4 @@
-"""What the encoders found out about each item: one matrix a modality, and which items have it."""
+"""The encoders' vectors of all items: one matrix a modality, and which items have it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recommender.files import replacing
 _FORMAT = "recommender.features.2"
 
 Views = Mapping[Modality, np.ndarray]
-"""Vectors [1 + views, items, width] float32 of what is learned from in several views, the plain ones first."""
+"""Vectors [1 + views, items, width] float32 of the modalities with augmented views, the plain vectors first."""
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,21 @@ class Features:
 
     def content(self) -> Features:
         """Return the features without the collaborative vectors, which come from histories."""
-        kept: list[Modality] = [m for m in self.vectors if m != "collaborative"]
-        vectors, present = {m: self.vectors[m] for m in kept}, {m: self.present[m] for m in kept}
-        return Features(vectors, present, {m: self.reductions[m] for m in kept if m in self.reductions})
+        modalities: list[Modality] = [m for m in self.vectors if m != "collaborative"]
+        vectors, present = {m: self.vectors[m] for m in modalities}, {m: self.present[m] for m in modalities}
+        return Features(vectors, present, {m: self.reductions[m] for m in modalities if m in self.reductions})
 
     def save(self, path: Path) -> None:
         """Write one safetensors file (vectors and components as float16), atomically."""
         tensors = {f"vectors.{m}": v.astype(np.float16) for m, v in self.vectors.items()}
         tensors |= {f"present.{m}": p.astype(np.uint8) for m, p in self.present.items()}
-        told = {"format": _FORMAT}
+        header = {"format": _FORMAT}
         for m, reduction in self.reductions.items():
             tensors[f"mean.{m}"] = reduction.mean
             tensors[f"components.{m}"] = reduction.components.astype(np.float16)
-            told |= {f"scale.{m}": repr(reduction.scale), f"encoder.{m}": reduction.encoder}
+            header |= {f"scale.{m}": repr(reduction.scale), f"encoder.{m}": reduction.encoder}
         # one entry: safetensors writes several in any order, and the same features must give the same bytes
-        metadata = {"recommender": json.dumps(told, sort_keys=True)}
+        metadata = {"recommender": json.dumps(header, sort_keys=True)}
         with replacing(path) as temporary:
             save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, temporary, metadata)
 

@@ -41,7 +41,7 @@ class ImageEncoder:
 
     @cached_property
     def identity(self) -> str:
-        """What decides the vectors. Published weights never change under one name."""
+        """What the vectors depend on besides the image. Published weights never change under one name."""
         if assets.is_embedded(self.name):
             return f"image-1 {embedded_identity(self.name)}"
         if self.folder is not None:

@@ -1,8 +1,8 @@
-"""What a language model knows by a name: its own states as it reads a title, where they hold most of what it means.
+"""Titles -> vectors of what a language model knows by the name: its hidden states as it reads the title.
 
-A text encoder tells what is written about an item; a language model has read about many of them elsewhere. States of the
-middle layers say more of a text than the last ones, which are made to name the next word (Skean et al., "Layer by layer:
-uncovering hidden representations in language models", ICML 2025).
+A text encoder sees what is written about an item; a language model has read about many items elsewhere. Hidden states of
+the middle layers carry more of a text's meaning than the last ones, which serve to predict the next word (Skean et al.,
+"Layer by layer: uncovering hidden representations in language models", ICML 2025).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from recommender.encoders.encoder import Lazy, loading
 from recommender.encoders.text import load_transformer, tokenized, weights_identity
 
 DEPTH = 0.75
-"""Share of the layers that are read. `recommender study signal` on MovieLens-1M: see eval/LOG.md."""
+"""Depth of the layer that is read, as a share of all layers. `recommender study signal` on MovieLens-1M: see eval/LOG.md."""
 
 
 class KnowledgeEncoder:
@@ -29,7 +29,7 @@ class KnowledgeEncoder:
 
     @cached_property
     def identity(self) -> str:
-        """What decides the vectors. Raises AssetError."""
+        """What the vectors depend on besides the title. Raises AssetError."""
         return f"knowledge-1 {weights_identity(self.name)}"
 
     def load(self) -> None:

@@ -1,4 +1,4 @@
-"""A catalogue -> raw matrices of its texts, images and sounds -> reduced features; single items on the same way."""
+"""A catalogue -> raw matrices of its texts, images and sounds -> reduced features; also for single items."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recommender.config import EncodersConfig, Modality
 from recommender.data.catalogue import Catalogue
 from recommender.data.media import content_hash
 from recommender.encoders.audio import AudioEncoder
-from recommender.encoders.cached_batches import Source, Tally, Work, in_order, naming, run
+from recommender.encoders.cached_batches import Source, Tally, Work, map_in_threads, naming_item, run
 from recommender.encoders.encoder import Encoder
 from recommender.encoders.encoding_cache import EncodingCache, cache_folder
 from recommender.encoders.features import Features, Views
@@ -74,37 +74,37 @@ class Encoders:
         cache = EncodingCache(cache_folder(self.config.cache))
         media = self._media(catalogue)
         tallies: dict[str, Tally] = {}
-        heard: Mapping[int, str] = {}
+        transcripts: Mapping[int, str] = {}
         if self.config.transcript:
-            heard, tallies["transcript"] = self._transcripts(media["audio"], cache, progress)
+            transcripts, tallies["transcript"] = self._transcripts(media["audio"], cache, progress)
         sources: dict[Modality, list[Source | None]] = {}
         if "text" in self.encoders:
-            sources["text"] = _text_sources(catalogue, heard)
+            sources["text"] = _text_sources(catalogue, transcripts)
         if "knowledge" in self.encoders:
-            sources["knowledge"] = [_written(item.item_id, item.title) for item in catalogue]
+            sources["knowledge"] = [_text_source(item.item_id, item.title) for item in catalogue]
         vectors, present = {}, {}
-        for modality, found in (sources | media).items():
-            table, tallies[modality] = self._encode_modality(self._work(modality), found, cache, progress)
+        for modality, item_sources in (sources | media).items():
+            table, tallies[modality] = self._encode_modality(self._work(modality), item_sources, cache, progress)
             if table is not None:
                 vectors[modality] = table
-                present[modality] = np.array([source is not None for source in found], bool)
+                present[modality] = np.array([source is not None for source in item_sources], bool)
             log.info("%s: %s", modality, tallies[modality])
         return RawFeatures(len(catalogue), vectors, present, {m: self.encoders[m].identity for m in vectors}, tallies)
 
     def encode_views(self, catalogue: Catalogue, progress: Progress | None = None) -> list[RawFeatures]:
         """Encode each view of all pictures and sounds, through the cache; identities are those of the plain vectors."""
         cache, media = EncodingCache(cache_folder(self.config.cache)), self._media(catalogue)
-        present = {m: np.array([source is not None for source in found], bool) for m, found in media.items()}
+        present = {m: np.array([source is not None for source in sources], bool) for m, sources in media.items()}
         identities = {m: self.encoders[m].identity for m in media}
-        every = []
+        views = []
         for number in range(1, self.config.views + 1):
             tables = {
-                m: self._encode_modality(self._view_work(m, number), found, cache, progress)[0]
-                for m, found in media.items()
+                m: self._encode_modality(self._view_work(m, number), sources, cache, progress)[0]
+                for m, sources in media.items()
             }
             vectors = {m: table for m, table in tables.items() if table is not None}
-            every.append(RawFeatures(len(catalogue), vectors, present, identities))
-        return every
+            views.append(RawFeatures(len(catalogue), vectors, present, identities))
+        return views
 
     def encode_item(
         self,
@@ -113,12 +113,14 @@ class Encoders:
         audio: Path | np.ndarray | None = None,
         title: str | None = None,
     ) -> RawFeatures:
-        """Encode one new item, past the cache. `audio` as an array is 16 kHz mono; `title` is for what a language model
-        knows by it. Raises DataError."""
-        given: dict[Modality, Any] = {"text": text, "knowledge": title, "image": image, "audio": audio}
-        prepared = {m: encoder.prepare(given[m]) for m, encoder in self.encoders.items() if given[m] is not None}
+        """Encode one new item without the cache. Raises DataError.
+
+        `audio` as an array is 16 kHz mono; `title` is for the knowledge encoder.
+        """
+        inputs: dict[Modality, Any] = {"text": text, "knowledge": title, "image": image, "audio": audio}
+        prepared = {m: encoder.prepare(inputs[m]) for m, encoder in self.encoders.items() if inputs[m] is not None}
         if self.config.transcript and "audio" in prepared:
-            prepared["text"] = _joined(text or "", self._audio.transcript(prepared["audio"]))
+            prepared["text"] = _with_transcript(text or "", self._audio.transcript(prepared["audio"]))
         if not prepared.get("text", True):
             del prepared["text"]
         vectors = {m: self.encoders[m].encode([source]) for m, source in prepared.items()}
@@ -151,13 +153,13 @@ class Encoders:
         self, work: Work, sources: Sequence[Source | None], cache: EncodingCache, progress: Progress | None
     ) -> tuple[np.ndarray | None, Tally]:
         """Return the vectors [items, raw width] that `work` makes of the sources, None if no item has any."""
-        found = {row: source for row, source in enumerate(sources) if source is not None}
-        if not found:
+        present = {row: source for row, source in enumerate(sources) if source is not None}
+        if not present:
             return None, Tally(0, 0, 0, 0.0)
-        values, tally = run(work, list(found.values()), cache, self.config.batch_size, progress)
-        rows = np.stack([np.frombuffer(values[source.content], np.float32) for source in found.values()])
+        values, tally = run(work, list(present.values()), cache, self.config.batch_size, progress)
+        rows = np.stack([np.frombuffer(values[source.content], np.float32) for source in present.values()])
         table = np.zeros((len(sources), rows.shape[1]), np.float32)
-        table[list(found)] = rows
+        table[list(present)] = rows
         return table, tally
 
     def _transcripts(
@@ -171,9 +173,9 @@ class Encoders:
 
         identity = f"transcript-1 {audio.weights_identity}"
         work = Work("transcribing", identity, audio.load, audio.prepare, compute)
-        found = {index: source for index, source in enumerate(sources) if source is not None}
-        values, tally = run(work, list(found.values()), cache, self.config.batch_size, progress)
-        return {index: values[source.content].decode() for index, source in found.items()}, tally
+        present = {index: source for index, source in enumerate(sources) if source is not None}
+        values, tally = run(work, list(present.values()), cache, self.config.batch_size, progress)
+        return {index: values[source.content].decode() for index, source in present.items()}, tally
 
 
 def encode_catalogue(catalogue: Catalogue, config: EncodersConfig, progress: Progress | None = None) -> RawFeatures:
@@ -191,8 +193,8 @@ def encode_views(
     if not config.views:
         return {}
     reductions = {m: reduction for m, reduction in features.reductions.items() if m in READERS}
-    every = [reduce(raw, reductions) for raw in Encoders.from_config(config).encode_views(catalogue, progress)]
-    return {m: np.stack([features.vectors[m], *(view.vectors[m] for view in every)]) for m in reductions}
+    views = [reduce(raw, reductions) for raw in Encoders.from_config(config).encode_views(catalogue, progress)]
+    return {m: np.stack([features.vectors[m], *(view.vectors[m] for view in views)]) for m in reductions}
 
 
 def fit_reductions(raw: RawFeatures, width: int) -> dict[Modality, Reduction]:
@@ -216,8 +218,8 @@ def reduce(raw: RawFeatures, reductions: Mapping[Modality, Reduction]) -> Featur
     return Features(vectors, present, dict(reductions)).rounded()
 
 
-def _check_encoder(modality: Modality, found: str, expected: str) -> None:
-    if found != expected:
+def _check_encoder(modality: Modality, identity: str, expected: str) -> None:
+    if identity != expected:
         message = f"encoders.{modality} is not the encoder that the features were fitted with"
         raise ConfigError(message, "use the encoders named in the checkpoint's config, or train again")
 
@@ -230,18 +232,18 @@ def _vectors(encoder: Encoder) -> Callable[[Sequence[Any]], list[bytes | None]]:
     return compute
 
 
-def _joined(text: str, heard: str) -> str:
-    return f"{text} {heard}".strip()
+def _with_transcript(text: str, transcript: str) -> str:
+    return f"{text} {transcript}".strip()
 
 
-def _text_sources(catalogue: Catalogue, heard: Mapping[int, str]) -> list[Source | None]:
+def _text_sources(catalogue: Catalogue, transcripts: Mapping[int, str]) -> list[Source | None]:
     return [
-        _written(item.item_id, _joined(catalogue.document(index), heard.get(index, "")))
+        _text_source(item.item_id, _with_transcript(catalogue.document(index), transcripts.get(index, "")))
         for index, item in enumerate(catalogue)
     ]
 
 
-def _written(item_id: str, text: str) -> Source | None:
+def _text_source(item_id: str, text: str) -> Source | None:
     encoded = text.encode()
     return Source(item_id, text, hashlib.sha256(encoded).hexdigest(), len(encoded)) if text else None
 
@@ -252,7 +254,7 @@ def _media_sources(catalogue: Catalogue, modality: Modality) -> list[Source | No
         path = item.image if modality == "image" else item.audio
         if path is None:
             return None
-        with naming(item.item_id, path):
+        with naming_item(item.item_id, path):
             return Source(item.item_id, path, content_hash(path), path.stat().st_size)
 
-    return in_order(source, range(len(catalogue)))
+    return map_in_threads(source, range(len(catalogue)))

@@ -1,4 +1,4 @@
-"""An encoder's raw vectors -> a few components of equal meaning for every modality, kept with the checkpoint."""
+"""Raw encoder vectors -> their principal components, one width for every modality; kept with the checkpoint."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _principal(centred: np.ndarray, width: int) -> np.ndarray:
     variances, directions = np.linalg.eigh(centred.T @ centred / len(centred))
     order = np.argsort(-variances, kind="stable")[:width]
     order = order[variances[order] > _RELATIVE_NOISE * max(variances[-1], 0)]
-    found = directions.T[order]
+    components = directions.T[order]
     # The sign of a direction is arbitrary: make its largest entry positive.
-    found *= np.sign(found[np.arange(len(found)), np.abs(found).argmax(axis=1)])[:, None]
-    return np.concatenate([found, np.zeros((width - len(found), raw))])
+    components *= np.sign(components[np.arange(len(components)), np.abs(components).argmax(axis=1)])[:, None]
+    return np.concatenate([components, np.zeros((width - len(components), raw))])

@@ -1,4 +1,4 @@
-"""Texts -> vectors: a transformers encoder, mean pooling over the tokens, unit length (sentence-transformers' way)."""
+"""Texts -> vectors: a transformers encoder, mean pooling over the tokens, unit length, as in sentence-transformers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TextEncoder:
 
     @cached_property
     def identity(self) -> str:
-        """What decides the vectors."""
+        """What the vectors depend on besides the text."""
         return f"text-1 {weights_identity(self.name)}"
 
     def load(self) -> None:
@@ -66,7 +66,7 @@ def load_transformer(name: str) -> tuple[Any, Any]:
     from transformers.utils import logging as transformers_logging
 
     folder = assets.fetch(name)
-    transformers_logging.disable_progress_bar()  # progress is told by whoever asked for the vectors
+    transformers_logging.disable_progress_bar()  # the caller reports progress
     model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="right")
     if tokenizer.pad_token is None:

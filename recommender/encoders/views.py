@@ -1,4 +1,4 @@
-"""Views: a picture seen and a sound heard a little otherwise, each a function of the content and the view's number."""
+"""Augmented views of pictures and sounds; each is a function of the content and the view's number alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recommender.data.media import read_audio, read_image
 from recommender.encoders.audio import SAMPLE_RATE
 
 VERSION = 1
-"""To be raised whenever a view changes: cached vectors of the old ones are not used then."""
+"""To be raised whenever a view changes, so that cached vectors of the old views are not used."""
 _LEAST_AREA = 0.6
 _STRETCH = 0.2
 _JITTER = 0.2
@@ -25,19 +25,19 @@ _GAIN_DB = 6.0
 _SHIFT_SECONDS = 0.1
 _SPEED_PERCENT = 5
 _NOISE_DB = (25.0, 45.0)
-"""How far below the sound the noise lies."""
+"""How far below the sound the noise lies, least and most."""
 
 
 def picture_view(picture: Image.Image, number: int) -> Image.Image:
-    """Return view `number` of an RGB picture, of its size: a part of it enlarged, flipped or not, in other colours.
+    """Return view `number` of an RGB picture, of its size: cropped and enlarged, perhaps flipped, with jittered colours.
 
-    The operations are torchvision's, but not the drawing: its random classes share one generator between all threads
-    that prepare pictures, and the order of the threads would decide.
+    The operations are torchvision's, but not the random numbers: torchvision's classes share one generator between all
+    threads that prepare pictures, so views would depend on the order of the threads.
     """
     from torchvision.transforms.v2 import functional
 
     random = _generator(picture.tobytes(), number)
-    top, left, height, width = _part(picture.height, picture.width, random)
+    top, left, height, width = _crop(picture.height, picture.width, random)
     size = [picture.height, picture.width]
     view = functional.resized_crop(picture, top, left, height, width, size, functional.InterpolationMode.BICUBIC)
     view = functional.horizontal_flip(view) if random.random() < 0.5 else view
@@ -47,7 +47,7 @@ def picture_view(picture: Image.Image, number: int) -> Image.Image:
 
 
 def sound_view(samples: np.ndarray, number: int) -> np.ndarray:
-    """Return view `number` of a sound [samples] at SAMPLE_RATE: of other speed, start and gain, with faint noise."""
+    """Return view `number` of a sound [samples] at SAMPLE_RATE: with another speed, start and gain, and faint noise."""
     random = _generator(samples.tobytes(), number)
     speed = int(random.integers(100 - _SPEED_PERCENT, 101 + _SPEED_PERCENT))
     view = _shifted(resample_poly(samples, 100, speed), random)
@@ -67,8 +67,8 @@ def _generator(content: bytes, number: int) -> np.random.Generator:
     return np.random.default_rng([VERSION, number, seed])
 
 
-def _part(height: int, width: int, random: np.random.Generator) -> tuple[int, int, int, int]:
-    """Draw top, left, height and width of a part, in pixels: most of the area, shaped nearly like the whole."""
+def _crop(height: int, width: int, random: np.random.Generator) -> tuple[int, int, int, int]:
+    """Draw top, left, height and width of a crop, in pixels: most of the area, shaped nearly like the whole."""
     side, stretch = math.sqrt(random.uniform(_LEAST_AREA, 1)), math.exp(random.uniform(-_STRETCH, _STRETCH) / 2)
     rows = max(1, min(height, round(height * side * stretch)))
     columns = max(1, min(width, round(width * side / stretch)))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from recommender.data.attribute_index import AttributeIndex
 from recommender.data.catalogue import Catalogue
 from recommender.errors import RecommenderError, did_you_mean
 
@@ -15,20 +16,22 @@ def matching(catalogue: Catalogue, filters: Mapping[str, Sequence[str]]) -> np.n
 
     Raises RecommenderError for an attribute that no item has, or whose values no item has.
     """
-    left = np.ones(len(catalogue), dtype=bool)
+    index = catalogue.attribute_index
+    allowed = np.ones(len(catalogue), dtype=bool)
     for name, values in filters.items():
-        wanted = {value.casefold() for value in values}
-        held = [{value.casefold() for value in item.attributes.get(name, ())} for item in catalogue]
-        found = np.array([bool(wanted & own) for own in held], dtype=bool)
-        if not found.any():
-            raise RecommenderError(*_unknown(catalogue, name, values, set().union(*held)))
-        left &= found
-    return left
+        matches = index.matching(name, values)
+        if not matches.any():
+            raise _no_match(index, name, values)
+        allowed &= matches
+    return allowed
 
 
-def _unknown(catalogue: Catalogue, name: str, values: Sequence[str], known: set[str]) -> tuple[str, str | None]:
-    if not known:
-        names = sorted({attribute for item in catalogue for attribute in item.attributes})
-        return f"filters: no item has the attribute {name!r}", did_you_mean(name, names) or f"there are {names}"
-    told = ", ".join(repr(value) for value in values) or "no value"
-    return f"filters.{name}: no item has {told}", did_you_mean(values[0].casefold() if values else "", known)
+def _no_match(index: AttributeIndex, name: str, values: Sequence[str]) -> RecommenderError:
+    known_values = index.values(name)
+    if not known_values:
+        names = list(index.names)
+        hint = did_you_mean(name, names) or f"there are {names}"
+        return RecommenderError(f"filters: no item has the attribute {name!r}", hint)
+    listed = ", ".join(repr(value) for value in values) or "no value"
+    similar = did_you_mean(values[0].casefold() if values else "", known_values)
+    return RecommenderError(f"filters.{name}: no item has {listed}", similar)

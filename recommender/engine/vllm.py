@@ -189,7 +189,7 @@ class VllmRecommender(Engine):
         body: dict[str, Any] = {"model": self.options.write_adapter, "prompt": turn, "max_tokens": most}
         body |= {"temperature": 0, "stream": True}
         if constraint is not None:
-            body["vllm_xargs"] = {TEXT_CONSTRAINT: constraint.said()}
+            body["vllm_xargs"] = {TEXT_CONSTRAINT: constraint.to_json()}
         url = f"{self.write_url}/v1/completions"
         with self._opened(url, body, stream=True) as answer:
             try:

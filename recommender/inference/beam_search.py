@@ -179,7 +179,7 @@ class Beams:
         living = following >= 0
         codes, following = codes.clamp_min(0), following.clamp_min(0)
         if mask is not None:
-            living &= mask.living(following)
+            living &= mask.alive(following)
         gathered = (logp.gather(2, codes) + self.scores[..., None]).masked_fill(~living, -torch.inf)
         fan_out = codes.shape[-1]
         # one more than is kept: the best of what is cut off

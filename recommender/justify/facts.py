@@ -1,7 +1,17 @@
-"""What may be said of an item: its attributes, the decade of its year, and what role an attribute plays."""
+"""What may be said of an item: its attributes, the decade of its year, and what role an attribute plays.
+
+The facts of a catalogue are worked out once and kept for as long as the catalogue lives (`fact_index`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from recommender.data.attribute_index import AttributeIndex
 from recommender.data.catalogue import Catalogue
 from recommender.justify.item_names import title_year
 
@@ -14,6 +24,11 @@ ROLES = {
     **dict.fromkeys(("artist", "band", "singer", "composer", "performer"), "artist"),
     **dict.fromkeys(("year", "release year", "publication year", "year of release"), "year"),
 }
+
+Fact = tuple[str, str]
+"""A name and one of its values."""
+Facts = Mapping[str, tuple[str, ...]]
+"""The values of each name of one item, in the order of the table; shared, so never to be changed."""
 
 
 def singular(word: str) -> str:
@@ -29,28 +44,117 @@ def label(name: str) -> str:
     return " ".join([*first, singular(last)])
 
 
+@lru_cache(maxsize=4096)
 def role(name: str) -> str:
     """Return the role of an attribute: kind, director, cast, writer, artist, year, decade, or its own label."""
-    own = label(name)
-    return ROLES.get(own, own)
+    words = label(name)
+    return ROLES.get(words, words)
 
 
-def facts_of(catalogue: Catalogue, item: int) -> dict[str, tuple[str, ...]]:
+class FactIndex:
+    """The facts of every item of a catalogue, and which items have a fact."""
+
+    def __init__(self, facts: Sequence[Facts]) -> None:
+        """Take the facts of each item."""
+        self.facts: tuple[Facts, ...] = tuple(facts)
+        self._items = AttributeIndex(self.facts, key=str)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all facts, sorted."""
+        return self._items.names
+
+    def items(self, fact: Fact) -> np.ndarray:
+        """Return the items with this (name, value), letter for letter: int64 [n], ascending, not to be written to."""
+        return self._items.items(*fact)
+
+    def having(self, facts: Iterable[Fact]) -> np.ndarray:
+        """Return bool [items]: which items have at least one of these facts."""
+        mask = np.zeros(len(self.facts), dtype=bool)
+        for fact in facts:
+            mask[self.items(fact)] = True
+        return mask
+
+    @cached_property
+    def kinds(self) -> tuple[frozenset[str], ...]:
+        """The genres, categories and the like of each item, casefolded."""
+        return tuple(
+            frozenset(v.casefold() for name, values in facts.items() if role(name) == "kind" for v in values)
+            for facts in self.facts
+        )
+
+    @cached_property
+    def kind_items(self) -> Mapping[str, np.ndarray]:
+        """The items of each kind: int64 [n], ascending, not to be written to."""
+        return AttributeIndex([{"kind": tuple(kinds)} for kinds in self.kinds]).values("kind")
+
+    @cached_property
+    def kind_counts(self) -> np.ndarray:
+        """The number of kinds of each item, int64 [items]."""
+        return np.array([len(kinds) for kinds in self.kinds], dtype=np.int64)
+
+    @cached_property
+    def years(self) -> tuple[tuple[int, ...], ...]:
+        """The years of each item; most have one or none."""
+        return tuple(tuple(map(int, years_of(facts))) for facts in self.facts)
+
+    def with_years(self, accepts: Callable[[int], bool]) -> np.ndarray:
+        """Return bool [items]: which items have a year, and none that `accepts` rejects."""
+        mask = np.zeros(len(self.facts), dtype=bool)
+        for items in self._year_items.values():
+            mask[items] = True
+        for year, items in self._year_items.items():
+            if not accepts(int(year)):
+                mask[items] = False
+        return mask
+
+    @cached_property
+    def _year_items(self) -> Mapping[str, np.ndarray]:
+        return AttributeIndex([{"year": tuple(map(str, years))} for years in self.years]).values("year")
+
+
+_INDICES: WeakKeyDictionary[Catalogue, FactIndex] = WeakKeyDictionary()
+
+
+def fact_index(catalogue: Catalogue) -> FactIndex:
+    """Return the facts of a catalogue, worked out at the first call; of a copy that withholds some, only those change."""
+    index = _INDICES.get(catalogue)
+    if index is None:
+        index = _INDICES[catalogue] = _build_index(catalogue)
+    return index
+
+
+def _build_index(catalogue: Catalogue) -> FactIndex:
+    complete = catalogue.complete
+    if complete is catalogue:
+        return FactIndex([_facts(catalogue, item) for item in range(len(catalogue))])
+    facts = list(fact_index(complete).facts)
+    for item, withheld in catalogue.withheld.items():
+        facts[item] = _without(facts[item], withheld)
+    return FactIndex(facts)
+
+
+def facts_of(catalogue: Catalogue, item: int) -> Facts:
     """Return what may be said of an item: attributes, the year (also from its title), the decade; not what is withheld."""
-    facts = dict(catalogue.facts(item))
+    return fact_index(catalogue).facts[item]
+
+
+def _facts(catalogue: Catalogue, item: int) -> Facts:
+    facts = catalogue.facts(item)
     years = tuple(v for name, values in facts.items() if role(name) == "year" for v in values if _is_year(v))
     if not years and (year := title_year(catalogue[item].title)):
         years = facts["year"] = (year,)
     if years and "decade" not in facts:
         facts["decade"] = tuple(dict.fromkeys(f"{year[:3]}0s" for year in years))
-    withheld = catalogue.withheld.get(item)
-    if withheld is None:
-        return facts
+    return facts
+
+
+def _without(facts: Facts, withheld: frozenset[Fact]) -> Facts:
     left = {name: tuple(v for v in values if (name, v) not in withheld) for name, values in facts.items()}
     return {name: values for name, values in left.items() if values}
 
 
-def years_of(facts: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+def years_of(facts: Facts) -> tuple[str, ...]:
     """Return the years among facts."""
     return tuple(v for name, values in facts.items() if role(name) == "year" for v in values if _is_year(v))
 

@@ -1,4 +1,4 @@
-"""The gain of a place in a ranked list, as NDCG discounts it (Järvelin and Kekäläinen, 2002)."""
+"""Discounted gains and NDCG of ranked lists (Järvelin and Kekäläinen, 2002)."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def discounted_gains(ranks: np.ndarray) -> np.ndarray:
 
 
 def single_target_ndcg(ranks: np.ndarray, k: int) -> np.ndarray:
-    """Return NDCG@k of lists with one target each, which stands at `ranks`, counted from 1; 0 behind the first k."""
+    """Return NDCG@k of lists with one target each, at the rank `ranks` [...] counted from 1; 0 for ranks above k."""
     return np.where(np.asarray(ranks) <= k, discounted_gains(ranks), 0.0)

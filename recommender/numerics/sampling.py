@@ -1,4 +1,4 @@
-"""Even samples: the same few of many, spread over all of them, without a draw."""
+"""Even samples: a few of many, spread over all of them, without random numbers."""
 
 from __future__ import annotations
 

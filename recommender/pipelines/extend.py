@@ -37,7 +37,7 @@ from recommender.model.network import is_ours
 from recommender.numerics.vectors import unit_rows
 from recommender.pipelines.train import standin_folder
 from recommender.progress import Progress
-from recommender.semantic_ids.codes import SemanticIds, fuse
+from recommender.semantic_ids import SemanticIds, join_modalities
 
 logger = logging.getLogger(__name__)
 CONTENT: tuple[Modality, ...] = ("text", "knowledge", "image", "audio")
@@ -160,7 +160,7 @@ def _grown(
     old, config = checkpoint.model, checkpoint.config
     known = len(checkpoint.catalogue)
     fresh = features.take(np.arange(known, len(order)))
-    ids = old.ids.with_new_items(fuse(fresh, config.semantic_ids.fusion, config.semantic_ids.weights))
+    ids = old.ids.with_new_items(join_modalities(fresh, config.semantic_ids.fusion, config.semantic_ids.weights))
     llm, _ = load_llm(config.base, progress)
     model = RecommenderModel(llm, ids, features, config)
     trained = dict(old.named_parameters())
@@ -214,4 +214,4 @@ def _content(features: Features) -> np.ndarray:
     content = {m: v for m, v in features.vectors.items() if m in CONTENT}
     if not content:
         raise DataError("the model has no encoder of content, so nothing is known of a new item", "train it again")
-    return fuse(replace(features, vectors=content, present={m: features.present[m] for m in content}))
+    return join_modalities(replace(features, vectors=content, present={m: features.present[m] for m in content}))

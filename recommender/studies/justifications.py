@@ -13,7 +13,7 @@ import numpy as np
 from recommender.chat import Chat, Reading
 from recommender.data.catalogue import Catalogue
 from recommender.engine import Recommender
-from recommender.errors import DataError, RecommenderError
+from recommender.errors import RecommenderError
 from recommender.eval.dialogues import Expected, generate, measure
 from recommender.eval.grounding import Grounding, Subject, features, groundedness, variety
 from recommender.eval.overlap import overlap
@@ -154,7 +154,7 @@ def _overlap(reasons: Sequence[Justification]) -> dict[str, Any]:
     told = [reason for reason in reasons if reason.draft]
     try:
         return dict(overlap([reason.draft for reason in told], [reason.reference for reason in told]))
-    except DataError as error:
+    except RecommenderError as error:
         return {"not measured": str(error)}
 
 

@@ -107,7 +107,7 @@ def _read_targets(
             reason = f"user {user!r} has no history in the interactions"
             problems.append(table.problem(row, columns.user_id, "unknown-user", reason, hint="give their history"))
         elif what not in catalogue:
-            hint = catalogue.resembling(what)
+            hint = catalogue.similar_ids_hint(what)
             problems.append(table.problem(row, columns.item_id, "unknown-item", f"unknown item id {item!r}", hint=hint))
         else:
             targets[position[who]][catalogue.index(what)] = None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def _held(params: SamplingParams) -> TextConstraint | None:
     said = (params.extra_args or {}).get(TEXT_CONSTRAINT)
-    return None if said is None else TextConstraint.of(said)
+    return None if said is None else TextConstraint.from_json(said)
 
 
 class TextConstraintProcessor(LogitsProcessorV1, LogitsProcessorV2):

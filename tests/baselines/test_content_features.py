@@ -14,7 +14,7 @@ from recommender.baselines.lightgcn import LightGcn, bipartite
 from recommender.baselines.ranking import rank_topk
 from recommender.baselines.vbpr import Vbpr
 from recommender.encoders.features import Features
-from recommender.errors import DataError
+from recommender.errors import DataError, RecommenderError
 
 ITEMS = 20
 NEW = ITEMS, ITEMS + 1  # nobody has seen them: one is even by its content, the other odd
@@ -111,6 +111,6 @@ def test_vbpr_writes_nothing_to_the_standard_output(capsys):
 
 def test_a_missing_library_is_named_with_what_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "cornac", None)
-    with pytest.raises(DataError, match="vbpr needs the library cornac") as error:
+    with pytest.raises(RecommenderError, match="vbpr needs the package cornac") as error:
         Vbpr().fit(data())
     assert error.value.hint == "pip install 'recommender[eval]'"

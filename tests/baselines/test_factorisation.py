@@ -10,7 +10,7 @@ import pytest
 from recommender.baselines import FitData, profiles
 from recommender.baselines.factorisation import Als, Bpr, FoldIn, PureSvd
 from recommender.baselines.ranking import rank_topk
-from recommender.errors import DataError
+from recommender.errors import RecommenderError
 
 ITEMS = 20
 SMALL = {
@@ -106,6 +106,6 @@ def test_the_fold_in_finds_a_linear_map_and_treats_equal_histories_alike():
 def test_a_missing_library_is_named_with_what_installs_it(make, monkeypatch):
     monkeypatch.setitem(sys.modules, "implicit.cpu.als", None)
     monkeypatch.setitem(sys.modules, "implicit.cpu.bpr", None)
-    with pytest.raises(DataError, match=f"{make.name} needs the library implicit") as error:
+    with pytest.raises(RecommenderError, match=f"{make.name} needs the package implicit") as error:
         make().fit(FitData(checkerboard(), ITEMS))
     assert error.value.hint == "pip install 'recommender[eval]'"

@@ -14,7 +14,8 @@ from recommender.chat.media_queries import LIKENESS, MediaQueries
 from recommender.chat.session import Session
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue, Item
-from recommender.data.standins import make_standins, speaker
+from recommender.data.spoken_titles import speaker
+from recommender.data.standins import make_standins
 from recommender.errors import DataError
 from recommender.pipelines import train
 from tests.chat.test_conversation import CATALOGUE, Ranker

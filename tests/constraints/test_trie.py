@@ -138,7 +138,7 @@ def _masks(trie: Trie, held: dict[int, tuple[int, ...]], allowed: torch.Tensor) 
         for row in allowed.tolist()
     ]
     mask = trie.mask(allowed)
-    assert (mask.living(states) if mask else torch.ones_like(states, dtype=torch.bool)).tolist() == expected
+    assert (mask.alive(states) if mask else torch.ones_like(states, dtype=torch.bool)).tolist() == expected
     assert trie.alive(allowed).gather(1, states).tolist() == expected
 
 
@@ -149,8 +149,8 @@ EDITS = st.lists(st.tuples(st.booleans(), st.integers(0, 1 << 30), st.integers(1
 @given(catalogues(), EDITS, st.sampled_from([0, 4096]), st.booleans())
 def test_edited_tries_are_those_of_the_items_that_they_hold(monkeypatch, case, edits, sparse, roomy):
     codes, sizes = case
-    monkeypatch.setattr("recommender.constraints.trie.SPARSE", sparse)
-    monkeypatch.setattr("recommender.constraints.trie_arena.LEAST_SLACK", 1 << 18 if roomy else 4)
+    monkeypatch.setattr("recommender.constraints.trie.SPARSE_LIMIT", sparse)
+    monkeypatch.setattr("recommender.constraints.trie_states.LEAST_SPARE", 1 << 18 if roomy else 4)
     every = dict(enumerate(itertools.product(*(range(size) for size in sizes))))
     numbers = {row: item for item, row in every.items()}
     held = {numbers[tuple(row)]: tuple(row) for row in codes.tolist()}
@@ -189,7 +189,7 @@ def test_an_edit_costs_a_few_blocks_whatever_the_number_of_items():
     trie = Trie.from_codes(codes, (4096,) * 4)
     edited = trie.without_items([17]).with_items([17], codes[17:18])
     assert edited.states - trie.states <= 2 * (sum(trie.fan_outs) + 1)
-    assert edited.arena is trie.arena
+    assert edited.table is trie.table
 
 
 def test_edits_that_cannot_be_are_refused():
@@ -211,7 +211,7 @@ def test_edits_that_cannot_be_are_refused():
 @pytest.mark.parametrize("sparse", [0, 4096])
 @pytest.mark.parametrize("allowed", [0, 1, 10, 39])
 def test_every_mask_lets_those_states_live_that_lead_to_an_allowed_item(monkeypatch, sparse, allowed):
-    monkeypatch.setattr("recommender.constraints.trie.SPARSE", sparse)
+    monkeypatch.setattr("recommender.constraints.trie.SPARSE_LIMIT", sparse)
     trie = Trie.from_codes(_random_codes(40), (6, 6, 6))
     rng = np.random.default_rng(allowed)
     chosen = torch.zeros(2, 40, dtype=torch.bool)
@@ -220,4 +220,4 @@ def test_every_mask_lets_those_states_live_that_lead_to_an_allowed_item(monkeypa
     states = torch.arange(trie.states).expand(2, -1)
     mask = trie.mask(chosen)
     assert mask is not None
-    assert mask.living(states).tolist() == trie.alive(chosen).tolist()
+    assert mask.alive(states).tolist() == trie.alive(chosen).tolist()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 import whisper
 
+from recommender import assets
 from recommender.encoders.audio import SAMPLE_RATE, AudioEncoder, encoder_states
-from recommender.errors import AssetError, ConfigError, DataError
+from recommender.errors import AssetError, ConfigError, DataError, RecommenderError
 from tests.conftest import sound
 
 
@@ -94,3 +97,11 @@ def test_short_sounds_resemble_whispers_padded_reading():
             padded = model.encoder(mel[None])[0, :100].mean(dim=0).numpy()
         found = encoder.encode([short])[0]
         assert found @ padded / np.linalg.norm(found) / np.linalg.norm(padded) > 0.8
+
+
+def test_without_whisper_one_line_says_what_to_install_before_anything_is_fetched(monkeypatch):
+    monkeypatch.setitem(sys.modules, "whisper", None)
+    monkeypatch.setattr(assets, "fetch", lambda name: pytest.fail("nothing is to be downloaded"))
+    with pytest.raises(RecommenderError, match="audio encoder needs the package openai-whisper") as error:
+        AudioEncoder("whisper-tiny.en").load()
+    assert error.value.hint == "pip install 'recommender[speech]', or set encoders.audio: null"

@@ -72,7 +72,7 @@ def test_a_view_follows_from_content_and_number_alone():
 
 def test_another_content_draws_anew():
     """Two pictures with the same view number are not cut alike."""
-    cuts = {views._part(40, 60, views._generator(content, 1)) for content in (b"a", b"b", b"c")}
+    cuts = {views._crop(40, 60, views._generator(content, 1)) for content in (b"a", b"b", b"c")}
     assert len(cuts) == 3
 
 
@@ -89,9 +89,9 @@ def test_pictures_are_cut_flipped_and_coloured():
     assert all(abs(view.mean() - whole.mean()) < 50 for view in seen)
 
 
-def test_a_part_of_a_picture_lies_within_it():
+def test_a_crop_of_a_picture_lies_within_it():
     for number in range(200):
-        top, left, height, width = views._part(40, 60, views._generator(b"", number))
+        top, left, height, width = views._crop(40, 60, views._generator(b"", number))
         assert 0 <= top <= 40 - height and 0 <= left <= 60 - width
         assert 0.59 < height * width / 2400 <= 1 and 0.78 < height / width * 1.5 < 1.28
 

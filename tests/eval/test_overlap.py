@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recommender.errors import DataError
+from recommender.errors import RecommenderError
 from recommender.eval import overlap as module
 from recommender.eval.overlap import overlap
 
@@ -25,8 +25,8 @@ def test_rouge_by_hand():
 
 def test_without_the_libraries_it_is_said_what_to_install(monkeypatch):
     def library(module, name):
-        raise DataError(f"{name} needs the library {module}", "pip install 'recommender[eval]'")
+        raise RecommenderError(f"{name} needs the package {module}", "pip install 'recommender[eval]'")
 
     monkeypatch.setattr(module, "library", library)
-    with pytest.raises(DataError, match="sacrebleu"):
+    with pytest.raises(RecommenderError, match="sacrebleu"):
         overlap(["a"], ["a"])

@@ -74,8 +74,8 @@ def test_a_list_names_each_item_once_and_is_free_between(seed):
 @pytest.mark.parametrize("said", ["{", "[]", '{"names": 3}', '{"items": [1]}', '{"more": []}', None])
 def test_what_holds_to_nothing_sensible_is_refused(said):
     with pytest.raises(ValueError, match="recommender_spans"):
-        TextConstraint.of(said)
-    assert TextConstraint.of(TextConstraint(("a",), ("b",)).said()) == TextConstraint(("a",), ("b",))
+        TextConstraint.from_json(said)
+    assert TextConstraint.from_json(TextConstraint(("a",), ("b",)).to_json()) == TextConstraint(("a",), ("b",))
 
 
 def test_names_that_the_tokens_cannot_spell_are_known():

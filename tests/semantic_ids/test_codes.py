@@ -1,8 +1,6 @@
-from __future__ import annotations
+"""The ids of a catalogue: made, extended by later items, saved and loaded."""
 
-import math
-from collections import Counter
-from dataclasses import dataclass
+from __future__ import annotations
 
 import numpy as np
 import pytest
@@ -11,26 +9,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from recommender.config import SemanticIdsConfig
-from recommender.data.catalogue import Catalogue, Item
 from recommender.errors import CheckpointError, ConfigError, DataError
-from recommender.semantic_ids.codes import SemanticIds, fuse
-
-
-@dataclass
-class Features:
-    vectors: dict
-    present: dict
-
-
-def random_vectors(items, width=6, seed=0):
-    return np.random.default_rng(seed).standard_normal((items, width)).astype(np.float32)
-
-
-def features(items=5, seed=0):
-    vectors = {"text": random_vectors(items, 4, seed), "audio": random_vectors(items, 2, seed + 1)}
-    present = {"text": np.ones(items, dtype=bool), "audio": np.arange(items) % 2 == 0}
-    vectors["audio"][~present["audio"]] = 0
-    return Features(vectors, present)
+from recommender.semantic_ids import SemanticIds, join_modalities
+from tests.semantic_ids.vectors import features, random_vectors
 
 
 def test_atomic_ids_are_the_indices():
@@ -63,18 +44,6 @@ def test_similar_items_share_their_first_code():
     first = ids.codes[:, 0].reshape(3, 20)
     assert (first == first[:, :1]).all()
     assert len(set(first[:, 0])) == 3
-
-
-def test_report_counts_collisions_like_brute_force():
-    ids = SemanticIds.fit(random_vectors(80), 2, 6)
-    groups = Counter(map(tuple, ids.codes[:, :-1].tolist()))
-    report = ids.report()
-    assert report.collision_rate == pytest.approx(sum(n for n in groups.values() if n > 1) / 80)
-    assert report.largest_group == max(groups.values()) == ids.sizes[-1]
-    shares = [n / 80 for n in Counter(ids.codes[:, 1].tolist()).values()]
-    assert report.levels[1].used == len(shares)
-    assert report.levels[1].perplexity == pytest.approx(math.exp(-sum(p * math.log(p) for p in shares)))
-    assert [level.size for level in report.levels] == list(ids.sizes)
 
 
 def test_collision_digits_follow_the_index():
@@ -156,56 +125,9 @@ def test_damaged_files_are_refused(tmp_path):
         SemanticIds.load(path)
 
 
-def test_concatenation_has_unit_modalities_and_zeros_for_absent_ones():
-    fused = fuse(features())
-    assert fused.shape == (5, 6)
-    np.testing.assert_allclose(np.linalg.norm(fused[:, :4], axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(fused[:, 4:], axis=1), [1, 0, 1, 0, 1], rtol=1e-5)
-
-
-def test_fusion_of_an_item_does_not_depend_on_the_others():
-    both = features()
-    one = Features({m: v[2:3] for m, v in both.vectors.items()}, {m: p[2:3] for m, p in both.present.items()})
-    np.testing.assert_allclose(fuse(one), fuse(both)[2:3], rtol=1e-6)
-
-
-def test_weights_and_average():
-    plain, weighted = fuse(features()), fuse(features(), "weighted", {"audio": 0.5})
-    np.testing.assert_allclose(weighted[:, :4], plain[:, :4])
-    np.testing.assert_allclose(weighted[:, 4:], plain[:, 4:] / 2)
-    average = fuse(features(), "average")
-    assert average.shape == (5, 4)
-    np.testing.assert_allclose(average[1], plain[1, :4], rtol=1e-6)
-    np.testing.assert_allclose(average[0], (plain[0, :4] + np.append(plain[0, 4:], [0, 0])) / 2, rtol=1e-6)
-
-
-def test_fusion_says_what_is_wrong():
-    with pytest.raises(ConfigError, match="no image vectors"):
-        fuse(features(), "weighted", {"image": 1.0})
-    with pytest.raises(ConfigError, match="audio is -1"):
-        fuse(features(), "weighted", {"audio": -1.0})
-    with pytest.raises(ConfigError, match="no vectors") as caught:
-        fuse(Features({}, {}))
-    assert "levels: 1" in caught.value.hint
-
-
 def test_build_follows_the_configuration():
     made = features(40)
     assert SemanticIds.build(SemanticIdsConfig(), made, 40).sizes == (40,)
     config = SemanticIdsConfig(levels=2, codebook_size=8, fusion="average", collision_limit=1)
-    expected = SemanticIds.fit(fuse(made, "average"), 2, 8, seed=3)
+    expected = SemanticIds.fit(join_modalities(made, "average"), 2, 8, seed=3)
     np.testing.assert_array_equal(SemanticIds.build(config, made, 40, seed=3).codes, expected.codes)
-
-
-def test_describe_names_what_sets_a_code_apart():
-    items = [
-        Item(str(i), f"Film {i}", attributes={"genres": ("Drama", "War") if i < 4 else ("Drama", "Comedy")})
-        for i in range(12)
-    ]
-    vectors = np.array([[i < 4, i >= 4] for i in range(12)], dtype=np.float32)
-    ids = SemanticIds.fit(vectors, 1, 2)
-    meanings = ids.describe(Catalogue(items), level=0)
-    war = meanings[int(ids.codes[0, 0])]
-    assert [(trait.value, trait.items, trait.lift) for trait in war.traits] == [("War", 4, pytest.approx(3))]
-    assert (war.items, war.titles) == (4, ("Film 0", "Film 1", "Film 2", "Film 3"))
-    assert sum(meaning.items for meaning in meanings.values()) == 12

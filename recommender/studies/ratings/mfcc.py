@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recommender.data.media import read_audio
-from recommender.errors import DataError, RecommenderError
+from recommender.errors import DataError, import_extra
 
 SAMPLE_RATE = 16_000
 _COEFFICIENTS = 20
@@ -43,12 +43,7 @@ class MfccEncoder:
 
 
 def _librosa() -> Any:
-    try:
-        import librosa
-    except ImportError:
-        message = "feature mfcc needs librosa, which is not installed"
-        raise RecommenderError(message, 'pip install "recommender[eval]", or name whisper in its place') from None
-    return librosa
+    return import_extra("librosa", "feature mfcc", "eval", "name whisper in its place")
 
 
 def _describe(librosa: Any, sound: np.ndarray) -> np.ndarray:

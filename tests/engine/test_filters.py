@@ -1,0 +1,64 @@
+"""Filters: what is left, and what is said of names and values that no item has."""
+
+from __future__ import annotations
+
+import pytest
+
+from recommender.data.catalogue import Catalogue, Item
+from recommender.engine.filters import matching
+from recommender.errors import RecommenderError
+
+FILMS = Catalogue(
+    [
+        Item("1", "Heat", attributes={"genres": ("Action", "Crime"), "year": ("1995",)}),
+        Item("2", "Emma", attributes={"genres": ("Comedy",), "year": ("1996",)}),
+        Item("3", "Ronin", attributes={"genres": ("action",), "director": ("Frankenheimer",)}),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("filters", "left"),
+    [
+        ({}, [0, 1, 2]),
+        ({"genres": ["ACTION"]}, [0, 2]),
+        ({"genres": ["action", "comedy"]}, [0, 1, 2]),
+        ({"genres": ["action", "horror"]}, [0, 2]),
+        ({"genres": ["action"], "year": ["1995", "1996"]}, [0]),
+        ({"genres": ["comedy"], "director": ["Frankenheimer"]}, []),
+    ],
+)
+def test_an_item_needs_one_of_the_values_of_every_attribute(filters, left):
+    mask = matching(FILMS, filters)
+    assert (mask.dtype, len(mask), mask.nonzero()[0].tolist()) == (bool, 3, left)
+
+
+@pytest.mark.parametrize(
+    ("filters", "message", "hint"),
+    [
+        ({"genre": ["action"]}, "filters: no item has the attribute 'genre'", "did you mean genres?"),
+        ({"price": ["1"]}, "filters: no item has the attribute 'price'", "there are ['director', 'genres', 'year']"),
+        ({"genres": ["Actoin"]}, "filters.genres: no item has 'Actoin'", "did you mean action?"),
+        ({"genres": ["zzz", "yyy"]}, "filters.genres: no item has 'zzz', 'yyy'", None),
+        ({"genres": []}, "filters.genres: no item has no value", None),
+        ({"year": ["1995"], "genres": ["Horro"]}, "filters.genres: no item has 'Horro'", None),
+    ],
+)
+def test_names_and_values_that_no_item_has_are_refused(filters, message, hint):
+    with pytest.raises(RecommenderError) as error:
+        matching(FILMS, filters)
+    assert (error.value.message, error.value.hint) == (message, hint)
+
+
+def test_an_attribute_that_is_always_empty_counts_as_none():
+    catalogue = Catalogue([Item("1", "A", attributes={"tags": ()}), Item("2", "B", attributes={"genres": ("x",)})])
+    with pytest.raises(RecommenderError) as error:
+        matching(catalogue, {"tag": ["y"]})
+    assert error.value.hint == "did you mean tags?"
+    with pytest.raises(RecommenderError, match="no item has the attribute 'tags'"):
+        matching(catalogue, {"tags": ["y"]})
+
+
+def test_what_is_withheld_from_justifications_is_filtered_by_all_the_same():
+    quiet = FILMS.withholding({0: frozenset({("genres", "Action")})})
+    assert matching(quiet, {"genres": ["action"]}).tolist() == [True, False, True]
