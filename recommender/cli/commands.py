@@ -172,8 +172,8 @@ def train(
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
-        results = train.run(read_config(config, settings), output, str(config), progress)
-    print_table([asdict(result) for result in results], f"trained: {output}", as_json)
+        result = train.train(read_config(config, settings), output, progress, recipe=str(config))
+    print_table([asdict(stage) for stage in result.stages], f"trained: {output}", as_json)
 
 
 @app.command()

@@ -1,11 +1,12 @@
-"""What may be said of an item: its attributes, the decade of its year, and what role an attribute plays."""
+"""What may be said of an item: its attributes, the decade of its year, and the role that each attribute plays."""
 
 from __future__ import annotations
 
 from recommender.data.catalogue import Catalogue
+from recommender.justify.inflection import singular
 from recommender.justify.item_names import title_year
 
-#: attribute names in the singular -> the role that sentences know them by; any other attribute is a role of its own
+#: attribute names in the singular -> the role that justifications know them by; any other attribute is its own role
 ROLES = {
     **dict.fromkeys(("genre", "category", "subcategory", "type", "style", "class"), "kind"),
     **dict.fromkeys(("director", "directed by"), "director"),
@@ -16,13 +17,6 @@ ROLES = {
 }
 
 
-def singular(word: str) -> str:
-    """Return the singular of an English noun, by its ending."""
-    if word.endswith("ies") and len(word) > 4:
-        return f"{word[:-3]}y"
-    return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 2 else word
-
-
 def label(name: str) -> str:
     """Return an attribute's name as words in the singular: "release_years" -> "release year"."""
     *first, last = name.replace("_", " ").replace("-", " ").casefold().split() or [""]
@@ -31,14 +25,17 @@ def label(name: str) -> str:
 
 def role(name: str) -> str:
     """Return the role of an attribute: kind, director, cast, writer, artist, year, decade, or its own label."""
-    own = label(name)
-    return ROLES.get(own, own)
+    words = label(name)
+    return ROLES.get(words, words)
 
 
 def facts_of(catalogue: Catalogue, item: int) -> dict[str, tuple[str, ...]]:
-    """Return what may be said of an item: attributes, the year (also from its title), the decade; not what is withheld."""
+    """Return what may be said of an item: attribute -> values, without the withheld ones.
+
+    The year is also read from the title; the decade follows from the year.
+    """
     facts = dict(catalogue.facts(item))
-    years = tuple(v for name, values in facts.items() if role(name) == "year" for v in values if _is_year(v))
+    years = years_of(facts)
     if not years and (year := title_year(catalogue[item].title)):
         years = facts["year"] = (year,)
     if years and "decade" not in facts:
@@ -46,8 +43,8 @@ def facts_of(catalogue: Catalogue, item: int) -> dict[str, tuple[str, ...]]:
     withheld = catalogue.withheld.get(item)
     if withheld is None:
         return facts
-    left = {name: tuple(v for v in values if (name, v) not in withheld) for name, values in facts.items()}
-    return {name: values for name, values in left.items() if values}
+    allowed = {name: tuple(v for v in values if (name, v) not in withheld) for name, values in facts.items()}
+    return {name: values for name, values in allowed.items() if values}
 
 
 def years_of(facts: dict[str, tuple[str, ...]]) -> tuple[str, ...]:

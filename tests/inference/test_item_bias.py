@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.inference.item_bias import add_bias, calibrate_exposure, init_popularity_bias, states
+from recommender.inference.item_bias import add_bias, calibrate_exposure, final_states, init_popularity_bias
 
 
 def scores(checkpoint, histories) -> np.ndarray:
     """Logits [histories, items] before the softmax, which would take back what all items have in common."""
     model = checkpoint.model
     with torch.no_grad():
-        return (states(model, checkpoint.builder, histories) @ model.all_items()[0].T).numpy()
+        return (final_states(model, checkpoint.builder, histories) @ model.all_items()[0].T).numpy()
 
 
 def unread(histories, items):
@@ -25,7 +25,7 @@ def test_an_item_rises_by_what_was_asked_on_average_and_others_stay(make_checkpo
     checkpoint, items = make_checkpoint(1), np.array([2, 5])
     users = unread(histories, items)
     before = scores(checkpoint, users)
-    common = states(checkpoint.model, checkpoint.builder, users).mean(0)
+    common = final_states(checkpoint.model, checkpoint.builder, users).mean(0)
     add_bias(checkpoint.model, items, np.array([1.5, -2.0]), common)
     change = (scores(checkpoint, users) - before).mean(0)
     np.testing.assert_allclose(change[items], [1.5, -2.0], atol=1e-3)

@@ -23,7 +23,7 @@ from recommender.justify import (
 )
 from recommender.justify.evidence import shapley_values, shared_facts, shared_passages
 from recommender.justify.item_names import NAME_LENGTH, display_name, other_names
-from recommender.justify.sentences import ask, outline, plain, worded
+from recommender.justify.planning import choose_template, make_outline, writing_prompt
 from recommender.justify.templates import templates_of
 
 FACTS = (
@@ -37,6 +37,11 @@ TITLES = ("Aliens", "Alien", "Blade Runner", "The Mission", "Nothing Known")
 CATALOGUE = Catalogue(Item(str(i), title, attributes=f) for i, (title, f) in enumerate(zip(TITLES, FACTS, strict=True)))
 CHECKER = ClaimChecker(CATALOGUE)
 FILMS = Style("films")
+
+
+def plain(evidence, checker, style):
+    """The text that needs no language model."""
+    return choose_template(evidence, checker, style)[1].text
 
 
 def weights(table):
@@ -158,7 +163,7 @@ def test_only_what_all_named_items_share_is_said():
 @pytest.mark.parametrize("turn", range(4))
 def test_every_wording_is_different_and_grammatical(turn):
     for given_evidence in (evidence(0, 1), evidence(0, 1, 2), evidence(0, 4), Evidence(0), Evidence(4)):
-        lines = [w.text for w in templates_of(CATALOGUE, outline(given_evidence, CHECKER, FILMS), FILMS, turn)]
+        lines = [w.text for w in templates_of(CATALOGUE, make_outline(given_evidence, CHECKER, FILMS), FILMS, turn)]
         assert len(set(lines)) == len(lines) >= 3
         for line in lines:
             assert re.match(r"[A-Z\"]", line) and line.endswith(".") and "  " not in line and " ," not in line
@@ -170,16 +175,16 @@ def test_a_title_with_the_marks_of_a_choice_stays_whole():
     catalogue = Catalogue([Item("1", "Rec [a|b] (2007)"), Item("2", "Pi | Tau [2007] (2007)")])
     found = Evidence(0, (Influence(1, 1.0),), shared_facts(catalogue, 0, [1]))
     for turn in range(8):
-        for wording in templates_of(catalogue, outline(found, ClaimChecker(catalogue), FILMS), FILMS, turn):
+        for wording in templates_of(catalogue, make_outline(found, ClaimChecker(catalogue), FILMS), FILMS, turn):
             assert '"Rec [a|b] (2007)"' in wording.text and '"Pi | Tau [2007] (2007)"' in wording.text
 
 
 def test_the_prompt_names_all_that_may_be_said():
-    plan, wording = worded(evidence(0, 1, 2), CHECKER, FILMS)
-    prompt = ask(CATALOGUE, plan, FILMS, wording.cues)
+    outline, template = choose_template(evidence(0, 1, 2), CHECKER, FILMS)
+    prompt = writing_prompt(CATALOGUE, outline, FILMS, template.cues)
     assert all(word in prompt for word in ('"Aliens" (1986)', '"Alien"', '"Blade Runner"', "Sci-Fi", "normal"))
     assert "None" not in prompt
-    assert "You" not in ask(CATALOGUE, outline(Evidence(0), CHECKER, FILMS), FILMS, ())
+    assert "You" not in writing_prompt(CATALOGUE, make_outline(Evidence(0), CHECKER, FILMS), FILMS, ())
 
 
 def test_a_length_decides_how_much_is_named():
@@ -331,7 +336,7 @@ def test_examples_speak_of_what_their_prompt_names(examples):
 
 
 def texts_of(catalogue, found, checker):
-    return [wording.text for wording in templates_of(catalogue, outline(found, checker, FILMS), FILMS)]
+    return [wording.text for wording in templates_of(catalogue, make_outline(found, checker, FILMS), FILMS)]
 
 
 def test_a_swapped_name_year_or_value_never_passes(examples):

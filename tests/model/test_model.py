@@ -11,7 +11,8 @@ from recommender.inference import beam_search
 from recommender.inference.weight_cache import WeightCache
 from recommender.model import RecommenderModel, load_llm, resolve_dtype
 from recommender.model.checkpoint import from_pretrained, save_pretrained
-from recommender.model.network import SoftTargets, is_ours
+from recommender.model.network import is_adapter_parameter
+from recommender.model.soft_targets import SoftTargets
 from recommender.prompting.example import IGNORE, ITEM
 from recommender.prompting.packing import collate
 from recommender.training.validation import rank_histories
@@ -36,7 +37,7 @@ def test_gradients_reach_every_projector_row_and_adapter(make_checkpoint, levels
     assert model.rows.grad.abs().sum() > 0
     touched = {n for n, p in model.named_parameters() if ".rank." in n and p.grad is not None}
     assert touched and not any(".layers.2." in n for n in touched)  # ranks at depth 2 of 3
-    assert all(p.grad is None for n, p in model.named_parameters() if not is_ours(n))
+    assert all(p.grad is None for n, p in model.named_parameters() if not is_adapter_parameter(n))
 
 
 @pytest.mark.parametrize("modality", ["image", "audio"])
@@ -270,7 +271,7 @@ def test_newcomers_are_read_and_scored_by_their_content_alone(make_checkpoint):
 
     def loss(cold_items):
         torch.manual_seed(0)
-        return model(batch, cold_items=cold_items)[0]
+        return model(batch, cold_item_dropout=cold_items)[0]
 
     everyone = loss(1 - 1e-7)
     everyone.backward()
@@ -290,7 +291,7 @@ def test_codes_that_others_share_are_no_newcomers(make_checkpoint):
     torch.manual_seed(0)
     plain = model(batch)[0]
     torch.manual_seed(0)
-    torch.testing.assert_close(model(batch, cold_items=0.9)[0], plain)
+    torch.testing.assert_close(model(batch, cold_item_dropout=0.9)[0], plain)
 
 
 def views_of(features, modality, count=3):

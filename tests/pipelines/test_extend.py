@@ -37,12 +37,12 @@ def trained(request, tmp_path_factory, catalogue, histories, llm_folder, text_fo
         "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2},
         "encoders": {"text": str(text_folder), "image": None, "audio": None, "width": 6, "collaborative_width": 4},
         "semantic_ids": {"levels": levels, "codebook_size": 4, "collision_limit": 1},
-        "lora": {"r": 4, "alpha": 8},
+        "lora": {"r": 4, "lora_alpha": 8},
         "prompt": {"history": 6, "titled": 2, "noun": "films"},
         "training": {"stages": [stage]},
     }
     config = Config.parse(raw).updated({"encoders.cache": str(tmp_path_factory.getbasetemp() / "encodings")})
-    train.run(config, folder / "model")
+    train.train(config, folder / "model")
     return folder / "model"
 
 

@@ -17,11 +17,11 @@ def test_a_wish_names_its_value_and_is_met_by_whoever_has_it(synthesizer, catalo
     for item in range(len(catalogue)):
         query = synthesizer.query(item, random)
         assert query.value in query.text
-        assert query.met[item]
-        for other in np.flatnonzero(query.met):
+        assert query.matches[item]
+        for other in np.flatnonzero(query.matches):
             facts = synthesizer.facts[other]
             assert (query.name, query.value) in facts
-        assert query.met.sum() == sum((query.name, query.value) in facts for facts in synthesizer.facts)
+        assert query.matches.sum() == sum((query.name, query.value) in facts for facts in synthesizer.facts)
 
 
 def test_drawn_wishes_are_met_by_an_item_of_the_history(synthesizer):
@@ -46,7 +46,7 @@ def test_a_description_is_quoted_and_met_by_its_item_alone():
     )
     random = np.random.default_rng(0)
     quoted = [query for query in (synthesizer.query(0, random) for _ in range(40)) if query is not None]
-    assert quoted and all(query.value in plot and query.met.tolist() == [True, False] for query in quoted)
+    assert quoted and all(query.value in plot and query.matches.tolist() == [True, False] for query in quoted)
     assert max(len(query.value.split()) for query in quoted) == 12
 
 
