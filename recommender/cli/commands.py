@@ -361,7 +361,7 @@ def extend(
         typer.Option(help="how often a new item has a place in a list of ten: times as often as a known one", min=0),
     ] = 2.0,
     interactions: Annotated[
-        str | None, typer.Option(help="histories that lists are judged by; default: those of the recipe, if at hand")
+        str | None, typer.Option(help="histories that lists are measured on; default: those of the recipe, if at hand")
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,

@@ -34,11 +34,11 @@ from recommender import adapters, prompts
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
-from recommender.errors import CheckpointError
+from recommender.errors import CheckpointError, did_you_mean
 from recommender.justify.template_selection import FORMER_SELECTION, SELECTION
 from recommender.model.card import write_card
 from recommender.model.language_model import load_llm
-from recommender.model.manifest import read_manifest, write_manifest, written_folder
+from recommender.model.manifest import MANIFEST, read_manifest, write_manifest, written_folder
 from recommender.model.network import RecommenderModel, is_adapter_parameter
 from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
@@ -121,8 +121,7 @@ def from_pretrained(
 
     Raises CheckpointError if a file is missing or damaged, or if it was made for another catalogue or other prompts.
     """
-    folder = resolve(source)
-    manifest = read_manifest(folder)
+    folder, manifest = _open(source)
     prompt_hashes = _check_format_and_prompts(folder, manifest)
     config = Config.load(folder / CONFIG)
     if not isinstance(catalogue, Catalogue):
@@ -142,8 +141,7 @@ def copy_adapter(model: RecommenderModel, source: str | Path) -> None:
     How a history is read depends little on the items, so the checkpoint may be of another domain. Raises
     CheckpointError if that checkpoint has another base, depth or LoRA.
     """
-    folder = resolve(source)
-    read_manifest(folder)
+    folder, _ = _open(source)
     source_config = Config.load(folder / CONFIG)
     for key in ("base.llm", "base.rank_layers", "lora.r", "lora.lora_alpha", "lora.target_modules"):
         section, name = key.split(".")
@@ -159,16 +157,14 @@ def copy_adapter(model: RecommenderModel, source: str | Path) -> None:
 
 def item_ids_of(source: str | Path) -> list[str] | None:
     """Return the ids of a checkpoint's items in their order; None if it is older than that file. Raises CheckpointError."""
-    folder = resolve(source)
-    read_manifest(folder)
+    folder, _ = _open(source)
     path = folder / ITEM_IDS
     return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def record(source: str | Path, name: str, value: Any) -> None:
     """Add a measurement to a checkpoint's metrics.json and card, atomically. Raises CheckpointError."""
-    folder = resolve(source)
-    manifest = read_manifest(folder)
+    folder, manifest = _open(source)
     config, metrics = Config.load(folder / CONFIG), _read_metrics(folder) | {name: value}
     with written_folder(folder) as written:
         shutil.copytree(folder, written, dirs_exist_ok=True)
@@ -179,8 +175,7 @@ def record(source: str | Path, name: str, value: Any) -> None:
 
 def save_copy_with(source: str | Path, target: Path, name: str, write: Callable[[Path], None]) -> None:
     """Copy a checkpoint to `target`, which may be itself, with one more file, made by `write`. Raises CheckpointError."""
-    folder = resolve(source)
-    manifest = read_manifest(folder)
+    folder, manifest = _open(source)
     with written_folder(target) as written:
         shutil.copytree(folder, written, dirs_exist_ok=True)
         write(written / name)
@@ -188,10 +183,28 @@ def save_copy_with(source: str | Path, target: Path, name: str, write: Callable[
 
 
 def resolve(source: str | Path) -> Path:
-    """Return the folder of a checkpoint: the path itself, or one that is installed with the package."""
+    """Return the folder of a checkpoint: the path itself, or where the package has a shipped one of this name.
+
+    A shipped checkpoint is named NAME or adapters/NAME. The folder that is returned may not exist.
+    """
     path = Path(source)
-    installed = Path(adapters.__file__).parent / path.name
-    return installed if not path.exists() and installed.is_dir() and path.parts[:1] in ((), ("adapters",)) else path
+    is_name = path.name in shipped_checkpoints() and path.parts[:-1] in ((), ("adapters",))
+    return Path(adapters.__file__).parent / path.name if is_name and not path.exists() else path
+
+
+def shipped_checkpoints() -> list[str]:
+    """Return the names of the checkpoints that are installed with the package."""
+    return sorted(path.parent.name for path in Path(adapters.__file__).parent.glob(f"*/{MANIFEST}"))
+
+
+def _open(source: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a checkpoint and its manifest. Raises CheckpointError if there is none or it is damaged."""
+    folder = resolve(source)
+    if not folder.exists():
+        shipped = shipped_checkpoints()
+        hint = f"train one, or use one that ships: {', '.join(shipped)}"
+        raise CheckpointError(f"{source}: no such checkpoint folder", did_you_mean(folder.name, shipped) or hint)
+    return folder, read_manifest(folder)
 
 
 def _read_parameters(model: RecommenderModel, path: Path) -> None:

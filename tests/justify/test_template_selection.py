@@ -1,4 +1,4 @@
-"""Which lines a writer masters is measured on every line alike, and decides what it is asked for."""
+"""Template selection: all lines are tried equally often, and the engine asks for those that pass."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def test_only_the_lines_of_a_style_are_used(catalogue, histories):
     for trial in draw_trials(checker, histories, style, 1, np.random.default_rng(0)):
         outline = make_outline(trial.evidence, checker, style)
         only = replace(style, lines=frozenset({trial.line}))
-        assert {wording.line for wording in templates_of(catalogue, outline, only)} == {trial.line}
+        assert {template.line for template in templates_of(catalogue, outline, only)} == {trial.line}
         other = replace(style, lines=frozenset({"elsewhere.1"}))
         assert list(templates_of(catalogue, outline, other)) == list(templates_of(catalogue, outline, style))
 
 
-def test_a_model_is_asked_for_what_it_masters(make_checkpoint, histories):
+def test_the_engine_asks_for_the_selected_templates(make_checkpoint, histories):
     checkpoint = make_checkpoint()
     counts = drafts_by_line(Recommender(checkpoint), histories, drafts=1)
     assert all(asked == 1 and passed in (0, 1) for asked, passed in counts.values())
@@ -55,8 +55,8 @@ def test_a_model_is_asked_for_what_it_masters(make_checkpoint, histories):
     }
     model = Recommender(checkpoint)
     assert model.style.lines == {"shared.5", "shared.6", "shared.7"}
-    told = model.answer(Request(history=("103", "107"), k=5)).items
-    assert all(item.justification for item in told)
+    items = model.answer(Request(history=("103", "107"), k=5)).items
+    assert all(item.justification for item in items)
     checkpoint.prompts = checkpoint.prompts | {"explain": "0" * 64}
     assert Recommender(checkpoint).style.lines == frozenset()
     with pytest.raises(RecommenderError, match="does not write"):

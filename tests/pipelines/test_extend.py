@@ -91,7 +91,7 @@ def test_new_items_have_the_share_of_the_lists_that_they_are_granted(trained, ca
     assert shares[1] > 0.3  # of two fifths, which are all that two items can have
 
 
-def test_without_histories_lists_are_judged_by_single_items(trained, catalogue, tmp_path, caplog):
+def test_without_histories_lists_are_measured_on_single_items(trained, catalogue, tmp_path, caplog):
     config = Config.load(trained / "config.yaml")
     histories = Path(config.data.interactions)
     hidden = histories.rename(histories.with_suffix(".away"))
@@ -100,8 +100,8 @@ def test_without_histories_lists_are_judged_by_single_items(trained, catalogue, 
         extended = load_extended(trained, source)
     finally:
         hidden.rename(histories)
-    atomic = config.semantic_ids.levels == 1  # else nothing is granted, and nothing judged
-    assert ("is not here" in caplog.text) is atomic
+    atomic = config.semantic_ids.levels == 1  # else nothing is granted, and nothing measured
+    assert ("is missing" in caplog.text) is atomic
     assert ("new_items_share" in extended.metrics) is atomic
     if atomic:
         with pytest.raises(DataError, match=r"other\.csv"):

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from recommender.config import Config
 from recommender.engine import Recommender
-from recommender.errors import CheckpointError, DataError
+from recommender.errors import CheckpointError, ConfigError, DataError
 from recommender.model.checkpoint import from_pretrained
 from recommender.pipelines import train
 from recommender.training.loop import STATE
@@ -102,6 +102,27 @@ def test_what_is_saved_is_what_was_encoded(config, whole):
     for modality, vectors in prepared.features.vectors.items():
         assert np.array_equal(saved.vectors[modality], vectors)
         assert np.array_equal(saved.present[modality], prepared.features.present[modality])
+
+
+def test_a_recipe_may_be_given_by_its_path_and_is_named_on_the_card(config, whole, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(config.updated({"training.stages": RANK}).to_yaml())
+    result = train.train(tmp_path / "recipe.yaml", tmp_path / "tiny")
+    assert result.checkpoint == tmp_path / "tiny" and [stage.stage for stage in result.stages] == ["rank"]
+    assert f"--config {tmp_path / 'recipe.yaml'}" in (tmp_path / "tiny" / "README.md").read_text()
+    assert "--config FILE" in (whole / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["nowhere.yaml", "."])
+def test_a_recipe_that_cannot_be_read_is_named(tmp_path, name):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        train.train(tmp_path / name, tmp_path / "tiny")
+
+
+def test_a_folder_of_other_files_is_never_replaced(config, tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(CheckpointError, match="other things in it"):
+        train.train(config, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
 
 
 # --- the same again

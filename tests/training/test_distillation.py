@@ -42,7 +42,7 @@ def test_each_interaction_has_the_likeliest_items_of_the_baseline(data, soft):
     np.testing.assert_array_equal(soft.targets, np.concatenate(data.histories))
 
 
-def test_chances_sum_to_one(soft):
+def test_probabilities_sum_to_one(soft):
     np.testing.assert_allclose(soft.probabilities.float().sum(1), 1, atol=5e-3)
 
 
