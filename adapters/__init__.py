@@ -1,1 +1,1 @@
-"""Projectors and LoRA as code, recipes as YAML files, and the small trained adapter that ships."""
+"""Projectors and LoRA adapters as code, training recipes as YAML files, and two small trained checkpoints."""

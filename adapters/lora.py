@@ -1,10 +1,10 @@
-"""LoRA through peft: one adapter that ranks in the first layers, one that writes in all of them."""
+"""LoRA through peft: one adapter for ranking in the first layers, one for writing in all layers."""
 
 from __future__ import annotations
 
 import logging
 
-# peft imports bitsandbytes, which on some processors warns of a faster kernel that its own wheel does not bring
+# peft imports bitsandbytes, which on some processors warns about a faster kernel that its own wheel lacks
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 import peft  # noqa: E402
@@ -19,7 +19,10 @@ WRITING_TARGETS = ("q_proj", "v_proj")
 
 
 def add_adapters(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> PeftModel:
-    """Wrap `llm` with the two LoRA adapters; `rank` touches the first `rank_layers` layers only and is active."""
+    """Wrap `llm` with the two LoRA adapters; `rank` is active, and in the first `rank_layers` layers only.
+
+    Raises ConfigError if the base model has no layers with the configured names.
+    """
     ranking = peft.LoraConfig(
         r=config.r,
         lora_alpha=config.lora_alpha,
@@ -39,7 +42,7 @@ def add_adapters(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> 
     try:
         model = peft.get_peft_model(llm, ranking, adapter_name=RANK)
         model.add_adapter(EXPLAIN, writing)
-    except ValueError as error:  # peft's word for names that the model has not
+    except ValueError as error:  # raised by peft for names that the model does not have
         raise ConfigError(
             f"lora.target_modules: {', '.join(config.target_modules)} are not in the base model ({error})"
         ) from None

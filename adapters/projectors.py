@@ -1,4 +1,4 @@
-"""Projectors: what a frozen encoder saw or heard, as soft tokens in the token space of the language model.
+"""Projectors: map the vectors of frozen encoders to soft tokens in the token space of the language model.
 
 The Linear-GELU-Linear shape follows LLaVA-1.5 (arXiv 2310.03744).
 """
@@ -17,14 +17,14 @@ class Projector(nn.Module):
     def __init__(self, width: int, hidden_size: int, tokens: int, scale: float) -> None:
         """Make a projector from [width] to [tokens, hidden_size].
 
-        `scale` is the wanted norm of a soft token at the start, as a share of what the language model is used to.
+        `scale`: the norm of a soft token before training.
         """
         super().__init__()
         self.tokens = tokens
         self.enter = nn.Linear(width, HIDDEN_WIDTH)
         self.leave = nn.Linear(HIDDEN_WIDTH, tokens * hidden_size)
         self.null = nn.Parameter(torch.zeros(tokens, hidden_size))
-        # inputs have about unit variance, GELU keeps about 0.6 of it: this std gives the wanted norm
+        # inputs have about unit variance, GELU keeps about 0.6 of it: this std gives that norm
         std = scale / (0.6 * HIDDEN_WIDTH**0.5 * hidden_size**0.5)
         nn.init.normal_(self.leave.weight, std=std)
         nn.init.zeros_(self.leave.bias)

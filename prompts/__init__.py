@@ -1,4 +1,15 @@
-"""The prompts: Jinja templates, one a task, the same in training and serving."""
+"""The prompts: Jinja templates, one for each task, the same in training and serving.
+
+To add a language, for example French (`fr`):
+
+1. Copy `lang/de.jinja` to `lang/fr.jinja` and translate its blocks; their names and variables stay. `[a|b|c]` is a choice,
+   and each line of `shared`, `unshared`, `alone` and `bare` is one template of a justification.
+2. Copy `answers/de.jinja` to `answers/fr.jinja` likewise: the answers to "why not that one?". Without it they are English.
+3. Set `justify.language: fr` in the config. Nothing else lists the languages; the files are found by name.
+
+The language model writes English only, so other languages use the templates, which are true by construction. English is
+`lang/en.jinja`; its bytes, and those of `rank`, `align` and `explain`, are hashed in checkpoints: see `READ_BY`.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +20,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-#: which weights read which templates; nothing else of this folder belongs to a checkpoint
+#: which templates the weights of ranking and of writing were trained on; a checkpoint holds the hash of each group
 READ_BY = {"rank": ("align", "rank"), "explain": ("explain", "lang/en")}
-#: hashes of templates that render the same text as those of now: only a variable had another name
+#: hashes of former templates that render the same text as the present ones: only a variable was renamed
 FORMER_HASHES = {"rank": ("0395d5aefbfaabfda59dab4bd73628d9e1f9f7e0d3e157f487727df7e88af27a",)}
 _FOLDER = Path(__file__).parent
 _ENVIRONMENT = Environment(loader=FileSystemLoader(_FOLDER), undefined=StrictUndefined, autoescape=False)
@@ -30,13 +41,13 @@ def render_block(name: str, block: str, **variables: Any) -> str:
 
 @cache
 def languages() -> tuple[str, ...]:
-    """Return the languages in which there are sentences: the files of lang/."""
+    """Return the languages of justifications: the files of lang/."""
     return _stems("lang")
 
 
 @cache
 def answer_languages() -> tuple[str, ...]:
-    """Return the languages in which questions back are answered: the files of answers/."""
+    """Return the languages of answers to questions about a list: the files of answers/."""
     return _stems("answers")
 
 
@@ -45,21 +56,18 @@ def _stems(folder: str) -> tuple[str, ...]:
 
 
 def template_hash(*names: str) -> str:
-    """Return the sha256 of the named templates: a checkpoint keeps it to know its prompts again."""
+    """Return the sha256 of the named templates; a checkpoint holds it to recognise its prompts."""
     digest = hashlib.sha256()
     for name in names:
         digest.update(f"{name}\n".encode() + (_FOLDER / f"{name}.jinja").read_bytes())
     return digest.hexdigest()
 
 
-def reads_alike(part: str, known: str | None) -> bool:
-    """Return whether weights that were trained on templates of the hash `known` read what is rendered now.
-
-    `part`: a key of READ_BY.
-    """
-    return known == template_hash(*READ_BY[part]) or known in FORMER_HASHES.get(part, ())
+def renders_alike(part: str, recorded: str | None) -> bool:
+    """Return whether templates of the hash `recorded` render the same text as those of now. `part`: a key of READ_BY."""
+    return recorded == template_hash(*READ_BY[part]) or recorded in FORMER_HASHES.get(part, ())
 
 
 def template_hashes() -> dict[str, str]:
-    """Return the hash of what each set of weights was trained to read: a changed sentence leaves the ranking alone."""
+    """Return the hash of each group of READ_BY: a change of justifications does not concern the ranking."""
     return {part: template_hash(*names) for part, names in READ_BY.items()}

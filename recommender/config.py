@@ -1,4 +1,4 @@
-"""The configuration: one pydantic tree, the only home of defaults. YAML keys, CLI options and Python names are the same."""
+"""The configuration: one pydantic tree that holds all defaults. YAML keys, CLI options and Python names are the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Length = Literal["short", "normal", "detailed"]
 LENGTHS: tuple[Length, ...] = get_args(Length)
 
 
-#: keys that had another name in an earlier version -> the last part of their name now; both are read
+#: former dotted key -> the last part of its present name; both are read
 FORMER_KEYS = {
     "decoding.wish_nats": "query_weight",
     "lora.rank": "r",
@@ -41,7 +41,7 @@ class _Section(BaseModel):
 
 
 class ColumnsConfig(_Section):
-    """What the user's columns are called. An item's remaining columns become its attributes."""
+    """The names of the user's columns. An item's remaining columns become its attributes."""
 
     item_id: str = "item_id"
     title: str = "title"
@@ -55,7 +55,7 @@ class ColumnsConfig(_Section):
 
 
 class DataConfig(_Section):
-    """Where items and interactions come from: a file, a folder, or the name of an embedded data set."""
+    """The tables of items and interactions: each a file, a folder, or the name of an embedded data set."""
 
     items: str = "movielens-100k"
     interactions: str = "movielens-100k"
@@ -73,13 +73,11 @@ class BaseConfig(_Section):
         "auto", description="auto: bfloat16 where the hardware has it"
     )
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the language model runs")
-    rank_layers: int = Field(8, ge=1, description="depth at which items are ranked; text is written with all layers")
-    item_scale: float = Field(
-        1.0, gt=0, description="length of an item as one position, in lengths of a word: longer ones outlast the layers"
-    )
+    rank_layers: int = Field(8, ge=1, description="how many layers rank items; text is written with all layers")
+    item_scale: float = Field(1.0, gt=0, description="norm of an item's embedding, relative to that of a word")
     load_in_4bit: bool = False
     adapter: str | None = Field(
-        None, description="a checkpoint, of another domain perhaps, whose LoRA and ranking norm training starts from"
+        None, description="a checkpoint, also of another domain, whose LoRA and ranking norm training starts from"
     )
 
 
@@ -88,7 +86,7 @@ class EncodersConfig(_Section):
 
     text: str | None = "all-minilm-l6-v2"
     knowledge: str | None = Field(
-        None, description="a language model that reads each title: what it knows by the name. For example base.llm's"
+        None, description="a language model that embeds each title, e.g. that of base.llm: what it knows about the name"
     )
     image: str | None = "efficientnet-lite0"
     audio: str | None = "whisper-tiny.en"
@@ -100,13 +98,13 @@ class EncodersConfig(_Section):
     views: int = Field(
         0,
         ge=0,
-        description="changed views of each picture and sound that align and rank learn from beside the plain one",
+        description="augmented views of each picture and sound that align and rank learn from, beside the plain one",
     )
     cache: str | None = Field(None, description="folder of the encoders' cache; default: the user's cache folder")
 
 
 class SemanticIdsConfig(_Section):
-    """How items become codes. One level is one token an item (atomic ids)."""
+    """How items become codes. With one level each item is one token (atomic ids)."""
 
     levels: int = Field(1, ge=1, le=8, description="1 = atomic item tokens; more = residual k-means levels")
     codebook_size: int = Field(256, ge=2)
@@ -118,7 +116,7 @@ class SemanticIdsConfig(_Section):
 
 
 class PromptConfig(_Section):
-    """What the language model reads of a user's history."""
+    """The part of a user's history that the prompt holds."""
 
     history: int = Field(100, ge=1, description="most recent items that the prompt holds")
     titled: int = Field(3, ge=0, description="how many of the last items are spelled out with title and soft tokens")
@@ -153,7 +151,7 @@ class StageConfig(_Section):
         0.0,
         ge=0,
         lt=1,
-        description="share of the items that a step takes for new: without row and collaborative vector, read or scored",
+        description="share of the items that count as new in a step: read and scored without row and collaborative vector",
     )
     row_dropout: float = Field(0.2, ge=0, lt=1, description="dropout on the input embedding of history items")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -161,26 +159,26 @@ class StageConfig(_Section):
         0.03,
         ge=0,
         le=1,
-        description="share of a history's places that are also learned as served, last items spelled out",
+        description="share of the rank examples that begin like a served prompt, with spelled-out items",
     )
     query_share: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="share of the rank examples that are read a second time in part, behind a query made from their items",
+        description="share of the rank examples of which a part is learned again behind a synthetic query for its items",
     )
     crop: int | None = Field(None, ge=2, description="items of a rank example; default: prompt.history + 1")
     mask_share: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="share of the items of rank examples that are read as if unknown; they are still learned",
+        description="share of the history items of rank examples that are masked in the input; they are still predicted",
     )
     reorder_share: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="share of the rank examples of which up to a quarter, in a row, is shuffled before it is read",
+        description="share of the rank examples in which a contiguous part, up to a quarter, is shuffled",
     )
     evaluate_epochs: float = Field(1.0, gt=0, description="epochs between validations")
     patience: int = Field(5, ge=1, description="validations without improvement before the stage stops")
@@ -189,23 +187,23 @@ class StageConfig(_Section):
 
 
 class TeacherConfig(_Section):
-    """A baseline that the stage `rank` learns from beside what came; it is fitted on the training histories first."""
+    """A baseline whose predictions the stage `rank` also learns from; it is fitted on the training histories first."""
 
     baseline: str = "sasrec-vectors"
-    seeds: int = Field(1, ge=1, description="fits whose chances are averaged")
-    weight: float = Field(0.7, ge=0, le=1, description="share of the loss that goes by the teacher")
-    most: int = Field(100, ge=1, description="likeliest items that are kept of an interaction")
+    seeds: int = Field(1, ge=1, description="number of fits whose probabilities are averaged")
+    weight: float = Field(0.7, ge=0, le=1, description="the teacher's share of the loss")
+    most: int = Field(100, ge=1, description="likeliest items that are kept for each interaction")
 
 
 class TrainingConfig(_Section):
-    """The stages in their order, and what all of them share."""
+    """The stages in order, and settings of all of them."""
 
     stages: tuple[StageConfig, ...] = (StageConfig(stage="rank"),)
     teacher: TeacherConfig | None = None
     popularity: float = Field(
         0.0,
         ge=0,
-        description="rows start so that scores lean to the log of how often an item was taken, times this; one level only",
+        description="initial score bias: this times the log of an item's number of interactions; one level only",
     )
     checkpoint_minutes: float = Field(5.0, gt=0)
     keep_test_out: bool = Field(True, description="leave-one-out: the last item of a user is never trained on")
@@ -216,52 +214,58 @@ class DecodingConfig(_Section):
 
     beam: int = Field(50, ge=1, description="beam width; with one level every allowed item is scored exactly")
     exact: bool = Field(
-        False, description="with several levels, widen the beam until the list is proven to be the best"
+        False, description="with several levels, double the beam width until the list is proven to be the best"
     )
-    fused: bool = Field(True, description="rank together with the baselines that `recommender fuse` gave a checkpoint")
+    fused: bool = Field(
+        True, description="rank together with the baselines that `recommender fuse` added to a checkpoint"
+    )
     query_weight: float = Field(
         1.0,
         ge=0,
-        description="what a query in words adds to the language model's score of an item for each standard deviation by"
-        " which its text is more like it than others; 0: queries are read by the language model alone",
+        description="added to an item's score for each standard deviation by which its text is more similar to the query"
+        " than the average text; 0: only the language model reads the query",
     )
     int8: bool = Field(False, description="rank with matrices of 8-bit integers: faster on a CPU, not exact")
 
 
 class JustifyConfig(_Section):
-    """How reasons are found and written."""
+    """How evidence is found and justifications are written."""
 
-    evidence: int = Field(2, ge=1, description="history items that are kept as reasons; a length may ask for more")
+    evidence: int = Field(2, ge=1, description="most influences that are kept as evidence; a length may need more")
     window: int = Field(20, ge=1, description="most recent history items whose influence is measured by removal")
     max_new_tokens: int = Field(80, ge=8)
     length: Length = "normal"
     language: str = Field("en", description="a file of prompts/lang; the language model writes English only")
     phrases: dict[str, str] = Field(
         default_factory=dict,
-        description='how an attribute is said, where its name reads badly: rated: "rated {values}"',
+        description='attribute -> phrase, where its name reads badly: rated: "rated {values}"',
     )
-    examples: int = Field(3000, ge=1, description="sentences that the stage `explain` learns from")
-    wrong_votes: int = Field(1, ge=1, description="people who must call a fact wrong before nobody is told it")
-    shapley_samples: int = Field(0, ge=0, description="orders drawn for Shapley values; 0: leave one out")
+    examples: int = Field(3000, ge=1, description="justifications that the stage `explain` learns from")
+    wrong_votes: int = Field(
+        1, ge=1, description="users who must report a fact as wrong before it is withheld from everyone"
+    )
+    shapley_samples: int = Field(0, ge=0, description="orders sampled for Shapley values; 0: leave one out")
 
 
 class ServingConfig(_Section):
-    """What a server takes on; each is also an option of `recommender serve`."""
+    """Limits of a server; each is also an option of `recommender serve`."""
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535, description="0: any free one")
-    waiting: int = Field(256, ge=1, description="requests that may wait to be ranked; more are answered with 429")
-    writing: int = Field(8, ge=1, description="lists whose reasons may be written or wait for it; more: 429")
-    gather_ms: float = Field(2.0, ge=0, description="how long a request waits for others to be ranked with it")
-    body_bytes: int = Field(4_000_000, ge=1024, description="a minute of speech and a picture fit")
+    waiting: int = Field(256, ge=1, description="requests that may wait to be ranked; further ones get 429")
+    writing: int = Field(
+        8, ge=1, description="lists whose justifications may be written or wait for it; further ones get 429"
+    )
+    gather_ms: float = Field(2.0, ge=0, description="how long a request waits for others to be ranked in one batch")
+    body_bytes: int = Field(4_000_000, ge=1024, description="largest body; a minute of speech and a picture fit")
     history: int = Field(10_000, ge=1, description="most items of a request's history, exclude or only")
     message_chars: int = Field(20_000, ge=1, description="most characters of a chat")
-    feedback: str | None = Field(None, description="file that /v1/feedback adds to; without one nothing is kept")
-    drain_seconds: int = Field(30, ge=0, description="how long SIGTERM waits for requests under way")
+    feedback: str | None = Field(None, description="file that /v1/feedback appends to; null: feedback is not kept")
+    drain_seconds: int = Field(30, ge=0, description="how long SIGTERM waits for running requests")
 
 
 class Config(_Section):
-    """Everything that decides a result."""
+    """All settings that decide a result."""
 
     seed: int = 0
     data: DataConfig = DataConfig()
@@ -304,8 +308,8 @@ class Config(_Section):
         former: dict[str, str] = {}
         raw = _with_current_keys(raw, (), former, source)
         if former:
-            told = ", ".join(f"{old} is now {new}" for old, new in former.items())
-            logger.warning("%s: %s; the old names are still read", source, told)
+            renames = ", ".join(f"{old} is now {new}" for old, new in former.items())
+            logger.warning("%s: %s; the old names are still read", source, renames)
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
@@ -333,7 +337,7 @@ class Config(_Section):
 
 
 def _with_current_keys(node: Any, path: tuple[str, ...], former: dict[str, str], source: str) -> Any:
-    """Return a part of a raw config with its keys as they are named now; `former` gathers the old names that were met."""
+    """Return a part of a raw config with present key names; `former` collects the renames: old -> new dotted key."""
     if isinstance(node, list):
         return [_with_current_keys(entry, path, former, source) for entry in node]
     if not isinstance(node, dict):
@@ -351,26 +355,28 @@ def _with_current_keys(node: Any, path: tuple[str, ...], former: dict[str, str],
 
 
 def _current_key(key: str) -> str:
-    """Return a dotted key, which may name places of lists, as it is named now."""
+    """Return the present name of a dotted key, which may contain list indices."""
     parts = key.split(".")
     former = FORMER_KEYS.get(".".join(part for part in parts if not part.isdecimal()))
     return key if former is None else ".".join([*parts[:-1], former])
 
 
 def _inside(node: Any, part: str, key: str, source: str) -> Any:
-    """Return what lies under one part of a dotted key; a section that nobody knows is made, for `parse` to name it."""
+    """Return the value under one part of a dotted key; an unknown section is added, for `parse` to name it."""
     place = _place(node, part, key, source)
     return node[place] if isinstance(node, list) else node.setdefault(place, {})
 
 
 def _place(node: Any, part: str, key: str, source: str) -> Any:
-    """Return the index or key that one part of a dotted key means within a list or a mapping."""
+    """Return the list index or mapping key that one part of a dotted key stands for."""
     if isinstance(node, dict):
         return part
     if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
         return int(part)
-    found = f"there are {len(node)} entries" if isinstance(node, list) else "it has no keys of its own"
-    raise ConfigError(f"{source}: {key}: there is no {part!r} here; {found}", "for example training.stages.0.epochs=2")
+    content = f"there are {len(node)} entries" if isinstance(node, list) else "it has no keys of its own"
+    raise ConfigError(
+        f"{source}: {key}: there is no {part!r} here; {content}", "for example training.stages.0.epochs=2"
+    )
 
 
 def _explain(problem: Any) -> str:

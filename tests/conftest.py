@@ -124,7 +124,7 @@ def config(llm_folder) -> Config:
     return Config.parse(
         {
             "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2},
-            "lora": {"r": 4, "alpha": 8},
+            "lora": {"r": 4, "lora_alpha": 8},
             "prompt": {"history": 6, "titled": 2, "noun": "films"},
             "justify": {"window": 4, "max_new_tokens": 8},
         }
@@ -187,7 +187,7 @@ def wide_checkpoint(folder: Path, catalogue: Catalogue, features: Features, leve
     config = Config.parse(
         {
             "base": {"llm": str(folder), "dtype": "float32", "rank_layers": 2, "item_scale": 1.5},
-            "lora": {"r": 4, "alpha": 8},
+            "lora": {"r": 4, "lora_alpha": 8},
             "prompt": {"history": 6, "titled": 2, "noun": "films"},
             "justify": {"window": 4, "max_new_tokens": 8},
         }

@@ -15,7 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 from recommender.benchmarks.decode_speed import WARM_BEAMS, WARM_POSITIONS, DecodeSettings, K
 from recommender.benchmarks.synthetic import synthetic_checkpoint, synthetic_prompts
 from recommender.constraints import Trie
-from recommender.inference.beam_search import Search, rank, searched
+from recommender.inference.beam_search import Search, rank, run_search
 from recommender.inference.matrices import matrix
 from recommender.inference.weight_cache import WeightCache
 from recommender.progress import Progress
@@ -88,7 +88,7 @@ def bench_profile(settings: DecodeSettings, progress: Progress | None = None) ->
 def _passes(search: Search, trie: Trie, beam: int) -> None:
     """All that comes behind the prefill."""
     search.restart()
-    searched(search, trie, None, beam)
+    run_search(search, trie, None, beam)
 
 
 @torch.no_grad()

@@ -172,8 +172,8 @@ def train(
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
-        results = train.run(read_config(config, settings), output, str(config), progress)
-    print_table([asdict(result) for result in results], f"trained: {output}", as_json)
+        result = train.train(read_config(config, settings), output, progress, recipe=str(config))
+    print_table([asdict(stage) for stage in result.stages], f"trained: {output}", as_json)
 
 
 @app.command()
@@ -361,7 +361,7 @@ def extend(
         typer.Option(help="how often a new item has a place in a list of ten: times as often as a known one", min=0),
     ] = 2.0,
     interactions: Annotated[
-        str | None, typer.Option(help="histories that lists are judged by; default: those of the recipe, if at hand")
+        str | None, typer.Option(help="histories that lists are measured on; default: those of the recipe, if at hand")
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,

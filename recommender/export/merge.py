@@ -1,7 +1,7 @@
-"""Merging: a checkpoint as ordinary `transformers` folders, which any engine for causal LLMs reads without this package.
+"""Merging: exports a checkpoint as ordinary `transformers` folders, which any engine for causal LLMs reads.
 
-`rank/` is the base cut to the ranking depth, with LoRA in its weights and every item, code and soft token as a row of its
-vocabulary; `write/` is the whole base with the writing LoRA in its weights.
+`rank/` is the base cut to the ranking depth, with LoRA merged into its weights and every item, code and soft token as a
+row of its vocabulary; `write/` is the whole base with the writing LoRA merged into its weights.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class MergeReport:
 
 @dataclass(frozen=True)
 class TokenLayout:
-    """Where the merged vocabulary holds what: words, then codes, then items, then soft tokens.
+    """The layout of the merged vocabulary: words, then codes, then items, then soft tokens.
 
-    With one level a code is an item, so items have no rows of their own. `placeholders`: names of rows that stand where
-    soft tokens were, for whoever projects those when they are read; `ids` are the same with or without.
+    With one level a code is an item, so items have no rows of their own. `placeholders`: names of rows that stand for soft
+    tokens, for a server that projects these itself; `ids` are the same with or without them.
     """
 
     words: int
@@ -67,7 +67,7 @@ class TokenLayout:
 
     @property
     def first_item(self) -> int:
-        """The id of the first row that is an item's only."""
+        """The id of the first item row."""
         return self.words + self.codes
 
     @property
@@ -98,11 +98,11 @@ class TokenLayout:
 
 
 def merge(checkpoint: Checkpoint, target: str | Path, progress: Progress | None = None) -> MergeReport:
-    """Write `rank/`, `write/` and `items.json` into the folder `target`, atomically; then nothing of ours is needed.
+    """Write `rank/`, `write/` and `items.json` into the folder `target`, atomically; they need this package no more.
 
-    All is computed and written in float32: LoRA that is rounded into bfloat16 weights writes other words. Both folders are
-    loaded again and their logits compared before the folder takes its name. Raises ConfigError for a
-    4-bit base, CheckpointError if the reloaded logits differ or if something else stands at `target`.
+    All is computed and written in float32: LoRA merged into bfloat16 weights writes other words. Both folders are loaded
+    again and their logits compared before the folder takes its name. Raises ConfigError for a 4-bit base,
+    CheckpointError if the reloaded logits differ or if something else stands at `target`.
     """
     if checkpoint.config.base.load_in_4bit:
         raise ConfigError(
@@ -139,10 +139,9 @@ def plain_base(model: RecommenderModel) -> Any:
 
 
 def ranking_llm(model: RecommenderModel, layout: TokenLayout, merged: bool = True) -> Any:
-    """Return a plain causal LLM that ranks as `model` does: its first layers, LoRA in its weights, codes in its vocabulary.
+    """Return a plain causal LLM that ranks as `model` does: the first layers, LoRA merged, codes in the vocabulary.
 
-    Computed in the type of the base model; shares no weight with `model`. Without `merged` it ranks so once the LoRA
-    is put on it.
+    In the type of the base model; shares no weight with `model`. Without `merged` the LoRA has to be applied to it.
     """
     whole, base = _merged(model, RANK) if merged else plain_base(model), model.config.base
     config = copy.deepcopy(whole.config)
@@ -154,18 +153,18 @@ def ranking_llm(model: RecommenderModel, layout: TokenLayout, merged: bool = Tru
     short = type(whole)(config).to(weight.dtype)
     short.model.layers.load_state_dict(whole.model.layers[: base.rank_layers].state_dict())
     short.model.norm.load_state_dict(model.rank_norm.state_dict())
-    # one table is both read and scored with: it holds the longer rows that are read, and the norm takes the length back
+    # one table may serve for input and output: it holds the scaled input rows, and the norm divides by the scale
     short.model.norm.weight.div_(base.item_scale)
     short.get_input_embeddings().weight.copy_(torch.cat([weight, *_input_rows(model, layout)]))
     if not tied:
         short.get_output_embeddings().weight.copy_(
-            torch.cat([whole.get_output_embeddings().weight, *_outputs(model, layout)])
+            torch.cat([whole.get_output_embeddings().weight, *_output_rows(model, layout)])
         )
     return short.eval()
 
 
 def save_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path, merged: bool = True) -> bool:
-    """Write the model that ranks, with or without LoRA in its weights; returns whether its two tables are one."""
+    """Write the ranking model, with or without LoRA merged; returns whether input and output share one table."""
     short = ranking_llm(checkpoint.model, layout, merged)
     # the base's own sampling settings would prune items
     short.generation_config = GenerationConfig(do_sample=False, eos_token_id=checkpoint.tokenizer.eos_token_id)
@@ -177,16 +176,16 @@ def save_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path, merg
 def _input_rows(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:
     scale = model.config.base.item_scale
     items, soft = model.all_items()
-    behind = soft.flatten(0, 1)
+    soft_rows = soft.flatten(0, 1)
     if layout.placeholders:
-        behind = behind.new_zeros(len(layout.placeholders), model.hidden_size)
+        soft_rows = soft_rows.new_zeros(len(layout.placeholders), model.hidden_size)
     if layout.codes_are_items:
-        return [model.output_rows(0) * scale, behind]
-    return [model.code_rows(torch.arange(layout.codes, device=model.device)), items * scale, behind]
+        return [model.output_rows(0) * scale, soft_rows]
+    return [model.code_rows(torch.arange(layout.codes, device=model.device)), items * scale, soft_rows]
 
 
-def _outputs(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:
-    """Return what a hidden state is multiplied with behind the words; what is only ever read is never written: zeros."""
+def _output_rows(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:
+    """Return the output rows behind the words; rows that are only ever input are zero."""
     scored = torch.cat([model.output_rows(level) for level in range(model.codes.shape[1])])
     scored = scored * model.config.base.item_scale
     return [scored, scored.new_zeros(layout.size - layout.words - layout.codes, scored.shape[1])]
@@ -195,7 +194,7 @@ def _outputs(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:
 def save_tokenizer(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -> None:
     """Write the base's tokenizer with the rows behind the words as tokens."""
     tokenizer = copy.deepcopy(checkpoint.tokenizer)
-    # a base may have more rows than tokens: the rows between must keep their numbers
+    # a base may have more rows than tokens: spare tokens keep the later rows at their ids
     spare = [f"<|spare_{i}|>" for i in range(layout.words - len(tokenizer))]
     tokenizer.add_tokens([*spare, *layout.names()], special_tokens=True)
     tokenizer.save_pretrained(folder)
@@ -262,7 +261,7 @@ def compare_ranking(
 
 
 def _with_codes(prompt: Example, codes: np.ndarray) -> Example:
-    """Return a prompt that goes on with all codes of an item but the last."""
+    """Return a prompt followed by all codes of an item but the last."""
     more = len(codes) - 1
     return Example(
         tokens=np.concatenate([prompt.tokens, codes[:more]]),

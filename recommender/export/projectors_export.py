@@ -1,4 +1,4 @@
-"""Soft tokens of an export: projectors beside the base's weights, the catalogue's vectors, and how they are read back."""
+"""Exports what makes soft tokens: projectors beside the base's weights, and the catalogue's vectors."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _INDEX = "model.safetensors.index.json"
 
 
 def placeholders(model: RecommenderModel) -> tuple[str, ...]:
-    """Return the tokens that hold the places of soft tokens, one for each modality."""
+    """Return the placeholder tokens of soft tokens, one for each modality."""
     return tuple(f"<|{m}|>" for m in model.soft_modalities)
 
 
-def save_soft(model: RecommenderModel, first: int, folder: Path) -> None:
-    """Write what makes soft tokens into the folder of a saved base; without any, the base stays as it is.
+def save_projectors(model: RecommenderModel, first: int, folder: Path) -> None:
+    """Write projectors and vectors into the folder of a saved base; without soft modalities nothing changes.
 
     `first`: the id of the first placeholder.
     """
@@ -49,15 +49,15 @@ def save_soft(model: RecommenderModel, first: int, folder: Path) -> None:
 
 
 def _list_weights(index: Path, names: list[str]) -> None:
-    """vLLM reads no file that the index of a base in several files does not name."""
+    """Add the weights to the index of a base in several files: vLLM reads only files that the index names."""
     if index.is_file():
-        listed = json.loads(index.read_text(encoding="utf-8"))
-        listed["weight_map"] |= dict.fromkeys(names, WEIGHTS)
-        index.write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
+        content = json.loads(index.read_text(encoding="utf-8"))
+        content["weight_map"] |= dict.fromkeys(names, WEIGHTS)
+        index.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def soft_reading(folder: Path) -> Reading:
-    """Return how a base reloaded from `folder` reads token ids: soft tokens are projected from the vectors beside it."""
+    """Return a function that computes logits of token ids with the soft tokens that `folder` has the vectors for."""
     soft = SoftTokens.open(folder)
     facts = soft.facts
     weights = load_file(folder / WEIGHTS) if facts.soft else {}
@@ -68,8 +68,8 @@ def soft_reading(folder: Path) -> Reading:
         embedded = model.get_input_embeddings()(torch.tensor([tokens]))
         for place in places:
             vector = torch.from_numpy(np.array(place.vector, np.float32))
-            said = projectors[place.kind](vector[:, :-1], vector[:, -1] > 0)[0] + weights["centre"]
-            embedded[0, place.offset : place.offset + facts.tokens] = said
+            projected = projectors[place.kind](vector[:, :-1], vector[:, -1] > 0)[0]
+            embedded[0, place.offset : place.offset + facts.tokens] = projected + weights["centre"]
         logits: Tensor = model(inputs_embeds=embedded).logits
         return logits
 

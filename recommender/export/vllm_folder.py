@@ -1,8 +1,8 @@
-"""Export for vLLM: bases that hold every row, LoRA beside them as plain peft folders, and all that prompts are made of.
+"""Exports a checkpoint for vLLM: base models with all rows, LoRA adapters as peft folders, and what prompts are made of.
 
-`rank/` is the base cut to the ranking depth with items and codes as rows of its vocabulary, the projectors that make soft
-tokens of encoder vectors, these vectors, and the trie; `write/` is the base as it is; `lora/rank` and `lora/explain` are the
-adapters; `prompting/` makes prompts: the base's tokenizer, semantic ids, config, ids and features of the items.
+`rank/`: the base cut to the ranking depth with items and codes as rows of its vocabulary, projectors, encoder vectors, and
+the trie. `write/`: the base unchanged. `lora/rank`, `lora/explain`: the adapters. `prompting/`: the base's tokenizer,
+semantic ids, config, and the features of the items.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from recommender.export.merge import (
     save_ranking,
     write_items,
 )
-from recommender.export.projectors_export import placeholders, save_soft, soft_reading
+from recommender.export.projectors_export import placeholders, save_projectors, soft_reading
 from recommender.model.checkpoint import Checkpoint
 from recommender.model.manifest import check_target, read_manifest, write_manifest, written_folder
 from recommender.progress import Progress
@@ -42,7 +42,7 @@ from recommender.vllm_plugin.served_folder import write_served
 MARKER = "vllm.json"
 FORMAT = 2
 FEATURES = "features.safetensors"
-#: Positions that a server of an exported folder reads: memory is kept for so many.
+#: Most positions of a prompt in a server of an exported folder, which reserves memory for them.
 SERVED_WINDOW = 2048
 
 
@@ -62,7 +62,7 @@ def export_vllm(checkpoint: Checkpoint, target: str | Path, progress: Progress |
         tied = save_ranking(checkpoint, layout, folder / "rank", merged=False)
         ids = checkpoint.model.ids
         write_served(folder / "rank", layout.words, ids.sizes, ids.codes)
-        save_soft(checkpoint.model, layout.first_soft, folder / "rank")
+        save_projectors(checkpoint.model, layout.first_soft, folder / "rank")
         _save_base(checkpoint, folder / "write")
         checkpoint.model.peft.save_pretrained(
             folder / "lora", selected_adapters=[RANK, EXPLAIN], save_embedding_layers=False
@@ -74,7 +74,7 @@ def export_vllm(checkpoint: Checkpoint, target: str | Path, progress: Progress |
         steps("export", 2, 3)
         writing = compare_writing(checkpoint, folder / "write", folder / "lora" / EXPLAIN)
         _save_prompting(checkpoint, layout, folder)
-        write_manifest(folder, _facts(checkpoint, layout))
+        write_manifest(folder, _manifest(checkpoint, layout))
         steps("export", 3, 3)
     return MergeReport(ranking, writing, tied, layout.size)
 
@@ -92,23 +92,24 @@ def _save_prompting(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -
     checkpoint.model.features.save(folder / "prompting" / FEATURES)
     (folder / "prompting" / "config.yaml").write_text(checkpoint.config.to_yaml(), encoding="utf-8")
     write_items(checkpoint, layout, folder / ITEMS)
-    facts = {"format": FORMAT, "words": layout.words, "soft": layout.soft, "modalities": _soft(checkpoint)}
+    facts = {
+        "format": FORMAT,
+        "words": layout.words,
+        "soft": layout.soft,
+        "modalities": len(checkpoint.model.soft_modalities),
+    }
     facts["window"] = min(checkpoint.model.llm.config.max_position_embeddings, SERVED_WINDOW)
     (folder / MARKER).write_text(json.dumps(facts) + "\n", encoding="utf-8")
 
 
-def _soft(checkpoint: Checkpoint) -> int:
-    return len(checkpoint.model.soft_modalities)
-
-
-def _facts(checkpoint: Checkpoint, layout: TokenLayout) -> dict[str, object]:
+def _manifest(checkpoint: Checkpoint, layout: TokenLayout) -> dict[str, object]:
     catalogue = {"items": len(checkpoint.catalogue), "fingerprint": checkpoint.catalogue.fingerprint}
     return {"format": FORMAT, "catalogue": catalogue, "prompts": prompts.template_hash(), "vocabulary": layout.size}
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What is needed to ask a server of an exported folder: prompts and their numbers, no weights."""
+    """An exported folder as its client needs it: everything to make prompts and to read answers, no weights."""
 
     folder: Path
     catalogue: Catalogue

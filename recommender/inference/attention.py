@@ -1,8 +1,8 @@
-"""Attention of many prompts and of the beams behind them, over one cache that is written once and never copied.
+"""Attention of many prompts and of their beams, over one cache of keys and values that is never copied.
 
-Prompts lie packed one behind the other, those of one length together, so that nothing is computed for padding. A beam's
-query reads its prompt's keys, then its own few positions, and the two results are merged by their log-sum-exps, as
-FlashDecoding merges its splits (arXiv 2311.01282); the same prompt keys serve all beams, in one matrix product.
+Prompts are packed in one row, grouped by length, so that nothing is computed for padding. A beam attends to its prompt's
+keys, which all beams share in one matrix product, and to its own few positions; the two results are merged by their
+log-sum-exps, as FlashDecoding merges its splits (arXiv 2311.01282).
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-#: Bytes that one channel of the queries which are taken together has: their keys end where they end, which halves the work
-#: of a causal mask, and their scores stay in the processor's cache.
+#: Size of one channel of a block of queries. A block attends only to keys up to its own end, which halves the work of a
+#: causal mask, and its scores fit into the processor's cache.
 BLOCK_BYTES = 256
-#: Beams times keys up to which torch's fused kernel reads a bfloat16 cache faster than matrix products do.
+#: Up to this product of beams and keys, torch's fused kernel is faster on a bfloat16 cache than matrix products.
 SMALL = 16384
 
 
 @dataclass(frozen=True)
 class Group:
-    """Neighbours in the packing: `prompts` of them, each `width` positions from `first` on; `lengths` [prompts] are the
-    positions that count where some are padding (on a GPU, for static shapes), else None."""
+    """Prompts of one width that are neighbours in the packing: `prompts` of them, `width` positions each, from `first` on.
+
+    `lengths` [prompts]: how many positions are no padding (on a GPU, where shapes are static); None: all.
+    """
 
     first: int
     prompts: int
@@ -38,9 +40,9 @@ class Group:
 
 @dataclass
 class PromptCache:
-    """Keys and values of each layer and group, [prompts, key heads, prefix + width, head width]; shared by all beams.
+    """Keys and values of each layer and group, [prompts, key heads, prefix + width, head width]; all beams share them.
 
-    `prefix`: those of a fixed instruction, [key heads, positions, head width] a layer, which all prompts begin with.
+    `prefix`: for each layer those of the instruction that all prompts begin with, [key heads, positions, head width].
     """
 
     groups: Sequence[Group]
@@ -50,16 +52,16 @@ class PromptCache:
 
     def write(self, layer: int, k: Tensor, v: Tensor) -> None:
         """Add a layer's keys and values [T, key heads, width]."""
-        before = self.prefix[layer] if self.prefix else (None, None)
-        self.keys.append([_behind(before[0], _of(group, k)) for group in self.groups])
-        self.values.append([_behind(before[1], _of(group, v)) for group in self.groups])
+        prefix = self.prefix[layer] if self.prefix else (None, None)
+        self.keys.append([_with_prefix(prefix[0], _part_of(group, k)) for group in self.groups])
+        self.values.append([_with_prefix(prefix[1], _part_of(group, v)) for group in self.groups])
 
     def visible(self, group: Group, total: int) -> Tensor | None:
-        """Return which of `total` keys a group's prompts have, [prompts, 1, 1, total], None for all."""
+        """Return which of `total` keys are no padding, bool [prompts, 1, 1, total]; None: all."""
         if group.lengths is None:
             return None
-        known = group.lengths + (total - group.width)
-        return (torch.arange(total, device=known.device) < known[:, None])[:, None, None]
+        lengths = group.lengths + (total - group.width)
+        return (torch.arange(total, device=lengths.device) < lengths[:, None])[:, None, None]
 
 
 @dataclass
@@ -76,20 +78,23 @@ class PromptAttention:
             self.cache.groups, self.cache.keys[layer], self.cache.values[layer], strict=True
         ):
             if last:
-                mine = q[row : row + group.prompts, None]
-                outs.append(_read(mine, keys, values, scale, self.cache.visible(group, keys.shape[2]))[0].flatten(0, 1))
+                queries = q[row : row + group.prompts, None]
+                visible = self.cache.visible(group, keys.shape[2])
+                outs.append(_attend_shared(queries, keys, values, scale, visible)[0].flatten(0, 1))
                 row += group.prompts
             else:
-                outs.append(_causal(q[group.first : group.end].unflatten(0, (group.prompts, -1)), keys, values, scale))
-        return _joined(outs)
+                outs.append(
+                    _attend_causally(q[group.first : group.end].unflatten(0, (group.prompts, -1)), keys, values, scale)
+                )
+        return _concatenate(outs)
 
 
 @dataclass
 class BeamAttention:
-    """One pass of all beams: each reads its prompt in the cache and its own path behind it.
+    """The beams: each attends to its prompt in the cache and to its own path.
 
-    Packed as the prompts are, `beams` a prompt. `own_keys`, `own_values`: of each layer [prompts, beams, depth, key heads,
-    width]; `follow` gives them to the beams that go on.
+    Packed in the order of the prompts, `beams` a prompt. `own_keys`, `own_values`: those of the paths, for each layer
+    [prompts, beams, depth, key heads, width]; `follow` hands them on to the next beams.
     """
 
     cache: PromptCache
@@ -98,27 +103,28 @@ class BeamAttention:
     own_values: list[Tensor] = field(default_factory=list)
 
     def follow(self, parents: Tensor) -> None:
-        """Let beam j of each prompt be a child of beam `parents` [prompts, beams] of the last pass."""
+        """Make beam j of each prompt a child of beam `parents[:, j]` of the last step; `parents` [prompts, beams]."""
         self.beams = parents.shape[1]
         rows = torch.arange(len(parents), device=parents.device)[:, None]
-        self.own_keys = [own[rows, parents] for own in self.own_keys]
-        self.own_values = [own[rows, parents] for own in self.own_values]
+        self.own_keys = [keys[rows, parents] for keys in self.own_keys]
+        self.own_values = [values[rows, parents] for values in self.own_values]
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, last: bool = False) -> Tensor:
-        """See Attention; `last` makes no difference, for every beam is a last position."""
+        """See Attention; `last` changes nothing, since every beam is a last position."""
         q, k, v = (part.unflatten(0, (-1, self.beams)) for part in (q, k, v))
-        keys, values = self._grown(layer, k, v)
+        keys, values = self._append(layer, k, v)
         outs, row = [], 0
         for group, shared_k, shared_v in zip(
             self.cache.groups, self.cache.keys[layer], self.cache.values[layer], strict=True
         ):
-            mine = slice(row, row + group.prompts)
+            part = slice(row, row + group.prompts)
             row += group.prompts
-            shared = _read(q[mine], shared_k, shared_v, scale, self.cache.visible(group, shared_k.shape[2]))
-            outs.append(_merge(shared, _read_own(q[mine], keys[mine], values[mine], scale)))
-        return _joined(outs).flatten(0, 1).to(q.dtype)
+            visible = self.cache.visible(group, shared_k.shape[2])
+            shared = _attend_shared(q[part], shared_k, shared_v, scale, visible)
+            outs.append(_merge(shared, _attend_own(q[part], keys[part], values[part], scale)))
+        return _concatenate(outs).flatten(0, 1).to(q.dtype)
 
-    def _grown(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def _append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         k, v = k[:, :, None], v[:, :, None]
         if layer == len(self.own_keys):
             self.own_keys.append(k)
@@ -129,26 +135,26 @@ class BeamAttention:
         return self.own_keys[layer], self.own_values[layer]
 
 
-def _of(group: Group, packed: Tensor) -> Tensor:
+def _part_of(group: Group, packed: Tensor) -> Tensor:
     """Return a group's part of [T, heads, width] as [prompts, heads, positions, width]."""
     return packed[group.first : group.end].unflatten(0, (group.prompts, -1)).transpose(1, 2)
 
 
-def _joined(parts: Sequence[Tensor]) -> Tensor:
+def _concatenate(parts: Sequence[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
-def _behind(prefix: Tensor | None, own: Tensor) -> Tensor:
+def _with_prefix(prefix: Tensor | None, rest: Tensor) -> Tensor:
     if prefix is None:
-        return own.contiguous()
-    return torch.cat([prefix.expand(len(own), -1, -1, -1), own], 2)
+        return rest.contiguous()
+    return torch.cat([prefix.expand(len(rest), -1, -1, -1), rest], 2)
 
 
-def _causal(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
-    """Attend causally: q [n, positions, heads, width] are the last of the keys [n, key heads, total, width].
+def _attend_causally(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+    """Attend causally with q [n, positions, heads, width], the last positions of keys [n, key heads, total, width].
 
     Returns [n * positions, heads, width]. Block by block, in plain matrix products: on a CPU that is faster than the fused
-    kernel of torch, which computes what the mask throws away.
+    kernel of torch, which computes masked scores too.
     """
     n, positions, heads, width = q.shape
     shared, before, block = keys.shape[1], keys.shape[2] - positions, BLOCK_BYTES // q.element_size()
@@ -159,48 +165,53 @@ def _causal(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
         end = min(start + block, positions)
         size, total = end - start, before + end
         rows = folded[:, :, :, start:end].reshape(n * shared, -1, width)
-        known = keys[:, :, :total].reshape(n * shared, total, width)
-        scores = torch.bmm(rows, known.transpose(1, 2)).mul_(scale).unflatten(1, (-1, size))
+        past = keys[:, :, :total].reshape(n * shared, total, width)
+        scores = torch.bmm(rows, past.transpose(1, 2)).mul_(scale).unflatten(1, (-1, size))
         scores[..., total - size :].masked_fill_(future[:size, :size], -torch.inf)
         probabilities = torch.softmax(scores, -1).flatten(1, 2)
-        read = torch.bmm(probabilities, values[:, :, :total].reshape(n * shared, total, width))
-        out[:, :, :, start:end] = read.view(n, shared, -1, size, width)
+        attended = torch.bmm(probabilities, values[:, :, :total].reshape(n * shared, total, width))
+        out[:, :, :, start:end] = attended.view(n, shared, -1, size, width)
     return out.permute(0, 3, 1, 2, 4).reshape(n * positions, heads, width)
 
 
-def _read(q: Tensor, keys: Tensor, values: Tensor, scale: float, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def _attend_shared(
+    q: Tensor, keys: Tensor, values: Tensor, scale: float, visible: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Attend with q [n, rows, heads, width] to keys [n, key heads, total, width], which all rows share.
 
-    `seen` [n or 1, 1, rows or 1, total]. Returns [n, rows, heads, width] and the log-sum-exps [n, rows, heads] in float32.
-    The heads that share a key head are rows of one product.
+    `visible` bool [n or 1, 1, rows or 1, total]. Returns the output [n, rows, heads, width] and log-sum-exps [n, rows,
+    heads], float32. Heads that share a key head are rows of one product.
     """
     n, rows, heads, width = q.shape
     shared = keys.shape[1]
     folded = q.unflatten(2, (shared, -1)).permute(0, 2, 3, 1, 4).reshape(n, shared, -1, width)
-    if seen is None and q.device.type == "cpu" and (q.dtype == torch.float32 or rows * keys.shape[2] <= SMALL):
+    if visible is None and q.device.type == "cpu" and (q.dtype == torch.float32 or rows * keys.shape[2] <= SMALL):
         out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(folded, keys, values, scale=scale)
     else:
-        out, lse = _products(folded * scale, keys, values, None if seen is None else seen[:, :, None], rows)
+        out, lse = _products(folded * scale, keys, values, None if visible is None else visible[:, :, None], rows)
     out, lse = out.unflatten(2, (-1, rows)), lse.unflatten(2, (-1, rows))
     return out.permute(0, 3, 1, 2, 4).reshape(n, rows, heads, width), lse.permute(0, 3, 1, 2).reshape(n, rows, heads)
 
 
-def _products(q: Tensor, keys: Tensor, values: Tensor, seen: Tensor | None, rows: int) -> tuple[Tensor, Tensor]:
-    """Attend with q [n, key heads, heads of one * rows, width], which is scaled, as the fused kernel does.
+def _products(q: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None, rows: int) -> tuple[Tensor, Tensor]:
+    """Attend with scaled q [n, key heads, heads of a key head * rows, width], as the fused kernel does.
 
-    `seen` [n or 1, 1, 1, rows or 1, total]. Returns the output in the shape of q, and log-sum-exps without the width.
+    `visible` bool [n or 1, 1, 1, rows or 1, total]. Returns the output in the shape of q, and log-sum-exps without width.
     """
     scores = torch.matmul(q, keys.transpose(2, 3)).unflatten(2, (-1, rows))
-    if seen is not None:
-        scores = scores.masked_fill(~seen, -torch.inf)
+    if visible is not None:
+        scores = scores.masked_fill(~visible, -torch.inf)
     probabilities = torch.softmax(scores, -1, dtype=torch.float32)
-    # the largest score and its share tell the log-sum-exp without another pass of exponentials
+    # the largest score and its probability give the log-sum-exp without computing exponentials again
     lse = scores.amax(-1).float() - probabilities.amax(-1).log()
     return torch.matmul(probabilities.flatten(2, 3).to(values.dtype), values), lse.flatten(2)
 
 
-def _read_own(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """Attend with q [n, beams, heads, width] each to its own keys [n, beams, depth, key heads, width]; as `_read`."""
+def _attend_own(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """Attend with q [n, beams, heads, width] each to its own keys [n, beams, depth, key heads, width].
+
+    Returns the same as `_attend_shared`.
+    """
     q = q.unflatten(2, (keys.shape[3], -1)).float() * scale
     scores = (q[:, :, None] * keys[..., None, :].float()).sum(-1)
     lse = scores.logsumexp(2)
@@ -210,6 +221,6 @@ def _read_own(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> tuple[Te
 
 
 def _merge(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Tensor:
-    """Merge two attentions (output, log-sum-exp) over different keys into that over both; float32."""
+    """Merge two attention results (output, log-sum-exps) over different keys into the output over both, float32."""
     share = torch.sigmoid(one[1] - other[1])[..., None]
     return one[0].float() * share + other[0] * (1 - share)

@@ -1,4 +1,4 @@
-"""Constrained beam search over the trie with one shared prefill: item indices and log-probabilities out."""
+"""Constrained beam search over the trie with one shared prefill; returns item indices and log-probabilities."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recommender.inference.weight_cache import WeightCache
 from recommender.prompting.example import Example
 from recommender.prompting.packing import Batch
 
-#: On a GPU prompts are padded to a multiple of this, so that few shapes recur and a graph of each can be kept.
+#: On a GPU prompts are padded to a multiple of this, so that there are few shapes, and a CUDA graph of each can be kept.
 BUCKET = 64
 
 
@@ -24,7 +24,7 @@ BUCKET = 64
 class Ranking:
     """The items of one prompt, best first, and their scores: sums of log-probabilities over the levels.
 
-    `proven`: nothing that the search cut off could have come among them, so the list is that of all items scored.
+    `proven`: no item that the search pruned can have a higher score, so the list equals that of exhaustive scoring.
     """
 
     items: np.ndarray
@@ -45,25 +45,25 @@ def rank(
 ) -> list[Ranking]:
     """Return for each prompt its best `k` items that are allowed.
 
-    `allowed`: bool [prompts, items], None = all. What is not allowed is cut from the trie before the search, so the
-    result holds min(k, allowed items) entries whenever `beam` >= k. The search is exact when `beam` is at least the
-    number of living prefixes of each level but the last; with one level it is exact always. `instruction`: token ids
-    that the prompts begin with, as far as they do; its part of the prefill is kept between calls. `exact`: double the
-    width, behind the same prefill, until every list is proven. Raises RecommenderError if the model computes NaN.
+    `allowed`: bool [prompts, items], None = all. Forbidden items are cut from the trie before the search, so the result
+    holds min(k, allowed items) entries whenever `beam` >= k. The search is exact if `beam` is at least the number of
+    allowed prefixes of each level but the last; with one level it always is. `instruction`: token ids that prompts begin
+    with; the prefill of this common part is kept between calls. `exact`: double the beam width, with the same prefill,
+    until every list is proven. Raises RecommenderError if the model computes NaN.
     """
     search = Search(weights, prompts, instruction)
     mask = trie.mask(None if allowed is None else allowed[torch.tensor(search.order, device=allowed.device)])
     width = max(beam, k)
-    found = _results(search, searched(search, trie, mask, width), trie, k)
-    while exact and not all(one.proven for one in found):
+    rankings = _rankings(search, run_search(search, trie, mask, width), trie, k)
+    while exact and not all(ranking.proven for ranking in rankings):
         width *= 2
         search.restart()
-        found = _results(search, searched(search, trie, mask, width), trie, k)
-    return found
+        rankings = _rankings(search, run_search(search, trie, mask, width), trie, k)
+    return rankings
 
 
-def searched(search: Search, trie: Trie, mask: Mask | None, width: int) -> Beams:
-    """Return the beams [prompts, up to `width`] that are left at the last level, best first; `search` is at its start."""
+def run_search(search: Search, trie: Trie, mask: Mask | None, width: int) -> Beams:
+    """Return the beams [prompts, up to `width`] of the last level, best first; `search` must be at its start."""
     beams = Beams(len(search.lengths), trie, search.lengths.device)
     logp = search.log_probabilities(0)
     for level in range(trie.levels):
@@ -104,7 +104,7 @@ def score(
 
 @torch.no_grad()
 def last_states(weights: WeightCache, prompts: Sequence[Example]) -> Tensor:
-    """Return the last state [prompts, hidden] behind each prompt: what the rows of the first level are multiplied with."""
+    """Return the hidden state at the end of each prompt, [prompts, hidden]: its products with rows score the first level."""
     search = Search(weights, prompts, None)
     states = torch.empty_like(search.hidden[:, 0])
     states[search.order] = search.hidden[:, 0]
@@ -112,9 +112,9 @@ def last_states(weights: WeightCache, prompts: Sequence[Example]) -> Tensor:
 
 
 class Search:
-    """The hidden states of a batch of prompts and, step by step, of the beams behind them.
+    """The hidden states of a batch of prompts and, step by step, of their beams.
 
-    Prompts are taken in the order of their lengths: `order[i]` is the caller's number of the i-th here.
+    Prompts are sorted by length: `order[i]` is the caller's index of the i-th one here.
     """
 
     def __init__(self, weights: WeightCache, prompts: Sequence[Example], instruction: np.ndarray | None) -> None:
@@ -122,46 +122,48 @@ class Search:
         self.weights, self.model, self.stack = weights, model, weights.stack()
         self.order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         ordered = [prompts[i] for i in self.order]
-        known = _shared(ordered, instruction)
-        prefix = weights.prefix(instruction) if known and instruction is not None else None
+        shared = _shared_length(ordered, instruction)
+        prefix = weights.prefix(instruction) if shared and instruction is not None else None
         if prefix is not None:
-            prefix = [(keys[:, :known], values[:, :known]) for keys, values in prefix]
-        groups = list(_groups([len(prompt) - known for prompt in ordered], model.device, padded(model.device)))
+            prefix = [(keys[:, :shared], values[:, :shared]) for keys, values in prefix]
+        groups = list(_groups([len(prompt) - shared for prompt in ordered], model.device, padded(model.device)))
         self.cache = PromptCache(groups, prefix)
-        batch, positions, last = _packed(ordered, groups, known, model.device)
+        batch, positions, last = _pack(ordered, groups, shared, model.device)
         self.lengths = torch.tensor([len(prompt) for prompt in ordered], device=model.device)
-        embedded = model.embed(batch, known=weights.items())[0]
+        embedded = model.embed(batch, catalogue=weights.items())[0]
         for prompt, end in zip(ordered, (last + 1).tolist(), strict=True):
             if prompt.overrides:
-                part = slice(end - len(prompt) + known, end)
-                model.put_vectors(embedded[part], batch.items[0, part], batch.slots[0, part], prompt.overrides)
+                part = slice(end - len(prompt) + shared, end)
+                model.override_vectors(embedded[part], batch.items[0, part], batch.slots[0, part], prompt.overrides)
         # [prompts, beams, hidden]
         self.start = self.stack(embedded, positions, PromptAttention(self.cache), last)[:, None]
         self.restart()
 
     def restart(self) -> None:
-        """Forget all beams; what they start from is still known."""
+        """Drop all beams and go back to the end of the prompts."""
         self.beams, self.depth, self.hidden = BeamAttention(self.cache), 0, self.start
 
     def advance(self, parents: Tensor, codes: Tensor, level: int) -> None:
-        """Feed each beam the code [prompts, beams] of `level` that it has chosen, behind its parent's path."""
-        fed = self.model.code_rows(codes.flatten() + int(self.model.offsets[level]))
+        """Append to each beam its code [prompts, beams] of `level`; `parents` [prompts, beams]: the beam it continues."""
+        inputs = self.model.code_rows(codes.flatten() + int(self.model.offsets[level]))
         self.beams.follow(parents)
         positions = (self.lengths + self.depth).repeat_interleave(codes.shape[1])
         self.depth += 1
-        self.hidden = self.stack(fed, positions, self.beams).unflatten(0, codes.shape)
+        self.hidden = self.stack(inputs, positions, self.beams).unflatten(0, codes.shape)
 
     def log_probabilities(self, level: int) -> Tensor:
-        """Log-softmax over all codes of the level [prompts, beams, codes]; the trie masks afterwards, so that scores do
-        not depend on what is allowed."""
+        """Return the log-softmax over all codes of a level, [prompts, beams, codes].
+
+        The trie masks afterwards, so that scores do not depend on what is allowed.
+        """
         return torch.log_softmax(self.weights.code_logits(self.hidden, level).float(), -1)
 
 
 class Beams:
     """The state of a batch of beam searches. All tensors [prompts, beams]; a dead beam has score -inf.
 
-    `lost` [prompts]: the best score that was cut off at any level. Scores only fall from level to level, so no item that
-    was cut off with it has a higher one.
+    `lost` [prompts]: the best score that was pruned at any level. Scores only fall from level to level, so no pruned item
+    has a higher one.
     """
 
     def __init__(self, prompts: int, trie: Trie, device: torch.device) -> None:
@@ -170,7 +172,7 @@ class Beams:
         self.scores = torch.zeros(prompts, 1, device=device)
 
     def extend(self, logp: Tensor, trie: Trie, level: int, mask: Mask | None, width: int) -> tuple[Tensor, Tensor]:
-        """Replace the beams by the best `width` of their living children.
+        """Replace the beams by the best `width` of their allowed children.
 
         `logp` [prompts, beams, codes]. Returns each new beam's parent and code, both [prompts, beams]; one top-k over all
         children at once.
@@ -182,7 +184,7 @@ class Beams:
             living &= mask.alive(following)
         gathered = (logp.gather(2, codes) + self.scores[..., None]).masked_fill(~living, -torch.inf)
         fan_out = codes.shape[-1]
-        # one more than is kept: the best of what is cut off
+        # one more than is kept: the best of the pruned ones
         scores, best = gathered.flatten(1).topk(min(width + 1, gathered.shape[1] * fan_out))
         if scores.shape[1] > width:
             self.lost = torch.maximum(self.lost, scores[:, width])
@@ -191,14 +193,14 @@ class Beams:
         return best // fan_out, codes.flatten(1).gather(1, best)
 
 
-def _results(search: Search, beams: Beams, trie: Trie, k: int) -> list[Ranking]:
+def _rankings(search: Search, beams: Beams, trie: Trie, k: int) -> list[Ranking]:
     items, scores = trie.item_of(beams.states).cpu().numpy(), beams.scores.cpu().numpy()
-    # NaN counts as the largest number in a top-k: what arises anywhere is still here
+    # NaN counts as the largest number in a top-k, so it is still here
     if np.isnan(scores).any():
         raise _not_a_number()
     rows = zip(items, scores, beams.lost.cpu().numpy(), strict=True)
-    found = dict(zip(search.order, (_best(*row, k) for row in rows), strict=True))
-    return [found[number] for number in range(len(found))]
+    by_index = dict(zip(search.order, (_best(*row, k) for row in rows), strict=True))
+    return [by_index[index] for index in range(len(by_index))]
 
 
 def _best(items: np.ndarray, scores: np.ndarray, lost: np.ndarray, k: int) -> Ranking:
@@ -215,34 +217,34 @@ def _score_rest(search: Search, codes: Tensor) -> Tensor:
     prompts = len(search.lengths)
     total = torch.zeros(prompts, len(codes), device=codes.device)
     search.restart()
-    everyone = torch.arange(len(codes), device=codes.device).expand(prompts, -1)
+    all_beams = torch.arange(len(codes), device=codes.device).expand(prompts, -1)
     for level in range(codes.shape[1] - 1):
-        search.advance(everyone, codes[:, level].expand(prompts, -1), level)
+        search.advance(all_beams, codes[:, level].expand(prompts, -1), level)
         logp = search.log_probabilities(level + 1)
         total += logp.gather(2, codes[:, level + 1].expand(prompts, -1)[..., None])[..., 0]
     search.restart()
     return total
 
 
-def _shared(prompts: Sequence[Example], instruction: np.ndarray | None) -> int:
-    """Return how many positions of the instruction all prompts begin with; the last of a prompt is always its own."""
+def _shared_length(prompts: Sequence[Example], instruction: np.ndarray | None) -> int:
+    """Return how many positions of the instruction all prompts begin with; the last position of a prompt is never shared."""
     if instruction is None or not len(instruction):
         return 0
-    known = len(instruction)
+    shared = len(instruction)
     for prompt in prompts:
-        known = min(known, len(prompt) - 1)
-        same = (prompt.tokens[:known] == instruction[:known]) & (prompt.items[:known] < 0)
-        known = known if same.all() else int(same.argmin())
-    return known
+        shared = min(shared, len(prompt) - 1)
+        same = (prompt.tokens[:shared] == instruction[:shared]) & (prompt.items[:shared] < 0)
+        shared = shared if same.all() else int(same.argmin())
+    return shared
 
 
 def padded(device: torch.device) -> bool:
-    """Whether prompts are laid out in one padded shape, for shapes to recur: on a GPU, where launching costs most."""
+    """Whether prompts are padded to one recurring shape: on a GPU, where launching kernels costs most."""
     return device.type != "cpu"
 
 
 def _groups(lengths: Sequence[int], device: torch.device, static: bool) -> Iterator[Group]:
-    """Lay prompts of ascending lengths out: those of one length together, or all in one padded shape."""
+    """Yield the groups of prompts of ascending lengths: one for each length, or one padded group of all if `static`."""
     if static:
         width = -(-lengths[-1] // BUCKET) * BUCKET
         yield Group(0, len(lengths), width, torch.tensor(lengths, device=device))
@@ -255,21 +257,24 @@ def _groups(lengths: Sequence[int], device: torch.device, static: bool) -> Itera
             first, start = group.end, end
 
 
-def _packed(
-    prompts: Sequence[Example], groups: Sequence[Group], known: int, device: torch.device
+def _pack(
+    prompts: Sequence[Example], groups: Sequence[Group], shared: int, device: torch.device
 ) -> tuple[Batch, Tensor, Tensor]:
-    """Return all positions after the first `known` as one row, their places in the prompts [T], and where each ends."""
+    """Return the prompts without their first `shared` positions as one row, and its positions within the prompts [T].
+
+    Third comes the place in the row where each prompt ends, [prompts].
+    """
     widths = [group.width for group in groups for _ in range(group.prompts)]
     columns = {}
     for name, fill in (("tokens", 0), ("items", -1), ("slots", 0)):
-        parts = [getattr(prompt, name)[known:] for prompt in prompts]
-        laid = [np.pad(p, (0, w - len(p)), constant_values=fill) for p, w in zip(parts, widths, strict=True)]
-        columns[name] = torch.from_numpy(np.concatenate(laid))[None].to(device)
-    positions = torch.from_numpy(known + np.concatenate([np.arange(width) for width in widths])).to(device)
+        parts = [getattr(prompt, name)[shared:] for prompt in prompts]
+        padded_parts = [np.pad(p, (0, w - len(p)), constant_values=fill) for p, w in zip(parts, widths, strict=True)]
+        columns[name] = torch.from_numpy(np.concatenate(padded_parts))[None].to(device)
+    positions = torch.from_numpy(shared + np.concatenate([np.arange(width) for width in widths])).to(device)
     starts = np.cumsum([0, *widths[:-1]])
-    last = torch.from_numpy(starts + [len(prompt) - known - 1 for prompt in prompts]).to(device)
-    nothing = positions.new_zeros(0)
+    last = torch.from_numpy(starts + [len(prompt) - shared - 1 for prompt in prompts]).to(device)
+    unused = positions.new_zeros(0)
     batch = Batch(
-        **columns, positions=positions[None], labels=nothing, interaction_ids=nothing, mask=nothing, writes=False
+        **columns, positions=positions[None], labels=unused, interaction_ids=unused, mask=unused, writes=False
     )
     return batch, positions, last

@@ -1,4 +1,4 @@
-"""Generation by `transformers` in which spans are constraint to given names."""
+"""Constrained text generation with `transformers`: quoted spans can only be given names."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from recommender.constraints.text_constraint import TextConstraint, token_pieces
 
 
 class ConstraintProcessor(LogitsProcessor):
-    """Holds each row of a batch to what is said of it; the prompts take `start` positions."""
+    """Applies one constraint to each row of a batch; the prompts take the first `start` positions."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, constraint: Sequence[TextConstraint], start: int) -> None:
-        self.pieces, self.constraint, self.start = token_pieces(tokenizer), constraint, start
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, constraints: Sequence[TextConstraint], start: int) -> None:
+        self.pieces, self.constraints, self.start = token_pieces(tokenizer), constraints, start
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Return `scores` [rows, vocabulary] with -inf at what may not follow."""
-        for row, constraint in enumerate(self.constraint):
+        """Set `scores` [rows, vocabulary] to -inf at tokens that may not follow, and return them."""
+        for row, constraint in enumerate(self.constraints):
             constraint.constrain(scores[row], input_ids[row, self.start :].tolist(), self.pieces)
         return scores

@@ -1,8 +1,8 @@
-"""Scores that add_bias: rows moved along the mean last state, so that an item's score rises for whoever asks.
+"""Adds a per-item score bias by shifting item embeddings along the mean final hidden state.
 
-Scores are products of rows and last states, and last states have most of their length in common. A row that is moved along
-what they have in common scores higher, or lower, by about as much for every user; no bias has to be kept, exported or
-served. Training may start from it (an item is as likely as it is popular), and items that come later get their share by it.
+Scores are products of item embeddings and final hidden states, and these states share most of their length. An embedding
+that is shifted along their mean scores higher, or lower, by about the same amount for every user, so no separate bias
+vector has to be stored, exported or served. Training may start with a popularity bias, and new items are calibrated by it.
 """
 
 from __future__ import annotations
@@ -22,72 +22,72 @@ from recommender.prompting.builder import ExampleBuilder
 HISTORIES = 128
 BATCH = 16
 LIST = 10
-FARTHEST = 100.0  # logits; beyond this nothing changes any more
+LARGEST_BIAS = 100.0  # logits; a larger bias changes no list
 
 
-def sampled(histories: Sequence[np.ndarray], count: int = HISTORIES) -> list[np.ndarray]:
+def sample_histories(histories: Sequence[np.ndarray], count: int = HISTORIES) -> list[np.ndarray]:
     """Return an even sample of histories, fewer if there are fewer."""
     return [histories[i] for i in evenly(len(histories), count)]
 
 
-def states(model: RecommenderModel, builder: ExampleBuilder, histories: Sequence[np.ndarray]) -> Tensor:
-    """Return the last states [histories, hidden] behind histories (catalogue indices, oldest first)."""
+def final_states(model: RecommenderModel, builder: ExampleBuilder, histories: Sequence[np.ndarray]) -> Tensor:
+    """Return the final hidden states [histories, hidden] of histories (catalogue indices, oldest first)."""
     prompts = [builder.prompt(history) for history in histories]
     weights = WeightCache(model)
     return torch.cat([last_states(weights, prompts[n : n + BATCH]) for n in range(0, len(prompts), BATCH)])
 
 
 @torch.no_grad()
-def add_bias(model: RecommenderModel, items: np.ndarray, by: np.ndarray, common: Tensor) -> None:
-    """Raise the scores of `items` [n] by about `by` [n], in logits, in place; `common` [hidden] is the mean last state.
+def add_bias(model: RecommenderModel, items: np.ndarray, bias: np.ndarray, mean_state: Tensor) -> None:
+    """Raise the scores of `items` [n] by about `bias` [n] logits, in place; `mean_state` [hidden]: mean final state.
 
-    Only for one token an item: with more, an item shares its codes with others.
+    Only with one level: with more, items share codes.
     """
     codes = model.codes[torch.from_numpy(items).to(model.device), 0]
-    amounts = torch.from_numpy(by.astype(np.float32)).to(model.device)
-    model.rows[codes] += amounts[:, None] * (common / common.square().sum())
+    amounts = torch.from_numpy(bias.astype(np.float32)).to(model.device)
+    model.rows[codes] += amounts[:, None] * (mean_state / mean_state.square().sum())
 
 
 @torch.no_grad()
 def calibrate_exposure(
     model: RecommenderModel, builder: ExampleBuilder, histories: Sequence[np.ndarray], items: np.ndarray, times: float
 ) -> float:
-    """Lean the scores of `items` [n], in place, until one has a place in a list `times` as often as one of the others.
+    """Bias the scores of `items` [n], in place, until each is listed `times` as often as another item on average.
 
-    Judged by the lists of ten of an even sample of `histories`, in which none of `items` stands. Returns the share of the
-    places that they have now. Only for one token an item.
+    Measured on the lists of ten of an even sample of `histories`, none of which holds any of `items`. Returns the share
+    of the list places that they have afterwards. Only with one level.
     """
-    chosen = sampled(histories)
-    last = states(model, builder, chosen)
-    common = last.mean(0)
+    sample = sample_histories(histories)
+    last = final_states(model, builder, sample)
+    mean_state = last.mean(0)
     scores = last @ model.all_items()[0].T
-    for row, history in zip(scores, chosen, strict=True):
+    for row, history in zip(scores, sample, strict=True):
         row[torch.from_numpy(history).to(row.device)] = -torch.inf
-    new = torch.zeros(scores.shape[1], dtype=torch.bool, device=scores.device)
-    new[torch.from_numpy(items).to(scores.device)] = True
-    rise = (last @ common / common.square().sum())[:, None] * new
+    biased = torch.zeros(scores.shape[1], dtype=torch.bool, device=scores.device)
+    biased[torch.from_numpy(items).to(scores.device)] = True
+    rise = (last @ mean_state / mean_state.square().sum())[:, None] * biased
 
-    def share(by: float) -> float:
-        best = (scores + by * rise).topk(min(LIST, scores.shape[1])).indices
-        return float(new[best].float().mean())
+    def share(bias: float) -> float:
+        best = (scores + bias * rise).topk(min(LIST, scores.shape[1])).indices
+        return float(biased[best].float().mean())
 
-    wanted = times * len(items) / (times * len(items) + scores.shape[1] - len(items))
-    low, high = -FARTHEST, FARTHEST
+    target = times * len(items) / (times * len(items) + scores.shape[1] - len(items))
+    low, high = -LARGEST_BIAS, LARGEST_BIAS
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (middle, high) if share(middle) < wanted else (low, middle)
-    add_bias(model, items, np.full(len(items), high), common)
+        low, high = (middle, high) if share(middle) < target else (low, middle)
+    add_bias(model, items, np.full(len(items), high), mean_state)
     return share(high)
 
 
 def init_popularity_bias(
     model: RecommenderModel, builder: ExampleBuilder, histories: Sequence[np.ndarray], strength: float
 ) -> None:
-    """Lean every item's score, in place, towards the logarithm of how often it stands in `histories`, times `strength`.
+    """Bias each item's score, in place, by `strength` times the logarithm of its count in `histories`.
 
-    With few histories training has no time to learn what counting tells. Only for one token an item.
+    With few histories training is too short to learn popularity. Only with one level.
     """
     counts = np.bincount(np.concatenate(histories), minlength=len(model.codes))
-    wanted = strength * np.log1p(counts)
-    common = states(model, builder, sampled(histories)).mean(0)
-    add_bias(model, np.arange(len(model.codes)), wanted - wanted.mean(), common)
+    bias = strength * np.log1p(counts)
+    mean_state = final_states(model, builder, sample_histories(histories)).mean(0)
+    add_bias(model, np.arange(len(model.codes)), bias - bias.mean(), mean_state)

@@ -1,6 +1,6 @@
-"""The ranking layers made ready for inference: LoRA merged, matrices fused, activations added up in float32.
+"""The ranking layers for inference: LoRA merged, matrices fused, residual sums in float32.
 
-`FusedStack` computes pre-norm layers with a gated MLP by itself (Llama, Qwen, Mistral, SmolLM) and is used only where it
+`FusedStack` reimplements pre-norm layers with a gated MLP (Llama, Qwen, Mistral, SmolLM) and is used only where it
 reproduces the base model's own layers; `ModuleStack` runs any other base through its own code, with our attention.
 """
 
@@ -19,19 +19,19 @@ from recommender.model import block_attention
 from recommender.model.block_attention import Attention
 
 Norm = Callable[[Tensor], Tensor]
-#: Positions that a fused stack is compared with the base model's own layers on, and the largest norm of the difference as a
-#: share of the outputs' norm. A single number says nothing: a few channels are a thousand times larger than the others, and
-#: bfloat16 rounds each by its size.
+#: On how many positions a fused stack is compared with the base model's own layers, and the largest norm of the difference
+#: as a share of the outputs' norm. Single outputs are no measure: a few channels are a thousand times larger than the
+#: others, and bfloat16 rounds each by its size.
 PROBE, LARGEST_DIFFERENCE = 6, {torch.float32: 1e-3, torch.bfloat16: 0.2}
 
 
 class Stack(Protocol):
-    """The layers that rank."""
+    """The ranking layers."""
 
     def __call__(self, embedded: Tensor, positions: Tensor, attention: Attention, last: Tensor | None = None) -> Tensor:
         """Run packed embeddings [T, hidden] at `positions` [T]; returns normalised hidden states [T, hidden], float32.
 
-        With `last` [n] only those packed places are returned, and the last layer computes no others.
+        With `last` [n] only those places of the row are returned, and the last layer computes no others.
         """
 
 
@@ -52,10 +52,10 @@ class _Layer:
 
 
 class FusedStack:
-    """Pre-norm layers with a gated MLP, computed here."""
+    """Pre-norm layers with a gated MLP, reimplemented."""
 
     def __init__(self, backbone: Any, norm: nn.Module, adapter: str, int8: bool = False) -> None:
-        """Take the layers of `backbone`, which ends after them with `norm`, and merge one LoRA adapter into copies.
+        """Copy the layers of `backbone`, whose last part is `norm`, with one LoRA adapter merged in.
 
         Raises AttributeError or ValueError if the layers have other parts than these.
         """
@@ -65,14 +65,14 @@ class FusedStack:
 
     def __call__(self, embedded: Tensor, positions: Tensor, attention: Attention, last: Tensor | None = None) -> Tensor:
         """See Stack."""
-        # what is added up is changed in place: a fresh megabyte costs more than the sum
+        # residual sums are computed in place: allocating a megabyte costs more than the addition
         hidden = embedded.to(torch.float32, copy=True)
         cos, sin = (part[0, :, None] for part in self.rotary(hidden[None], positions[None]))
         half = cos.shape[-1] // 2
-        turn = cos, torch.cat([-sin[..., :half], sin[..., half:]], -1)
+        rotation = cos, torch.cat([-sin[..., :half], sin[..., half:]], -1)
         for number, layer in enumerate(self.layers):
             final = last if number == len(self.layers) - 1 else None
-            hidden = self._run(number, layer, hidden, turn, attention, final)
+            hidden = self._run(number, layer, hidden, rotation, attention, final)
         return self.norm(hidden).float()
 
     def _run(
@@ -80,18 +80,18 @@ class FusedStack:
         number: int,
         layer: _Layer,
         hidden: Tensor,
-        turn: tuple[Tensor, Tensor],
+        rotation: tuple[Tensor, Tensor],
         attention: Attention,
         last: Tensor | None,
     ) -> Tensor:
-        q, k, v = self._heads(layer, hidden, turn)
+        q, k, v = self._heads(layer, hidden, rotation)
         if last is not None:
             q, hidden = q[last], hidden[last]
         attended = attention(number, q, k, v, layer.scale, last is not None)
         hidden.add_(layer.out(attended.flatten(1)))
         return hidden.add_(layer.down(layer.gated(layer.norms[1](hidden).to(self.dtype))))
 
-    def _heads(self, layer: _Layer, hidden: Tensor, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def _heads(self, layer: _Layer, hidden: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Return rotated queries and keys, and values: [T, heads of each, width]."""
         heads = layer.qkv(layer.norms[0](hidden).to(self.dtype)).unflatten(-1, (-1, layer.width))
         rotated, v = heads[:, : layer.heads + layer.key_heads], heads[:, layer.heads + layer.key_heads :]
@@ -99,13 +99,13 @@ class FusedStack:
             q, k = rotated.split([layer.heads, layer.key_heads], 1)
             rotated = torch.cat([layer.head_norms[0](q), layer.head_norms[1](k)], 1)
         crosswise = rotated.float().roll(layer.width // 2, -1)
-        rotated = rotated.float().mul(turn[0]).addcmul_(crosswise, turn[1]).to(self.dtype)
+        rotated = rotated.float().mul(rotation[0]).addcmul_(crosswise, rotation[1]).to(self.dtype)
         q, k = rotated.split([layer.heads, layer.key_heads], 1)
         return q, k, v.to(self.dtype)
 
 
 class ModuleStack:
-    """Any causal LLM, run by its own code: its layers call our attention through the registry of `transformers`."""
+    """Any causal LLM, run by its own code; its layers call our attention through the registry of `transformers`."""
 
     def __init__(self, backbone: Any, llm: Any) -> None:
         """Run `backbone`, a view of the layers of `llm`, whose attention falls back to SDPA for all other callers."""
@@ -120,7 +120,7 @@ class ModuleStack:
         result = self.backbone(
             inputs_embeds=embedded[None].to(self.dtype),
             position_ids=positions[None],
-            # a mask that is made already is passed on unread; ours is in the attention
+            # a ready-made mask is passed on unchanged; our attention ignores it
             attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=embedded.device),
             use_cache=False,
             packed_attention=attention,
@@ -130,9 +130,9 @@ class ModuleStack:
 
 
 def make_stack(backbone: Any, norm: nn.Module, llm: Any, adapter: str, int8: bool = False) -> Stack:
-    """Return the fastest stack that computes what the base model's own layers do.
+    """Return the fastest stack that reproduces the base model's own layers.
 
-    `backbone` is a view of the layers that rank, which ends with `norm`; `int8`: matrices are rounded to 8 bits.
+    `backbone`: a view of the ranking layers that ends with `norm`. `int8`: matrices are rounded to 8 bits.
     """
     modules = ModuleStack(backbone, llm)
     try:
@@ -167,7 +167,7 @@ def _layer(layer: Any, adapter: str, int8: bool) -> _Layer:
 
 
 def _norm(module: nn.Module) -> Norm:
-    """Return a norm over the last axis: in few passes over the memory where it is Llama's, else the base's own."""
+    """Return a norm over the last axis: a faster one for Llama's RMS norm, else the base's own."""
     epsilon, weight = getattr(module, "variance_epsilon", None), getattr(module, "weight", None)
     if epsilon is None or weight is None:
         return module

@@ -14,7 +14,7 @@ Part = tuple[Tensor, Tensor | None]
 """Weight [outputs, inputs] and bias."""
 Matrix = Callable[[Tensor], Tensor]
 """Maps [T, inputs] to [T, outputs]."""
-#: Rows that a packed layout is chosen for; it serves any other number as well.
+#: Number of rows that a packed layout is optimised for; it works for any other number too.
 PACKED_FOR = 64
 
 
@@ -34,7 +34,7 @@ def merged(module: Any, adapter: str) -> Part:
 
 
 def matrix(parts: Sequence[Part], int8: bool) -> Matrix:
-    """Return one matrix that computes all `parts` (weight, bias) of one input at once, outputs one behind the other."""
+    """Return one matrix that applies all `parts` (weight, bias) to one input; their outputs are concatenated."""
     weight = torch.cat([weight for weight, _ in parts]) if len(parts) > 1 else parts[0][0]
     bias = None
     if any(bias is not None for _, bias in parts):
@@ -46,7 +46,7 @@ def matrix(parts: Sequence[Part], int8: bool) -> Matrix:
 
 
 def gated(gate: Part, up: Part, activation: Callable[[Tensor], Tensor], int8: bool) -> Matrix:
-    """Return what computes `activation(gate(x)) * up(x)`, the first half of a gated MLP; outputs [T, intermediate]."""
+    """Return the first half of a gated MLP, `activation(gate(x)) * up(x)`; outputs [T, intermediate]."""
     if not int8 and isinstance(activation, (nn.SiLU, SiLUActivation)) and _packable(gate[0]):
         return GatedPacked(Packed(*gate), Packed(*up))
     both = matrix([gate, up], int8)
@@ -59,7 +59,7 @@ def gated(gate: Part, up: Part, activation: Callable[[Tensor], Tensor], int8: bo
 
 
 def _packable(weight: Tensor) -> bool:
-    """Whether this torch has oneDNN, with kernels for this type on this processor."""
+    """Whether this torch has oneDNN kernels for this type on this processor."""
     if weight.device.type != "cpu" or not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
         return False
     if weight.dtype == torch.bfloat16:
@@ -68,9 +68,9 @@ def _packable(weight: Tensor) -> bool:
 
 
 class Packed:
-    """A matrix in the base model's type, laid out once as the processor's kernels read it.
+    """A matrix in the base model's type, in the memory layout of the processor's kernels.
 
-    `linear` lays it out anew at each call, which costs as much as multiplying ten rows with it.
+    `linear` converts the layout at each call, which costs as much as multiplying ten rows.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -83,7 +83,7 @@ class Packed:
 
 
 class GatedPacked:
-    """`silu(gate(x)) * up(x)`; both follow the products while these lie in the processor's cache."""
+    """`silu(gate(x)) * up(x)`, computed while the products are in the processor's cache."""
 
     def __init__(self, gate: Packed, up: Packed) -> None:
         self.gate, self.up = gate, up
@@ -106,7 +106,7 @@ class Full:
 
 
 class Int8:
-    """A matrix rounded to 8 bits an output row; inputs are rounded to 8 bits a row as they come.
+    """A matrix rounded to 8 bits, with one scale for each output row; inputs are rounded likewise at each call.
 
     Sums of products of 8-bit integers are exact and twice as fast as bfloat16 where a processor has VNNI instructions.
     """
@@ -127,7 +127,7 @@ class Int8:
 
 
 class Int8WithoutVnni:
-    """As Int8, for processors whose older instructions saturate: inputs are rounded to 7 bits, so that none does.
+    """As Int8, for processors whose older instructions saturate: inputs are rounded to 7 bits, so that no sum does.
 
     `_int_mm` falls back to a plain loop there; the kernels of torch's dynamic quantisation are twice as fast as float32.
     """
@@ -136,7 +136,7 @@ class Int8WithoutVnni:
         exact = weight.float()
         scale = exact.abs().amax(1).clamp_min(1e-12) / 127
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its tensors are to leave torch some day, the kernels have no other way in
+            warnings.simplefilter("ignore")  # torch deprecates these tensors, but the kernels take no others
             rounded = torch.quantize_per_channel(
                 exact, scale.double(), torch.zeros(len(scale), dtype=torch.long), 0, torch.qint8
             )

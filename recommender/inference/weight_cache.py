@@ -1,7 +1,7 @@
-"""What inference makes of a model's weights once and keeps until they change.
+"""Caches what inference derives from a model's weights, until the weights change.
 
-That is the fused stack of the ranking layers, the keys and values of instructions, and the embeddings of all items. The
-engine owns it: a network that is trained, copied or merged knows nothing of it.
+It holds the fused stack of the ranking layers, the keys and values of instructions, and the embeddings of all items. The
+engine owns the cache; the network does not refer to it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from recommender.inference.attention import Group, PromptAttention, PromptCache
 from recommender.inference.layers import Stack, make_stack
 from recommender.model.network import RecommenderModel
 
-#: Instructions whose keys and values are kept.
+#: How many instructions have their keys and values kept.
 INSTRUCTIONS = 4
 
 Prefix = list[tuple[Tensor, Tensor]]
@@ -27,15 +27,15 @@ Prefix = list[tuple[Tensor, Tensor]]
 
 
 class WeightCache:
-    """A model as inference uses it. In-place changes of its weights are seen, those through `.data` are not."""
+    """A model for inference. In-place changes of its weights are noticed, those through `.data` are not."""
 
     def __init__(self, model: RecommenderModel) -> None:
-        """Keep what is computed from the weights of `model`; nothing is computed yet."""
+        """Cache for the weights of `model`; nothing is computed yet."""
         self.model = model
-        self._layers: tuple[Any, ...] = ()
+        self._layers_version: tuple[Any, ...] = ()
         self._stack: Stack | None = None
         self._prefixes: OrderedDict[bytes, Prefix] = OrderedDict()
-        self._contents: tuple[Any, ...] = ()
+        self._items_version: tuple[Any, ...] = ()
         self._items: tuple[Tensor, Tensor] | None = None
         self._outputs: Tensor | None = None
 
@@ -43,16 +43,16 @@ class WeightCache:
     def stack(self) -> Stack:
         """Return the ranking layers for the weights as they are now."""
         model, version = self.model, _layers_version(self.model)
-        if self._stack is None or version != self._layers:
+        if self._stack is None or version != self._layers_version:
             self._prefixes.clear()
             int8 = model.config.decoding.int8
             self._stack = make_stack(model.ranking_view(), model.rank_norm, model.llm, RANK, int8)
-            self._layers = version
+            self._layers_version = version
         return self._stack
 
     @torch.no_grad()
     def prefix(self, tokens: np.ndarray) -> Prefix:
-        """Return keys and values of an instruction, token ids [positions] of the vocabulary, that prompts begin with."""
+        """Return the keys and values of an instruction that prompts begin with; `tokens` [positions]: vocabulary ids."""
         stack, key, model = self.stack(), tokens.tobytes(), self.model
         if key not in self._prefixes:
             cache = PromptCache([Group(0, 1, len(tokens))])
@@ -69,8 +69,8 @@ class WeightCache:
     def items(self) -> tuple[Tensor, Tensor]:
         """Return the embeddings [items, hidden] and soft tokens [items, soft, hidden] of the whole catalogue."""
         version = _items_version(self.model)
-        if self._items is None or version != self._contents:
-            self._items, self._outputs, self._contents = self.model.all_items(), None, version
+        if self._items is None or version != self._items_version:
+            self._items, self._outputs, self._items_version = self.model.all_items(), None, version
         return self._items
 
     @torch.no_grad()
@@ -85,15 +85,15 @@ class WeightCache:
 
 
 def _layers_version(model: RecommenderModel) -> tuple[Any, ...]:
-    """Return what changes whenever a weight that the ranking layers read is written, moved or replaced."""
+    """Return a value that changes whenever a weight of the ranking layers is written, moved or replaced."""
     parts = [model.llm.get_input_embeddings(), *model.llm.model.layers[: model.config.base.rank_layers]]
     return _version(p for part in parts for p in part.parameters())
 
 
 def _items_version(model: RecommenderModel) -> tuple[Any, ...]:
-    """Return what changes whenever something is that an item's embedding is made of."""
-    own = (model.rows, *model.projectors.parameters(), *model.buffers(recurse=False))
-    return (model.muted_modalities, *_version(own))
+    """Return a value that changes whenever something changes that an item's embedding is made of."""
+    sources = (model.rows, *model.projectors.parameters(), *model.buffers(recurse=False))
+    return (model.muted_modalities, *_version(sources))
 
 
 def _version(tensors: Iterable[Tensor]) -> tuple[tuple[int, int], ...]:

@@ -1,4 +1,4 @@
-"""Justifications: evidence by deletion, sentences by the LLM, and a check of everything that they claim."""
+"""Justifications: evidence by deletion, texts by the LLM, and a check of every claim in them."""
 
 from recommender.justify.checker import Claim, ClaimChecker, Verdict
 from recommender.justify.evidence import Evidence, Influence, SharedFact, find_evidence

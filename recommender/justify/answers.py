@@ -1,4 +1,7 @@
-"""Answers to questions back, in words. All wording stands in prompts/answers; what they say was ranked, never guessed."""
+"""Answers to questions about a list, in words: why not that item, what if, what does it rest on.
+
+The texts stand in prompts/answers; the numbers in them come from rankings, never from a guess.
+"""
 
 from __future__ import annotations
 
@@ -10,62 +13,66 @@ from recommender.justify.counterfactual import MOST_CHANGES, Change, Shift, Shor
 from recommender.justify.evidence import Evidence
 from recommender.justify.item_names import display_name
 from recommender.justify.style import Style
-from recommender.justify.templates import listed
+from recommender.justify.templates import enumeration
 
 
 def why_not(
-    catalogue: Catalogue, told: Shortfall, k: int, style: Style, barred: Sequence[str] = (), seen: bool = False
+    catalogue: Catalogue, shortfall: Shortfall, k: int, style: Style, barred: Sequence[str] = (), seen: bool = False
 ) -> str:
     """Say where an item stands and what would bring it into a list of `k`.
 
-    `barred`: what it does not meet, in words; its rank is then the one without that. `seen`: it is in the history.
+    `barred`: in words, the conditions that the item does not meet; its rank is then the one without them. `seen`: the
+    item is in the history.
     """
     variables = {
-        "about": f'"{display_name(catalogue[told.item])}"',
+        "about": f'"{display_name(catalogue[shortfall.item])}"',
         "seen": seen,
-        "listed_at": told.rank if told.rank <= k and not barred and not seen else 0,
+        "listed_at": shortfall.rank if shortfall.rank <= k and not barred and not seen else 0,
         "barred": list(barred),
-        "rank": told.rank,
+        "rank": shortfall.rank,
         "k": k,
         "most": MOST_CHANGES,
-        "changes": [_change(catalogue, change, style) for change in told.changes],
+        "changes": [_change_text(catalogue, change, style) for change in shortfall.changes],
     }
-    return _said("why_not", style, **variables)
+    return _render("why_not", style, **variables)
 
 
 def barred(kind: str, style: Style, name: str = "", wanted: Sequence[str] = (), held: Sequence[str] = ()) -> str:
-    """Say what keeps an item from being shown. `kind`: filter (of which `name`), exclude, only, or refused."""
-    told = {"wanted": " or ".join(wanted), "held": ", ".join(held)}
-    return _said("barred", style, kind=kind, attribute=name.replace("_", " "), **told)
+    """Say why an item may not be shown. `kind`: filter, exclude, only, hidden or refused.
+
+    For a filter, `name`: its attribute, `wanted`: the values that it accepts, `held`: those of the item.
+    """
+    values = {"wanted": " or ".join(wanted), "held": ", ".join(held)}
+    return _render("barred", style, kind=kind, attribute=name.replace("_", " "), **values)
 
 
-def what_if(catalogue: Catalogue, removed: Sequence[int], told: Shift, style: Style) -> str:
-    """Say how a list would differ had `removed` never been seen."""
-    return _said(
+def what_if(catalogue: Catalogue, removed: Sequence[int], shift: Shift, style: Style) -> str:
+    """Say how a list would differ without the items `removed` in the history."""
+    return _render(
         "what_if",
         style,
         removed=_names(catalogue, removed, style),
-        left=_names(catalogue, told.left, style),
-        entered=_names(catalogue, told.entered, style),
-        count=len(told.before),
-        reordered=told.before != told.after,
+        left=_names(catalogue, shift.left, style),
+        entered=_names(catalogue, shift.entered, style),
+        count=len(shift.before),
+        reordered=shift.before != shift.after,
     )
 
 
 def rests_on(catalogue: Catalogue, evidence: Evidence, style: Style) -> str:
-    """Say which history items move an item's score, and by how much the first of them does."""
+    """Say which history items raise an item's score, and by how much the strongest of them does."""
     influences = evidence.influences
-    return _said(
+    return _render(
         "rests_on",
         style,
-        influences=_names(catalogue, [i.item for i in influences], style),
+        influences=_names(catalogue, [influence.item for influence in influences], style),
         many=len(influences) > 1,
         effect=f"{influences[0].effect:.2f}" if influences else "",
     )
 
 
-def _change(catalogue: Catalogue, change: Change, style: Style) -> str:
-    return _said(
+def _change_text(catalogue: Catalogue, change: Change, style: Style) -> str:
+    return _render(
         "change",
         style,
         removed=_names(catalogue, change.removed, style),
@@ -76,11 +83,12 @@ def _change(catalogue: Catalogue, change: Change, style: Style) -> str:
 
 
 def _names(catalogue: Catalogue, items: Sequence[int], style: Style) -> str:
-    return listed([f'"{display_name(catalogue[item])}"' for item in items], style)
+    return enumeration([f'"{display_name(catalogue[item])}"' for item in items], style)
 
 
-def _said(block: str, style: Style, **variables: object) -> str:
-    """Render a block in the style's language, or in English where there are no answers in it."""
+def _render(block: str, style: Style, **variables: object) -> str:
+    """Render a block in the style's language, or in English where that language has no answers."""
     language = style.language if style.language in prompts.answer_languages() else "en"
     text = prompts.render_block(f"answers/{language}", block, **variables)
-    return text if block in ("barred", "change") else f"{text[:1].upper()}{text[1:]}"
+    is_part_of_a_sentence = block in ("barred", "change")
+    return text if is_part_of_a_sentence else f"{text[:1].upper()}{text[1:]}"

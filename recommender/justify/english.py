@@ -1,7 +1,7 @@
-"""English, as far as the checker understands it: words that claim nothing, words that point at a role, and who did what.
+"""The English words that the checker understands: words that claim nothing, and words that point at an attribute.
 
-Everything here belongs to the language alone. A word that is in no list and in no title or attribute of the catalogue
-says something that nobody can verify, so the lists are short on purpose.
+A word that is in no list here and in no title or attribute of the catalogue claims something that cannot be verified, so
+the lists are short on purpose.
 """
 
 from __future__ import annotations
@@ -9,43 +9,43 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from recommender.justify.facts import singular
+from recommender.justify.inflection import singular
 
 
 @dataclass(frozen=True)
-class Domain:
-    """What is recommended, in words. `verbs`: what people do with it, in the past; the first one is spoken."""
+class DomainWords:
+    """The words for what is recommended. `verbs`: what people do with it, in the past tense, the usual one first."""
 
-    one: str
-    many: str
+    singular: str
+    plural: str
     verbs: tuple[str, ...] = ("chose",)
-    nouns: tuple[str, ...] = ()
+    other_nouns: tuple[str, ...] = ()
 
     @property
-    def done(self) -> tuple[str, ...]:
+    def past_verbs(self) -> tuple[str, ...]:
         """What people are known to have done with an item of their history: the verbs, or simply that they chose it."""
         return (*self.verbs, "chose", "chosen", "picked")
 
 
-_FILMS = Domain("film", "films", ("watched", "saw"), ("movie", "movies"))
-_SONGS = Domain("song", "songs", ("listened to", "heard", "played"), ("track", "tracks"))
+_FILMS = DomainWords("film", "films", ("watched", "saw"), ("movie", "movies"))
+_SONGS = DomainWords("song", "songs", ("listened to", "heard", "played"), ("track", "tracks"))
 _DOMAINS = {
     "films": _FILMS,
-    "movies": Domain("movie", "movies", _FILMS.verbs, ("film", "films")),
-    "series": Domain("series", "series", _FILMS.verbs, ("show", "shows")),
-    "books": Domain("book", "books", ("read",)),
-    "articles": Domain("article", "articles", ("read",)),
+    "movies": DomainWords("movie", "movies", _FILMS.verbs, ("film", "films")),
+    "series": DomainWords("series", "series", _FILMS.verbs, ("show", "shows")),
+    "books": DomainWords("book", "books", ("read",)),
+    "articles": DomainWords("article", "articles", ("read",)),
     "songs": _SONGS,
-    "tracks": Domain("track", "tracks", _SONGS.verbs, ("song", "songs")),
-    "music": Domain("piece of music", "pieces of music", _SONGS.verbs),
-    "games": Domain("game", "games", ("played",)),
+    "tracks": DomainWords("track", "tracks", _SONGS.verbs, ("song", "songs")),
+    "music": DomainWords("piece of music", "pieces of music", _SONGS.verbs),
+    "games": DomainWords("game", "games", ("played",)),
 }
 
 
 @lru_cache(maxsize=64)
-def domain(noun: str) -> Domain:
-    """Return the words for what is recommended, given its name in the plural; of the unknown people "chose" some."""
-    return _DOMAINS.get(noun.casefold()) or Domain(singular(noun), noun)
+def domain_words(noun: str) -> DomainWords:
+    """Return the words for what is recommended, given its name in the plural; people "chose" what is in no list."""
+    return _DOMAINS.get(noun.casefold()) or DomainWords(singular(noun), noun)
 
 
 #: words that claim nothing of their own
@@ -59,16 +59,16 @@ NEUTRAL = frozenset(
     than thanks that the their them then these they this those title titles to together too try us was we well what when
     which who will with would you your""".split()
 ) | frozenset("already alike appreciate common enjoy enjoyed had just liked loved want wanted".split())
-#: words that speak of taste: said only of what somebody may like, or if they like it
+#: words of taste, allowed only about what somebody may like, or if they like it
 TASTE = frozenset("liked loved enjoyed wanted".split())
 #: endings split off by an apostrophe: it's, you've, we'll, they're, you'd
 CLITICS = frozenset(("s", "ve", "ll", "re", "d"))
-#: words that say a fact belongs to more than one item
+#: words that say that a fact holds for more than one item
 SHARING = frozenset(
     """both all too also like same share shares shared sharing common similar similarly another more well such they
     them their these those again other others alike each every""".split()
 )
-#: words that say items resemble each other; without a shared fact nothing shows that
+#: words that claim a resemblance, which needs a shared fact
 RESEMBLING = frozenset("same share shares shared sharing common similar similarly alike".split())
 PRONOUNS = frozenset(("it", "this"))
 
@@ -102,7 +102,6 @@ SYNONYMS = {
 @lru_cache(maxsize=64)
 def neutral_words(noun: str) -> frozenset[str]:
     """Return the words that claim nothing where `noun` is recommended: its names and verbs are among them."""
-    spoken = domain(noun)
-    return NEUTRAL | {
-        w for text in (spoken.one, spoken.many, *spoken.nouns, *spoken.done) for w in text.casefold().split()
-    }
+    words = domain_words(noun)
+    texts = (words.singular, words.plural, *words.other_nouns, *words.past_verbs)
+    return NEUTRAL | {word for text in texts for word in text.casefold().split()}

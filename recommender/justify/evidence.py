@@ -1,4 +1,4 @@
-"""What a recommendation rests on: the history items whose removal costs it most, and the facts they share with it."""
+"""Evidence: the history items whose removal lowers a recommended item's score most, and the facts they share with it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from recommender.justify.item_names import words
 
 #: (histories, candidate items) -> log-probabilities [histories, candidates]
 Scorer = Callable[[Sequence[np.ndarray], Sequence[int]], np.ndarray]
-#: nats; what moves a score by less is rounding, not a reason
+#: nats; a smaller effect is rounding
 SMALLEST = 1e-3
-#: words of a passage that two texts share, how many of them must say something, and how much of a text is compared
-SHORTEST_PASSAGE, TELLING_WORDS, LONGEST_TEXT = 3, 2, 400
+#: words of a shared passage, how many of them must have content, and how many words of a text are compared
+SHORTEST_PASSAGE, CONTENT_WORDS, LONGEST_TEXT = 3, 2, 400
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,10 @@ class SharedFact:
 
 @dataclass(frozen=True)
 class Evidence:
-    """For one recommended item: influences, strongest first, shared facts, and words that its text shares with theirs
-    (`value`: as they stand in its text). All are empty for a cold start."""
+    """For one recommended item: influences, strongest first, facts shared with them, and passages shared with their texts.
+
+    The `value` of a passage is spelled as in the item's own text. All are empty for a cold start.
+    """
 
     item: int
     influences: tuple[Influence, ...] = ()
@@ -60,10 +62,10 @@ def find_evidence(
 ) -> list[Evidence]:
     """Measure what each item of the last `window` positions of the history adds to the scores, all in one batch.
 
-    By default each is removed in turn. That credits nobody with what two alike items add together, so with `orders` > 0
-    effects are Shapley values, sampled over so many orders (`shapley_values`); they add up to the score less the score
-    without any of them. An item that stands in the history several times is removed everywhere. One that lowered the
-    score is no reason: only positive effects count, at most `most` of them for each recommended item.
+    By default each is removed in turn. That credits neither of two similar items with what they add together, so with
+    `orders` > 0 effects are Shapley values, sampled over so many orders (`shapley_values`); they add up to the score
+    minus the score without any of them. An item that occurs several times is removed everywhere. Only positive effects
+    count, at most `most` of them for each recommended item.
     """
     recommended = [int(item) for item in recommended]
     history = np.asarray(history, dtype=np.int64)
@@ -88,26 +90,26 @@ def deletion_effects(
 def shapley_values(
     history: np.ndarray, tested: Sequence[int], recommended: Sequence[int], score: Scorer, orders: int, seed: int = 0
 ) -> np.ndarray:
-    """Return sampled Shapley values [tested, recommended] in nats: what an item adds, averaged over orders of coming in.
+    """Return sampled Shapley values [tested, recommended] in nats: what an item adds, averaged over orders of adding.
 
     Every order is followed by its reverse, which lowers the variance (Mitchell et al., "Sampling Permutations for Shapley
-    Value Estimation", JMLR 2022); the seed decides which are drawn. What stands in the history beside the tested items is
-    always there. Sets of items that recur are scored once.
+    Value Estimation", JMLR 2022); the seed decides which are drawn. Untested items of the history are always there. Sets
+    of items that recur are scored once.
     """
     random = np.random.default_rng(seed)
-    drawn: list[np.ndarray] = []
-    while len(drawn) < orders:
-        drawn += [order := random.permutation(len(tested)), order[::-1]]
-    drawn = drawn[:orders]
-    sets = list(dict.fromkeys(frozenset(order[:n].tolist()) for order in drawn for n in range(len(tested) + 1)))
-    number = {kept: row for row, kept in enumerate(sets)}
-    gone = [[item for n, item in enumerate(tested) if n not in kept] for kept in sets]
-    scores = np.asarray(score([history[~np.isin(history, out)] for out in gone], recommended), dtype=np.float64)
+    sampled: list[np.ndarray] = []
+    while len(sampled) < orders:
+        sampled += [order := random.permutation(len(tested)), order[::-1]]
+    sampled = sampled[:orders]
+    sets = list(dict.fromkeys(frozenset(order[:n].tolist()) for order in sampled for n in range(len(tested) + 1)))
+    row_of = {members: row for row, members in enumerate(sets)}
+    absent = [[item for n, item in enumerate(tested) if n not in members] for members in sets]
+    scores = np.asarray(score([history[~np.isin(history, items)] for items in absent], recommended), dtype=np.float64)
     values = np.zeros((len(tested), len(recommended)))
-    for order in drawn:
-        path = scores[[number[frozenset(order[:n].tolist())] for n in range(len(tested) + 1)]]
+    for order in sampled:
+        path = scores[[row_of[frozenset(order[:n].tolist())] for n in range(len(tested) + 1)]]
         values[order] += np.diff(path, axis=0)
-    return values / len(drawn)
+    return values / len(sampled)
 
 
 def _evidence(catalogue: Catalogue, item: int, tested: list[int], effects: np.ndarray, most: int) -> Evidence:
@@ -122,34 +124,35 @@ def _evidence(catalogue: Catalogue, item: int, tested: list[int], effects: np.nd
 
 
 def shared_facts(catalogue: Catalogue, item: int, others: Sequence[int]) -> tuple[SharedFact, ...]:
-    """Return the attribute values, and the decade, that `item` shares with some of `others`; most shared first.
+    """Return the attribute values, and the decade, that `item` shares with some of `others`; the most shared come first.
 
-    A decade is left out where the year itself is shared by the same items.
+    A decade is left out where the same items share the year itself.
     """
-    theirs = {other: facts_of(catalogue, other) for other in others}
+    facts_of_others = {other: facts_of(catalogue, other) for other in others}
     shared = [
-        SharedFact(name, value, tuple(o for o in others if value in theirs[o].get(name, ())))
+        SharedFact(name, value, tuple(o for o in others if value in facts_of_others[o].get(name, ())))
         for name, values in facts_of(catalogue, item).items()
         for value in values
     ]
-    exact = {(f"{fact.value[:3]}0s", fact.items) for fact in shared if fact.name != "decade"}
-    kept = [f for f in shared if f.items and not (f.name == "decade" and (f.value, f.items) in exact)]
-    return tuple(sorted(kept, key=lambda fact: -len(fact.items)))
+    implied = {(f"{fact.value[:3]}0s", fact.items) for fact in shared if fact.name != "decade"}
+    informative = [f for f in shared if f.items and not (f.name == "decade" and (f.value, f.items) in implied)]
+    return tuple(sorted(informative, key=lambda fact: -len(fact.items)))
 
 
 def shared_passages(catalogue: Catalogue, item: int, others: Sequence[int]) -> tuple[SharedFact, ...]:
-    """Return for each of `others` the longest run of words that its text has in common with that of `item`.
+    """Return for each of `others` the longest run of words that its text shares with that of `item`.
 
-    Runs of fewer than `SHORTEST_PASSAGE` words, or of words that say nothing, are left out.
+    Runs of fewer than `SHORTEST_PASSAGE` words, or with fewer than `CONTENT_WORDS` content words, are left out.
     """
     text = catalogue[item].text
-    own = words(text)[:LONGEST_TEXT]
-    found: dict[str, list[int]] = {}
+    item_words = words(text)[:LONGEST_TEXT]
+    sharers: dict[str, list[int]] = {}
     for other in others:
-        theirs = words(catalogue[other].text)[:LONGEST_TEXT]
-        matcher = SequenceMatcher(None, [w.form for w in own], [w.form for w in theirs], autojunk=False)
+        other_words = words(catalogue[other].text)[:LONGEST_TEXT]
+        matcher = SequenceMatcher(None, [w.form for w in item_words], [w.form for w in other_words], autojunk=False)
         run = matcher.find_longest_match()
-        telling = [w for w in own[run.a : run.a + run.size] if w.form not in NEUTRAL]
-        if run.size >= SHORTEST_PASSAGE and len(telling) >= TELLING_WORDS:
-            found.setdefault(text[own[run.a].start : own[run.a + run.size - 1].end], []).append(other)
-    return tuple(SharedFact("text", passage, tuple(sharers)) for passage, sharers in found.items())
+        content = [w for w in item_words[run.a : run.a + run.size] if w.form not in NEUTRAL]
+        if run.size >= SHORTEST_PASSAGE and len(content) >= CONTENT_WORDS:
+            passage = text[item_words[run.a].start : item_words[run.a + run.size - 1].end]
+            sharers.setdefault(passage, []).append(other)
+    return tuple(SharedFact("text", passage, tuple(items)) for passage, items in sharers.items())

@@ -13,9 +13,10 @@ import numpy as np
 
 from recommender.data.attribute_index import AttributeIndex
 from recommender.data.catalogue import Catalogue
+from recommender.justify.inflection import singular
 from recommender.justify.item_names import title_year
 
-#: attribute names in the singular -> the role that sentences know them by; any other attribute is a role of its own
+#: attribute names in the singular -> the role that justifications know them by; any other attribute is its own role
 ROLES = {
     **dict.fromkeys(("genre", "category", "subcategory", "type", "style", "class"), "kind"),
     **dict.fromkeys(("director", "directed by"), "director"),
@@ -29,13 +30,6 @@ Fact = tuple[str, str]
 """A name and one of its values."""
 Facts = Mapping[str, tuple[str, ...]]
 """The values of each name of one item, in the order of the table; shared, so never to be changed."""
-
-
-def singular(word: str) -> str:
-    """Return the singular of an English noun, by its ending."""
-    if word.endswith("ies") and len(word) > 4:
-        return f"{word[:-3]}y"
-    return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 2 else word
 
 
 def label(name: str) -> str:

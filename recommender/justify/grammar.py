@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from recommender.justify.english import TASTE, Domain, domain
+from recommender.justify.english import TASTE, DomainWords, domain_words
 
 _OFTEN = r"(?:(?:also|already|once|just) )*"
 _MODAL = r"(?:may|might|could|would|should|will|can|ll|d)"
@@ -25,14 +25,14 @@ class Grammar:
     """Patterns over a sentence written as tags: <I> the recommended item, <H> a history item, <B> a name of both,
     <V> a value, other words and marks as they are.
 
-    `deed`: words that say what somebody did or liked; they may stand only where `allowed` says who. `wish`: what the
+    `deed`: words that say what somebody did or liked; they may stand only within `allowed`. `possible_liking`: what the
     reader may come to like. `unseen`: the recommended item in the place of a history item. `unoffered`: a history item
     in the place of the recommended one.
     """
 
     deed: re.Pattern[str]
     allowed: re.Pattern[str]
-    wish: re.Pattern[str]
+    possible_liking: re.Pattern[str]
     unseen: re.Pattern[str]
     unoffered: re.Pattern[str]
 
@@ -40,15 +40,15 @@ class Grammar:
 @lru_cache(maxsize=64)
 def grammar(noun: str) -> Grammar:
     """Return the patterns for sentences that recommend `noun` (in the plural)."""
-    spoken = domain(noun)
-    verbs = "|".join(spoken.done)
+    words = domain_words(noun)
+    verbs = "|".join(words.past_verbs)
     did = rf"you (?:have |ve |had )?{_OFTEN}(?:{verbs})"
     return Grammar(
         deed=re.compile(rf"\b(?:you|your|{verbs}|{'|'.join(sorted(TASTE))}|(?:recommend|suggest)(?:ed|ing)?)\b"),
         allowed=_any(*_allowed(did, verbs)),
-        wish=re.compile(rf"\b{_LIKE}\b"),
-        unseen=_any(*_unseen(did, _fill(spoken))),
-        unoffered=_any(*_unoffered(_fill(spoken))),
+        possible_liking=re.compile(rf"\b{_LIKE}\b"),
+        unseen=_any(*_unseen(did, _fill(words))),
+        unoffered=_any(*_unoffered(_fill(words))),
     )
 
 
@@ -56,9 +56,9 @@ def _any(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
 
 
-def _fill(spoken: Domain) -> str:
-    """What may stand before a name without changing who is meant."""
-    nouns = "|".join((spoken.one, spoken.many, *spoken.nouns, "title", "titles", "item", "items"))
+def _fill(words: DomainWords) -> str:
+    """Return the pattern of what may stand before a name without changing who is meant."""
+    nouns = "|".join((words.singular, words.plural, *words.other_nouns, "title", "titles", "item", "items"))
     return rf"(?:(?:the|a|an|both|also|<V>|{nouns}|:|and) )*"
 
 

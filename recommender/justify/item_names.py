@@ -1,4 +1,4 @@
-"""Text as the checker reads it: words with their places, and the name under which a sentence speaks of an item."""
+"""The words of a text as the checker compares them, and the names under which a justification may mention an item."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from recommender.data.catalogue import Item
 
-#: names longer than this are cut: a sentence has to be read in one go
+#: characters; longer names are cut, so that a justification can be read in one go
 NAME_LENGTH = 60
 DOUBLE_QUOTES = '"“”„«»'
 _WORD = re.compile(r"[^\W_]+|[+#%$€£@*&]")
@@ -23,7 +23,7 @@ _ARTICLE = re.compile(rf"^(?P<rest>[^(]+), (?P<article>{_ARTICLES})(?P<tail> \(.
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a text: as written, its form for comparison, and where it stands."""
+    """A word of a text as written, its form for comparison, and where it starts and ends."""
 
     text: str
     form: str
@@ -41,7 +41,7 @@ def form(word: str) -> str:
 
 
 def words(text: str) -> list[Word]:
-    """Return the words of a text: runs of letters and digits, and symbols that tell names apart (C++, 4+)."""
+    """Return the words of a text: runs of letters and digits, and symbols that distinguish names (C++, 4+)."""
     return [Word(m.group(), form(m.group()), m.start(), m.end()) for m in _WORD.finditer(text)]
 
 
@@ -51,9 +51,9 @@ def forms(text: str) -> tuple[str, ...]:
 
 
 def display_name(item: Item) -> str:
-    """Return how sentences name an item: its title, the article in front, without double quotes, cut where too long."""
+    """Return the name of an item in a justification: its title, article first, without double quotes, cut if too long."""
     name = _article_first(" ".join(_DOUBLE.sub("'", item.title).split()))
-    if not forms(name):  # nothing that could be compared
+    if not forms(name):  # no word that could be compared
         return f"item {_DOUBLE.sub('', item.item_id)}"
     if len(name) <= NAME_LENGTH:
         return name
@@ -63,23 +63,23 @@ def display_name(item: Item) -> str:
 
 
 def _article_first(name: str) -> str:
-    """Return "Godfather, The (1972)", as lists sort it, as people say it."""
-    found = _ARTICLE.match(name)
-    if not found:
+    """Return "The Godfather (1972)" for "Godfather, The (1972)"."""
+    match = _ARTICLE.match(name)
+    if not match:
         return name
-    space = "" if found["article"].endswith("'") else " "
-    return f"{found['article']}{space}{found['rest']}{found['tail'] or ''}"
+    space = "" if match["article"].endswith("'") else " "
+    return f"{match['article']}{space}{match['rest']}{match['tail'] or ''}"
 
 
 def title_year(title: str) -> str | None:
     """Return the year in brackets at the end of a title."""
-    found = _YEAR.search(title)
-    return found.group(1) if found else None
+    match = _YEAR.search(title)
+    return match.group(1) if match else None
 
 
 def other_names(item: Item, years: tuple[str, ...]) -> set[str]:
-    """Return all names that mean the item: the title in full, as displayed, with its article in front, without what
-    stands in brackets at its end, and with its year."""
+    """Return all names that mean the item: the title, as displayed, article first, without the brackets at its end, and
+    each of these with its year."""
     names = {item.title, _article_first(item.title), display_name(item)}
     names |= {_BRACKET.sub("", name) for name in names}
     names |= {f"{name} ({year})" for name in names for year in years}

@@ -1,4 +1,4 @@
-"""A list and its reasons in one generation: each line names the item that comes next, and says why in free words."""
+"""A list and its justifications in one generation: each line names the next item, and justifies it in free words."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from recommender.constraints.text_constraint import TextConstraint
 from recommender.justify.checker import ClaimChecker
 from recommender.justify.evidence import Evidence
 from recommender.justify.item_names import display_name
-from recommender.justify.sentences import ask, worded
+from recommender.justify.planning import choose_template, writing_prompt
 from recommender.justify.style import ENGLISH, Style
-from recommender.justify.writing import Justification, judged, spare
+from recommender.justify.writing import Justification, check_draft, plain_justification
 
+#: (prompt, constraint) -> the lines of the generated text, as they come
 ListWriter = Callable[[str, TextConstraint], Iterator[str]]
 
 
@@ -26,23 +27,24 @@ def written_list(
 ) -> Iterator[Justification]:
     """Yield a justification for each piece of evidence, in order, as the lines of one text come.
 
-    `can_spell`: whether the writer's tokens can spell a text; names that they cannot are written without accents. A line
-    that is not true gives way to a plain sentence; languages that the writer does not write have only those.
+    `can_spell`: whether the writer's tokens can spell a text; other names are written without accents. A line that is
+    not true is replaced by a plain justification; languages that the model does not write have only those.
     """
     if not evidence:
         return
     catalogue = checker.catalogue
-    planned = [worded(one, checker, style) for one in evidence]
+    plans = [choose_template(item_evidence, checker, style) for item_evidence in evidence]
     if style.language != ENGLISH:
-        yield from (spare(one, wording, checker, style) for one, (_, wording) in zip(evidence, planned, strict=True))
+        for item_evidence, (_, template) in zip(evidence, plans, strict=True):
+            yield plain_justification(item_evidence, template, checker, style)
         return
-    asked = [ask(catalogue, plan, style, wording.cues) for plan, wording in planned]
-    prompt = prompts.render_block("list", "ask", asked=asked)
-    others = {display_name(catalogue[i]) for plan, _ in planned for i in plan.others}
-    items = [_spelled(display_name(catalogue[one.item]), can_spell) for one in evidence]
-    lines = write(prompt, TextConstraint(tuple(sorted(filter(can_spell, others))), tuple(items)))
-    for one, (_, wording), line in zip(evidence, planned, lines, strict=False):
-        yield judged(one, wording, line, prompt, checker, style)
+    requests = [writing_prompt(catalogue, outline, style, template.cues) for outline, template in plans]
+    prompt = prompts.render_block("list", "ask", asked=requests)
+    history_names = {display_name(catalogue[i]) for outline, _ in plans for i in outline.others}
+    item_names = [_spelled(display_name(catalogue[item_evidence.item]), can_spell) for item_evidence in evidence]
+    lines = write(prompt, TextConstraint(tuple(sorted(filter(can_spell, history_names))), tuple(item_names)))
+    for item_evidence, (_, template), line in zip(evidence, plans, lines, strict=False):
+        yield check_draft(item_evidence, template, line, prompt, checker, style)
 
 
 def _spelled(name: str, can_spell: Callable[[str], bool]) -> str:

@@ -1,4 +1,4 @@
-"""How a justification shall be written: in which language, how long, of what kind of thing."""
+"""The style of a justification: its language, its length, and the words for what is recommended."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from recommender import prompts
-from recommender.config import LENGTHS, Length, PromptConfig
-from recommender.config import JustifyConfig as Settings
+from recommender.config import LENGTHS, JustifyConfig, Length, PromptConfig
 from recommender.errors import ConfigError
-from recommender.justify.english import Domain, domain
+from recommender.justify.english import DomainWords, domain_words
 
 ENGLISH = "en"
 
 
 @dataclass(frozen=True)
 class Size:
-    """What a length allows: words (a name counts as one), history items named, kinds of facts, values of a kind."""
+    """What a length allows: words (a name counts as one), history items named, attributes, values of an attribute."""
 
     words: int
     named: int
@@ -34,7 +33,9 @@ SIZES: Mapping[Length, Size] = {
 @dataclass(frozen=True)
 class Style:
     """`noun`: what is recommended, in the plural. `phrases`: attribute -> how its value is said, as in "rated {values}".
-    `prefers`: attributes that are spoken of before others. `lines`: those of the language that are used; empty: all."""
+
+    `prefers`: attributes that are named before others. `lines`: the templates to use, as in `Template.line`; empty: all.
+    """
 
     noun: str = "items"
     language: str = ENGLISH
@@ -44,7 +45,7 @@ class Style:
     lines: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        """Raises ConfigError for a language or a length that there is none of."""
+        """Raises ConfigError for an unknown language or length."""
         if self.language not in prompts.languages():
             known = ", ".join(prompts.languages())
             raise ConfigError(
@@ -54,8 +55,8 @@ class Style:
             raise ConfigError(f"length {self.length!r} is not known", f"use {', '.join(LENGTHS)}")
 
     @classmethod
-    def of(cls, prompt: PromptConfig, justify: Settings) -> Style:
-        """Return what a configuration says."""
+    def of(cls, prompt: PromptConfig, justify: JustifyConfig) -> Style:
+        """Return the style of a configuration."""
         return cls(prompt.noun, justify.language, justify.length, dict(justify.phrases))
 
     @property
@@ -64,10 +65,10 @@ class Style:
         return SIZES[self.length]
 
     @property
-    def spoken(self) -> Domain:
-        """The words for what is recommended, in the language of the sentence."""
-        english = domain(self.noun)
-        verbs = tuple(verb for verb in english.done if verb != "chosen")
-        told = {"noun": self.noun.casefold(), "one": english.one, "many": english.many, "verbs": verbs}
-        one, many, *done = prompts.render_block(f"lang/{self.language}", "words", **told).split("|")
-        return Domain(one, many, tuple(done))
+    def words(self) -> DomainWords:
+        """The words for what is recommended, in the language of the justification."""
+        english = domain_words(self.noun)
+        verbs = tuple(verb for verb in english.past_verbs if verb != "chosen")
+        variables = {"noun": self.noun.casefold(), "one": english.singular, "many": english.plural, "verbs": verbs}
+        one, many, *translated = prompts.render_block(f"lang/{self.language}", "words", **variables).split("|")
+        return DomainWords(one, many, tuple(translated))

@@ -1,7 +1,7 @@
-"""Which templates_of a writer has learned well: a small model writes some lines of the language better than others.
+"""Template selection: which lines of the language a small writing model has learned well.
 
-Measured after training, on evidence from training histories, and kept with the checkpoint; whoever serves asks for the
-lines that it masters. What it writes is checked all the same.
+The pass rate of each line is measured after training, on evidence from training histories, and kept with the checkpoint.
+The engine then asks for the lines that pass often. What the model writes is checked all the same.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import numpy as np
 
 from recommender.justify.checker import ClaimChecker
 from recommender.justify.evidence import Evidence
-from recommender.justify.sentences import ask, outline
+from recommender.justify.planning import make_outline, writing_prompt
 from recommender.justify.style import Style
 from recommender.justify.templates import Template, templates_of
 from recommender.justify.writing_examples import simulated_evidence
 
-#: what the counts are called in a checkpoint's metrics
-SELECTION = "templates_of"
-#: share of the drafts that must pass, and lines of a kind that stay in use whatever they do, for variety
+#: the key of the counts in a checkpoint's metrics.json, and the one under which earlier versions wrote them
+SELECTION, FORMER_SELECTION = "template_selection", "wordings"
+#: share of the drafts that must pass; this many lines of a block stay in use whatever their share, for variety
 ENOUGH, FEWEST = 0.9, 3
-#: evidence drawn for each draft at most: some kinds, such as none at all, are rare
-_PATIENCE = 60
+#: most pieces of evidence that are drawn for one trial: some kinds, such as evidence without influences, are rare
+_MOST_DRAWS = 60
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One draft to be asked for: on this evidence, by this line."""
+    """A prompt that asks for one line of the language on one piece of evidence."""
 
     line: str
     evidence: Evidence
@@ -39,34 +39,38 @@ class Trial:
 def draw_trials(
     checker: ClaimChecker, histories: Sequence[np.ndarray], style: Style, drafts: int, random: np.random.Generator
 ) -> list[Trial]:
-    """Return `drafts` trials of every line that evidence from these histories can be told by."""
+    """Return `drafts` trials of every line that can justify evidence from these histories."""
     usable = [history for history in histories if len(history) > 1]
-    asked: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     trials: list[Trial] = []
-    idle = 0
-    while usable and idle < _PATIENCE * drafts:
+    fruitless_draws = 0
+    while usable and fruitless_draws < _MOST_DRAWS * drafts:
         evidence = simulated_evidence(checker.catalogue, usable[int(random.integers(len(usable)))], random)
-        plan = outline(evidence, checker, style)
-        found: dict[str, Template] = {}
-        for wording in templates_of(checker.catalogue, plan, style, int(random.integers(2**31))):
-            found.setdefault(wording.line, wording)
-        line = min(found, key=lambda name: asked[name])
-        idle += 1
-        if asked[line] < drafts:
-            asked[line] += 1
-            trials.append(Trial(line, evidence, ask(checker.catalogue, plan, style, found[line].cues)))
-            idle = 0
+        outline = make_outline(evidence, checker, style)
+        by_line: dict[str, Template] = {}
+        for template in templates_of(checker.catalogue, outline, style, int(random.integers(2**31))):
+            by_line.setdefault(template.line, template)
+        line = min(by_line, key=lambda name: counts[name])
+        fruitless_draws += 1
+        if counts[line] < drafts:
+            counts[line] += 1
+            prompt = writing_prompt(checker.catalogue, outline, style, by_line[line].cues)
+            trials.append(Trial(line, evidence, prompt))
+            fruitless_draws = 0
     return trials
 
 
 def selected_templates(counts: Mapping[str, Sequence[int]]) -> frozenset[str]:
-    """Return the lines of which enough drafts pass, at least `FEWEST` of each kind. `counts`: line -> asked, passed."""
-    kinds: defaultdict[str, list[str]] = defaultdict(list)
+    """Return the lines whose drafts pass often enough, at least `FEWEST` of each block.
+
+    `counts`: line -> number of drafts, number that passed.
+    """
+    blocks: defaultdict[str, list[str]] = defaultdict(list)
     for line in counts:
-        kinds[line.partition(".")[0]].append(line)
-    kept: set[str] = set()
-    for lines in kinds.values():
-        share = {line: counts[line][1] / max(counts[line][0], 1) for line in lines}
-        best = sorted(lines, key=lambda line: -share[line])
-        kept |= {line for place, line in enumerate(best) if place < FEWEST or share[line] >= ENOUGH}
-    return frozenset(kept)
+        blocks[line.partition(".")[0]].append(line)
+    selected: set[str] = set()
+    for lines in blocks.values():
+        pass_rate = {line: counts[line][1] / max(counts[line][0], 1) for line in lines}
+        ranked = sorted(lines, key=lambda line: -pass_rate[line])
+        selected |= {line for place, line in enumerate(ranked) if place < FEWEST or pass_rate[line] >= ENOUGH}
+    return frozenset(selected)

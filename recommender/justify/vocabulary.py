@@ -1,4 +1,4 @@
-"""The vocabulary of a catalogue: every name and every attribute value, found in a sentence, the longest first."""
+"""The vocabulary of a catalogue: finds item names and attribute values in a text, the longest ones first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _APOSTROPHES = "'’"
 
 @dataclass(frozen=True)
 class Span:
-    """A piece of a sentence. `items`: who is called so; `facts`: (attribute, value) pairs; `roles`: of a cue."""
+    """A piece of a text. `items`: those with this name; `facts`: (attribute, value) pairs; `roles`: of a cue."""
 
     kind: Kind
     text: str
@@ -46,10 +46,10 @@ class _Entry:
 
 
 class Vocabulary:
-    """Finds names, values, cues and plain words in sentences; built once for a catalogue."""
+    """Finds names, values, cues and plain words in texts; built once for a catalogue."""
 
     def __init__(self, catalogue: Catalogue, phrases: Mapping[str, str] | None = None) -> None:
-        """Index the names and the facts of every item. `phrases`: attribute -> how it is said, "rated {values}"."""
+        """Index the names and the facts of every item. `phrases`: attribute -> how its value is said, "rated {values}"."""
         self.facts = tuple(facts_of(catalogue, index) for index in range(len(catalogue)))
         self._titles: defaultdict[tuple[str, ...], list[_Entry]] = defaultdict(list)
         self._values: defaultdict[tuple[str, ...], list[_Entry]] = defaultdict(list)
@@ -68,34 +68,34 @@ class Vocabulary:
                 self._cues[key] = self._cues.get(key, frozenset()) | {role(name)}
 
     def _add(self, index: defaultdict[tuple[str, ...], list[_Entry]], text: str, **meaning: object) -> None:
-        found = words(text)
-        key = tuple(word.form for word in found)
+        text_words = words(text)
+        key = tuple(word.form for word in text_words)
         if not key:
             return
-        surface = tuple(word.text for word in found)
-        index[key].append(_Entry(surface, _marks_between(text, found), **meaning))  # type: ignore[arg-type]
+        surface = tuple(word.text for word in text_words)
+        index[key].append(_Entry(surface, _marks_between(text, text_words), **meaning))  # type: ignore[arg-type]
         self._longest[key[0]] = max(self._longest.get(key[0], 1), len(key))
 
     def withholding(self, catalogue: Catalogue, items: Iterable[int]) -> Vocabulary:
-        """Return a copy for a catalogue that says less of these items, and of all others the same."""
+        """Return a copy for a catalogue that withholds facts of these items and is the same for all others."""
         other, facts = copy.copy(self), list(self.facts)
         other._titles = self._titles.copy()
         for index in items:
             facts[index] = facts_of(catalogue, index)
             before, after = (other_names(catalogue[index], years_of(f[index])) for f in (self.facts, facts))
             for key in {forms(name) for name in before} - {forms(name) for name in after}:
-                left = [entry for entry in other._titles.pop(key, []) if entry.item != index]
-                if left:
-                    other._titles[key] = left
+                namesakes = [entry for entry in other._titles.pop(key, []) if entry.item != index]
+                if namesakes:
+                    other._titles[key] = namesakes
         other.facts = tuple(facts)
         return other
 
     def sayable(self, value: str) -> bool:
-        """Return whether a value can be told from plain words when it stands in a sentence."""
+        """Return whether a value in a text can be distinguished from plain words."""
         return any(word not in NEUTRAL for word in forms(value))
 
     def spans(self, text: str, neutral: frozenset[str]) -> Iterator[Span]:
-        """Cut a sentence into spans, in order. `neutral`: the words that claim nothing."""
+        """Cut a text into spans, in order. `neutral`: the words that claim nothing."""
         start = 0
         for opening, closing in _quotations(text, self._is_known):
             yield from self._plain(text, start, opening, neutral)
@@ -108,7 +108,7 @@ class Vocabulary:
         return key in self._titles or key in self._values
 
     def _quoted(self, text: str, start: int, end: int) -> Span:
-        """What stands in quotation marks is a whole name or a whole value, or nothing that is known."""
+        """Return the span of a quotation: a whole name, a whole value, or unknown."""
         inner = text[start:end]
         key = forms(inner)
         if key in self._titles:
@@ -119,26 +119,27 @@ class Vocabulary:
         return Span("unknown", inner, "", start, end)
 
     def _plain(self, text: str, start: int, end: int, neutral: frozenset[str]) -> Iterator[Span]:
-        found = [Word(word.text, word.form, word.start + start, word.end + start) for word in words(text[start:end])]
+        part = [Word(word.text, word.form, word.start + start, word.end + start) for word in words(text[start:end])]
         position, cursor = 0, start
-        while position < len(found):
-            word = found[position]
+        while position < len(part):
+            word = part[position]
             yield from _marks(text, cursor, word.start)
-            span, length = self._at(text, found, position, neutral)
+            span, length = self._longest_span(text, part, position, neutral)
             yield span
             position += length
             cursor = span.end
         yield from _marks(text, cursor, end)
 
-    def _at(self, text: str, found: list[Word], position: int, neutral: frozenset[str]) -> tuple[Span, int]:
-        first = found[position]
-        most = min(self._longest.get(first.form, 0), len(found) - position)
+    def _longest_span(self, text: str, part: list[Word], position: int, neutral: frozenset[str]) -> tuple[Span, int]:
+        """Return the longest span that begins with a word, and how many words it has."""
+        first = part[position]
+        most = min(self._longest.get(first.form, 0), len(part) - position)
         for length in range(most, 0, -1):
-            run = found[position : position + length]
+            run = part[position : position + length]
             if span := self._name_or_value(text, run, neutral):
                 return span, length
         for length in (3, 2, 1):
-            run = found[position : position + length]
+            run = part[position : position + length]
             if len(run) == length and (roles := self._cues.get(tuple(word.form for word in run))):
                 return _span("cue", text, run, roles=roles), length
         return self._word(text, first, neutral), 1
@@ -150,7 +151,7 @@ class Vocabulary:
         return _span("word" if word.form in neutral and not capital else "unknown", text, [word])
 
     def _name_or_value(self, text: str, run: list[Word], neutral: frozenset[str]) -> Span | None:
-        """A run of words as a name, if written just as the name is, or as a value, however it is capitalised."""
+        """Return a run of words as a name, if spelled exactly like it, or as a value, in any case."""
         key, surface = tuple(word.form for word in run), tuple(word.text for word in run)
         marks = _marks_between(text, run)
         plain = all(word in neutral for word in key)
@@ -185,8 +186,8 @@ def _is_proper(surface: tuple[str, ...]) -> bool:
 
 
 def _marks(text: str, start: int, end: int) -> Iterator[Span]:
-    for found in _MARK.finditer(text, start, end):
-        yield Span("mark", found.group(), found.group(), found.start(), found.end())
+    for match in _MARK.finditer(text, start, end):
+        yield Span("mark", match.group(), match.group(), match.start(), match.end())
 
 
 def _marks_between(text: str, run: list[Word]) -> tuple[str, ...]:
@@ -195,13 +196,13 @@ def _marks_between(text: str, run: list[Word]) -> tuple[str, ...]:
 
 
 def _fits(marks: tuple[str, ...], known: tuple[str, ...]) -> bool:
-    """A sentence may leave marks of a name out, but a mark of its own separates words."""
+    """Whether the marks between words fit a name: some may be missing, but a mark that the name has not separates words."""
     return all(not mark or mark == other for mark, other in zip(marks, known, strict=True))
 
 
 def _quotations(text: str, is_known: Callable[[str], bool]) -> list[tuple[int, int]]:
     """Return where quotation marks open and close, in order."""
-    double = [(found.start(), found.end() - 1) for found in _DOUBLE_QUOTED.finditer(text)]
+    double = [(match.start(), match.end() - 1) for match in _DOUBLE_QUOTED.finditer(text)]
     single: list[tuple[int, int]] = []
     outside = 0
     for start, end in [*double, (len(text), len(text))]:
@@ -211,19 +212,18 @@ def _quotations(text: str, is_known: Callable[[str], bool]) -> list[tuple[int, i
 
 
 def _single(text: str, start: int, end: int, is_known: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
-    """Single quotation marks are apostrophes too, so the closing one is that which makes a known name, or the next."""
+    """Yield pairs of single quotation marks. They are apostrophes too, so a pair around a known name is preferred."""
     while opening := _OPENING.search(text, start, end):
-        closings = [found.start() for found in _CLOSING.finditer(text, opening.end(), end)]
+        closings = [match.start() for match in _CLOSING.finditer(text, opening.end(), end)]
         if not closings:
             return
-        known = (c for c in closings if is_known(text[opening.end() : c]))
-        closing = next(known, closings[0])
+        closing = next((c for c in closings if is_known(text[opening.end() : c])), closings[0])
         yield opening.start(), closing
         start = closing + 1
 
 
-def inflections(name: str, value: str) -> Iterable[str]:
-    """Return a value, its plural and singular, without a possessive ending, and its synonyms."""
+def inflections(name: str, value: str) -> Iterator[str]:
+    """Yield a value as it may be spelled: plural, singular, without a possessive ending, and its synonyms."""
     yield value
     if not value or not value[-1].isalpha() or any(char.isdigit() for char in value):
         return  # "1990" is not the singular of "1990s"
@@ -240,8 +240,8 @@ def inflections(name: str, value: str) -> Iterable[str]:
 
 def _name_cues(name: str) -> Iterator[tuple[tuple[str, ...], frozenset[str]]]:
     """Yield the words of an attribute's name, singular and plural, as cues for it."""
-    own = label(name)
-    for text in {own, f"{own}s", name.replace("_", " ")}:
+    singular = label(name)
+    for text in {singular, f"{singular}s", name.replace("_", " ")}:
         key = forms(text)
         if key and not all(word in NEUTRAL for word in key):
             yield key, frozenset({role(name)}) | CUES.get(text, frozenset())

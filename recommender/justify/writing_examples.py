@@ -1,4 +1,4 @@
-"""Examples for the stage `explain`: evidence from training histories, and true sentences in varied templates_of."""
+"""Training examples for the stage `explain`: evidence from training histories, and true texts in varied templates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recommender.config import Length
 from recommender.data.catalogue import Catalogue
 from recommender.justify.checker import ClaimChecker
 from recommender.justify.evidence import Evidence, Influence, shared_facts
-from recommender.justify.sentences import ask, outline, worded
+from recommender.justify.planning import choose_template, make_outline, writing_prompt
 from recommender.justify.style import Style
 from recommender.justify.templates import templates_of
 
@@ -28,8 +28,8 @@ def explain_examples(
 ) -> list[tuple[str, str]]:
     """Return (prompt, completion) pairs of every length; every completion passes the check. Deterministic in the seed.
 
-    A later item of a history plays the recommended one, one to three earlier items its influences: those that share most
-    with it, or any, so that sentences without common facts are learned too; a few have no influence at all.
+    A later item of a history stands for the recommended one, one to three earlier items for its influences: those that
+    share most with it, or any, so that texts without common facts are learned too; a few have no influence at all.
     """
     random = np.random.default_rng([seed, count])
     checker = ClaimChecker(catalogue)
@@ -43,7 +43,7 @@ def explain_examples(
 
 
 def simulated_evidence(catalogue: Catalogue, history: np.ndarray, random: np.random.Generator) -> Evidence:
-    """Return evidence as it might be found for an item of a real history. Effects are made up."""
+    """Return evidence as it might be found for an item of a real history; the effects are made up."""
     position = int(random.integers(1, len(history)))
     item = int(history[position])
     earlier = list(dict.fromkeys(int(i) for i in history[max(position - WINDOW, 0) : position] if i != item))
@@ -52,16 +52,16 @@ def simulated_evidence(catalogue: Catalogue, history: np.ndarray, random: np.ran
     random.shuffle(earlier)
     if random.random() < RELATED_SHARE:
         earlier.sort(key=lambda other: -len(shared_facts(catalogue, item, [other])))
-    chosen = earlier[: int(random.integers(1, MOST_INFLUENCES + 1))]
-    influences = tuple(Influence(other, 1 / rank) for rank, other in enumerate(chosen, start=1))
-    return Evidence(item, influences, shared_facts(catalogue, item, chosen))
+    influencing = earlier[: int(random.integers(1, MOST_INFLUENCES + 1))]
+    influences = tuple(Influence(other, 1 / rank) for rank, other in enumerate(influencing, start=1))
+    return Evidence(item, influences, shared_facts(catalogue, item, influencing))
 
 
 def _example(checker: ClaimChecker, evidence: Evidence, style: Style, random: np.random.Generator) -> tuple[str, str]:
-    plan = outline(evidence, checker, style)
-    drawn = templates_of(checker.catalogue, plan, style, int(random.integers(2**31)))
-    for wording, _ in zip(drawn, range(_DRAWS), strict=False):
-        if checker.check(wording.text, evidence, style.noun, style.size.words).ok:
-            return ask(checker.catalogue, plan, style, wording.cues), wording.text
-    plan, wording = worded(evidence, checker, style)
-    return ask(checker.catalogue, plan, style, wording.cues), wording.text
+    outline = make_outline(evidence, checker, style)
+    templates = templates_of(checker.catalogue, outline, style, int(random.integers(2**31)))
+    for template, _ in zip(templates, range(_DRAWS), strict=False):
+        if checker.check(template.text, evidence, style.noun, style.size.words).ok:
+            return writing_prompt(checker.catalogue, outline, style, template.cues), template.text
+    outline, template = choose_template(evidence, checker, style)
+    return writing_prompt(checker.catalogue, outline, style, template.cues), template.text

@@ -1,4 +1,4 @@
-"""The language model with item rows, projectors and LoRA; how it is saved, loaded, merged and described."""
+"""The network: the language model with item rows, projectors and LoRA; its losses; checkpoints and their cards."""
 
 from recommender.model.language_model import load_llm, resolve_device, resolve_dtype
 from recommender.model.network import RecommenderModel

@@ -1,7 +1,7 @@
-"""How the base model's own layers attend for us, through the registry of `transformers`: in training block by block.
+"""Block attention: an attention function, registered with `transformers`, that computes packed rows block by block.
 
-In a row of many examples nearly all of the mask forbids: an example sees the instruction that all share and itself. torch's
-kernel computes what the mask forbids and throws it away, so rows are cut where no example goes on, and each piece attends to
+In a packed row most of the mask is False: an example attends to the shared instruction and to itself. torch's kernel
+computes masked scores and discards them, so in training on a CPU rows are cut between examples, and each block attends to
 the instruction and to itself alone. On a GPU few large products are faster than many small ones, and rows stay whole.
 """
 
@@ -18,14 +18,11 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "recommender_packed"
-"""What transformers knows this attention by; for all other callers it is its own `sdpa`."""
+"""The name in the registry of transformers; callers without our arguments get its own `sdpa`."""
 
 
 class Attention(Protocol):
-    """What a layer asks: queries [T, heads, width], keys and values [T, key heads, width] -> [T, heads, width].
-
-    With `only` [n], the packed places that are still needed, `q` and the result hold those alone.
-    """
+    """The attention of one layer: queries [T, heads, width], keys and values [T, key heads, width] -> [T, heads, width]."""
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, last: bool = False) -> Tensor:
         """Attend in one layer; `last`: `q` [prompts, heads, width] holds each prompt's last position only."""
@@ -33,8 +30,10 @@ class Attention(Protocol):
 
 @dataclass(frozen=True)
 class AttentionBlock:
-    """Neighbouring examples of one row, positions from `start` to `stop`, and what they may see of the instruction and of
-    each other: added to their scores, [1, positions, instruction + positions]."""
+    """Neighbouring examples of one row, positions from `start` to `stop`.
+
+    `bias` [1, positions, instruction + positions] is added to the attention scores: -inf where a position may not attend.
+    """
 
     row: int
     start: int
@@ -44,30 +43,30 @@ class AttentionBlock:
 
 @dataclass(frozen=True)
 class AttentionBlocks:
-    """All blocks of a batch, row by row from the first position to the last; `prefix` positions begin each row."""
+    """All blocks of a batch, row by row in order of positions; each row begins with `prefix` positions."""
 
     prefix: int
-    every: Sequence[AttentionBlock]
+    blocks: Sequence[AttentionBlock]
 
-    def seen(self, x: Tensor, block: AttentionBlock) -> Tensor:
-        """Return the keys or values [key heads, seen, width] of `x` [rows, key heads, positions, width] for a block."""
-        own = x[block.row, :, block.start : block.stop]
-        return torch.cat([x[block.row, :, : self.prefix], own], 1) if block.start else own
+    def visible(self, x: Tensor, block: AttentionBlock) -> Tensor:
+        """Return what a block sees, [key heads, visible, width], of keys or values [rows, key heads, positions, width]."""
+        positions = x[block.row, :, block.start : block.stop]
+        return torch.cat([x[block.row, :, : self.prefix], positions], 1) if block.start else positions
 
     @classmethod
     def cut(cls, mask: Tensor, ends: Sequence[Sequence[int]], dtype: torch.dtype) -> AttentionBlocks:
         """Cut a mask [rows, 1, positions, positions], True = may attend, at `ends` of each row, instruction first."""
         prefix = ends[0][0]
-        every = []
-        for row, own in enumerate(ends):
-            for start, stop in zip([0, *own[:-1]], own, strict=True):
+        blocks = []
+        for row, row_ends in enumerate(ends):
+            for start, stop in zip([0, *row_ends[:-1]], row_ends, strict=True):
                 if start == stop:  # no instruction
                     continue
-                seen = mask[row, :, start:stop]
-                seen = seen[..., :stop] if start == 0 else torch.cat([seen[..., :prefix], seen[..., start:stop]], -1)
-                bias = torch.zeros(seen.shape, dtype=dtype, device=mask.device).masked_fill_(~seen, -torch.inf)
-                every.append(AttentionBlock(row, start, stop, bias))
-        return cls(prefix, every)
+                part = mask[row, :, start:stop]
+                part = part[..., :stop] if start == 0 else torch.cat([part[..., :prefix], part[..., start:stop]], -1)
+                bias = torch.zeros(part.shape, dtype=dtype, device=mask.device).masked_fill_(~part, -torch.inf)
+                blocks.append(AttentionBlock(row, start, stop, bias))
+        return cls(prefix, blocks)
 
 
 def attend(
@@ -82,9 +81,9 @@ def attend(
     packed_attention: Attention | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attend as transformers asks for it: [rows, heads, positions, width] in, [rows, positions, heads, width] out.
+    """Attend with the signature of transformers: [rows, heads, positions, width] in, [rows, positions, heads, width] out.
 
-    A call that brings `packed_attention` along, which takes one row, is answered by that, one with `blocks` block by block.
+    With `packed_attention`, which takes one row, that computes the result; with `blocks` it is computed block by block.
     """
     if packed_attention is not None:
         q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
@@ -93,20 +92,20 @@ def attend(
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     rows: list[list[Tensor]] = [[] for _ in range(len(query))]
-    for block in blocks.every:
-        asked = query[block.row, :, block.start : block.stop]
-        keys, values = (blocks.seen(x, block) for x in (key, value))
-        rows[block.row].append(_attended(asked, keys, values, block.bias))
-    return torch.stack([torch.cat(own, 1) for own in rows]).transpose(1, 2), None
+    for block in blocks.blocks:
+        block_query = query[block.row, :, block.start : block.stop]
+        keys, values = (blocks.visible(x, block) for x in (key, value))
+        rows[block.row].append(_attend_block(block_query, keys, values, block.bias))
+    return torch.stack([torch.cat(parts, 1) for parts in rows]).transpose(1, 2), None
 
 
-def _attended(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """Return what queries [heads, positions, width], scaled, find among keys and values [key heads, seen, width].
+def _attend_block(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Return the attention of scaled queries [heads, positions, width] to keys and values [key heads, visible, width].
 
-    By plain products: for a block, torch's fused kernel takes four times as long on the way back.
+    In plain matrix products: for a block, the backward pass of torch's fused kernel takes four times as long.
     """
     heads, positions, width = query.shape
-    # the queries that share a key head lie one behind the other, so no key is repeated
+    # queries that share a key head are rows of one product, so no key is repeated
     together = query.reshape(len(key), -1, width)
     scores = (together @ key.transpose(1, 2)).view(heads, positions, -1) + bias
     probabilities = scores.softmax(-1).view(len(key), -1, scores.shape[-1])

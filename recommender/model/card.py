@@ -1,4 +1,4 @@
-"""The model card: what a checkpoint is, what it was made from, and what it reached."""
+"""The model card: what a checkpoint is, what it was made from, and how good it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,19 @@
-"""A checkpoint: one folder with LoRA, projectors, rows, codes, features, config and card, and no user data."""
+"""Checkpoints: one folder, written atomically, that holds a trained model and no user data.
+
+| file | what it holds |
+|---|---|
+| adapter.safetensors | all trained weights as float16: both LoRA adapters, projectors, rows of the codes, ranking norm |
+| features.safetensors | the items' encoder vectors, and the reductions that new items go through |
+| semantic_ids.safetensors | the codes of each item, and the centroids that new items are coded by |
+| item_ids.json | the ids of the items in the order of all arrays; checkpoints of the first version have none |
+| config.yaml | the whole configuration, with the base model and the tables it was trained on |
+| metrics.json | validation of each stage, what was measured later, which templates it writes well |
+| README.md | the model card |
+| fusion.safetensors | baselines and weights to rank together with, if `recommender fuse` added them |
+| checkpoint.json | the manifest: format, fingerprint of the catalogue, hashes of the prompts, versions, sha256 of files |
+
+The items themselves and the base model are not in it: the config names them.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +34,28 @@ from recommender import adapters, prompts
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
-from recommender.errors import CheckpointError
+from recommender.errors import CheckpointError, did_you_mean
+from recommender.justify.template_selection import FORMER_SELECTION, SELECTION
 from recommender.model.card import write_card
 from recommender.model.language_model import load_llm
-from recommender.model.manifest import read_manifest, write_manifest, written_folder
-from recommender.model.network import RecommenderModel, is_ours
+from recommender.model.manifest import MANIFEST, read_manifest, write_manifest, written_folder
+from recommender.model.network import RecommenderModel, is_adapter_parameter
 from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
 from recommender.semantic_ids.codes import SemanticIds
 
 FORMAT = 2
-ITEM_IDS = "item_ids.json"
-#: checkpoints of one hash for all templates, and what that hash stood for
-_ONE_HASH = {
+ADAPTER, CONFIG, METRICS, CARD, ITEM_IDS = (
+    "adapter.safetensors",
+    "config.yaml",
+    "metrics.json",
+    "README.md",
+    "item_ids.json",
+)
+#: keys of metrics.json that had another name in an earlier version
+FORMER_METRICS = {FORMER_SELECTION: SELECTION}
+#: some checkpoints hold one hash of all templates: what it stands for
+_HASHES_OF_ALL = {
     "ca79a9446af34b7a933d01e85de05a780e81bcb8f74380e072674e482ff0a507": {
         "rank": "0395d5aefbfaabfda59dab4bd73628d9e1f9f7e0d3e157f487727df7e88af27a",
         "explain": "f1818b94e270af7f3dffe4446497f66805f2893ae62a30f997080b4e03ad1f2f",
@@ -42,8 +66,10 @@ PACKAGES = ("torch", "transformers", "peft", "accelerate", "open_clip_torch", "o
 
 @dataclass
 class Checkpoint:
-    """A model with all that is needed to prompt it. `metrics`: whatever was measured of it, for the card.
-    `prompts`: the hashes of the templates that its weights were trained to read."""
+    """A model with all that is needed to prompt it.
+
+    `metrics`: whatever was measured, for the card. `prompts`: the hashes of the templates that it was trained on.
+    """
 
     model: RecommenderModel
     tokenizer: PreTrainedTokenizerBase
@@ -54,137 +80,166 @@ class Checkpoint:
 
     @property
     def writes(self) -> bool:
-        """Whether the writing adapter was trained on the prompts of this installation; if not, nobody should ask it."""
-        return prompts.reads_alike("explain", self.prompts.get("explain"))
+        """Whether the writing adapter was trained on the prompts of this installation; otherwise it must not be used."""
+        return prompts.renders_alike("explain", self.prompts.get("explain"))
 
     @property
     def builder(self) -> ExampleBuilder:
-        """The prompts of this model."""
-        soft = len(self.model.soft_modalities)
-        args = self.tokenizer, self.model.vocabulary, self.catalogue, self.model.ids, self.config.prompt
-        window = getattr(self.model.llm.config, "max_position_embeddings", None)
-        return ExampleBuilder(*args, soft_modalities=soft, window=window)
+        """The builder of this model's prompts."""
+        return ExampleBuilder(
+            self.tokenizer,
+            self.model.vocabulary,
+            self.catalogue,
+            self.model.ids,
+            self.config.prompt,
+            soft_modalities=len(self.model.soft_modalities),
+            window=getattr(self.model.llm.config, "max_position_embeddings", None),
+        )
 
 
 def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:
     """Write the checkpoint folder atomically; parameters are rounded to float16."""
     target = Path(target)
     with written_folder(target) as folder:
-        ours = {n: p for n, p in checkpoint.model.named_parameters() if is_ours(n)}
-        tensors = {_short(n): p.detach().to("cpu", torch.float16).contiguous() for n, p in ours.items()}
-        save_file(tensors, folder / "adapter.safetensors")
+        tensors = _adapter_parameters(checkpoint.model)
+        rounded = {n: p.detach().to("cpu", torch.float16).contiguous() for n, p in tensors.items()}
+        save_file(rounded, folder / ADAPTER)
         checkpoint.model.features.save(folder / "features.safetensors")
         checkpoint.model.ids.save(folder / "semantic_ids.safetensors")
-        ids = json.dumps(checkpoint.catalogue.item_ids, ensure_ascii=False)
-        (folder / ITEM_IDS).write_text(ids + "\n", encoding="utf-8")
-        (folder / "config.yaml").write_text(checkpoint.config.to_yaml(), encoding="utf-8")
-        (folder / "metrics.json").write_text(json.dumps(checkpoint.metrics, indent=1) + "\n", encoding="utf-8")
-        write_card(folder / "README.md", checkpoint.config, checkpoint.metrics, len(checkpoint.catalogue))
-        write_manifest(folder, _facts(checkpoint))
+        item_ids = json.dumps(checkpoint.catalogue.item_ids, ensure_ascii=False)
+        (folder / ITEM_IDS).write_text(item_ids + "\n", encoding="utf-8")
+        (folder / CONFIG).write_text(checkpoint.config.to_yaml(), encoding="utf-8")
+        _write_metrics(folder, checkpoint.metrics)
+        write_card(folder / CARD, checkpoint.config, checkpoint.metrics, len(checkpoint.catalogue))
+        write_manifest(folder, _manifest(checkpoint))
 
 
 def from_pretrained(
     source: str | Path, catalogue: Catalogue | str | Path | None = None, progress: Progress | None = None
 ) -> Checkpoint:
-    """Load a checkpoint folder; `catalogue`, or the table it is read from, replaces the one its config names.
+    """Load a checkpoint folder; `catalogue`, or the path of its table, replaces the one that the config names.
 
     Raises CheckpointError if a file is missing or damaged, or if it was made for another catalogue or other prompts.
     """
-    folder = resolve(source)
-    facts = read_manifest(folder)
-    trained_on = _check_made_by(folder, facts)
-    config = Config.load(folder / "config.yaml")
+    folder, manifest = _open(source)
+    prompt_hashes = _check_format_and_prompts(folder, manifest)
+    config = Config.load(folder / CONFIG)
     if not isinstance(catalogue, Catalogue):
-        # serving reads the vectors of the checkpoint, not the media
+        # serving needs the vectors of the checkpoint, not the media
         catalogue = Catalogue.load(catalogue or config.data.items, config.data.columns, media=False)
-    _check_catalogue(folder, facts, catalogue)
+    _check_catalogue(folder, manifest, catalogue)
     llm, tokenizer = load_llm(config.base, progress)
     features = Features.load(folder / "features.safetensors")
     model = RecommenderModel(llm, SemanticIds.load(folder / "semantic_ids.safetensors"), features, config)
-    _read_parameters(model, folder / "adapter.safetensors")
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return Checkpoint(model.eval(), tokenizer, catalogue, config, metrics, trained_on)
+    _read_parameters(model, folder / ADAPTER)
+    return Checkpoint(model.eval(), tokenizer, catalogue, config, _read_metrics(folder), prompt_hashes)
 
 
-def start_from(model: RecommenderModel, source: str | Path) -> None:
-    """Copy LoRA and ranking norm of another checkpoint into an untrained model; items and projectors stay its own.
+def copy_adapter(model: RecommenderModel, source: str | Path) -> None:
+    """Copy LoRA and ranking norm of another checkpoint into an untrained model; its rows and projectors stay.
 
-    How a history is read has little to do with what the items are, so it can come from another domain. Raises
+    How a history is read depends little on the items, so the checkpoint may be of another domain. Raises
     CheckpointError if that checkpoint has another base, depth or LoRA.
     """
-    folder = resolve(source)
-    read_manifest(folder)
-    other, own = Config.load(folder / "config.yaml"), model.config
+    folder, _ = _open(source)
+    source_config = Config.load(folder / CONFIG)
     for key in ("base.llm", "base.rank_layers", "lora.r", "lora.lora_alpha", "lora.target_modules"):
         section, name = key.split(".")
-        theirs, ours = (getattr(getattr(config, section), name) for config in (other, own))
+        theirs, ours = (getattr(getattr(config, section), name) for config in (source_config, model.config))
         if theirs != ours:
             raise CheckpointError(f"{folder}: has {key} {theirs}, and this config {ours}", f"set {key} to the same")
-    saved = load_file(folder / "adapter.safetensors")
+    saved = load_file(folder / ADAPTER)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_" in name or name.startswith("rank_norm."):
                 parameter.copy_(saved[_short(name)])
 
 
-def known_items(source: str | Path) -> list[str] | None:
-    """Return the ids of a checkpoint's items in their order; None if it is older than this list. Raises CheckpointError."""
-    folder = resolve(source)
-    read_manifest(folder)
+def item_ids_of(source: str | Path) -> list[str] | None:
+    """Return the ids of a checkpoint's items in their order; None if it is older than that file. Raises CheckpointError."""
+    folder, _ = _open(source)
     path = folder / ITEM_IDS
     return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def record(source: str | Path, name: str, value: Any) -> None:
-    """Write something that was measured into a checkpoint's metrics.json and card, atomically. Raises CheckpointError."""
-    folder = resolve(source)
-    facts = read_manifest(folder)
-    config = Config.load(folder / "config.yaml")
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8")) | {name: value}
+    """Add a measurement to a checkpoint's metrics.json and card, atomically. Raises CheckpointError."""
+    folder, manifest = _open(source)
+    config, metrics = Config.load(folder / CONFIG), _read_metrics(folder) | {name: value}
     with written_folder(folder) as written:
         shutil.copytree(folder, written, dirs_exist_ok=True)
-        (written / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-        write_card(written / "README.md", config, metrics, facts["catalogue"]["items"])
-        write_manifest(written, facts)
+        _write_metrics(written, metrics)
+        write_card(written / CARD, config, metrics, manifest["catalogue"]["items"])
+        write_manifest(written, manifest)
 
 
-def save_with(source: str | Path, target: Path, name: str, write: Callable[[Path], None]) -> None:
-    """Copy a checkpoint to `target`, which may be itself, with one more file that `write` makes. Raises CheckpointError."""
-    folder = resolve(source)
-    facts = read_manifest(folder)
+def save_copy_with(source: str | Path, target: Path, name: str, write: Callable[[Path], None]) -> None:
+    """Copy a checkpoint to `target`, which may be itself, with one more file, made by `write`. Raises CheckpointError."""
+    folder, manifest = _open(source)
     with written_folder(target) as written:
         shutil.copytree(folder, written, dirs_exist_ok=True)
         write(written / name)
-        write_manifest(written, facts)
+        write_manifest(written, manifest)
 
 
 def resolve(source: str | Path) -> Path:
-    """Return the folder of a checkpoint: the path itself, or one that is installed with the package."""
+    """Return the folder of a checkpoint: the path itself, or where the package has a shipped one of this name.
+
+    A shipped checkpoint is named NAME or adapters/NAME. The folder that is returned may not exist.
+    """
     path = Path(source)
-    installed = Path(adapters.__file__).parent / path.name
-    return installed if not path.exists() and installed.is_dir() and path.parts[:1] in ((), ("adapters",)) else path
+    is_name = path.name in shipped_checkpoints() and path.parts[:-1] in ((), ("adapters",))
+    return Path(adapters.__file__).parent / path.name if is_name and not path.exists() else path
+
+
+def shipped_checkpoints() -> list[str]:
+    """Return the names of the checkpoints that are installed with the package."""
+    return sorted(path.parent.name for path in Path(adapters.__file__).parent.glob(f"*/{MANIFEST}"))
+
+
+def _open(source: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a checkpoint and its manifest. Raises CheckpointError if there is none or it is damaged."""
+    folder = resolve(source)
+    if not folder.exists():
+        shipped = shipped_checkpoints()
+        hint = f"train one, or use one that ships: {', '.join(shipped)}"
+        raise CheckpointError(f"{source}: no such checkpoint folder", did_you_mean(folder.name, shipped) or hint)
+    return folder, read_manifest(folder)
 
 
 def _read_parameters(model: RecommenderModel, path: Path) -> None:
-    saved = load_file(path)
-    ours = {_short(n): p for n, p in model.named_parameters() if is_ours(n)}
-    wrong = sorted(set(saved) ^ set(ours)) or [n for n, p in ours.items() if p.shape != saved[n].shape]
+    saved, parameters = load_file(path), _adapter_parameters(model)
+    wrong = sorted(set(saved) ^ set(parameters)) or [n for n, p in parameters.items() if p.shape != saved[n].shape]
     if wrong:
         raise CheckpointError(
             f"{path}: does not fit the base model and config ({wrong[0]} and {len(wrong) - 1} more differ)",
             "use the base model named in the checkpoint's config.yaml",
         )
     with torch.no_grad():
-        for name, parameter in ours.items():
+        for name, parameter in parameters.items():
             parameter.copy_(saved[name])
+
+
+def _adapter_parameters(model: RecommenderModel) -> dict[str, torch.nn.Parameter]:
+    """Return what is trained, under the names that a checkpoint has for it."""
+    return {_short(n): p for n, p in model.named_parameters() if is_adapter_parameter(n)}
+
+
+def _read_metrics(folder: Path) -> dict[str, Any]:
+    metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    return {FORMER_METRICS.get(name, name): value for name, value in metrics.items()}
+
+
+def _write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
+    (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
 
 
 def _short(name: str) -> str:
     return name.removeprefix("peft.base_model.model.")
 
 
-def _check_catalogue(folder: Path, facts: dict[str, Any], catalogue: Catalogue) -> None:
-    expected = facts["catalogue"]
+def _check_catalogue(folder: Path, manifest: dict[str, Any], catalogue: Catalogue) -> None:
+    expected = manifest["catalogue"]
     if catalogue.fingerprint != expected["fingerprint"]:
         raise CheckpointError(
             f"{folder}: made for another catalogue ({expected['items']} items, fingerprint"
@@ -193,19 +248,19 @@ def _check_catalogue(folder: Path, facts: dict[str, Any], catalogue: Catalogue) 
         )
 
 
-def _check_made_by(folder: Path, facts: dict[str, Any]) -> dict[str, str]:
-    """A model serves the prompts that it was trained on, or it guesses. Returns the hashes of those prompts.
+def _check_format_and_prompts(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
+    """Raise CheckpointError unless this version can serve a checkpoint; returns the hashes of its prompts.
 
-    Only the prompts of ranking must be the same: a checkpoint whose sentences were learned otherwise still ranks.
+    Only the prompts of ranking must be the same: a checkpoint with other prompts of justifications still ranks.
     """
-    if facts.get("format") != FORMAT:
+    if manifest.get("format") != FORMAT:
         raise CheckpointError(
-            f"{folder}: has format {facts.get('format')}, this version reads {FORMAT}",
+            f"{folder}: has format {manifest.get('format')}, this version reads {FORMAT}",
             "train again, or install the version of recommender that it was made with",
         )
-    known = facts.get("prompts")
-    hashes = dict(known) if isinstance(known, dict) else _ONE_HASH.get(str(known), {})
-    if not prompts.reads_alike("rank", hashes.get("rank")):
+    recorded = manifest.get("prompts")
+    hashes = dict(recorded) if isinstance(recorded, dict) else _HASHES_OF_ALL.get(str(recorded), {})
+    if not prompts.renders_alike("rank", hashes.get("rank")):
         raise CheckpointError(
             f"{folder}: was trained with other prompts than those of this installation",
             "train again, or restore the folder prompts as it was",
@@ -213,7 +268,7 @@ def _check_made_by(folder: Path, facts: dict[str, Any]) -> dict[str, str]:
     return hashes
 
 
-def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
+def _manifest(checkpoint: Checkpoint) -> dict[str, Any]:
     catalogue = checkpoint.catalogue
     return {
         "format": FORMAT,

@@ -1,4 +1,4 @@
-"""The base language model and its tokenizer, loaded in a precision that this machine computes fast."""
+"""Loads the base language model and its tokenizer, in a precision that this machine computes fast."""
 
 from __future__ import annotations
 
@@ -37,8 +37,11 @@ def resolve_dtype(name: str, device: torch.device | None = None) -> torch.dtype:
 
 
 def load_llm(config: BaseConfig, progress: Progress | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load the base model, frozen, and its tokenizer. Raises AssetError if it cannot be read, ConfigError if it has not
-    what is needed: decoder layers, a chat template, or 4-bit weights where they are asked for."""
+    """Load the base model, frozen, and its tokenizer.
+
+    Raises AssetError if it cannot be read, ConfigError if it lacks decoder layers, a chat template or enough layers, or
+    if 4-bit weights are configured without bitsandbytes.
+    """
     folder = assets.fetch(config.llm, progress)
     device = resolve_device(config.device)
     dtype = resolve_dtype(config.dtype, device)
@@ -63,7 +66,7 @@ def _check_base(config: BaseConfig, llm: Any, tokenizer: Any) -> None:
     backbone = getattr(llm, "model", None)
     if not (hasattr(backbone, "layers") and hasattr(backbone, "norm")):
         raise ConfigError(
-            f"base.llm: {config.llm!r} is a {type(llm).__name__}, whose decoder layers are not where they are looked for",
+            f"base.llm: {config.llm!r} is a {type(llm).__name__}, whose decoder layers are not in model.layers",
             "use a model of the Llama, Qwen, Mistral, Gemma or SmolLM kind",
         )
     if tokenizer.chat_template is None:

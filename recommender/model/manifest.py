@@ -1,4 +1,4 @@
-"""The manifest of a checkpoint: what it is, and the sha256 of each of its files."""
+"""The manifest of a checkpoint folder: what it was made from, and the sha256 of each of its files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MANIFEST = "checkpoint.json"
 def check_target(target: Path, marker: str = MANIFEST) -> None:
     """Raise CheckpointError unless `target` is free, an empty folder, or a folder of the kind that holds `marker`.
 
-    Whatever else stands there belongs to somebody and is never replaced.
+    Other files may be somebody's work and are never replaced.
     """
     target = target.absolute()
     if not target.exists() and not target.is_symlink():
@@ -34,9 +34,9 @@ def check_target(target: Path, marker: str = MANIFEST) -> None:
 
 @contextmanager
 def written_folder(target: Path, marker: str = MANIFEST) -> Iterator[Path]:
-    """Yield an empty folder beside `target`; when the block ends well, it takes the target's place.
+    """Yield an empty folder beside `target`; it replaces the target when the block ends without an error.
 
-    Raises CheckpointError if something else stands there: see `check_target`.
+    Raises CheckpointError if the target holds something else: see `check_target`.
     """
     check_target(target, marker)
     with replacing_folder(target) as folder:
@@ -44,10 +44,10 @@ def written_folder(target: Path, marker: str = MANIFEST) -> Iterator[Path]:
 
 
 def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
-    """Write what the checkpoint is and the sha256 of each of its files."""
+    """Write the manifest: `facts`, and the sha256 of each file of the folder."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
-    facts = facts | {"files": {str(p.relative_to(folder)): _sha256(p) for p in files}}
-    (folder / MANIFEST).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    manifest = facts | {"files": {str(p.relative_to(folder)): _sha256(p) for p in files}}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -56,24 +56,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such checkpoint folder", "train one: recommender train --config FILE")
     if not path.is_file():
-        raise CheckpointError(f"{folder}: no {MANIFEST}, so this is no checkpoint of ours", "give a trained folder")
+        raise CheckpointError(f"{folder}: no {MANIFEST}, so this is no checkpoint", "give a trained folder")
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        listed = dict(facts["files"])
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        digests = dict(manifest["files"])
     except (ValueError, KeyError, TypeError):
         raise CheckpointError(f"{path}: is damaged", "copy the checkpoint again") from None
-    for name, expected in listed.items():
+    for name, expected in digests.items():
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder}: the file {name} is missing", "copy the checkpoint again, whole")
         if name != "README.md" and _sha256(folder / name) != expected:
             raise CheckpointError(f"{folder}: the file {name} is damaged", "copy the checkpoint again, whole")
-    return dict(facts)
+    return dict(manifest)
 
 
 def weights_of(folder: Path) -> dict[str, str]:
-    """Return the sha256 of each file of a checkpoint that decides what it answers, as its manifest has them."""
-    facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    return {name: digest for name, digest in facts["files"].items() if name.endswith((".safetensors", ".yaml"))}
+    """Return from the manifest the sha256 of each file that decides the answers of a checkpoint."""
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return {name: digest for name, digest in manifest["files"].items() if name.endswith((".safetensors", ".yaml"))}
 
 
 def _sha256(path: Path) -> str:

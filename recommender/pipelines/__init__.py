@@ -1,1 +1,1 @@
-"""Whole runs: from two tables to a checkpoint, new items, fusion, the demo."""
+"""Whole runs: training from two tables to a checkpoint, adding new items, fusion with baselines, the demo."""

@@ -1,4 +1,4 @@
-"""Give a checkpoint item-to-item baselines to rank together with, so that an engine can serve the fused ranking."""
+"""Adds item-to-item baselines and fusion weights to a checkpoint, so that an engine can serve the fused ranking."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recommender.data.histories import Histories, leave_one_out
 from recommender.engine import Recommender
 from recommender.errors import DataError, did_you_mean
 from recommender.fusion.weights import FUSION, Fused, fuse
-from recommender.model.checkpoint import save_with
+from recommender.model.checkpoint import save_copy_with
 from recommender.model.manifest import check_target
 from recommender.progress import Progress
 
@@ -20,10 +20,10 @@ from recommender.progress import Progress
 def fuse_checkpoint(
     source: str, baselines: Sequence[str], output: Path, items: str | None = None, progress: Progress | None = None
 ) -> Fused:
-    """Fit baselines and weights on what the checkpoint was trained on and write a copy that holds them to `output`.
+    """Fit baselines and weights on the checkpoint's training data and write a copy with them to `output`.
 
-    The weights are fitted on each user's validation target; test targets are never looked at. Raises DataError for a
-    baseline that cannot be kept and for a checkpoint that has learned from the validation targets; CheckpointError.
+    The weights are fitted on each user's validation target; test targets are not used. Raises DataError for a baseline
+    that cannot be saved in a checkpoint and for a checkpoint that was trained on the validation targets; CheckpointError.
     """
     for name in baselines:
         make_baseline(name)
@@ -47,5 +47,5 @@ def fuse_checkpoint(
     score = partial(model.score, candidates=range(len(catalogue)))
     data = FitData(known, len(catalogue), content, config.seed, progress)
     fused = fuse(source, score, {name: partial(make_baseline, name) for name in baselines}, data, progress)
-    save_with(source, output, FUSION, fused.kept().save)
+    save_copy_with(source, output, FUSION, fused.kept().save)
     return fused

@@ -1,4 +1,4 @@
-"""From a configuration to a checkpoint: the whole run of encode, tokenize and train, each step on its own callable."""
+"""Training from tables to a checkpoint: `train` runs all steps; each step can be called by itself."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from recommender.errors import ConfigError, DataError
 from recommender.inference.item_bias import init_popularity_bias
 from recommender.justify import Style, explain_examples
 from recommender.model import RecommenderModel, load_llm
-from recommender.model.checkpoint import Checkpoint, from_pretrained, save_pretrained, start_from
+from recommender.model.checkpoint import Checkpoint, copy_adapter, from_pretrained, save_pretrained
 from recommender.model.manifest import check_target
-from recommender.model.network import SoftTargets
+from recommender.model.soft_targets import SoftTargets
 from recommender.progress import Progress
 from recommender.semantic_ids.codes import SemanticIds
-from recommender.training import StageResult, TrainingData, train
-from recommender.training.distillation import teach
+from recommender.training import StageResult, TrainingData, run_stages
+from recommender.training.distillation import make_soft_targets
 from recommender.training.loop import TEACHER, clear_state
 from recommender.training.query_synthesis import QuerySynthesizer
 
@@ -38,11 +38,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PreparedData:
-    """What every later step needs: items, who liked what, what the encoders saw."""
+    """The input of all later steps: items, histories split into train, validation and test, and encoder vectors."""
 
     catalogue: Catalogue
     split: Split
     features: Features
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A trained model: the folder of its checkpoint, and how each stage ended."""
+
+    checkpoint: Path
+    stages: list[StageResult]
 
 
 def load_catalogue(config: Config, progress: Progress | None = None) -> Catalogue:
@@ -54,27 +62,28 @@ def load_catalogue(config: Config, progress: Progress | None = None) -> Catalogu
 
 
 def standin_folder(catalogue: Catalogue) -> Path:
-    """Return where the stand-in media of a catalogue are kept."""
+    """Return the folder of the stand-in media of a catalogue."""
     return assets.cache_dir() / "standins" / catalogue.fingerprint[:12]
 
 
 def prepare(config: Config, progress: Progress | None = None) -> PreparedData:
-    """Read the tables, split the histories and encode the items. Collaborative vectors see training histories only."""
+    """Read the tables, split the histories and encode the items; collaborative vectors use training histories only."""
     catalogue = load_catalogue(config, progress)
     split = split_histories(config, catalogue)
     return PreparedData(catalogue, split, encode(config, catalogue, split.train.items, progress))
 
 
 def split_histories(config: Config, catalogue: Catalogue) -> Split:
-    """Read the interactions and set each user's last ones apart, unless the config wants to train on everything."""
+    """Read the interactions and hold out each user's last two, unless the config trains on everything."""
     histories = Histories.load(
         config.data.interactions, catalogue, config.data.columns, minimum_rating=config.data.minimum_rating
     )
     if histories.report.dropped:
-        told = histories.report
         logger.warning(
             "%d interactions rated below %g were dropped, and with them %d users",
-            *(told.dropped, config.data.minimum_rating, told.dropped_users),
+            histories.report.dropped,
+            config.data.minimum_rating,
+            histories.report.dropped_users,
         )
     histories = histories.sampled(config.data.users)
     return leave_one_out(histories) if config.training.keep_test_out else _everything(histories)
@@ -83,7 +92,7 @@ def split_histories(config: Config, catalogue: Catalogue) -> Split:
 def encode(
     config: Config, catalogue: Catalogue, histories: Sequence[np.ndarray], progress: Progress | None = None
 ) -> Features:
-    """Encode every item; returns the features as a checkpoint holds them, rounded as it rounds them."""
+    """Encode every item; returns the features rounded as a checkpoint holds them."""
     raw = encode_catalogue(catalogue, config.encoders, progress)
     features = reduce(raw, fit_reductions(raw, config.encoders.width))
     width = config.encoders.collaborative_width
@@ -94,62 +103,92 @@ def encode(
 
 
 def build(config: Config, prepared: PreparedData, progress: Progress | None = None) -> Checkpoint:
-    """Make the untrained model: base, LoRA, rows that start from meaning, projectors. Deterministic in the seed."""
+    """Make the untrained model: base, LoRA, projectors, rows from the items' vectors. Deterministic in the seed."""
     ids = SemanticIds.build(config.semantic_ids, prepared.features, len(prepared.catalogue), config.seed)
     llm, tokenizer = load_llm(config.base, progress)
     torch.manual_seed(config.seed)
     model = RecommenderModel(llm, ids, prepared.features, config)
     if config.base.adapter:
-        start_from(model, config.base.adapter)
+        copy_adapter(model, config.base.adapter)
     return Checkpoint(model, tokenizer, prepared.catalogue, config)
 
 
-def run(config: Config, output: Path, recipe: str = "FILE", progress: Progress | None = None) -> list[StageResult]:
-    """Do everything from the tables to a checkpoint in `output`. The training state lies in `output`.training
-    until the checkpoint is written; a killed run goes on from it."""
+def train(
+    config: Config | str | Path, output: str | Path, progress: Progress | None = None, *, recipe: str | None = None
+) -> TrainingResult:
+    """Train a model on the tables that a configuration names, and write it as a checkpoint folder.
+
+    `config`: a configuration, or the path of its YAML file. `output`: the folder of the checkpoint; it must not exist, or
+    hold an earlier checkpoint, which is replaced. `progress`: called as `progress(what, done, total)`. `recipe`: the name
+    of the recipe on the model card, by default the path of the YAML file.
+
+    A killed run leaves its state in `<output>.training`; the same call resumes it to the same result. The log and the plot
+    of the losses stay there. Raises ConfigError, DataError or AssetError if something that it needs is missing or wrong,
+    CheckpointError if `output` holds other files, RecommenderError if the loss is not finite.
+    """
+    if not isinstance(config, Config):
+        config, recipe = Config.load(config), recipe or str(config)
     output = Path(output)
     check_target(output)
     prepared = prepare(config, progress)
-    if not any(len(items) > 1 for items in prepared.split.train.items):
+    _check_long_enough(prepared.split)
+    checkpoint = build(config, prepared, progress)
+    if config.training.popularity and checkpoint.model.ids.levels == 1:
+        histories = [items for items in prepared.split.train.items if len(items)]
+        init_popularity_bias(checkpoint.model.eval(), checkpoint.builder, histories, config.training.popularity)
+    work = _work_folder(output)
+    data = _training_data(config, prepared, checkpoint, work, progress)
+    stages = run_stages(checkpoint.model, data, config, work, progress)
+    checkpoint.metrics = {
+        "name": output.name,
+        "path": output.as_posix(),
+        "recipe": recipe or "FILE",
+        "stages": [asdict(stage) for stage in stages],
+    }
+    is_main_process = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+    if is_main_process:
+        save_pretrained(checkpoint, output)
+        clear_state(work)
+    return TrainingResult(output, stages)
+
+
+def _check_long_enough(split: Split) -> None:
+    if not any(len(items) > 1 for items in split.train.items):
         raise DataError(
             "no user has two interactions left to train on",
             "give longer histories, or set training.keep_test_out: false",
         )
-    checkpoint = build(config, prepared, progress)
-    if config.training.popularity and checkpoint.model.ids.levels == 1:
-        taken = [own for own in prepared.split.train.items if len(own)]
-        init_popularity_bias(checkpoint.model.eval(), checkpoint.builder, taken, config.training.popularity)
-    needs_text = any(stage.stage == "explain" for stage in config.training.stages)
-    histories = prepared.split.train.items
-    style, count = Style.of(config.prompt, config.justify), config.justify.examples
-    pairs = explain_examples(prepared.catalogue, histories, count, config.seed, style) if needs_text else []
-    work = output.absolute().with_name(f"{output.absolute().name}.training")
-    queries = any(stage.query_share for stage in config.training.stages)
-    query = QuerySynthesizer(prepared.catalogue, config.prompt.noun).draw if queries else None
-    views = encode_views(prepared.catalogue, config.encoders, prepared.features, progress)
-    data = TrainingData(
-        checkpoint.builder, prepared.split, pairs, _teacher(config, prepared, work, progress), query, views
-    )
-    results = train(checkpoint.model, data, config, work, progress)
-    checkpoint.metrics = {
-        "name": output.name,
-        "path": output.as_posix(),
-        "recipe": recipe,
-        "stages": [asdict(result) for result in results],
-    }
-    if torch.distributed.is_initialized() and torch.distributed.get_rank() > 0:
-        return results
-    save_pretrained(checkpoint, output)
-    clear_state(work)
-    return results
+
+
+def _work_folder(output: Path) -> Path:
+    """Return the folder for the state, log and plot of a run."""
+    return output.absolute().with_name(f"{output.absolute().name}.training")
+
+
+def _training_data(
+    config: Config, prepared: PreparedData, checkpoint: Checkpoint, work: Path, progress: Progress | None
+) -> TrainingData:
+    """Return what the stages learn from; only what some stage needs is made."""
+    stages, catalogue = config.training.stages, prepared.catalogue
+    explanations: list[tuple[str, str]] = []
+    if any(stage.stage == "explain" for stage in stages):
+        style = Style.of(config.prompt, config.justify)
+        histories, count = prepared.split.train.items, config.justify.examples
+        explanations = explain_examples(catalogue, histories, count, config.seed, style)
+    query = None
+    if any(stage.query_share for stage in stages):
+        query = QuerySynthesizer(catalogue, config.prompt.noun).draw
+    views = encode_views(catalogue, config.encoders, prepared.features, progress)
+    teacher = _soft_targets(config, prepared, work, progress)
+    return TrainingData(checkpoint.builder, prepared.split, explanations, teacher, query, views)
 
 
 def teach_writing(
     source: str | Path, output: Path, count: int | None = None, progress: Progress | None = None
 ) -> StageResult:
-    """Train the stage `explain` of a checkpoint again and write the result to `output`; its ranking stays as it is.
+    """Train the stage `explain` of a checkpoint again and write the result to `output`; its ranking stays the same.
 
-    `count`: examples, by default as its config says. Raises ConfigError if its recipe has no such stage.
+    `count`: number of examples, by default as in its config. Raises ConfigError if its recipe has no such stage.
     """
     check_target(output)
     checkpoint = from_pretrained(source, progress=progress)
@@ -162,26 +201,26 @@ def teach_writing(
     style = Style.of(config.prompt, config.justify)
     examples = count or config.justify.examples
     pairs = explain_examples(checkpoint.catalogue, split.train.items, examples, config.seed, style)
-    work = output.absolute().with_name(f"{output.absolute().name}.training")
-    result = train(checkpoint.model, TrainingData(checkpoint.builder, split, pairs), only, work, progress)[0]
-    known = [stage for stage in checkpoint.metrics.get("stages", []) if stage["stage"] != "explain"]
-    checkpoint.metrics["stages"] = [*known, asdict(result)]
+    work = _work_folder(output)
+    result = run_stages(checkpoint.model, TrainingData(checkpoint.builder, split, pairs), only, work, progress)[0]
+    others = [stage for stage in checkpoint.metrics.get("stages", []) if stage["stage"] != "explain"]
+    checkpoint.metrics["stages"] = [*others, asdict(result)]
     checkpoint.prompts = prompts.template_hashes()
     save_pretrained(checkpoint, output)
     clear_state(work)
     return result
 
 
-def _teacher(config: Config, prepared: PreparedData, work: Path, progress: Progress | None) -> SoftTargets | None:
-    """Fit the teacher on what the model learns from, and keep what it says in `work` for when the run is resumed."""
+def _soft_targets(config: Config, prepared: PreparedData, work: Path, progress: Progress | None) -> SoftTargets | None:
+    """Fit the teacher on the training histories; its predictions are cached in `work` for a resumed run."""
     if config.training.teacher is None or not any(stage.stage == "rank" for stage in config.training.stages):
         return None
     catalogue = prepared.catalogue
     content = ItemContent([catalogue.document(i) for i in range(len(catalogue))], lambda: prepared.features)
     data = FitData(prepared.split.train.items, len(catalogue), content, config.seed, progress)
-    return teach(config.training.teacher, data, progress, work / TEACHER)
+    return make_soft_targets(config.training.teacher, data, progress, work / TEACHER)
 
 
 def _everything(histories: Histories) -> Split:
-    nothing = np.full(len(histories), -1, dtype=np.int64)
-    return Split(histories, nothing, nothing)
+    no_targets = np.full(len(histories), -1, dtype=np.int64)
+    return Split(histories, no_targets, no_targets)

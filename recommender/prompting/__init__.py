@@ -1,1 +1,1 @@
-"""Histories, catalogue and templates -> what the language model reads."""
+"""Prompts and training examples: histories, catalogue and templates -> token ids, item positions and labels."""

@@ -1,4 +1,4 @@
-"""Histories, catalogue and prompts -> examples: token ids, item positions, soft-token slots and labels."""
+"""Builds prompts and training examples from histories: token ids, item positions, soft-token slots and labels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from recommender.semantic_ids.codes import SemanticIds
 
 
 class ExampleBuilder:
-    """Turn histories and items into examples for one tokenizer, one catalogue and one set of semantic ids."""
+    """Turns histories and items into examples for one tokenizer, one catalogue and one set of semantic ids."""
 
     def __init__(
         self,
@@ -41,9 +41,10 @@ class ExampleBuilder:
         soft_modalities: int,
         window: int | None = None,
     ) -> None:
-        """`vocabulary`: size of the language model's vocabulary; code tokens are numbered from there on.
+        """`vocabulary`: size of the language model's vocabulary; the codes are numbered behind it.
 
-        `window`: positions that the model can read, those of an item's codes among them; None: no limit is known.
+        `soft_modalities`: how many modalities have soft tokens. `window`: most positions that the model can read, an
+        item's codes included; None: no known limit.
         """
         self.tokenizer = tokenizer
         self.catalogue = catalogue
@@ -54,23 +55,23 @@ class ExampleBuilder:
         self.code_tokens = ids.codes + offsets[None, :]
         self.soft_slots = range(FIRST_SOFT, FIRST_SOFT + soft_modalities * config.soft_tokens)
         self._titles: dict[int, str] = {}
-        head = self.asked(None)
-        #: the fixed instruction without its last token, which opens each history of its own
-        self.prefix, self.start = head[:-1], head[-1:]
+        instruction = self.instruction(None)
+        #: the fixed instruction, which examples share; its last token opens each history
+        self.prefix, self.start = instruction[:-1], instruction[-1:]
 
-    def query(self, text: str | None) -> str:
-        """Return the user's turn: their query in words, or the standing question."""
+    def user_turn(self, text: str | None) -> str:
+        """Return the user's turn: a query in words, or the default question."""
         query = clean(text, self.tokenizer) if text else None
         return prompts.render_block("rank", "user", query=query)
 
-    def asked(self, query: str | None) -> np.ndarray:
+    def instruction(self, query: str | None) -> np.ndarray:
         """Return the token ids [positions] of the instruction with a query, up to where the history begins."""
-        return self.chat(prompts.render_block("rank", "system", noun=self.config.noun), self.query(query))
+        return self.chat(prompts.render_block("rank", "system", noun=self.config.noun), self.user_turn(query))
 
     def chat(self, system: str, user: str) -> np.ndarray:
         """Return the token ids [positions] of a chat up to where the assistant's turn begins.
 
-        Markers in `user` are not resolved here: see `positions`.
+        Item markers in `user` are dropped: only `positions` resolves them.
         """
         return self.positions(self._chat_text(system, user))[0]
 
@@ -80,7 +81,7 @@ class ExampleBuilder:
         return str(text)
 
     def positions(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Tokenise a rendered prompt: its words as token ids, its markers as item and soft-token positions."""
+        """Tokenise a rendered prompt; returns token ids, items and slots [positions]: markers become item positions."""
         tokens: list[int] = []
         items: list[int] = []
         slots: list[int] = []
@@ -97,43 +98,46 @@ class ExampleBuilder:
         return np.array(tokens, np.int64), np.array(items, np.int64), np.array(slots, np.int64)
 
     def title(self, item: int) -> str:
-        """Return the cleaned title of an item, cut to its first 80 characters: the prompt's room is dear."""
+        """Return the cleaned title of an item, cut to its first 80 characters to keep the prompt short."""
         if item not in self._titles:
             self._titles[item] = clean(self.catalogue[item].title, self.tokenizer)[:80]
         return self._titles[item]
 
-    def _soft(self, item: int) -> str:
+    def _soft_tokens(self, item: int) -> str:
         return "".join(marker(item, slot) for slot in self.soft_slots)
 
     def history(self, history: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the positions of a history, oldest first: one an item."""
+        """Return the positions of a history, oldest item first, one position an item."""
         items = np.asarray(history, dtype=np.int64)
         return np.zeros_like(items), items, np.full(len(items), ITEM, dtype=np.int64)
 
     def recent(self, items: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the positions that spell items out: title and soft tokens of each."""
-        entries = [{"title": self.title(int(i)), "soft": self._soft(int(i))} for i in items]
+        """Return the positions that spell items out: the title and soft tokens of each."""
+        entries = [{"title": self.title(int(i)), "soft": self._soft_tokens(int(i))} for i in items]
         return self.positions(prompts.render_block("rank", "recent", entries=entries))
 
     def prompt(
         self, history: Sequence[int] | np.ndarray, query: str | None = None, titled: int | None = None
     ) -> Example:
-        """Return the whole prompt for one history (it may be empty), cut to the last items that the config and the model's
-        window have room for; see `shown`. Raises RecommenderError if there is no room for the rest.
+        """Return the whole prompt for one history, which may be empty.
+
+        The history is cut to the last items that the config and the model's window have room for; see `shown`. `titled`:
+        how many of them are spelled out, by default as configured. Raises RecommenderError if the instruction and the
+        spelled-out items alone exceed the window.
         """
-        kept = list(history)[-self.config.history :]
+        items = list(history)[-self.config.history :]
         titled = self.config.titled if titled is None else titled
-        head = np.concatenate([self.prefix, self.start]) if query is None else self.asked(query)
-        parts = word_positions(head), self.recent(kept[-titled:] if titled else [])
+        head = np.concatenate([self.prefix, self.start]) if query is None else self.instruction(query)
+        parts = word_positions(head), self.recent(items[-titled:] if titled else [])
         needed = sum(len(part[0]) for part in parts)
-        if self.room is not None and needed + len(kept) > self.room:
+        if self.room is not None and needed + len(items) > self.room:
             if needed > self.room:
                 raise RecommenderError(
                     f"the prompt has {needed} positions without its history, and the model reads {self.room}",
                     "a shorter query, or less of prompt.titled",
                 )
-            kept = kept[needed + len(kept) - self.room :]
-        return unlabelled_example(join_positions(*parts, self.history(kept)))
+            items = items[needed + len(items) - self.room :]
+        return unlabelled_example(join_positions(*parts, self.history(items)))
 
     @staticmethod
     def shown(prompt: Example) -> int:
@@ -149,26 +153,26 @@ class ExampleBuilder:
     ) -> Example:
         """Return a training example without the instruction: each position of `history` predicts the next item.
 
-        With `known` > 0 the example begins as a prompt that was made when so many items were known: the last of them
-        are spelled out, and only what came after them is learned, for to all before them they would tell the answer.
-        `begins`: whether this is the user's first item; if not, nothing predicts it. `interaction_ids`: which of all
-        training interactions each item of `history` is, -1 where a teacher was not asked about it.
+        With `known` > 0 the example begins like a prompt made after so many items: the last of them are spelled out, and
+        only later items are learned, because the spelled-out ones would give the earlier answers away. `begins`: whether
+        `history` starts with the user's first item; if not, nothing predicts that item. `interaction_ids`: which of all
+        training interactions each item of `history` is, -1 where the teacher has no answer.
         """
         items = np.asarray(history, dtype=np.int64)
         spelled = items[max(known - self.config.titled, 0) : known]
         parts = join_positions(word_positions(self.start), self.recent(spelled), self.history(items[:-1]))
-        # the first item is predicted where the history starts, any other by the one before it
+        # the first item is predicted at the start of the history, any other at the item before it
         anchors = np.append(0, len(parts[0]) - len(items) + 1 + np.arange(len(items) - 1))
         learned = slice(known if begins else max(known, 1), None)
-        asked = None if interaction_ids is None else interaction_ids[learned]
-        return _with_branches(unlabelled_example(parts), anchors[learned], self.code_tokens[items[learned]], asked)
+        ids = None if interaction_ids is None else interaction_ids[learned]
+        return _with_branches(unlabelled_example(parts), anchors[learned], self.code_tokens[items[learned]], ids)
 
     def queried(self, history: Sequence[int] | np.ndarray, query: str, wanted: np.ndarray, known: int = 0) -> Example:
-        """Return a training example that begins with a query in words: only items that meet it are learned.
+        """Return a training example that begins with a query in words: only items that match it are learned.
 
-        `wanted` bool [items of the history]: which meet it, at least one at `known` or behind. `known`: as in `ranking`.
+        `wanted` bool [items of the history]: which match it, at least one at `known` or later. `known`: as in `ranking`.
         """
-        items, head = np.asarray(history, dtype=np.int64), self.asked(query)
+        items, head = np.asarray(history, dtype=np.int64), self.instruction(query)
         parts = join_positions(
             word_positions(head),
             self.recent(items[max(known - self.config.titled, 0) : known]),
@@ -188,7 +192,7 @@ class ExampleBuilder:
 
     def describing(self, item: int) -> Example:
         """Return an example that shows an item and its soft tokens and expects title and attributes in words."""
-        user = prompts.render_block("align", "describe", soft=self._soft(item), item=marker(item))
+        user = prompts.render_block("align", "describe", soft=self._soft_tokens(item), item=marker(item))
         facts = [(name, values[:4]) for name, values in list(self.catalogue.facts(item).items())[:4]]
         answer = prompts.render_block("align", "description", title=self.title(item), facts=facts)
         return self._answered(self._align_head(user), clean(answer, self.tokenizer))
@@ -218,20 +222,20 @@ class ExampleBuilder:
 def _with_branches(
     trunk: Example, anchors: np.ndarray, targets: np.ndarray, interaction_ids: np.ndarray | None = None
 ) -> Example:
-    """Label each anchor with its target's first code, and hang the codes after it on a branch of their own.
+    """Label each anchor with its target's first code, and append the other codes as a branch of the anchor.
 
     `anchors` [n], `targets` [n, levels] code tokens, `interaction_ids` [n] of the targets among all training
-    interactions. A branch sees the trunk up to its anchor and itself, as a beam does in decoding, so the history stays
-    one position an item whatever the number of levels.
+    interactions. A branch attends to the trunk up to its anchor and to itself, as a beam does in decoding, so the history
+    has one position an item whatever the number of levels.
     """
     labels, more = trunk.labels.copy(), targets.shape[1] - 1
     labels[anchors] = targets[:, 0]
     tokens, items, slots = join_positions(
         (trunk.tokens, trunk.items, trunk.slots), word_positions(targets[:, :-1].reshape(-1))
     )
-    hung = np.concatenate([trunk.anchors, np.repeat(anchors, more)])
+    all_anchors = np.concatenate([trunk.anchors, np.repeat(anchors, more)])
     labels = np.concatenate([labels, targets[:, 1:].reshape(-1)])
-    of = np.concatenate([trunk.interaction_ids, np.full(len(hung) - len(trunk), -1, dtype=np.int64)])
+    all_ids = np.concatenate([trunk.interaction_ids, np.full(len(all_anchors) - len(trunk), -1, dtype=np.int64)])
     if interaction_ids is not None:
-        of[anchors], of[len(trunk) :] = interaction_ids, np.repeat(interaction_ids, more)
-    return Example(tokens, items, slots, hung, labels, of, trunk.writes, alone=trunk.alone)
+        all_ids[anchors], all_ids[len(trunk) :] = interaction_ids, np.repeat(interaction_ids, more)
+    return Example(tokens, items, slots, all_anchors, labels, all_ids, trunk.writes, alone=trunk.alone)

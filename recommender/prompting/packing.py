@@ -1,4 +1,4 @@
-"""Examples as packed rows: which go together, and who may attend to whom."""
+"""Packs examples into rows, and says which positions of a row may attend to which."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from recommender.prompting.example import IGNORE, TOKEN, Example, word_positions
 
-#: segments of a packed row: 0 is the shared instruction, 1, 2, ... read it, padding is -1, those below do not read it
+#: segments of a packed row: 0 is the shared instruction, 1, 2, ... are examples that attend to it, -1 is padding, and
+#: lower numbers are examples with an instruction of their own
 PADDED = -1
 GROUP = 128
 """Positions of short examples that attend together: smaller groups save little and cost calls."""
@@ -21,8 +22,8 @@ GROUP = 128
 class Batch:
     """Packed rows. Integer tensors [rows, positions]; `mask` [rows, 1, positions, positions], True = may attend.
 
-    `ends`: for each row where the instruction ends and where groups of examples do, which no attention crosses but that to
-    the instruction; empty where nobody has looked.
+    `ends`: for each row the positions where the instruction and each group of examples end; attention crosses them only
+    towards the instruction. Empty if unknown.
     """
 
     tokens: Tensor
@@ -49,7 +50,7 @@ def pack(examples: Sequence[Example], row_tokens: int, prefix: int = 0) -> list[
     rows: list[list[int]] = []
     room: list[int] = []
     for index, example in enumerate(examples):
-        for row in range(max(len(rows) - 8, 0), len(rows)):  # looks back a little: keeps packing linear
+        for row in range(max(len(rows) - 8, 0), len(rows)):  # only the last rows: packing stays linear
             if room[row] >= len(example):
                 break
         else:
@@ -63,12 +64,12 @@ def pack(examples: Sequence[Example], row_tokens: int, prefix: int = 0) -> list[
 
 def collate(rows: Sequence[Sequence[Example]], prefix: np.ndarray | None = None) -> Batch:
     """Lay rows of examples out as one padded batch; each row begins with the shared `prefix` of token ids."""
-    laid = [_lay_out(row, prefix if prefix is not None else np.zeros(0, np.int64)) for row in rows]
-    longest = max(len(row[0]) for row in laid)
+    columns_of_rows = [_lay_out(row, prefix if prefix is not None else np.zeros(0, np.int64)) for row in rows]
+    longest = max(len(row[0]) for row in columns_of_rows)
     fills = (0, -1, TOKEN, 0, IGNORE, -1, PADDED, 0, 0)
     columns = [
         torch.from_numpy(np.stack([np.pad(a, (0, longest - len(a)), constant_values=fill) for a in arrays]))
-        for arrays, fill in zip(zip(*laid, strict=True), fills, strict=True)
+        for arrays, fill in zip(zip(*columns_of_rows, strict=True), fills, strict=True)
     ]
     tokens, items, slots, positions, labels, interaction_ids, segments, anchors, branches = columns
     mask = _attention(segments, anchors, branches)
@@ -124,8 +125,11 @@ def _depths(anchors: np.ndarray) -> np.ndarray:
 
 
 def _attention(segments: Tensor, anchors: Tensor, branches: Tensor) -> Tensor:
-    """Who may attend to whom [rows, 1, positions, positions]: causal, within the segment or, unless it stands alone, to
-    the prefix, and from a branch only to the trunk up to its anchor and to the branch itself."""
+    """Return which position may attend to which, bool [rows, 1, positions, positions].
+
+    Attention is causal, within the segment and, unless the example stands alone, to the prefix; a branch attends only to
+    the trunk up to its anchor and to itself.
+    """
     length = segments.shape[1]
     order = torch.arange(length)
     causal = order[:, None] >= order[None, :]

@@ -72,6 +72,6 @@ def ablate(
 
 def _train(config: Config, folder: Path, progress: Progress | None) -> None:
     if not (folder / MANIFEST).is_file():
-        train.run(config, folder, folder.name, progress)
+        train.train(config, folder, progress, recipe=folder.name)
     elif Config.load(folder / "config.yaml") != config:
         raise CheckpointError(f"{folder}: was trained with another configuration", "remove it, or name another output")

@@ -21,7 +21,7 @@ from recommender.data.histories import Histories
 from recommender.errors import CheckpointError, DataError
 from recommender.eval.evaluation import Evaluation
 from recommender.files import replacing
-from recommender.model.checkpoint import known_items, save_pretrained
+from recommender.model.checkpoint import item_ids_of, save_pretrained
 from recommender.model.manifest import MANIFEST
 from recommender.pipelines import train
 from recommender.pipelines.extend import load_extended
@@ -122,10 +122,10 @@ def _known(config: Config, output: Path, name: str, progress: Progress | None) -
     plain = {"data.columns": ColumnsConfig().model_dump(), "data.standin_media": False, "data.minimum_rating": None}
     folder, own = output / name / "known", config.updated(files | plain)
     if not (folder / MANIFEST).is_file():
-        train.run(own, folder, f"the known items of {name}", progress)
+        train.train(own, folder, progress, recipe=f"the known items of {name}")
     elif Config.load(folder / "config.yaml") != own:
         raise CheckpointError(f"{folder}: was trained with another configuration", "remove it, or name another output")
-    elif known_items(folder) != list(Catalogue.load(str(output / "known.jsonl"), media=False).item_ids):
+    elif item_ids_of(folder) != list(Catalogue.load(str(output / "known.jsonl"), media=False).item_ids):
         raise CheckpointError(f"{folder}: was trained on other known items", "remove it, or name another output")
     return folder
 

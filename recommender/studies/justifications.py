@@ -21,7 +21,7 @@ from recommender.eval.planted import Room, plant
 from recommender.justify import ClaimChecker, Evidence, Justification, Style, sources
 from recommender.justify.facts import facts_of, role, years_of
 from recommender.justify.item_names import display_name, other_names
-from recommender.justify.sentences import outline
+from recommender.justify.planning import make_outline
 from recommender.justify.template_selection import draw_trials
 from recommender.justify.templates import templates_of
 from recommender.justify.writing_examples import simulated_evidence
@@ -44,7 +44,7 @@ def planted_errors(
     planted, found, objected, true, missed = Counter[str](), Counter[str](), 0, 0, []
     while planted.total() < count:
         evidence = simulated_evidence(catalogue, draw.choice(usable), random_)
-        text = next(templates_of(catalogue, outline(evidence, checker, style), style, draw.randrange(2**31))).text
+        text = next(templates_of(catalogue, make_outline(evidence, checker, style), style, draw.randrange(2**31))).text
         true += 1
         objected += not checker.check(text, evidence, style.noun, style.size.words).ok
         wrong = plant(text, _room(catalogue, evidence, text, draw), draw)

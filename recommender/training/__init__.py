@@ -1,5 +1,5 @@
-"""Training: one loop on accelerate for the stages align, rank and explain."""
+"""Training: one loop on accelerate for the stages align, rank and explain. The losses stand in `model/loss.py`."""
 
-from recommender.training.loop import StageResult, TrainingData, train
+from recommender.training.loop import StageResult, TrainingData, run_stages
 
-__all__ = ["StageResult", "TrainingData", "train"]
+__all__ = ["StageResult", "TrainingData", "run_stages"]

@@ -1,7 +1,7 @@
-"""Histories read a little otherwise: masking and reordering, two augmentations of CL4SRec; the third is `crops`.
+"""Augmentation of histories: masking, reordering and cropping, as in CL4SRec.
 
-Xie et al., "Contrastive Learning for Sequential Recommendation", ICDE 2022. There two such views of one history are
-drawn towards each other; here each is learned from like any other history, so what it expects has to stay true.
+Xie et al., "Contrastive Learning for Sequential Recommendation", ICDE 2022. There two augmented views of a history are
+contrasted; here each is learned from like any other history, so its labels have to stay true.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ import numpy as np
 
 from recommender.prompting.example import ITEM, MASKED, Example
 
-LONGEST = 4
-"""One part in so many of a history's inputs is shuffled at most."""
+LONGEST_PART = 4
+"""At most one in so many of a history's inputs is shuffled."""
 
 
 def reordered(
     items: np.ndarray, interaction_ids: np.ndarray, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Shuffle a random contiguous part, two items to a quarter of all inputs, of a history that is no example yet.
+    """Shuffle a random contiguous part of a history: between two items and a quarter of all inputs.
 
     `items`, `interaction_ids` [n] as `ExampleBuilder.ranking` takes them; returns copies. Inputs and labels follow the new
-    order. No teacher was asked about a place whose item has moved: the whole part has -1 there. The last item is no
-    input and stays, and with fewer than eight inputs nothing moves.
+    order. The teacher has no answers for the new order, so the interaction ids of the whole part become -1. The last item
+    is no input and stays; with fewer than eight inputs nothing moves.
     """
     items, interaction_ids, inputs = items.copy(), interaction_ids.copy(), len(items) - 1
-    if inputs // LONGEST >= 2:
-        length = int(random.integers(2, inputs // LONGEST + 1))
+    if inputs // LONGEST_PART >= 2:
+        length = int(random.integers(2, inputs // LONGEST_PART + 1))
         start = int(random.integers(inputs - length + 1))
         part = slice(start, start + length)
         items[part], interaction_ids[part] = random.permutation(items[part]), -1
@@ -36,15 +36,17 @@ def reordered(
 
 
 def masked(example: Example, share: float, random: np.random.Generator) -> Example:
-    """Return the example with about a `share` of its history's positions unreadable; what is to be learned stays."""
+    """Return the example with about a `share` of its history's positions masked; its labels stay."""
     hidden = (example.slots == ITEM) & (random.random(len(example)) < share)
     items, slots = np.where(hidden, -1, example.items), np.where(hidden, MASKED, example.slots)
     return replace(example, items=items, slots=slots)
 
 
 def crops(history: np.ndarray, size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
-    """Cut a history into consecutive pieces of `size` items with a random first boundary (they share one item, so
-    that every item but the first of the history is predicted from what came before it). `size` counts as 2 at least."""
+    """Cut a history into consecutive pieces of `size` items, at least 2, with a random first boundary.
+
+    Neighbouring pieces share one item, so that every item but the first of the history is predicted from earlier ones.
+    """
     size = max(size, 2)
     first = int(generator.integers(max(size // 2, 2), size + 1)) if len(history) > size else size
     start, stop = 0, first

@@ -1,4 +1,4 @@
-"""What a stage trains on: the batches of each epoch, a function of seed, stage and epoch alone."""
+"""The training examples and batches of each epoch; they depend on seed, stage and epoch alone."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ import numpy as np
 from recommender.config import StageConfig
 from recommender.data.histories import Split
 from recommender.encoders.features import Views
-from recommender.model.network import SoftTargets
+from recommender.model.soft_targets import SoftTargets
 from recommender.prompting.builder import ExampleBuilder
 from recommender.prompting.example import Example
 from recommender.prompting.packing import Batch, collate, pack
 from recommender.training.augmentation import crops, masked, reordered
 
-HELD_OUT_SHARE = 20
-"""Every 20th example of a stage that learns text is held out to measure its loss."""
+HELD_OUT_EVERY = 20
+"""Every 20th example of a stage that learns text is held out for validation."""
+#: history [n], generator -> a query and which items of the history match it, bool [n]; None: no query was found
 DrawQuery = Callable[[np.ndarray, np.random.Generator], tuple[str, np.ndarray] | None]
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What the stages learn from. `explanations`: (prompt, completion) pairs for the stage `explain`. `teacher`: what the
-    stage `rank` is told to expect beside what came. `query`: says in words what one of the items of a history is like, and
-    which of them are like that, bool [history]; None where nothing is known of the one it drew. `views`: those of the
-    media that `align` and `rank` draw from."""
+    """What the stages learn from.
+
+    `explanations`: (prompt, completion) pairs for the stage `explain`. `teacher`: soft targets of the stage `rank`.
+    `query`: draws a query in words for a history. `views`: changed views of the media, for `align` and `rank`.
+    """
 
     builder: ExampleBuilder
     split: Split
@@ -44,52 +46,56 @@ def generator(seed: int, stage: int, epoch: int) -> np.random.Generator:
 def examples(data: TrainingData, stage: StageConfig, random: np.random.Generator) -> list[Example]:
     """Return one epoch's examples in the order in which they are packed."""
     if stage.stage == "rank":
-        return _ranking(data, stage, random)
-    learned, _ = _texts(data, stage)
+        return _ranking_examples(data, stage, random)
+    learned, _ = _text_examples(data, stage)
     return [learned[i] for i in random.permutation(len(learned))]
 
 
 def held_out(data: TrainingData, stage: StageConfig) -> list[Example]:
     """Return the examples that a text stage never trains on; none for the stage `rank`, which is validated by NDCG."""
-    return [] if stage.stage == "rank" else _texts(data, stage)[1]
+    return [] if stage.stage == "rank" else _text_examples(data, stage)[1]
 
 
-def _ranking(data: TrainingData, stage: StageConfig, random: np.random.Generator) -> list[Example]:
+def _ranking_examples(data: TrainingData, stage: StageConfig, random: np.random.Generator) -> list[Example]:
     config = data.builder.config
     size = stage.crop or config.history + 1
     pieces = list(_pieces(data.split.train.items, size, random))
     order = random.permutation(len(pieces))
     share = stage.titled_share if config.titled else 0.0
     known = [int(random.integers(1, len(p))) if len(p) > 1 and random.random() < share else 0 for p, _, _ in pieces]
-    # without a share nothing is drawn, so that a recipe without augmentation goes on as it always did
+    # without a share no random number is drawn, so recipes without augmentation keep their results
     if stage.reorder_share:
         for i in np.flatnonzero(random.random(len(pieces)) < stage.reorder_share):
             pieces[i] = (*reordered(*pieces[i][:2], random), pieces[i][2])
-    every = [data.builder.ranking(pieces[i][0], known[i], pieces[i][2], pieces[i][1]) for i in order]
+    ranking = [data.builder.ranking(pieces[i][0], known[i], pieces[i][2], pieces[i][1]) for i in order]
     if data.query is not None and stage.query_share:
-        queried = [_wished(data, pieces[i][0], share, random) for i in order if random.random() < stage.query_share]
-        every += [example for example in queried if example is not None]
-        every = [every[i] for i in random.permutation(len(every))]
-    return [masked(example, stage.mask_share, random) for example in every] if stage.mask_share else every
+        queried = [
+            _query_example(data, pieces[i][0], share, random) for i in order if random.random() < stage.query_share
+        ]
+        ranking += [example for example in queried if example is not None]
+        ranking = [ranking[i] for i in random.permutation(len(ranking))]
+    return [masked(example, stage.mask_share, random) for example in ranking] if stage.mask_share else ranking
 
 
-def _wished(data: TrainingData, piece: np.ndarray, titled: float, random: np.random.Generator) -> Example | None:
-    """Return an example that begins with a query, over a part of a piece: whoever says what they want is often new."""
+def _query_example(
+    data: TrainingData, piece: np.ndarray, titled_share: float, random: np.random.Generator
+) -> Example | None:
+    """Return an example that begins with a query, over a random part of a piece: users with queries are often new."""
     assert data.query is not None
     start = int(random.integers(0, len(piece)))
     part = piece[start : start + int(random.integers(1, len(piece) + 1))]
-    drawn = data.query(part, random)
-    if drawn is None:
+    query = data.query(part, random)
+    if query is None:
         return None
-    text, wanted = drawn
-    known = int(random.choice(np.flatnonzero(wanted))) if random.random() < titled else 0
-    return data.builder.queried(part, text, wanted, known)
+    text, matches = query
+    known = int(random.choice(np.flatnonzero(matches))) if random.random() < titled_share else 0
+    return data.builder.queried(part, text, matches, known)
 
 
 def _pieces(
     histories: Sequence[np.ndarray], size: int, random: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
-    """Cut histories; yields each piece, which of all interactions its items are, and whether it begins a history."""
+    """Cut histories into pieces; yields each with its interaction ids, and whether it begins a history."""
     offset = 0
     for items in histories:
         start = 0
@@ -99,35 +105,36 @@ def _pieces(
         offset += len(items)
 
 
-def _texts(data: TrainingData, stage: StageConfig) -> tuple[list[Example], list[Example]]:
+def _text_examples(data: TrainingData, stage: StageConfig) -> tuple[list[Example], list[Example]]:
     if stage.stage == "explain":
-        every = [data.builder.writing(*pair) for pair in data.explanations]
-        return _divide(every)
-    # an item is held out of describing only: every row has to be found by its title
-    described, kept = _divide([data.builder.describing(item) for item in range(len(data.builder.catalogue))])
-    found = [data.builder.finding(item) for item in range(len(data.builder.catalogue))]
-    return [*described, *found], kept
+        return _divide([data.builder.writing(*pair) for pair in data.explanations])
+    # only descriptions are held out: each row has to be found by its title
+    described, held_out = _divide([data.builder.describing(item) for item in range(len(data.builder.catalogue))])
+    finding = [data.builder.finding(item) for item in range(len(data.builder.catalogue))]
+    return [*described, *finding], held_out
 
 
-def _divide(every: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    kept = [example for number, example in enumerate(every) if number % HELD_OUT_SHARE == HELD_OUT_SHARE - 1]
-    return [e for number, e in enumerate(every) if number % HELD_OUT_SHARE != HELD_OUT_SHARE - 1], kept
+def _divide(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+    """Return the examples to learn from, and the held-out ones."""
+    is_held_out = [number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 for number in range(len(examples))]
+    learned = [example for example, out in zip(examples, is_held_out, strict=True) if not out]
+    return learned, [example for example, out in zip(examples, is_held_out, strict=True) if out]
 
 
-def batches(every: Sequence[Example], stage: StageConfig, prefix: np.ndarray) -> list[list[list[Example]]]:
-    """Pack examples into rows and rows into batches; those that learn text and those that rank are kept apart."""
-    laid: list[list[list[Example]]] = []
+def batches(examples: Sequence[Example], stage: StageConfig, prefix: np.ndarray) -> list[list[list[Example]]]:
+    """Pack examples into rows and rows into batches; a batch either ranks or learns text, never both."""
+    packed: list[list[list[Example]]] = []
     for writes in (False, True):
-        chosen = [example for example in every if example.writes is writes]
+        alike = [example for example in examples if example.writes is writes]
         shared = prefix if _shares_prefix(stage) else prefix[:0]
-        rows = [[chosen[i] for i in row] for row in pack(chosen, stage.row_tokens, len(shared))]
+        rows = [[alike[i] for i in row] for row in pack(alike, stage.row_tokens, len(shared))]
         size = max(stage.batch_tokens // stage.row_tokens, 1)
-        laid += [rows[start : start + size] for start in range(0, len(rows), size)]
-    return laid
+        packed += [rows[start : start + size] for start in range(0, len(rows), size)]
+    return packed
 
 
 def as_batch(rows: Sequence[Sequence[Example]], stage: StageConfig, prefix: np.ndarray) -> Batch:
-    """Lay out one batch; ranking rows begin with the shared instruction."""
+    """Collate one batch; ranking rows begin with the shared instruction."""
     return collate(rows, prefix if _shares_prefix(stage) else None)
 
 

@@ -1,4 +1,8 @@
-"""The training loop: one for all stages, on accelerate, resumable to the same result."""
+"""The training loop: one for all stages, on accelerate, resumable to the same result.
+
+Each step takes the loss from `RecommenderModel.forward`; it is computed in `model/loss.py`. The log is a CSV file of our
+own: none of accelerate's trackers writes one, and none can drop the rows that a killed run logged after its last state.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +25,18 @@ from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.config import Config, StageConfig
 from recommender.errors import RecommenderError
 from recommender.model import RecommenderModel, resolve_device
-from recommender.model.network import is_ours
 from recommender.progress import Progress
 from recommender.prompting.example import Example
 from recommender.training import epochs, run_state
 from recommender.training.epochs import TrainingData
 from recommender.training.loss_plot import plot_log
+from recommender.training.parameter_groups import parameter_groups
+from recommender.training.schedule import learning_rate_share
 from recommender.training.validation import held_out_loss, validation_ndcg
 
 logger = logging.getLogger(__name__)
 LOG_EVERY = 5
-STATE = "training-run_state.pt"
+STATE = "training-state.pt"
 TEACHER = "teacher.pt"
 
 
@@ -45,14 +50,14 @@ class StageResult:
     minutes: float
 
 
-def train(
+def run_stages(
     model: RecommenderModel, data: TrainingData, config: Config, output: Path, progress: Progress | None = None
 ) -> list[StageResult]:
-    """Run all stages in place. Writes `log.csv`, `loss.png` and, until it is done, its state into `output`.
+    """Run all stages in place. Writes `log.csv`, `loss.png` and the state of the run into the folder `output`.
 
-    A run that was killed goes on from its state and ends with the same weights as an unbroken one on the same
-    number of processes and threads. Raises RecommenderError if the loss is not finite, or if `output` holds the state
-    of a run with another configuration or other data.
+    A killed run resumes from its state and ends with the same weights as an uninterrupted one with the same numbers of
+    processes and threads. Raises RecommenderError if the loss is not finite, or if `output` holds the state of a run with
+    another configuration or other data.
     """
     output.mkdir(parents=True, exist_ok=True)
     run = _Run(model, data, config, output, progress)
@@ -67,19 +72,19 @@ def train(
 
 @contextmanager
 def _deterministic() -> Iterator[None]:
-    """Let torch choose algorithms that give the same bits again; only warn where it has none.
+    """Within the block torch uses deterministic algorithms, and warns where it has none.
 
-    Without it the gradients of an item that stands in a batch several times are added up by whichever thread comes first.
+    Without them the gradients of an item that occurs several times in a batch are added in the order of the threads.
     """
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    filled = torch.utils.deterministic.fill_uninitialized_memory
+    fill_before = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.utils.deterministic.fill_uninitialized_memory = filled
+        torch.utils.deterministic.fill_uninitialized_memory = fill_before
 
 
 class _Run:
@@ -96,8 +101,8 @@ class _Run:
         self.progress = progress if self.main else None
         self.prefix = data.builder.prefix
         self.views = {m: torch.from_numpy(v).to(self.accelerator.device) for m, v in data.views.items()}
-        self.purpose = run_state.purpose(config, data)
-        self.saved = run_state.read(output / STATE, self.purpose)
+        self.key = run_state.run_key(config, data)
+        self.saved = run_state.read(output / STATE, self.key)
         self.position = run_state.Position(**self.saved["position"]) if self.saved else run_state.Position()
         if self.saved:
             run_state.restore(model, self.saved["model"])
@@ -108,26 +113,26 @@ class _Run:
         return bool(self.accelerator.is_main_process)
 
     def stage(self, number: int, config: StageConfig) -> StageResult:
-        """Run one stage to its end, or return at once if an earlier process finished it."""
+        """Run one stage to its end, or return its result if the resumed run had finished it."""
         if number >= self.position.stage:
             _Stage(self, number, config).run()
             self.position.stage, self.position.step = number + 1, 0
             self.position.best, self.position.waited = None, 0
         rows = [row for row in self.position.log if row["number"] == number]
-        checked = [row["validation"] for row in rows if row["validation"] != ""]
+        validations = [row["validation"] for row in rows if row["validation"] != ""]
         steps = int(rows[-1]["step"]) if rows else 0
         minutes = self.position.minutes.get(str(number), 0.0)
-        return StageResult(config.stage, max(checked, default=None), steps, minutes)
+        return StageResult(config.stage, max(validations, default=None), steps, minutes)
 
 
 class _Stage:
     """One stage: its parameters, its optimiser, its steps."""
 
     def __init__(self, run: _Run, number: int, config: StageConfig) -> None:
-        self.run_, self.number, self.config = run, number, config
+        self.training_run, self.number, self.config = run, number, config
         self.model = run.model.to(run.accelerator.device)
         self.model.use_adapter(EXPLAIN if config.stage == "explain" else RANK)
-        self.groups = _parameter_groups(self.model, config)
+        self.groups = parameter_groups(self.model, config)
         optimizer = torch.optim.AdamW(self.groups, betas=(0.9, 0.98), weight_decay=config.weight_decay)
         self.wrapped, self.optimizer = run.accelerator.prepare(self.model, optimizer)
         self.epochs: dict[int, list[list[list[Example]]]] = {}
@@ -136,25 +141,26 @@ class _Stage:
         if config.max_steps is not None:
             self.total = min(self.total, config.max_steps)
         self.every = max(round(self.per_epoch * config.evaluate_epochs), 1)
-        self.kept = epochs.held_out(run.data, config)
+        self.held_out = epochs.held_out(run.data, config)
         self.best: dict[str, Tensor] = {}
 
     def _epoch(self, epoch: int) -> list[list[list[Example]]]:
-        """Return this process's batches of an epoch; every process has equally many."""
+        """Return this process's batches of an epoch; all processes have equally many."""
         if epoch not in self.epochs:
-            random = epochs.generator(self.run_.config.seed, self.number, epoch)
-            every = epochs.batches(epochs.examples(self.run_.data, self.config, random), self.config, self.run_.prefix)
-            order = random.permutation(len(every))
-            processes, mine = self.run_.accelerator.num_processes, self.run_.accelerator.process_index
-            # a process without a batch would leave the others waiting: the first ones are read again
+            random = epochs.generator(self.training_run.config.seed, self.number, epoch)
+            examples = epochs.examples(self.training_run.data, self.config, random)
+            batches = epochs.batches(examples, self.config, self.training_run.prefix)
+            order = random.permutation(len(batches))
+            processes, mine = self.training_run.accelerator.num_processes, self.training_run.accelerator.process_index
+            # the others would wait for a process without a batch: the first batches are repeated
             order = np.resize(order, len(order) + -len(order) % processes)
-            self.epochs = {epoch: [every[i] for i in order[mine::processes]]}
+            self.epochs = {epoch: [batches[i] for i in order[mine::processes]]}
         return self.epochs[epoch]
 
     def run(self) -> None:
-        """Train from wherever the state says to the end or to the early stop; leaves the best weights in the model."""
-        self._start()
-        position, clock = self.run_.position, _Clock(self.run_.config.training.checkpoint_minutes)
+        """Train from the saved step to the end or to the early stop; leaves the best weights in the model."""
+        self._resume()
+        position, clock = self.training_run.position, _Clock(self.training_run.config.training.checkpoint_minutes)
         before = position.minutes.get(str(self.number), 0.0)
         while position.step < self.total and position.waited < self.config.patience:
             loss, labels = self._step(position.step)
@@ -165,65 +171,63 @@ class _Stage:
                 self._log(position, loss=round(loss, 5), positions_per_second=round(clock.rate(), 1))
             if position.step % self.every == 0 or ends:
                 self._validate(position)
-            if self.run_.progress:
-                told = f"{self.config.stage}, loss {loss:.2f}, {clock.rate():.0f} tokens/s"
-                self.run_.progress(told, position.step, self.total)
+            if self.training_run.progress:
+                status = f"{self.config.stage}, loss {loss:.2f}, {clock.rate():.0f} tokens/s"
+                self.training_run.progress(status, position.step, self.total)
             position.minutes[str(self.number)] = before + clock.minutes()
             if clock.due():
                 self._save(position)
         if self.best:
             run_state.restore(self.model, self.best)
 
-    def _start(self) -> None:
-        saved = self.run_.saved
+    def _resume(self) -> None:
+        saved = self.training_run.saved
         if saved and saved["position"]["stage"] == self.number:
             self.optimizer.load_state_dict(saved["optimizer"])
             self.best = saved["best"]
-            self.run_.saved = None
+            self.training_run.saved = None
 
     def _seed(self, step: int) -> None:
-        """Dropout is a function of seed, stage, step and process: whoever resumes needs no state of a generator."""
-        place = [self.run_.config.seed, self.number, step, self.run_.accelerator.process_index]
+        """Seed torch from seed, stage, step and process, so that a resumed run needs no state of a generator."""
+        place = [self.training_run.config.seed, self.number, step, self.training_run.accelerator.process_index]
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
     def _step(self, step: int) -> tuple[float, int]:
-        """Take one optimiser step; returns the mean loss a label and the number of positions read."""
+        """Take one optimiser step; returns the mean loss of a label and the number of positions read."""
         config = self.config
         batches = self._epoch(step // self.per_epoch)
-        # an epoch may pack into a batch more or less than the first one did
+        # later epochs may have a batch more or less than the first one
         rows = batches[step % self.per_epoch % len(batches)]
-        batch = epochs.as_batch(rows, config, self.run_.prefix).to(self.model.device)
+        batch = epochs.as_batch(rows, config, self.training_run.prefix).to(self.model.device)
         self.model.train()
         self._seed(step)
         for group, (_, rate) in zip(self.optimizer.param_groups, self._rates(step), strict=True):
             group["lr"] = rate
-        teacher = self.run_.data.teacher if config.stage == "rank" else None
+        teacher = self.training_run.data.teacher if config.stage == "rank" else None
         dropouts = config.modality_dropout, config.row_dropout, config.label_smoothing
-        views = self.run_.views if config.stage != "explain" else {}
+        views = self.training_run.views if config.stage != "explain" else {}
         total, count = self.wrapped(batch, *dropouts, teacher, config.cold_item_dropout, views)
         loss = total / count
         if not torch.isfinite(loss):
             raise RecommenderError(
                 f"stage {config.stage}: the loss is {loss.item()} at step {step}; training stopped",
-                f"lower learning_rate and start anew: remove {self.run_.output}",
+                f"lower learning_rate and start anew: remove {self.training_run.output}",
             )
-        self.run_.accelerator.backward(loss)
-        self.run_.accelerator.clip_grad_norm_([p for g in self.groups for p in g["params"]], config.max_grad_norm)
+        self.training_run.accelerator.backward(loss)
+        self.training_run.accelerator.clip_grad_norm_(
+            [p for g in self.groups for p in g["params"]], config.max_grad_norm
+        )
         self.optimizer.step()
         self.optimizer.zero_grad()
         return float(loss.detach()), int(batch.tokens.numel())
 
     def _rates(self, step: int) -> list[tuple[str, float]]:
-        """Return each group's learning rate: a linear warm-up, then a cosine to a tenth."""
-        warmup = max(round(self.config.warmup_ratio * self.total), 1)
-        if step < warmup:
-            share = (step + 1) / warmup
-        else:
-            share = 0.1 + 0.45 * (1 + math.cos(math.pi * (step - warmup) / max(self.total - warmup, 1)))
+        """Return the name and learning rate of each parameter group at a step."""
+        share = learning_rate_share(step, self.total, self.config.warmup_ratio)
         return [(group["name"], group["peak"] * share) for group in self.groups]
 
     def _validate(self, position: run_state.Position) -> None:
-        """Measure, and keep the weights if they are the best so far; with nothing to measure the last ones count."""
+        """Validate, and keep the weights if they are the best so far; without validation data the last ones count."""
         value = self._measure()
         if value is None:
             return
@@ -238,9 +242,11 @@ class _Stage:
     def _measure(self) -> float | None:
         self.model.eval()
         if self.config.stage == "rank":
-            users, beam = self.config.validation_users, self.run_.config.decoding.beam
-            return validation_ndcg(self.model, self.run_.data.builder, self.run_.data.split, users, beam)
-        loss = held_out_loss(self.model, self.kept, self.config)
+            users, beam = self.config.validation_users, self.training_run.config.decoding.beam
+            return validation_ndcg(
+                self.model, self.training_run.data.builder, self.training_run.data.split, users, beam
+            )
+        loss = held_out_loss(self.model, self.held_out, self.config)
         return None if loss is None else -loss
 
     def _log(self, position: run_state.Position, **values: Any) -> None:
@@ -256,65 +262,36 @@ class _Stage:
         position.log.append(row)
 
     def _save(self, position: run_state.Position) -> None:
-        # the others hold the same state and need not wait: their clocks may differ by a step
-        if self.run_.main:
-            run = self.run_
-            run_state.write(run.output / STATE, run.purpose, self.model, self.optimizer, position, self.best)
-            run_state.write_log(self.run_.output / "log.csv", position.log)
+        # the other processes hold the same state and need not wait; their clocks may differ by a step
+        if self.training_run.main:
+            run = self.training_run
+            run_state.write(run.output / STATE, run.key, self.model, self.optimizer, position, self.best)
+            run_state.write_log(run.output / "log.csv", position.log)
 
 
 class _Clock:
-    """Counts positions a second and says when the next checkpoint is due."""
+    """Measures positions a second and says when the state is due to be saved again."""
 
     def __init__(self, minutes: float) -> None:
-        self.seconds, self.last, self.started, self.done = minutes * 60, time.monotonic(), time.monotonic(), 0
+        self.seconds, self.saved_at, self.started, self.positions = minutes * 60, time.monotonic(), time.monotonic(), 0
 
     def count(self, positions: int) -> None:
-        self.done += positions
+        self.positions += positions
 
     def rate(self) -> float:
-        return self.done / max(time.monotonic() - self.started, 1e-9)
+        return self.positions / max(time.monotonic() - self.started, 1e-9)
 
     def minutes(self) -> float:
         return (time.monotonic() - self.started) / 60
 
     def due(self) -> bool:
-        if time.monotonic() - self.last < self.seconds:
+        if time.monotonic() - self.saved_at < self.seconds:
             return False
-        self.last = time.monotonic()
+        self.saved_at = time.monotonic()
         return True
 
 
-def _parameter_groups(model: RecommenderModel, config: StageConfig) -> list[dict[str, Any]]:
-    """Choose what a stage trains, with its learning rate: `explain` its own LoRA, the others all but that."""
-    wanted: dict[str, list[torch.nn.Parameter]] = {"lora": [], "rows": [], "projectors": []}
-    for name, parameter in model.named_parameters():
-        group = _group(name, config.stage)
-        parameter.requires_grad_(group is not None)
-        if group is not None:
-            wanted[group].append(parameter)
-    rates = {
-        "lora": config.learning_rate,
-        "rows": config.rows_learning_rate or config.learning_rate,
-        "projectors": config.projector_learning_rate or config.learning_rate,
-    }
-    return [
-        {"name": name, "params": parameters, "lr": rates[name], "peak": rates[name]}
-        for name, parameters in wanted.items()
-        if parameters
-    ]
-
-
-def _group(name: str, stage: str) -> str | None:
-    adapter = EXPLAIN if stage == "explain" else RANK
-    if "lora_" in name:
-        return "lora" if f".{adapter}." in name else None
-    if stage == "explain" or not is_ours(name):
-        return None
-    return "projectors" if name.startswith("projectors.") else "rows"
-
-
 def clear_state(output: Path) -> None:
-    """Forget the state of a finished run."""
+    """Delete the state of a finished run."""
     for name in (STATE, TEACHER):
         (output / name).unlink(missing_ok=True)

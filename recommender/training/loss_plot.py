@@ -1,4 +1,4 @@
-"""The picture of a training run: loss and validation over the steps of each stage."""
+"""The plot of a training run: loss and validation over the steps of each stage."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ def plot_log(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     stages = list(dict.fromkeys((row["number"], row["stage"]) for row in rows)) or [(0, "no steps")]
     figure, axes = plt.subplots(1, len(stages), figsize=(5 * len(stages), 3.4), squeeze=False)
     for axis, (number, stage) in zip(axes[0], stages, strict=True):
-        mine = [row for row in rows if row["number"] == number]
-        axis.plot([r["step"] for r in mine if r["loss"] != ""], [r["loss"] for r in mine if r["loss"] != ""], lw=1)
+        stage_rows = [row for row in rows if row["number"] == number]
+        losses = [row for row in stage_rows if row["loss"] != ""]
+        axis.plot([row["step"] for row in losses], [row["loss"] for row in losses], lw=1)
         axis.set(title=stage, xlabel="step", ylabel="training loss (nats a label)")
-        checked = [row for row in mine if row["validation"] != ""]
-        if checked:
+        validated = [row for row in stage_rows if row["validation"] != ""]
+        if validated:
             twin = axis.twinx()
-            twin.plot([r["step"] for r in checked], [r["validation"] for r in checked], "o-", color="tab:orange", ms=3)
+            steps, values = ([row[key] for row in validated] for key in ("step", "validation"))
+            twin.plot(steps, values, "o-", color="tab:orange", ms=3)
             twin.set_ylabel("validation NDCG@10" if stage == "rank" else "negative held-out loss", color="tab:orange")
     figure.tight_layout()
     with replacing(path) as temporary:

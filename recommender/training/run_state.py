@@ -1,4 +1,4 @@
-"""The state of a training run: what is written while it goes on, so that a killed run ends as an unbroken one."""
+"""The saved state of a training run, from which a killed run resumes to the same result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import nn
 from recommender.config import Config
 from recommender.errors import RecommenderError
 from recommender.files import replacing
-from recommender.model.network import is_ours
+from recommender.model.network import is_adapter_parameter
 from recommender.prompts import template_hashes
 from recommender.training.epochs import TrainingData
 
@@ -25,34 +25,34 @@ FIELDS = ("number", "stage", "step", "epoch", "loss", "learning_rate", "position
 
 @dataclass
 class Position:
-    """How far a run has come: the stage's number, the next step of it, and its best validation so far."""
+    """How far a run has come: the stage's index, its next step, its best validation, and how many were no better since."""
 
     stage: int = 0
     step: int = 0
     best: float | None = None
     waited: int = 0
-    #: minutes spent in each stage, by its number, over all processes of the run that were killed and resumed
+    #: minutes spent in each stage, by its index, over all processes of a run that was killed and resumed
     minutes: dict[str, float] = field(default_factory=dict)
     log: list[dict[str, Any]] = field(default_factory=list)
 
 
 def trainable(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return copies of everything that any stage may train: LoRA, rows, projectors, ranking norm."""
-    return {n: p.detach().cpu().clone() for n, p in model.named_parameters() if is_ours(n)}
+    """Return copies of all parameters that any stage may train: LoRA, rows, projectors, ranking norm."""
+    return {n: p.detach().cpu().clone() for n, p in model.named_parameters() if is_adapter_parameter(n)}
 
 
 def restore(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
-    """Write values returned by `trainable` back into the model."""
+    """Copy values returned by `trainable` back into the model."""
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name, value in values.items():
             parameters[name].copy_(value)
 
 
-def purpose(config: Config, data: TrainingData) -> str:
-    """Return what identifies a run: a hash of its configuration, its prompts and all that it learns from."""
-    known = f"{config.to_yaml()}{sorted(template_hashes().items())}{data.builder.catalogue.fingerprint}"
-    digest = hashlib.sha256(known.encode())
+def run_key(config: Config, data: TrainingData) -> str:
+    """Return a hash of the configuration, the prompts and the training data of a run."""
+    settings = f"{config.to_yaml()}{sorted(template_hashes().items())}{data.builder.catalogue.fingerprint}"
+    digest = hashlib.sha256(settings.encode())
     for history in data.split.train.items:
         digest.update(np.asarray([len(history), *history], dtype=np.int64).tobytes())
     digest.update(repr(list(data.explanations)).encode())
@@ -61,7 +61,7 @@ def purpose(config: Config, data: TrainingData) -> str:
 
 def write(
     path: Path,
-    purpose: str,
+    key: str,
     model: nn.Module,
     optimizer: Any,
     position: Position,
@@ -69,7 +69,7 @@ def write(
 ) -> None:
     """Write the whole state atomically."""
     state = {
-        "purpose": purpose,
+        "key": key,
         "model": trainable(model),
         "optimizer": optimizer.state_dict(),
         "position": asdict(position),
@@ -79,13 +79,13 @@ def write(
         torch.save(state, temporary)
 
 
-def read(path: Path, purpose: str) -> dict[str, Any] | None:
-    """Return the state that `write` left, or None. Raises RecommenderError if it was left by another run."""
+def read(path: Path, key: str) -> dict[str, Any] | None:
+    """Return the state that `write` wrote, or None. Raises RecommenderError if another run wrote it."""
     saved = torch.load(path, weights_only=True) if path.is_file() else None
-    if saved and saved["purpose"] != purpose:
+    if saved and saved.get("key") != key:
         raise RecommenderError(
             f"{path}: the state of a run with another configuration or other data",
-            f"finish that run as it was begun, or remove {path.parent} to start anew",
+            f"finish that run with its configuration, or remove {path.parent} to start anew",
         )
     return saved
 

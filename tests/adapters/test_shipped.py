@@ -1,6 +1,8 @@
 """The adapter that ships, on the real base model: what a newcomer's first commands rest on."""
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,22 @@ from recommender.engine import Recommender, Request
 from recommender.justify import ClaimChecker, Evidence, Influence
 from recommender.justify.evidence import shared_facts
 from recommender.model.checkpoint import resolve
+from recommender.model.manifest import read_manifest
 
 pytestmark = pytest.mark.assets
 SHIPPED = "adapters/movielens-100k"
 LARGEST_MB = 10.5
+FORMER_RANK_HASH = "0395d5aefbfaabfda59dab4bd73628d9e1f9f7e0d3e157f487727df7e88af27a"
+#: present keys of the configuration -> those of earlier versions
+FORMER = {
+    "r": "rank",
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "target_modules": "targets",
+    "warmup_ratio": "warmup",
+    "max_grad_norm": "clip",
+    "cold_item_dropout": "newcomer_share",
+}
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +77,13 @@ def test_another_items_media_changes_what_is_ranked(model, modality):
         model.set_features(features)
 
 
-def test_bfloat16_and_float32_rank_nearly_alike(model):
+def test_bfloat16_and_float32_rank_nearly_alike():
+    model = Recommender.from_pretrained(SHIPPED)  # its own: rounding cannot be undone
     history = model.catalogue.indices(["50", "181", "258"])
     before = model.rank([history], 10)[0].items
     dtype = model.model.llm.dtype
-    other = torch.bfloat16 if dtype == torch.float32 else torch.float32
-    model.model.llm.to(other)
-    try:
-        after = model.rank([history], 10)[0].items
-    finally:
-        model.model.llm.to(dtype)
+    model.model.llm.to(torch.bfloat16 if dtype == torch.float32 else torch.float32)
+    after = model.rank([history], 10)[0].items
     assert len(set(before.tolist()) & set(after.tolist())) >= 8
 
 
@@ -91,5 +102,44 @@ def test_its_sentences_are_true_and_some_its_own(model):
 def test_it_is_the_recipe_that_the_repository_holds():
     from recommender.config import Config
 
-    here = Path(__file__).parents[1] / "adapters" / "movielens-100k.yaml"
+    here = Path(__file__).parents[2] / "adapters" / "movielens-100k.yaml"
     assert Config.load(here) == Config.load(resolve(SHIPPED) / "config.yaml")
+
+
+@pytest.fixture(scope="module")
+def as_shipped_before(tmp_path_factory):
+    """The checkpoint as earlier versions wrote it: former keys in config.yaml."""
+    folder = tmp_path_factory.mktemp("former") / "movielens-100k"
+    shutil.copytree(resolve(SHIPPED), folder)
+    text = (folder / "config.yaml").read_text()
+    for present, former in FORMER.items():
+        assert f"  {present}:" in text
+        text = text.replace(f"  {present}:", f"  {former}:")
+    (folder / "config.yaml").write_text(text)
+    manifest = json.loads((folder / "checkpoint.json").read_text())
+    assert manifest["prompts"]["rank"] == FORMER_RANK_HASH and "wordings" in (folder / "metrics.json").read_text()
+    manifest["files"]["config.yaml"] = hashlib.sha256((folder / "config.yaml").read_bytes()).hexdigest()
+    (folder / "checkpoint.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    return folder
+
+
+def test_a_checkpoint_of_an_earlier_version_ranks_and_writes_the_same(model, as_shipped_before, caplog):
+    before = Recommender.from_pretrained(as_shipped_before)
+    (note,) = [record.getMessage() for record in caplog.records if "is now" in record.getMessage()]
+    assert "lora.rank is now lora.r" in note and "training.stages.clip is now training.stages.max_grad_norm" in note
+    assert before.config == model.config and before.writes
+    assert before.style.lines == model.style.lines and "shared.0" in model.style.lines  # the selected templates
+    random = np.random.default_rng(5)
+    histories = [random.choice(len(model.catalogue), int(random.integers(0, 25)), replace=False) for _ in range(50)]
+    for old, new in zip(before.rank(histories, 10), model.rank(histories, 10), strict=True):
+        assert np.array_equal(old.items, new.items) and np.array_equal(old.scores, new.scores)
+
+
+@pytest.mark.parametrize("name", ["movielens-100k", "movielens-1m"])
+def test_shipped_configurations_have_the_present_keys(name, caplog):
+    from recommender.config import Config
+
+    folder = resolve(name)
+    assert read_manifest(folder)["files"]["config.yaml"]
+    Config.load(folder / "config.yaml")
+    assert not caplog.records

@@ -197,7 +197,8 @@ def test_no_step_waits_for_the_host(world, masked):
     model, builder, trie = world
     allowed = torch.ones(2, ITEMS, dtype=torch.bool)
     allowed[:, 3] = not masked
-    mask, search = trie.mask(allowed), beam_search.Search(model, [builder.prompt([1]), builder.prompt([2, 3])], None)
+    prompts = [builder.prompt([1]), builder.prompt([2, 3])]
+    mask, search = trie.mask(allowed), beam_search.Search(WeightCache(model), prompts, None)
     beams = beam_search.Beams(2, trie, model.device)
     with torch.no_grad(), HostTrips() as trips:
         for level in range(trie.levels):
@@ -224,9 +225,11 @@ def test_nothing_allowed_gives_nothing(world):
 
 def test_nan_is_an_error_not_a_ranking(world, monkeypatch):
     model, builder, trie = world
-    logits = model.code_logits
+    logits = WeightCache.code_logits
     for wrong in (float("nan"), float("inf")):
-        monkeypatch.setattr(model, "code_logits", lambda hidden, level, w=wrong: logits(hidden, level) * w)
+        monkeypatch.setattr(
+            WeightCache, "code_logits", lambda weights, hidden, level, w=wrong: logits(weights, hidden, level) * w
+        )
         with pytest.raises(RecommenderError, match="NaN"):
             beam_search.score(WeightCache(model), [builder.prompt([1])], [0, 1])
         with pytest.raises(RecommenderError, match="NaN"):

@@ -147,7 +147,7 @@ FALSE = [
 ]
 
 
-def test_what_passed_is_told_with_names_as_the_catalogue_spells_them():
+def test_names_are_respelled_as_in_the_catalogue():
     told = 'You saw "alien" & “star wars”, so try "Mr Holland\'s opus", and "Nothing Known".'
     exact = CHECKER.named_exactly(told, evidence(OPUS, ALIEN, STAR_WARS))
     assert exact == 'You saw "Alien" & “Star Wars”, so try "Mr. Holland\'s Opus", and "Nothing Known".'

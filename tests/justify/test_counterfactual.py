@@ -1,11 +1,11 @@
-"""Why not that one, and what if that had not been seen: the smallest change is found, and it does what is said of it."""
+"""Counterfactuals: the smallest change is found, and it lists the item as promised."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from recommender.justify.counterfactual import Change, listed, shift, shortfall
+from recommender.justify.counterfactual import Change, shift, shortfall, top_items
 
 ITEMS = 8
 
@@ -34,28 +34,28 @@ def test_a_change_is_made_to_a_history():
 
 
 def test_listed_is_what_is_allowed_best_first():
-    assert listed(np.array([3.0, 1.0, 2.0]), np.array([False, True, True]), 5) == (2, 1)
+    assert top_items(np.array([3.0, 1.0, 2.0]), np.array([False, True, True]), 5) == (2, 1)
 
 
 def test_what_would_be_listed_had_it_not_been_seen():
     scores = scorer({(0, 3): 5.0, (1, 4): 3.0, (1, 0): 9.0, (1, 3): 1.0, (1, 5): 2.0})
-    told = shift(np.array([0, 1]), [0], 2, scores, allowed(0, 1))
-    assert told.before == (3, 4) and told.after == (0, 4)
-    assert told.left == (3,) and told.entered == (0,) and told.moved == ((4, 0.0),)
+    result = shift(np.array([0, 1]), [0], 2, scores, allowed(0, 1))
+    assert result.before == (3, 4) and result.after == (0, 4)
+    assert result.left == (3,) and result.entered == (0,) and result.moved == ((4, 0.0),)
 
 
-def test_what_is_listed_needs_no_change():
+def test_a_listed_item_needs_no_change():
     calls = []
-    told = shortfall(np.array([0]), 3, 1, scorer({(0, 3): 5.0}, calls), allowed(0), 5)
-    assert (told.rank, told.score, told.last, told.changes) == (1, 5.0, 5.0, ())
+    result = shortfall(np.array([0]), 3, 1, scorer({(0, 3): 5.0}, calls), allowed(0), 5)
+    assert (result.rank, result.score, result.last, result.changes) == (1, 5.0, 5.0, ())
     assert calls == [1]
 
 
 def test_the_smallest_change_is_one_if_one_does():
     scores = scorer({(0, 3): 5.0, (1, 4): 3.0, (2, 4): 1.5, (6, 4): 9.0})
-    told = shortfall(np.array([2, 0, 1]), 4, 1, scores, allowed(0, 1, 2), 5, added=[5, 6])
-    assert told.rank == 2 and told.last == 5.0 and told.score == 4.5
-    assert set(told.changes) == {Change(removed=(0,)), Change(added=(6,))}
+    result = shortfall(np.array([2, 0, 1]), 4, 1, scores, allowed(0, 1, 2), 5, added=[5, 6])
+    assert result.rank == 2 and result.last == 5.0 and result.score == 4.5
+    assert set(result.changes) == {Change(removed=(0,)), Change(added=(6,))}
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -64,24 +64,24 @@ def test_every_change_brings_the_item_in_and_none_smaller_does(seed):
     scores = scorer({(h, c): float(random.normal()) for h in range(ITEMS) for c in range(ITEMS)})
     history, may = np.array([0, 1, 2]), allowed(0, 1, 2)
     for item in (3, 4, 5, 6, 7):
-        told = shortfall(history, item, 1, scores, may, 5, added=[3, 4, 5, 6, 7])
+        result = shortfall(history, item, 1, scores, may, 5, added=[3, 4, 5, 6, 7])
         singles = [Change(removed=(i,)) for i in history] + [Change(added=(i,)) for i in range(3, 8) if i != item]
-        does = [c for c in singles if _listed_after(scores, history, may, c, item)]
-        if told.rank == 1:
-            assert told.changes == ()
+        sufficient = [c for c in singles if _listed_after(scores, history, may, c, item)]
+        if result.rank == 1:
+            assert result.changes == ()
             continue
-        assert bool(does) == bool(told.changes and len(told.changes[0]) == 1)
-        assert all(_listed_after(scores, history, may, change, item) for change in told.changes)
+        assert bool(sufficient) == bool(result.changes and len(result.changes[0]) == 1)
+        assert all(_listed_after(scores, history, may, change, item) for change in result.changes)
 
 
 def _listed_after(scores, history, may, change, item):
     may = may.copy()
     may[list(change.added)] = False
-    return item in listed(scores([change.of(history)])[0], may, 1)
+    return item in top_items(scores([change.of(history)])[0], may, 1)
 
 
 def test_where_nothing_helps_nothing_is_said_to():
-    told = shortfall(np.array([0, 1]), 4, 1, scorer({(0, 3): 5.0, (1, 3): 5.0, (5, 3): 1.0}), allowed(0, 1), 5, [5])
-    assert told.changes == () or told.rank > 1
+    result = shortfall(np.array([0, 1]), 4, 1, scorer({(0, 3): 5.0, (1, 3): 5.0, (5, 3): 1.0}), allowed(0, 1), 5, [5])
+    assert result.changes == () or result.rank > 1
     never = shortfall(np.array([], dtype=np.int64), 4, 1, lambda h: np.tile(np.arange(8.0), (len(h), 1)), allowed(), 5)
     assert never.rank == 4 and never.changes == ()

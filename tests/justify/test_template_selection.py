@@ -1,4 +1,4 @@
-"""Which lines a writer masters is measured on every line alike, and decides what it is asked for."""
+"""Template selection: all lines are tried equally often, and the engine asks for those that pass."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from recommender.engine import Recommender, Request
 from recommender.errors import RecommenderError
 from recommender.justify import ClaimChecker, Style
-from recommender.justify.sentences import outline
-from recommender.justify.template_selection import draw_trials, selected_templates
+from recommender.justify.planning import make_outline
+from recommender.justify.template_selection import SELECTION, draw_trials, selected_templates
 from recommender.justify.templates import templates_of
 from recommender.studies.justifications import drafts_by_line
 
@@ -36,18 +36,18 @@ def test_the_best_lines_are_kept_and_always_some_of_each_kind():
 def test_only_the_lines_of_a_style_are_used(catalogue, histories):
     checker, style = ClaimChecker(catalogue), Style("films")
     for trial in draw_trials(checker, histories, style, 1, np.random.default_rng(0)):
-        plan = outline(trial.evidence, checker, style)
+        outline = make_outline(trial.evidence, checker, style)
         only = replace(style, lines=frozenset({trial.line}))
-        assert {wording.line for wording in templates_of(catalogue, plan, only)} == {trial.line}
+        assert {template.line for template in templates_of(catalogue, outline, only)} == {trial.line}
         other = replace(style, lines=frozenset({"elsewhere.1"}))
-        assert list(templates_of(catalogue, plan, other)) == list(templates_of(catalogue, plan, style))
+        assert list(templates_of(catalogue, outline, other)) == list(templates_of(catalogue, outline, style))
 
 
-def test_a_model_is_asked_for_what_it_masters(make_checkpoint, histories):
+def test_the_engine_asks_for_the_selected_templates(make_checkpoint, histories):
     checkpoint = make_checkpoint()
     counts = drafts_by_line(Recommender(checkpoint), histories, drafts=1)
     assert all(asked == 1 and passed in (0, 1) for asked, passed in counts.values())
-    checkpoint.metrics["templates_of"] = {
+    checkpoint.metrics[SELECTION] = {
         "shared.5": (9, 9),
         "shared.6": (9, 9),
         "shared.7": (9, 9),
@@ -55,8 +55,8 @@ def test_a_model_is_asked_for_what_it_masters(make_checkpoint, histories):
     }
     model = Recommender(checkpoint)
     assert model.style.lines == {"shared.5", "shared.6", "shared.7"}
-    told = model.answer(Request(history=("103", "107"), k=5)).items
-    assert all(item.justification for item in told)
+    items = model.answer(Request(history=("103", "107"), k=5)).items
+    assert all(item.justification for item in items)
     checkpoint.prompts = checkpoint.prompts | {"explain": "0" * 64}
     assert Recommender(checkpoint).style.lines == frozenset()
     with pytest.raises(RecommenderError, match="does not write"):

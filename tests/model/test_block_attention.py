@@ -82,8 +82,8 @@ def test_a_model_that_drops_attention_reads_whole_rows():
 
 def test_rows_are_cut_before_and_after_a_validation(make_checkpoint, histories, monkeypatch):
     checkpoint, calls = make_checkpoint(), []
-    model, plain = checkpoint.model, block_attention._attended
-    monkeypatch.setattr(block_attention, "_attended", lambda *parts: calls.append(parts) or plain(*parts))
+    model, plain = checkpoint.model, block_attention._attend_block
+    monkeypatch.setattr(block_attention, "_attend_block", lambda *parts: calls.append(parts) or plain(*parts))
     batch = collate(rows(checkpoint.builder, 1), checkpoint.builder.prefix)
     model.train()(batch)
     before = len(calls)

@@ -37,12 +37,12 @@ def trained(request, tmp_path_factory, catalogue, histories, llm_folder, text_fo
         "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2},
         "encoders": {"text": str(text_folder), "image": None, "audio": None, "width": 6, "collaborative_width": 4},
         "semantic_ids": {"levels": levels, "codebook_size": 4, "collision_limit": 1},
-        "lora": {"r": 4, "alpha": 8},
+        "lora": {"r": 4, "lora_alpha": 8},
         "prompt": {"history": 6, "titled": 2, "noun": "films"},
         "training": {"stages": [stage]},
     }
     config = Config.parse(raw).updated({"encoders.cache": str(tmp_path_factory.getbasetemp() / "encodings")})
-    train.run(config, folder / "model")
+    train.train(config, folder / "model")
     return folder / "model"
 
 
@@ -91,7 +91,7 @@ def test_new_items_have_the_share_of_the_lists_that_they_are_granted(trained, ca
     assert shares[1] > 0.3  # of two fifths, which are all that two items can have
 
 
-def test_without_histories_lists_are_judged_by_single_items(trained, catalogue, tmp_path, caplog):
+def test_without_histories_lists_are_measured_on_single_items(trained, catalogue, tmp_path, caplog):
     config = Config.load(trained / "config.yaml")
     histories = Path(config.data.interactions)
     hidden = histories.rename(histories.with_suffix(".away"))
@@ -100,8 +100,8 @@ def test_without_histories_lists_are_judged_by_single_items(trained, catalogue, 
         extended = load_extended(trained, source)
     finally:
         hidden.rename(histories)
-    atomic = config.semantic_ids.levels == 1  # else nothing is granted, and nothing judged
-    assert ("is not here" in caplog.text) is atomic
+    atomic = config.semantic_ids.levels == 1  # else nothing is granted, and nothing measured
+    assert ("is missing" in caplog.text) is atomic
     assert ("new_items_share" in extended.metrics) is atomic
     if atomic:
         with pytest.raises(DataError, match=r"other\.csv"):

@@ -29,12 +29,12 @@ def trained(request, tmp_path_factory, catalogue, histories, llm_folder, text_fo
         "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 1},
         "encoders": {"text": str(text_folder), "image": None, "audio": None, "width": 6, "collaborative_width": 4},
         "semantic_ids": {"levels": request.param, "codebook_size": 4, "collision_limit": 1},
-        "lora": {"r": 2, "alpha": 4},
+        "lora": {"r": 2, "lora_alpha": 4},
         "prompt": {"history": 6, "titled": 0},
         "training": {"stages": [stage]},
     }
     config = Config.parse(raw).updated({"encoders.cache": str(folder / "encodings")})
-    train.run(config, folder / "model")
+    train.train(config, folder / "model")
     return folder / "model"
 
 

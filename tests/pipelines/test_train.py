@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from recommender.config import Config
 from recommender.engine import Recommender
-from recommender.errors import CheckpointError, DataError
+from recommender.errors import CheckpointError, ConfigError, DataError
 from recommender.model.checkpoint import from_pretrained
 from recommender.pipelines import train
 from recommender.training.loop import STATE
@@ -40,7 +40,7 @@ def config_of(tmp_path_factory, catalogue, llm_folder, text_folder):
             "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2},
             "encoders": {"text": str(text_folder), "image": None, "audio": None, "width": 6, "collaborative_width": 4},
             "semantic_ids": {"levels": 2, "codebook_size": 4, "collision_limit": 1},
-            "lora": {"r": 4, "alpha": 8},
+            "lora": {"r": 4, "lora_alpha": 8},
             "prompt": {"history": 6, "titled": 2, "noun": "films"},
             "justify": {"examples": 60},
             "training": {"stages": STAGES, "checkpoint_minutes": 1e-6},
@@ -60,7 +60,7 @@ def config(config_of, histories) -> Config:
 def whole(config, tmp_path_factory) -> Path:
     """The checkpoint of an unbroken run."""
     output = tmp_path_factory.mktemp("whole") / "tiny"
-    train.run(config, output)
+    train.train(config, output)
     return output
 
 
@@ -104,14 +104,35 @@ def test_what_is_saved_is_what_was_encoded(config, whole):
         assert np.array_equal(saved.present[modality], prepared.features.present[modality])
 
 
+def test_a_recipe_may_be_given_by_its_path_and_is_named_on_the_card(config, whole, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(config.updated({"training.stages": RANK}).to_yaml())
+    result = train.train(tmp_path / "recipe.yaml", tmp_path / "tiny")
+    assert result.checkpoint == tmp_path / "tiny" and [stage.stage for stage in result.stages] == ["rank"]
+    assert f"--config {tmp_path / 'recipe.yaml'}" in (tmp_path / "tiny" / "README.md").read_text()
+    assert "--config FILE" in (whole / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["nowhere.yaml", "."])
+def test_a_recipe_that_cannot_be_read_is_named(tmp_path, name):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        train.train(tmp_path / name, tmp_path / "tiny")
+
+
+def test_a_folder_of_other_files_is_never_replaced(config, tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(CheckpointError, match="other things in it"):
+        train.train(config, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
 # --- the same again
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(config, whole, tmp_path):
-    train.run(config, tmp_path / "again")
+    train.train(config, tmp_path / "again")
     assert contents(tmp_path / "again") == contents(whole)
     assert (tmp_path / "again" / "config.yaml").read_bytes() == (whole / "config.yaml").read_bytes()
-    train.run(config.updated({"seed": 1}), tmp_path / "other")
+    train.train(config.updated({"seed": 1}), tmp_path / "other")
     assert contents(tmp_path / "other")["adapter.safetensors"] != contents(whole)["adapter.safetensors"]
 
 
@@ -138,10 +159,10 @@ def test_killed_and_resumed_it_gives_the_same_bytes(config, whole, tmp_path, kil
     fresh = config.updated({"encoders.cache": str(tmp_path / "cache")})
     for work, done in kills:
         with pytest.raises(KeyboardInterrupt):
-            train.run(fresh, output, progress=killer(work, done))
+            train.train(fresh, output, progress=killer(work, done))
         assert not output.exists()
     steps: list[int] = []
-    train.run(fresh, output, progress=lambda what, done, _: steps.append(done) if what.startswith("rank") else None)
+    train.train(fresh, output, progress=lambda what, done, _: steps.append(done) if what.startswith("rank") else None)
     assert (
         next(iter(steps), None) == first
     )  # a killed run goes on where its state was saved: before the step of the kill
@@ -157,10 +178,10 @@ def test_a_kill_while_the_checkpoint_is_written_loses_nothing(config, whole, tmp
     with monkeypatch.context() as patch:
         patch.setattr("recommender.model.checkpoint.write_card", full)
         with pytest.raises(OSError, match="No space"):
-            train.run(config, output)
+            train.train(config, output)
     assert not output.exists() and (tmp_path / "tiny.training" / STATE).exists()
     taken: list[str] = []
-    train.run(config, output, progress=lambda what, *_: taken.append(what))
+    train.train(config, output, progress=lambda what, *_: taken.append(what))
     assert contents(output) == contents(whole)
     assert not any(what.startswith(("align", "rank")) for what in taken)
 
@@ -176,10 +197,10 @@ def test_histories_too_short_to_learn_from_are_an_error(config_of, tmp_path, len
     histories = [(np.arange(length) + u) % ITEMS for u in range(8)]
     config = config_of(histories, **{"training.stages": RANK, "training.keep_test_out": kept_out})
     if enough:
-        assert train.run(config, tmp_path / "tiny")[0].steps == 1
+        assert train.train(config, tmp_path / "tiny").stages[0].steps == 1
         return
     with pytest.raises(DataError, match="no user has two interactions left to train on") as error:
-        train.run(config, tmp_path / "tiny")
+        train.train(config, tmp_path / "tiny")
     assert error.value.hint is not None and "training.keep_test_out: false" in error.value.hint
     assert list(tmp_path.iterdir()) == []
 
@@ -200,7 +221,7 @@ def test_what_is_kept_out_is_not_learned(config_of, tmp_path, kept_out):
     histories = [[u % 4, 4 + u % 3, 18, 19] for u in range(24)]
     stage = STAGES[1] | {"epochs": 12, "evaluate_epochs": 99, "learning_rate": 0.03}
     changes = {"semantic_ids.levels": 1, "training.stages": [stage], "training.keep_test_out": kept_out}
-    train.run(config_of(histories, **changes), tmp_path / "tiny")
+    train.train(config_of(histories, **changes), tmp_path / "tiny")
     best = Recommender.from_pretrained(tmp_path / "tiny").recommend(["101", "105", "118"], k=1, explain=False)
     assert (best[0].item_id == "119") is not kept_out
 
@@ -209,7 +230,7 @@ def test_without_validation_targets_a_stage_runs_to_its_end(config_of, histories
     stage = RANK[0] | {"max_steps": None, "epochs": 6, "patience": 1}
     config = config_of(histories, **{"training.stages": [stage], "training.keep_test_out": False})
     last: list[tuple[int, int]] = []
-    train.run(config, tmp_path / "tiny", progress=lambda what, *at: last.append(at) if what[:4] == "rank" else None)
+    train.train(config, tmp_path / "tiny", progress=lambda what, *at: last.append(at) if what[:4] == "rank" else None)
     assert last[-1][0] == last[-1][1]
 
 
@@ -225,7 +246,7 @@ def test_a_teacher_changes_what_is_learned(config_of, histories, tmp_path):
     alone = config_of(histories, **{"training.stages": RANK})
     taught = alone.updated({"training.teacher": {"baseline": "sasrec", "weight": 0.9, "most": 5}})
     for name, config in (("alone", alone), ("taught", taught), ("again", taught)):
-        train.run(config, tmp_path / name)
+        train.train(config, tmp_path / name)
     assert contents(tmp_path / "taught") == contents(tmp_path / "again") != contents(tmp_path / "alone")
 
 
@@ -238,7 +259,7 @@ def test_views_change_what_is_learned_and_are_not_saved(config_of, histories, ca
     changes = {"data.items": str(tmp_path / "items.csv"), "encoders.image": str(image_folder), "training.stages": RANK}
     plain = config_of(histories, **changes)
     for name, config in (("plain", plain), ("seen", plain.updated({"encoders.views": 2}))):
-        train.run(config, tmp_path / name)
+        train.train(config, tmp_path / name)
     assert contents(tmp_path / "plain")["adapter.safetensors"] != contents(tmp_path / "seen")["adapter.safetensors"]
     saved = [from_pretrained(tmp_path / name).model.features for name in ("plain", "seen")]
     assert saved[0].present["image"].sum() == ITEMS - 1
@@ -248,7 +269,7 @@ def test_views_change_what_is_learned_and_are_not_saved(config_of, histories, ca
 
 def test_training_can_start_from_the_adapter_of_another_domain(config_of, tmp_path):
     source = config_of([[0, 1, 2, 3, 4, 5], [5, 4, 3, 2]])
-    train.run(source, tmp_path / "first")
+    train.train(source, tmp_path / "first")
     other = config_of([[7, 8, 9, 10], [11, 12, 13]], **{"base.adapter": str(tmp_path / "first")})
     started = dict(train.build(other, train.prepare(other)).model.named_parameters())
     trained = dict(from_pretrained(tmp_path / "first").model.named_parameters())

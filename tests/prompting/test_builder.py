@@ -107,7 +107,7 @@ def test_clean_leaves_honest_text_alone(world, text):
 
 
 @pytest.mark.parametrize("text", FORGED.values(), ids=FORGED)
-def test_no_title_attribute_or_wish_forges_an_item_or_a_turn(builder_of, text):
+def test_no_title_attribute_or_query_forges_an_item_or_a_turn(builder_of, text):
     honest, forged = builder_of(["The red story"]), builder_of([text])
     makers = (
         lambda b, _: b.prompt([1, 2, 3], titled=3),
@@ -192,7 +192,7 @@ def test_a_modality_may_have_several_soft_tokens(builder_of):
     assert example.slots[example.items == 5].tolist() == [*range(FIRST_SOFT, FIRST_SOFT + 6), ITEM]
 
 
-def test_a_wish_takes_the_place_of_the_standing_question(world):
+def test_a_query_replaces_the_default_question(world):
     builder, tokenizer = world
     asked, plain = builder.prompt([5, 6], query="a blue comedy"), builder.prompt([5, 6])
     text = tokenizer.decode(asked.tokens[asked.slots == TOKEN])
@@ -246,7 +246,7 @@ def test_serving_reads_what_training_read(leveled, known):
 
 
 @pytest.mark.parametrize("known", [0, 2])
-def test_a_wish_is_trained_as_it_is_served_and_only_what_meets_it_is_learned(leveled, known):
+def test_a_query_is_trained_as_it_is_served_and_only_matches_are_learned(leveled, known):
     model, builder = leveled
     history, wanted = np.array([3, 1, 4, 5, 9, 2]), np.array([True, False, True, False, False, True])
     trained = builder.queried(history, "a good night", wanted, known)

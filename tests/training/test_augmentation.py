@@ -12,7 +12,7 @@ from recommender.data.histories import Histories, leave_one_out
 from recommender.errors import ConfigError
 from recommender.prompting.example import IGNORE, ITEM, MASKED
 from recommender.prompting.packing import collate
-from recommender.training import TrainingData, epochs, train
+from recommender.training import TrainingData, epochs, run_stages
 from recommender.training.augmentation import masked, reordered
 from recommender.training.run_state import trainable
 from tests.conftest import ITEMS
@@ -126,7 +126,7 @@ def test_killed_and_resumed_an_augmented_run_ends_the_same(make_checkpoint, long
 
     def run(output, progress=None):
         checkpoint = make_checkpoint(1, config)
-        train(checkpoint.model, TrainingData(checkpoint.builder, split), config, output, progress)
+        run_stages(checkpoint.model, TrainingData(checkpoint.builder, split), config, output, progress)
         return trainable(checkpoint.model), [r["loss"] for r in csv.DictReader((output / "log.csv").open())]
 
     whole = run(tmp_path / "whole")

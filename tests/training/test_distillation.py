@@ -9,7 +9,7 @@ import torch
 from recommender.baselines import BASELINES, FitData
 from recommender.config import TeacherConfig
 from recommender.errors import ConfigError
-from recommender.training.distillation import teach
+from recommender.training.distillation import make_soft_targets
 
 ITEMS = 12
 
@@ -21,7 +21,7 @@ def data() -> FitData:
 
 @pytest.fixture(scope="module")
 def soft(data):
-    return teach(TeacherConfig(baseline="sasrec", most=4, weight=0.5), data)
+    return make_soft_targets(TeacherConfig(baseline="sasrec", most=4, weight=0.5), data)
 
 
 def test_each_interaction_has_the_likeliest_items_of_the_baseline(data, soft):
@@ -39,21 +39,22 @@ def test_each_interaction_has_the_likeliest_items_of_the_baseline(data, soft):
             )
         start += len(history)
     assert start == len(soft.targets) == len(soft.items)
-    np.testing.assert_array_equal(soft.own, np.concatenate(data.histories))
+    np.testing.assert_array_equal(soft.targets, np.concatenate(data.histories))
 
 
-def test_chances_sum_to_one(soft):
+def test_probabilities_sum_to_one(soft):
     np.testing.assert_allclose(soft.probabilities.float().sum(1), 1, atol=5e-3)
 
 
 def test_several_fits_are_averaged(data, soft):
-    both = teach(TeacherConfig(baseline="sasrec", most=ITEMS, seeds=2), data)
+    both = make_soft_targets(TeacherConfig(baseline="sasrec", most=ITEMS, seeds=2), data)
     first, second = (
-        teach(TeacherConfig(baseline="sasrec", most=ITEMS), FitData(data.histories, ITEMS, seed=s)) for s in (0, 1)
+        make_soft_targets(TeacherConfig(baseline="sasrec", most=ITEMS), FitData(data.histories, ITEMS, seed=s))
+        for s in (0, 1)
     )
 
     def dense(found):
-        return torch.zeros(len(found.own), ITEMS).scatter(1, found.items.long(), found.probabilities.float())
+        return torch.zeros(len(found.targets), ITEMS).scatter(1, found.items.long(), found.probabilities.float())
 
     np.testing.assert_allclose(dense(both), (dense(first) + dense(second)) / 2, atol=2e-3)
 
@@ -69,19 +70,19 @@ def test_a_history_longer_than_a_window_is_asked_about_whole(data):
 
 @pytest.mark.parametrize("name", ["popularity", "nobody"])
 def test_a_baseline_that_cannot_teach_is_named(data, name):
-    with pytest.raises(ConfigError, match=f"{name}.*cannot be asked"):
-        teach(TeacherConfig(baseline=name), data)
+    with pytest.raises(ConfigError, match=f"{name}.*cannot be a teacher"):
+        make_soft_targets(TeacherConfig(baseline=name), data)
 
 
 def test_what_it_said_is_kept_for_a_resumed_run_and_for_no_other(data, soft, tmp_path, monkeypatch):
-    keep, config = tmp_path / "run" / "teacher.pt", TeacherConfig(baseline="sasrec", most=4, weight=0.5)
-    first = teach(config, data, keep=keep)
+    cache, config = tmp_path / "run" / "teacher.pt", TeacherConfig(baseline="sasrec", most=4, weight=0.5)
+    first = make_soft_targets(config, data, cache=cache)
     asked = []
     monkeypatch.setattr(BASELINES["sasrec"]().__class__, "fit", lambda self, data: asked.append(data.seed))
-    again = teach(config.model_copy(update={"weight": 0.1}), data, keep=keep)
+    again = make_soft_targets(config.model_copy(update={"weight": 0.1}), data, cache=cache)
     assert asked == [] and again.weight == 0.1
     torch.testing.assert_close(again.probabilities, first.probabilities)
     torch.testing.assert_close(again.items, first.items)
     with pytest.raises(AttributeError):  # fitted anew, here by nothing: there is no network to ask
-        teach(config, FitData(data.histories, ITEMS, seed=5), keep=keep)
+        make_soft_targets(config, FitData(data.histories, ITEMS, seed=5), cache=cache)
     assert asked == [5]

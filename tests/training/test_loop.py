@@ -9,7 +9,7 @@ import torch
 
 from recommender.data.histories import Histories, leave_one_out
 from recommender.errors import RecommenderError
-from recommender.training import TrainingData, train
+from recommender.training import TrainingData, run_stages
 from recommender.training.augmentation import crops
 from recommender.training.loop import STATE
 from recommender.training.run_state import trainable
@@ -30,7 +30,7 @@ def run(make_checkpoint, config, split, output, stages=STAGES, levels=1, progres
     settings = config.updated({"training.stages": stages})
     checkpoint = make_checkpoint(levels, settings)
     pairs = [(f'Recommended: "film {i}".', '"film" is a good comedy.') for i in range(40)]
-    results = train(checkpoint.model, TrainingData(checkpoint.builder, split, pairs), settings, output, progress)
+    results = run_stages(checkpoint.model, TrainingData(checkpoint.builder, split, pairs), settings, output, progress)
     return checkpoint, results
 
 
@@ -124,7 +124,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(make_checkpoint, config, split,
     with torch.no_grad():
         checkpoint.model.rows.fill_(float("inf"))
     with pytest.raises(RecommenderError, match="the loss is"):
-        train(checkpoint.model, TrainingData(checkpoint.builder, split), settings, tmp_path)
+        run_stages(checkpoint.model, TrainingData(checkpoint.builder, split), settings, tmp_path)
 
 
 def test_crops_predict_every_item_once():
@@ -152,7 +152,7 @@ def test_views_are_learned_from_where_items_are_read(make_checkpoint, config, sp
     def learned(output, seen, progress=None):
         checkpoint = make_checkpoint(1, settings)
         data = TrainingData(checkpoint.builder, split, pairs, views=seen)
-        train(checkpoint.model, data, settings, output, progress)
+        run_stages(checkpoint.model, data, settings, output, progress)
         np.testing.assert_array_equal(checkpoint.model.features.vectors["image"], image)
         np.testing.assert_array_equal(checkpoint.model.vectors_image.numpy(), image)
         return trainable(checkpoint.model)
@@ -177,7 +177,7 @@ from recommender.prompting.builder import ExampleBuilder
 from recommender.data.histories import Histories, leave_one_out
 from recommender.model import RecommenderModel, load_llm
 from recommender.semantic_ids.codes import SemanticIds
-from recommender.training import TrainingData, train
+from recommender.training import TrainingData, run_stages
 catalogue = Catalogue(Item(str(i), f"red story {i}") for i in range(20))
 vectors = np.random.default_rng(0).standard_normal((20, 8)).astype(np.float32)
 features = Features({"text": vectors}, {"text": np.ones(20, bool)})
@@ -191,7 +191,7 @@ builder = ExampleBuilder(tokenizer, model.vocabulary, catalogue, model.ids, conf
 items = tuple((np.arange(9) + u) % 20 for u in range(12))
 split = leave_one_out(Histories(tuple(map(str, range(12))), items))
 before = model.rows.detach().clone()
-train(model, TrainingData(builder, split), config, Path(sys.argv[2]))
+run_stages(model, TrainingData(builder, split), config, Path(sys.argv[2]))
 rank = torch.distributed.get_rank()
 gathered = [torch.zeros_like(before) for _ in range(2)]
 torch.distributed.all_gather(gathered, model.rows.detach())

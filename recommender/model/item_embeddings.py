@@ -1,0 +1,178 @@
+"""Items as positions of the language model: trained rows of their codes plus projected encoder vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recommender.adapters.projectors import Projector
+from recommender.config import MODALITIES, SOFT_MODALITIES, Config, Modality
+from recommender.encoders.features import Features
+from recommender.model.initialization import initial_rows
+from recommender.prompting.example import FIRST_SOFT, ITEM, VectorOverrides
+from recommender.semantic_ids.codes import SemanticIds
+
+
+class ItemEmbeddings(nn.Module):
+    """The part of the network that embeds items; `RecommenderModel` adds the language model.
+
+    An item as one position is the mean of its codes' rows plus its projected vectors. With one level the same sum is
+    also the output row of its code, so an item that was never trained on can be ranked from its vectors.
+    """
+
+    centre: Tensor
+    codes: Tensor
+    rows: nn.Parameter
+
+    def __init__(self, ids: SemanticIds, config: Config, word_embeddings: Tensor) -> None:
+        """`word_embeddings` [vocabulary, hidden] of the language model: items lie around their mean, the centre."""
+        super().__init__()
+        self.config = config
+        self.ids = ids
+        self.vocabulary, self.hidden_size = (int(size) for size in word_embeddings.shape)
+        self.register_buffer("centre", word_embeddings.mean(0), persistent=False)
+        self.offsets = np.concatenate([[0], np.cumsum(ids.sizes)]).astype(int)
+        self._muted: frozenset[str] = frozenset()
+        self._cold_items: Tensor | None = None
+        self._views: dict[Modality, tuple[Tensor, Tensor]] = {}
+
+    def add_items(self, features: Features, spread: float) -> None:
+        """Make projectors and rows for the items; `spread`: mean distance of a word's embedding from the centre."""
+        self.modalities: tuple[Modality, ...] = tuple(m for m in MODALITIES if m in features.vectors)
+        self.soft_modalities = tuple(m for m in SOFT_MODALITIES if m in features.vectors)
+        soft_tokens = self.config.prompt.soft_tokens
+        self.projectors = nn.ModuleDict(
+            {
+                m: Projector(features.vectors[m].shape[1], self.hidden_size, soft_tokens, spread / 4)
+                for m in self.modalities
+            }
+        )
+        self.rows = nn.Parameter(initial_rows(self.ids, features, self.hidden_size, spread, self.config.seed))
+        self.set_features(features)
+
+    def set_features(self, features: Features) -> None:
+        """Replace the items' encoder vectors, e.g. by freshly encoded ones; shapes as at construction."""
+        self.features = features
+        for m in self.modalities:
+            vectors, present = torch.from_numpy(features.vectors[m]).float(), torch.from_numpy(features.present[m])
+            self.register_buffer(f"vectors_{m}", vectors.to(self.device), persistent=False)
+            self.register_buffer(f"present_{m}", present.to(self.device), persistent=False)
+        codes = torch.from_numpy(self.ids.codes + self.offsets[None, :-1])
+        self.register_buffer("codes", codes.to(self.device), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters live."""
+        return self.rows.device
+
+    @property
+    def muted_modalities(self) -> frozenset[str]:
+        """The modalities that items are read without at the moment: see `muted`."""
+        return self._muted
+
+    def item_embeddings(self, items: Tensor, dropout: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Return for items [n] their one-position embeddings [n, hidden] and soft tokens [n, soft, hidden].
+
+        With probability `dropout`, independently, an item's rows are dropped or one of its modalities is replaced by the
+        modality's null token: the model learns to do without.
+        """
+        keep = torch.rand(len(items), len(self.modalities) + 1, device=items.device) >= dropout if dropout else None
+        embeddings = self.rows[self.codes[items]].mean(1)
+        warm = None if self._cold_items is None else ~self._cold_items[items]
+        if warm is not None:
+            embeddings = embeddings * warm[:, None]
+        if keep is not None:
+            embeddings = embeddings * keep[:, -1:]
+        embeddings = embeddings + self.centre
+        soft = []
+        for number, m in enumerate(self.modalities):
+            present = getattr(self, f"present_{m}")[items] & (m not in self._muted)
+            if keep is not None:
+                present = present & keep[:, number]
+            if warm is not None and m == "collaborative":
+                present = present & warm
+            projected = self.projectors[m](self._vectors(m, items), present)
+            embeddings = embeddings + projected.sum(1)
+            if m in self.soft_modalities:
+                soft.append(projected + self.centre)
+        none = embeddings.new_zeros(len(items), 0, self.hidden_size)
+        return embeddings, torch.cat(soft, 1) if soft else none
+
+    def _vectors(self, modality: Modality, items: Tensor) -> Tensor:
+        """Return the vectors [n, width] of items [n]: the plain ones, or those of the views that were drawn."""
+        if modality not in self._views:
+            return getattr(self, f"vectors_{modality}")[items]
+        vectors, drawn = self._views[modality]
+        return vectors[drawn[items], items]
+
+    @contextmanager
+    def muted(self, *modalities: Modality) -> Iterator[None]:
+        """Within the block every item is read as if it had none of these modalities."""
+        before, self._muted = self._muted, frozenset(modalities)
+        try:
+            yield
+        finally:
+            self._muted = before
+
+    @contextmanager
+    def _with_cold_items(self, share: float) -> Iterator[None]:
+        """Within the block a random `share` of the items is read and scored without row and collaborative vector."""
+        if share and self.ids.levels == 1:
+            self._cold_items = torch.rand(len(self.codes), device=self.device) < share
+        try:
+            yield
+        finally:
+            self._cold_items = None
+
+    @contextmanager
+    def _with_views(self, views: Mapping[Modality, Tensor]) -> Iterator[None]:
+        """Within the block each item has the vectors of one random view of each modality of `views`."""
+        count = len(self.codes)
+        self._views = {m: (v, torch.randint(len(v), (count,), device=self.device)) for m, v in views.items()}
+        try:
+            yield
+        finally:
+            self._views = {}
+
+    def all_items(self) -> tuple[Tensor, Tensor]:
+        """Return `item_embeddings` of the whole catalogue."""
+        return self.item_embeddings(torch.arange(len(self.codes), device=self.device))
+
+    def code_rows(self, codes: Tensor) -> Tensor:
+        """Return the input embeddings [n, hidden] of codes [n], numbered through all levels."""
+        return (self.rows[codes] + self.centre) * self.config.base.item_scale
+
+    def output_rows(self, level: int) -> Tensor:
+        """Return the rows [codes, hidden] whose products with a hidden state are the scores of a level's codes."""
+        if self.ids.codes.shape[1] > 1:
+            return self.rows[self.offsets[level] : self.offsets[level + 1]]
+        by_code = torch.empty(len(self.codes), dtype=torch.long, device=self.device)
+        by_code[self.codes[:, 0]] = torch.arange(len(self.codes), device=self.device)
+        return self.all_items()[0][by_code]
+
+    def code_logits(self, hidden: Tensor, level: int) -> Tensor:
+        """Return the scores [..., codes] of a level's codes at hidden states [..., hidden]."""
+        return hidden @ self.output_rows(level).T
+
+    @torch.no_grad()
+    def override_vectors(self, embedded: Tensor, items: Tensor, slots: Tensor, overrides: VectorOverrides) -> None:
+        """Embed some items of one prompt with other vectors than the catalogue's; changes `embedded` in place.
+
+        `embedded` [positions, hidden]; `items`, `slots` [positions] of the prompt as in Example. The scored items keep
+        the vectors of the catalogue.
+        """
+        for item, vectors in overrides.items():
+            here, change = items == item, embedded.new_zeros(self.hidden_size)
+            for m in (m for m in self.soft_modalities if m in vectors and m not in self._muted):
+                vector = torch.from_numpy(vectors[m]).to(self.device)[None].float()
+                projected = self.projectors[m](vector, torch.ones(1, dtype=torch.bool, device=self.device))[0]
+                catalogued = getattr(self, f"vectors_{m}")[item], getattr(self, f"present_{m}")[item]
+                change += (projected - self.projectors[m](catalogued[0][None], catalogued[1][None])[0]).sum(0)
+                first = FIRST_SOFT + self.soft_modalities.index(m) * len(projected)
+                soft = here & (slots >= first) & (slots < first + len(projected))
+                embedded[soft] = (projected + self.centre)[slots[soft] - first]
+            embedded[here & (slots == ITEM)] += change * self.config.base.item_scale

@@ -1,0 +1,44 @@
+"""Which parameters a stage trains, and with which learning rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from recommender.adapters.lora import EXPLAIN, RANK
+from recommender.config import StageConfig
+from recommender.model import RecommenderModel
+from recommender.model.network import is_adapter_parameter
+
+
+def parameter_groups(model: RecommenderModel, config: StageConfig) -> list[dict[str, Any]]:
+    """Return the groups of the optimiser, and switch gradients accordingly.
+
+    The stage `explain` trains its own LoRA; the others train everything else: LoRA of ranking, rows, projectors, norm.
+    """
+    groups: dict[str, list[torch.nn.Parameter]] = {"lora": [], "rows": [], "projectors": []}
+    for name, parameter in model.named_parameters():
+        group = _group(name, config.stage)
+        parameter.requires_grad_(group is not None)
+        if group is not None:
+            groups[group].append(parameter)
+    rates = {
+        "lora": config.learning_rate,
+        "rows": config.rows_learning_rate or config.learning_rate,
+        "projectors": config.projector_learning_rate or config.learning_rate,
+    }
+    return [
+        {"name": name, "params": parameters, "lr": rates[name], "peak": rates[name]}
+        for name, parameters in groups.items()
+        if parameters
+    ]
+
+
+def _group(name: str, stage: str) -> str | None:
+    adapter = EXPLAIN if stage == "explain" else RANK
+    if "lora_" in name:
+        return "lora" if f".{adapter}." in name else None
+    if stage == "explain" or not is_adapter_parameter(name):
+        return None
+    return "projectors" if name.startswith("projectors.") else "rows"

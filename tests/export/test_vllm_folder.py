@@ -1,0 +1,99 @@
+"""The folder for vLLM: what it holds, that prompts made from it are the checkpoint's, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from recommender import prompts
+from recommender.data.catalogue import Catalogue
+from recommender.errors import CheckpointError, ConfigError
+from recommender.export.vllm_folder import MARKER, export_vllm, is_export, load_exported
+
+
+@pytest.fixture(params=[1, 3], ids=["atomic", "three levels"])
+def exported(request, make_checkpoint, tmp_path):
+    checkpoint = make_checkpoint(request.param)
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for name, parameter in checkpoint.model.named_parameters():
+            if "lora_" in name or name.startswith("projectors."):
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    steps = []
+    report = export_vllm(checkpoint, tmp_path / "out", lambda what, done, total: steps.append((done, total)))
+    assert steps == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    return checkpoint, tmp_path / "out", report
+
+
+def test_bases_adapters_and_prompts_lie_where_they_are_looked_for(exported):
+    checkpoint, folder, report = exported
+    assert is_export(folder) and not is_export(folder / "rank")
+    assert {path.name for path in folder.iterdir()} >= {"rank", "write", "lora", "prompting", "items.json", MARKER}
+    assert {path.name for path in (folder / "lora").iterdir() if path.is_dir()} == {"rank", "explain"}
+    assert max(report.rank_difference, report.write_difference) < 1e-3
+    weights = load_file(folder / "rank" / "projectors.safetensors")
+    torch.testing.assert_close(
+        weights["projectors.image.enter.weight"], checkpoint.model.projectors["image"].enter.weight
+    )
+    torch.testing.assert_close(weights["centre"], checkpoint.model.centre)
+
+
+def test_prompts_from_the_folder_are_those_of_the_checkpoint(exported, catalogue):
+    checkpoint, folder, report = exported
+    loaded = load_exported(folder, catalogue)
+    assert loaded.config == checkpoint.config and loaded.layout.words == checkpoint.model.vocabulary
+    assert np.array_equal(loaded.ids.codes, checkpoint.model.ids.codes)
+    for history, query in (([], None), ([3, 1, 4], None), ([5], "a red comedy")):
+        ours, theirs = (builder.prompt(history, query) for builder in (checkpoint.builder, loaded.builder))
+        for name in ("tokens", "items", "slots"):
+            assert np.array_equal(getattr(ours, name), getattr(theirs, name))
+    names = set(loaded.features.vectors)
+    assert names == set(checkpoint.model.features.vectors) and report.vocabulary > loaded.layout.words
+
+
+def test_the_writing_base_with_its_adapter_writes_as_the_checkpoint(exported):
+    checkpoint, folder, _ = exported
+    base = AutoModelForCausalLM.from_pretrained(folder / "write")
+    writer = PeftModel.from_pretrained(base, folder / "lora" / "explain").eval()
+    ids = torch.tensor([[3, 5, 8]])
+    checkpoint.model.use_adapter("explain")
+    with torch.no_grad():
+        torch.testing.assert_close(
+            writer(input_ids=ids).logits, checkpoint.model.llm(input_ids=ids).logits, atol=1e-4, rtol=1e-4
+        )
+    checkpoint.model.use_adapter("rank")
+
+
+def test_another_catalogue_and_other_prompts_are_refused(exported, catalogue, monkeypatch):
+    _, folder, _ = exported
+    with pytest.raises(CheckpointError, match="exported for another catalogue"):
+        load_exported(folder, Catalogue(catalogue[:19]))
+    monkeypatch.setattr(prompts, "template_hash", lambda *names: "other")
+    with pytest.raises(CheckpointError, match="other prompts") as error:
+        load_exported(folder, catalogue)
+    assert error.value.hint == "export again"
+
+
+def test_a_damaged_file_is_named(exported, catalogue):
+    _, folder, _ = exported
+    (folder / MARKER).write_text(json.dumps({"format": 2}))
+    with pytest.raises(CheckpointError, match=f"{MARKER} is damaged"):
+        load_exported(folder, catalogue)
+
+
+def test_what_cannot_be_exported_is_refused_before_anything_is_written(make_checkpoint, config, tmp_path):
+    checkpoint = make_checkpoint()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "note.txt").write_text("mine")
+    with pytest.raises(CheckpointError, match="other things in it"):
+        export_vllm(checkpoint, tmp_path / "mine")
+    checkpoint.config = config.updated({"base.load_in_4bit": True})
+    with pytest.raises(ConfigError, match="4-bit"):
+        export_vllm(checkpoint, tmp_path / "new")
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,78 @@
+"""The cache of weights: computed once, and anew when something that it depends on changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recommender.inference.weight_cache import INSTRUCTIONS, WeightCache
+
+
+@pytest.fixture
+def model(make_checkpoint):
+    return make_checkpoint().model
+
+
+def test_nothing_is_computed_twice(model):
+    weights = WeightCache(model)
+    assert weights.stack() is weights.stack() and weights.items()[0] is weights.items()[0]
+    tokens = np.array([3, 4, 5])
+    assert weights.prefix(tokens) is weights.prefix(tokens.copy())
+
+
+def test_changed_layers_make_a_new_stack_and_forget_the_instructions(model):
+    weights, tokens = WeightCache(model), np.array([3, 4, 5])
+    stack, prefix, items = weights.stack(), weights.prefix(tokens), weights.items()
+    with torch.no_grad():
+        next(p for n, p in model.named_parameters() if "lora_B" in n and ".rank." in n).add_(1.0)
+    assert weights.stack() is not stack and weights.prefix(tokens) is not prefix
+    assert weights.items()[0] is items[0]
+
+
+@pytest.mark.parametrize("part", ["rows", "projector", "features", "muted"])
+def test_changed_items_are_embedded_anew(model, features, part):
+    weights = WeightCache(model)
+    stack, before = weights.stack(), weights.items()[0]
+    logits = weights.code_logits(torch.ones(32), 0)
+    with torch.no_grad():
+        if part == "rows":
+            model.rows.mul_(1.5)
+        elif part == "projector":
+            model.projectors["text"].null.add_(1.0)
+            model.projectors["text"].leave.bias.add_(1.0)
+        elif part == "features":
+            model.set_features(features.without("text"))
+    if part == "muted":
+        with model.muted("text"):
+            assert not torch.equal(weights.items()[0], before)
+        torch.testing.assert_close(weights.items()[0], before)
+        return
+    assert not torch.equal(weights.items()[0], before) and weights.stack() is stack
+    torch.testing.assert_close(weights.code_logits(torch.ones(32), 0), model.code_logits(torch.ones(32), 0))
+    assert not torch.allclose(weights.code_logits(torch.ones(32), 0), logits)
+
+
+def test_only_the_last_instructions_are_kept(model):
+    weights = WeightCache(model)
+    first = weights.prefix(np.array([3, 4]))
+    for number in range(INSTRUCTIONS - 1):
+        weights.prefix(np.array([5 + number]))
+    assert weights.prefix(np.array([3, 4])) is first  # used again, so it is the newest
+    for number in range(INSTRUCTIONS):
+        weights.prefix(np.array([15 + number]))
+    assert weights.prefix(np.array([3, 4])) is not first
+
+
+def test_keys_and_values_have_a_position_a_token(model):
+    prefix = WeightCache(model).prefix(np.array([3, 4, 5, 6]))
+    assert len(prefix) == model.config.base.rank_layers
+    assert all(keys.shape == values.shape == (2, 4, 8) for keys, values in prefix)
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_scores_of_codes_are_those_of_the_model(make_checkpoint, levels):
+    model = make_checkpoint(levels).model
+    states = torch.randn(5, 32, generator=torch.Generator().manual_seed(0))
+    for level in range(levels):
+        torch.testing.assert_close(WeightCache(model).code_logits(states, level), model.code_logits(states, level))

@@ -1,0 +1,80 @@
+"""Epochs: the same numbers give the same examples, text is held out, and batches hold each example once."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from recommender.config import StageConfig
+from recommender.data.histories import Histories, leave_one_out
+from recommender.prompting.example import ITEM
+from recommender.training import TrainingData, epochs
+
+
+@pytest.fixture
+def data(make_checkpoint, histories):
+    split = leave_one_out(Histories(tuple(map(str, range(len(histories)))), tuple(histories)))
+    pairs = [("film " * (1 + number % 9), "good blue " * (1 + number // 9)) for number in range(45)]
+
+    def draw(part, random):
+        return ("a red film", np.arange(len(part)) == len(part) - 1) if len(part) > 2 else None
+
+    return TrainingData(make_checkpoint().builder, split, pairs, query=draw)
+
+
+def examples(data, stage, epoch=0, **changes):
+    return epochs.examples(data, StageConfig(stage=stage, **changes), epochs.generator(0, 0, epoch))
+
+
+def contents(examples):
+    return [(example.tokens.tolist(), example.items.tolist(), example.labels.tolist()) for example in examples]
+
+
+@pytest.mark.parametrize("stage", ["align", "rank", "explain"])
+def test_an_epoch_is_a_function_of_its_numbers(data, stage):
+    first, again, next_ = (contents(examples(data, stage, epoch)) for epoch in (0, 0, 1))
+    assert first == again != next_
+
+
+def test_every_twentieth_text_is_held_out(data):
+    assert len(examples(data, "explain")) == 43 and len(epochs.held_out(data, StageConfig(stage="explain"))) == 2
+    assert epochs.held_out(data, StageConfig(stage="rank")) == []
+    held_out = epochs.held_out(data, StageConfig(stage="align"))
+    assert len(held_out) == 1 and held_out[0].writes  # one of twenty descriptions, no search for a title
+    assert Counter(example.writes for example in examples(data, "align")) == {True: 19, False: 20}
+
+
+def test_a_share_of_the_histories_is_learned_again_behind_a_query(data):
+    assert not any(example.alone for example in examples(data, "rank"))
+    queried = [example for example in examples(data, "rank", query_share=1.0) if example.alone]
+    assert queried and all((example.slots == ITEM).sum() >= 2 for example in queried)
+
+
+def test_some_histories_begin_like_a_served_prompt(data):
+    def spelled(**changes):
+        return sum(bool((example.slots > ITEM).any()) for example in examples(data, "rank", **changes))
+
+    assert spelled(titled_share=0.0) == 0 < spelled(titled_share=1.0)
+
+
+@pytest.mark.parametrize("stage", ["align", "rank", "explain"])
+def test_batches_hold_each_example_once_and_either_rank_or_write(data, stage):
+    config = StageConfig(stage=stage, batch_tokens=256, row_tokens=64)
+    learned = examples(data, stage)
+    packed = epochs.batches(learned, config, data.builder.prefix)
+    assert sorted(id(e) for rows in packed for row in rows for e in row) == sorted(map(id, learned))
+    assert all(len({example.writes for row in rows for example in row}) == 1 for rows in packed)
+    assert max(map(len, packed)) <= 256 // 64
+
+
+def test_only_ranking_rows_begin_with_the_instruction(data):
+    prefix = data.builder.prefix
+    for stage in ("rank", "explain"):
+        config = StageConfig(stage=stage, batch_tokens=64, row_tokens=64)
+        rows = epochs.batches(examples(data, stage), config, prefix)[0]
+        batch = epochs.as_batch(rows, config, prefix)
+        begins = np.array_equal(batch.tokens[0, : len(prefix)].numpy(), prefix)
+        shared = batch.ends[0][0] == len(prefix)
+        assert shared is (stage == "rank") and (begins or stage != "rank")
