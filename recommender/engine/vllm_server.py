@@ -31,7 +31,7 @@ _PDEATHSIG = 1  # PR_SET_PDEATHSIG of prctl(2)
 _ERROR = re.compile(r"(?=\b\w*(?:Error|Exception): )")
 _CONNECTOR = "recommender.vllm_plugin.partial_block_connector"
 _TAILS = {
-    "kv_connector": "Tails",
+    "kv_connector": "PartialBlockConnector",
     "kv_connector_module_path": _CONNECTOR,
     "kv_role": "kv_both",
 }

@@ -27,7 +27,7 @@ from recommender.errors import EngineLostError
 from recommender.export.vllm_folder import load_exported
 from tests.batch.test_batch import read_lines, requests, write_lines
 from tests.conftest import write_tables
-from tests.server.test_server import Server, check_that_it_drains
+from tests.server.http_server import Server, check_that_it_drains
 
 RANK = "/v1/recommendations"
 
