@@ -1,5 +1,5 @@
-"""Files of requests, answered offline: order kept, one line a request, killed and resumed without loss or repeats."""
+"""Answers files of requests offline: order kept, one line a request, killed and resumed without loss or repeats."""
 
-from recommender.batch.runner import BatchReport, Options, run_batch
+from recommender.batch.runner import BatchOptions, BatchReport, run_batch
 
-__all__ = ["BatchReport", "Options", "run_batch"]
+__all__ = ["BatchOptions", "BatchReport", "run_batch"]

@@ -1,4 +1,4 @@
-"""Reading requests from JSONL or parquet, and the partial output that a killed batch goes on with."""
+"""Request files, JSONL or parquet, and the partial output that lets a killed batch resume."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from recommender.errors import DataError
 from recommender.files import replacing, write_text
 
 SUFFIXES = (".jsonl", ".parquet")
-_ROWS = 1024
+_TABLE_ROWS = 1024
+_HASH_BYTES = 1 << 20
+#: columns of a parquet output that hold JSON as text, since its shape differs from row to row
+_JSON_COLUMNS = ("items", "notes", "error", "response")
 
 
 def check_suffix(path: Path) -> None:
@@ -27,20 +30,23 @@ def check_suffix(path: Path) -> None:
 
 
 def read_requests(path: Path) -> Iterator[BatchLine]:
-    """Yield the requests of a file, in order; a custom_id that stands twice is an error of its second line."""
+    """Yield the lines of a request file, in order. The second line with the same custom_id is an error.
+
+    Raises DataError for a file that cannot be read.
+    """
     check_suffix(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file", "give a file of requests")
     seen: set[str] = set()
     rows = _parquet_rows(path) if path.suffix == ".parquet" else _json_lines(path)
     for number, raw in rows:
-        asked = read_line(number, raw)
-        if asked.custom_id in seen:
-            wrong = f"line {number}: custom_id {asked.custom_id!r} stood on an earlier line"
-            asked = BatchLine(number, asked.custom_id, None, wrong, asked.wrapped)
-        elif asked.custom_id is not None:
-            seen.add(asked.custom_id)
-        yield asked
+        line = read_line(number, raw)
+        if line.custom_id in seen:
+            error = f"line {number}: custom_id {line.custom_id!r} stood on an earlier line"
+            line = BatchLine(number, line.custom_id, None, error, line.wrapped)
+        elif line.custom_id is not None:
+            seen.add(line.custom_id)
+        yield line
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -55,20 +61,18 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         table = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path}: not a parquet file ({str(error).splitlines()[0]})") from None
-    number = 0
-    for batch in table.iter_batches(_ROWS):
-        for row in batch.to_pylist():
-            number += 1
-            yield number, {name: value for name, value in row.items() if value is not None}
+    rows = (row for batch in table.iter_batches(_TABLE_ROWS) for row in batch.to_pylist())
+    for number, row in enumerate(rows, start=1):
+        yield number, {name: value for name, value in row.items() if value is not None}
 
 
 class PartialOutput:
-    """The lines written so far, beside the output until it is whole. A line that was cut by a kill is written again."""
+    """The lines written so far, in a hidden file beside the output. A line that a kill cut off is written again."""
 
     def __init__(self, output: Path, identity: str) -> None:
-        """Open or go on with the partial file of `output`. `identity`: what decides its lines.
+        """Open the partial file of `output`, which may exist. `identity`: what decides its lines.
 
-        Raises DataError if `output` is there already, or if its partial file belongs to another batch.
+        Raises DataError if `output` exists, or if its partial file belongs to another batch.
         """
         check_suffix(output)
         if output.exists():
@@ -77,72 +81,78 @@ class PartialOutput:
             raise DataError(f"{output.parent}: no such folder", "make it, or name another output")
         self.output = output
         self.path = output.with_name(f".{output.name}.partial")
-        self._sign(output.with_name(f".{output.name}.identity"), identity)
-        self.done = self._whole_lines()
+        self._identity_path = output.with_name(f".{output.name}.identity")
+        self._claim(identity)
+        self.lines_done = self._drop_cut_line()
         self._file = self.path.open("a", encoding="utf-8")
 
-    def _sign(self, sign: Path, identity: str) -> None:
-        self._identity = sign
-        if self.path.exists() and sign.exists() and sign.read_text(encoding="utf-8") != identity:
+    def _claim(self, identity: str) -> None:
+        path = self._identity_path
+        if self.path.exists() and path.exists() and path.read_text(encoding="utf-8") != identity:
             raise DataError(
                 f"{self.path}: was begun with another input, model or other options",
-                f"give those again to go on with it, or remove {self.path} and {sign}",
+                f"give those again to go on with it, or remove {self.path} and {path}",
             )
-        write_text(sign, identity)
+        write_text(path, identity)
 
-    def _whole_lines(self) -> int:
+    def _drop_cut_line(self) -> int:
+        """Remove a last line without an end, and return how many lines are left."""
         if not self.path.exists():
             return 0
-        whole, lines = 0, 0
+        size, lines = 0, 0
         with self.path.open("rb+") as file:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
-                whole, lines = whole + len(line), lines + 1
-            file.truncate(whole)
+                size, lines = size + len(line), lines + 1
+            file.truncate(size)
         return lines
 
     def write(self, lines: Sequence[dict[str, Any]]) -> None:
-        """Append lines; they survive a kill once this returns."""
+        """Append lines. They survive a kill once this returns."""
         self._file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Keep the partial file for the next run."""
+        """Close the partial file; the next run resumes it."""
         self._file.close()
 
     def finish(self) -> None:
-        """Give the output its name; a parquet output is made from the lines first."""
+        """Turn the partial file into the output, by way of a table if that is parquet."""
         self.close()
         if self.output.suffix == ".parquet":
-            with replacing(self.output) as table:
-                _to_parquet(self.path, table)
+            with replacing(self.output) as target:
+                _write_parquet(self.path, target)
             self.path.unlink()
         else:
             os.replace(self.path, self.output)
-        self._identity.unlink()
+        self._identity_path.unlink()
 
 
-def _to_parquet(lines: Path, target: Path) -> None:
-    """Write JSON lines as a table: nested evidence as JSON text, since its shape differs from row to row."""
-    text = ("items", "notes", "error", "response")
-    schema = pa.schema([(name, pa.string()) for name in ("custom_id", "id", *text)])
-    with pq.ParquetWriter(target, schema) as writer, lines.open(encoding="utf-8") as file:
+def _write_parquet(json_lines: Path, target: Path) -> None:
+    schema = pa.schema([(name, pa.string()) for name in ("custom_id", "id", *_JSON_COLUMNS)])
+    with pq.ParquetWriter(target, schema) as writer, json_lines.open(encoding="utf-8") as file:
         rows: list[dict[str, Any]] = []
         for line in file:
-            row = json.loads(line)
-            rows.append({k: json.dumps(v, ensure_ascii=False) if k in text and v else v for k, v in row.items()})
-            if len(rows) == _ROWS:
+            rows.append(_table_row(json.loads(line)))
+            if len(rows) == _TABLE_ROWS:
                 writer.write_table(pa.Table.from_pylist(rows, schema))
                 rows = []
         writer.write_table(pa.Table.from_pylist(rows, schema))
 
 
-def identity(source: Path, *facts: Any) -> str:
-    """Return what decides a batch's lines: the input's content and the other facts, as text."""
+def _table_row(line: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: json.dumps(value, ensure_ascii=False) if name in _JSON_COLUMNS and value else value
+        for name, value in line.items()
+    }
+
+
+def batch_identity(source: Path, *settings: Any) -> str:
+    """Return what decides a batch's lines, as text: a hash of the input's content, and the settings."""
     digest = hashlib.sha256()
     with source.open("rb") as file:
-        while chunk := file.read(1 << 20):
+        while chunk := file.read(_HASH_BYTES):
             digest.update(chunk)
-    return json.dumps([digest.hexdigest(), *map(str, facts)])
+    return json.dumps([digest.hexdigest(), *map(str, settings)])

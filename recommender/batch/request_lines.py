@@ -1,13 +1,12 @@
-"""One line of a batch: what it asks, and the line that answers it, in our own form and in that of `vllm run-batch`.
+"""The lines of a batch: a request and its answer, in our own form or in that of the OpenAI batch API (`vllm run-batch`).
 
-The second form wraps a request as `{"custom_id", "method", "url", "body"}` and its answer as `{"id", "custom_id",
-"response": {"status_code", "request_id", "body"}, "error"}`, as the OpenAI batch API does.
+The OpenAI form wraps a request as `{"custom_id", "method", "url", "body"}` and its answer as `{"id", "custom_id",
+"response": {"status_code", "request_id", "body"}, "error"}`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,30 +15,29 @@ from recommender.errors import RecommenderError
 
 URL = "/v1/recommendations"
 INVALID, FAILED = "invalid_request", "internal_error"
-Number = Callable[[], int]
 
 
 @dataclass(frozen=True)
 class BatchLine:
-    """One line: its number in the file (from 1), its id, and what it asks or what is wrong with it."""
+    """One line of the input. `number`: in the file, from 1; `request`, or else `error` says why there is none; `wrapped`:
+    whether it has the OpenAI form."""
 
     number: int
     custom_id: str | None
-    question: Request | None
-    wrong: str | None = None
+    request: Request | None
+    error: str | None = None
     wrapped: bool = False
 
 
 def read_line(number: int, raw: str | dict[str, Any]) -> BatchLine:
-    """Read one line of JSON, or one row of a table; what is wrong with it becomes part of the result, never an error."""
+    """Read one line of JSON, or one row of a table. Raises nothing: what is wrong becomes part of the result."""
     try:
-        fields = json.loads(raw, parse_constant=_no_number) if isinstance(raw, str) else dict(raw)
+        fields = json.loads(raw, parse_constant=_refuse_constant) if isinstance(raw, str) else dict(raw)
     except (ValueError, RecursionError) as error:
         return BatchLine(number, None, None, f"line {number} is not valid JSON ({error})")
     if not isinstance(fields, dict):
         return BatchLine(number, None, None, f"line {number} is no JSON object but {type(fields).__name__}")
-    named, wrapped = fields.pop("custom_id", None), "url" in fields or "body" in fields
-    custom_id = str(named) if isinstance(named, str | int) and not isinstance(named, bool) else None
+    custom_id, wrapped = _custom_id(fields.pop("custom_id", None)), "url" in fields or "body" in fields
     try:
         if not custom_id:
             raise RecommenderError(f"line {number} has no custom_id; give each line one of its own")
@@ -48,8 +46,13 @@ def read_line(number: int, raw: str | dict[str, Any]) -> BatchLine:
         return BatchLine(number, custom_id, None, str(error), wrapped)
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+def _custom_id(value: Any) -> str | None:
+    is_id = isinstance(value, str | int) and not isinstance(value, bool)
+    return str(value) if is_id else None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _unwrapped(fields: dict[str, Any]) -> dict[str, Any]:
@@ -59,19 +62,20 @@ def _unwrapped(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name != "model"}
 
 
-def answer_line(asked: BatchLine, answer: Response | RecommenderError | str) -> dict[str, Any]:
-    """Return the output line of an answer; a text is the message of a failure that is no fault of the request."""
+def answer_line(line: BatchLine, answer: Response | RecommenderError | str) -> dict[str, Any]:
+    """Return the output line for an answer. `answer`: a str is the message of a failure that is no fault of the request."""
     if isinstance(answer, Response):
-        items = [asdict(item) for item in answer.items]
-        body: dict[str, Any] = {"items": items} | ({"notes": list(answer.notes)} if answer.notes else {})
-        return _wrapped(asked, 200, body) if asked.wrapped else {"custom_id": asked.custom_id, **body}
+        body: dict[str, Any] = {"items": [asdict(item) for item in answer.items]}
+        if answer.notes:
+            body["notes"] = list(answer.notes)
+        return _wrapped(line, 200, body) if line.wrapped else {"custom_id": line.custom_id, **body}
     code = INVALID if isinstance(answer, RecommenderError) else FAILED
     error = {"code": code, "message": str(answer)}
-    if asked.wrapped:
-        return _wrapped(asked, 400 if code == INVALID else 500, {"error": error})
-    return {"custom_id": asked.custom_id, "error": error}
+    if line.wrapped:
+        return _wrapped(line, 400 if code == INVALID else 500, {"error": error})
+    return {"custom_id": line.custom_id, "error": error}
 
 
-def _wrapped(asked: BatchLine, status: int, body: dict[str, Any]) -> dict[str, Any]:
-    response = {"status_code": status, "request_id": f"line-{asked.number}", "body": body}
-    return {"id": f"batch-{asked.number}", "custom_id": asked.custom_id, "response": response, "error": None}
+def _wrapped(line: BatchLine, status: int, body: dict[str, Any]) -> dict[str, Any]:
+    response = {"status_code": status, "request_id": f"line-{line.number}", "body": body}
+    return {"id": f"batch-{line.number}", "custom_id": line.custom_id, "response": response, "error": None}

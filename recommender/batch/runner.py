@@ -1,4 +1,4 @@
-"""Running a batch: groups of requests go to one or several workers, their answers are written in the input's order."""
+"""Runs a batch: groups of requests go to one or several workers, and their answers are written in the input's order."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from recommender.batch.request_files import PartialOutput, check_suffix, identity, read_requests
+from recommender.batch.request_files import PartialOutput, batch_identity, check_suffix, read_requests
 from recommender.batch.request_lines import BatchLine, answer_line
 from recommender.engine import Engine, Response, open_engine
 from recommender.errors import EngineLostError, RecommenderError
 from recommender.progress import Progress
 
 logger = logging.getLogger(__name__)
-GROUP = 16
-Lines = list[dict[str, Any]]
+GROUP_SIZE = 16
+AnswerLines = list[dict[str, Any]]
+Group = list[BatchLine]
+AnswerGroup = Callable[[Group], AnswerLines]
 
 
 @dataclass(frozen=True)
-class Options:
-    """Which engine answers, with how many workers: processes of the embedded engine, connections to a served one."""
+class BatchOptions:
+    """The engine that answers. `workers`: processes with an embedded engine each, or connections to a served one."""
 
     engine: str = "embedded"
     workers: int = 1
@@ -36,7 +38,7 @@ class Options:
 
 @dataclass(frozen=True)
 class BatchReport:
-    """How many lines were written in all, how many by this run, and how many of these are errors."""
+    """How many lines the output has, how many of them this run wrote, and how many of those are errors."""
 
     lines: int
     written_now: int
@@ -44,106 +46,106 @@ class BatchReport:
 
 
 def run_batch(
-    model: str, source: Path, output: Path, options: Options | None = None, progress: Progress | None = None
+    model: str, source: Path, output: Path, options: BatchOptions | None = None, progress: Progress | None = None
 ) -> BatchReport:
-    """Answer every request of `source` in `output`, .jsonl or .parquet; a partial output is gone on with.
+    """Answer every request of `source` in `output`, .jsonl or .parquet; a partial output is resumed.
 
     Raises DataError for files that cannot be used, what the engine raises for a model that cannot be opened, and
-    EngineLostError if its server goes away; what was written until then stays, and the next run goes on behind it.
+    EngineLostError if its server goes away: the lines written until then stay, and the next run resumes behind them.
     """
-    options = options or Options()
+    options = options or BatchOptions()
     check_suffix(output)
-    requests = list(read_requests(source))
-    partial = PartialOutput(output, identity(source, model, options.items, options.engine))
-    steps = progress or (lambda *_: None)
-    written, errors = partial.done, 0
+    lines = list(read_requests(source))
+    partial = PartialOutput(output, batch_identity(source, model, options.items, options.engine))
+    report_progress = progress or (lambda *_: None)
+    written, errors = partial.lines_done, 0
     with closing(partial), _workers(model, options) as (pool, answer):
-        for lines in _in_order(pool, answer, _groups(requests[partial.done :]), 2 * options.workers):
-            partial.write(lines)
-            written += len(lines)
-            errors += sum(_is_error(line) for line in lines)
-            steps("batch", written, len(requests))
+        for answers in _in_order(pool, answer, _groups(lines[partial.lines_done :]), 2 * options.workers):
+            partial.write(answers)
+            written += len(answers)
+            errors += sum(map(_is_error, answers))
+            report_progress("batch", written, len(lines))
     partial.finish()
-    return BatchReport(written, written - partial.done, errors)
+    return BatchReport(written, written - partial.lines_done, errors)
 
 
-def _is_error(line: dict[str, Any]) -> bool:
-    return "error" in (line["response"]["body"] if "response" in line else line)
+def _is_error(answer: dict[str, Any]) -> bool:
+    return "error" in (answer["response"]["body"] if "response" in answer else answer)
 
 
-def _groups(requests: Sequence[BatchLine]) -> Iterator[list[BatchLine]]:
-    rest = iter(requests)
-    while group := list(islice(rest, GROUP)):
+def _groups(lines: Sequence[BatchLine]) -> Iterator[Group]:
+    remaining = iter(lines)
+    while group := list(islice(remaining, GROUP_SIZE)):
         yield group
 
 
-def _in_order(
-    pool: Executor, answer: Callable[[list[BatchLine]], Lines], groups: Iterable[list[BatchLine]], ahead: int
-) -> Iterator[Lines]:
-    """Yield the groups' lines in the order of the groups, with at most `ahead` groups under way."""
-    waiting: deque[Future[Lines]] = deque()
+def _in_order(pool: Executor, answer: AnswerGroup, groups: Iterable[Group], ahead: int) -> Iterator[AnswerLines]:
+    """Yield the answers in the order of the groups, with at most `ahead` groups under way."""
+    pending: deque[Future[AnswerLines]] = deque()
     for group in groups:
-        waiting.append(pool.submit(answer, group))
-        if len(waiting) >= ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+        pending.append(pool.submit(answer, group))
+        if len(pending) >= ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
 
 
-class _workers:  # noqa: N801  (used as a function)
-    """Open the engine where it will work: here for one worker, else once in each process."""
-
-    def __init__(self, model: str, options: Options) -> None:
-        self.model, self.options = model, options
-        self.engine: Engine | None = None
-
-    def __enter__(self) -> tuple[Executor, Callable[[list[BatchLine]], Lines]]:
-        options = self.options
-        start = (options.engine, self.model, options.items, options.engine_options)
-        if options.engine == "embedded" and options.workers > 1:
-            context = multiprocessing.get_context("spawn")
-            self.pool: Executor = ProcessPoolExecutor(options.workers, context, _open_here, start)
-            return self.pool, _answer_here
-        engine = self.engine = open_engine(options.engine, self.model, options.items, **options.engine_options)
-        self.pool = ThreadPoolExecutor(options.workers)
-        return self.pool, lambda group: answer_group(engine, group)
-
-    def __exit__(self, *_: object) -> None:
-        self.pool.shutdown(cancel_futures=True)
-        if self.engine is not None:
-            self.engine.close()
+@contextmanager
+def _workers(model: str, options: BatchOptions) -> Iterator[tuple[Executor, AnswerGroup]]:
+    """Open the engine where it will work, in each worker process or here, and yield the pool and what it has to do."""
+    if options.engine == "embedded" and options.workers > 1:
+        arguments = (options.engine, model, options.items, options.engine_options)
+        context = multiprocessing.get_context("spawn")
+        with _cancelled_at_end(ProcessPoolExecutor(options.workers, context, _open_in_process, arguments)) as pool:
+            yield pool, _answer_in_process
+        return
+    with (
+        closing(open_engine(options.engine, model, options.items, **options.engine_options)) as engine,
+        _cancelled_at_end(ThreadPoolExecutor(options.workers)) as pool,
+    ):
+        yield pool, lambda group: answer_group(engine, group)
 
 
-_here: Engine | None = None
-
-
-def _open_here(name: str, model: str, items: str | None, options: dict[str, Any]) -> None:
-    global _here
-    _here = open_engine(name, model, items, **options)
-
-
-def _answer_here(group: list[BatchLine]) -> Lines:
-    assert _here is not None
-    return answer_group(_here, group)
-
-
-def answer_group(engine: Engine, group: Sequence[BatchLine]) -> Lines:
-    """Answer a group of requests together; whatever goes wrong with one becomes its line."""
-    asked = [one for one in group if one.question is not None]
-    answers = _answers(engine, asked)
-    found = dict(zip((one.number for one in asked), answers, strict=True))
-    wrong = {one.number: RecommenderError(one.wrong or "") for one in group if one.question is None}
-    return [answer_line(one, (found | wrong)[one.number]) for one in group]
-
-
-def _answers(engine: Engine, asked: Sequence[BatchLine]) -> Sequence[Response | RecommenderError | str]:
-    questions = [one.question for one in asked if one.question is not None]
+@contextmanager
+def _cancelled_at_end(pool: Executor) -> Iterator[Executor]:
     try:
-        return engine.answer_many(questions) if questions else []
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_process_engine: Engine | None = None
+"""The engine of a worker process."""
+
+
+def _open_in_process(name: str, model: str, items: str | None, options: dict[str, Any]) -> None:
+    global _process_engine
+    _process_engine = open_engine(name, model, items, **options)
+
+
+def _answer_in_process(group: Group) -> AnswerLines:
+    assert _process_engine is not None
+    return answer_group(_process_engine, group)
+
+
+def answer_group(engine: Engine, group: Sequence[BatchLine]) -> AnswerLines:
+    """Answer a group of lines together; whatever goes wrong with one becomes its answer. Raises EngineLostError."""
+    answers: dict[int, Response | RecommenderError | str] = {
+        line.number: RecommenderError(line.error or "") for line in group if line.request is None
+    }
+    with_request = [line for line in group if line.request is not None]
+    answers |= zip((line.number for line in with_request), _answers(engine, with_request), strict=True)
+    return [answer_line(line, answers[line.number]) for line in group]
+
+
+def _answers(engine: Engine, lines: Sequence[BatchLine]) -> Sequence[Response | RecommenderError | str]:
+    requests = [line.request for line in lines if line.request is not None]
+    try:
+        return engine.answer_many(requests) if requests else []
     except EngineLostError:  # nothing was answered, and no line may say that it was
         raise
-    except Exception as error:  # one request may break what is computed for all: then each has its own try
-        if len(asked) > 1:
-            return [answer for one in asked for answer in _answers(engine, [one])]
+    except Exception as error:  # one request may break what is computed for all: then each is tried alone
+        if len(lines) > 1:
+            return [answer for line in lines for answer in _answers(engine, [line])]
         logger.exception("a request of a batch failed")
         return [error if isinstance(error, RecommenderError) else f"{type(error).__name__}: {error}"]

@@ -35,10 +35,10 @@ def batch(
     quiet: Quiet = False,
 ) -> None:
     """Answer a file of requests: order kept, one line each, errors too."""
-    from recommender.batch import Options, run_batch
+    from recommender.batch import BatchOptions, run_batch
     from recommender.progress import progress_bars
 
-    options = Options(engine, workers, items, _engine_options(engine, rank_url, write_url, vllm))
+    options = BatchOptions(engine, workers, items, _engine_options(engine, rank_url, write_url, vllm))
     with progress_bars(quiet) as progress:
         report = run_batch(model, source, output, options, progress)
     print_table([asdict(report)], f"written: {output}", as_json)
@@ -64,7 +64,7 @@ def serve(
     from recommender.engine import open_engine
     from recommender.progress import progress_bars
     from recommender.server.app import create_app
-    from recommender.server.uvicorn_run import run
+    from recommender.server.uvicorn_server import run_server
 
     options = _engine_options(engine, rank_url, write_url, vllm)
     with progress_bars(quiet) as progress:
@@ -73,7 +73,7 @@ def serve(
         err.print(f"{part}: {address}", highlight=False)
     try:
         limits = _limits(opened.config.serving, settings, {"host": host, "port": port, "feedback": feedback})
-        run(create_app(opened, name or Path(model).resolve().name, limits), limits)
+        run_server(create_app(opened, name or Path(model).resolve().name, limits), limits)
     finally:
         opened.close()
 

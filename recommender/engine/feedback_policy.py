@@ -34,8 +34,8 @@ class FeedbackPolicy:
         if self.store is None:
             raise DataError("feedback is not kept here", "name a file for it: --feedback FILE")
         item = self.full_checker.catalogue.index(feedback.item_id)
-        facts = self._known_facts(item, feedback.facts) or self._facts_in(item, feedback.sentence or "", noun)
-        if feedback.sentence and not facts and feedback.opinion == "wrong":
+        facts = self._known_facts(item, feedback.facts) or self._facts_in(item, feedback.justification or "", noun)
+        if feedback.justification and not facts and feedback.opinion == "wrong":
             raise DataError("the sentence tells no fact of this item", "name the fact that is wrong")
         return self.store.add(feedback.model_copy(update={"facts": facts}))
 
@@ -61,7 +61,7 @@ class FeedbackPolicy:
             return []
         self.store.refresh()
         catalogue = self.full_checker.catalogue
-        return [catalogue.index(name) for name in sorted(self.store.refused(user)) if name in catalogue]
+        return [catalogue.index(name) for name in sorted(self.store.refused_items(user)) if name in catalogue]
 
     def checker(self) -> ClaimChecker:
         """Return the checker, and with it the catalogue, for which the facts that were called wrong are not so."""
@@ -69,7 +69,7 @@ class FeedbackPolicy:
             return self.full_checker
         self.store.refresh()
         catalogue = self.full_checker.catalogue
-        wrong = {catalogue.index(n): facts for n, facts in self.store.wrong(self.votes).items() if n in catalogue}
+        wrong = {catalogue.index(n): facts for n, facts in self.store.wrong_facts(self.votes).items() if n in catalogue}
         if wrong != self._current[0]:
             self._current = (wrong, self.full_checker.withholding(wrong))
         return self._current[1]
@@ -78,4 +78,4 @@ class FeedbackPolicy:
         """Return a style that speaks first of what this person found helpful."""
         if self.store is None or user is None:
             return style
-        return replace(style, prefers=self.store.prefers(user))
+        return replace(style, prefers=self.store.helpful_attributes(user))

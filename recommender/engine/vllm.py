@@ -179,6 +179,9 @@ class VllmRecommender(Engine):
         if yielded < len(constraint.items) and not (stop is not None and stop.is_set()):
             yield lines_of(text)[yielded]
 
+    def _text(self, prompt: str, constraint: TextConstraint | None, stop: threading.Event | None) -> str:
+        return "".join(self._stream_text(prompt, constraint, stop)).strip()
+
     def _stream_text(
         self, prompt: str, constraint: TextConstraint | None, stop: threading.Event | None
     ) -> Iterator[str]:

@@ -64,7 +64,7 @@ def soft_reading(folder: Path) -> Reading:
     projectors = {kind: _projector(facts, kind, weights) for kind in facts.soft}
 
     def read(model: Any, ids: Tensor) -> Tensor:
-        tokens, places = soft.placed(ids[0].tolist(), {}, {})
+        tokens, places = soft.with_placeholders(ids[0].tolist(), {}, {})
         embedded = model.get_input_embeddings()(torch.tensor([tokens]))
         for place in places:
             vector = torch.from_numpy(np.array(place.vector, np.float32))

@@ -134,7 +134,7 @@ def facts_of(catalogue: Catalogue, item: int) -> Facts:
 
 
 def _facts(catalogue: Catalogue, item: int) -> Facts:
-    facts = catalogue.facts(item)
+    facts = dict(catalogue.facts(item))
     years = tuple(v for name, values in facts.items() if role(name) == "year" for v in values if _is_year(v))
     if not years and (year := title_year(catalogue[item].title)):
         years = facts["year"] = (year,)

@@ -1,25 +1,32 @@
-"""Chat completions: what a conversation answered, in words and as data, in OpenAI's shapes."""
+"""Chat completions: a conversation's reply in OpenAI's shapes, with the recommended items as data beside the text."""
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
 
+from sse_starlette import ServerSentEvent
+
 from recommender.chat import Reply, worded
 from recommender.engine import RankedItem, Request
+from recommender.server.event_stream import Events, json_event, text_event
+
+Justified = AsyncGenerator[RankedItem, None]
+#: clients expect these fields; recommendations are not counted in tokens
+_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
 
-def ranked(reply: Reply) -> tuple[RankedItem, ...]:
-    """Return the items of a reply as an engine's, to be given reasons."""
+def ranked_items(reply: Reply) -> tuple[RankedItem, ...]:
+    """Return the items of a reply as an engine's, to be justified."""
     return tuple(RankedItem(item.rank, item.item_id, item.title, item.score) for item in reply.items)
 
 
-def asked_for(reply: Reply, user: str | None) -> Request:
-    """Return the request whose answer the items of a reply are, for whoever writes their reasons."""
+def engine_request(reply: Reply, user: str | None) -> Request:
+    """Return the request that the items of a reply answer, for justifying them."""
     return Request(history=reply.history, k=max(len(reply.items), 1), user=user)
 
 
@@ -27,56 +34,54 @@ def completion(model: str, reply: Reply, items: Sequence[RankedItem]) -> dict[st
     """Return a whole answer; `recommendations` holds the items as data."""
     message = {"role": "assistant", "content": worded(reply.opening, items)}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    return _head(_identifier(), model, "chat.completion") | {"choices": [choice], "usage": _USAGE} | _data(reply, items)
+    head = _head(_new_id(), model, "chat.completion")
+    return {**head, "choices": [choice], "usage": _USAGE, **_recommendations(reply, items)}
 
 
-def _data(reply: Reply, items: Iterable[RankedItem]) -> dict[str, Any]:
-    told = {"notes": list(reply.notes), "filters": list(reply.filters), "asks": reply.asks}
-    return {"recommendations": [asdict(item) for item in items], **told}
-
-
-#: what a client must find; a recommendation is not counted in tokens
-_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
-
-
-async def chunks(
+async def completion_chunks(
     model: str,
     reply: Reply,
     items: Sequence[RankedItem],
-    reasons: AsyncIterator[RankedItem] | None,
+    justified: Justified | None = None,
     one_pass: bool = False,
-) -> AsyncGenerator[str, None]:
-    """Yield an answer as server-sent events: the list at once, each reason as it is written, the data with the last.
+) -> Events:
+    """Yield an answer as server-sent events: the list at once, each justification as it is written, the data at the end.
 
-    `one_pass`: the list comes with its reasons, item by item.
+    `justified`: the items again, each with its justification; closed at the end. `one_pass`: the text of an item comes
+    with its justification, not before it.
     """
-    name = _identifier()
+    completion_id = _new_id()
 
-    def event(delta: dict[str, Any], finish: str | None = None, **data: Any) -> str:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return sse(_head(name, model, "chat.completion.chunk") | {"choices": [choice]} | data)
+    def chunk(delta: dict[str, Any], finish_reason: str | None = None, **data: Any) -> ServerSentEvent:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return json_event({**_head(completion_id, model, "chat.completion.chunk"), "choices": [choice], **data})
 
-    whole = one_pass and reasons is not None
-    yield event({"role": "assistant", "content": worded(reply.opening, () if whole else items)})
-    final = {item.rank: item for item in items}
-    if reasons is not None:
-        yield event({"content": "" if whole else "\n"})
-        async for item in reasons:
-            final[item.rank] = item
-            yield event({"content": worded("", [item]) if whole else f"\n{item.rank}. {item.justification}"})
-    yield event({}, "stop", **_data(reply, final.values()))
-    yield "data: [DONE]\n\n"
-
-
-def sse(data: Any, event: str | None = None) -> str:
-    """Return one server-sent event."""
-    head = f"event: {event}\n" if event else ""
-    return f"{head}data: {json.dumps(data, ensure_ascii=False)}\n\n"
+    listed_later = one_pass and justified is not None
+    yield chunk({"role": "assistant", "content": worded(reply.opening, () if listed_later else items)})
+    final_items = {item.rank: item for item in items}
+    if justified is not None:
+        yield chunk({"content": "" if listed_later else "\n"})
+        async with aclosing(justified):
+            async for item in justified:
+                final_items[item.rank] = item
+                text = worded("", [item]) if listed_later else f"\n{item.rank}. {item.justification}"
+                yield chunk({"content": text})
+    yield chunk({}, "stop", **_recommendations(reply, final_items.values()))
+    yield text_event("[DONE]")
 
 
-def _identifier() -> str:
+def _recommendations(reply: Reply, items: Iterable[RankedItem]) -> dict[str, Any]:
+    return {
+        "recommendations": [asdict(item) for item in items],
+        "notes": list(reply.notes),
+        "filters": list(reply.filters),
+        "asks": reply.asks,
+    }
+
+
+def _new_id() -> str:
     return f"chatcmpl-{uuid.uuid4().hex}"
 
 
-def _head(name: str, model: str, kind: str) -> dict[str, Any]:
-    return {"id": name, "object": kind, "created": int(time.time()), "model": model}
+def _head(completion_id: str, model: str, kind: str) -> dict[str, Any]:
+    return {"id": completion_id, "object": kind, "created": int(time.time()), "model": model}

@@ -1,4 +1,4 @@
-"""Pictures and sounds that come with the messages of a chat: what is said becomes text, the last picture a preference."""
+"""Images and sounds in chat messages: speech becomes text, the last image becomes a preference for similar items."""
 
 from __future__ import annotations
 
@@ -14,57 +14,58 @@ import numpy as np
 from recommender.chat import Chat
 from recommender.chat.media_queries import MediaQueries
 from recommender.errors import DataError
-from recommender.server.schemas import ChatBody, Message
+from recommender.server.schemas import ChatBody, ChatMessage
 
-#: what was said in the sounds of earlier turns, which clients send again with each message
-REMEMBERED = 256
-LOOKS = "show me something that looks like this picture"
+#: transcripts that are cached: clients send the sounds of earlier messages again with each request
+CACHED_TRANSCRIPTS = 256
+IMAGE_ONLY_TEXT = "show me something that looks like this picture"
 
 
 class MessageMedia:
-    """The senses of one server."""
+    """Reads the images and sounds of one server's chats."""
 
-    def __init__(self, conversation: Chat, senses: MediaQueries) -> None:
-        """`conversation`: knows what is likely to be said."""
-        self.conversation, self.senses = conversation, senses
-        self._known: OrderedDict[str, str] = OrderedDict()
+    def __init__(self, conversation: Chat, media_queries: MediaQueries) -> None:
+        """`conversation`: knows which words are likely to be spoken."""
+        self.conversation, self.media_queries = conversation, media_queries
+        self._transcripts: OrderedDict[str, str] = OrderedDict()
 
-    def turns(self, chat: ChatBody) -> tuple[list[dict[str, str]], np.ndarray | None]:
-        """Return the messages as text, and nats [items] for looking like the picture of the last one.
+    def read_messages(self, chat: ChatBody) -> tuple[list[dict[str, str]], np.ndarray | None]:
+        """Return the messages as text, and nats [items] for looking like the last message's last image.
 
-        Pictures of earlier turns have had their effect. Raises DataError for what is no picture and no speech.
+        Images of earlier messages are not read again: they have had their effect. Raises DataError for what is not an
+        image or not speech.
         """
-        kept = [m for m in chat.messages if m.role in ("system", "user", "assistant")]
-        turns = [{"role": m.role, "content": self._text(m)} for m in kept]
-        pictures = kept[-1].pictures if kept else []
-        return turns, self._seen(pictures[-1]) if pictures else None
+        messages = [message for message in chat.messages if message.role in ("system", "user", "assistant")]
+        texts = [{"role": message.role, "content": self._text(message)} for message in messages]
+        images = messages[-1].images if messages else []
+        return texts, self._image_gains(images[-1]) if images else None
 
-    def _text(self, message: Message) -> str:
-        text = "\n".join(part for part in [message.text, *map(self._heard, message.sounds)] if part)
-        return text or (LOOKS if message.pictures else "")
+    def _text(self, message: ChatMessage) -> str:
+        texts = [message.text, *map(self._transcript, message.sounds)]
+        return "\n".join(filter(None, texts)) or (IMAGE_ONLY_TEXT if message.images else "")
 
-    def _seen(self, content: bytes) -> np.ndarray:
-        with _file(content, "picture") as path:
-            return self.senses.see(path)
+    def _image_gains(self, content: bytes) -> np.ndarray:
+        with _temporary_file(content, "picture") as path:
+            return self.media_queries.see(path)
 
-    def _heard(self, content: bytes) -> str:
+    def _transcript(self, content: bytes) -> str:
         digest = hashlib.sha256(content).hexdigest()
-        if digest not in self._known:
-            with _file(content, "sound") as path:
-                self._known[digest] = self.senses.hear(path, self.conversation.hint)
-        self._known.move_to_end(digest)
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-        return self._known[digest]
+        if digest not in self._transcripts:
+            with _temporary_file(content, "sound") as path:
+                self._transcripts[digest] = self.media_queries.hear(path, self.conversation.hint)
+        self._transcripts.move_to_end(digest)
+        while len(self._transcripts) > CACHED_TRANSCRIPTS:
+            self._transcripts.popitem(last=False)
+        return self._transcripts[digest]
 
 
 @contextmanager
-def _file(content: bytes, what: str) -> Iterator[Path]:
-    """Yield a file of this content; errors speak of it as `what`."""
+def _temporary_file(content: bytes, kind: str) -> Iterator[Path]:
+    """Yield the path of a file with this content; errors say "the {kind}" in place of its path."""
     with tempfile.TemporaryDirectory(prefix="recommender-") as folder:
-        path = Path(folder) / what
+        path = Path(folder) / kind
         path.write_bytes(content)
         try:
             yield path
         except DataError as error:
-            raise DataError(error.message.replace(str(path), f"the {what}"), error.hint) from None
+            raise DataError(error.message.replace(str(path), f"the {kind}"), error.hint) from None

@@ -1,7 +1,8 @@
-"""Where requests wait: one lane ranks them in small groups, another writes reasons; both are bounded.
+"""Where requests wait for the engine: one queue ranks them in small groups, the other writes justifications. Both are
+bounded; a request that finds its queue full is refused.
 
-Concurrent requests share one prefill (dynamic batching): a worker takes the first that waits and whatever else arrives
-within a few milliseconds, up to what the engine gains from.
+Concurrent requests share one prefill (dynamic batching): a worker takes the first request that waits and those that arrive
+within a few milliseconds, up to as many as the engine gains from.
 """
 
 from __future__ import annotations
@@ -10,124 +11,139 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from recommender.config import ServingConfig
 from recommender.engine import Engine, RankedItem, Request, Response
 from recommender.errors import RecommenderError
-from recommender.server.counters import Metrics
 from recommender.server.http_errors import overloaded
+from recommender.server.http_metrics import HttpMetrics
 
 _Result = TypeVar("_Result")
-_Waiting = tuple[Request | Callable[[], Any], "Future[Any]", Engine]
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """A request, or a function that ranks in another way; which engine works on it, and where its result goes."""
+
+    work: Request | Callable[[], Any]
+    engine: Engine
+    future: Future[Any] = field(default_factory=Future)
 
 
 class RankingQueue:
-    """Ranks requests in groups. Threads: as many as groups may be under way in the engine."""
+    """Ranks requests in groups, with one thread for each group that the engine can work on at the same time."""
 
-    def __init__(self, engine: Engine, limits: ServingConfig, metrics: Metrics) -> None:
-        """Start the workers."""
+    def __init__(self, engine: Engine, limits: ServingConfig, metrics: HttpMetrics) -> None:
+        """Start the threads."""
         self.engine, self.metrics = engine, metrics
-        self._gather = limits.gather_ms / 1000
-        self._queue: queue.Queue[_Waiting] = queue.Queue(limits.waiting)
-        metrics.waiting.set_function(self._queue.qsize)
+        self._gather_seconds = limits.gather_ms / 1000
+        self._jobs: queue.Queue[_Job] = queue.Queue(limits.waiting)
+        metrics.waiting.set_function(self._jobs.qsize)
         for number in range(engine.parallel):
             threading.Thread(target=self._work, name=f"rank-{number}", daemon=True).start()
 
     async def rank(self, request: Request, engine: Engine | None = None) -> Response:
-        """Return the ranked list, by another version of the engine if one is given. Raises Fault 429 when the lane is full,
-        and RecommenderError.
+        """Return the ranked list of a request. `engine`: this one with another adapter, where the request names one.
 
-        Cancelled while it waits, a request is not ranked at all.
+        A request that is cancelled while it waits is not ranked. Raises HttpError 429 if the queue is full, and
+        RecommenderError as the engine does.
         """
-        answer: Response = await self._queued(request, engine)
-        return answer
+        response: Response = await self._result(_Job(request, engine or self.engine))
+        return response
 
     async def run(self, work: Callable[[], _Result]) -> _Result:
-        """Return the result of something else that ranks, once it is its turn. Raises as `rank` and `work` do."""
-        result: _Result = await self._queued(work)
+        """Return the result of `work`, which ranks in another way, in its turn. Raises as `rank` and `work` do."""
+        result: _Result = await self._result(_Job(work, self.engine))
         return result
 
-    async def _queued(self, work: Request | Callable[[], Any], engine: Engine | None = None) -> Any:
-        future: Future[Any] = Future()
+    async def _result(self, job: _Job) -> Any:
         try:
-            self._queue.put_nowait((work, future, engine or self.engine))
+            self._jobs.put_nowait(job)
         except queue.Full:
             raise overloaded() from None
-        return await asyncio.wrap_future(future)
+        return await asyncio.wrap_future(job.future)
 
     def _work(self) -> None:
         while True:
-            group = self._next_group()
-            if not group:
-                continue
-            for engine in {id(engine): engine for _, _, engine in group}.values():
-                asked = [(w, f) for w, f, other in group if other is engine and isinstance(w, Request)]
-                if asked:
-                    self._rank(engine, asked)
-            for work, future, _ in group:
-                if not isinstance(work, Request):
-                    _settle(future, work)
+            jobs = self._next_group()
+            requests = [job for job in jobs if isinstance(job.work, Request)]
+            for engine in {id(job.engine): job.engine for job in requests}.values():
+                self._rank(engine, [job for job in requests if job.engine is engine])
+            for job in jobs:
+                if not isinstance(job.work, Request):
+                    _settle(job.future, job.work)
 
-    def _rank(self, engine: Engine, group: list[tuple[Request, Future[Any]]]) -> None:
-        self.metrics.group.observe(len(group))
+    def _rank(self, engine: Engine, jobs: Sequence[_Job]) -> None:
+        self.metrics.group_size.observe(len(jobs))
         try:
-            answers = engine.answer_many([request for request, _ in group])
-        except Exception as error:  # a worker must outlive whatever one group does
-            for _, future in group:
-                future.set_exception(error)
+            answers = engine.answer_many([job.work for job in jobs if isinstance(job.work, Request)])
+        except Exception as error:  # the worker must survive whatever a group raises
+            for job in jobs:
+                job.future.set_exception(error)
             return
-        for (_, future), answer in zip(group, answers, strict=True):
+        for job, answer in zip(jobs, answers, strict=True):
             if isinstance(answer, RecommenderError):
-                future.set_exception(answer)
+                job.future.set_exception(answer)
             else:
-                future.set_result(answer)
+                job.future.set_result(answer)
 
-    def _next_group(self) -> list[_Waiting]:
-        group = [self._queue.get()]
-        until = time.monotonic() + self._gather
-        while len(group) < self.engine.at_once:
-            with suppress(queue.Empty):
-                group.append(self._queue.get(timeout=max(until - time.monotonic(), 0)))
-                continue
-            break
-        return [one for one in group if one[1].set_running_or_notify_cancel()]
+    def _next_group(self) -> list[_Job]:
+        """Wait for a job and return it with those that follow shortly, but for those that were cancelled."""
+        jobs = [self._jobs.get()]
+        deadline = time.monotonic() + self._gather_seconds
+        with suppress(queue.Empty):
+            while len(jobs) < self.engine.at_once:
+                jobs.append(self._jobs.get(timeout=max(deadline - time.monotonic(), 0)))
+        return [job for job in jobs if job.future.set_running_or_notify_cancel()]
 
 
 def _settle(future: Future[Any], work: Callable[[], Any]) -> None:
     try:
         future.set_result(work())
-    except Exception as error:  # a worker must outlive it
+    except Exception as error:  # the worker must survive it
         future.set_exception(error)
 
 
 class WritingQueue:
-    """Writes reasons, one list at a time for each of the engine's places."""
+    """Writes justifications, as many lists at a time as the engine can work on."""
 
-    def __init__(self, engine: Engine, limits: ServingConfig, metrics: Metrics) -> None:
-        """Nothing runs until somebody asks."""
+    def __init__(self, engine: Engine, limits: ServingConfig, metrics: HttpMetrics) -> None:
+        """Nothing runs before the first request."""
         self.engine, self.limit = engine, limits.writing
-        self._places = threading.Semaphore(engine.parallel)
-        self._under_way = 0
-        metrics.writing.set_function(lambda: self._under_way)
+        self._engine_slots = threading.Semaphore(engine.parallel)
+        self._in_queue = 0
+        self._count_lock = threading.Lock()
+        metrics.writing.set_function(lambda: self._in_queue)
+
+    def _enter(self) -> None:
+        """Count a job in. Raises HttpError 429 if the queue is full."""
+        with self._count_lock:
+            if self._in_queue >= self.limit:
+                raise overloaded()
+            self._in_queue += 1
+
+    def _leave(self) -> None:
+        with self._count_lock:
+            self._in_queue -= 1
 
     async def run(self, work: Callable[[], _Result]) -> _Result:
-        """Return the result of something else that writes. Raises Fault 429 when the lane is full, and as `work` does."""
-        if self._under_way >= self.limit:
-            raise overloaded()
-        self._under_way += 1
+        """Return the result of `work`, which writes, in its turn. Raises HttpError 429 if the queue is full, and as
+        `work` does."""
 
-        def placed() -> _Result:
-            with self._places:
+        def in_turn() -> _Result:
+            with self._engine_slots:
                 return work()
 
+        self._enter()
         try:
-            return await asyncio.to_thread(placed)
+            return await asyncio.to_thread(in_turn)
         finally:
-            self._under_way -= 1
+            self._leave()
 
     async def stream_justifications(
         self,
@@ -137,44 +153,50 @@ class WritingQueue:
         one_pass: bool = False,
         engine: Engine | None = None,
     ) -> AsyncGenerator[RankedItem, None]:
-        """Yield the items with their reasons as they are written. Raises Fault 429 when the lane is full.
+        """Yield the items with their justifications as they are written. Raises HttpError 429 if the queue is full.
 
-        `together`: all sentences at once; `one_pass`: all in one text. Whoever stops listening stops the writing between
-        two tokens.
+        `together`: write all justifications at once; `one_pass`: all of them as one text. Closing this generator stops the
+        writing between two tokens.
         """
-        if self._under_way >= self.limit:
-            raise overloaded()
-        self._under_way += 1
+        self._enter()
         stop, loop = threading.Event(), asyncio.get_running_loop()
-        news: asyncio.Queue[RankedItem | Exception | None] = asyncio.Queue()
+        results: asyncio.Queue[RankedItem | Exception | None] = asyncio.Queue()
 
-        def tell(what: RankedItem | Exception | None) -> None:
-            with suppress(RuntimeError):  # the loop is gone when the server is
-                loop.call_soon_threadsafe(news.put_nowait, what)
-
-        def justified() -> Iterable[RankedItem]:
-            if stop.is_set():
-                return ()
-            if one_pass:
-                return (engine or self.engine).stream_justified_list(request, items, stop)
-            return (engine or self.engine).stream_justifications(request, items, stop, together)
+        def send(result: RankedItem | Exception | None) -> None:
+            with suppress(RuntimeError):  # the loop is closed when the server is
+                loop.call_soon_threadsafe(results.put_nowait, result)
 
         def write() -> None:
             try:
-                with self._places:
-                    for item in justified():
-                        tell(item)
-                tell(None)
+                with self._engine_slots:
+                    for item in self._justified(engine or self.engine, request, items, stop, together, one_pass):
+                        send(item)
+                send(None)
             except Exception as error:
-                tell(error)
+                send(error)
             finally:
-                self._under_way -= 1
+                self._leave()
 
         threading.Thread(target=write, name="write", daemon=True).start()
         try:
-            while (item := await news.get()) is not None:
-                if isinstance(item, Exception):
-                    raise item
-                yield item
+            while (result := await results.get()) is not None:
+                if isinstance(result, Exception):
+                    raise result
+                yield result
         finally:
             stop.set()
+
+    @staticmethod
+    def _justified(
+        engine: Engine,
+        request: Request,
+        items: tuple[RankedItem, ...],
+        stop: threading.Event,
+        together: bool,
+        one_pass: bool,
+    ) -> Iterable[RankedItem]:
+        if stop.is_set():  # the client left while this waited
+            return ()
+        if one_pass:
+            return engine.stream_justified_list(request, items, stop)
+        return engine.stream_justifications(request, items, stop, together)

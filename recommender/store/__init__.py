@@ -1,1 +1,1 @@
-"""What is known of people. The only room beside histories that knows a user."""
+"""What is known of users, on disk: so far their feedback."""

@@ -1,7 +1,7 @@
-"""What runs inside vLLM: a model with projectors for soft tokens, the trie as a logits processor, beam search over it as a
-route, LoRA on a CPU made exact.
+"""What runs inside vLLM: a model with projectors for soft tokens, the trie as a logits processor, a route with beam search
+over it, and exact LoRA on a CPU.
 
-Nothing here imports open_clip, torchvision or what trains; vLLM itself is imported only where vLLM calls.
+Nothing here imports open_clip, torchvision or training code; vLLM itself is imported only in what vLLM calls.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def register() -> None:
-    """Entry point `vllm.general_plugins`: called once in each of vLLM's processes."""
+    """Entry point `vllm.general_plugins`: called once in each of vLLM's processes, before it loads a model."""
     from vllm import ModelRegistry
     from vllm.platforms import current_platform
 

@@ -1,7 +1,7 @@
-"""LoRA on a CPU: one matrix product for each adapter in a batch instead of a gathered copy of its weights for each token.
+"""LoRA on a CPU: one matrix product for each adapter in a batch, instead of a gathered copy of its weights for each token.
 
-vLLM's torch functions index the weights by token. An index of -1 (no adapter) then reads the last adapter's weights: a
-row without an adapter is computed with one unless a slot is spare. Here such rows are left alone.
+vLLM's torch functions index the weights by token. An index of -1 (no adapter) then reads the last adapter's weights, so that
+a row without an adapter gets one unless a slot is free. Here such rows get none.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 def _products(inputs: Tensor, weights: Tensor, indices: Tensor, output: Tensor) -> Tensor:
-    """Return inputs [tokens, in] times each token's own weights [adapters, (1,) out, in] -> [tokens, out]."""
+    """Return inputs [tokens, in] times the weights [adapters, (1,) out, in] of each token's adapter -> [tokens, out]."""
     stacked = weights.squeeze(1) if weights.dim() == 4 else weights
     inputs = inputs[: len(indices)].to(output.dtype)
     adapters = indices.unique().tolist()
-    if len(adapters) == 1 and adapters[0] >= 0:  # mostly so, and then no row has to be picked out
+    if len(adapters) == 1 and adapters[0] >= 0:  # the usual case, which needs no indexing of rows
         return inputs @ stacked[adapters[0]].to(output.dtype).T
     result = output.new_zeros(len(indices), stacked.shape[1])
     for adapter in adapters:
@@ -31,7 +31,7 @@ def bgmv_shrink(inputs: Tensor, lora_a: Tensor, output: Tensor, indices: Tensor,
 
 
 def bgmv_expand(inputs: Tensor, lora_b: Tensor, output: Tensor, indices: Tensor, add_inputs: bool = True) -> None:
-    """Write, or add, B h into output [tokens, out]."""
+    """Write B h into output [tokens, out], or add it."""
     bgmv_expand_slice(inputs, lora_b, output, indices, 0, output.shape[1], add_inputs)
 
 
@@ -44,18 +44,18 @@ def bgmv_expand_slice(
     slice_size: int,
     add_inputs: bool = True,
 ) -> None:
-    """Write, or add, B h into a slice of output's columns."""
+    """Write B h into a slice of output's columns, or add it."""
     result = _products(inputs, lora_b, indices, output)
     width = min(slice_size, result.shape[1])
-    place = output[: len(result), slice_offset : slice_offset + width]
+    columns = output[: len(result), slice_offset : slice_offset + width]
     if add_inputs:
-        place += result[:, :width]
+        columns += result[:, :width]
     else:
-        place.copy_(result[:, :width])
+        columns.copy_(result[:, :width])
 
 
 def install() -> None:
-    """Put these functions in the place of vLLM's, wherever they have been imported already."""
+    """Replace vLLM's functions by these, in every module that may have imported them already."""
     from vllm.lora.ops import torch_ops
     from vllm.lora.ops.torch_ops import lora_ops
     from vllm.lora.punica_wrapper import punica_cpu

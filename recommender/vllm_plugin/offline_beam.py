@@ -1,9 +1,9 @@
-"""vLLM's own beam search over an exported folder, for comparison: a process that answers lines of JSON.
+"""vLLM's own beam search over an exported folder, for benchmarks: a process that answers lines of JSON.
 
-`python -m recommender.vllm_plugin.offline_beam FOLDER SETTINGS`, SETTINGS as JSON: {"dtype", "beam", "positions",
-"prompts"}, the largest of each that will be asked for. A line {"prompts": [[ids]], "beam": n, "free": bool} is answered by
-{"seconds", "processor", "codes": [[[code]]]}: the beams of each prompt, best first. What vLLM itself prints goes to standard
-error.
+`python -m recommender.vllm_plugin.offline_beam FOLDER SETTINGS`, where SETTINGS is JSON: {"dtype", "beam", "positions",
+"prompts"}, the numbers being the largest that a request will have. A line {"prompts": [[ids]], "beam": n, "free": bool} is
+answered by {"seconds", "processor", "codes": [[[code]]]}: wall-clock and processor seconds, and the beams of each prompt,
+best first. What vLLM itself prints goes to stderr.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from recommender.vllm_plugin.served_folder import Served
 from recommender.vllm_plugin.trie_processor import WholeBatch
 
 
-class Offline:
-    """One engine within this process, so that its processor can be switched between two searches."""
+class OfflineBeamSearch:
+    """A vLLM engine within this process, so that its logits processor can be switched between two searches."""
 
     def __init__(self, folder: str, dtype: str, beam: int, positions: int, prompts: int) -> None:
-        """Load the model; `beam`, `positions` and `prompts` are the largest that will be asked for."""
+        """Load the model; `beam`, `positions` and `prompts` are the largest that a search will have."""
         self.served = Served.load(folder)
         self.llm = LLM(
             folder,
@@ -42,34 +42,34 @@ class Offline:
         )
 
     def search(self, prompts: Iterable[list[int]], beam: int, free: bool) -> dict[str, Any]:
-        """Search with nothing known of the prompts before; returns seconds, the processor's too, and codes."""
+        """Search with an empty prefix cache; returns wall-clock seconds, processor seconds, and the codes of the beams."""
         WholeBatch.free = free
         self.llm.reset_prefix_cache()
-        asked = [TokensPrompt(prompt_token_ids=ids) for ids in prompts]
+        token_prompts = [TokensPrompt(prompt_token_ids=ids) for ids in prompts]
         params = BeamSearchParams(beam_width=beam, max_tokens=self.served.levels, ignore_eos=True)
-        start, worked = time.perf_counter(), time.process_time()
-        found = self.llm.beam_search(asked, params)
-        seconds, processor = time.perf_counter() - start, time.process_time() - worked
-        first = self.served.first
+        start, processor_start = time.perf_counter(), time.process_time()
+        outputs = self.llm.beam_search(token_prompts, params)
+        seconds, processor = time.perf_counter() - start, time.process_time() - processor_start
         codes = [
-            [
-                [int(t - first[level]) for level, t in enumerate(b.tokens[len(p["prompt_token_ids"]) :])]
-                for b in f.sequences
-            ]
-            for p, f in zip(asked, found, strict=True)
+            [self._codes(beam.tokens[len(prompt["prompt_token_ids"]) :]) for beam in output.sequences]
+            for prompt, output in zip(token_prompts, outputs, strict=True)
         ]
         return {"seconds": seconds, "processor": processor, "codes": codes}
 
+    def _codes(self, tokens: Iterable[int]) -> list[int]:
+        starts = self.served.level_starts
+        return [int(token - starts[level]) for level, token in enumerate(tokens)]
+
 
 def main() -> None:
-    """Answer line by line until standard input ends."""
+    """Answer line by line until stdin ends."""
     answers: TextIO = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    offline = Offline(sys.argv[1], **json.loads(sys.argv[2]))
+    search = OfflineBeamSearch(sys.argv[1], **json.loads(sys.argv[2]))
     answers.write("{}\n")
     answers.flush()
     for line in sys.stdin:
-        answers.write(json.dumps(offline.search(**json.loads(line))) + "\n")
+        answers.write(json.dumps(search.search(**json.loads(line))) + "\n")
         answers.flush()
 
 

@@ -1,7 +1,7 @@
 """The route that ranks inside vLLM's server: beam search over the trie, each level one batch of one-token requests.
 
-The engine shares a prompt's keys and values between its beams: whole blocks by its prefix cache, what lies behind them by
-`tails`, so that a level costs its new tokens only.
+The beams of a prompt share its keys and values: whole blocks through vLLM's prefix cache, the rest through
+`partial_block_connector`, so that a level costs its new tokens only.
 """
 
 from __future__ import annotations
@@ -29,22 +29,25 @@ from vllm.multimodal.inputs import (
 )
 from vllm.sampling_params import RequestOutputKind, SamplingParams
 
-from recommender.vllm_plugin.served_folder import FACTS, REQUEST, Allowed, Served
-from recommender.vllm_plugin.soft_tokens import SoftTokens, field
+from recommender.vllm_plugin.served_folder import EXTRA_ARGS_KEY, FACTS_FILE, Allowed, Served
+from recommender.vllm_plugin.soft_tokens import SoftTokenPlace, SoftTokens, input_name
 
 if TYPE_CHECKING:
     from vllm.engine.protocol import EngineClient
 
 PATH = "/v1/recommender/rank"
-LISTS = 64
-"""Searches under way at once. Beams wait in vLLM in the order in which they come: with no bound every list would be finished
-at the end only, and tails would have to be kept for all of them."""
+CONCURRENT_SEARCHES = 64
+"""Searches under way at once. vLLM serves beams in the order in which they come: without a bound every search would finish
+at the very end, and the partial blocks of all of them would have to be saved."""
+
+Ranking = tuple[list[int], list[float]]
+"""Item indices and their scores, best first."""
 
 
-class Prompt(BaseModel):
-    """One prompt as token ids, soft tokens as numbers behind the vocabulary, and the item indices that may be shown.
+class RankPrompt(BaseModel):
+    """One prompt as token ids, with soft tokens as numbers behind the vocabulary, and the item indices that may be shown.
 
-    `vectors`: of items in the prompt, in the place of the catalogue's: index -> kind -> the encoder's vector.
+    `vectors`: encoder vectors that stand for the catalogue's in this prompt: item index -> kind -> vector.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -54,11 +57,11 @@ class Prompt(BaseModel):
     vectors: dict[int, dict[str, list[float]]] = {}
 
 
-class Ask(BaseModel):
-    """Several prompts that are ranked together. `model`: the adapter; None: the base."""
+class RankBody(BaseModel):
+    """Several prompts that are ranked together. `model`: the adapter, or None for the base model."""
 
     model_config = ConfigDict(extra="forbid")
-    prompts: list[Prompt] = Field(min_length=1, max_length=4096)
+    prompts: list[RankPrompt] = Field(min_length=1, max_length=4096)
     k: int = Field(10, ge=1)
     beam: int = Field(50, ge=1)
     model: str | None = None
@@ -75,34 +78,36 @@ class RankingRoute:
         app.add_api_route(PATH, rank, methods=["POST"])
 
     async def init_state(self, engine_client: EngineClient | None, state: Any, args: Namespace) -> None:
-        """Remember what the route needs."""
+        """Store what the route needs in the state of vLLM's application."""
         state.recommender_engine = engine_client
-        state.recommender_lists = asyncio.Semaphore(LISTS)
-        # the server that writes has no trie, and no route
-        state.recommender_served = state.recommender_soft = None
-        if (Path(args.model) / FACTS).is_file():
+        state.recommender_searches = asyncio.Semaphore(CONCURRENT_SEARCHES)
+        # the server that writes justifications has no trie, and does not rank
+        state.recommender_served = state.recommender_inputs = None
+        if (Path(args.model) / FACTS_FILE).is_file():
             state.recommender_served = Served.load(args.model)
-            state.recommender_soft = Slots.load(args.model, state.recommender_served)
+            state.recommender_inputs = SoftTokenInputs.load(args.model, state.recommender_served)
 
 
-async def rank(ask: Ask, http: Request) -> dict[str, Any]:
-    """Return for each prompt its best items and their scores."""
+async def rank(body: RankBody, http: Request) -> dict[str, Any]:
+    """Return the best items of each prompt and their scores. Raises HTTPException 400 for wrong prompts, 404 for an adapter
+    that is not loaded."""
     state = http.app.state
     served: Served | None = state.recommender_served
     if served is None:
         raise HTTPException(404, "this server writes; another one ranks")
-    search = BeamSearch(state.recommender_engine, served, ask.beam, ask.k, _adapter(state, ask.model))
+    search = BeamSearch(state.recommender_engine, served, body.beam, body.k, _adapter(state, body.model))
     try:
-        starts = [_start(prompt, served, state.recommender_soft) for prompt in ask.prompts]
-        found = await asyncio.gather(*(_in_turn(state.recommender_lists, search, start) for start in starts))
+        prompts = [_beam_prompt(prompt, served, state.recommender_inputs) for prompt in body.prompts]
+        searches = (_search_in_turn(state.recommender_searches, search, prompt) for prompt in prompts)
+        rankings = await asyncio.gather(*searches)
     except ValueError as error:
         raise HTTPException(400, str(error)) from None
-    return {"rankings": [{"items": items, "scores": scores} for items, scores in found]}
+    return {"rankings": [{"items": items, "scores": scores} for items, scores in rankings]}
 
 
-async def _in_turn(lists: asyncio.Semaphore, search: BeamSearch, start: Start) -> tuple[list[int], list[float]]:
-    async with lists:
-        return await search.run(start)
+async def _search_in_turn(searches: asyncio.Semaphore, search: BeamSearch, prompt: BeamPrompt) -> Ranking:
+    async with searches:
+        return await search.run(prompt)
 
 
 def _adapter(state: Any, name: str | None) -> Any:
@@ -114,99 +119,108 @@ def _adapter(state: Any, name: str | None) -> Any:
     return adapters[name]
 
 
-def _start(prompt: Prompt, served: Served, soft: Slots) -> Start:
-    """Raises ValueError for a prompt that names what is not there."""
-    extra = {"deny": prompt.deny, "only": prompt.only}
-    Allowed.of(extra, served.trie.items)
-    return Start(*soft.filled(prompt.ids, prompt.vectors), extra)
+def _beam_prompt(prompt: RankPrompt, served: Served, inputs: SoftTokenInputs) -> BeamPrompt:
+    """Raises ValueError for items, soft tokens and vectors that do not exist."""
+    allowed = {"deny": prompt.deny, "only": prompt.only}
+    Allowed.of(allowed, served.trie.items)
+    return BeamPrompt(*inputs.of(prompt.ids, prompt.vectors), allowed)
 
 
 @dataclass(frozen=True)
-class Start:
-    """What all beams of a prompt begin with: its tokens, the vectors that belong into them, and what may be shown."""
+class BeamPrompt:
+    """What all beams of a search begin with: token ids, vLLM's description of the soft tokens, and what may be shown."""
 
     ids: list[int]
-    soft: dict[str, Any] | None
-    extra: dict[str, Any]
+    soft_inputs: dict[str, Any] | None
+    allowed: dict[str, Any]
 
-    def prompt(self, tokens: Sequence[int]) -> Any:
-        """Return the prompt of a beam that has chosen `tokens`."""
+    def followed_by(self, tokens: Sequence[int]) -> Any:
+        """Return vLLM's prompt for a beam that has chosen `tokens`."""
         ids = [*self.ids, *tokens]
-        return TokensPrompt(prompt_token_ids=ids) if self.soft is None else mm_input(ids, **self.soft)
+        return TokensPrompt(prompt_token_ids=ids) if self.soft_inputs is None else mm_input(ids, **self.soft_inputs)
 
 
-class Slots:
-    """Fills the slots of prompts with the vectors of the catalogue and of a request, in the form that vLLM takes."""
+class SoftTokenInputs:
+    """Describes the soft tokens of prompts in the form that vLLM takes, with vectors of the catalogue or of a request."""
 
-    def __init__(self, soft: SoftTokens, served: Served) -> None:
-        """`soft`: the vectors of the catalogue."""
-        self.soft, self.served = soft, served
+    def __init__(self, soft_tokens: SoftTokens, served: Served) -> None:
+        """`soft_tokens`: with the vectors of the catalogue."""
+        self.soft_tokens, self.served = soft_tokens, served
 
     @classmethod
-    def load(cls, folder: str, served: Served) -> Slots:
+    def load(cls, folder: str, served: Served) -> SoftTokenInputs:
         """Open an exported folder."""
         return cls(SoftTokens.open(folder), served)
 
-    def filled(
+    def of(
         self, ids: Sequence[int], vectors: Mapping[int, Mapping[str, Sequence[float]]]
     ) -> tuple[list[int], dict[str, Any] | None]:
-        """Return a prompt's tokens with placeholders, and vLLM's description of what stands there.
+        """Return a prompt's token ids with placeholders, and vLLM's description of what they stand for, if there are any.
 
-        Raises ValueError for slots that are not whole and for vectors that fit none.
+        Raises ValueError for incomplete soft tokens and for vectors that do not fit.
         """
-        given = self.soft.checked(vectors, self.served.trie.items)
-        tokens, places = self.soft.placed(ids, given, {item: self.served.item_token(item) for item in given})
-        if not places:
-            return tokens, None
-        kinds = dict.fromkeys(place.kind for place in places)
-        found: dict[str, Any] = {"mm_kwargs": {}, "mm_hashes": {}, "mm_placeholders": {}}
-        for kind in kinds:
-            of_kind = [place for place in places if place.kind == kind]
-            length = self.soft.facts.slots(kind)
-            found["mm_kwargs"][kind] = [_input(kind, place.vector) for place in of_kind]
-            found["mm_hashes"][kind] = [place.name for place in of_kind]
-            found["mm_placeholders"][kind] = [PlaceholderRange(place.offset, length) for place in of_kind]
-        return tokens, found | {"mm_kwargs": MultiModalKwargsItems(found["mm_kwargs"])}
+        overrides = self.soft_tokens.checked(vectors, self.served.trie.items)
+        item_tokens = {item: self.served.item_token(item) for item in overrides}
+        tokens, places = self.soft_tokens.with_placeholders(ids, overrides, item_tokens)
+        return tokens, self._description(places) if places else None
+
+    def _description(self, places: Sequence[SoftTokenPlace]) -> dict[str, Any]:
+        by_kind: dict[str, list[SoftTokenPlace]] = {}
+        for place in places:
+            by_kind.setdefault(place.kind, []).append(place)
+        length = self.soft_tokens.facts.slots
+        inputs = {kind: [_input(kind, place.vector) for place in group] for kind, group in by_kind.items()}
+        return {
+            "mm_kwargs": MultiModalKwargsItems(inputs),
+            "mm_hashes": {kind: [place.name for place in group] for kind, group in by_kind.items()},
+            "mm_placeholders": {
+                kind: [PlaceholderRange(place.offset, length(kind)) for place in group]
+                for kind, group in by_kind.items()
+            },
+        }
 
 
 def _input(kind: str, vector: np.ndarray) -> MultiModalKwargsItem:
     data = torch.from_numpy(np.array(vector, np.float32))
-    return MultiModalKwargsItem({field(kind): MultiModalFieldElem(data, MultiModalBatchedField())})
+    return MultiModalKwargsItem({input_name(kind): MultiModalFieldElem(data, MultiModalBatchedField())})
 
 
 class BeamSearch:
     """Constrained beam search for one adapter and one width."""
 
     def __init__(self, engine: EngineClient, served: Served, beam: int, k: int, adapter: Any) -> None:
-        """`engine`: vLLM's client of its engine process."""
+        """`engine`: vLLM's client of its engine process; `beam`: width, at least `k`."""
         self.engine, self.served, self.adapter = engine, served, adapter
         self.width, self.k = max(beam, k), k
-        # vLLM warns about each request that says such things to a server without a connector
-        self.keeps_tails = served.levels > 1 and engine.vllm_config.kv_transfer_config is not None
+        # vLLM warns about each request that has `kv_transfer_params` where there is no connector
+        self.shares_partial_block = served.levels > 1 and engine.vllm_config.kv_transfer_config is not None
         self._items = {tuple(codes): item for item, codes in enumerate(served.codes.tolist())}
 
-    async def run(self, start: Start) -> tuple[list[int], list[float]]:
+    async def run(self, prompt: BeamPrompt) -> Ranking:
         """Return the best items of a prompt and their scores, best first."""
-        extra = {REQUEST: start.extra}
-        if self.keeps_tails:
-            extra |= {"kv_transfer_params": {"search": uuid.uuid4().hex, "prompt": len(start.ids)}}
+        extra_args: dict[str, Any] = {EXTRA_ARGS_KEY: prompt.allowed}
+        if self.shares_partial_block:
+            extra_args["kv_transfer_params"] = {"search": uuid.uuid4().hex, "prompt": len(prompt.ids)}
         beams: list[tuple[list[int], float]] = [([], 0.0)]
         for level in range(self.served.levels):
-            last = level + 1 == self.served.levels
-            steps = await asyncio.gather(*(self._step(start.prompt(tokens), extra) for tokens, _ in beams))
-            grown = [
-                ([*tokens, token], score + logp)
+            is_last = level + 1 == self.served.levels
+            steps = await asyncio.gather(
+                *(self._next_tokens(prompt.followed_by(tokens), extra_args) for tokens, _ in beams)
+            )
+            extended = [
+                ([*tokens, token], score + log_prob)
                 for (tokens, score), step in zip(beams, steps, strict=True)
-                for token, logp in step
+                for token, log_prob in step
             ]
-            beams = sorted(grown, key=lambda beam: -beam[1])[: self.k if last else self.width]
+            beams = sorted(extended, key=lambda beam: -beam[1])[: self.k if is_last else self.width]
         return [self._item(tokens) for tokens, _ in beams], [score for _, score in beams]
 
     def _item(self, tokens: Sequence[int]) -> int:
-        return self._items[tuple(token - int(self.served.first[level]) for level, token in enumerate(tokens))]
+        starts = self.served.level_starts
+        return self._items[tuple(token - int(starts[level]) for level, token in enumerate(tokens))]
 
-    async def _step(self, prompt: Any, extra: dict[str, Any]) -> list[tuple[int, float]]:
-        """Return what may follow: the best tokens and their log-probabilities."""
+    async def _next_tokens(self, prompt: Any, extra_args: dict[str, Any]) -> list[tuple[int, float]]:
+        """Return the best next tokens and their log-probabilities."""
         params = SamplingParams(
             max_tokens=1,
             temperature=0.0,
@@ -214,11 +228,11 @@ class BeamSearch:
             detokenize=False,
             ignore_eos=True,
             output_kind=RequestOutputKind.FINAL_ONLY,
-            extra_args=extra,
+            extra_args=extra_args,
         )
-        name = f"rank-{uuid.uuid4().hex}"
         final = None
-        async for output in self.engine.generate(prompt, params, name, lora_request=self.adapter):
+        request_id = f"rank-{uuid.uuid4().hex}"
+        async for output in self.engine.generate(prompt, params, request_id, lora_request=self.adapter):
             final = output
-        found = final.outputs[0].logprobs[0] if final is not None else {}
-        return [(token, entry.logprob) for token, entry in found.items() if entry.logprob > float("-inf")]
+        logprobs = final.outputs[0].logprobs[0] if final is not None else {}
+        return [(token, entry.logprob) for token, entry in logprobs.items() if entry.logprob > float("-inf")]

@@ -1,7 +1,7 @@
 """The model that vLLM serves: a language model, and projectors that turn encoder vectors into soft tokens of its prompt.
 
-A request brings vectors, never embeddings: of pictures, sounds and who chose an item, as the frozen encoders made them. Each
-takes the place of its slots in the prompt; for the kind `item` it changes the position that stands for a whole item.
+A request brings vectors, never embeddings: image, sound and collaborative vectors, as the frozen encoders made them. Each
+fills its placeholders in the prompt; a vector of the kind `item` changes the position that stands for a whole item.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from vllm.multimodal.processing import (
 )
 
 from recommender.adapters.projectors import Projector
-from recommender.vllm_plugin.soft_tokens import ITEM_KIND, SoftFacts, field
+from recommender.vllm_plugin.soft_tokens import ITEM_KIND, SoftFacts, input_name
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
 
 
 class _Vectors(ModalityDataItems[Tensor, Tensor]):
-    """Vectors of one kind [n, rows, width], each for the slots of one item."""
+    """Vectors of one kind [n, rows, width], each for the soft tokens of one item."""
 
     def get_count(self) -> int:
         return len(self.data)
@@ -49,11 +49,11 @@ class _Vectors(ModalityDataItems[Tensor, Tensor]):
         return {}
 
     def get_passthrough_data(self) -> Mapping[str, object]:
-        return {field(self.modality): self.data}
+        return {input_name(self.modality): self.data}
 
 
 class _Parser(MultiModalDataParser):
-    """Reads what a request brings; a wrong width would bring the server down and is refused here."""
+    """Reads the vectors of a request. A wrong width would crash the server, so it is refused here."""
 
     def __init__(self, facts: SoftFacts) -> None:
         super().__init__()
@@ -73,6 +73,8 @@ class _Parser(MultiModalDataParser):
 
 
 class _Info(BaseProcessingInfo):
+    """Tells vLLM which kinds of vectors the model takes."""
+
     @property
     def facts(self) -> SoftFacts:
         return SoftFacts.of(self.get_hf_config())
@@ -88,7 +90,7 @@ class _Info(BaseProcessingInfo):
 
 
 class _Dummies(BaseDummyInputsBuilder[_Info]):
-    """Never asked for: vectors pass no encoder here whose memory would have to be measured."""
+    """Zeros for memory profiling, which vLLM skips here: vectors pass no encoder of its own."""
 
     def get_dummy_text(self, mm_counts: Mapping[str, int]) -> str:
         return ""
@@ -98,10 +100,10 @@ class _Dummies(BaseDummyInputsBuilder[_Info]):
 
 
 class _Processor(BaseMultiModalProcessor[_Info]):
-    """For vLLM's own interfaces: `multi_modal_data` beside a prompt with one placeholder token for each vector."""
+    """For vLLM's own routes: `multi_modal_data` beside a prompt with one placeholder token for each vector."""
 
     def _get_mm_fields_config(self, hf_inputs: Any, hf_processor_mm_kwargs: Mapping[str, object]) -> Mapping[str, Any]:
-        return {field(kind): MultiModalFieldConfig.batched(kind) for kind in self.info.facts.kinds}
+        return {input_name(kind): MultiModalFieldConfig.batched(kind) for kind in self.info.facts.kinds}
 
     def _get_prompt_updates(
         self, mm_items: Any, hf_processor_mm_kwargs: Mapping[str, object], out_mm_kwargs: Any
@@ -124,15 +126,15 @@ class RecommenderForCausalLM(nn.Module, SupportsMultiModal, SupportsLoRA, Suppor
 
     @classmethod
     def get_placeholder_str(cls, modality: str, i: int) -> str | None:
-        """Return the token that stands for a vector in a chat."""
+        """Return the token that stands for a vector in a chat message."""
         return f"<|{modality}|>"
 
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
-        """Make the language model that the folder's config names, and the projectors."""
+        """Build the language model that the folder's config names, and the projectors."""
         super().__init__()
         config = vllm_config.model_config.hf_config
         self.config, self.facts = config, SoftFacts.of(config)
-        # not marked as vLLM's kind of tower: that is left out where only precomputed embeddings may come, as here
+        # not marked as a tower of vLLM's: those are not built where only precomputed embeddings may come, as here
         hidden, tokens = config.hidden_size, self.facts.tokens
         self.projectors = nn.ModuleDict(
             {kind: Projector(width, hidden, tokens, 1.0) for kind, width in self.facts.soft.items()}
@@ -149,38 +151,38 @@ class RecommenderForCausalLM(nn.Module, SupportsMultiModal, SupportsLoRA, Suppor
         self.make_empty_intermediate_tensors = self.language_model.make_empty_intermediate_tensors
 
     def embed_multimodal(self, **vectors: Any) -> list[Tensor]:
-        """Return for each vector of a batch of one kind the embeddings [slots, hidden] of its slots."""
-        found: list[Tensor] = []
+        """Return the embeddings [slots, hidden] of each vector; a batch has vectors of one kind."""
+        embeddings: list[Tensor] = []
         for kind in self.facts.kinds:
-            if (given := vectors.get(field(kind))) is not None:
-                stacked = given if isinstance(given, Tensor) else torch.stack(list(given))
-                found += self._changed(stacked) if kind == ITEM_KIND else self._projected(kind, stacked[:, 0])
-        return found
+            if (batch := vectors.get(input_name(kind))) is not None:
+                stacked = batch if isinstance(batch, Tensor) else torch.stack(list(batch))
+                embeddings += self._item_changes(stacked) if kind == ITEM_KIND else self._projected(kind, stacked[:, 0])
+        return embeddings
 
     def _projected(self, kind: str, vectors: Tensor) -> Tensor:
-        """Project vectors [n, width + 1], whose last column says whether there is one -> [n, tokens, hidden]."""
+        """Project vectors [n, width + 1], the last column 1 where there is one -> [n, tokens, hidden]."""
         typed = vectors[:, :-1].to(self.centre.dtype)
         return self.projectors[kind](typed, vectors[:, -1] > 0) + self.centre
 
-    def _changed(self, pairs: Tensor) -> Tensor:
-        """Return what item positions gain [n, 1, hidden]; `pairs` [n, 2, widths]: new vectors and those in their rows."""
-        gained = torch.zeros(len(pairs), 1, len(self.centre), dtype=self.centre.dtype, device=pairs.device)
+    def _item_changes(self, pairs: Tensor) -> Tensor:
+        """Return what to add to item positions [n, 1, hidden]; `pairs` [n, 2, widths]: new vectors and old ones."""
+        changes = torch.zeros(len(pairs), 1, len(self.centre), dtype=self.centre.dtype, device=pairs.device)
         start = 0
         for kind, width in self.facts.soft.items():
             new, old = pairs[..., start : start + width + 1].unbind(1)
             start += width + 1
-            gained += (self._projected(kind, new) - self._projected(kind, old)).sum(1, keepdim=True)
-        return gained * self.facts.item_scale
+            changes += (self._projected(kind, new) - self._projected(kind, old)).sum(1, keepdim=True)
+        return changes * self.facts.item_scale
 
     def embed_input_ids(
         self, input_ids: Tensor, multimodal_embeddings: Any = None, *, is_multimodal: Tensor | None = None
     ) -> Tensor:
-        """Add what vectors say to the rows of a prompt's tokens; the placeholders' own rows are zero."""
+        """Embed token ids [positions] and add the embeddings of vectors; the placeholders' own rows are zero."""
         embedded = self.language_model.embed_input_ids(input_ids)
         if multimodal_embeddings is None or len(multimodal_embeddings) == 0:
             return embedded
-        said = torch.cat([part.flatten(0, -2) for part in multimodal_embeddings]).to(embedded)
-        embedded[is_multimodal] = embedded[is_multimodal] + said
+        from_vectors = torch.cat([part.flatten(0, -2) for part in multimodal_embeddings]).to(embedded)
+        embedded[is_multimodal] = embedded[is_multimodal] + from_vectors
         return embedded
 
     def forward(
@@ -200,9 +202,11 @@ class RecommenderForCausalLM(nn.Module, SupportsMultiModal, SupportsLoRA, Suppor
         return self.language_model.compute_logits(hidden_states)
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
-        """Load the language model's weights and ours out of one folder."""
+        """Load the weights of the language model and of the projectors from one folder."""
         return AutoWeightsLoader(self).load_weights(weights, mapper=self.hf_to_vllm_mapper)
 
     def get_mm_mapping(self) -> MultiModelKeys:
-        """Say which part is which."""
-        return MultiModelKeys.from_string_field(language_model="language_model", connector="projectors", tower_model="")
+        """Return which submodule is the language model and which are the projectors."""
+        return MultiModelKeys.from_string_input_name(
+            language_model="language_model", connector="projectors", tower_model=""
+        )

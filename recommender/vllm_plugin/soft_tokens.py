@@ -1,7 +1,7 @@
-"""Soft tokens in a served prompt: which kinds of vectors there are, and where a prompt has slots for which.
+"""Soft tokens in a served prompt: which kinds of encoder vectors there are, and where a prompt has room for which.
 
-To the outside a soft token is a number behind the vocabulary: FIRST + item * slots + slot. Inside vLLM it is a placeholder
-token, one for each kind, with the encoder's vector beside it; the vectors of the catalogue lie in the served folder.
+From outside a soft token is a number behind the vocabulary: FIRST + item * slots + slot. Inside vLLM it is a placeholder
+token, one for each kind, with the encoder's vector beside it. The vectors of the catalogue lie in the served folder.
 """
 
 from __future__ import annotations
@@ -16,28 +16,34 @@ from typing import Any
 import numpy as np
 
 ITEM_KIND = "item"
-"""The kind that changes the position of a whole item: all its vectors, new ones and those that its row was made from."""
+"""The kind that changes the position of a whole item. Its input holds all vectors of the item: the new ones, and those that
+its token row was made from."""
 ARCHITECTURE = "RecommenderForCausalLM"
 SECTION = "recommender"
-"""Where these facts lie in config.json."""
-Given = Mapping[str, Sequence[float]]
+"""The key of `SoftFacts` in config.json."""
+VectorsByKind = Mapping[str, Sequence[float]]
+Overrides = Mapping[int, Mapping[str, np.ndarray]]
+"""Item -> kind -> the vector [width + 1] that stands for the catalogue's in one request."""
 
 
-def field(kind: str) -> str:
+def input_name(kind: str) -> str:
     """Return the name of a kind's vectors among the model's inputs."""
     return f"{kind}_vectors"
 
 
 def vectors_file(kind: str) -> str:
-    """Return the name of the file of the catalogue's vectors of a kind; the last column says which items have one."""
+    """Return the name of the file with the catalogue's vectors of a kind; its last column says which items have one."""
     return f"recommender_{kind}.npy"
 
 
 @dataclass(frozen=True)
 class SoftFacts:
-    """What a served folder says of soft tokens. `base`: the architecture of the language model; `soft`: width of each
-    kind's vectors, in the order of a prompt; `tokens`: slots of each; `first`: id of the first placeholder, behind which
-    lies nothing of the vocabulary but placeholders; `item_scale`: see `base.item_scale`."""
+    """What a served folder says about soft tokens.
+
+    `base`: the architecture of the language model; `soft`: the width of each kind's vectors, in the order of a prompt;
+    `tokens`: soft tokens of each vector; `first`: id of the first placeholder, the placeholders being the end of the
+    vocabulary; `item_scale`: `base.item_scale` of the config.
+    """
 
     base: str
     soft: dict[str, int]
@@ -52,11 +58,11 @@ class SoftFacts:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """All kinds of vectors that a request can bring."""
+        """Return all kinds of vectors that a request can bring."""
         return (*self.soft, ITEM_KIND) if self.soft else ()
 
     def shape(self, kind: str) -> tuple[int, int]:
-        """Return the shape of one input: a vector and whether there is one; for an item all of them, new and old."""
+        """Return the shape of one input: a vector, and 1 if there is one, else 0; for an item the new and the old ones."""
         if kind == ITEM_KIND:
             return 2, sum(width + 1 for width in self.soft.values())
         return 1, self.soft[kind] + 1
@@ -66,17 +72,17 @@ class SoftFacts:
         return 1 if kind == ITEM_KIND else self.tokens
 
     def placeholder(self, kind: str) -> int:
-        """Return the token that holds the place of a kind's soft tokens."""
+        """Return the token that stands in the place of a kind's soft tokens."""
         return self.first + list(self.soft).index(kind)
 
 
-NONE = SoftFacts("", {}, 1, 1 << 62, 1.0)
-"""A folder without soft tokens."""
+NO_SOFT_TOKENS = SoftFacts("", {}, 1, 1 << 62, 1.0)
+"""The facts of a folder without soft tokens."""
 
 
 @dataclass(frozen=True)
 class SoftTokenPlace:
-    """Where a prompt has room for one vector. `name`: the same for the same vector, for vLLM's caches."""
+    """A place in a prompt and the vector for it. `name`: the key of the vector in vLLM's caches."""
 
     kind: str
     offset: int
@@ -85,23 +91,23 @@ class SoftTokenPlace:
 
 
 class SoftTokens:
-    """The vectors of the served catalogue, and how prompts that name them become prompts that vLLM takes."""
+    """The vectors of the served catalogue; puts placeholders and vectors in the place of a prompt's soft tokens."""
 
     def __init__(self, facts: SoftFacts, vectors: Mapping[str, np.ndarray]) -> None:
-        """`vectors`: for each kind [items, width + 1]."""
+        """`vectors`: of each kind [items, width + 1], the last column 1 where an item has one."""
         self.facts, self.vectors = facts, vectors
 
     @classmethod
     def open(cls, folder: str | Path) -> SoftTokens:
-        """Open the vectors of an exported folder; they are read where they are asked for. A folder may have none."""
+        """Map the vectors of an exported folder into memory. A folder may have none."""
         config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-        facts = SoftFacts(**config[SECTION]) if SECTION in config else NONE
+        facts = SoftFacts(**config[SECTION]) if SECTION in config else NO_SOFT_TOKENS
         return cls(facts, {kind: np.load(Path(folder) / vectors_file(kind), mmap_mode="r") for kind in facts.soft})
 
-    def checked(self, given: Mapping[int, Given], items: int) -> dict[int, dict[str, np.ndarray]]:
-        """Return the vectors [width + 1] that a request has for items. Raises ValueError for what is none."""
-        found: dict[int, dict[str, np.ndarray]] = {}
-        for item, kinds in given.items():
+    def checked(self, vectors: Mapping[int, VectorsByKind], items: int) -> dict[int, dict[str, np.ndarray]]:
+        """Return the vectors [width + 1] that a request brings for items. Raises ValueError for those that do not fit."""
+        overrides: dict[int, dict[str, np.ndarray]] = {}
+        for item, kinds in vectors.items():
             if not 0 <= item < items:
                 raise ValueError(f"vectors: {item} is no item index from 0 to {items - 1}")
             for kind, vector in kinds.items():
@@ -109,50 +115,61 @@ class SoftTokens:
                 row = np.asarray([*vector, 1], np.float32)
                 if width is None or len(row) != width + 1 or not np.isfinite(row).all():
                     raise ValueError(f"vectors: {kind}: expected {width} numbers; there are {dict(self.facts.soft)}")
-                found.setdefault(item, {})[kind] = row
-        return found
+                overrides.setdefault(item, {})[kind] = row
+        return overrides
 
-    def placed(
-        self, ids: Sequence[int], given: Mapping[int, Mapping[str, np.ndarray]], item_tokens: Mapping[int, int]
+    def with_placeholders(
+        self, ids: Sequence[int], overrides: Overrides, item_tokens: Mapping[int, int]
     ) -> tuple[list[int], list[SoftTokenPlace]]:
-        """Return a prompt with placeholders, and the vectors for them.
+        """Return a prompt's token ids with placeholders, and the vectors for them.
 
-        `item_tokens`: the token of each item in `given`. Raises ValueError for soft tokens that are not whole.
+        `item_tokens`: the token of each item in `overrides`. Raises ValueError for incomplete soft tokens.
         """
         tokens, places = list(ids), []
-        changed = {token: item for item, token in item_tokens.items()}
+        changed_items = {token: item for item, token in item_tokens.items()}
         for offset, token in enumerate(ids):
             if token >= self.facts.first:
-                places += self._soft(tokens, ids, offset, given)
-            elif token in changed:
-                places.append(self._item(changed[token], offset, given[changed[token]]))
+                kind, item, slot = self._soft_token(token)
+                tokens[offset] = self.facts.placeholder(kind)
+                self._check_complete(ids, offset, slot)
+                if slot == 0:
+                    places.append(self._soft_place(kind, item, offset, overrides))
+            elif token in changed_items:
+                item = changed_items[token]
+                places.append(self._item_place(item, offset, overrides[item]))
         return tokens, places
 
-    def _soft(
-        self, tokens: list[int], ids: Sequence[int], offset: int, given: Mapping[int, Mapping[str, np.ndarray]]
-    ) -> list[SoftTokenPlace]:
-        """Put a placeholder into a soft token's place; the first one of a vector brings it along."""
+    def _soft_token(self, token: int) -> tuple[str, int, int]:
+        """Return the kind, the item and the slot of a soft token. Raises ValueError if there is no such item."""
         kinds, each = list(self.facts.soft), self.facts.tokens
-        item, slot = divmod(ids[offset] - self.facts.first, len(kinds) * each)
-        kind = kinds[slot // each]
+        item, position = divmod(token - self.facts.first, len(kinds) * each)
+        kind, slot = kinds[position // each], position % each
         if item >= len(self.vectors[kind]):
-            raise ValueError(f"ids: {ids[offset]} is no token")
-        tokens[offset] = self.facts.placeholder(kind)
-        if slot % each:
-            if offset == 0 or ids[offset - 1] != ids[offset] - 1:
-                raise ValueError(f"ids: the soft tokens before {ids[offset]} are missing")
-            return []
-        if list(ids[offset : offset + each]) != list(range(ids[offset], ids[offset] + each)):
-            raise ValueError(f"ids: the soft tokens after {ids[offset]} are missing")
-        own = given.get(item, {}).get(kind)
-        vector = self.vectors[kind][item] if own is None else own
-        return [SoftTokenPlace(kind, offset, vector[None], f"{kind}-{item}" if own is None else _name(kind, own))]
+            raise ValueError(f"ids: {token} is no token")
+        return kind, item, slot
 
-    def _item(self, item: int, offset: int, own: Mapping[str, np.ndarray]) -> SoftTokenPlace:
+    def _check_complete(self, ids: Sequence[int], offset: int, slot: int) -> None:
+        """Raise ValueError if the soft tokens of a vector do not stand together, in order."""
+        token = ids[offset]
+        if slot and (offset == 0 or ids[offset - 1] != token - 1):
+            raise ValueError(f"ids: the soft tokens before {token} are missing")
+        if slot == 0 and list(ids[offset : offset + self.facts.tokens]) != list(
+            range(token, token + self.facts.tokens)
+        ):
+            raise ValueError(f"ids: the soft tokens after {token} are missing")
+
+    def _soft_place(self, kind: str, item: int, offset: int, overrides: Overrides) -> SoftTokenPlace:
+        override = overrides.get(item, {}).get(kind)
+        if override is not None:
+            return SoftTokenPlace(kind, offset, override[None], _hashed_name(kind, override))
+        return SoftTokenPlace(kind, offset, self.vectors[kind][item][None], f"{kind}-{item}")
+
+    def _item_place(self, item: int, offset: int, override: Mapping[str, np.ndarray]) -> SoftTokenPlace:
         old = {kind: self.vectors[kind][item].astype(np.float32) for kind in self.facts.soft}
-        pair = np.stack([np.concatenate(list((old | dict(own)).values())), np.concatenate(list(old.values()))])
-        return SoftTokenPlace(ITEM_KIND, offset, pair, _name(ITEM_KIND, pair))
+        new = old | dict(override)
+        pair = np.stack([np.concatenate(list(new.values())), np.concatenate(list(old.values()))])
+        return SoftTokenPlace(ITEM_KIND, offset, pair, _hashed_name(ITEM_KIND, pair))
 
 
-def _name(kind: str, vector: np.ndarray) -> str:
+def _hashed_name(kind: str, vector: np.ndarray) -> str:
     return f"{kind}-{hashlib.sha256(np.ascontiguousarray(vector, np.float32).tobytes()).hexdigest()}"

@@ -1,4 +1,4 @@
-"""TextConstraint spans as logits processors of vLLM, for both of its interfaces. Named at start-up as the trie is."""
+"""Text constraints as vLLM's logits processor, for both of its interfaces. Named at start-up, as the trie's is."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from vllm.sampling_params import SamplingParams
 
 
-def _held(params: SamplingParams) -> TextConstraint | None:
-    said = (params.extra_args or {}).get(TEXT_CONSTRAINT)
-    return None if said is None else TextConstraint.from_json(said)
+def _constraint_of(params: SamplingParams) -> TextConstraint | None:
+    entry = (params.extra_args or {}).get(TEXT_CONSTRAINT)
+    return None if entry is None else TextConstraint.from_json(entry)
 
 
 class TextConstraintProcessor(LogitsProcessorV1, LogitsProcessorV2):
-    """Holds spans of what a request generates to names, under both runners: see `processors.Trie`."""
+    """Restricts quoted spans of a request's text to given names. One class for both runners: see `TrieProcessor`."""
 
     def __init__(self, vllm_config: VllmConfig, *runner: Any) -> None:
-        """Read the tokens of the served folder. `runner`: device and pinning from V1, its request states from V2."""
+        """Read the tokenizer of the served folder. `runner`: device and pinning from V1, its request states from V2."""
         self.pieces = TokenPieces(AutoTokenizer.from_pretrained(vllm_config.model_config.tokenizer))
         self.req_states = runner[0]
         self.rows: dict[int, tuple[TextConstraint, list[int]]] = {}
@@ -34,33 +34,33 @@ class TextConstraintProcessor(LogitsProcessorV1, LogitsProcessorV2):
 
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
-        """Raise ValueError for an entry that is none of ours."""
-        _held(sampling_params)
+        """Raise ValueError for a wrong entry in `extra_args`."""
+        _constraint_of(sampling_params)
 
     def is_argmax_invariant(self) -> bool:
-        """Names decide what may come first."""
+        """A constraint can change which token is most likely."""
         return False
 
     def update_state(self, batch_update: Any) -> None:
-        """V1: follow requests that came, went or moved."""
+        """V1: follow requests that joined the batch, left it or moved in it."""
         process_dict_updates(self.rows, batch_update, self._new)
 
     def _new(
         self, params: SamplingParams, prompt: list[int] | None, output: list[int]
     ) -> tuple[TextConstraint, list[int]] | None:
-        constraint = _held(params)
+        constraint = _constraint_of(params)
         return None if constraint is None else (constraint, output)
 
     def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
-        """V2: take a slot over; returns whether this request is held to anything."""
-        constraint = _held(sampling_params)
+        """V2: assign a slot to a request; returns whether it is constrained."""
+        constraint = _constraint_of(sampling_params)
         self.slots.pop(req_idx, None)
         if constraint is not None:
             self.slots[req_idx] = constraint
         return constraint is not None
 
     def apply(self, logits: torch.Tensor, ctx: Any = None) -> torch.Tensor:
-        """Constrain the rows of requests that asked for it; only V2 has a context."""
+        """Constrain the rows [vocabulary] of constrained requests. `ctx`: V2's; V1 has none."""
         for row, (constraint, output) in self.rows.items():
             constraint.constrain(logits[row], output, self.pieces)
         for row, slot in enumerate(() if ctx is None else ctx.expanded_idx_mapping.tolist()):

@@ -13,29 +13,27 @@ from vllm.v1.sample.logits_processor import LogitsProcessor as LogitsProcessorV1
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsProcessor as LogitsProcessorV2
 
-from recommender.vllm_plugin.served_folder import REQUEST, Allowed, Served
+from recommender.vllm_plugin.served_folder import EXTRA_ARGS_KEY, Allowed, Served
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.sampling_params import SamplingParams
 
 _Row = tuple[Allowed, Sequence[int], Sequence[int]]
+"""What a request may be shown, its prompt, and its output so far."""
+_ANY_ITEM = 1 << 62
 
 
-def _asked(params: SamplingParams) -> Any:
-    return (params.extra_args or {}).get(REQUEST)
-
-
-def _check(params: SamplingParams) -> None:
-    if (extra := _asked(params)) is not None:
-        Allowed.of(extra, 1 << 62)
+def _entry_of(params: SamplingParams) -> Any:
+    return (params.extra_args or {}).get(EXTRA_ARGS_KEY)
 
 
 class TrieProcessor(LogitsProcessorV1, LogitsProcessorV2):
-    """One class for both runners, since who starts a server cannot know which one vLLM will choose.
+    """Constrains requests to the trie.
 
-    V1 (a CPU's) keeps state by place in the batch and hands over token lists; V2 (a GPU's) by request slot, with the tokens
-    in the runner's own buffers.
+    One class for both runners, since who starts a server cannot know which one vLLM chooses. V1 (on a CPU) keeps state by
+    row of the batch and hands over token lists; V2 (on a GPU) keeps it by request slot, with the tokens in the runner's own
+    buffers.
     """
 
     def __init__(self, vllm_config: VllmConfig, *runner: Any) -> None:
@@ -47,31 +45,32 @@ class TrieProcessor(LogitsProcessorV1, LogitsProcessorV2):
 
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
-        """Raise ValueError for an entry that is none of ours."""
-        _check(sampling_params)
+        """Raise ValueError for a wrong entry in `extra_args`; how many items there are is not known here."""
+        if (entry := _entry_of(sampling_params)) is not None:
+            Allowed.of(entry, _ANY_ITEM)
 
     def is_argmax_invariant(self) -> bool:
-        """The trie decides what may come first."""
+        """The trie can change which token is most likely."""
         return False
 
     def update_state(self, batch_update: Any) -> None:
-        """V1: follow requests that came, went or moved."""
+        """V1: follow requests that joined the batch, left it or moved in it."""
         process_dict_updates(self.rows, batch_update, self._new)
 
     def _new(self, params: SamplingParams, prompt: list[int] | None, output: list[int]) -> _Row | None:
-        extra = _asked(params)
-        return None if extra is None else (Allowed.of(extra, self.served.trie.items), prompt or [], output)
+        entry = _entry_of(params)
+        return None if entry is None else (Allowed.of(entry, self.served.trie.items), prompt or [], output)
 
     def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
-        """V2: take a slot over; returns whether this request is constrained."""
-        extra = _asked(sampling_params)
+        """V2: assign a slot to a request; returns whether it is constrained."""
+        entry = _entry_of(sampling_params)
         self.slots.pop(req_idx, None)
-        if extra is not None:
-            self.slots[req_idx] = Allowed.of(extra, self.served.trie.items)
-        return extra is not None
+        if entry is not None:
+            self.slots[req_idx] = Allowed.of(entry, self.served.trie.items)
+        return entry is not None
 
     def apply(self, logits: torch.Tensor, ctx: Any = None) -> torch.Tensor:
-        """Constrain the rows of requests that asked for it; only V2 has a context."""
+        """Constrain the rows [vocabulary] of constrained requests. `ctx`: V2's; V1 has none."""
         for row, (allowed, prompt, output) in self.rows.items():
             self.served.constrain(logits[row], [*prompt[-self.served.levels :], *output], allowed)
         for row, slot in enumerate(() if ctx is None else ctx.expanded_idx_mapping.tolist()):
@@ -83,9 +82,9 @@ class TrieProcessor(LogitsProcessorV1, LogitsProcessorV2):
 
 
 class WholeBatch(LogitsProcessorV1):
-    """For vLLM's own beam search, which drops a request's `extra_args`: every row is scored, all of them in one way.
+    """Scores every row of a batch in the same way: for vLLM's own beam search, which drops a request's `extra_args`.
 
-    `free`: log-probabilities over the vocabulary; otherwise those over the level's codes, at what the trie lets follow.
+    `free`: log-probabilities over the vocabulary; otherwise over the level's codes, where the trie goes on.
     """
 
     free = False
@@ -96,15 +95,15 @@ class WholeBatch(LogitsProcessorV1):
         self.rows: dict[int, _Row] = {}
 
     def is_argmax_invariant(self) -> bool:
-        """The trie decides what may come first."""
+        """The trie can change which token is most likely."""
         return False
 
     def update_state(self, batch_update: Any) -> None:
-        """Follow requests that came, went or moved."""
+        """Follow requests that joined the batch, left it or moved in it."""
         process_dict_updates(self.rows, batch_update, lambda _, prompt, output: (Allowed(), prompt or [], output))
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        """Score all rows."""
+        """Score all rows [vocabulary]."""
         if WholeBatch.free:
             return torch.log_softmax(logits, -1, out=logits)
         for row, (allowed, prompt, output) in self.rows.items():

@@ -8,7 +8,7 @@ from recommender.benchmarks.server_load import LoadSettings, LoadTally, bench_se
 from recommender.data.catalogue import Catalogue
 from recommender.model.checkpoint import save_pretrained
 from tests.conftest import write_tables
-from tests.server.test_server import Server, Slow
+from tests.server.http_server import Server, Slow
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Pictures and speech over HTTP, in OpenAI's message parts, with the real encoders."""
+"""Images and speech over HTTP, in OpenAI's message parts, with the real encoders."""
 
 from __future__ import annotations
 
@@ -14,53 +14,56 @@ from recommender.chat import Chat
 from recommender.chat.media_queries import MediaQueries
 from recommender.engine import Recommender
 from recommender.errors import DataError
-from recommender.server.message_media import LOOKS, MessageMedia
+from recommender.server.message_media import IMAGE_ONLY_TEXT, MessageMedia
 from recommender.server.schemas import ChatBody
 from tests.chat.test_conversation import Ranker
 from tests.chat.test_media_queries import say, world  # noqa: F401  (fixtures)
-from tests.server.test_server import Server
+from tests.server.http_server import Server
 
 pytestmark = pytest.mark.assets
 
 
-def base(content):
+def encoded(content):
     return base64.b64encode(content).decode()
 
 
 def picture(content):
-    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base(content)}"}}
+    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{encoded(content)}"}}
 
 
 def sound(content):
-    return {"type": "input_audio", "input_audio": {"data": base(content), "format": "wav"}}
+    return {"type": "input_audio", "input_audio": {"data": encoded(content), "format": "wav"}}
 
 
 def chat(*contents):
-    turns = [{"role": role, "content": c} for role, c in zip(("user", "assistant") * 9, contents, strict=False)]
-    return ChatBody.model_validate({"messages": turns})
+    roles = ("user", "assistant") * 9
+    messages = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=False)]
+    return ChatBody.model_validate({"messages": messages})
 
 
 @pytest.fixture(scope="module")
-def perception(world):  # noqa: F811
+def message_media(world):  # noqa: F811
     config, _, features = world
     return MessageMedia(Chat(Ranker(), "films"), MediaQueries(config, features))
 
 
-def test_a_picture_prefers_and_speech_is_text(perception, world, say):  # noqa: F811
+def test_an_image_is_a_preference_and_speech_is_text(message_media, world, say):  # noqa: F811
     poster = world[1][1].image.read_bytes()
-    turns, looks = perception.turns(chat([picture(poster)]))
-    assert turns == [{"role": "user", "content": LOOKS}] and int(looks.argmax()) == 1
+    messages, gains = message_media.read_messages(chat([picture(poster)]))
+    assert messages == [{"role": "user", "content": IMAGE_ONLY_TEXT}] and int(gains.argmax()) == 1
     spoken = say("No horror, please.").read_bytes()
-    said = [{"type": "text", "text": "Hello."}, sound(spoken)]
-    turns, looks = perception.turns(chat([picture(poster)], "1. Alien (1979)", said))
-    assert looks is None and turns[-1]["content"].startswith("Hello.\n") and "horror" in turns[-1]["content"].lower()
-    perception.senses.hear = None  # what was heard once is remembered
-    assert perception.turns(chat(said))[0][0]["content"] == turns[-1]["content"]
+    parts = [{"type": "text", "text": "Hello."}, sound(spoken)]
+    messages, gains = message_media.read_messages(chat([picture(poster)], "1. Alien (1979)", parts))
+    assert (
+        gains is None and messages[-1]["content"].startswith("Hello.\n") and "horror" in messages[-1]["content"].lower()
+    )
+    message_media.media_queries.hear = None  # what was heard once is remembered
+    assert message_media.read_messages(chat(parts))[0][0]["content"] == messages[-1]["content"]
 
 
-def test_what_is_none_is_told_without_paths(perception):
+def test_what_is_no_image_is_named_without_its_path(message_media):
     with pytest.raises(DataError, match="^the picture: not a picture"):
-        perception.turns(chat([picture(b"no picture")]))
+        message_media.read_messages(chat([picture(b"no picture")]))
 
 
 @pytest.fixture(scope="module")

@@ -1,148 +1,176 @@
-"""Feedback is kept whole, seen by everybody who follows the file, and changes what is shown and told."""
+"""The feedback file: kept whole, seen by every process that follows it, and what follows for users and items."""
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from recommender.engine import Recommender, Request
-from recommender.engine.counterfactual_answers import why_not
 from recommender.errors import DataError
-from recommender.store.feedback import Feedback, FeedbackStore, read_feedback
+from recommender.store.feedback import OPINIONS, Feedback, FeedbackStore, read_feedback
 
-FACT = ("genres", "comedy")
+FACT, YEAR = ("genres", "comedy"), ("year", "1990")
 
 
-def said(item, opinion, user="ann", **more):
+def opinion_of(item, opinion, user="ann", **more):
     return Feedback(item_id=item, opinion=opinion, user=user, **more)
 
 
-def test_what_one_adds_another_sees(tmp_path):
-    first, second = FeedbackStore(tmp_path / "f.jsonl"), FeedbackStore(tmp_path / "f.jsonl")
-    kept = first.add(said("100", "not for me"))
-    assert kept.time and second.refused("ann") == frozenset()
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "feedback.jsonl"
+
+
+def test_what_one_process_adds_another_sees(path):
+    first, second = FeedbackStore(path), FeedbackStore(path)
+    stored = first.add(opinion_of("100", "not for me"))
+    assert stored.time and second.refused_items("ann") == frozenset()
     second.refresh()
-    assert second.refused("ann") == {"100"} and second.refused("bob") == second.refused(None) == frozenset()
-    second.add(said("100", "helpful", facts=(FACT,)))
-    assert second.refused("ann") == frozenset() and second.prefers("ann") == ("genres",)
-    assert FeedbackStore(tmp_path / "f.jsonl").prefers("ann") == ("genres",)
+    assert second.refused_items("ann") == {"100"}
+    assert second.refused_items("bob") == second.refused_items(None) == frozenset()
+    second.add(opinion_of("100", "helpful", facts=(FACT,)))
+    assert second.refused_items("ann") == frozenset() and second.helpful_attributes("ann") == ("genres",)
+    assert FeedbackStore(path).helpful_attributes("ann") == ("genres",)
 
 
-def test_a_fact_is_wrong_when_enough_people_say_so(tmp_path):
-    store = FeedbackStore(tmp_path / "f.jsonl")
+def test_calling_a_fact_wrong_leaves_the_opinion_of_the_item(path):
+    store = FeedbackStore(path)
+    store.add(opinion_of("100", "not for me"))
+    store.add(opinion_of("100", "wrong", facts=(FACT,)))
+    assert store.refused_items("ann") == {"100"}
+
+
+def test_a_fact_is_wrong_when_enough_users_say_so(path):
+    store = FeedbackStore(path)
     for user in ("ann", "ann", None, None):
-        store.add(said("100", "wrong", user, facts=(FACT,)))
-    assert store.wrong(2) == {"100": {FACT}} and store.wrong(3) == {}
+        store.add(opinion_of("100", "wrong", user, facts=(FACT,)))
+    store.add(opinion_of("100", "wrong", "ann", facts=(YEAR,)))
+    assert store.wrong_facts() == {"100": {FACT, YEAR}}
+    assert store.wrong_facts(2) == {"100": {FACT}} and store.wrong_facts(3) == {}
 
 
-def test_feedback_that_means_nothing_is_refused(tmp_path):
-    store = FeedbackStore(tmp_path / "f.jsonl")
-    for wrong, match in ((said("1", "not for me", None), "whose"), (said("1", "wrong"), "what is wrong")):
+def test_attributes_come_in_the_order_of_their_frequency_and_then_of_their_names(path):
+    store = FeedbackStore(path)
+    assert store.helpful_attributes("ann") == store.helpful_attributes(None) == ()
+    for facts in ((YEAR,), (YEAR, FACT), (("cast", "x"),), (("genres", "drama"), FACT)):
+        store.add(opinion_of("100", "helpful", facts=facts))  # two facts of an attribute count once
+    assert store.helpful_attributes("ann") == ("genres", "year", "cast")
+
+
+def test_feedback_that_nothing_follows_from_is_refused(path, tmp_path):
+    store = FeedbackStore(path)
+    for feedback, match in (
+        (opinion_of("1", "not for me", None), "whose"),
+        (opinion_of("1", "helpful", None), "whose"),
+        (opinion_of("1", "wrong"), "what is wrong"),
+    ):
         with pytest.raises(DataError, match=match):
-            store.add(wrong)
-    assert not (tmp_path / "f.jsonl").exists()
+            store.add(feedback)
+    assert not path.exists()
     with pytest.raises(DataError, match="cannot be kept"):
         FeedbackStore(tmp_path)
     with pytest.raises(DataError, match="cannot be kept"):
         FeedbackStore(tmp_path / "nowhere" / "f.jsonl")
 
 
-def test_fields_that_cannot_be_kept_are_named_in_one_line():
-    with pytest.raises(DataError, match=r"sentence: .*600"):
-        read_feedback(item_id="100", opinion="helpful", user="ann", sentence="x" * 601)
-    with pytest.raises(DataError, match="opinion: "):
-        read_feedback(item_id="100", opinion="so so", user="ann")
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        ({"justification": "x" * 601}, r"justification: .*600"),
+        ({"sentence": "x" * 601}, r"sentence: .*600"),
+        ({"opinion": "so so"}, "opinion: "),
+        ({"item_id": "x" * 201}, "item_id: "),
+        ({"facts": [["genres"]]}, "facts.0"),
+        ({"facts": [FACT] * 51}, "facts: "),
+        ({"stars": 5}, "stars: "),
+    ],
+)
+def test_fields_that_cannot_be_kept_are_named_in_one_line(fields, match):
+    with pytest.raises(DataError, match=match) as refused:
+        read_feedback(**{"item_id": "100", "opinion": "helpful", "user": "ann"} | fields)
+    assert "\n" not in str(refused.value)
 
 
-def test_damaged_lines_are_passed_over_and_torn_ones_closed(tmp_path):
-    path = tmp_path / "f.jsonl"
-    FeedbackStore(path).add(said("100", "not for me"))
+def test_the_former_name_of_the_justification_is_read(path):
+    assert read_feedback(item_id="1", opinion="helpful", user="a", sentence="s").justification == "s"
+    path.write_text(
+        '{"item_id": "1", "opinion": "helpful", "user": "a", "facts": [["year", "1990"]], "sentence": "s"}\n'
+    )
+    store = FeedbackStore(path)
+    assert store.damaged_lines == 0 and store.helpful_attributes("a") == ("year",)
+    store.add(opinion_of("2", "helpful", facts=(FACT,), justification="new"))
+    assert json.loads(path.read_text().splitlines()[1])["justification"] == "new"
+
+
+def test_damaged_lines_are_skipped_and_unfinished_ones_closed(path):
+    FeedbackStore(path).add(opinion_of("100", "not for me"))
     with open(path, "ab") as file:
         file.write(b'{"no": 1}\n\xff\n' + b"[" * 5000 + b'\n\n{"item_id": "101", "opin')
     store = FeedbackStore(path)
-    assert store.damaged == 3 and store.refused("ann") == {"100"}
-    store.add(said("102", "not for me"))
-    assert store.refused("ann") == {"100", "102"} and store.damaged == 4
-    assert FeedbackStore(path).refused("ann") == {"100", "102"}
+    assert store.damaged_lines == 3 and store.refused_items("ann") == {"100"}
+    store.add(opinion_of("102", "not for me"))
+    assert store.refused_items("ann") == {"100", "102"} and store.damaged_lines == 4
+    assert FeedbackStore(path).refused_items("ann") == {"100", "102"}
 
 
-def test_many_threads_lose_nothing(tmp_path):
-    stores = [FeedbackStore(tmp_path / "f.jsonl") for _ in range(4)]
+def test_a_line_counts_once_it_is_whole(path):
+    store = FeedbackStore(path)
+    line = opinion_of("100", "not for me").model_dump_json().encode()
+    path.write_bytes(line[:20])
+    store.refresh()
+    assert store.damaged_lines == 0 and store.refused_items("ann") == frozenset()
+    with open(path, "ab") as file:
+        file.write(line[20:] + b"\n")
+    store.refresh()
+    assert store.damaged_lines == 0 and store.refused_items("ann") == {"100"}
+
+
+def test_many_threads_lose_nothing(path):
+    stores = [FeedbackStore(path) for _ in range(4)]
 
     def add(number):
         for n in range(50):
-            stores[number].add(said(f"{number}-{n}", "not for me"))
+            stores[number].add(opinion_of(f"{number}-{n}", "not for me"))
 
     threads = [threading.Thread(target=add, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    kept = FeedbackStore(tmp_path / "f.jsonl")
-    assert len(kept.refused("ann")) == 200 and kept.damaged == 0
+    store = FeedbackStore(path)
+    assert len(store.refused_items("ann")) == 200 and store.damaged_lines == 0
 
 
-@pytest.fixture
-def model(make_checkpoint, tmp_path):
-    made = Recommender(make_checkpoint())
-    made.feedback_policy.keep_in(tmp_path / "f.jsonl")
-    return made
+ENTRIES = st.builds(
+    Feedback,
+    item_id=st.sampled_from("abc"),
+    opinion=st.sampled_from(OPINIONS),
+    user=st.sampled_from(["ann", "bob"]),
+    facts=st.lists(st.sampled_from([FACT, YEAR]), min_size=1, unique=True).map(tuple),
+)
 
 
-def shown(model, **asked):
-    return [item.item_id for item in model.answer(Request(history=("101", "103"), k=4, explain=False, **asked)).items]
-
-
-def test_what_is_not_for_somebody_is_not_shown_to_them_again(model):
-    before = shown(model)
-    model.feedback_policy.take(said(before[0], "not for me"), "films")
-    assert before[0] not in shown(model, user="ann") and shown(model, user="bob") == shown(model) == before
-    asked = Request(history=("101",), k=4, user="ann", explain=False)
-    assert any("not for this person: 1" in note for note in model.answer(asked).notes)
-    assert "you said that it is not for you" in why_not(model, asked, before[0])["text"]
-    model.feedback_policy.take(said(before[0], "helpful"), "films")
-    assert shown(model, user="ann") == before
-
-
-def test_a_wrong_fact_is_not_spoken_of_again(model):
-    history = ("101", "103", "105", "107")
-    first = model.answer(Request(history=history, k=4)).items
-    told = next(item for item in first if "comedy" in item.justification or "drama" in item.justification)
-    kept = model.feedback_policy.take(said(told.item_id, "wrong", sentence=told.justification), "films")
-    assert kept.facts
-    again = next(i for i in model.answer(Request(history=history, k=4)).items if i.item_id == told.item_id)
-    assert all(value not in again.justification for _, value in kept.facts)
-    assert all(claim["true"] for claim in again.evidence["claims"])
-    assert not {(f["name"], f["value"]) for f in again.evidence["shared"]} & set(kept.facts)
-    others = {item.item_id: item.justification for item in first if item.item_id != told.item_id}
-    now = model.answer(Request(history=history, k=4)).items
-    assert others == {item.item_id: item.justification for item in now if item.item_id in others}
-
-
-def test_a_year_that_was_called_wrong_is_no_name_either(model):
-    item = model.catalogue[0]
-    model.feedback_policy.take(said("100", "wrong", facts=(("year", "1990"), ("decade", "1990s"))), "films")
-    reason = model.explain(model.catalogue.indices(["101"]), [0])[0]
-    assert "1990" not in reason.text
-    checker = model.feedback_policy.checker()
-    assert not checker.check(f'"{item.title}" (1990) is recommended.', reason.evidence, "films").ok
-    assert model.checker.check(f'"{item.title}" (1990) is our suggestion, as you watched "x".', reason.evidence).claims
-
-
-def test_what_was_helpful_is_spoken_of_first(model):
-    model.feedback_policy.take(said("100", "helpful", facts=(("year", "1990"),)), "films")
-    assert model.feedback_policy.style(model.style, "ann").prefers == ("year",)
-    assert model.feedback_policy.style(model.style, None).prefers == ()
-
-
-def test_wrong_feedback_is_one_clear_error(model, make_checkpoint):
-    for wrong, match in (
-        (said("1OO", "helpful"), "unknown item id"),
-        (said("100", "wrong", facts=(("genres", "western"),)), "nothing says genres=western"),
-        (said("100", "wrong", sentence="Nothing here."), "tells no fact"),
-    ):
-        with pytest.raises(DataError, match=match):
-            model.feedback_policy.take(wrong, "films")
-    with pytest.raises(DataError, match="not kept here"):
-        Recommender(make_checkpoint()).feedback_policy.take(said("100", "helpful"), "films")
+@given(st.lists(ENTRIES, max_size=12))
+def test_a_store_says_what_its_entries_say(tmp_path_factory, entries):
+    """Against a plain reading of the list: the last opinion of an item counts, and every vote against a fact."""
+    path = tmp_path_factory.mktemp("store") / "f.jsonl"
+    store = FeedbackStore(path)
+    for entry in entries:
+        store.add(entry)
+    for user in ("ann", "bob"):
+        last = {e.item_id: e.opinion for e in entries if e.user == user and e.opinion != "wrong"}
+        assert store.refused_items(user) == {item for item, opinion in last.items() if opinion == "not for me"}
+    for votes in (1, 2):
+        wrong = {(e.item_id, fact, e.user) for e in entries if e.opinion == "wrong" for fact in e.facts}
+        expected = {
+            (item, fact)
+            for item, fact, _ in wrong
+            if len({user for i, f, user in wrong if (i, f) == (item, fact)}) >= votes
+        }
+        found = store.wrong_facts(votes)
+        assert {(item, fact) for item, facts in found.items() for fact in facts} == expected
+    again = FeedbackStore(path)
+    assert again.damaged_lines == 0 and again.wrong_facts() == store.wrong_facts()

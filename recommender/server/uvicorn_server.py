@@ -1,4 +1,4 @@
-"""Running the application: uvicorn, which drains on SIGTERM."""
+"""Runs the application in uvicorn, which answers requests under way before it ends on SIGTERM."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from recommender.config import ServingConfig
 
 
-def run(app: FastAPI, limits: ServingConfig) -> None:
+def run_server(app: FastAPI, limits: ServingConfig) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are answered first, for at most `drain_seconds`."""
     uvicorn.run(
         app,

@@ -24,7 +24,7 @@ from recommender.export.vllm_folder import load_exported
 from recommender.inference.beam_search import rank
 from recommender.inference.weight_cache import WeightCache
 from tests.conftest import vllm_is_missing
-from tests.server.test_server import Server
+from tests.server.http_server import Server
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["atomic", "three levels"])

@@ -9,7 +9,7 @@ from recommender.engine import Request
 from recommender.engine.vllm import VllmRecommender
 from recommender.engine.vllm_server import PYTHON, vllm_python
 from recommender.export.vllm_folder import load_exported
-from tests.vllm_plugin.test_vllm import check_that_lists_are_alike
+from tests.vllm_plugin.test_vllm_engine import check_that_lists_are_alike
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from recommender.batch import Options, run_batch
+from recommender.batch import BatchOptions, run_batch
 from recommender.benchmarks.engine_agreement import (
     EnginesSettings,
     _tried,
@@ -25,9 +25,9 @@ from recommender.engine.vllm import VllmOptions, VllmRecommender
 from recommender.engine.vllm_server import VllmServer
 from recommender.errors import EngineLostError
 from recommender.export.vllm_folder import load_exported
-from tests.batch.test_batch import read_lines, requests, write_lines
+from tests.batch.batch_files import read_lines, requests, write_lines
 from tests.conftest import write_tables
-from tests.server.test_server import Server, check_that_it_drains
+from tests.server.http_server import Server, check_that_it_drains
 
 RANK = "/v1/recommendations"
 
@@ -117,7 +117,7 @@ def test_a_batch_whose_server_is_killed_goes_on_with_the_next_one(both, served, 
 
     def run(server, progress=None):
         addresses = {"rank_url": server.url, "write_url": served.write_url}
-        return run_batch(str(both.exported), source, output, Options("vllm", 2, items, addresses), progress)
+        return run_batch(str(both.exported), source, output, BatchOptions("vllm", 2, items, addresses), progress)
 
     def kill(_, done, __):
         if done >= 32:

@@ -1,0 +1,218 @@
+"""What the routes do: rank, converse, keep feedback, and say which models there are."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Coroutine
+from contextlib import aclosing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from fastapi import Request as HttpRequest
+from fastapi import Response
+from fastapi.responses import JSONResponse
+
+from recommender.chat import Chat, Reply, sentence
+from recommender.chat.media_queries import MediaQueries
+from recommender.config import ServingConfig
+from recommender.engine import Engine, RankedItem, Request
+from recommender.engine import Response as Ranking
+from recommender.engine.trace import trace_of
+from recommender.errors import DataError
+from recommender.server.chat_completions import completion, completion_chunks, engine_request, ranked_items
+from recommender.server.connection import while_connected
+from recommender.server.event_stream import Events, event_stream, json_event
+from recommender.server.http_errors import HttpError
+from recommender.server.http_metrics import HttpMetrics
+from recommender.server.message_media import MessageMedia
+from recommender.server.queues import RankingQueue, WritingQueue
+from recommender.server.schemas import (
+    ChatBody,
+    FeedbackBody,
+    RecommendationsBody,
+    check_list_lengths,
+    check_text_length,
+)
+from recommender.store.feedback import Feedback
+
+_Result = TypeVar("_Result")
+_CLIENT_LEFT = 499
+
+
+class Service:
+    """One engine with its queues and metrics. Each public method answers one route."""
+
+    def __init__(self, engine: Engine, name: str, limits: ServingConfig) -> None:
+        """Start the queues. `name`: what clients call the model."""
+        self.engine, self.name, self.limits = engine, name, limits
+        self.conversation = Chat.of(engine)
+        if limits.feedback is not None:
+            engine.feedback_policy.keep_in(Path(limits.feedback))
+        self.message_media = MessageMedia(self.conversation, MediaQueries(engine.config, engine.features))
+        self.metrics = HttpMetrics()
+        self.ranking = RankingQueue(engine, limits, self.metrics)
+        self.writing = WritingQueue(engine, limits, self.metrics)
+        self._adapter_engines: dict[str, Engine] = {}
+        self._started = int(time.time())
+
+    # /v1/recommendations
+
+    async def recommendations(self, http: HttpRequest, body: RecommendationsBody) -> Response:
+        """Rank items for a history, and justify them if the request says so."""
+        check_list_lengths(body, self.limits.history)
+        engine = await self._engine_for(body.model)
+        if not body.stream:
+            return await self._while_connected(http, self._recommendations(body, engine)) or _no_reader()
+        ranking = await self._while_connected(http, self._ranked(body, engine))
+        if ranking is None:
+            return _no_reader()
+        return event_stream(self._recommendation_events(body, ranking, engine), self.limits.drain_seconds)
+
+    async def _ranked(self, body: RecommendationsBody, engine: Engine) -> Ranking:
+        return await self.ranking.rank(body.model_copy(update={"explain": False}), engine)
+
+    async def _recommendations(self, body: RecommendationsBody, engine: Engine) -> JSONResponse:
+        ranking = await self._ranked(body, engine)
+        items = ranking.items
+        if body.explain:
+            items = await self._justified(body, items, engine)
+        data: dict[str, Any] = {
+            "object": "list",
+            "model": body.model or self.name,
+            "items": [asdict(item) for item in items],
+        }
+        if body.trace:
+            data["trace"] = await self.ranking.run(lambda: trace_of(engine, body, items))
+        return JSONResponse({**data, "notes": list(ranking.notes)})
+
+    async def _justified(
+        self, request: Request, items: tuple[RankedItem, ...], engine: Engine, one_pass: bool = False
+    ) -> tuple[RankedItem, ...]:
+        justifications = self.writing.stream_justifications(request, items, True, one_pass, engine)
+        async with aclosing(justifications):
+            return tuple([item async for item in justifications])
+
+    async def _recommendation_events(self, body: RecommendationsBody, ranking: Ranking, engine: Engine) -> Events:
+        yield json_event({"model": body.model or self.name, **ranking.to_dict()}, "items")
+        if body.explain:
+            justifications = self.writing.stream_justifications(body, ranking.items, False, engine=engine)
+            async with aclosing(justifications):
+                async for item in justifications:
+                    yield json_event(asdict(item), "justification")
+        yield json_event({}, "done")
+
+    # /v1/chat/completions
+
+    async def chat(self, http: HttpRequest, body: ChatBody) -> Response:
+        """Answer a conversation with items, as text and as data."""
+        engine = await self._engine_for(body.model)
+        check_text_length(body, self.limits.message_chars)
+        try:
+            messages, image_gains = await self._read_messages(body)
+        except DataError as error:
+            return self._unreadable(body, error)
+        reply = self._reply(body, messages, image_gains, engine)
+        if not body.stream:
+            return await self._while_connected(http, self._completion(body, reply, engine)) or _no_reader()
+        finished_reply = await self._while_connected(http, reply)
+        return _no_reader() if finished_reply is None else self._chat_stream(body, finished_reply, engine)
+
+    async def _read_messages(self, body: ChatBody) -> tuple[list[dict[str, str]], np.ndarray | None]:
+        """Return the messages as text, and the nats [items] that the last image adds. Encoders run in the writing queue."""
+        if any(message.images or message.sounds for message in body.messages):
+            return await self.writing.run(lambda: self.message_media.read_messages(body))
+        return self.message_media.read_messages(body)
+
+    def _unreadable(self, body: ChatBody, error: DataError) -> Response:
+        """Answer an image or a sound that cannot be used with a sentence: the conversation goes on."""
+        reply, model = sentence(error), body.model or self.name
+        if body.stream:
+            return event_stream(completion_chunks(model, reply, ()), self.limits.drain_seconds)
+        return JSONResponse(completion(model, reply, ()))
+
+    async def _reply(
+        self,
+        body: ChatBody,
+        messages: list[dict[str, str]],
+        image_gains: np.ndarray | None,
+        engine: Engine,
+    ) -> Reply:
+        conversation = self.conversation.by(engine)
+        # an answer to a question may take a written sentence, and lists must not wait for that
+        jobs = self.writing if conversation.asks_back(messages) else self.ranking
+        return await jobs.run(lambda: conversation.reply(messages, body.history, body.k, False, image_gains, body.user))
+
+    async def _completion(self, body: ChatBody, reply: Awaitable[Reply], engine: Engine) -> JSONResponse:
+        finished_reply = await reply
+        items = ranked_items(finished_reply)
+        if body.explain and items:
+            items = await self._justified(engine_request(finished_reply, body.user), items, engine, body.one_pass)
+        return JSONResponse(completion(body.model or self.name, finished_reply, items))
+
+    def _chat_stream(self, body: ChatBody, reply: Reply, engine: Engine) -> Response:
+        items, justifications = ranked_items(reply), None
+        if body.explain and items:
+            request = engine_request(reply, body.user)
+            justifications = self.writing.stream_justifications(request, items, False, body.one_pass, engine)
+        chunks = completion_chunks(body.model or self.name, reply, items, justifications, body.one_pass)
+        return event_stream(chunks, self.limits.drain_seconds)
+
+    # /v1/feedback
+
+    async def feedback(self, body: FeedbackBody) -> dict[str, Any]:
+        """Keep feedback; it counts from the next answer on."""
+        await self._engine_for(body.model)
+        policy = self.engine.feedback_policy
+        if policy.store is None:
+            raise HttpError(409, "this server keeps no feedback; start it with --feedback FILE", "no_feedback")
+        feedback = Feedback.model_validate(body.model_dump(exclude={"model"}))
+        stored = await asyncio.to_thread(policy.take, feedback, self.engine.style.noun)
+        return {"object": "feedback", **stored.model_dump(mode="json")}
+
+    # /v1/models, /healthz
+
+    async def models(self) -> dict[str, Any]:
+        """List the served model, and as NAME:ADAPTER each further ranking adapter that is loaded."""
+        names = [f"{self.name}:{adapter}" for adapter in await asyncio.to_thread(self.engine.adapters)]
+        return {"object": "list", "data": [self._card(name) for name in (self.name, *names)]}
+
+    async def model(self, model: str) -> dict[str, Any]:
+        """Describe one model."""
+        await self._engine_for(model)
+        return self._card(model)
+
+    def _card(self, name: str) -> dict[str, Any]:
+        facts = {"engine": self.engine.name, "items": len(self.engine.catalogue)}
+        return {"id": name, "object": "model", "created": self._started, "owned_by": "recommender", **facts}
+
+    async def health(self) -> dict[str, str]:
+        """Say that the server and its engine are there. Raises HttpError 503 if the engine is gone."""
+        if not await asyncio.to_thread(self.engine.is_alive):
+            raise HttpError(503, "the engine does not answer", "engine_lost")
+        return {"status": "ok"}
+
+    async def _engine_for(self, model: str | None) -> Engine:
+        """Return the engine for a model's name: NAME, or NAME:ADAPTER. Raises HttpError 404."""
+        if model is None or model == self.name:
+            return self.engine
+        adapter = model.removeprefix(f"{self.name}:")
+        if adapter == model or adapter not in await asyncio.to_thread(self.engine.adapters):
+            raise HttpError(
+                404, f"the model {model!r} does not exist; this server has {self.name}", "model_not_found", "model"
+            )
+        return self._adapter_engines.setdefault(adapter, self.engine.with_adapter(adapter))
+
+    async def _while_connected(self, http: HttpRequest, work: Coroutine[Any, Any, _Result]) -> _Result | None:
+        """Return the result of `work`, or None if the client leaves first."""
+        result = await while_connected(http, work)
+        if result is None:
+            self.metrics.disconnected.inc()
+        return result
+
+
+def _no_reader() -> Response:
+    """Return the response to a client that has left: a status for the metrics."""
+    return Response(status_code=_CLIENT_LEFT)

@@ -1,0 +1,122 @@
+"""Request files and partial outputs: nothing is written twice, nothing of another batch is taken over."""
+
+import json
+import os
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recommender.batch import request_files
+from recommender.batch.request_files import PartialOutput, batch_identity, read_requests
+from recommender.errors import DataError
+from tests.batch.batch_files import read_lines, requests, write_lines
+
+
+def test_blank_lines_are_skipped_and_lines_keep_their_numbers(tmp_path):
+    path = write_lines(tmp_path / "in.jsonl", ["", {"custom_id": "a"}, "   ", {"custom_id": "b"}])
+    assert [(line.number, line.custom_id) for line in read_requests(path)] == [(2, "a"), (4, "b")]
+
+
+def test_the_second_line_of_an_id_is_an_error_and_lines_without_one_are_not_each_others(tmp_path):
+    lines = [{"custom_id": "a"}, {"custom_id": "a"}, {"custom_id": "a", "url": "/", "body": {}}, {}, {}]
+    first, *others = read_requests(write_lines(tmp_path / "in.jsonl", lines))
+    assert first.request is not None
+    assert all("earlier line" in line.error for line in others[:2]) and others[1].wrapped
+    assert all("no custom_id" in line.error for line in others[2:])
+
+
+def test_damaged_text_spoils_its_line_only(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'{"custom_id": "a\xff"}\n\xfe\n{"custom_id": "b"}')
+    lines = list(read_requests(path))
+    assert [line.custom_id for line in lines] == ["a\ufffd", None, "b"] and lines[1].error
+
+
+def test_a_table_is_read_as_lines_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(request_files, "_TABLE_ROWS", 2)
+    rows = [*requests(5), {"custom_id": "last"}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet")
+    lines = list(read_requests(tmp_path / "in.parquet"))
+    assert [line.number for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert [line.request for line in lines[:5]] == [
+        line.request for line in read_requests(write_lines(tmp_path / "in.jsonl", requests(5)))
+    ]
+    assert lines[5].error is None and lines[5].request.k == 10  # what a row leaves empty is not given
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "match"),
+    [
+        ("in.csv", b"", "neither .jsonl nor .parquet"),
+        ("none.jsonl", None, "no such file"),
+        ("in.parquet", b"PAR1 not", "not a parquet file"),
+    ],
+)
+def test_files_that_cannot_be_read_are_one_clear_error(tmp_path, name, content, match):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=match):
+        list(read_requests(tmp_path / name))
+
+
+def test_a_partial_output_is_resumed_behind_its_last_whole_line(tmp_path):
+    output = tmp_path / "out.jsonl"
+    partial = PartialOutput(output, "this batch")
+    assert partial.lines_done == 0
+    partial.write([{"custom_id": "a"}, {"custom_id": "ü"}])
+    partial.close()
+    with partial.path.open("a") as file:
+        file.write('{"custom_id": "cut')
+    resumed = PartialOutput(output, "this batch")
+    assert resumed.lines_done == 2
+    resumed.write([{"custom_id": "c"}])
+    resumed.finish()
+    assert [line["custom_id"] for line in read_lines(output)] == ["a", "ü", "c"]
+    assert os.listdir(tmp_path) == ["out.jsonl"]
+
+
+def test_lines_are_on_disk_before_the_batch_goes_on(tmp_path):
+    partial = PartialOutput(tmp_path / "out.jsonl", "this batch")
+    partial.write([{"custom_id": "a"}])
+    assert read_lines(partial.path) == [{"custom_id": "a"}]  # with the file still open
+    partial.close()
+
+
+def test_another_batch_is_not_resumed(tmp_path):
+    PartialOutput(tmp_path / "out.jsonl", "one").close()
+    with pytest.raises(DataError, match="another input"):
+        PartialOutput(tmp_path / "out.jsonl", "another")
+    (tmp_path / ".out.jsonl.partial").unlink()
+    PartialOutput(tmp_path / "out.jsonl", "another").close()
+
+
+def test_an_output_needs_a_folder_and_no_file_of_its_name(tmp_path):
+    (tmp_path / "there.jsonl").touch()
+    for path, match in (
+        (tmp_path / "there.jsonl", "already"),
+        (tmp_path / "no" / "out.jsonl", "no such folder"),
+        (tmp_path / "out.txt", "neither"),
+    ):
+        with pytest.raises(DataError, match=match):
+            PartialOutput(path, "")
+    assert os.listdir(tmp_path) == ["there.jsonl"]
+
+
+def test_a_table_holds_nested_values_as_json(tmp_path, monkeypatch):
+    monkeypatch.setattr(request_files, "_TABLE_ROWS", 2)
+    partial = PartialOutput(tmp_path / "out.parquet", "")
+    lines = [{"custom_id": str(n), "items": [{"rank": n, "title": "Ü"}]} for n in range(3)]
+    partial.write([*lines, {"custom_id": None, "error": {"code": "x"}}])
+    partial.finish()
+    rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row["custom_id"] for row in rows] == ["0", "1", "2", None]
+    assert [json.loads(row["items"]) for row in rows[:3]] == [line["items"] for line in lines]
+    assert rows[3]["items"] is None and json.loads(rows[3]["error"]) == {"code": "x"}
+    assert os.listdir(tmp_path) == ["out.parquet"]
+
+
+def test_the_identity_hangs_on_the_content_and_the_settings(tmp_path):
+    one, same, other = (write_lines(tmp_path / f"{n}.jsonl", [{"a": n // 2}]) for n in range(3))
+    assert batch_identity(one, "m") == batch_identity(same, "m")
+    assert len({batch_identity(one, "m"), batch_identity(other, "m"), batch_identity(one, "n")}) == 3

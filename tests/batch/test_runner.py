@@ -1,0 +1,202 @@
+"""Batches: what comes in comes out, in order, once; errors are lines; a kill loses and repeats nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recommender.batch import BatchOptions, BatchReport, run_batch, runner
+from recommender.batch.request_lines import read_line
+from recommender.batch.runner import answer_group
+from recommender.engine import RankedItem, Response
+from recommender.errors import DataError, EngineLostError, RecommenderError
+from tests.batch.batch_files import read_lines, requests, write_lines
+
+
+class FakeEngine:
+    """Answers each history with one item of that id; `broken` breaks a group, `unknown` is an error of its request."""
+
+    def __init__(self, on_group=lambda requests: None):
+        self.on_group, self.group_sizes, self.closed = on_group, [], False
+
+    def answer_many(self, requests):
+        self.on_group(requests)
+        self.group_sizes.append(len(requests))
+        if any("broken" in request.history for request in requests):
+            raise ZeroDivisionError("division by zero")
+        return [
+            RecommenderError("unknown item") if "unknown" in request.history else answer_of(request)
+            for request in requests
+        ]
+
+    def close(self):
+        self.closed = True
+
+
+def answer_of(request):
+    return Response((RankedItem(1, request.history[0], "Title", -1.0),))
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Have batches open a fake engine; returns what they opened."""
+    engines = []
+
+    def use(engine):
+        monkeypatch.setattr(runner, "open_engine", lambda *_, **__: engines.append(engine) or engine)
+        return engine
+
+    use.engines = engines
+    return use
+
+
+def lines_of(*histories):
+    return [read_line(n, {"custom_id": f"r{n}", "history": [h]}) for n, h in enumerate(histories, start=1)]
+
+
+def test_every_line_is_answered_in_order_and_bad_ones_say_why(model, tmp_path):
+    bad = ["{not json", "[1]", {"k": 3}, {"custom_id": "x", "k": "many"}, {"custom_id": "y", "history": ["no"]}]
+    lines = [*requests(20), *bad, *requests(1), {"custom_id": "z", "k": 2, "explain": True, "history": [101]}]
+    report = run_batch(model, write_lines(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl")
+    written = read_lines(tmp_path / "out.jsonl")
+    assert report.lines == len(written) == 27 and report.errors == 6
+    assert [line["custom_id"] for line in written[:20]] == [f"r{n}" for n in range(20)]
+    assert all(len(line["items"]) == 3 for line in written[:20])
+    messages = [line["error"]["message"] for line in written[20:26]]
+    parts = ["line 21", "no JSON object", "no custom_id", "k: ", "'no'", "earlier"]
+    assert all(part in message for message, part in zip(messages, parts, strict=True))
+    assert written[26]["items"][0]["justification"] and written[26]["items"][0]["evidence"]
+    assert sorted(path.name for path in tmp_path.glob(".out*")) == []
+
+
+def test_parquet_in_and_out(model, tmp_path):
+    pq.write_table(pa.Table.from_pylist(requests(5)), tmp_path / "in.parquet")
+    run_batch(model, tmp_path / "in.parquet", tmp_path / "out.parquet")
+    rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row["custom_id"] for row in rows] == [f"r{n}" for n in range(5)]
+    assert all(len(json.loads(row["items"])) == 3 for row in rows)
+
+
+def test_lines_of_a_run_batch_file(model, tmp_path):
+    body = {"model": "m", "history": ["103"], "k": 2, "explain": False}
+    lines = [
+        {"custom_id": "a", "method": "POST", "url": url, "body": body} for url in ("/v1/recommendations", "/v1/no")
+    ]
+    run_batch(model, write_lines(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl")
+    good, wrong = read_lines(tmp_path / "out.jsonl")
+    assert good["response"]["status_code"] == 200 and len(good["response"]["body"]["items"]) == 2
+    assert wrong["response"]["status_code"] == 400 and wrong["response"]["body"]["error"]["code"] == "invalid_request"
+
+
+def test_killed_and_started_again_nothing_is_lost_or_twice(model, tmp_path):
+    source, output = write_lines(tmp_path / "in.jsonl", requests(1000)), tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "recommender", "batch", model, "--input", source, "--output", output, "--json"]
+    process = subprocess.Popen([*command, "--workers", "2"], start_new_session=True)
+    partial = tmp_path / ".out.jsonl.partial"
+    while process.poll() is None and not (partial.exists() and partial.stat().st_size > 5000):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    with partial.open("a") as file:
+        file.write('{"custom_id": "cut')  # as if the kill had come within a line
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    report = json.loads(done.stdout)[0]
+    assert 0 < report["written_now"] < 1000 == report["lines"]
+    assert [line["custom_id"] for line in read_lines(output)] == [f"r{n}" for n in range(1000)]
+
+
+def test_an_existing_output_is_never_mixed_with_another_batch(model, tmp_path):
+    source, output = write_lines(tmp_path / "in.jsonl", requests(3)), tmp_path / "out.jsonl"
+    (tmp_path / ".out.jsonl.partial").write_text("{}\n")
+    (tmp_path / ".out.jsonl.identity").write_text("another")
+    with pytest.raises(DataError, match="another input"):
+        run_batch(model, source, output)
+    output.write_text("")
+    with pytest.raises(DataError, match="is there already"):
+        run_batch(model, source, output)
+    with pytest.raises(DataError, match=r"neither .jsonl nor"):
+        run_batch(model, source, tmp_path / "out.csv")
+    with pytest.raises(DataError, match="no such file"):
+        run_batch(model, tmp_path / "none.jsonl", tmp_path / "new.jsonl", BatchOptions())
+
+
+def test_each_line_of_a_group_gets_its_own_answer_or_error():
+    lines = lines_of("a", "unknown", "b")
+    lines.insert(1, read_line(9, "{broken"))
+    answers = answer_group(FakeEngine(), lines)
+    assert [answer["custom_id"] for answer in answers] == ["r1", None, "r2", "r3"]
+    assert [answer["items"][0]["item_id"] for answer in (answers[0], answers[3])] == ["a", "b"]
+    assert answers[1]["error"]["code"] == answers[2]["error"]["code"] == "invalid_request"
+    assert "line 9" in answers[1]["error"]["message"] and answers[2]["error"]["message"] == "unknown item"
+
+
+def test_a_request_that_breaks_its_group_leaves_the_others_answered():
+    engine = FakeEngine()
+    answers = answer_group(engine, lines_of("a", "broken", "b"))
+    assert engine.group_sizes == [3, 1, 1, 1]
+    assert answers[0]["items"] and answers[2]["items"]
+    assert answers[1]["error"] == {"code": "internal_error", "message": "ZeroDivisionError: division by zero"}
+
+
+def test_a_group_of_errors_only_asks_nothing_of_the_engine():
+    assert "error" in answer_group(None, [read_line(1, "{")])[0]
+
+
+def test_an_engine_that_is_lost_ends_the_batch_and_keeps_what_was_written(opened, tmp_path):
+    def lose_the_third_group(requests):
+        if "r32" in {request.history[0] for request in requests}:
+            raise EngineLostError("the server is gone")
+
+    source = write_lines(tmp_path / "in.jsonl", [r | {"history": [r["custom_id"]]} for r in requests(50)])
+    engine = opened(FakeEngine(lose_the_third_group))
+    with pytest.raises(EngineLostError):
+        run_batch("model", source, tmp_path / "out.jsonl")
+    written = read_lines(tmp_path / ".out.jsonl.partial")
+    assert engine.closed and not (tmp_path / "out.jsonl").exists()
+    assert [line["custom_id"] for line in written] == [f"r{n}" for n in range(32)]
+    opened(FakeEngine())
+    assert run_batch("model", source, tmp_path / "out.jsonl") == BatchReport(50, 18, 0)
+    assert [line["custom_id"] for line in read_lines(tmp_path / "out.jsonl")] == [f"r{n}" for n in range(50)]
+
+
+def test_several_connections_keep_the_order_and_report_progress(opened, tmp_path):
+    slow_first = threading.Event()
+
+    def hold_the_first_group(requests):
+        if requests[0].history == ("r0",):
+            assert slow_first.wait(10)  # until the second group is answered
+        else:
+            slow_first.set()
+
+    source = write_lines(tmp_path / "in.jsonl", [r | {"history": [r["custom_id"]]} for r in requests(40)])
+    engine, steps = opened(FakeEngine(hold_the_first_group)), []
+    options = BatchOptions("vllm", workers=2, engine_options={"rank_url": "x"})
+    report = run_batch("model", source, tmp_path / "out.jsonl", options, lambda *step: steps.append(step))
+    assert report == BatchReport(40, 40, 0) and engine.closed
+    assert [line["items"][0]["item_id"] for line in read_lines(tmp_path / "out.jsonl")] == [f"r{n}" for n in range(40)]
+    assert steps == [("batch", 16, 40), ("batch", 32, 40), ("batch", 40, 40)]
+
+
+def test_at_most_so_many_groups_are_under_way():
+    started = []
+    groups = ([number] for number in range(10))
+    with ThreadPoolExecutor(1) as pool:
+        answers = runner._in_order(pool, lambda group: started.append(group[0]) or group, groups, ahead=3)
+        assert next(answers) == [0]
+        time.sleep(0.05)
+        assert started == [0, 1, 2]
+        assert [group[0] for group in answers] == list(range(1, 10))
+
+
+def test_an_empty_file_is_an_empty_output(opened, tmp_path):
+    opened(FakeEngine())
+    assert run_batch("model", write_lines(tmp_path / "in.jsonl", []), tmp_path / "out.jsonl") == BatchReport(0, 0, 0)
+    assert (tmp_path / "out.jsonl").read_text() == ""

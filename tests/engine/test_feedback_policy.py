@@ -1,0 +1,79 @@
+"""What an engine does about feedback: what is shown and what is told from the next answer on."""
+
+from __future__ import annotations
+
+import pytest
+
+from recommender.engine import Recommender, Request
+from recommender.engine.counterfactual_answers import why_not
+from recommender.errors import DataError
+from recommender.store.feedback import Feedback
+
+
+def opinion_of(item, opinion, user="ann", **more):
+    return Feedback(item_id=item, opinion=opinion, user=user, **more)
+
+
+@pytest.fixture
+def model(make_checkpoint, tmp_path):
+    made = Recommender(make_checkpoint())
+    made.feedback_policy.keep_in(tmp_path / "f.jsonl")
+    return made
+
+
+def shown(model, **fields):
+    return [item.item_id for item in model.answer(Request(history=("101", "103"), k=4, explain=False, **fields)).items]
+
+
+def test_what_is_not_for_somebody_is_not_shown_to_them_again(model):
+    before = shown(model)
+    model.feedback_policy.take(opinion_of(before[0], "not for me"), "films")
+    assert before[0] not in shown(model, user="ann") and shown(model, user="bob") == shown(model) == before
+    request = Request(history=("101",), k=4, user="ann", explain=False)
+    assert any("not for this person: 1" in note for note in model.answer(request).notes)
+    assert "you said that it is not for you" in why_not(model, request, before[0])["text"]
+    model.feedback_policy.take(opinion_of(before[0], "helpful"), "films")
+    assert shown(model, user="ann") == before
+
+
+def test_a_wrong_fact_is_not_spoken_of_again(model):
+    history = ("101", "103", "105", "107")
+    first = model.answer(Request(history=history, k=4)).items
+    named = next(item for item in first if "comedy" in item.justification or "drama" in item.justification)
+    stored = model.feedback_policy.take(opinion_of(named.item_id, "wrong", justification=named.justification), "films")
+    assert stored.facts
+    again = next(i for i in model.answer(Request(history=history, k=4)).items if i.item_id == named.item_id)
+    assert all(value not in again.justification for _, value in stored.facts)
+    assert all(claim["true"] for claim in again.evidence["claims"])
+    assert not {(f["name"], f["value"]) for f in again.evidence["shared"]} & set(stored.facts)
+    others = {item.item_id: item.justification for item in first if item.item_id != named.item_id}
+    now = model.answer(Request(history=history, k=4)).items
+    assert others == {item.item_id: item.justification for item in now if item.item_id in others}
+
+
+def test_a_year_that_was_called_wrong_is_no_name_either(model):
+    item = model.catalogue[0]
+    model.feedback_policy.take(opinion_of("100", "wrong", facts=(("year", "1990"), ("decade", "1990s"))), "films")
+    reason = model.explain(model.catalogue.indices(["101"]), [0])[0]
+    assert "1990" not in reason.text
+    checker = model.feedback_policy.checker()
+    assert not checker.check(f'"{item.title}" (1990) is recommended.', reason.evidence, "films").ok
+    assert model.checker.check(f'"{item.title}" (1990) is our suggestion, as you watched "x".', reason.evidence).claims
+
+
+def test_what_was_helpful_is_spoken_of_first(model):
+    model.feedback_policy.take(opinion_of("100", "helpful", facts=(("year", "1990"),)), "films")
+    assert model.feedback_policy.style(model.style, "ann").prefers == ("year",)
+    assert model.feedback_policy.style(model.style, None).prefers == ()
+
+
+def test_wrong_feedback_is_one_clear_error(model, make_checkpoint):
+    for wrong, match in (
+        (opinion_of("1OO", "helpful"), "unknown item id"),
+        (opinion_of("100", "wrong", facts=(("genres", "western"),)), "nothing says genres=western"),
+        (opinion_of("100", "wrong", justification="Nothing here."), "tells no fact"),
+    ):
+        with pytest.raises(DataError, match=match):
+            model.feedback_policy.take(wrong, "films")
+    with pytest.raises(DataError, match="not kept here"):
+        Recommender(make_checkpoint()).feedback_policy.take(opinion_of("100", "helpful"), "films")

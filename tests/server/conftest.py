@@ -1,0 +1,30 @@
+"""The server over both engines, and over the embedded one alone where the engine makes no difference."""
+
+import pytest
+
+from tests.server.http_server import Server
+
+
+@pytest.fixture(scope="module", params=["embedded", "vllm"])
+def engine(request, engines):
+    """Both engines answer the same tests."""
+    return getattr(engines(1), request.param)
+
+
+@pytest.fixture(scope="module")
+def server(engine):
+    served = Server(engine)
+    yield served
+    served.close()
+
+
+@pytest.fixture(scope="module")
+def embedded(engines):
+    return engines(1).embedded
+
+
+@pytest.fixture(scope="module")
+def embedded_server(embedded):
+    served = Server(embedded)
+    yield served
+    served.close()

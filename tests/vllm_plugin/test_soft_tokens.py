@@ -1,0 +1,81 @@
+"""Soft tokens of a prompt become placeholders with vectors beside them; what is incomplete or does not fit is refused."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from recommender.vllm_plugin.soft_tokens import (
+    ITEM_KIND,
+    NO_SOFT_TOKENS,
+    SECTION,
+    SoftFacts,
+    SoftTokens,
+    vectors_file,
+)
+
+FACTS = SoftFacts("LlamaForCausalLM", {"image": 2, "audio": 1}, tokens=2, first=30, item_scale=1.0)
+TABLES = {"image": np.array([[1, 2, 1], [0, 0, 0]]), "audio": np.array([[3, 1], [4, 1]])}
+
+
+def test_soft_tokens_become_placeholders_with_vectors_beside_them():
+    soft = SoftTokens(FACTS, TABLES)
+    tokens, places = soft.with_placeholders(
+        [5, 34, 35, 36, 37, 7], {}, {}
+    )  # item 1: two of its picture, two of its sound
+    assert tokens == [5, 30, 30, 31, 31, 7]
+    assert [(p.kind, p.offset, p.vector.tolist()) for p in places] == [
+        ("image", 1, [[0, 0, 0]]),
+        ("audio", 3, [[4, 1]]),
+    ]
+    overrides = soft.checked({1: {"image": [7, 8]}}, items=2)
+    _, changed = soft.with_placeholders([5, 34, 35, 36, 37, 7], overrides, {1: 7})
+    assert [(p.kind, p.offset, p.vector.tolist()) for p in changed] == [
+        ("image", 1, [[7, 8, 1]]),
+        ("audio", 3, [[4, 1]]),
+        ("item", 5, [[7, 8, 1, 4, 1], [0, 0, 0, 4, 1]]),
+    ]
+    assert changed[0].name != places[0].name and changed[1].name == places[1].name
+
+
+@pytest.mark.parametrize("ids", [[34], [35], [34, 36], [36, 35], [999]])
+def test_soft_tokens_that_are_not_whole_are_refused(ids):
+    with pytest.raises(ValueError, match="ids"):
+        SoftTokens(FACTS, TABLES).with_placeholders(ids, {}, {})
+
+
+@pytest.mark.parametrize(
+    "given", [{2: {}}, {0: {"image": [1.0]}}, {0: {"text": [1.0]}}, {0: {"audio": [float("nan")]}}]
+)
+def test_vectors_that_fit_no_slot_are_refused(given):
+    with pytest.raises(ValueError, match="vectors"):
+        SoftTokens(FACTS, TABLES).checked(given, items=2)
+
+
+def test_facts_say_the_shapes_and_places_of_inputs():
+    assert FACTS.kinds == ("image", "audio", ITEM_KIND) and NO_SOFT_TOKENS.kinds == ()
+    assert FACTS.shape("image") == (1, 3) and FACTS.shape("audio") == (1, 2) and FACTS.shape(ITEM_KIND) == (2, 5)
+    assert [FACTS.slots(kind) for kind in FACTS.kinds] == [2, 2, 1]
+    assert [FACTS.placeholder(kind) for kind in ("image", "audio")] == [30, 31]
+
+
+def test_a_folder_is_opened_with_its_vectors_or_without(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({SECTION: asdict(FACTS)}))
+    for kind, table in TABLES.items():
+        np.save(tmp_path / vectors_file(kind), table)
+    opened = SoftTokens.open(tmp_path)
+    assert opened.facts == FACTS and all(np.array_equal(opened.vectors[kind], TABLES[kind]) for kind in TABLES)
+    (tmp_path / "config.json").write_text("{}")
+    plain = SoftTokens.open(tmp_path)
+    assert plain.facts == NO_SOFT_TOKENS and plain.with_placeholders([3, 10**6], {}, {}) == ([3, 10**6], [])
+
+
+def test_the_same_vector_has_the_same_name_and_another_has_another():
+    soft = SoftTokens(FACTS, TABLES)
+
+    def name(vector):
+        (place,) = soft.with_placeholders([30, 31], soft.checked({0: {"image": vector}}, 2), {0: 6})[1]
+        return place.name
+
+    assert name([1.0, 2.0]) == name([1, 2]) != name([2.0, 1.0])
