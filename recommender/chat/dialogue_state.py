@@ -10,8 +10,9 @@ import numpy as np
 
 from recommender.chat.english_patterns import MOODS
 from recommender.chat.reader import Fact, Reading
+from recommender.data.attribute_index import NO_ITEMS
 from recommender.data.catalogue import Catalogue
-from recommender.justify.facts import Facts, facts_of, role, years_of
+from recommender.justify.facts import FactIndex, Facts, fact_index, years_of
 
 MOST = 20
 #: nats; enough to move an item past others of like score, not past all
@@ -99,16 +100,31 @@ class DialogueState:
 
     def allowed(self, catalogue: Catalogue) -> np.ndarray:
         """Return bool [items]: what meets every hard constraint. What is not known of an item does not meet it."""
-        return np.array([i not in self.hidden and self._meets(facts_of(catalogue, i)) for i in range(len(catalogue))])
+        index, allowed = fact_index(catalogue), np.ones(len(catalogue), dtype=bool)
+        for group in self.only:
+            allowed &= index.having(group)
+        for group in self.without:
+            allowed &= ~index.having(group)
+        if self._bounds_years:
+            allowed &= index.with_years(self._accepts_year)
+        allowed[list(self.hidden)] = False
+        return allowed
+
+    @property
+    def _bounds_years(self) -> bool:
+        return self.first_year is not None or self.last_year is not None or bool(self.years_out)
+
+    def _accepts_year(self, year: int) -> bool:
+        low, high = self.first_year or 0, 9999 if self.last_year is None else self.last_year
+        return low <= year <= high and not any(first <= year <= last for first, last in self.years_out)
 
     def _meets(self, facts: Facts) -> bool:
         if not all(_holds(group, facts) for group in self.only) or any(_holds(g, facts) for g in self.without):
             return False
-        if self.first_year is None and self.last_year is None and not self.years_out:
+        if not self._bounds_years:
             return True
-        years = [int(year) for year in years_of(facts)]
-        low, high = self.first_year or 0, 9999 if self.last_year is None else self.last_year
-        return bool(years) and all(low <= y <= high and not any(a <= y <= b for a, b in self.years_out) for y in years)
+        years = years_of(facts)
+        return bool(years) and all(self._accepts_year(int(year)) for year in years)
 
     def parts(self) -> list[tuple[str, DialogueState]]:
         """Return every hard constraint in words, with the state as it would be without it."""
@@ -144,24 +160,27 @@ class DialogueState:
 
     def gains(self, catalogue: Catalogue) -> np.ndarray:
         """Return float [items], in nats: how much better or worse each item suits the preferences."""
-        weights = [MOODS[mood] for mood in self.moods]
-        disliked = [_kinds(facts_of(catalogue, item)) for item in self.dislikes]
-        gains = np.zeros(len(catalogue))
-        for index in range(len(catalogue)):
-            facts = facts_of(catalogue, index)
-            kinds = _kinds(facts)
-            gains[index] = sum(weight.get(kind, 0.0) for weight in weights for kind in kinds)
-            gains[index] += TASTE * sum(_holds(group, facts) for group in self.toward)
-            gains[index] -= DISLIKE * sum(len(kinds & other) / max(len(kinds | other), 1) for other in disliked)
+        index, gains = fact_index(catalogue), np.zeros(len(catalogue))
+        for mood in self.moods:
+            for kind, nats in MOODS[mood].items():
+                gains[index.kind_items.get(kind, NO_ITEMS)] += nats
+        for group in self.toward:
+            gains += TASTE * index.having(group)
+        for item in self.dislikes:
+            gains -= DISLIKE * _kind_overlap(index, item)
         return gains
+
+
+def _kind_overlap(index: FactIndex, item: int) -> np.ndarray:
+    """Return float [items]: the share of kinds that each item has in common with one (Jaccard)."""
+    shared = np.zeros(len(index.facts), dtype=np.int64)
+    for kind in index.kinds[item]:
+        shared[index.kind_items[kind]] += 1
+    return shared / np.maximum(index.kind_counts + len(index.kinds[item]) - shared, 1)
 
 
 def _holds(group: Iterable[Fact], facts: Facts) -> bool:
     return any(value in facts.get(name, ()) for name, value in group)
-
-
-def _kinds(facts: Facts) -> frozenset[str]:
-    return frozenset(v.casefold() for name, values in facts.items() if role(name) == "kind" for v in values)
 
 
 def items_at_ranks(ranks: Iterable[int], shown: Sequence[int]) -> tuple[int, ...]:
