@@ -28,7 +28,7 @@ from recommender.engine.query_scorer import QueryScorerCache
 from recommender.engine.request_vectors import vector_overrides
 from recommender.engine.requests import RankedItem, Request, Response, request
 from recommender.errors import RecommenderError
-from recommender.fusion.weights import KeptFusion
+from recommender.fusion.stored import StoredFusion
 from recommender.inference.beam_search import Ranking
 from recommender.justify import ClaimChecker, Evidence, Justification, Style, find_evidence, justify, written_list
 from recommender.numerics.vectors import unit_rows
@@ -59,7 +59,7 @@ class CatalogueEngine(ABC):
         config: Config,
         builder: ExampleBuilder,
         features: Features,
-        fusion: KeptFusion | None = None,
+        fusion: StoredFusion | None = None,
     ) -> None:
         """Answer for this catalogue with these prompts and vectors; `fusion`: the baselines that rank along."""
         self.catalogue, self.config, self.builder, self.fusion = catalogue, config, builder, fusion
@@ -419,7 +419,7 @@ class CatalogueEngine(ABC):
                 "the sentences are plain: the writing adapter was trained on other prompts (train its stage again)"
             )
         if self.fused(request) and self.fusion is not None:
-            notes.append(f"ranked together with {' and '.join(self.fusion.rankers)}")
+            notes.append(f"ranked together with {' and '.join(self.fusion.baselines)}")
         if self.scores_query(request.query):
             notes.append("ranked by the query as well: by how like it the items' texts are")
         elif self._query_text(request.query):

@@ -28,7 +28,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.engine.catalogue_engine import CatalogueEngine, evidence_as_dict
 from recommender.engine.priority_lock import PriorityLock
-from recommender.fusion.weights import FUSION, KeptFusion
+from recommender.fusion.stored import FUSION_FILE, StoredFusion
 from recommender.inference import beam_search
 from recommender.inference.beam_search import Ranking
 from recommender.inference.constrained_text import ConstraintProcessor
@@ -50,7 +50,7 @@ class Recommender(CatalogueEngine):
     name = "embedded"
     at_once = PROMPTS_AT_ONCE
 
-    def __init__(self, checkpoint: Checkpoint, fusion: KeptFusion | None = None) -> None:
+    def __init__(self, checkpoint: Checkpoint, fusion: StoredFusion | None = None) -> None:
         """Serve a loaded checkpoint; `fusion`: what ranks along with it."""
         features = checkpoint.model.features
         super().__init__(checkpoint.catalogue, checkpoint.config, checkpoint.builder, features, fusion)
@@ -73,9 +73,9 @@ class Recommender(CatalogueEngine):
 
         Raises CheckpointError, AssetError or DataError.
         """
-        kept = resolve(source) / FUSION
+        kept = resolve(source) / FUSION_FILE
         loaded = from_pretrained(source, catalogue, progress)
-        opened = cls(loaded, KeptFusion.load(kept) if kept.is_file() else None)
+        opened = cls(loaded, StoredFusion.load(kept) if kept.is_file() else None)
         opened.source, opened.files = str(source), weights_of(resolve(source))
         return opened
 

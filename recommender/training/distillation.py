@@ -26,7 +26,7 @@ class Teacher(Protocol):
     def fit(self, data: FitData) -> None:
         """Learn from the histories."""
 
-    def expected(self, history: np.ndarray) -> np.ndarray:
+    def scores_by_position(self, history: np.ndarray) -> np.ndarray:
         """Return scores [len(history), items]: in row i, those of what comes after the first i items."""
 
 
@@ -55,7 +55,7 @@ def _ask(config: TeacherConfig, data: FitData, progress: Progress | None) -> tup
     items, probabilities = np.zeros((total, most), np.int32), np.zeros((total, most), np.float16)
     start = 0
     for user, history in enumerate(data.histories):
-        expected = np.mean([_probabilities(teacher.expected(history)) for teacher in teachers], axis=0)
+        expected = np.mean([_probabilities(teacher.scores_by_position(history)) for teacher in teachers], axis=0)
         rows = slice(start, start + len(history))
         likeliest = np.argpartition(-expected, most - 1, axis=1)[:, :most]
         kept = np.take_along_axis(expected, likeliest, axis=1)
