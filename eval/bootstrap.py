@@ -1,7 +1,7 @@
-"""Percentile bootstrap over users: how far a mean, or the difference of two means, is to be trusted.
+"""Percentile bootstrap over users: confidence intervals of means and of differences of means.
 
-Users are the unit that is resampled, as one user's metrics hang together. Everything taken from one Bootstrap
-sees the same resamples, so differences between models are paired (Efron and Tibshirani, 1993, chapters 13 and 16).
+Users are the unit of resampling, as the metrics of one user depend on each other. All estimates of one Bootstrap use
+the same resamples, so differences between models are paired (Efron and Tibshirani, 1993, chapters 13 and 16).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 LEVEL = 0.95
 SAMPLES = 2000
-_CELLS = 4_000_000  # drawn at a time, to bound memory by tens of megabytes
+_CELLS_AT_ONCE = 4_000_000  # drawn at a time, to bound memory by tens of megabytes
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,15 @@ class Estimates:
 
     @property
     def excludes_zero(self) -> np.ndarray:
-        """Where zero lies outside: for differences, where they are significant at this level."""
+        """Where zero lies outside the interval: for differences, where they are significant at this level."""
         return (self.low > 0) | (self.high < 0)
 
 
 class Bootstrap:
     """The resampled means of values [users, models, metrics].
 
-    A metric that is not defined for some user and model (NaN) is taken over those users for whom every model has it,
-    so that all models stand on the same users; without any such user its estimates are NaN.
+    A metric that is NaN for some user and model is taken over the users for whom every model has it, so that all models
+    are compared on the same users; without any such user its estimates are NaN.
     """
 
     def __init__(self, values: np.ndarray, seed: int = 0, samples: int = SAMPLES, level: float = LEVEL) -> None:
@@ -47,30 +47,31 @@ class Bootstrap:
         self.users = defined.sum(axis=0)
         """The number of users behind each metric, [metrics]."""
         self._level = level
-        kept = np.where(defined[:, None], values, 0.0)
+        filled = np.where(defined[:, None], values, 0.0)
         with np.errstate(invalid="ignore"):
-            self._mean = kept.sum(axis=0) / self.users
-            self._means = _resampled(kept, defined, seed, samples)
+            self._mean = filled.sum(axis=0) / self.users
+            self._resampled_means = _resample(filled, defined, seed, samples)
 
     def means(self) -> Estimates:
         """Return the mean of every model and metric, [models, metrics]."""
-        return self._estimates(self._mean, self._means)
+        return self._estimates(self._mean, self._resampled_means)
 
     def differences(self, reference: int) -> Estimates:
         """Return every model less the reference (its position), paired, [models, metrics]."""
-        return self._estimates(self._mean - self._mean[reference], self._means - self._means[:, [reference]])
+        resampled = self._resampled_means - self._resampled_means[:, [reference]]
+        return self._estimates(self._mean - self._mean[reference], resampled)
 
     def _estimates(self, mean: np.ndarray, resampled: np.ndarray) -> Estimates:
         low, high = np.quantile(resampled, [(1 - self._level) / 2, (1 + self._level) / 2], axis=0)
         return Estimates(mean, low, high)
 
 
-def _resampled(values: np.ndarray, defined: np.ndarray, seed: int, samples: int) -> np.ndarray:
+def _resample(values: np.ndarray, defined: np.ndarray, seed: int, samples: int) -> np.ndarray:
     """Return the means of resamples of the users [samples, models, metrics]; values hold 0 where not defined."""
     users, models, metrics = values.shape
     generator = np.random.default_rng(seed)
     means = np.empty((samples, models, metrics))
-    step = max(1, _CELLS // users)
+    step = max(1, _CELLS_AT_ONCE // users)
     for start in range(0, samples, step):
         size = min(step, samples - start)
         drawn = generator.integers(users, size=(size, users)) + users * np.arange(size)[:, None]

@@ -1,4 +1,4 @@
-"""From ranked lists to tables: every model on the same users, its runs averaged a user at a time."""
+"""From ranked lists to tables of metrics: all models on the same users, each user's values averaged over the runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from recommender.baselines.ranking import PADDING
-from recommender.eval import beyond, metrics
-from recommender.eval.beyond import ItemFacts
+from recommender.eval import metrics
+from recommender.eval.beyond_accuracy import ItemFacts, beyond_accuracy_per_user
 from recommender.eval.bootstrap import LEVEL, Bootstrap, Estimates
 from recommender.eval.holdout import Holdout
-from recommender.eval.slices import FEW, slices_of
+from recommender.eval.slices import FEW, target_slices
 
-SLICED = (("recall", 10), ("ndcg", 10))  # what is told of every slice and every pair of models
+SLICED = (("recall", 10), ("ndcg", 10))  # the metrics of every slice and of every pair of models
 
 Key = tuple[str, int]
 Values = Mapping[str, Mapping[Key, np.ndarray]]
@@ -26,7 +26,7 @@ Values = Mapping[str, Mapping[Key, np.ndarray]]
 
 @dataclass(frozen=True)
 class Run:
-    """One fit of a model: lists [users, k] of those who are asked, and what it took; fit_seconds NaN if unknown."""
+    """One fit of a model: the lists [test users, k], and its cost; fit_seconds is NaN if unknown."""
 
     lists: np.ndarray
     fit_seconds: float
@@ -35,25 +35,25 @@ class Run:
 
 
 Runs = Mapping[str, Mapping[str, Run]]
-"""model -> what tells its runs apart (a seed, a folder) -> the run."""
+"""model -> label of the run (a seed, a folder) -> the run."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one evaluation measured.
+    """The tables of one evaluation.
 
-    per_user: model, user (position in the histories), metric, k, value (mean over the model's runs): one row each.
+    per_user: model, user (position in the histories), metric, k, value (mean over the model's runs).
     summary: model, metric, k, mean, low, high (95 % interval), difference to the reference with its paired
-        difference_low and difference_high, users behind it, spread (standard deviation of the mean over the runs,
-        NaN for one run); intervals are NaN for coverage, gini, novelty and cold_share, which belong to no single user.
-    runs: model, run, metric, k, mean: each run alone.
-    slices: slice, targets, users, few (too few for an interval to be trusted), then as summary.
+        difference_low and difference_high, number of users, spread (standard deviation of the mean over the runs,
+        NaN for one run); intervals are NaN for coverage, gini, novelty and cold_share, which are not means over users.
+    runs: model, run, metric, k, mean: each run by itself.
+    slices: slice, targets, users, few (too few for a trustworthy interval), then as summary.
     pairs: model, other, metric, k, difference (model less other), low, high: every ordered pair, paired.
     models: model, runs, fit_seconds (NaN if unknown), score_seconds, memory_mb: means over the runs.
     users: user, target (index of the item), history (its length), target_count (training interactions of the target),
-        and a column `rank MODEL` a run: where the target stands, from 1 on, missing beyond the largest k.
+        and a column `rank MODEL` for each run: the rank of the target from 1 on, missing beyond the largest k.
     curves: model, k, recall for every k up to the largest, mean over the runs.
-    about: reference, split, users, items, seed and all else that a reader needs to repeat it.
+    about: reference, split, users, items, seed and all else that is needed to repeat the evaluation.
     """
 
     per_user: pd.DataFrame
@@ -78,32 +78,31 @@ class Evaluation:
         return bool((self.summary["metric"] == metric).any())
 
 
-def measure(
+def measure_runs(
     runs: Runs, holdout: Holdout, facts: ItemFacts, ks: Sequence[int], reference: str, seed: int, samples: int
 ) -> Evaluation:
-    """Measure lists that belong to the users whom the holdout asks, in their order."""
-    asked = holdout.asked
-    histories, table = [holdout.histories[user] for user in asked.tolist()], holdout.table[asked]
-    single = {
+    """Measure runs whose lists belong to the holdout's test users, in their order."""
+    histories, table = holdout.test_histories(), holdout.table[holdout.test_users]
+    run_values = {
         model: {
-            label: metrics.per_user(run.lists, table, ks) | beyond.per_user(run.lists, histories, facts, ks)
-            for label, run in own.items()
+            label: metrics.accuracy_per_user(run.lists, table, ks)
+            | beyond_accuracy_per_user(run.lists, histories, facts, ks)
+            for label, run in model_runs.items()
         }
-        for model, own in runs.items()
+        for model, model_runs in runs.items()
     }
-    values = {model: _averaged(list(own.values())) for model, own in single.items()}
-    of_lists = _of_lists(runs, holdout, ks)
-    alone = pd.concat([_run_means(single), of_lists], ignore_index=True)
-    sampled = Bootstrap(_stacked(values), seed, samples)
-    summary = _summary(sampled, values, reference)
-    whole = of_lists.groupby(["model", "metric", "k"], sort=False)["mean"].mean().reset_index()
-    summary = _with_spread(pd.concat([summary, pd.DataFrame(whole)], ignore_index=True), alone)
+    values = {model: _mean_over_runs(list(of_runs.values())) for model, of_runs in run_values.items()}
+    list_metrics = _list_metrics(runs, holdout, ks)
+    run_means = pd.concat([_run_means(run_values), list_metrics], ignore_index=True)
+    bootstrap = Bootstrap(_stacked(values), seed, samples)
+    list_means = list_metrics.groupby(["model", "metric", "k"], sort=False)["mean"].mean().reset_index()
+    summary = pd.concat([_summary(bootstrap, values, reference), pd.DataFrame(list_means)], ignore_index=True)
     return Evaluation(
-        per_user=_per_user(values, asked),
-        summary=summary,
-        runs=alone,
+        per_user=_per_user(values, holdout.test_users),
+        summary=_with_spread(summary, run_means),
+        runs=run_means,
         slices=_slices(runs, holdout, facts, reference, seed, samples),
-        pairs=_pairs(sampled, values),
+        pairs=_pairs(bootstrap, values),
         models=_models(runs),
         users=_users(runs, holdout),
         curves=_curves(runs, table),
@@ -116,7 +115,7 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
-def _averaged(runs: Sequence[Mapping[Key, np.ndarray]]) -> dict[Key, np.ndarray]:
+def _mean_over_runs(runs: Sequence[Mapping[Key, np.ndarray]]) -> dict[Key, np.ndarray]:
     """Return each user's mean over the runs."""
     return {key: np.mean([run[key] for run in runs], axis=0) for key in runs[0]}
 
@@ -126,32 +125,32 @@ def _stacked(values: Values) -> np.ndarray:
     return np.stack([np.stack(list(columns.values()), axis=1) for columns in values.values()], axis=1)
 
 
-def _summary(sampled: Bootstrap, values: Values, reference: str) -> pd.DataFrame:
+def _summary(bootstrap: Bootstrap, values: Values, reference: str) -> pd.DataFrame:
     keys = list(values[reference])
     names = pd.DataFrame([(model, *key) for model in values for key in keys], columns=["model", "metric", "k"])
-    against = sampled.differences(list(values).index(reference))
-    columns = _columns(sampled.means(), "mean", "low", "high")
-    columns |= _columns(against, "difference", "difference_low", "difference_high")
-    return names.assign(**columns, users=np.tile(sampled.users, len(values)))
+    differences = bootstrap.differences(list(values).index(reference))
+    columns = _columns(bootstrap.means(), "mean", "low", "high")
+    columns |= _columns(differences, "difference", "difference_low", "difference_high")
+    return names.assign(**columns, users=np.tile(bootstrap.users, len(values)))
 
 
 def _columns(estimates: Estimates, mean: str, low: str, high: str) -> dict[str, np.ndarray]:
     return {mean: estimates.mean.ravel(), low: estimates.low.ravel(), high: estimates.high.ravel()}
 
 
-def _run_means(single: Mapping[str, Mapping[str, Mapping[Key, np.ndarray]]]) -> pd.DataFrame:
-    """Return the mean of each run alone, over the users for whom the metric is defined."""
+def _run_means(run_values: Mapping[str, Mapping[str, Mapping[Key, np.ndarray]]]) -> pd.DataFrame:
+    """Return the mean of each run by itself, over the users for whom the metric is defined."""
     rows = [
         (model, label, *key, float(np.nanmean(column)) if (~np.isnan(column)).any() else float("nan"))
-        for model, own in single.items()
-        for label, columns in own.items()
+        for model, of_runs in run_values.items()
+        for label, columns in of_runs.items()
         for key, column in columns.items()
     ]
     return pd.DataFrame(rows, columns=["model", "run", "metric", "k", "mean"])
 
 
-def _of_lists(runs: Runs, holdout: Holdout, ks: Sequence[int]) -> pd.DataFrame:
-    """Return coverage, gini, novelty and share of cold items of every run's lists; they belong to no single user."""
+def _list_metrics(runs: Runs, holdout: Holdout, ks: Sequence[int]) -> pd.DataFrame:
+    """Return coverage, gini, novelty and share of cold items of every run, which are of all its lists together."""
     popularity, items = holdout.popularity(), holdout.items
     rows = []
     for model, label, run in _flat(runs):
@@ -163,29 +162,29 @@ def _of_lists(runs: Runs, holdout: Holdout, ks: Sequence[int]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "run", "metric", "k", "mean"])
 
 
-def _with_spread(summary: pd.DataFrame, alone: pd.DataFrame) -> pd.DataFrame:
-    spread = alone.groupby(["model", "metric", "k"], sort=False)["mean"].std(ddof=1).rename("spread").reset_index()
+def _with_spread(summary: pd.DataFrame, run_means: pd.DataFrame) -> pd.DataFrame:
+    spread = run_means.groupby(["model", "metric", "k"], sort=False)["mean"].std(ddof=1).rename("spread").reset_index()
     return summary.merge(spread, on=["model", "metric", "k"], how="left", sort=False)
 
 
 def _slices(runs: Runs, holdout: Holdout, facts: ItemFacts, reference: str, seed: int, samples: int) -> pd.DataFrame:
-    """Return the metrics of every slice over the users who have a target in it, against those targets alone."""
-    table = holdout.table[holdout.asked]
+    """Return the metrics of every slice over the users who have a target in it, against those targets only."""
+    table = holdout.table[holdout.test_users]
     frames = []
-    for name, within in slices_of(holdout, facts.lacking).items():
-        kept = within.any(axis=1)
-        if kept.any():
-            targets = np.where(within, table, PADDING)[kept]
+    for name, members in target_slices(holdout, facts.lacking).items():
+        users = members.any(axis=1)
+        if users.any():
+            targets = np.where(members, table, PADDING)[users]
             values = {
-                model: _averaged([_sliced(run.lists[kept], targets) for run in own.values()])
-                for model, own in runs.items()
+                model: _mean_over_runs([_sliced(run.lists[users], targets) for run in model_runs.values()])
+                for model, model_runs in runs.items()
             }
             rows = _summary(Bootstrap(_stacked(values), seed, samples), values, reference)
         else:
             rows = pd.DataFrame(
                 [(model, *key, 0) for model in runs for key in SLICED], columns=["model", "metric", "k", "users"]
             )
-        frames.append(rows.assign(slice=name, targets=int(within.sum()), few=bool(kept.sum() < FEW)))
+        frames.append(rows.assign(slice=name, targets=int(members.sum()), few=bool(users.sum() < FEW)))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -193,10 +192,10 @@ def _sliced(lists: np.ndarray, targets: np.ndarray) -> dict[Key, np.ndarray]:
     return {(name, k): metrics.METRICS[name](lists, targets, k) for name, k in SLICED}
 
 
-def _pairs(sampled: Bootstrap, values: Values) -> pd.DataFrame:
-    """Return every model less every other one."""
+def _pairs(bootstrap: Bootstrap, values: Values) -> pd.DataFrame:
+    """Return the differences of all ordered pairs of models."""
     names, keys = list(values), list(next(iter(values.values())))
-    against = {name: sampled.differences(place) for place, name in enumerate(names)}
+    against = {name: bootstrap.differences(place) for place, name in enumerate(names)}
     rows = [
         (model, other, *key, *(float(part[names.index(model), keys.index(key)]) for part in _parts(against[other])))
         for model, other in permutations(names, 2)
@@ -222,48 +221,48 @@ def _models(runs: Runs) -> pd.DataFrame:
     rows = [
         (
             model,
-            len(own),
-            *np.mean([(run.fit_seconds, run.score_seconds, run.memory_mb) for run in own.values()], axis=0),
+            len(model_runs),
+            *np.mean([(run.fit_seconds, run.score_seconds, run.memory_mb) for run in model_runs.values()], axis=0),
         )
-        for model, own in runs.items()
+        for model, model_runs in runs.items()
     ]
     return pd.DataFrame(rows, columns=["model", "runs", "fit_seconds", "score_seconds", "memory_mb"])
 
 
 def _users(runs: Runs, holdout: Holdout) -> pd.DataFrame:
-    """Return one row a user and target."""
-    asked, table = holdout.asked, holdout.table[holdout.asked]
-    places, columns = np.nonzero(table != PADDING)
-    targets = table[places, columns]
+    """Return one row for each user and target."""
+    users, table = holdout.test_users, holdout.table[holdout.test_users]
+    rows, columns = np.nonzero(table != PADDING)
+    targets = table[rows, columns]
     frame = pd.DataFrame(
         {
-            "user": asked[places],
+            "user": users[rows],
             "target": targets,
-            "history": [len(holdout.histories[user]) for user in asked[places].tolist()],
-            "target_count": holdout.target_counts()[asked][places, columns],
+            "history": [len(holdout.histories[user]) for user in users[rows].tolist()],
+            "target_count": holdout.target_counts()[users][rows, columns],
         }
     )
     for model, label, run in _flat(runs):
-        found = run.lists[places] == targets[:, None]
-        rank = pd.array(np.where(found.any(axis=1), found.argmax(axis=1) + 1, 0), dtype="Int32")
-        rank[~found.any(axis=1)] = pd.NA
+        hits = run.lists[rows] == targets[:, None]
+        rank = pd.array(np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0), dtype="Int32")
+        rank[~hits.any(axis=1)] = pd.NA
         frame[f"rank {model}" if len(runs[model]) == 1 else f"rank {model}, {label}"] = rank
     return frame
 
 
 def _curves(runs: Runs, table: np.ndarray) -> pd.DataFrame:
     """Return mean recall at every k up to the longest list for each model."""
-    count = (table != PADDING).sum(axis=1, keepdims=True)
+    target_counts = (table != PADDING).sum(axis=1, keepdims=True)
     frames = []
-    for model, own in runs.items():
-        found = np.mean([metrics.relevance(run.lists, table) for run in own.values()], axis=0)
-        recall = (np.cumsum(found, axis=1) / count).mean(axis=0)
+    for model, model_runs in runs.items():
+        hits = np.mean([metrics.relevance(run.lists, table) for run in model_runs.values()], axis=0)
+        recall = (np.cumsum(hits, axis=1) / target_counts).mean(axis=0)
         frames.append(pd.DataFrame({"model": model, "k": np.arange(1, len(recall) + 1), "recall": recall}))
     return pd.concat(frames, ignore_index=True)
 
 
 def _flat(runs: Runs) -> list[tuple[str, str, Run]]:
-    return [(model, label, run) for model, own in runs.items() for label, run in own.items()]
+    return [(model, label, run) for model, model_runs in runs.items() for label, run in model_runs.items()]
 
 
 def _about(
@@ -274,7 +273,7 @@ def _about(
         "split": holdout.name,
         **holdout.details,
         "users": len(table),
-        "users_without_target": holdout.left_out,
+        "users_without_target": holdout.users_without_target,
         "targets": int((table != PADDING).sum()),
         "targets_in_history": int(repeated),
         "items": holdout.items,

@@ -1,19 +1,18 @@
-"""Whether sentences are true, by other means than the product checks them, and how they are worded.
+"""Checks whether justifications are true, independently of the product's own checker, and measures how they are worded.
 
-A sentence's names stand in quotation marks. What is left is searched for every attribute value and every year of the
-catalogue. A value is said of the only name of its clause, or of the name before "which is"; everywhere else, and in
-sentences with a word such as "both", "too" or "like", it must hold for everything that is named. A year in brackets is
-that of the name before it. A list of names ends with its "and": what follows behind another comma begins something else.
+Item names stand in quotation marks. The rest of the text is searched for every attribute value and every year of the
+catalogue. A value belongs to the only name of its clause, or to the name before "which is"; everywhere else, and in
+texts with a word such as "both", "too" or "like", it must hold for all named items. A year in brackets belongs to the
+name before it. A list of names ends with its "and": text behind a further comma begins a new clause.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-Facts = Mapping[str, Sequence[str]]
 _QUOTED = re.compile(r'"([^"]*)"')
 _BRACKETED = re.compile(r'"([^"]*)" \((\d{4})\)')
 _YEAR = re.compile(r"\b(1[89]\d\d|20\d\d)(s?)\b")
@@ -22,7 +21,7 @@ _NAMES = rf"({_NAME}(?:(?:, {_NAME})*,? (?:and|or|as well as) {_NAME})?)"
 _WATCHED = re.compile(
     rf"\b[Yy]ou (?:have |also |already )*(?:watched|saw|seen|chose|chosen|picked|read|heard|played|listened to) {_NAMES}"
 )
-_BREAK = re.compile(r"[,;:]| (?=(?:because|since|so|as|which|and you|if)\b)")
+_CLAUSE_END = re.compile(r"[,;:]| (?=(?:because|since|so|as|which|and you|if)\b)")
 _OF_ALL = re.compile(r"\b(?:both|all|too|also|like|well|another|such|more|similar|same|each|them|these)\b")
 _WHICH_IS = re.compile(r"^ ?which (?:is|was|has|stars)\b")
 _OFFERED = re.compile(r'\b(?:try|suggest|recommend|(?:might|may) (?:like|enjoy)|pick is|suggestion is) "([^"]*)"')
@@ -30,7 +29,7 @@ _OFFERED = re.compile(r'\b(?:try|suggest|recommend|(?:might|may) (?:like|enjoy)|
 
 @dataclass(frozen=True)
 class Subject:
-    """An item as a sentence may speak of it: its names, its attribute values and its years."""
+    """The facts of an item that a justification may state: its names, its attribute values and its years."""
 
     names: frozenset[str]
     values: frozenset[str]
@@ -39,7 +38,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class ParsedClaim:
-    """One thing that a sentence says, and whether it is so."""
+    """One claim of a justification, and whether it is true."""
 
     kind: str
     text: str
@@ -47,113 +46,116 @@ class ParsedClaim:
 
 
 class Grounding:
-    """Reads sentences about items of one catalogue. `values`: every attribute value that a sentence could name."""
+    """Reads the claims of justifications on one catalogue. `values`: every attribute value that a text could name."""
 
     def __init__(self, values: Collection[str]) -> None:
-        """Compile the values, the longest first."""
+        """Compile a pattern of the values, the longest first."""
         words = sorted({v for v in values if not v.isdigit()}, key=len, reverse=True)
         self.pattern = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, words))})(?![\w-])") if words else None
 
-    def claims(self, sentence: str, item: Subject, history: Sequence[Subject]) -> list[ParsedClaim]:
-        """Return what a sentence claims of the recommended item and of the history that it may name."""
-        known = [item, *history]
-        found = [ParsedClaim("name", name, any(name in s.names for s in known)) for name in _QUOTED.findall(sentence)]
-        named = [s for s in known if any(name in s.names for name in _QUOTED.findall(sentence))]
-        found.append(ParsedClaim("recommended", "", item in named))
-        for name, year in _BRACKETED.findall(sentence):
-            found.append(ParsedClaim("year", year, any(int(year) in s.years for s in known if name in s.names)))
-        shared = bool(_OF_ALL.search(_QUOTED.sub(" ", sentence)))
-        before: list[str] = []
-        for clause in _clauses(sentence):
+    def claims(self, text: str, item: Subject, history: Sequence[Subject]) -> list[ParsedClaim]:
+        """Return the claims of a justification on the recommended item and the history items that it may name."""
+        subjects = [item, *history]
+        claims = [ParsedClaim("name", name, any(name in s.names for s in subjects)) for name in _QUOTED.findall(text)]
+        named = [s for s in subjects if any(name in s.names for name in _QUOTED.findall(text))]
+        claims.append(ParsedClaim("recommended", "", item in named))
+        for name, year in _BRACKETED.findall(text):
+            claims.append(ParsedClaim("year", year, any(int(year) in s.years for s in subjects if name in s.names)))
+        about_all = bool(_OF_ALL.search(_QUOTED.sub(" ", text)))
+        names_before: list[str] = []
+        for clause in _clauses(text):
             names = _QUOTED.findall(clause)
-            found += self._said(clause, [] if shared else _meant(clause, names, before, known), named)
-            before = names or before
-        return [*found, *self._roles(sentence, item, history)]
+            about = [] if about_all else _clause_subjects(clause, names, names_before, subjects)
+            claims += self._fact_claims(clause, about or named)
+            names_before = names or names_before
+        return [*claims, *self._role_claims(text, item, history)]
 
-    def _said(self, clause: str, one: Sequence[Subject], named: Sequence[Subject]) -> list[ParsedClaim]:
-        """Return the years and the values that a clause says: of the one it is about, or of everything that is named."""
-        of = one or named
-        bare = _QUOTED.sub(" ", _BRACKETED.sub(" ", clause))
-        found = []
-        for text, decade in _YEAR.findall(bare):
+    def _fact_claims(self, clause: str, subjects: Sequence[Subject]) -> list[ParsedClaim]:
+        """Return the years and values that a clause states; each is true if it holds for all subjects."""
+        unquoted = _QUOTED.sub(" ", _BRACKETED.sub(" ", clause))
+        claims = []
+        for text, decade in _YEAR.findall(unquoted):
             years = range(int(text), int(text) + (10 if decade else 1))
-            found.append(ParsedClaim("year", text + decade, all(set(years) & s.years for s in of)))
-        for value in self.pattern.findall(bare) if self.pattern else ():
-            found.append(ParsedClaim("value", value, all(value in s.values for s in of)))
-        return found
+            claims.append(ParsedClaim("year", text + decade, all(set(years) & s.years for s in subjects)))
+        for value in self.pattern.findall(unquoted) if self.pattern else ():
+            claims.append(ParsedClaim("value", value, all(value in s.values for s in subjects)))
+        return claims
 
-    def _roles(self, sentence: str, item: Subject, history: Sequence[Subject]) -> list[ParsedClaim]:
-        watched = [name for part in _WATCHED.findall(sentence) for name in _QUOTED.findall(part)]
+    def _role_claims(self, text: str, item: Subject, history: Sequence[Subject]) -> list[ParsedClaim]:
+        """Return claims on which items were watched and which is recommended."""
+        watched = [name for names in _WATCHED.findall(text) for name in _QUOTED.findall(names)]
         return [
             *(ParsedClaim("watched", name, any(name in s.names for s in history)) for name in watched),
-            *(ParsedClaim("offered", name, name in item.names) for name in _OFFERED.findall(sentence)),
+            *(ParsedClaim("offered", name, name in item.names) for name in _OFFERED.findall(text)),
         ]
 
 
-def _clauses(sentence: str) -> list[str]:
-    """Cut a sentence where something else begins; what stands in quotation marks is never cut."""
-    hidden = _QUOTED.sub(lambda found: '"' + "\0" * len(found[1]) + '"', sentence)
-    cuts = [0, *(found.end() for found in _BREAK.finditer(hidden)), len(sentence)]
-    return [sentence[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+def _clauses(text: str) -> list[str]:
+    """Cut a text into clauses, never within quotation marks."""
+    masked = _QUOTED.sub(lambda match: '"' + "\0" * len(match[1]) + '"', text)
+    cuts = [0, *(match.end() for match in _CLAUSE_END.finditer(masked)), len(text)]
+    return [text[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
 
 
-def _meant(clause: str, names: Sequence[str], before: Sequence[str], known: Sequence[Subject]) -> list[Subject]:
-    """Return whom a clause is about if it is about one name alone; else nothing."""
+def _clause_subjects(
+    clause: str, names: Sequence[str], names_before: Sequence[str], subjects: Sequence[Subject]
+) -> list[Subject]:
+    """Return the subjects of a clause if it is about a single name, else none."""
     if not names and _WHICH_IS.search(_QUOTED.sub(" ", clause)):
-        names = before[-1:]
-    return [s for s in known if len(names) == 1 and names[0] in s.names]
+        names = names_before[-1:]
+    return [s for s in subjects if len(names) == 1 and names[0] in s.names]
 
 
 def groundedness(claims: Sequence[Sequence[ParsedClaim]]) -> dict[str, float | int]:
-    """Return claims made and claims true over sentences, and sentences that hold a false one."""
-    every = [claim for sentence in claims for claim in sentence]
-    true = sum(claim.true for claim in every)
-    false_sentences = sum(any(not claim.true for claim in sentence) for sentence in claims)
+    """Return the number of claims and of true claims of all justifications, and how many hold a false claim."""
+    all_claims = [claim for justification in claims for claim in justification]
+    true = sum(claim.true for claim in all_claims)
+    with_false_claim = sum(any(not claim.true for claim in justification) for justification in claims)
     return {
         "sentences": len(claims),
-        "claims": len(every),
+        "claims": len(all_claims),
         "true": true,
-        "share": true / max(len(every), 1),
-        "sentences_with_a_false_claim": false_sentences,
+        "share": true / max(len(all_claims), 1),
+        "sentences_with_a_false_claim": with_false_claim,
     }
 
 
-def wording(sentences: Sequence[str]) -> tuple[str, ...]:
-    """Return the sentences with every name as "…" and every year as 0: what is left is how they are worded."""
-    return tuple(_YEAR.sub("0", re.sub(r"\(\d{4}\)", "", _QUOTED.sub("…", s))) for s in sentences)
+def wordings(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the texts with every name as "…" and every year as 0, so that only the wording is left."""
+    return tuple(_YEAR.sub("0", re.sub(r"\(\d{4}\)", "", _QUOTED.sub("…", text))) for text in texts)
 
 
-def variety(sentences: Sequence[str]) -> dict[str, float]:
+def variety(texts: Sequence[str]) -> dict[str, float]:
     """Return unique-sentence ratio, distinct-1 and -2 (Li et al. 2016), and the share of different wordings."""
-    grams = {n: [g for s in sentences for g in _grams(s, n)] for n in (1, 2)}
-    count = max(len(sentences), 1)
+    grams = {n: [gram for text in texts for gram in _ngrams(text, n)] for n in (1, 2)}
+    count = max(len(texts), 1)
     return {
-        "unique_sentence_ratio": len(set(sentences)) / count,
-        "different_wordings": len(set(wording(sentences))) / count,
-        **{f"distinct_{n}": len(set(found)) / max(len(found), 1) for n, found in grams.items()},
+        "unique_sentence_ratio": len(set(texts)) / count,
+        "different_wordings": len(set(wordings(texts))) / count,
+        **{f"distinct_{n}": len(set(ngrams)) / max(len(ngrams), 1) for n, ngrams in grams.items()},
     }
 
 
-def _grams(sentence: str, n: int) -> list[tuple[str, ...]]:
-    words = re.findall(r"\w+", sentence.casefold())
+def _ngrams(text: str, n: int) -> list[tuple[str, ...]]:
+    words = re.findall(r"\w+", text.casefold())
     return list(zip(*(words[i:] for i in range(n)), strict=False))
 
 
-def features(sentences: Sequence[str], wanted: Sequence[Collection[str]]) -> dict[str, float]:
-    """Return FMR, FCR and DIV (Li et al. 2020, NETE). `wanted`: for each sentence the attribute values it could speak of.
+def feature_metrics(texts: Sequence[str], item_values: Sequence[Collection[str]]) -> dict[str, float]:
+    """Return FMR, FCR and DIV (Li et al. 2020, NETE). `item_values`: the attribute values of each text's item.
 
-    FMR: share of sentences with one of them. FCR: share of all values that stand in some sentence. DIV: values that two
-    sentences have in common, on average; lower is more diverse.
+    FMR: share of texts that name one of their item's values. FCR: share of all values that are named in some text. DIV:
+    mean number of values that two texts have in common; lower is more diverse.
     """
-    said = [
-        frozenset(v for v in values if re.search(rf"(?<!\w){re.escape(v)}(?!\w)", _QUOTED.sub(" ", sentence)))
-        for sentence, values in zip(sentences, wanted, strict=True)
+    named = [
+        frozenset(v for v in values if re.search(rf"(?<!\w){re.escape(v)}(?!\w)", _QUOTED.sub(" ", text)))
+        for text, values in zip(texts, item_values, strict=True)
     ]
-    every = {value for values in wanted for value in values}
-    counts = Counter(value for values in said for value in values)
-    pairs = len(said) * (len(said) - 1) / 2
+    all_values = {value for values in item_values for value in values}
+    counts = Counter(value for values in named for value in values)
+    pairs = len(named) * (len(named) - 1) / 2
     return {
-        "fmr": sum(bool(values) for values in said) / max(len(said), 1),
-        "fcr": len(counts) / max(len(every), 1),
+        "fmr": sum(bool(values) for values in named) / max(len(named), 1),
+        "fcr": len(counts) / max(len(all_values), 1),
         "div": sum(n * (n - 1) / 2 for n in counts.values()) / max(pairs, 1),
     }

@@ -1,23 +1,19 @@
-"""The page of an evaluation: one HTML file with its tables and its pictures inside."""
+"""The HTML page of an evaluation, with its tables and pictures inside."""
 
 from __future__ import annotations
 
-import base64
 import math
-import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from recommender.eval import plots
 from recommender.eval.evaluation import SLICED, Evaluation, records
+from recommender.eval.report_parts import embedded, page_environment, versions
 from recommender.eval.slices import FEW
 
-_PACKAGES = ("recommender", "numpy", "scipy", "pandas")
 _LABELS = {"recall": "R", "ndcg": "N", "mrr": "MRR"}
 # metric -> title, whether higher is better, digits
 _BEYOND = {
@@ -33,7 +29,7 @@ _BEYOND = {
 
 
 def headline(evaluation: Evaluation) -> dict[str, tuple[str, int]]:
-    """Return the columns that the tables show: label -> (metric, k)."""
+    """Return the columns of the main table: label -> (metric, k)."""
     longest = evaluation.about["ks"][-1]
     return {
         "R@10": ("recall", 10),
@@ -46,12 +42,12 @@ def headline(evaluation: Evaluation) -> dict[str, tuple[str, int]]:
 
 
 def differs(row: Mapping[str, Any] | pd.Series) -> bool:
-    """Return whether the paired interval of the difference to the reference leaves out zero."""
+    """Return whether the paired interval of the difference to the reference excludes zero."""
     return significant(row["difference_low"], row["difference_high"])
 
 
 def significant(low: float, high: float) -> bool:
-    """Return whether an interval leaves out zero."""
+    """Return whether an interval excludes zero."""
     return bool(low > 0 or high < 0)
 
 
@@ -60,23 +56,9 @@ def seconds(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.2f}"
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide the numbers."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
 def html(evaluation: Evaluation) -> str:
     """Return the self-contained page: tables, notes and pictures inside."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.filters["seconds"] = seconds
     environment.globals |= {"differs": differs, "isnan": math.isnan}
     columns = headline(evaluation)
@@ -111,22 +93,22 @@ def _pairs(evaluation: Evaluation) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def _slices(evaluation: Evaluation, metric: str, k: int) -> list[dict[str, Any]]:
-    """Return one row a slice: its name, users, whether they are few, best mean, model -> row."""
+    """Return for each slice its name, number of users, whether they are few, the best mean, and model -> row."""
     rows = evaluation.slices.query("metric == @metric and k == @k")
     return [
         {
             "slice": name,
-            "users": int(own["users"].iloc[0]),
-            "few": bool(own["few"].iloc[0]),
-            "best": own["mean"].max(),
-            "cells": {row["model"]: row for row in records(own)},
+            "users": int(group["users"].iloc[0]),
+            "few": bool(group["few"].iloc[0]),
+            "best": group["mean"].max(),
+            "cells": {row["model"]: row for row in records(group)},
         }
-        for name, own in rows.groupby("slice", sort=False)
+        for name, group in rows.groupby("slice", sort=False)
     ]
 
 
 def _beyond(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
-    """Return title -> whether higher is better, digits and each model's row, of what describes the lists themselves."""
+    """Return for each metric beyond accuracy: title -> whether higher is better, digits and each model's row."""
     models = evaluation.models["model"].tolist()
     return {
         title: {
@@ -140,7 +122,7 @@ def _beyond(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
 
 
 def _runs(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Return one row a run of those models that have several: model, run and the means of NDCG@10 and recall@10."""
+    """Return for each run of models with several: model, run and the means of NDCG@10 and recall@10."""
     several = evaluation.models.query("runs > 1")["model"]
     rows = evaluation.runs[evaluation.runs["model"].isin(several) & (evaluation.runs["k"] == 10)]
     wide = rows.pivot_table(index=["model", "run"], columns="metric", values="mean", sort=False)
@@ -149,10 +131,10 @@ def _runs(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def _pictures(evaluation: Evaluation) -> dict[str, str]:
     """Return title -> data URL of each picture."""
-    drawn = {
+    pictures = {
         "NDCG@10": plots.bars(evaluation, "ndcg", 10, "NDCG@10"),
         "Recall@10": plots.bars(evaluation, "recall", 10, "Recall@10"),
         "Recall by length of the list": plots.recall_curve(evaluation),
         "NDCG@10 by slice": plots.slices(evaluation, "ndcg", 10, "NDCG@10"),
     }
-    return {title: f"data:image/png;base64,{base64.b64encode(png).decode()}" for title, png in drawn.items()}
+    return embedded(pictures)

@@ -15,7 +15,7 @@ _REFERENCE, _OTHERS, _INK = "#9aa3af", "#2f6f9f", "#1f2933"
 
 
 def bars(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
-    """Draw one bar a model with its interval, in the order of the evaluation."""
+    """Draw a bar with its interval for each model, in the order of the evaluation."""
     rows = evaluation.summary.query("metric == @metric and k == @k")
     means = rows["mean"].to_numpy()
     error = np.stack([means - rows["low"], rows["high"] - means]).clip(min=0)
@@ -35,7 +35,7 @@ def bars(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
 
 
 def recall_curve(evaluation: Evaluation) -> bytes:
-    """Draw mean recall at every k, one line a model."""
+    """Draw mean recall at every k, a line for each model."""
     figure = _figure(7.4, 4.0)
     axes = figure.add_subplot()
     for name, rows in evaluation.curves.groupby("model", sort=False):
@@ -51,17 +51,17 @@ def recall_curve(evaluation: Evaluation) -> bytes:
 
 
 def slices(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
-    """Draw every slice that has some users, but not everybody, as a row; in it one dot with its interval a model."""
+    """Draw a row for every slice with some but not all users, and in it a dot with its interval for each model."""
     rows = evaluation.slices.query("metric == @metric and k == @k")
     rows = rows[(rows["users"] > 0) & (rows["users"] < evaluation.about["users"])]
     names, models = rows["slice"].unique().tolist(), evaluation.models["model"].tolist()
     figure = _figure(9.0, 1.2 + (0.28 + 0.11 * len(models)) * max(len(names), 1))
     axes = figure.add_subplot()
     for place, model in enumerate(models):
-        own = rows[rows["model"] == model]
-        at = np.arange(len(own)) + 0.7 * ((place + 0.5) / len(models) - 0.5)
-        error = np.stack([own["mean"] - own["low"], own["high"] - own["mean"]]).clip(min=0)
-        axes.errorbar(own["mean"], at, xerr=error, fmt="o", markersize=4, linewidth=1.2, label=_short(model))
+        cells = rows[rows["model"] == model]
+        heights = np.arange(len(cells)) + 0.7 * ((place + 0.5) / len(models) - 0.5)
+        error = np.stack([cells["mean"] - cells["low"], cells["high"] - cells["mean"]]).clip(min=0)
+        axes.errorbar(cells["mean"], heights, xerr=error, fmt="o", markersize=4, linewidth=1.2, label=_short(model))
     users = rows.groupby("slice", sort=False)["users"].first()
     axes.set_yticks(range(len(names)), [f"{name}\n{users[name]:,} users" for name in names], fontsize=9)
     for edge in range(1, len(names)):
@@ -75,12 +75,12 @@ def slices(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
 
 
 def _short(name: str) -> str:
-    """Return a label that leaves room for the picture: of a long path its end."""
+    """Return a label that leaves room for the picture: the end of a long path."""
     return name if len(name) <= _LONGEST_LABEL else f"…{name[1 - _LONGEST_LABEL :]}"
 
 
 def _figure(width: float, height: float) -> Figure:
-    """Return an empty figure of so many inches, apart from pyplot's global state."""
+    """Return an empty figure, sizes in inches, without pyplot's global state."""
     return Figure(figsize=(width, height), layout="constrained")
 
 

@@ -1,77 +1,46 @@
-"""An evaluation as files (metrics.json, two parquet tables, report.html), for the terminal and for a model card."""
+"""The report of an evaluation: files (metrics.json, two parquet tables, report.html), terminal table, model card."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich import box
 from rich.table import Table
 
-from recommender.errors import DataError
 from recommender.eval.evaluation import Evaluation, records
-from recommender.eval.page import differs, headline, html, seconds, significant, versions
-from recommender.files import write_together
+from recommender.eval.page import differs, headline, html, seconds, significant
+from recommender.eval.report_parts import json_bytes, parquet_bytes, terminal_table, versions, write_files
 
 # In this order: metrics.json comes last and names the checksums of the others.
 FILES = ("per_user.parquet", "users.parquet", "report.html", "metrics.json")
-_INTERVALS = ("R@10", "N@10")  # those a terminal line has room for
+_INTERVALS = ("R@10", "N@10")  # the columns with an interval in the terminal, for lack of room
 
 
 def write_report(evaluation: Evaluation, folder: Path | str) -> Path:
     """Write the files into the folder (made if missing) and return it.
 
-    Everything is rendered first and written under temporary names, so a failure leaves an earlier report
-    as it was. metrics.json is replaced last and holds the SHA-256 of the others, which tells files of one
-    evaluation from a mixture. Raises DataError if the folder cannot be written.
+    Everything is rendered before anything is written, so a failure leaves an earlier report as it was. metrics.json is
+    replaced last and holds the SHA-256 of the others, so that files of two evaluations cannot be taken for one. Raises
+    DataError if the folder cannot be written.
     """
-    folder = Path(folder)
-    contents = _contents(evaluation)
-    try:
-        write_together(folder, {name: contents[name] for name in FILES})
-    except OSError as error:
-        raise DataError(
-            f"{folder}: the report cannot be written: {error.strerror}", hint="give a folder you may write to"
-        ) from error
-    return folder
-
-
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError:
-            continue  # it was never written: its folder is no folder
-
-
-def _contents(evaluation: Evaluation) -> dict[str, bytes]:
-    """Return the bytes of every file by name."""
     contents = {
-        "per_user.parquet": _parquet(evaluation.per_user),
-        "users.parquet": _parquet(evaluation.users),
+        "per_user.parquet": parquet_bytes(evaluation.per_user),
+        "users.parquet": parquet_bytes(evaluation.users),
         "report.html": html(evaluation).encode(),
     }
-    sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    text = json.dumps({**as_json(evaluation), "sha256": sums}, indent=2, allow_nan=False)
-    return {**contents, "metrics.json": text.encode() + b"\n"}
-
-
-def _parquet(frame: pd.DataFrame) -> bytes:
-    file = io.BytesIO()
-    frame.to_parquet(file, index=False)
-    return file.getvalue()
+    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    contents["metrics.json"] = json_bytes({**as_json(evaluation), "sha256": checksums})
+    return write_files(folder, {name: contents[name] for name in FILES})
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
-    """Return about, versions, slices, pairs and, for every model, what it took and reached.
+    """Return about, versions, slices, pairs and, for every model, its cost and its metrics.
 
-    Metrics have names such as "ndcg@10"; what was not measured, such as the interval of a coverage, is left out.
+    Metrics have names such as "ndcg@10"; numbers that are NaN, such as the interval of a coverage, are left out.
     """
     return {
         "about": dict(evaluation.about),
@@ -88,25 +57,25 @@ def _model(evaluation: Evaluation, row: Mapping[str, Any]) -> dict[str, Any]:
         "seconds": {"fit": _number(row["fit_seconds"]), "score": _number(row["score_seconds"])},
         "memory_mb": _number(row["memory_mb"]),
         "metrics": _metrics(evaluation.summary[evaluation.summary["model"] == row["model"]]),
-        "runs": {str(label): _metrics(own) for label, own in runs.groupby("run", sort=False)},
+        "runs": {str(label): _metrics(rows) for label, rows in runs.groupby("run", sort=False)},
     }
 
 
 def _slices(evaluation: Evaluation) -> dict[str, Any]:
-    """Return slice -> how many targets and users, whether they are few, and the metrics of every model."""
+    """Return slice -> numbers of targets and users, whether they are few, and the metrics of every model."""
     return {
         str(name): {
             "targets": int(rows["targets"].iloc[0]),
             "users": int(rows["users"].iloc[0]),
             "few": bool(rows["few"].iloc[0]),
-            "models": {str(model): _metrics(own) for model, own in rows.groupby("model", sort=False)},
+            "models": {str(model): _metrics(cells) for model, cells in rows.groupby("model", sort=False)},
         }
         for name, rows in evaluation.slices.groupby("slice", sort=False)
     }
 
 
 def _metrics(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Return "metric@k" -> the numbers of its row, without those that are NaN."""
+    """Return "metric@k" -> the numbers of its row that are not NaN."""
     numbers = ("mean", "low", "high", "difference", "difference_low", "difference_high", "users", "spread")
     return {
         f"{row['metric']}@{row['k']}": {
@@ -124,16 +93,10 @@ def _number(value: float) -> float | None:
 
 
 def table(evaluation: Evaluation) -> Table:
-    """Return the terminal's table: one line a model, intervals of R@10 and N@10, seconds."""
+    """Return the terminal's table: a line for each model, with intervals of R@10 and N@10 and seconds."""
     about = evaluation.about
-    result = Table(
-        title=f"{about['split']}: {about['users']:,} users, {about['items']:,} items",
-        caption=_caption(evaluation),
-        box=box.SIMPLE_HEAD,
-        padding=0,
-        show_edge=False,
-    )
-    result.add_column("model", overflow="fold", min_width=12)
+    title = f"{about['split']}: {about['users']:,} users, {about['items']:,} items"
+    result = terminal_table(title, _caption(evaluation), "model", min_width=12)
     columns = headline(evaluation)
     for label in (*columns, "fit s", "score s"):
         # broken by hand to fit into 80 columns, the width of a pipe
@@ -152,7 +115,7 @@ def _caption(evaluation: Evaluation) -> str:
 
 
 def _cell(row: pd.Series, label: str) -> str:
-    """Return the mean, marked if it differs from the reference, with interval and spread where there is room."""
+    """Return the mean, marked if it differs from the reference; R@10 and N@10 with interval and spread."""
     text = f"{_share(row['mean'], 4)}{'*' if differs(row) else ''}"
     if label not in _INTERVALS:
         return text
@@ -161,12 +124,12 @@ def _cell(row: pd.Series, label: str) -> str:
 
 
 def _share(value: float, digits: int) -> str:
-    """Return a share of one without its leading zero, as tables of the field print it."""
+    """Return a number below one without its leading zero."""
     return f"{value:.{digits}f}".removeprefix("0")
 
 
 def for_card(evaluation: Evaluation) -> dict[str, Any]:
-    """Return what a model card tells of an evaluation: the protocol in words, R@10 and N@10 of every model."""
+    """Return the evaluation for a model card: the protocol in words, R@10 and N@10 of every model."""
     about = evaluation.about
     protocol = (
         f"{about['split']}, {about['users']:,} users, full catalogue of {about['items']:,} items,"
@@ -189,7 +152,7 @@ def _with_interval(row: pd.Series) -> str:
 
 
 def _runs(evaluation: Evaluation) -> str:
-    """Return in words how many runs stand behind each model."""
+    """Return in words how many runs each model has."""
     fewest, most = evaluation.models["runs"].min(), evaluation.models["runs"].max()
     if most == 1:
         return "one training run"

@@ -1,4 +1,4 @@
-"""What a piece of work takes of the machine."""
+"""Peak memory of a block of code."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes of one step of ru_maxrss
+_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss
 _MEGABYTE = 1e6
 
 
 @dataclass
 class Memory:
-    """`megabytes`: NaN while the work goes on."""
+    """The growth in 10^6 bytes, NaN until the block ends."""
 
     megabytes: float = float("nan")
 
 
 @contextmanager
 def peak_memory() -> Iterator[Memory]:
-    """Measure by how much the process's memory grew at most during a block, beyond what it held before.
+    """Measure the peak of the process's memory during a block, beyond what it held before.
 
-    Linux lets a process set its peak back, so each block is measured on its own. Elsewhere it is the growth of the
-    peak since the process started, and 0 for a block that stays below an earlier one.
+    Linux lets a process reset its peak, so each block is measured on its own. Elsewhere it is the growth of the peak
+    since the process started, which is 0 for a block that stays below an earlier one.
     """
-    measured = Memory()
-    _give_back()
+    memory = Memory()
+    _return_freed_memory()
     before = _current() if _reset_peak() else _peak()
     try:
-        yield measured
+        yield memory
     finally:
-        measured.megabytes = max(0.0, _peak() - before) / _MEGABYTE
+        memory.megabytes = max(0.0, _peak() - before) / _MEGABYTE
 
 
-def _give_back() -> None:
-    """Return freed memory to the system where that can be asked for, or the block would use it again uncounted."""
+def _return_freed_memory() -> None:
+    """Return freed memory to the system where possible, or the block would use it again uncounted."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
@@ -47,9 +47,9 @@ def _give_back() -> None:
 
 
 def _peak() -> float:
-    """Return the peak of the resident memory in bytes, since it was last set back if it can be."""
+    """Return the peak of the resident memory in bytes, since its last reset if it can be reset."""
     status = _status("VmHWM")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT if status is None else status
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES if status is None else status
 
 
 def _current() -> float:
@@ -71,5 +71,5 @@ def _status(name: str) -> float | None:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return None
-    found = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
-    return float(found[0]) * 1024 if found else None
+    values = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
+    return float(values[0]) * 1024 if values else None

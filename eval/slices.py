@@ -1,7 +1,7 @@
-"""Parts of a test that a mean hides: cold items, cold users, popular and rare targets, items without media.
+"""Slices of a test: cold items, cold users, popular and rare targets, items without media.
 
-A slice is a choice of targets, bool like the holdout's table of those who are asked, so a user with several targets can
-stand in several slices with one target each.
+A slice is a set of targets: bool, of the shape of the test users' targets. A user with several targets can belong to
+several slices.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from recommender.baselines.ranking import PADDING
 from recommender.eval.holdout import Holdout
 
 FEW = 30
-"""With fewer users the percentile bootstrap is too narrow and single users decide: such slices are marked."""
+"""Slices with fewer users are marked: their bootstrap intervals are too narrow and single users decide."""
 
 COLD = 5  # interactions of a cold item, items of a cold user
 
 
-def slices_of(holdout: Holdout, lacking: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return name -> bool [asked users, most] of every slice; `lacking`: modality -> bool [items] without it. A modality
-    that no target has makes no slice.
+def target_slices(holdout: Holdout, lacking: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return name -> bool [test users, most] of every slice; `lacking`: modality -> bool [items], true without it. A
+    modality that no target has makes no slice.
 
-    Thirds are those of the targets by popularity and of the users by length of history. Equal values stay together, so
-    with many of them the thirds are not equally large.
+    Thirds are of the targets by popularity and of the users by length of history. Equal values stay together, so with
+    many of them the thirds are not equally large.
     """
-    table = holdout.table[holdout.asked]
+    table = holdout.table[holdout.test_users]
     real = table != PADDING
-    seen = holdout.target_counts()[holdout.asked]
-    lengths = np.array([len(holdout.histories[user]) for user in holdout.asked.tolist()])
+    seen = holdout.target_counts()[holdout.test_users]
+    lengths = np.array([len(history) for history in holdout.test_histories()])
     low, high = _tertiles(seen[real])
     short, _ = _tertiles(lengths)
-    chosen = {
+    slices = {
         "target never seen in training": seen == 0,
         f"target seen up to {COLD} times": seen <= COLD,
         f"least popular third of targets: seen up to {low} times": seen <= low,
@@ -42,8 +42,8 @@ def slices_of(holdout: Holdout, lacking: Mapping[str, np.ndarray]) -> dict[str, 
         f"shortest third of histories: up to {short} items": (lengths <= short)[:, None],
     }
     absences = {f"target without {modality}": absent[table] for modality, absent in lacking.items()}
-    chosen |= {name: absent for name, absent in absences.items() if not absent[real].all()}
-    return {name: within & real for name, within in chosen.items()}
+    slices |= {name: absent for name, absent in absences.items() if not absent[real].all()}
+    return {name: members & real for name, members in slices.items()}
 
 
 def _tertiles(values: np.ndarray) -> tuple[int, int]:

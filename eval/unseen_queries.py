@@ -1,10 +1,10 @@
-"""Queries that no training has read: sentences that name what is wanted, and sentences that mean it in other words."""
+"""Phrasings of queries that no training reads: some name the wanted attribute value, others describe it in other words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: {a}: an attribute's value as it stands in the catalogue
+#: {a}: an attribute value as the catalogue writes it
 NAMED = (
     "could you find me something {a}?",
     "tonight calls for {a}",
@@ -12,7 +12,7 @@ NAMED = (
     "got anything {a}?",
 )
 
-#: a kind of film -> what people say who do not name it
+#: a kind of film -> descriptions that do not name it
 OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "action": ("lots of explosions and car chases", "fist fights, guns and a hero who never stops"),
     "adventure": ("a quest to far away lands", "explorers in search of a lost treasure"),

@@ -1,4 +1,4 @@
-"""Baselines that know only the items: what resembles the history is recommended, whoever liked it."""
+"""Content baselines: items that resemble those of the history, whoever liked them."""
 
 from __future__ import annotations
 
@@ -8,34 +8,39 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from recommender.baselines.baseline import FitData, profiles, sparse_unit_rows
+from recommender.baselines.baseline import FitData
+from recommender.baselines.history_matrix import history_matrix, sparse_unit_rows
 from recommender.numerics.vectors import unit_rows
 
 
 def tfidf(texts: Sequence[str]) -> sp.csr_array:
-    """Return the TF-IDF vectors of texts, float32 [texts, words], rows of length 1, of texts without words zero.
+    """Return the TF-IDF vectors of texts, float32 [texts, words]: rows of length 1, zero for texts without words.
 
-    The count of a word enters by its logarithm. Salton and Buckley, "Term-weighting approaches in automatic text
+    Word counts enter by their logarithm. Salton and Buckley, "Term-weighting approaches in automatic text
     retrieval", 1988.
     """
-    words = TfidfVectorizer(sublinear_tf=True, dtype=np.float32)
-    if not any(map(words.build_analyzer(), texts)):
+    vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32)
+    if not any(map(vectorizer.build_analyzer(), texts)):
         return sp.csr_array((len(texts), 1), dtype=np.float32)
-    return sp.csr_array(words.fit_transform(texts))
+    return sp.csr_array(vectorizer.fit_transform(texts))
 
 
-def resemblance(rows: sp.csr_array, vectors: sp.csr_array) -> np.ndarray:
-    """Return cosines of weighted histories [users, items] and items with vectors of length 1, float32 [users, items]."""
-    tastes = sparse_unit_rows(sp.csr_array(rows @ vectors))
-    # a dense taste makes this ten times faster than the product of two sparse matrices
-    return np.ascontiguousarray((vectors @ tastes.toarray().T).T)
+def profile_cosines(weights: sp.csr_array, vectors: sp.csr_array) -> np.ndarray:
+    """Return the cosine of every user's profile and every item, float32 [users, items].
+
+    A profile is the sum of the items' vectors [items, words], of length 1, weighted by the history, weights [users,
+    items].
+    """
+    profiles = sparse_unit_rows(sp.csr_array(weights @ vectors))
+    # dense profiles make this ten times faster than the product of two sparse matrices
+    return np.ascontiguousarray((vectors @ profiles.toarray().T).T)
 
 
 class TfidfContent:
-    """Cosine of an item's TF-IDF vector and the recency-weighted mean of those of the history.
+    """Cosine of an item's TF-IDF vector and the recency-weighted sum of the vectors of the history.
 
-    Decay chosen by NDCG@10 on MovieLens-100K, with the interaction before the last of each user as target: 3, 8, 20 and
-    none gave .031, .032, .028 and .019.
+    The decay was chosen by NDCG@10 on MovieLens-100K, with the interaction before the last of each user as target: 3,
+    8, 20 and none gave .031, .032, .028 and .019.
     """
 
     name = "tfidf-content"
@@ -45,19 +50,19 @@ class TfidfContent:
         self.decay = decay
 
     def fit(self, data: FitData) -> None:
-        """Weigh the words of the items' documents; who liked what is not looked at."""
+        """Compute the TF-IDF vectors of the items' documents; the histories are not used."""
         self._vectors = tfidf(data.need_content(self.name).texts)
 
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         """Return cosines, [users, items]; 0 without a history."""
-        return resemblance(profiles(histories, self._vectors.shape[0], self.decay), self._vectors)
+        return profile_cosines(history_matrix(histories, self._vectors.shape[0], self.decay), self._vectors)
 
 
 class VectorContent:
-    """The same with the encoders' vectors of text, image and sound, each of length 1, side by side.
+    """The same cosine with the encoders' vectors of text, image and sound, each of length 1, side by side.
 
-    What an item lacks is zero there, so that it says nothing for or against. Decays of 4, 8, 20 and none gave validation
-    N@10 .029, .031, .027 and .026 (as above, with stand-in media).
+    A modality that an item lacks is zero and counts neither for nor against it. Decays of 4, 8, 20 and none gave
+    validation NDCG@10 of .029, .031, .027 and .026 (as above, with stand-in media).
     """
 
     name = "vector-content"
@@ -68,14 +73,15 @@ class VectorContent:
 
     def fit(self, data: FitData) -> None:
         """Put the vectors of all modalities side by side."""
-        self._vectors = unit_rows(side_by_side(data, self.name))
+        self._vectors = unit_rows(concatenated_vectors(data, self.name))
 
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         """Return cosines, [users, items]; 0 without a history."""
-        return unit_rows(profiles(histories, len(self._vectors), self.decay) @ self._vectors) @ self._vectors.T
+        weights = history_matrix(histories, len(self._vectors), self.decay)
+        return unit_rows(weights @ self._vectors) @ self._vectors.T
 
 
-def side_by_side(data: FitData, name: str) -> np.ndarray:
+def concatenated_vectors(data: FitData, name: str) -> np.ndarray:
     """Return the vectors of all modalities of the items, each modality at length 1, float32 [items, widths summed].
 
     Raises DataError, naming the baseline, without content.

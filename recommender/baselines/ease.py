@@ -1,4 +1,4 @@
-"""Linear item-to-item models in closed form."""
+"""EASE: a linear item-to-item model in closed form."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.linalg
 
-from recommender.baselines.baseline import FitData, profiles
+from recommender.baselines.baseline import FitData
+from recommender.baselines.history_matrix import history_matrix
 
 
 class Ease:
     """A linear item-to-item model in closed form, with zero diagonal.
 
-    Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019. With a decay the histories
-    are weighted by recency when scoring, not when fitting; "order ignored" is the paper's. Holds a dense
-    [items, items] float32. `regularisation` of 100 without and 500 with decay were best on validation.
+    Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019. With a decay, which the paper has not, the
+    histories are weighted by recency when scoring, not when fitting. Holds a dense float32 [items, items]. A
+    `regularisation` of 100 without and of 500 with decay was best on validation.
     """
 
     learned = ("_weights",)
@@ -27,7 +28,7 @@ class Ease:
 
     def fit(self, data: FitData) -> None:
         """Invert the regularised Gram matrix of the items."""
-        seen = profiles(data.histories, data.items)
+        seen = history_matrix(data.histories, data.items)
         gram = (seen.T @ seen).toarray()
         gram[np.diag_indices(data.items)] += self.regularisation
         inverse = scipy.linalg.inv(gram, overwrite_a=True, check_finite=False)
@@ -36,4 +37,4 @@ class Ease:
 
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         """Return the weighted sum over the items of each history, [users, items]."""
-        return profiles(histories, len(self._weights), self.decay) @ self._weights
+        return history_matrix(histories, len(self._weights), self.decay) @ self._weights

@@ -1,7 +1,7 @@
-"""Matrix factorisations. A user is folded in from the history alone, so users who were not trained on are served.
+"""Matrix factorisations. A user is folded in from the history alone, so new users are served without a fit.
 
-Where a decay is given, an item n interactions before the last weighs exp(-n / decay) in what is folded in, not in what
-is fitted. Settings were chosen by NDCG@10 on MovieLens-100K, with the interaction before the last of each user as target.
+With a decay, an item n interactions before the last weighs exp(-n / decay) in the fold-in, not in the fit. Settings
+were chosen by NDCG@10 on MovieLens-100K, with the interaction before the last of each user as target.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import svds
 from threadpoolctl import threadpool_limits
 
-from recommender.baselines.baseline import FitData, library, profiles
+from recommender.baselines.baseline import FitData
+from recommender.baselines.history_matrix import history_matrix
+from recommender.baselines.libraries import import_library
 
 
 class PureSvd:
@@ -33,7 +35,7 @@ class PureSvd:
 
     def fit(self, data: FitData) -> None:
         """Decompose the unweighted histories; fewer factors if the matrix is too small for them."""
-        seen = profiles(data.histories, data.items)
+        seen = history_matrix(data.histories, data.items)
         factors = min(self.factors, min(seen.shape) - 1)
         start = np.random.default_rng(data.seed).standard_normal(min(seen.shape)).astype(np.float32)
         self._items = np.zeros((data.items, 1), np.float32)
@@ -42,16 +44,16 @@ class PureSvd:
 
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         """Return the projected histories, weighted by recency, [users, items]."""
-        return (profiles(histories, len(self._items), self.decay) @ self._items) @ self._items.T
+        return (history_matrix(histories, len(self._items), self.decay) @ self._items) @ self._items.T
 
 
 class Als:
     """Weighted least squares on implicit feedback, as the library `implicit` fits it.
 
     Hu, Koren and Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008. The factors of a user
-    are those that solve the least squares for the history, with the items' factors as they are. Validation N@10 .133;
+    solve the least squares for the history with the items' factors fixed. Validation N@10 .133;
     64 factors .128, regularisation 1 and 30 .109 and .083, alpha 10 .114, decay 5 and 12 .130; without decay .083.
-    Sparser histories want a higher alpha: on Amazon Beauty 10 is better than 1.
+    Sparser histories need a higher alpha: on Amazon Beauty 10 is better than 1.
     """
 
     name = "als"
@@ -66,7 +68,7 @@ class Als:
 
     def fit(self, data: FitData) -> None:
         """Alternate between users and items. Raises DataError without the library."""
-        als = library("implicit.cpu.als", self.name)
+        als = import_library("implicit.cpu.als", self.name)
         self._model = als.AlternatingLeastSquares(
             factors=self.factors,
             regularization=self.regularisation,
@@ -74,7 +76,7 @@ class Als:
             iterations=15,
             random_state=data.seed,
         )
-        # the library parallelises by itself, and threads of the linear algebra below would get in its way
+        # the library runs its own threads; those of the linear algebra below it would compete with them
         with threadpool_limits(1, "blas"):
             self._model.fit(_matrix(data.histories, data.items), show_progress=False)
 
@@ -88,11 +90,11 @@ class Als:
 
 
 class Bpr:
-    """Factors that put what a user has seen before what not, as the library `implicit` fits them.
+    """Factors that rank seen items above unseen ones, as the library `implicit` fits them.
 
-    Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009.
-    Validation N@10 .105; learning rate .05 .089, 64 and 128 factors .101 and .094; without decay .069. Folding in by
-    least squares on the items' factors instead of FoldIn had .083 at these settings.
+    Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009. Validation N@10 .105; learning
+    rate .05 .089, 64 and 128 factors .101 and .094; without decay .069. A fold-in by least squares on the items'
+    factors instead of FoldIn gave .083 at these settings.
     """
 
     name = "bpr"
@@ -113,7 +115,7 @@ class Bpr:
 
     def fit(self, data: FitData) -> None:
         """Descend on sampled pairs, in one thread so that it can be repeated. Raises DataError without the library."""
-        bpr = library("implicit.cpu.bpr", self.name)
+        bpr = import_library("implicit.cpu.bpr", self.name)
         model = bpr.BayesianPersonalizedRanking(
             factors=self.factors,
             learning_rate=self.learning_rate,
@@ -133,10 +135,10 @@ class Bpr:
 
 
 class FoldIn:
-    """From a history to user factors: the linear map of the mean of the items' factors that fits the training users.
+    """Maps a history to user factors: a ridge regression of the training users' factors on their mean item factors.
 
-    A model that learns one row a user has none for anybody else. The map is a ridge regression of the learnt rows on
-    what can be computed for every history, so that all users are treated alike.
+    A factorisation learns a row for each training user and none for anybody else. The map can be computed for every
+    history, so that all users are treated alike.
     """
 
     def __init__(self, users: np.ndarray, items: np.ndarray, data: FitData, ridge: float = 1e-3) -> None:
@@ -153,11 +155,11 @@ class FoldIn:
 
     def _means(self, histories: Sequence[np.ndarray], decay: float | None) -> np.ndarray:
         """Return the weighted mean of the items' factors and a 1 for the constant, float32 [users, factors + 1]."""
-        rows = profiles(histories, len(self._items), decay)
+        rows = history_matrix(histories, len(self._items), decay)
         totals = np.maximum(rows.sum(axis=1), 1e-12)[:, None]
         return np.concatenate([(rows @ self._items) / totals, np.ones((len(histories), 1))], axis=1, dtype=np.float32)
 
 
 def _matrix(histories: Sequence[np.ndarray], items: int, decay: float | None = None) -> Any:
-    """Return the histories as the kind of matrix that `implicit` takes."""
-    return sp.csr_matrix(profiles(histories, items, decay))
+    """Return the histories as the matrix type that `implicit` takes."""
+    return sp.csr_matrix(history_matrix(histories, items, decay))

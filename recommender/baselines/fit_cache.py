@@ -1,4 +1,4 @@
-"""Baselines that are asked for more than once in a comparison, as rows of its table and within fusions, and fitted once."""
+"""A cache of fits: a baseline that stands in a table and in fusions of the same table is fitted once."""
 
 from __future__ import annotations
 
@@ -9,50 +9,54 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommender.baselines.baseline import Baseline, FitData
-from recommender.baselines.ranking import FittedRanker, fitted
+from recommender.baselines.ranking import FittedBaseline, fit_baseline
 from recommender.baselines.registry import make_baseline
 
 
 class FitCache:
-    """Fits each of the named baselines once for the same histories and seed; what else is asked for is not kept."""
+    """Fits each of the named baselines once for the same histories and seed. Fits of other baselines are not kept.
+
+    All data must hold the same content: it is not part of the key.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
+        """Take the names of the baselines that will be asked for more than once."""
         self._names = frozenset(names)
-        self._known: dict[tuple[str, str], FittedRanker] = {}
+        self._fits: dict[tuple[str, str], FittedBaseline] = {}
 
-    def fit(self, name: str, data: FitData) -> FittedRanker:
-        """Return the fitted baseline, with the seconds that fitting took now or when it was first asked for."""
-        key = name, _told(data)
-        if key in self._known:
-            return self._known[key]
-        found = fitted(make_baseline(name), data)
+    def fit(self, name: str, data: FitData) -> FittedBaseline:
+        """Return the fitted baseline, with the seconds that its fit took, now or the first time."""
+        key = name, _fingerprint(data)
+        if key in self._fits:
+            return self._fits[key]
+        fitted = fit_baseline(make_baseline(name), data)
         if name in self._names:
-            self._known[key] = found
-        return found
+            self._fits[key] = fitted
+        return fitted
 
     def make(self, name: str) -> Baseline:
-        """Return a baseline that is not fitted yet, and will be through this."""
+        """Return an unfitted baseline whose fit goes through this cache."""
         return _CachedBaseline(name, self)
 
 
 @dataclass
 class _CachedBaseline:
-    """A baseline of its own to whoever fits it."""
+    """Looks like a baseline of its own to whoever fits it."""
 
     name: str
-    once: FitCache
-    ranker: Baseline | None = None
+    cache: FitCache
+    baseline: Baseline | None = None
 
     def fit(self, data: FitData) -> None:
-        self.ranker = self.once.fit(self.name, data).ranker
+        self.baseline = self.cache.fit(self.name, data).baseline
 
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
-        assert self.ranker is not None
-        return self.ranker.scores(histories)
+        assert self.baseline is not None
+        return self.baseline.scores(histories)
 
 
-def _told(data: FitData) -> str:
-    """Return what identifies what a baseline learns from; the content is that of the comparison."""
+def _fingerprint(data: FitData) -> str:
+    """Return a hash of the histories, the size of the catalogue and the seed."""
     digest = hashlib.sha256(f"{data.seed} {data.items}".encode())
     for history in data.histories:
         digest.update(np.asarray([len(history), *history], dtype=np.int64).tobytes())

@@ -1,7 +1,7 @@
-"""Places of histories as training examples of models whose user is a weighted mean of items, and how these are trained.
+"""Training of models that represent a user by the recency-weighted mean of the vectors of the history's items.
 
-A user must not be built from the item that is to be found, or the model learns to copy. So each place of a history is an
-example of its own: the mean of what came before it, by recency, against the item that stands there.
+A user must not be built from the target item, or the model learns to copy. So each position of a history is a training
+example of its own: its context, the weighted mean of the items before it, against the item at that position.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from recommender.baselines.baseline import FitData, profiles
+from recommender.baselines.baseline import FitData
+from recommender.baselines.history_matrix import history_matrix
 from recommender.baselines.reproducible import reproducible
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Scores of the targets [batch] and of sampled items [batch, sampled], -inf where these must not count -> a scalar."""
+SampledLoss = Callable[[Tensor, Tensor], Tensor]
+"""Scores of the targets [batch] and of sampled items [batch, sampled], -inf for those to ignore -> a scalar loss."""
 
-_REACH = 6.0  # a weight of exp(-6) and less is left out
+_MOST_DECAYS = 6.0  # items with a weight of exp(-6) or less are left out
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How long and how fast to train. negatives: items sampled a batch, without replacement, for all its examples."""
+    """Epochs, rates and sizes. negatives: items sampled for each batch, without replacement, shared by its examples."""
 
     epochs: int
     learning_rate: float
@@ -37,7 +38,10 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class ContextBatch:
-    """Examples in the layout of torch's embedding_bag: items of all contexts in a row, and where each begins."""
+    """Examples as torch's embedding_bag takes them: the items of all contexts in one row, and where each context starts.
+
+    items, weights: [items of all contexts]; starts, targets: [batch].
+    """
 
     items: Tensor
     weights: Tensor
@@ -45,16 +49,16 @@ class ContextBatch:
     targets: Tensor
 
 
-class Tables(nn.Module):
-    """What learns the items' vectors."""
+class ItemEmbedding(nn.Module):
+    """A module that computes the items' vectors and biases."""
 
     @abstractmethod
     def forward(self) -> tuple[Tensor, Tensor]:
         """Return the items' vectors [items, width] and biases [items]."""
 
 
-class MeanOfItems:
-    """A user as the recency-weighted mean of the items of a history: any history can be scored."""
+class MeanItemModel:
+    """Scores any history: the user is the recency-weighted mean of the vectors of its items."""
 
     def __init__(self, vectors: np.ndarray, biases: np.ndarray, decay: float) -> None:
         """Take vectors [items, width] and biases [items]; an item n before the last weighs exp(-n / decay)."""
@@ -62,83 +66,87 @@ class MeanOfItems:
 
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         """Return the products of users and items, and the items' biases, float32 [users, items]."""
-        rows = profiles(histories, len(self._vectors), self._decay)
+        rows = history_matrix(histories, len(self._vectors), self._decay)
         totals = np.maximum(rows.sum(axis=1), 1e-12)[:, None]
         return np.asarray((rows @ self._vectors) / totals @ self._vectors.T + self._biases, dtype=np.float32)
 
 
-def train(
-    name: str, build: Callable[[], Tables], loss: Loss, data: FitData, decay: float, plan: TrainingPlan
-) -> MeanOfItems:
-    """Train tables on every place of the histories with Adam. The same data and seed give the same model."""
+def train_mean_item_model(
+    name: str, build: Callable[[], ItemEmbedding], loss: SampledLoss, data: FitData, decay: float, plan: TrainingPlan
+) -> MeanItemModel:
+    """Train an embedding on every position of the histories with Adam. The same data and seed give the same model."""
     generator = np.random.default_rng(data.seed)
     with reproducible(data.seed):
-        tables = build()
-        optimiser = torch.optim.Adam(tables.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+        embedding = build()
+        optimiser = torch.optim.Adam(embedding.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
         for number in range(plan.epochs):
-            for batch in batches(data.histories, decay, plan.batch, generator):
-                vectors, biases = tables()
-                users = mean_of(batch, vectors)
+            for batch in context_batches(data.histories, decay, plan.batch, generator):
                 sampled = generator.choice(data.items, min(plan.negatives, data.items), replace=False)
-                negatives = torch.from_numpy(sampled)
-                wanted = (users * vectors[batch.targets]).sum(1) + biases[batch.targets]
-                others = users @ vectors[negatives].T + biases[negatives]
-                others = others.masked_fill(negatives[None, :] == batch.targets[:, None], -torch.inf)
                 optimiser.zero_grad()
-                loss(wanted, others).backward()
+                loss(*_scores(batch, embedding, torch.from_numpy(sampled))).backward()
                 optimiser.step()
             if data.progress is not None:
                 data.progress(f"fitting {name}", number + 1, plan.epochs)
         with torch.no_grad():
-            vectors, biases = (table.detach().numpy() for table in tables())
-    return MeanOfItems(vectors, biases, decay)
+            vectors, biases = (table.detach().numpy() for table in embedding())
+    return MeanItemModel(vectors, biases, decay)
 
 
-def batches(
+def _scores(batch: ContextBatch, embedding: ItemEmbedding, negatives: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the scores of the targets [batch] and of the negatives [batch, negatives], -inf where that is the target."""
+    vectors, biases = embedding()
+    users = context_means(batch, vectors)
+    target_scores = (users * vectors[batch.targets]).sum(1) + biases[batch.targets]
+    negative_scores = users @ vectors[negatives].T + biases[negatives]
+    return target_scores, negative_scores.masked_fill(negatives[None, :] == batch.targets[:, None], -torch.inf)
+
+
+def context_batches(
     histories: Sequence[np.ndarray], decay: float, size: int, generator: np.random.Generator
 ) -> Iterator[ContextBatch]:
-    """Yield every place of every history that has something before it once, in random order."""
+    """Yield every position of every history that has an item before it once, in random order."""
     lengths = np.array([len(history) for history in histories], dtype=np.int64)
     flat = np.concatenate([np.empty(0, np.int64), *histories]).astype(np.int64)
-    begins = np.repeat(np.cumsum(lengths) - lengths, lengths)
-    places = np.arange(len(flat))
-    examples = generator.permutation(places[places > begins])
-    ages = np.arange(max(int(np.ceil(_REACH * decay)), 1))
+    first_positions = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    positions = np.arange(len(flat))
+    examples = generator.permutation(positions[positions > first_positions])
+    ages = np.arange(max(int(np.ceil(_MOST_DECAYS * decay)), 1))
     weights = np.exp(-ages / decay).astype(np.float32)
     for start in range(0, len(examples), size):
-        some = examples[start : start + size]
-        before = some[:, None] - 1 - ages
-        there = before >= begins[some][:, None]
-        shares = np.where(there, weights, 0)
+        targets = examples[start : start + size]
+        context = targets[:, None] - 1 - ages
+        exists = context >= first_positions[targets][:, None]
+        shares = np.where(exists, weights, 0)
         shares /= shares.sum(axis=1, keepdims=True)
-        starts = np.cumsum(there.sum(axis=1)) - there.sum(axis=1)
-        parts = (flat[before[there]], shares[there], starts, flat[some])
-        yield ContextBatch(*(torch.from_numpy(part) for part in parts))
+        starts = np.cumsum(exists.sum(axis=1)) - exists.sum(axis=1)
+        arrays = (flat[context[exists]], shares[exists], starts, flat[targets])
+        yield ContextBatch(*(torch.from_numpy(array) for array in arrays))
 
 
-def mean_of(batch: ContextBatch, table: Tensor) -> Tensor:
+def context_means(batch: ContextBatch, table: Tensor) -> Tensor:
     """Return the weighted mean of the rows of `table` [items, width] of each context, [batch, width]."""
     return nn.functional.embedding_bag(batch.items, table, batch.starts, mode="sum", per_sample_weights=batch.weights)
 
 
-def warp(wanted: Tensor, others: Tensor) -> Tensor:
-    """Weighted approximate-rank pairwise loss: log(1 + rank) times the hinge to an item that violates the margin of 1.
+def warp_loss(target_scores: Tensor, negative_scores: Tensor) -> Tensor:
+    """Return the weighted approximate-rank pairwise loss: log(1 + rank) times the hinge to an item within the margin of 1.
 
-    Weston, Bengio and Usunier, "WSABIE: scaling up to large vocabulary image annotation", IJCAI 2011. In place of one
-    violator that is drawn until found, the mean over all violators of the sample: the same in expectation.
+    Weston, Bengio and Usunier, "WSABIE: scaling up to large vocabulary image annotation", IJCAI 2011. The paper samples
+    until it finds one violator; here it is the mean over all violators of the sample, which is the same in expectation.
     """
-    hinge = torch.relu(1 - wanted[:, None] + others)
+    hinge = torch.relu(1 - target_scores[:, None] + negative_scores)
     violators = (hinge > 0).sum(1)
     return (torch.log1p(violators.float()) * hinge.sum(1) / violators.clamp(min=1)).mean()
 
 
-def softmax(wanted: Tensor, others: Tensor) -> Tensor:
-    """Cross-entropy of the target among the sampled items."""
-    return (torch.logsumexp(torch.cat([wanted[:, None], others], dim=1), dim=1) - wanted).mean()
+def sampled_cross_entropy(target_scores: Tensor, negative_scores: Tensor) -> Tensor:
+    """Return the cross-entropy of the target among itself and the sampled items."""
+    logits = torch.cat([target_scores[:, None], negative_scores], dim=1)
+    return (torch.logsumexp(logits, dim=1) - target_scores).mean()
 
 
 def sparse_tensor(matrix: sp.csr_array) -> Tensor:
     """Return a scipy matrix as a sparse tensor of torch."""
-    places = matrix.tocoo()
-    indices = np.stack([places.row, places.col]).astype(np.int64)
-    return torch.sparse_coo_tensor(indices, places.data, places.shape, check_invariants=False).coalesce()
+    entries = matrix.tocoo()
+    indices = np.stack([entries.row, entries.col]).astype(np.int64)
+    return torch.sparse_coo_tensor(indices, entries.data, entries.shape, check_invariants=False).coalesce()

@@ -1,4 +1,4 @@
-"""Fitted baselines as arrays and back, for those that are nothing but item-to-item tables: no user is in them."""
+"""Fitted baselines as arrays and back. Only baselines that hold nothing but item tables: no user is in a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recommender.baselines.baseline import Baseline
 from recommender.baselines.registry import make_baseline
 from recommender.errors import DataError
 
-KEEPABLE = (
+STORABLE = (
     "popularity",
     "item-knn",
     "sequential-item-knn",
@@ -22,42 +22,42 @@ KEEPABLE = (
     "vector-content",
     "transition-tfidf",
 )
-_CSR = ("data", "indices", "indptr", "shape")
+_CSR_PARTS = ("data", "indices", "indptr", "shape")
 
 
-def to_arrays(ranker: Baseline) -> dict[str, np.ndarray]:
-    """Return what a fitted baseline has learned, by name; a sparse table as the arrays of its rows.
+def to_arrays(baseline: Baseline) -> dict[str, np.ndarray]:
+    """Return the learned attributes of a fitted baseline by name; a sparse table as the arrays of its CSR form.
 
-    Raises DataError if it is of a kind that holds more than item-to-item tables.
+    Raises DataError for a baseline that holds more than item tables.
     """
-    names = getattr(ranker, "learned", None)
+    names = getattr(baseline, "learned", None)
     if names is None:
-        raise DataError(f"{ranker.name} cannot be kept in a checkpoint", f"one of {', '.join(KEEPABLE)} can")
-    found: dict[str, np.ndarray] = {}
+        raise DataError(f"{baseline.name} cannot be kept in a checkpoint", f"one of {', '.join(STORABLE)} can")
+    arrays: dict[str, np.ndarray] = {}
     for name in names:
-        value = getattr(ranker, name)
+        value = getattr(baseline, name)
         if sp.issparse(value):
-            found |= {f"{name}.{part}": np.asarray(getattr(value, part)) for part in _CSR}
+            arrays |= {f"{name}.{part}": np.asarray(getattr(value, part)) for part in _CSR_PARTS}
         else:
-            found[name] = np.asarray(value)
-    return found
+            arrays[name] = np.asarray(value)
+    return arrays
 
 
 def from_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Baseline:
-    """Return the fitted baseline `name`, which may hold settings. Raises DataError if arrays are missing."""
-    if name.partition(":")[0] not in KEEPABLE:
-        raise DataError(f"{name!r} is no baseline that can be kept", f"one of {', '.join(KEEPABLE)}")
-    ranker = make_baseline(name)
+    """Return the fitted baseline NAME or NAME:KEY=VALUE from its arrays. Raises DataError if arrays are missing."""
+    if name.partition(":")[0] not in STORABLE:
+        raise DataError(f"{name!r} is no baseline that can be kept", f"one of {', '.join(STORABLE)}")
+    baseline = make_baseline(name)
     try:
-        for attribute in getattr(ranker, "learned", ()):
-            setattr(ranker, attribute, _table(attribute, arrays))
+        for attribute in getattr(baseline, "learned", ()):
+            setattr(baseline, attribute, _table(attribute, arrays))
     except KeyError as error:
         raise DataError(f"{name}: the array {error} is missing", "fit it again") from None
-    return ranker
+    return baseline
 
 
 def _table(attribute: str, arrays: Mapping[str, np.ndarray]) -> Any:
     if f"{attribute}.indptr" not in arrays:
         return arrays[attribute]
-    data, indices, indptr, shape = (arrays[f"{attribute}.{part}"] for part in _CSR)
+    data, indices, indptr, shape = (arrays[f"{attribute}.{part}"] for part in _CSR_PARTS)
     return sp.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))

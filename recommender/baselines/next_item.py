@@ -1,4 +1,4 @@
-"""What the neural baselines share: a network over windows that names the next item, and how it is trained."""
+"""The base of the neural baselines: a network over windows that predicts the next item, and its training."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import torch
 from torch import Tensor, nn
 
 from recommender.baselines.baseline import FitData
-from recommender.baselines.held_out import HeldOut, hold_out, ndcg
 from recommender.baselines.losses import Loss
 from recommender.baselines.reproducible import reproducible
-from recommender.baselines.windows import epoch, inputs_of
+from recommender.baselines.validation_targets import ValidationTargets, mean_ndcg, split_validation
+from recommender.baselines.windows import epoch_batches, input_rows
 from recommender.errors import DataError
 
-_SCORED_AT_ONCE = 256
-_WARM_UP = 0.1
+_USERS_AT_ONCE = 256
+_WARMUP_RATIO = 0.1
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to train.
+class TrainingSchedule:
+    """Epochs, rates and sizes.
 
-    length: places of a window, START included. places: places of a batch, about. patience: epochs without a better
-    validation after which training stops.
+    length: positions of a window, START included. places: about how many positions a batch has. patience: epochs
+    without a better validation after which training stops.
     """
 
     length: int = 100
@@ -39,8 +39,8 @@ class Schedule:
     patience: int = 3
 
 
-class Network(nn.Module):
-    """What reads windows. The score of an item is the product of a place's state and the item's row."""
+class NextItemNetwork(nn.Module):
+    """A network over windows. The score of an item is the product of a position's state and the item's row."""
 
     @abstractmethod
     def rows(self) -> Tensor:
@@ -51,108 +51,109 @@ class Network(nn.Module):
         """Return the states [windows, places, width] of inputs [windows, places], in which START is -1."""
 
 
-class NextItem(ABC):
-    """A baseline that trains a Network with AdamW and keeps the epoch that validates best.
+class NextItemBaseline(ABC):
+    """A baseline that trains a NextItemNetwork with AdamW and keeps the epoch with the best validation.
 
-    The last item of each history of two or more is held out: the network never learns it, and NDCG@10 on these items
-    decides which epoch stays and when to stop.
+    The last item of each history of two or more is the validation target: the network never learns it, and NDCG@10 on
+    these items decides which epoch is kept and when to stop.
     """
 
-    def __init__(self, name: str, schedule: Schedule | None = None) -> None:
+    def __init__(self, name: str, schedule: TrainingSchedule | None = None) -> None:
         self.name = name
-        self.schedule = schedule or Schedule()
+        self.schedule = schedule or TrainingSchedule()
 
     @abstractmethod
-    def build(self, train: Sequence[np.ndarray], data: FitData) -> tuple[Network, Loss]:
-        """Return an untrained network and its loss for the histories without what is held out."""
+    def build(self, train: Sequence[np.ndarray], data: FitData) -> tuple[NextItemNetwork, Loss]:
+        """Return an untrained network and its loss; `train`: the histories without the validation targets."""
 
     def fit(self, data: FitData) -> None:
         """Train until validation stops improving. Raises DataError without a history of two items."""
-        train, held = hold_out(data.histories)
-        if not len(held.targets):
+        train, validation = split_validation(data.histories)
+        if not len(validation.targets):
             raise DataError(f"{self.name} needs a history of two items or more", "give more interactions")
         with reproducible(data.seed):
             self._network, loss = self.build(train, data)
-            self._train(train, held, loss, data)
+            self._train(train, validation, loss, data)
         self._network.eval()
 
     @torch.inference_mode()
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         """Return the products of the last state of each history and all rows, float32 [users, items]."""
         rows, length = self._network.rows(), self.schedule.length
-        out = np.empty((len(histories), len(rows)), dtype=np.float32)
+        scores = np.empty((len(histories), len(rows)), dtype=np.float32)
         ends = np.array([min(len(history), length - 1) for history in histories], dtype=np.int64)
-        order = np.argsort(ends, kind="stable")  # alike in length, so that little is filled up
-        for start in range(0, len(order), _SCORED_AT_ONCE):
-            some = order[start : start + _SCORED_AT_ONCE]
-            inputs = torch.from_numpy(inputs_of([histories[user] for user in some.tolist()], length))
-            states = self._network(inputs, rows)[torch.arange(len(some)), torch.from_numpy(ends[some])]
-            out[some] = (states @ rows.T).numpy()
-        return out
+        order = np.argsort(ends, kind="stable")  # similar lengths together, so that there is little padding
+        for start in range(0, len(order), _USERS_AT_ONCE):
+            users = order[start : start + _USERS_AT_ONCE]
+            inputs = torch.from_numpy(input_rows([histories[user] for user in users.tolist()], length))
+            states = self._network(inputs, rows)[torch.arange(len(users)), torch.from_numpy(ends[users])]
+            scores[users] = (states @ rows.T).numpy()
+        return scores
 
     @torch.inference_mode()
-    def expected(self, history: np.ndarray) -> np.ndarray:
-        """Return scores of the whole catalogue for every place, float32 [len(history), items]: in row i, for what comes
-        after the first i items. A long history is read in windows of which half is known before."""
+    def scores_by_position(self, history: np.ndarray) -> np.ndarray:
+        """Return scores of the whole catalogue at every position, float32 [len(history), items]: row i is for the item
+        after the first i. A long history is read in windows that overlap by half."""
         rows, length = self._network.rows(), self.schedule.length
-        out = np.empty((len(history), len(rows)), dtype=np.float32)
+        scores = np.empty((len(history), len(rows)), dtype=np.float32)
         done = 0
         while done < len(history):
             start = max(done - length // 2, 0)
             window = history[start : start + length]
-            inputs = torch.from_numpy(inputs_of([window[:-1]], length))
+            inputs = torch.from_numpy(input_rows([window[:-1]], length))
             states = self._network(inputs, rows)[0, done - start :]
-            out[done : start + len(window)] = (states @ rows.T).numpy()
+            scores[done : start + len(window)] = (states @ rows.T).numpy()
             done = start + len(window)
-        return out
+        return scores
 
-    def _train(self, train: Sequence[np.ndarray], held: HeldOut, loss: Loss, data: FitData) -> None:
+    def _train(self, train: Sequence[np.ndarray], validation: ValidationTargets, loss: Loss, data: FitData) -> None:
         plan, generator = self.schedule, np.random.default_rng(data.seed)
-        optimiser = torch.optim.AdamW(_groups(self._network, plan.weight_decay), lr=plan.learning_rate)
-        steps = plan.epochs * sum(1 for _ in epoch(train, plan.length, plan.places, np.random.default_rng(data.seed)))
-        slope = torch.optim.lr_scheduler.LambdaLR(optimiser, _rise_and_fall(steps))
-        best, best_number, kept = -1.0, 0, copy.deepcopy(self._network.state_dict())
+        optimiser = torch.optim.AdamW(_parameter_groups(self._network, plan.weight_decay), lr=plan.learning_rate)
+        first_epoch = epoch_batches(train, plan.length, plan.places, np.random.default_rng(data.seed))
+        steps = plan.epochs * sum(1 for _ in first_epoch)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, _warmup_and_cosine(steps))
+        best, best_number, best_state = -1.0, 0, copy.deepcopy(self._network.state_dict())
         for number in range(1, plan.epochs + 1):
             self._network.train()
-            for batch in epoch(train, plan.length, plan.places, generator):
+            for batch in epoch_batches(train, plan.length, plan.places, generator):
                 inputs, targets = torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets)
                 value = self._loss(loss, inputs, targets, torch.from_numpy(batch.users))
                 optimiser.zero_grad()
                 value.backward()
                 nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
                 optimiser.step()
-                slope.step()
+                scheduler.step()
             self._network.eval()
-            found = ndcg(self.scores, held)
-            if found > best:
-                best, best_number, kept = found, number, copy.deepcopy(self._network.state_dict())
+            ndcg = mean_ndcg(self.scores, validation)
+            if ndcg > best:
+                best, best_number, best_state = ndcg, number, copy.deepcopy(self._network.state_dict())
             if data.progress is not None:
-                data.progress(f"fitting {self.name}, validation {found:.4f}", number, plan.epochs)
+                data.progress(f"fitting {self.name}, validation {ndcg:.4f}", number, plan.epochs)
             if number - best_number >= plan.patience:
                 break
-        self._network.load_state_dict(kept)
+        self._network.load_state_dict(best_state)
 
     def _loss(self, loss: Loss, inputs: Tensor, targets: Tensor, users: Tensor) -> Tensor:
-        learnt = targets >= 0
+        has_target = targets >= 0
         rows = self._network.rows()
-        states = self._network(inputs, rows)[learnt]
-        return loss(states, rows, targets[learnt], users[:, None].expand_as(targets)[learnt])
+        states = self._network(inputs, rows)[has_target]
+        return loss(states, rows, targets[has_target], users[:, None].expand_as(targets)[has_target])
 
 
-def _rise_and_fall(steps: int) -> Callable[[int], float]:
-    """Return the share of the learning rate at each step: up in a line, down along a cosine."""
-    rise = max(int(steps * _WARM_UP), 1)
+def _warmup_and_cosine(steps: int) -> Callable[[int], float]:
+    """Return the factor of the learning rate at each step: a linear warm-up, then a cosine down to zero."""
+    warmup = max(int(steps * _WARMUP_RATIO), 1)
 
-    def share(step: int) -> float:
-        if step < rise:
-            return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * min((step - rise) / max(steps - rise, 1), 1.0)))
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * min((step - warmup) / max(steps - warmup, 1), 1.0)))
 
-    return share
+    return factor
 
 
-def _groups(network: nn.Module, decay: float) -> list[dict[str, object]]:
-    """Matrices decay; vectors (norms, biases) do not."""
+def _parameter_groups(network: nn.Module, decay: float) -> list[dict[str, object]]:
+    """Return the parameters in two groups: weight decay for matrices, none for vectors (norms, biases)."""
     parameters = list(network.parameters())
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},

@@ -1,4 +1,4 @@
-"""Fits that come out the same: torch draws from one seed and adds up in one order."""
+"""Reproducible fits: torch draws from one seed and uses deterministic algorithms."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 
 @contextmanager
 def reproducible(seed: int) -> Iterator[None]:
-    """Within the block torch is deterministic and draws from `seed`; afterwards all is as it was before."""
+    """Make torch deterministic and seeded within the block; afterwards restore its state and its random generator."""
     strict, filled = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and nothing reads what it did not write
+        torch.utils.deterministic.fill_uninitialized_memory = False  # slow, and no code reads uninitialised memory
         try:
             yield
         finally:

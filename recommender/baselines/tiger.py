@@ -1,4 +1,4 @@
-"""TIGER: an encoder-decoder that writes the semantic id of the next item, as the library cornac has it."""
+"""TIGER of the library cornac: an encoder-decoder that generates the semantic id of the next item."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from typing import Any
 
 import numpy as np
 
-from recommender.baselines.baseline import FitData, library
+from recommender.baselines.baseline import FitData
+from recommender.baselines.libraries import import_library
 from recommender.baselines.reproducible import reproducible
 from recommender.errors import DataError
 
-_REACHED = -1e9  # cornac scores -1e10 what its beam does not reach
+_REACHED = -1e9  # cornac scores items that its beam does not reach -1e10
 
 
 class Tiger:
-    """Generative retrieval: the text vectors become codes by residual k-means, a T5 writes the codes of the next item.
+    """Generative retrieval: residual k-means turns text vectors into codes, a T5 generates the codes of the next item.
 
     Rajput et al., "Recommender systems with generative retrieval", NeurIPS 2023; k-means in place of their RQ-VAE as in
     Ju et al., "Generative recommendation with semantic IDs: a practitioner's handbook", 2025. Items outside the beam
     score -inf, that is, they are not ranked; an empty history gets the items' popularity.
 
-    It is made for accelerators: every place of a history is an example of its own, with 4 codes an item. To stay near
-    three minutes of one core on MovieLens-100K it is smaller than the paper's (width 64 and 2 + 2 layers for 128 and
-    4 + 4, 64 codes a level for 256), reads the last `history` items, learns the last `recent` places of each history
-    and makes a fixed number of `epochs`, far from convergence. Read its figures as what it reaches at that price, not
-    as what it can do.
+    It is made for accelerators: every position of a history is a training example, with 4 codes an item. To stay near
+    three minutes of one core on MovieLens-100K it is smaller than the paper's (width 64 and 2 + 2 layers instead of 128
+    and 4 + 4, 64 codes a level instead of 256), reads the last `history` items, learns the last `recent` positions of
+    each history and trains for a fixed number of `epochs`, far from convergence. Its figures show what it reaches at
+    that cost, not what it can do.
     """
 
     name = "tiger"
@@ -48,8 +49,8 @@ class Tiger:
         self.width, self.layers, self.codebook, self.learning_rate = width, layers, codebook, learning_rate
 
     def fit(self, data: FitData) -> None:
-        """Make the codes and train. Raises DataError without content, without cornac or without two items in a row."""
-        cornac = library("cornac", self.name)
+        """Make the codes and train. Raises DataError without content, without cornac or without a history of two items."""
+        cornac = import_library("cornac", self.name)
         text = data.need_text(self.name)
         recent = [history[-self.recent :] for history in data.histories if len(history) > 1]
         if not recent:
@@ -83,25 +84,25 @@ class Tiger:
         out = np.tile(self._popularity, (len(histories), 1))
         for row, history in zip(out, histories, strict=True):
             if len(history):
-                found = self._model.score(0, history.tolist())
-                row[:] = np.where(found > _REACHED, found, -np.inf)
+                item_scores = self._model.score(0, history.tolist())
+                row[:] = np.where(item_scores > _REACHED, item_scores, -np.inf)
         return out
 
 
 def _sessions(cornac: Any, histories: Sequence[np.ndarray], items: int) -> Any:
-    """Return histories as cornac's sessions, in which an item has the index that it has in the catalogue."""
+    """Return histories as cornac's sessions, with the catalogue's item indices."""
     rows = [
         (user, user, item, place)
         for user, history in enumerate(histories)
         for place, item in enumerate(history.tolist())
     ]
-    everything = OrderedDict((item, item) for item in range(items))
-    return cornac.data.SequentialDataset.build(rows, fmt="USIT", global_iid_map=everything)
+    identity = OrderedDict((item, item) for item in range(items))
+    return cornac.data.SequentialDataset.build(rows, fmt="USIT", global_iid_map=identity)
 
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Keep transformers from warning of special tokens, which this T5 has none of."""
+    """Silence the warning of transformers about special tokens: this T5 has none."""
     logger = logging.getLogger("transformers")
     level = logger.level
     logger.setLevel(logging.ERROR)

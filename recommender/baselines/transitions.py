@@ -1,4 +1,4 @@
-"""Transitions between items beside the resemblance of their texts: strong on short histories, and nothing is trained."""
+"""Counted transitions between items plus the similarity of their texts: strong on short histories, without training."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.sparse as sp
 
-from recommender.baselines.baseline import FitData, profiles
-from recommender.baselines.content import resemblance, tfidf
-from recommender.baselines.neighbours import pairs
+from recommender.baselines.baseline import FitData
+from recommender.baselines.content import profile_cosines, tfidf
+from recommender.baselines.history_matrix import history_matrix
+from recommender.baselines.neighbours import pair_counts
 
 
 class TransitionTfidf:
     """How often an item followed another within a window, and the TF-IDF cosine of their documents, in one sum.
 
-    A step of `gap` interactions counts exp((1 - gap) / decay), backwards `backwards` times that. Counts are divided by
-    powers of both items' popularity, that of what comes after being small: what is popular is also likelier next. Both
-    parts are summed over the history, in which an item n interactions before the last weighs exp(-n / recency),
-    standardised over the catalogue for each user, and added with weights 1 - text_weight and text_weight.
+    A step over `gap` interactions counts exp((1 - gap) / decay), backwards `backwards` times that. Counts are divided
+    by powers of both items' popularity; the power of the later item is small, as popular items are also likelier to
+    come next. Both parts are summed over the history, in which an item n interactions before the last weighs exp(-n /
+    recency), standardised over the catalogue for each user, and added with weights 1 - text_weight and text_weight.
 
-    Chosen on Amazon Beauty (2014, 5-core), the item before the last of each user as target, NDCG@10 of 22,363 users:
-    .0753; with text_weight .5 .0738 and .7 .0729, backwards .5 .0742, powers (.5, .2) .0746. Text alone has .034. Of
-    6,000 users, recency 2 had .0713, 3 .0699 and 5 .0673. Of another 6,000 it has .0779, without text .0707, by titles
-    alone .0781, and without direction (backwards 1) .0723: part of the gain is the order of that data, in 69 % of whose
-    steps the later item has the higher item id, as if ties in time stood by id.
-    A second hop over the transitions (.0751) and smoothing them by text neighbours changed nothing and are left out.
+    Chosen on Amazon Beauty (2014, 5-core), with the item before the last of each user as target, NDCG@10 of 22,363
+    users: .0753; with text_weight .5 .0738 and .7 .0729, backwards .5 .0742, powers (.5, .2) .0746. Text alone has
+    .034. On 6,000 users, recency 2 had .0713, 3 .0699 and 5 .0673. On another 6,000 it has .0779, without text .0707,
+    with titles alone .0781, and without direction (backwards 1) .0723. Part of the gain is the order of that data: in
+    69 % of its steps the later item has the higher item id, as if ties in time were sorted by id. A second hop over the
+    transitions (.0751) and smoothing them by text neighbours changed nothing and are left out.
     """
 
     name = "transition-tfidf"
@@ -40,7 +41,7 @@ class TransitionTfidf:
         recency: float = 2.0,
         text_weight: float = 0.6,
     ) -> None:
-        """Take the settings above; powers are those of the popularity of what comes before and after."""
+        """Take the settings above; powers: of the popularity of the earlier and the later item."""
         self.window = window
         self.decay = decay
         self.backwards = backwards
@@ -49,25 +50,25 @@ class TransitionTfidf:
         self.text_weight = text_weight
 
     def fit(self, data: FitData) -> None:
-        """Count transitions and weigh words. Raises DataError without content."""
+        """Count transitions and compute TF-IDF vectors. Raises DataError without content."""
         self._words = tfidf(data.need_content(self.name).texts)
         steps = sp.csr_array((data.items, data.items), dtype=np.float32)
         for gap in range(1, self.window + 1):
-            steps = steps + pairs(data.histories, data.items, gap, weight=np.exp((1 - gap) / self.decay))
-        popularity = np.maximum(profiles(data.histories, data.items).sum(axis=0), 1)
+            steps = steps + pair_counts(data.histories, data.items, gap, weight=np.exp((1 - gap) / self.decay))
+        popularity = np.maximum(history_matrix(data.histories, data.items).sum(axis=0), 1)
         before, after = (sp.diags_array((popularity**-power).astype(np.float32)) for power in self.powers)
-        both = sp.csr_array(before @ (steps + self.backwards * steps.T) @ after)
-        self._steps = sp.csr_array(both - sp.diags_array(both.diagonal()))
+        scaled = sp.csr_array(before @ (steps + self.backwards * steps.T) @ after)
+        self._steps = sp.csr_array(scaled - sp.diags_array(scaled.diagonal()))
 
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         """Return the standardised and weighted sums, [users, items]; 0 without a history."""
-        rows = profiles(histories, self._words.shape[0], self.recency)
+        rows = history_matrix(histories, self._words.shape[0], self.recency)
         steps = standardised((rows @ self._steps).toarray())
-        words = standardised(resemblance(rows, self._words))
+        words = standardised(profile_cosines(rows, self._words))
         return (1 - self.text_weight) * steps + self.text_weight * words
 
 
 def standardised(scores: np.ndarray) -> np.ndarray:
-    """Return scores [users, items] with mean 0 and deviation 1 for each user, float32; all 0 where all are alike."""
+    """Return scores [users, items] with mean 0 and deviation 1 for each user, float32; 0 where all are equal."""
     spread = scores.std(axis=1, keepdims=True)
     return ((scores - scores.mean(axis=1, keepdims=True)) / np.where(spread > 1e-12, spread, 1)).astype(np.float32)

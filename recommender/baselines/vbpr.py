@@ -1,4 +1,4 @@
-"""VBPR out of the library cornac, on the vectors of all modalities."""
+"""VBPR of the library cornac, on the vectors of all modalities."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from recommender.baselines.baseline import FitData, library
-from recommender.baselines.content import side_by_side
+from recommender.baselines.baseline import FitData
+from recommender.baselines.content import concatenated_vectors
 from recommender.baselines.factorisation import FoldIn
+from recommender.baselines.libraries import import_library
 from recommender.baselines.reproducible import reproducible
 
 
 class Vbpr:
-    """Factors of items beside a learnt projection of what they look, read and sound like, ranked pairwise.
+    """Item factors plus a learnt projection of the items' content vectors, trained by pairwise ranking.
 
     He and McAuley, "VBPR: visual Bayesian personalized ranking from implicit feedback", AAAI 2016, with the vectors of
-    texts and sounds beside those of images. NDCG@10 on MovieLens-100K with stand-in media, the item before the last of
-    each user as target: .106; decay 4 and 20 .100 and .099, without decay .069; 16 factors .106, regularisation .1 .107,
-    learning rate .005 for 20 epochs .104, .02 for 5 .091.
+    texts and sounds beside those of images. NDCG@10 on MovieLens-100K with stand-in media, with the item before the
+    last of each user as target: .106; decay 4 and 20 .100 and .099, without decay .069; 16 factors .106, regularisation
+    .1 .107, learning rate .005 for 20 epochs .104, .02 for 5 .091.
     """
 
     name = "vbpr"
@@ -36,7 +37,7 @@ class Vbpr:
         batch: int = 1024,
         decay: float | None = 8.0,
     ) -> None:
-        """Take the sizes and rates; factors are those of the items and as many of what is projected."""
+        """Take sizes and rates; `factors` of the items, and as many of the projected content."""
         self.factors = factors
         self.epochs = epochs
         self.learning_rate = learning_rate
@@ -46,10 +47,10 @@ class Vbpr:
 
     def fit(self, data: FitData) -> None:
         """Descend on sampled pairs. Raises DataError without content or cornac."""
-        features = side_by_side(data, self.name)
-        # what it is imported from and what it does both write to the standard output, where results belong
+        features = concatenated_vectors(data, self.name)
+        # cornac writes to the standard output when it is imported and when it fits, and only results belong there
         with redirect_stdout(StringIO()), reproducible(data.seed):
-            cornac = library("cornac", self.name)
+            cornac = import_library("cornac", self.name)
             model = cornac.models.VBPR(
                 k=self.factors,
                 k2=self.factors,
@@ -72,7 +73,7 @@ class Vbpr:
 
 
 def _dataset(cornac: Any, data: FitData, features: np.ndarray) -> Any:
-    """Return cornac's data set; items that nobody has seen keep their place."""
+    """Return cornac's data set, with the catalogue's item indices, also of items that nobody has seen."""
     users = OrderedDict((user, user) for user in range(len(data.histories)))
     items = OrderedDict((item, item) for item in range(data.items))
     triples = [(user, item, 1.0) for user, history in enumerate(data.histories) for item in set(history.tolist())]

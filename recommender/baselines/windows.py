@@ -1,4 +1,4 @@
-"""Histories as batches of equal-length windows, in which every place learns the item that comes next."""
+"""Histories as batches of windows of similar length, in which every position learns the next item."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 START = -1
-"""Stands before the first item of a window, and fills it up behind the last one."""
+"""The input before the first item of a window; also the padding behind its last item."""
 
 
 @dataclass(frozen=True)
 class WindowBatch:
     """Windows side by side.
 
-    inputs: int64 [windows, places], catalogue indices behind one START, filled up with START at the end: what looks
-        only backwards never sees the filling.
-    targets: int64 [windows, places], the next item of each place, -1 where there is none.
-    users: int64 [windows], whose window it is.
+    inputs: int64 [windows, places], one START, catalogue indices, and START as padding at the end, which a network that
+        looks only backwards never sees.
+    targets: int64 [windows, places], the next item at each position, -1 where there is none.
+    users: int64 [windows], the user of each window.
     """
 
     inputs: np.ndarray
@@ -26,7 +26,7 @@ class WindowBatch:
     users: np.ndarray
 
 
-def inputs_of(histories: Sequence[np.ndarray], length: int) -> np.ndarray:
+def input_rows(histories: Sequence[np.ndarray], length: int) -> np.ndarray:
     """Return the last `length` - 1 items of each history behind START: int64 [histories, at most length]."""
     recent = [history[max(len(history) - length + 1, 0) :] for history in histories]
     table = np.full((len(recent), 1 + max(map(len, recent), default=0)), START, dtype=np.int64)
@@ -35,24 +35,24 @@ def inputs_of(histories: Sequence[np.ndarray], length: int) -> np.ndarray:
     return table
 
 
-def epoch(
+def epoch_batches(
     histories: Sequence[np.ndarray], length: int, places: int, generator: np.random.Generator
 ) -> Iterator[WindowBatch]:
-    """Yield every item of every history once as a target, in batches of about `places` places, in random order.
+    """Yield every item of every history once as a target, in batches of about `places` positions, in random order.
 
-    Long histories are cut into windows of up to `length` places, elsewhere in every epoch. Windows of one length go
-    together, so that little is filled up.
+    Long histories are cut into windows of up to `length` positions, at other points in every epoch. Windows of similar
+    length are batched together, so that there is little padding.
     """
-    cut = [(user, piece) for user, history in enumerate(histories) for piece in _pieces(history, length, generator)]
-    lengths = np.array([len(piece) for _, piece in cut], dtype=np.int64)
-    order = np.lexsort((generator.random(len(cut)), lengths))
+    windows = [(user, part) for user, history in enumerate(histories) for part in _windows(history, length, generator)]
+    lengths = np.array([len(window) for _, window in windows], dtype=np.int64)
+    order = np.lexsort((generator.random(len(windows)), lengths))
     groups = _groups(lengths[order], places)
     for group in generator.permutation(len(groups)).tolist():
-        yield _batch([cut[at] for at in order[groups[group]].tolist()])
+        yield _batch([windows[index] for index in order[groups[group]].tolist()])
 
 
-def _pieces(history: np.ndarray, length: int, generator: np.random.Generator) -> list[np.ndarray]:
-    """Cut a history every `length` items, the first cut being a random one."""
+def _windows(history: np.ndarray, length: int, generator: np.random.Generator) -> list[np.ndarray]:
+    """Cut a history every `length` items, the first time at a random point."""
     if len(history) <= length:
         return [history] if len(history) else []
     first = int(generator.integers(1, length + 1))
@@ -60,7 +60,7 @@ def _pieces(history: np.ndarray, length: int, generator: np.random.Generator) ->
 
 
 def _groups(lengths: np.ndarray, places: int) -> list[slice]:
-    """Return slices of rising lengths, each of which holds `places` places or one window."""
+    """Return slices of windows in rising order of length, each with up to `places` positions or a single window."""
     groups, start = [], 0
     for end in range(1, len(lengths) + 1):
         if end == len(lengths) or (end + 1 - start) * lengths[end] > places:
@@ -69,11 +69,11 @@ def _groups(lengths: np.ndarray, places: int) -> list[slice]:
     return groups
 
 
-def _batch(cut: Sequence[tuple[int, np.ndarray]]) -> WindowBatch:
-    widest = max(len(piece) for _, piece in cut)
-    inputs = np.full((len(cut), widest), START, dtype=np.int64)
-    targets = np.full((len(cut), widest), -1, dtype=np.int64)
-    for row, (_, piece) in enumerate(cut):
-        inputs[row, 1 : len(piece)] = piece[:-1]
-        targets[row, : len(piece)] = piece
-    return WindowBatch(inputs, targets, np.array([user for user, _ in cut], dtype=np.int64))
+def _batch(windows: Sequence[tuple[int, np.ndarray]]) -> WindowBatch:
+    longest = max(len(window) for _, window in windows)
+    inputs = np.full((len(windows), longest), START, dtype=np.int64)
+    targets = np.full((len(windows), longest), -1, dtype=np.int64)
+    for row, (_, window) in enumerate(windows):
+        inputs[row, 1 : len(window)] = window[:-1]
+        targets[row, : len(window)] = window
+    return WindowBatch(inputs, targets, np.array([user for user, _ in windows], dtype=np.int64))

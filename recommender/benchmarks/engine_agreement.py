@@ -1,4 +1,4 @@
-"""Two engines over one checkpoint: the same lists, the same scores, nothing invalid, under every adapter."""
+"""Agreement of two engines on one checkpoint: the same lists and scores, nothing invalid, under every adapter."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from recommender.numerics.sampling import evenly
 from recommender.progress import Progress
 
 _WEIGHTS = "adapter_model.safetensors"
-GROUP = 16
+REQUESTS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
 class EnginesSettings:
-    """`histories` random histories shorter than `longest` are ranked by both engines, `k` items each.
+    """Both engines rank `k` items for `histories` random histories shorter than `longest`.
 
-    `requests`: how many are asked of vLLM under each of two adapters; 0 leaves that out. `flags` go to vLLM.
+    requests: how many vLLM answers under each of two adapters; 0: none. flags: of the vLLM server.
     """
 
     histories: int = 200
@@ -44,14 +44,14 @@ class EnginesSettings:
 
 
 def bench_engines(source: str, settings: EnginesSettings, progress: Progress | None = None) -> list[dict[str, Any]]:
-    """Return a row for the two engines side by side, and one for each adapter that was loaded and unloaded meanwhile."""
+    """Return a row that compares the two engines, and one for each adapter that is loaded and unloaded while serving."""
     checkpoint = from_pretrained(source, None, progress)
     embedded = Recommender(checkpoint)
     with TemporaryDirectory(prefix="recommender-engines-") as scratch:
         export_vllm(checkpoint, Path(scratch) / "export", progress)
         options = VllmOptions(flags=settings.flags)
         with closing(VllmRecommender(load_exported(Path(scratch) / "export", checkpoint.catalogue), options)) as vllm:
-            rows = [side_by_side(embedded, vllm, settings, progress)]
+            rows = [compare_engines(embedded, vllm, settings, progress)]
             if settings.requests:
                 rows += under_adapters(vllm, Path(scratch), settings, progress)
     return rows
@@ -59,30 +59,30 @@ def bench_engines(source: str, settings: EnginesSettings, progress: Progress | N
 
 def drawn_requests(engine: Engine, count: int, settings: EnginesSettings, seed: int) -> list[Request]:
     """Return requests with random histories."""
-    random, names = np.random.default_rng([settings.seed, seed]), [item.item_id for item in engine.catalogue]
-    histories = [drawn_history(random, names, settings.longest) for _ in range(count)]
+    random, item_ids = np.random.default_rng([settings.seed, seed]), [item.item_id for item in engine.catalogue]
+    histories = [drawn_history(random, item_ids, settings.longest) for _ in range(count)]
     return [Request(history=tuple(h), k=settings.k, explain=False, fused=False) for h in histories]
 
 
-def side_by_side(
+def compare_engines(
     ours: Engine, theirs: Engine, settings: EnginesSettings, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Rank the same requests by both; returns what share of the items is the same, and how far scores are apart."""
+    """Rank the same requests with both; returns the share of the same items, and the differences of their scores."""
     requests = drawn_requests(ours, settings.histories, settings, seed=1)
     answers, seconds = {}, {}
     for engine in (ours, theirs):
-        begun = time.perf_counter()
-        answers[engine.name] = _answered(engine, requests, progress)
-        seconds[engine.name] = time.perf_counter() - begun
-    mine, found = ([{i.item_id: i.score for i in a.items} for a in answers[e.name]] for e in (ours, theirs))
-    apart = [abs(a[i] - b[i]) for a, b in zip(mine, found, strict=True) for i in a.keys() & b.keys()]
-    lists, same = len(requests), sum(len(a.keys() & b.keys()) for a, b in zip(mine, found, strict=True))
+        start = time.perf_counter()
+        answers[engine.name] = _answer_all(engine, requests, progress)
+        seconds[engine.name] = time.perf_counter() - start
+    of_each = ([{i.item_id: i.score for i in a.items} for a in answers[e.name]] for e in (ours, theirs))
+    pairs = list(zip(*of_each, strict=True))
+    differences = [abs(a[item] - b[item]) for a, b in pairs for item in a.keys() & b.keys()]
     return {
         "what": f"{theirs.name} beside {ours.name}",
-        "requests": lists,
-        "same items": same / (lists * settings.k),
-        "same order": sum(list(a) == list(b) for a, b in zip(mine, found, strict=True)) / lists,
-        **_differences(apart),
+        "requests": len(pairs),
+        "same items": len(differences) / (len(pairs) * settings.k),
+        "same order": sum(list(a) == list(b) for a, b in pairs) / len(pairs),
+        **_score_differences(differences),
         "wrong lists": wrong_lists(theirs, requests, answers[theirs.name]),
         "errors": 0,
         "first error": None,
@@ -91,56 +91,59 @@ def side_by_side(
     }
 
 
-def _differences(apart: Sequence[float]) -> dict[str, float | None]:
-    """Return the columns that tell how far scores are apart; None where the two share no item."""
-    median, most = (float(np.median(apart)), max(apart)) if apart else (None, None)
+def _score_differences(differences: Sequence[float]) -> dict[str, float | None]:
+    """Return the median and the largest difference of scores; None if no item is shared."""
+    median, most = (float(np.median(differences)), max(differences)) if differences else (None, None)
     return {"scores apart, median": median, "at most": most}
 
 
-def _answered(engine: Engine, requests: Sequence[Request], progress: Progress | None) -> list[Response]:
-    found: list[Response] = []
-    for start in range(0, len(requests), GROUP):
-        for answer in engine.answer_many(requests[start : start + GROUP]):
+def _answer_all(engine: Engine, requests: Sequence[Request], progress: Progress | None) -> list[Response]:
+    """Return the answers to all requests. Raises the error of a request that fails."""
+    responses: list[Response] = []
+    for start in range(0, len(requests), REQUESTS_AT_ONCE):
+        for answer in engine.answer_many(requests[start : start + REQUESTS_AT_ONCE]):
             if not isinstance(answer, Response):
                 raise answer
-            found.append(answer)
+            responses.append(answer)
         if progress:
-            progress(f"lists by {engine.name}", len(found), len(requests))
-    return found
+            progress(f"lists by {engine.name}", len(responses), len(requests))
+    return responses
 
 
 def wrong_lists(engine: Engine, requests: Sequence[Request], answers: Sequence[Response]) -> int:
-    """Return how many lists have an item that is unknown, seen or repeated, or not as many as were asked for."""
+    """Return the number of lists with an item that is unknown, seen or repeated, or of a wrong length."""
     known = {item.item_id for item in engine.catalogue}
     pairs = zip(requests, answers, strict=True)
-    return sum(is_wrong([i.item_id for i in answer.items], one.history, known, one.k) for one, answer in pairs)
+    return sum(is_wrong([i.item_id for i in a.items], request.history, known, request.k) for request, a in pairs)
 
 
 def under_adapters(
     engine: VllmRecommender, scratch: Path, settings: EnginesSettings, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
-    """Ask under two adapters that come and go while requests of both are under way; returns a row for each.
+    """Answer under two adapters that are loaded and unloaded while requests of both run; returns a row for each.
 
-    The first is loaded before, the second while the first answers; both answer together; the first is unloaded while the
-    second answers. A request that fails counts as an error; "first error" says why the first did, None if none has.
-    "same order": lists that equal those of an adapter by itself.
+    The first adapter is loaded before all requests, the second while the first answers; both answer together; the first
+    is unloaded while the second answers. "errors": failed requests, "first error": the reason of the first one. "same
+    order": the share of lists that equal those of the adapter when it answers alone.
     """
-    folders = {name: _version(engine, scratch / name, scale) for name, scale in (("first", 1.0), ("second", 0.5))}
+    folders = {
+        name: _scaled_adapter(engine, scratch / name, scale) for name, scale in (("first", 1.0), ("second", 0.5))
+    }
     requests = drawn_requests(engine, settings.requests, settings, seed=2)
     half = len(requests) // 2
     first, second = (engine.with_adapter(name) for name in folders)
     engine.load_adapter("first", folders["first"])
-    begun = time.perf_counter()
+    start = time.perf_counter()
     with ThreadPoolExecutor(2) as pool:
-        early = pool.submit(_tried, first, requests[:half], progress)
+        early = pool.submit(answers_or_errors, first, requests[:half], progress)
         engine.load_adapter("second", folders["second"])
-        other = pool.submit(_tried, second, requests[:half], progress)
-        late = pool.submit(_tried, first, requests[half:], progress)
+        other = pool.submit(answers_or_errors, second, requests[:half], progress)
+        late = pool.submit(answers_or_errors, first, requests[half:], progress)
         answers = {"first": early.result() + late.result()}
         unloaded = pool.submit(engine.unload_adapter, "first")
-        answers["second"] = other.result() + _tried(second, requests[half:], progress)
+        answers["second"] = other.result() + answers_or_errors(second, requests[half:], progress)
         unloaded.result()
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     engine.load_adapter("first-again", folders["first"])
     alone = {"first": engine.with_adapter("first-again"), "second": second}
     rows = [_adapter_row(alone[name], name, requests, answers[name], seconds) for name in answers]
@@ -152,43 +155,46 @@ def under_adapters(
 def _adapter_row(
     engine: VllmRecommender, name: str, requests: Sequence[Request], answers: Sequence[Response | str], seconds: float
 ) -> dict[str, Any]:
-    pairs = [(one, answer) for one, answer in zip(requests, answers, strict=True) if isinstance(answer, Response)]
-    failed = [answer for answer in answers if isinstance(answer, str)]
-    checked = [pairs[i] for i in evenly(len(pairs), 100)]
-    again = _answered(engine, [one for one, _ in checked], None)
-    both = [(a.items, b.items) for (_, a), b in zip(checked, again, strict=True)]
-    orders = [([i.item_id for i in a], [i.item_id for i in b]) for a, b in both]
-    apart = [abs(i.score - j.score) for a, b in both for i, j in zip(a, b, strict=True)]
+    """Compare the answers under load with those of the adapter alone; `answers` are responses or errors."""
+    answered = [(r, answer) for r, answer in zip(requests, answers, strict=True) if isinstance(answer, Response)]
+    errors = [answer for answer in answers if isinstance(answer, str)]
+    sample = [answered[i] for i in evenly(len(answered), 100)]
+    alone = _answer_all(engine, [request for request, _ in sample], None)
+    lists = [(a.items, b.items) for (_, a), b in zip(sample, alone, strict=True)]
+    orders = [([i.item_id for i in a], [i.item_id for i in b]) for a, b in lists]
+    differences = [abs(i.score - j.score) for a, b in lists for i, j in zip(a, b, strict=True)]
     return {
         "what": f"vllm, adapter {name}",
         "requests": len(requests),
         "same items": sum(len(set(a) & set(b)) for a, b in orders) / max(sum(len(a) for a, _ in orders), 1),
         "same order": sum(a == b for a, b in orders) / max(len(orders), 1),
-        **_differences(apart),
-        "wrong lists": wrong_lists(engine, [one for one, _ in pairs], [answer for _, answer in pairs]),
-        "errors": len(failed),
-        "first error": failed[0] if failed else None,
+        **_score_differences(differences),
+        "wrong lists": wrong_lists(engine, [request for request, _ in answered], [answer for _, answer in answered]),
+        "errors": len(errors),
+        "first error": errors[0] if errors else None,
         "seconds": seconds,
         "of embedded": None,
     }
 
 
-def _tried(engine: VllmRecommender, requests: Sequence[Request], progress: Progress | None) -> list[Response | str]:
-    """Return answers, and for those of a group that failed why it did."""
-    found: list[Response | str] = []
-    for start in range(0, len(requests), GROUP):
-        part = requests[start : start + GROUP]
+def answers_or_errors(
+    engine: VllmRecommender, requests: Sequence[Request], progress: Progress | None
+) -> list[Response | str]:
+    """Return the answers; for each request of a group that fails, the error as text."""
+    answers: list[Response | str] = []
+    for start in range(0, len(requests), REQUESTS_AT_ONCE):
+        group = requests[start : start + REQUESTS_AT_ONCE]
         try:
-            found += _answered(engine, part, None)
+            answers += _answer_all(engine, group, None)
         except Exception as error:
-            found += [f"{type(error).__name__}: {error}"] * len(part)
+            answers += [f"{type(error).__name__}: {error}"] * len(group)
         if progress:
-            progress(f"lists under {engine.options.rank_adapter}", len(found), len(requests))
-    return found
+            progress(f"lists under {engine.options.rank_adapter}", len(answers), len(requests))
+    return answers
 
 
-def _version(engine: VllmRecommender, folder: Path, scale: float) -> Path:
-    """Write a version of the ranking adapter whose LoRA is `scale` times as strong."""
+def _scaled_adapter(engine: VllmRecommender, folder: Path, scale: float) -> Path:
+    """Write a copy of the ranking adapter whose LoRA is multiplied by `scale`."""
     source = engine.exported.folder / "lora" / RANK
     shutil.copytree(source, folder)
     weights = load_file(source / _WEIGHTS)

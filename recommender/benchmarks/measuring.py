@@ -1,4 +1,4 @@
-"""What every measurement shares: rounds that alternate between methods, medians and spread, peak memory, the machine."""
+"""Timing in rounds that alternate between methods, peak memory, and facts of the machine."""
 
 from __future__ import annotations
 
@@ -16,14 +16,19 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-_STATUS, _REFERENCES = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 PACKAGES = ("recommender", "torch", "transformers", "peft", "numpy")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of all rounds of one method, by the clock and of the processor, which other programs do not lengthen; and
-    megabytes that one call held at its peak beyond what lay there before."""
+    """The rounds of one method.
+
+    seconds: by the clock. processor: of the processor, which other programs do not lengthen. megabytes: the peak memory
+    of one call beyond what was in use before.
+    """
 
     seconds: tuple[float, ...]
     processor: tuple[float, ...]
@@ -36,7 +41,7 @@ class Timing:
 
     @property
     def busy(self) -> float:
-        """The median of the processor's seconds, all threads together."""
+        """The median of the processor's seconds, over all threads."""
         return float(np.median(self.processor))
 
     @property
@@ -48,70 +53,73 @@ class Timing:
 
 @dataclass(frozen=True)
 class Elapsed:
-    """What a method returns that measures itself, because its work is done in another process."""
+    """Seconds by the clock and of the processor. A method that works in another process returns its own measurement."""
 
     seconds: float
     processor: float
 
 
 def measured(methods: Mapping[str, Callable[[], Any]], rounds: int, budget: float = float("inf")) -> dict[str, Timing]:
-    """Call each method once for its memory, then `rounds` times in turn: a machine that slows down slows all of them.
+    """Call each method once for its memory, then `rounds` times in turn, so that a slow phase of the machine slows all.
 
-    A method that has taken more than `budget` seconds is called no more; if the first call took as long, it is the only
-    one. What is set up once must have been set up before.
+    A method that has taken more than `budget` seconds is not called again; if already the first call took longer, it is
+    the only one. One-time set-up must be done before.
     """
     elapsed: dict[str, list[Elapsed]] = {}
     memory: dict[str, float | None] = {}
     for name, call in methods.items():
-        first, memory[name] = peak_megabytes(partial(_timed, call))
+        first, memory[name] = peak_megabytes(partial(timed, call))
         elapsed[name] = [first] if first.seconds > budget else []
     for _ in range(rounds):
         for name, call in methods.items():
-            if sum(one.seconds for one in elapsed[name]) <= budget:
-                elapsed[name].append(_timed(call))
+            if sum(round_.seconds for round_ in elapsed[name]) <= budget:
+                elapsed[name].append(timed(call))
     return {
-        name: Timing(tuple(one.seconds for one in found), tuple(one.processor for one in found), memory[name])
-        for name, found in elapsed.items()
+        name: Timing(tuple(r.seconds for r in rounds_), tuple(r.processor for r in rounds_), memory[name])
+        for name, rounds_ in elapsed.items()
     }
 
 
-def _timed(call: Callable[[], Any]) -> Elapsed:
+def timed(call: Callable[[], Any]) -> Elapsed:
+    """Call and measure, a GPU's work included; a call that returns an Elapsed is taken at its word."""
     start, worked = time.perf_counter(), time.process_time()
-    found = call()
-    _synchronise()
-    if isinstance(found, Elapsed):
-        return found
+    result = call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    if isinstance(result, Elapsed):
+        return result
     return Elapsed(time.perf_counter() - start, time.process_time() - worked)
 
 
-T = TypeVar("T")
+def median_seconds(call: Callable[[], Any], rounds: int) -> float:
+    """Return the median of the seconds of `rounds` calls."""
+    return float(np.median([timed(call).seconds for _ in range(rounds)]))
 
 
 def peak_megabytes(call: Callable[[], T]) -> tuple[T, float | None]:
-    """Return what a call returns, and the peak of resident memory during it beyond that before, in 10^6 bytes; on a GPU,
-    of its memory.
+    """Return the result of a call, and the peak of resident memory during it beyond that before, in 10^6 bytes; with a
+    GPU, of its memory. None where the system does not report it.
 
-    What the allocator keeps of freed memory is given back first, or else the call would take it unseen. None where the
-    system does not tell.
+    Freed memory that the allocator keeps is returned to the system first, or the call would use it uncounted.
     """
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        found = call()
-        return found, (torch.cuda.max_memory_allocated() - before) / 1e6
+        result = call()
+        return result, (torch.cuda.max_memory_allocated() - before) / 1e6
     try:
         ctypes.CDLL(None).malloc_trim(0)
-        _REFERENCES.write_text("5", encoding="ascii")  # forgets the peak so far: see proc(5)
+        _CLEAR_REFS.write_text("5", encoding="ascii")  # resets the peak: see proc(5)
         before = _resident("VmRSS")
     except (OSError, AttributeError):
         return call(), None
-    found = call()
-    return found, (_resident("VmHWM") - before) / 1e6
+    result = call()
+    return result, (_resident("VmHWM") - before) / 1e6
 
 
 def machine() -> dict[str, Any]:
-    """Return what a figure depends on beside the code: versions, threads, processor."""
+    """Return what figures depend on besides the code: versions, threads, processor, GPU."""
     return {
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
@@ -132,8 +140,3 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _synchronise() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()

@@ -1,4 +1,4 @@
-"""How exact a ranking is: the best items in each number format and beam width beside those of float32 over all items."""
+"""How exact a ranking is in each number format and beam width, compared with float32 scores of all items."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from recommender.constraints import Trie
+from recommender.benchmarks.synthetic import full_trie
 from recommender.data.histories import Histories, leave_one_out
 from recommender.inference.beam_search import rank, score
 from recommender.inference.weight_cache import WeightCache
@@ -32,16 +32,16 @@ def bench_agreement(
     k: int = 10,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
-    """Rank for an even sample of users what the checkpoint `source` recommends after all but their last item.
+    """Rank with the checkpoint `source` for an even sample of users, after all but their last item.
 
-    Returns a row for each format and search. `top k`: share of the exact top `k` (float32, every unseen item scored) that
-    was found; over all items it tells what rounding costs, with beams what the width costs too. `first`: share of users
-    whose best item is the same. `lost`: exact log-probability that an item of the list has less than one of the exact
-    list. `proven`: share of the lists that the search itself knew to miss nothing.
-    Raises CheckpointError, AssetError or DataError.
+    Returns a row for each format and search. `top k`: share of the exact top `k` (float32, every unseen item scored)
+    that is in the list; over all items it shows the cost of rounding, with beams also that of the width. `first`: share
+    of users whose best item is the same. `lost`: mean difference in exact log-probability between the exact list and
+    the list, place by place. `proven`: share of the lists that the search itself proves to be complete. Raises
+    CheckpointError, AssetError or DataError.
     """
     checkpoint = from_pretrained(source, None, progress)
-    prompts, allowed = _asked(checkpoint, users)
+    prompts, allowed = _prompts(checkpoint, users)
     model = in_format(checkpoint.model, FLOAT32)
     exact = _scores(model, prompts, allowed, checkpoint.builder.prefix)
     best = np.argsort(-exact, axis=1, kind="stable")[:, :k]
@@ -50,8 +50,8 @@ def bench_agreement(
         if progress:
             progress(f"ranking in {name}", number, len(formats))
         model = in_format(checkpoint.model, name)
-        for search, found, proven in _searches(model, prompts, allowed, checkpoint.builder.prefix, beams, k):
-            row = {"format": name, "search": search, "users": len(prompts), **_compared(exact, best, found)}
+        for search, lists, proven in _searches(model, prompts, allowed, checkpoint.builder.prefix, beams, k):
+            row = {"format": name, "search": search, "users": len(prompts), **_agreement(exact, best, lists)}
             rows.append(row | {"proven": proven})
     return rows
 
@@ -67,21 +67,21 @@ def in_format(model: RecommenderModel, name: str) -> RecommenderModel:
     return model
 
 
-def _asked(checkpoint: Checkpoint, users: int) -> tuple[list[Example], torch.Tensor]:
-    """Return the prompts of an even sample of users, in the order of their lengths, and bool [users, items], unseen."""
+def _prompts(checkpoint: Checkpoint, users: int) -> tuple[list[Example], torch.Tensor]:
+    """Return the prompts of an even sample of users, in order of length, and bool [users, items], true for unseen items."""
     config = checkpoint.config.data
     histories = Histories.load(
         config.interactions, checkpoint.catalogue, config.columns, minimum_rating=config.minimum_rating
     )
     split = leave_one_out(histories)
-    having = np.flatnonzero(split.test >= 0)
-    chosen = having[evenly(len(having), users)]
-    known = [split.history_for("test")[user] for user in chosen]
-    prompts = [checkpoint.builder.prompt(items) for items in known]
+    with_target = np.flatnonzero(split.test >= 0)
+    sample = with_target[evenly(len(with_target), users)]
+    inputs = [split.history_for("test")[user] for user in sample]
+    prompts = [checkpoint.builder.prompt(history) for history in inputs]
     order = np.argsort([len(prompt) for prompt in prompts], kind="stable")
     allowed = torch.ones(len(order), len(checkpoint.catalogue), dtype=torch.bool)
     for row, user in enumerate(order):
-        allowed[row, torch.from_numpy(known[user])] = False
+        allowed[row, torch.from_numpy(inputs[user])] = False
     return [prompts[user] for user in order], allowed
 
 
@@ -93,41 +93,40 @@ def _searches(
     beams: Sequence[int],
     k: int,
 ) -> Iterator[tuple[str, np.ndarray, float]]:
-    """Yield the name of each search, the items that it finds [users, k], -1 where it finds fewer, and the share proven."""
+    """Yield the name of each search, its lists of items [users, k], padded with -1, and the share of proven lists."""
     weights = WeightCache(model)
     scores = _scores(weights, prompts, allowed, prefix)
     yield "all items", np.argsort(-scores, axis=1, kind="stable")[:, :k], 1.0
     if model.ids.levels == 1:
         return  # whatever the width, all items are scored
-    trie = Trie.from_codes(model.ids.codes, model.ids.sizes, model.device)
+    trie = full_trie(model)
     for beam in beams:
-        found, proven = np.full((len(prompts), k), -1), 0
-        for part in _parts(len(prompts)):
-            ranked = rank(weights, prompts[part], trie, k, beam, allowed[part], prefix)
-            for row, one in enumerate(ranked, start=part.start):
-                found[row, : len(one.items)] = one.items
-            proven += sum(one.proven for one in ranked)
-        yield f"{beam} beams", found, proven / len(prompts)
+        lists, proven = np.full((len(prompts), k), -1), 0
+        for part in _batches(len(prompts)):
+            rankings = rank(weights, prompts[part], trie, k, beam, allowed[part], prefix)
+            for row, ranking in enumerate(rankings, start=part.start):
+                lists[row, : len(ranking.items)] = ranking.items
+            proven += sum(ranking.proven for ranking in rankings)
+        yield f"{beam} beams", lists, proven / len(prompts)
 
 
 def _scores(weights: WeightCache, prompts: Sequence[Example], allowed: torch.Tensor, prefix: np.ndarray) -> np.ndarray:
-    """Return log-probabilities [users, items] of all items; -inf for those that may not be shown."""
+    """Return log-probabilities [users, items] of all items, -inf for items that are not allowed."""
     items = range(allowed.shape[1])
-    parts = [score(weights, prompts[part], items, instruction=prefix) for part in _parts(len(prompts))]
+    parts = [score(weights, prompts[part], items, instruction=prefix) for part in _batches(len(prompts))]
     return np.where(allowed.numpy(), np.concatenate(parts), -np.inf)
 
 
-def _parts(count: int) -> Iterator[slice]:
+def _batches(count: int) -> Iterator[slice]:
     yield from (slice(start, min(start + AT_ONCE, count)) for start in range(0, count, AT_ONCE))
 
 
-def _compared(exact: np.ndarray, best: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    same = [len(np.intersect1d(one, other)) / len(one) for one, other in zip(best, found, strict=True)]
-    here = found >= 0
-    of_found = np.take_along_axis(exact, found.clip(0), axis=1)
-    lost = np.take_along_axis(exact, best, axis=1) - of_found
+def _agreement(exact: np.ndarray, best: np.ndarray, lists: np.ndarray) -> dict[str, float]:
+    """Compare lists [users, k] with the best items [users, k] by exact scores [users, items]."""
+    shared = [len(np.intersect1d(items, listed)) / len(items) for items, listed in zip(best, lists, strict=True)]
+    lost = np.take_along_axis(exact, best, axis=1) - np.take_along_axis(exact, lists.clip(0), axis=1)
     return {
-        f"top {best.shape[1]}": float(np.mean(same)),
-        "first": float((best[:, 0] == found[:, 0]).mean()),
-        "lost": float(lost[here].mean()),
+        f"top {best.shape[1]}": float(np.mean(shared)),
+        "first": float((best[:, 0] == lists[:, 0]).mean()),
+        "lost": float(lost[lists >= 0].mean()),
     }

@@ -1,26 +1,25 @@
-"""Where a search spends its time, operator by operator, and what its matrix products alone would need on this machine."""
+"""The time of a search by kind of operator, beside the time of its matrix products alone on this machine."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from recommender.benchmarks.decode_speed import WARM_BEAMS, WARM_POSITIONS, DecodeSettings, K
-from recommender.benchmarks.synthetic import synthetic_checkpoint, synthetic_prompts
+from recommender.benchmarks.measuring import median_seconds
+from recommender.benchmarks.synthetic import full_trie, synthetic_checkpoint, synthetic_prompts
 from recommender.constraints import Trie
 from recommender.inference.beam_search import Search, rank, run_search
 from recommender.inference.matrices import matrix
 from recommender.inference.weight_cache import WeightCache
 from recommender.progress import Progress
 
-#: What an operator does, by its name in torch; every other one is `OTHER`.
+#: Part of the work -> names of its operators in torch; all other operators are `OTHER`.
 PARTS = {
     "layers: matrix products": ("mm", "addmm", "linear", "mkldnn_linear", "_linear_pointwise", "_int_mm"),
     "attention: products, fused kernel": ("bmm", "baddbmm", "_scaled_dot_product_flash_attention_for_cpu"),
@@ -51,18 +50,18 @@ OTHER, OUTSIDE, BARE = (
 
 
 def bench_profile(settings: DecodeSettings, progress: Progress | None = None) -> list[dict[str, Any]]:
-    """Return rows for each case, phase (prefill, passes) and part: milliseconds and their share of the phase.
+    """Return a row for each case, phase (prefill, passes) and part: milliseconds and their share of the phase.
 
-    The last row of a phase is the bound: the same products on random matrices, nothing else, with the GFLOP/s reached.
+    The last row of a phase is its lower bound: the same products on random matrices alone, with the GFLOP/s reached.
     Raises AssetError or ConfigError if the base model cannot be read.
     """
     s = settings
     checkpoint = synthetic_checkpoint(s.llm, s.layers, s.items, dtype=s.dtype, seed=s.seed, progress=progress)
     model = checkpoint.model
-    trie = Trie.from_codes(model.ids.codes, model.ids.sizes, model.device)
+    trie = full_trie(model)
     weights = WeightCache(model)
     rank(weights, synthetic_prompts(checkpoint, 1, WARM_POSITIONS, s.seed), trie, K, WARM_BEAMS)
-    shapes = _shapes(model.ranking_view())
+    shapes = _matrix_shapes(model.ranking_view())
     dtype = model.llm.get_input_embeddings().weight.dtype
     rows = []
     for number, (length, beam, count) in enumerate(s.cases):
@@ -81,37 +80,33 @@ def bench_profile(settings: DecodeSettings, progress: Progress | None = None) ->
             rows += [
                 case | {"part": part, "ms": ms, "share": ms / total, "GFLOP/s": None} for part, ms in parts.items()
             ]
-            rows.append(case | _bare(shapes, dtype, positions, times, total, s.rounds))
+            rows.append(case | _bare_products(shapes, dtype, positions, times, total, s.rounds))
     return rows
 
 
 def _passes(search: Search, trie: Trie, beam: int) -> None:
-    """All that comes behind the prefill."""
+    """Run all passes after the prefill."""
     search.restart()
     run_search(search, trie, None, beam)
 
 
 @torch.no_grad()
 def _profiled(call: Callable[[], Any], rounds: int) -> dict[str, float]:
-    """Return the milliseconds of a call by part; the operators' own time on the processor, and what is between them."""
+    """Return part -> milliseconds of a call: the operators' own time on the processor, and the time outside of them."""
     call()
-    seconds = []
-    for _ in range(rounds):  # the profiler itself takes time: what a call takes is measured without it
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    with profile(activities=[ProfilerActivity.CPU]) as found:
+    seconds = median_seconds(call, rounds)  # without the profiler, which takes time itself
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
         call()
     names = {name: part for part, names in PARTS.items() for name in names}
     parts = dict.fromkeys([*PARTS, OTHER], 0.0)
-    for event in found.key_averages():
+    for event in profiled.key_averages():
         parts[names.get(event.key.rpartition("::")[2], OTHER)] += event.self_cpu_time_total / 1e3
-    parts[OUTSIDE] = max(1e3 * float(np.median(seconds)) - sum(parts.values()), 0.0)
+    parts[OUTSIDE] = max(1e3 * seconds - sum(parts.values()), 0.0)
     return parts
 
 
-def _shapes(backbone: Any) -> list[tuple[int, int]]:
-    """Return the matrices [outputs, inputs] of all layers, stacked as the fused layers have them."""
+def _matrix_shapes(backbone: Any) -> list[tuple[int, int]]:
+    """Return the shapes [outputs, inputs] of the matrices of all layers, stacked as in the fused layers."""
     shapes = []
     for layer in backbone.layers:
         attention, mlp = layer.self_attn, layer.mlp
@@ -121,9 +116,10 @@ def _shapes(backbone: Any) -> list[tuple[int, int]]:
     return shapes
 
 
-def _bare(
+def _bare_products(
     shapes: Sequence[tuple[int, int]], dtype: torch.dtype, positions: int, times: int, total: float, rounds: int
 ) -> dict[str, Any]:
+    """Return the row of `times` products of `positions` rows with all matrices; `total`: milliseconds of the phase."""
     weights = {shape: matrix([(torch.randn(shape).to(dtype), None)], int8=False) for shape in set(shapes)}
     inputs = {shape[1]: torch.randn(positions, shape[1]).to(dtype) for shape in set(shapes)}
 
@@ -134,11 +130,6 @@ def _bare(
         return out
 
     products()
-    seconds = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        products()
-        seconds.append(time.perf_counter() - start)
-    best = float(np.median(seconds))
-    flop = 2 * times * positions * sum(outputs * inputs for outputs, inputs in shapes)
-    return {"part": BARE, "ms": 1e3 * best, "share": 1e3 * best / total, "GFLOP/s": flop / best / 1e9}
+    seconds = median_seconds(products, rounds)
+    flop = 2 * times * positions * sum(outputs * width for outputs, width in shapes)
+    return {"part": BARE, "ms": 1e3 * seconds, "share": 1e3 * seconds / total, "GFLOP/s": flop / seconds / 1e9}

@@ -1,4 +1,4 @@
-"""Load on a server over HTTP: clients that ask without a pause, beside one request at a time through `transformers`."""
+"""Load on a server over HTTP by clients without pauses, beside `transformers` with one request at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
@@ -20,22 +20,23 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from recommender.benchmarks.transformers_rival import Plain
-from recommender.constraints import Trie
+from recommender.benchmarks.synthetic import full_trie
+from recommender.benchmarks.transformers_rival import TransformersRival
 from recommender.errors import RecommenderError
 from recommender.model.checkpoint import Checkpoint, from_pretrained
 from recommender.progress import Progress
 
 PATH = "/v1/recommendations"
-_START, _ANSWER = 900, 120
-"""Seconds that a server may take to start, and that a client waits for one answer."""
+_START_SECONDS, _ANSWER_SECONDS = 900, 120
+"""How long a server may take to start, and how long a client waits for an answer."""
 
 
 @dataclass(frozen=True)
 class LoadSettings:
-    """`clients` ask for `seconds`, each for lists of `k` items for random histories shorter than `longest`.
+    """`clients` send requests for `seconds`, for lists of `k` items on random histories shorter than `longest`.
 
-    `plain_seconds`: how long `transformers` is measured. `serve`: further arguments of `recommender serve`.
+    url: a server that runs already; None: start one with `engine` and the further arguments `serve`. plain_seconds: how
+    long `transformers` is measured.
     """
 
     engine: str = "vllm"
@@ -51,8 +52,8 @@ class LoadSettings:
 
 @dataclass
 class LoadTally:
-    """What came of the requests: seconds of each answer; refusals (429), errors, lost ones without an answer, and lists
-    with an item that is unknown, seen or repeated."""
+    """The outcome of the requests. answered: seconds of each answer; refused: status 429; errors: other statuses; lost:
+    without an answer; wrong: lists with an item that is unknown, seen or repeated, or of a wrong length."""
 
     answered: list[float] = field(default_factory=list)
     refused: int = 0
@@ -61,7 +62,7 @@ class LoadTally:
     wrong: int = 0
 
     def row(self, method: str, seconds: float) -> dict[str, Any]:
-        """Return it as a row of a table."""
+        """Return the tally as a row of the table."""
         times = np.array(self.answered) * 1000 if self.answered else np.array([np.nan])
         p50, p95, p99 = (float(p) for p in np.percentile(times, [50, 95, 99]))
         counts = {"errors": self.errors, "lost": self.lost, "refused": self.refused, "wrong lists": self.wrong}
@@ -71,10 +72,10 @@ class LoadTally:
 
 
 def bench_serve(source: str, settings: LoadSettings, progress: Progress | None = None) -> list[dict[str, Any]]:
-    """Start a server of the checkpoint `source`, or join one, and return rows: under load, then `transformers` generate.
+    """Measure a server of the checkpoint `source` under load, then `transformers` generate; returns a row for each.
 
-    The baseline has the machine to itself, a beam as wide as the served one, and as wide as the list. Raises
-    RecommenderError if the server does not start.
+    `transformers` has the machine to itself, with a beam as wide as the served one, and with one as wide as the list.
+    Raises RecommenderError if the server does not start.
     """
     checkpoint = from_pretrained(source, None, progress)
     with _server(source, settings) as url:
@@ -88,12 +89,12 @@ def bench_serve(source: str, settings: LoadSettings, progress: Progress | None =
 
 
 def _ratio(served: float, other: float) -> float | None:
-    """Return how many times as fast the server is; None beside a method that answered nothing in its time."""
+    """Return how many times as fast the server is; None if the other method answered nothing."""
     return served / other if other else None
 
 
 def load(url: str, items: Sequence[str], settings: LoadSettings, progress: Progress | None = None) -> LoadTally:
-    """Ask a server at `url` from all clients at once for the time that is set."""
+    """Send requests to the server at `url` from all clients at once, for `settings.seconds`."""
     tally, lock = LoadTally(), threading.Lock()
     until = time.monotonic() + settings.seconds
     clients = [
@@ -107,18 +108,19 @@ def load(url: str, items: Sequence[str], settings: LoadSettings, progress: Progr
             progress("load", int(settings.seconds - left), int(settings.seconds))
         time.sleep(min(left, 1.0))
     for client in clients:
-        client.join(_ANSWER + 10)
+        client.join(_ANSWER_SECONDS + 10)
     return tally
 
 
 def _client(
     url: str, items: Sequence[str], settings: LoadSettings, number: int, until: float, tally: LoadTally, lock: Any
 ) -> None:
-    random, place, known = np.random.default_rng([settings.seed, number]), urlsplit(url), set(items)
-    connection = HTTPConnection(place.hostname or "", place.port, timeout=_ANSWER)
+    """Send one request after the other until a time of the monotonic clock, and count the answers."""
+    random, address, known = np.random.default_rng([settings.seed, number]), urlsplit(url), set(items)
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=_ANSWER_SECONDS)
     while time.monotonic() < until:
         history = drawn_history(random, items, settings.longest)
-        begun = time.perf_counter()
+        start = time.perf_counter()
         try:
             status, answer = _post(connection, {"history": history, "k": settings.k})
         except (OSError, HTTPException):
@@ -126,7 +128,7 @@ def _client(
             with lock:
                 tally.lost += 1
             continue
-        seconds = time.perf_counter() - begun  # before the lock, which other clients may hold
+        seconds = time.perf_counter() - start  # before the lock, which other clients may hold
         with lock:
             _count(tally, status, answer, history, known, settings.k, seconds)
         if status == 429:
@@ -135,7 +137,7 @@ def _client(
 
 
 def drawn_history(random: np.random.Generator, items: Sequence[str], longest: int) -> list[str]:
-    """Return different random items, fewer than `longest` of them."""
+    """Return distinct random items, fewer than `longest` of them."""
     size = int(random.integers(0, min(longest, len(items) // 2)))
     return [items[i] for i in random.choice(len(items), size, replace=False)]
 
@@ -158,39 +160,39 @@ def _count(
         tally.wrong += is_wrong([item["item_id"] for item in json.loads(answer)["items"]], history, known, k)
 
 
-def is_wrong(found: Sequence[str], history: Sequence[str], known: set[str], k: int) -> bool:
-    """Whether a list has not `k` different known items that are not in the history."""
-    return len(found) != k or len(set(found)) != k or not set(found) <= known or bool(set(found) & set(history))
+def is_wrong(items: Sequence[str], history: Sequence[str], known: set[str], k: int) -> bool:
+    """Return whether a list is anything but `k` distinct known items that are not in the history."""
+    distinct = set(items)
+    return len(items) != k or len(distinct) != k or not distinct <= known or bool(distinct & set(history))
 
 
 def one_at_a_time(checkpoint: Checkpoint, beam: int, settings: LoadSettings) -> tuple[LoadTally, float]:
-    """Rank by `transformers` generate with a prefix function, one request after the other; returns also the seconds."""
+    """Rank by `transformers` generate with a prefix function, one request after the other; returns tally and seconds."""
     model = checkpoint.model.eval()
-    trie = Trie.from_codes(model.ids.codes, model.ids.sizes, model.device)
-    plain, builder = Plain(model, trie), checkpoint.builder
-    items, random, tally = checkpoint.catalogue, np.random.default_rng(settings.seed), LoadTally()
-    names = [item.item_id for item in items]
-    begun = time.perf_counter()
-    while (spent := time.perf_counter() - begun) < settings.plain_seconds:
-        prompt = builder.prompt(items.indices(drawn_history(random, names, settings.longest)))
-        plain.generate([prompt], beam, settings.k, vectorised=False)
-        tally.answered.append(time.perf_counter() - begun - spent)
-    return tally, spent
+    rival, builder = TransformersRival(model, full_trie(model)), checkpoint.builder
+    catalogue, random, tally = checkpoint.catalogue, np.random.default_rng(settings.seed), LoadTally()
+    item_ids = [item.item_id for item in catalogue]
+    start = time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < settings.plain_seconds:
+        prompt = builder.prompt(catalogue.indices(drawn_history(random, item_ids, settings.longest)))
+        rival.generate([prompt], beam, settings.k, vectorised=False)
+        tally.answered.append(time.perf_counter() - start - elapsed)
+    return tally, elapsed
 
 
 @contextmanager
 def _server(source: str, settings: LoadSettings) -> Iterator[str]:
-    """Start `recommender serve` as a process of its own, unless a running one is given, and drain it at the end."""
+    """Yield the address of a server: the one that runs already, or a `recommender serve` that is ended afterwards."""
     if settings.url:
         yield settings.url
         return
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
     command = [sys.executable, "-m", "recommender", "serve", source, "--engine", settings.engine, "--quiet"]
     with tempfile.NamedTemporaryFile("w+", prefix="recommender-serve-", suffix=".log", delete=False) as log:
         process = subprocess.Popen([*command, "--port", str(port), *settings.serve], stdout=log, stderr=log)
     try:
-        _wait(lambda: _alive(port), process, log.name)
+        _wait_until_alive(port, process, log.name)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
@@ -201,15 +203,15 @@ def _server(source: str, settings: LoadSettings) -> Iterator[str]:
     os.unlink(log.name)
 
 
-def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: str) -> None:
-    until = time.monotonic() + _START
-    while not ready():
+def _wait_until_alive(port: int, process: subprocess.Popen[bytes], log: str) -> None:
+    until = time.monotonic() + _START_SECONDS
+    while not _is_alive(port):
         if process.poll() is not None or time.monotonic() > until:
             raise RecommenderError("the server did not start", f"its log: {log}")
         time.sleep(0.5)
 
 
-def _alive(port: int) -> bool:
+def _is_alive(port: int) -> bool:
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/healthz")

@@ -1,4 +1,4 @@
-"""Training beside the plain way: packed rows behind one shared instruction, or an example a row in a `Trainer`."""
+"""Training speed of the packed loop, rows behind one shared instruction, beside a plain `Trainer` of transformers."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ BETAS = (0.9, 0.98)
 def bench_train(
     source: str, examples: int = 64, rounds: int = 3, seed: int = 0, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
-    """Train the checkpoint `source` on the same `examples` pieces of histories in both ways; a row for each.
+    """Train the checkpoint `source` on the same `examples` parts of histories in both ways; returns a row for each.
 
-    Both take as many optimiser steps, with one loss over the same parameters. Raises CheckpointError, AssetError or
-    DataError.
+    Both take the same number of optimiser steps, with the same loss over the same parameters. Raises CheckpointError,
+    AssetError or DataError.
     """
     checkpoint = from_pretrained(source, None, progress)
     config, model, builder = checkpoint.config, checkpoint.model, checkpoint.builder
@@ -41,20 +41,20 @@ def bench_train(
         config.data.interactions, checkpoint.catalogue, config.data.columns, minimum_rating=config.data.minimum_rating
     )
     data = epochs.TrainingData(builder, leave_one_out(histories))
-    chosen = epochs.examples(data, stage, epochs.generator(seed, 0, 0))[:examples]
-    batches = epochs.batches(chosen, stage, builder.prefix)
+    sample = epochs.examples(data, stage, epochs.generator(seed, 0, 0))[:examples]
+    batches = epochs.batches(sample, stage, builder.prefix)
     model.use_adapter(RANK)
     timings = measured(
         {
             PACKED: _packed(model, batches, stage, builder.prefix),
-            PLAIN: _plain(model, chosen, -(-len(chosen) // len(batches)), stage, builder.prefix),
+            PLAIN: _plain(model, sample, -(-len(sample) // len(batches)), stage, builder.prefix),
         },
         rounds,
     )
     return [
         {
             "method": name,
-            "examples a second": len(chosen) / timing.median,
+            "examples a second": len(sample) / timing.median,
             "spread": timing.spread,
             "of the Trainer": timings[PLAIN].median / timing.median,
             "by CPU time": timings[PLAIN].busy / timing.busy,
@@ -67,16 +67,16 @@ def bench_train(
 def _packed(
     model: RecommenderModel, batches: Sequence[Sequence[Sequence[Example]]], stage: StageConfig, prefix: np.ndarray
 ) -> Callable[[], None]:
-    """Return one pass over the batches as our loop takes it."""
-    learned = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learned, lr=stage.learning_rate, betas=BETAS, weight_decay=stage.weight_decay)
+    """Return one epoch over the batches as the packed loop runs it."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=stage.learning_rate, betas=BETAS, weight_decay=stage.weight_decay)
 
     def run() -> None:
         model.train()
         for rows in batches:
             loss = _loss(model, epochs.as_batch(rows, stage, prefix).to(model.device), stage)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(learned, stage.max_grad_norm)
+            torch.nn.utils.clip_grad_norm_(trained, stage.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad()
 
@@ -105,22 +105,24 @@ def _plain(
                 disable_tqdm=True,
                 remove_unused_columns=False,
             )
-            trainer = Trainer(_Taught(model, stage), arguments, lambda rows: _columns(rows, prefix), list(examples))
+            trainer = Trainer(
+                _TrainerModel(model, stage), arguments, lambda rows: _columns(rows, prefix), list(examples)
+            )
             trainer.remove_callback(PrinterCallback)  # it writes to standard output
             trainer.train()
 
     return run
 
 
-class _Taught(nn.Module):
-    """A model whose outputs are what a `Trainer` reads: a mapping with the loss."""
+class _TrainerModel(nn.Module):
+    """The model with the outputs that a `Trainer` reads: a mapping with the loss."""
 
     def __init__(self, model: RecommenderModel, stage: StageConfig) -> None:
         super().__init__()
         self.model, self.stage = model, stage
 
     def forward(self, num_items_in_batch: Any = None, **columns: Tensor) -> dict[str, Tensor]:
-        """Return the mean loss a label of a batch whose columns are those of Batch; a `Trainer` counts examples too."""
+        """Return the mean loss per label of a batch with the columns of `Batch`; a `Trainer` passes a count of items too."""
         return {"loss": _loss(self.model, Batch(**columns, writes=False), self.stage)}
 
 

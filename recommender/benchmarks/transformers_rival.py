@@ -1,4 +1,4 @@
-"""What else ranks items by a language model: `transformers` generate over a trie, and the bare passes as the floor."""
+"""Rivals out of transformers: `generate` constrained by a trie, and the bare forward passes as a lower bound."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from recommender.export.merge import TokenLayout, ranking_llm
 from recommender.model import RecommenderModel
 from recommender.prompting.example import Example
 
-#: Nested dictionaries: token id -> what may follow it.
+#: Nested dictionaries: token id -> the tokens that may follow it.
 Nested = dict[int, Any]
 
 
-class Plain:
-    """A causal LLM of `transformers` that computes what a model of ours computes, and its usual constrained search."""
+class TransformersRival:
+    """A causal LLM of `transformers` with the same scores as a model of ours, and the usual constrained searches."""
 
     def __init__(self, model: RecommenderModel, trie: Trie) -> None:
-        """Merge `model`; `trie` holds the codes that may be generated."""
+        """Merge `model` into a plain LLM; `trie`: the codes that may be generated."""
         self.layout = TokenLayout.of(model)
         with torch.no_grad():
             self.llm = ranking_llm(model, self.layout)
@@ -39,7 +39,7 @@ class Plain:
                 node = node.setdefault(token, {})
 
     def prefix_function(self, length: int) -> Callable[[int, Tensor], list[int]]:
-        """Return a `prefix_allowed_tokens_fn` over dictionaries, for prompts of `length` positions."""
+        """Return a `prefix_allowed_tokens_fn` over nested dictionaries, for prompts of `length` tokens."""
 
         def allowed(_: int, tokens: Tensor) -> list[int]:
             node = self.nested
@@ -51,17 +51,17 @@ class Plain:
 
     @torch.no_grad()
     def generate(self, prompts: Sequence[Example], beam: int, k: int, vectorised: bool) -> list[list[int]]:
-        """Return the best `k` items of each prompt; prompts are of one length."""
-        ids = torch.from_numpy(np.stack([self.layout.ids(prompt, self.codes) for prompt in prompts]))
+        """Return the best `k` items of each prompt, -1 for codes of no item; all prompts have the same length."""
+        ids = self._token_ids(prompts)
         length = ids.shape[1]
         options: dict[str, Any] = (
-            {"logits_processor": [Vectorised(self.trie, self.offsets, length)]}
+            {"logits_processor": [TrieLogitsProcessor(self.trie, self.offsets, length)]}
             if vectorised
             else {"prefix_allowed_tokens_fn": self.prefix_function(length)}
         )
-        found = self.llm.generate(
-            ids.to(self.llm.device),
-            attention_mask=torch.ones_like(ids).to(self.llm.device),
+        sequences = self.llm.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
             num_beams=beam,
             num_return_sequences=min(k, beam),
             max_new_tokens=self.levels,
@@ -70,37 +70,42 @@ class Plain:
             pad_token_id=0,
             **options,
         )
-        rows = [self.items.get(tuple(row), -1) for row in found[:, length:].tolist()]
-        return np.asarray(rows).reshape(len(prompts), -1).tolist()
+        items = [self.items.get(tuple(row), -1) for row in sequences[:, length:].tolist()]
+        return np.asarray(items).reshape(len(prompts), -1).tolist()
 
     @torch.no_grad()
-    def bare(self, prompts: Sequence[Example], beam: int) -> None:
-        """Run one prefill of the prompts and a pass of `beam` rows a prompt for each further level, and nothing else."""
-        ids = torch.from_numpy(np.stack([self.layout.ids(prompt, self.codes) for prompt in prompts]))
-        self.llm.model(ids.to(self.llm.device), use_cache=False)
-        rows = ids[:, -1:].repeat(beam, 1).to(self.llm.device)
+    def bare_passes(self, prompts: Sequence[Example], beam: int) -> None:
+        """Run only a prefill of the prompts, and for each further level a pass of `beam` rows a prompt."""
+        ids = self._token_ids(prompts)
+        self.llm.model(ids, use_cache=False)
+        rows = ids[:, -1:].repeat(beam, 1)
         for _ in range(self.levels - 1):
             self.llm.model(rows, use_cache=False)
 
+    def _token_ids(self, prompts: Sequence[Example]) -> Tensor:
+        """Return int64 [prompts, positions] on the device of the LLM."""
+        ids = np.stack([self.layout.ids(prompt, self.codes) for prompt in prompts])
+        return torch.from_numpy(ids).to(self.llm.device)
 
-class Vectorised(LogitsProcessor):
-    """The trie as arrays for `transformers`: log-softmax over the level's codes, then the mask, without a Python loop."""
+
+class TrieLogitsProcessor(LogitsProcessor):
+    """The trie for `transformers` without Python loops: log-softmax over the level's codes, then the trie's mask."""
 
     def __init__(self, trie: Trie, offsets: Sequence[int], length: int) -> None:
         self.trie, self.offsets, self.length = trie, offsets, length
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Return the scores [rows, vocabulary] of what may follow `input_ids` [rows, positions]; -inf elsewhere."""
+        """Return the scores [rows, vocabulary] of the tokens that may follow `input_ids` [rows, positions], else -inf."""
         level = input_ids.shape[1] - self.length
         states = torch.full_like(input_ids[:, 0], self.trie.root)
         for depth in range(level):
             codes, following = self.trie.children(states, depth)
-            chosen = codes == (input_ids[:, self.length + depth] - self.offsets[depth])[:, None]
-            states = torch.where(chosen, following, -1).amax(1)
+            taken = codes == (input_ids[:, self.length + depth] - self.offsets[depth])[:, None]
+            states = torch.where(taken, following, -1).amax(1)
         codes, following = self.trie.children(states, level)
         logp = torch.log_softmax(scores[:, self.offsets[level] : self.offsets[level + 1]].float(), -1)
-        found = logp.gather(1, codes.clamp_min(0)).masked_fill(following < 0, -torch.inf)
-        # what stands for no child is written first, into a column of its own
+        child_scores = logp.gather(1, codes.clamp_min(0)).masked_fill(following < 0, -torch.inf)
+        # padding is written into a column of its own, which is cut off
         wide = scores.new_full((len(scores), scores.shape[1] + 1), -torch.inf, dtype=torch.float32)
-        wide.scatter_(1, torch.where(following < 0, scores.shape[1], codes + self.offsets[level]), found)
+        wide.scatter_(1, torch.where(following < 0, scores.shape[1], codes + self.offsets[level]), child_scores)
         return wide[:, :-1]

@@ -1,4 +1,4 @@
-"""The trie at growing sizes: how long it takes to build and to edit, its memory, and what one step of a search costs."""
+"""The trie at growing sizes: time to build and to edit, memory, and time of a search step."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ BEAMS, SEARCHES, REPEATS, EDITS = 50, 32, 50, 20
 
 
 def clustered_codes(items: int, seed: int = 0) -> np.ndarray:
-    """Return unique codes [items, LEVELS], int32, in random order; a prefix goes on with at most `FAN_OUT` codes.
+    """Return unique codes [items, LEVELS], int32, in random order; at most `FAN_OUT` codes follow a prefix.
 
-    What a step costs depends on the fan-out, so it is the same for every number of items; the first level grows.
+    The time of a step depends on the fan-out, so that is the same for every number of items; the first level grows.
     Raises ValueError for more items than there are codes.
     """
     room = SIZE * FAN_OUT ** (LEVELS - 1)
     if items > room:
         raise ValueError(f"{items} items; there are codes for {room}")
     rng = np.random.default_rng(seed)
-    number = rng.permutation(min(items * 3 // 2 + 1, room))[:items]
+    numbers = rng.permutation(min(items * 3 // 2 + 1, room))[:items]
     codes = np.empty((items, LEVELS), dtype=np.int32)
     for level in range(LEVELS):
-        prefix, digit = np.divmod(number // FAN_OUT ** (LEVELS - 1 - level), FAN_OUT)
-        codes[:, level] = (digit * 61 + prefix * 977) % SIZE if level else number // FAN_OUT ** (LEVELS - 1)
+        prefix, digit = np.divmod(numbers // FAN_OUT ** (LEVELS - 1 - level), FAN_OUT)
+        codes[:, level] = (digit * 61 + prefix * 977) % SIZE if level else numbers // FAN_OUT ** (LEVELS - 1)
     return codes
 
 
@@ -42,16 +42,18 @@ def bench_trie(
 ) -> list[dict[str, Any]]:
     """Return a row for each number of items: build in seconds, memory in 10^6 bytes, a step and an edit in milliseconds.
 
-    `MB`: of the finished arrays; `peak MB`: what building held at its peak beside the codes.
-    A step is what a search of `BEAMS` beams does at a level beside the model: children, log-probabilities, one top-k.
+    `MB`: of the finished arrays; `peak MB`: the peak while building, beyond the codes. A step is the work of a search
+    with `BEAMS` beams at one level outside the model: children, log-probabilities, one top-k.
     """
     rows, steps = [], {}
     for number, items in enumerate(sizes):
         if progress:
             progress("building tries", number, len(sizes))
         codes = clustered_codes(items, seed)
-        (trie, built), peak = peak_megabytes(partial(_built, codes))
-        rows.append({"items": items, "build s": built, "MB": trie.megabytes, "peak MB": peak, "edit ms": _edit(trie)})
+        (trie, seconds), peak = peak_megabytes(partial(_build, codes))
+        rows.append(
+            {"items": items, "build s": seconds, "MB": trie.megabytes, "peak MB": peak, "edit ms": _edit_ms(trie)}
+        )
         steps[str(items)] = _Steps(trie, seed)
     timings = measured(steps, rounds)
     for row in rows:
@@ -61,16 +63,16 @@ def bench_trie(
     return rows
 
 
-def _built(codes: np.ndarray) -> tuple[Trie, float]:
+def _build(codes: np.ndarray) -> tuple[Trie, float]:
     start = time.perf_counter()
     trie = Trie.from_codes(codes, (SIZE,) * LEVELS)
     return trie, time.perf_counter() - start
 
 
-def _edit(trie: Trie) -> float:
-    """Return the milliseconds that taking an item out and putting it back needs: half of both, the median of `EDITS`.
+def _edit_ms(trie: Trie) -> float:
+    """Return the milliseconds of an edit: half the time to remove an item and add it back, the median of `EDITS`.
 
-    What is set up by the first edit of a trie is left out.
+    The first edit, which sets up the trie for edits, is left out.
     """
     seconds = []
     for item in np.linspace(0, trie.items - 1, EDITS + 1, dtype=np.int64):
@@ -82,7 +84,7 @@ def _edit(trie: Trie) -> float:
 
 
 class _Steps:
-    """`REPEATS` steps at each level but the first, from random states; other ones each time, as other users have."""
+    """`REPEATS` steps at each level but the first, each from other random states, as for other users."""
 
     def __init__(self, trie: Trie, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)

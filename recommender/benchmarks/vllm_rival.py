@@ -1,4 +1,4 @@
-"""vLLM's own beam search beside ours: the same checkpoint exported, in a child process of vLLM's own environment."""
+"""vLLM's own beam search on the exported checkpoint, in a child process of vLLM's environment."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from recommender.model.checkpoint import Checkpoint
 from recommender.prompting.example import Example
 from recommender.vllm_plugin.served_folder import write_served
 
-#: Memory for keys and values, in GiB; vLLM takes all of it at the start.
-CACHE = "4"
+#: Memory for keys and values, in GiB; vLLM reserves all of it at the start.
+CACHE_GIB = "4"
 
 
 class VllmRival:
     """The child process. `elapsed`: the time of the last search, measured within it."""
 
     def __init__(self, python: str | Path, checkpoint: Checkpoint, beam: int, positions: int, prompts: int) -> None:
-        """Export `checkpoint` with LoRA in its weights and load it; the rest: the largest that will be asked for.
+        """Export `checkpoint` with LoRA merged into its weights, and load it into vLLM.
 
-        `python`: that of an environment with vLLM. Raises RecommenderError if vLLM does not start.
+        `python`: of an environment with vLLM. `beam`, `positions`, `prompts`: the largest of any search. Raises
+        RecommenderError if vLLM does not start.
         """
         model = checkpoint.model
         self.layout, self.codes = TokenLayout.of(model), model.ids.codes
@@ -59,14 +60,14 @@ class VllmRival:
         self._answer()
 
     def search(self, prompts: Sequence[Example], beam: int, k: int, free: bool) -> list[list[int]]:
-        """Return the best `k` items of each prompt, -1 for codes that are no item's, as a free search may find."""
-        asked = {"prompts": [self.layout.ids(prompt, self.codes).tolist() for prompt in prompts], "beam": beam}
+        """Return the best `k` items of each prompt, -1 for codes of no item; `free`: without the trie's constraint."""
+        request = {"prompts": [self.layout.ids(prompt, self.codes).tolist() for prompt in prompts], "beam": beam}
         assert self.process.stdin is not None
         try:
-            self.process.stdin.write(json.dumps(asked | {"free": free}) + "\n")
+            self.process.stdin.write(json.dumps(request | {"free": free}) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass  # the answer says why
+            pass  # reading the answer raises with the reason
         answer = self._answer()
         self.elapsed = Elapsed(answer["seconds"], answer["processor"])
         return [[self.items.get(tuple(codes), -1) for codes in beams[:k]] for beams in answer["codes"]]
@@ -92,6 +93,6 @@ class VllmRival:
 
 def _environment() -> dict[str, str]:
     threads = str(torch.get_num_threads())
-    ours = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": CACHE, "VLLM_PLUGINS": ""}
+    ours = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": CACHE_GIB, "VLLM_PLUGINS": ""}
     ours |= {"OMP_NUM_THREADS": threads, "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_NO_USAGE_STATS": "1"}
     return {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | ours | {"HF_HUB_OFFLINE": "1"}

@@ -207,30 +207,26 @@ def evaluate(
 ) -> None:
     """Rank the whole catalogue for every user and compare models and baselines in one table."""
     from recommender.eval.report import as_json as plain
-    from recommender.eval.report import for_card, table, write_report
+    from recommender.eval.report import for_card, table
     from recommender.model import checkpoint
     from recommender.progress import progress_bars
-    from recommender.studies.comparison import compare
-    from recommender.studies.entries import parse_entries, parse_seeds
+    from recommender.studies import comparison
+    from recommender.studies.entries import folders_of, parse_entries, parse_seeds
 
-    folders = [folder for one in parse_entries(models) for folder in one.folders]
-    read = config_of(config, folders)
-    data = read.data
-    tables = (items or data.items, interactions or data.interactions, test, data.columns, data.minimum_rating)
-    fits = parse_seeds(seeds)
+    options = comparison.EvaluationOptions(split, folds, users, fit_seeds=parse_seeds(seeds), attribute=attribute)
+    folders = folders_of(parse_entries(models))
+    recipe = config_of(config, folders)
     with progress_bars(quiet) as progress:
-        evaluation = compare(
+        evaluation = comparison.evaluate(
             models,
-            *tables,
-            users,
+            items,
+            interactions,
+            test=test,
+            output=output,
+            options=options,
+            config=recipe,
             progress=progress,
-            split=split,
-            folds=folds,
-            seeds=fits,
-            attribute=attribute,
-            config=read,
         )
-    write_report(evaluation, output)
     for folder in dict.fromkeys(folders) if record else ():
         checkpoint.record(folder, "ranking", for_card(evaluation))
     if as_json:
@@ -259,7 +255,7 @@ def ratings(
     from recommender.config import Config
     from recommender.pipelines.train import load_catalogue
     from recommender.progress import progress_bars
-    from recommender.studies.ratings import RatingsSettings, run
+    from recommender.studies.ratings import RatingsSettings, rating_study
     from recommender.studies.ratings.rating_report import as_json as plain
     from recommender.studies.ratings.rating_report import table, write_report
 
@@ -275,7 +271,7 @@ def ratings(
         imputation=imputation,
     )
     with progress_bars(quiet) as progress:
-        result = run(load_catalogue(read, progress), read.data.interactions, read, chosen, progress)
+        result = rating_study(load_catalogue(read, progress), read.data.interactions, read, chosen, progress)
     write_report(result, output)
     if as_json:
         print_json(plain(result))

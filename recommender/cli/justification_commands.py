@@ -49,12 +49,12 @@ def tune(
     from recommender.model.checkpoint import record
     from recommender.pipelines.train import split_histories
     from recommender.progress import progress_bars
-    from recommender.studies.justifications import drafts_by_line
+    from recommender.studies.justifications import draft_study
 
     with progress_bars(quiet) as progress:
         engine = Recommender.from_pretrained(model, items, progress)
         known = split_histories(engine.config, engine.catalogue).train.items
-        counts = drafts_by_line(engine, known, drafts, seed, progress)
+        counts = draft_study(engine, known, drafts, seed, progress)
     record(model, SELECTION, counts)
     kept = selected_templates(counts)
     rows = [
@@ -82,12 +82,12 @@ def evaluate(
     from recommender.engine import Recommender
     from recommender.pipelines.train import split_histories
     from recommender.progress import progress_bars
-    from recommender.studies.justifications import justifications
+    from recommender.studies.justifications import justification_study
 
     with progress_bars(quiet) as progress:
         engine = Recommender.from_pretrained(model, items, progress)
         known = [history for history in split_histories(engine.config, engine.catalogue).train.items if len(history)]
-        told = justifications(engine, known[:: max(len(known) // users, 1)][:users], k, progress)
+        told = justification_study(engine, known[:: max(len(known) // users, 1)][:users], k, progress)
     _report(told, output, as_json)
 
 
@@ -102,12 +102,12 @@ def plant(
     """Plant errors in true sentences on a checkpoint's catalogue and count how many its checker finds."""
     from recommender.justify import Style
     from recommender.pipelines.train import split_histories
-    from recommender.studies.justifications import planted_errors
+    from recommender.studies.justifications import checker_study
 
     config, catalogue = _known(model)
     histories = split_histories(config, catalogue).train.items
     style = Style.of(config.prompt, config.justify)
-    _report(planted_errors(catalogue, histories, style, count, seed), output, as_json)
+    _report(checker_study(catalogue, histories, style, count, seed), output, as_json)
 
 
 @app.command()
@@ -124,11 +124,11 @@ def dialogues(
     from recommender.chat import Chat
     from recommender.engine import Recommender
     from recommender.progress import progress_bars
-    from recommender.studies.justifications import dialogues as measured
+    from recommender.studies.conversations import conversation_study
 
     with progress_bars(quiet) as progress:
         engine = Recommender.from_pretrained(model, items, progress)
-    _report(measured(Chat(engine, engine.config.prompt.noun), count, seed), output, as_json)
+    _report(conversation_study(Chat(engine, engine.config.prompt.noun), count, seed), output, as_json)
 
 
 def _known(model: str) -> tuple[Any, Any]:

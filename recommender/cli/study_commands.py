@@ -48,12 +48,12 @@ def ablation(
 ) -> None:
     """Train a recipe whole and without each of its parts, and print the paired differences."""
     from recommender.progress import progress_bars
-    from recommender.studies.ablation import ablate
+    from recommender.studies.ablation import ablation_study
     from recommender.studies.entries import parse_seeds
 
     recipes = _recipes(config, settings, without, variant)
     with progress_bars(quiet) as progress:
-        evaluation = ablate(recipes, parse_seeds(seeds), output, split_ids(baselines), users, progress)
+        evaluation = ablation_study(recipes, parse_seeds(seeds), output, split_ids(baselines), users, progress)
     _report(evaluation, output, as_json)
 
 
@@ -83,14 +83,14 @@ def cold(
     """
     from recommender.progress import progress_bars
     from recommender.studies.ablation import FULL
-    from recommender.studies.cold_start import cold_start_study
+    from recommender.studies.cold_start import ColdStartOptions, cold_start_study
     from recommender.studies.entries import parse_seeds
 
     recipes = _recipes(config, settings, without, variant)
     numbers = parse_seeds(seeds) if seeds else (recipes[FULL].seed,)
     with progress_bars(quiet) as progress:
-        asked = (share, seed, split_ids(baselines), times, users, numbers)
-        found = cold_start_study(recipes, output, *asked, progress=progress)
+        options = ColdStartOptions(share, seed, numbers, times, users, split_ids(baselines))
+        found = cold_start_study(recipes, output, options, progress)
     reports = {"cold": found.cold, "known": found.known}
     told = {name: _written(evaluation, output / f"report-{name}") for name, evaluation in reports.items()}
     if as_json:
@@ -150,7 +150,7 @@ def signal(
     rows = [
         {"told from": " + ".join(one.modalities), "explained": f"{one.explained:.3f} ({one.low:.3f} to {one.high:.3f})"}
         | {"farther items": f"{one.nearer:.3f}"}
-        for one in found.told
+        for one in found.results
     ]
     print_table(rows, f"collaborative vectors of {found.items} items", False)
     rows = [

@@ -29,7 +29,7 @@ from recommender.engine.engine import Engine
 from recommender.engine.justifying import evidence_as_dict
 from recommender.engine.priority_lock import PriorityLock
 from recommender.engine.ranking import NO_OVERRIDES
-from recommender.fusion.weights import FUSION, KeptFusion
+from recommender.fusion.stored import FUSION_FILE, StoredFusion
 from recommender.inference import beam_search
 from recommender.inference.beam_search import Ranking
 from recommender.inference.constrained_text import ConstraintProcessor
@@ -51,7 +51,7 @@ class Recommender(Engine):
     name = "embedded"
     at_once = PROMPTS_AT_ONCE
 
-    def __init__(self, checkpoint: Checkpoint, fusion: KeptFusion | None = None) -> None:
+    def __init__(self, checkpoint: Checkpoint, fusion: StoredFusion | None = None) -> None:
         """Serve a loaded checkpoint; `fusion`: what ranks along with it."""
         features = checkpoint.model.features
         super().__init__(checkpoint.catalogue, checkpoint.config, checkpoint.builder, features, fusion)
@@ -74,9 +74,9 @@ class Recommender(Engine):
 
         Raises CheckpointError, AssetError or DataError.
         """
-        kept = resolve(source) / FUSION
+        kept = resolve(source) / FUSION_FILE
         loaded = from_pretrained(source, catalogue, progress)
-        opened = cls(loaded, KeptFusion.load(kept) if kept.is_file() else None)
+        opened = cls(loaded, StoredFusion.load(kept) if kept.is_file() else None)
         opened.source, opened.files = str(source), weights_of(resolve(source))
         return opened
 

@@ -32,7 +32,7 @@ from recommender.engine.requests import request as make_request
 from recommender.engine.rules import ListingRules
 from recommender.engine.setup import EngineSetup
 from recommender.errors import RecommenderError
-from recommender.fusion.weights import KeptFusion
+from recommender.fusion.stored import StoredFusion
 from recommender.inference.beam_search import Ranking
 from recommender.justify import ClaimChecker, Evidence, Justification, Style
 from recommender.numerics.vectors import unit_rows
@@ -74,7 +74,7 @@ class Engine(ABC):
         config: Config,
         builder: ExampleBuilder,
         features: Features,
-        fusion: KeptFusion | None = None,
+        fusion: StoredFusion | None = None,
     ) -> None:
         """Answer for this catalogue with these prompts and vectors; `fusion`: the baselines that rank along."""
         style = Style.of(config.prompt, config.justify)
@@ -111,7 +111,7 @@ class Engine(ABC):
         return self.setup.features
 
     @property
-    def fusion(self) -> KeptFusion | None:
+    def fusion(self) -> StoredFusion | None:
         """The baselines that may rank along, if the checkpoint has some."""
         return self.setup.fusion
 

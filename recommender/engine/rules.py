@@ -64,7 +64,7 @@ class ListingRules:
                 "the sentences are plain: the writing adapter was trained on other prompts (train its stage again)"
             )
         if ranker.setup.fusion is not None and ranker.fuses(request.fused):
-            notes.append(f"ranked together with {' and '.join(ranker.setup.fusion.rankers)}")
+            notes.append(f"ranked together with {' and '.join(ranker.setup.fusion.baselines)}")
         if ranker.scores_query(request.query):
             notes.append("ranked by the query as well: by how like it the items' texts are")
         elif ranker.query_text(request.query):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
-from recommender.fusion.weights import KeptFusion
+from recommender.fusion.stored import StoredFusion
 from recommender.justify import Style
 from recommender.prompting.builder import ExampleBuilder
 
@@ -21,5 +21,5 @@ class EngineSetup:
     config: Config
     builder: ExampleBuilder
     features: Features
-    fusion: KeptFusion | None
+    fusion: StoredFusion | None
     style: Style

@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from recommender.baselines import FitData, ItemContent, make_baseline
-from recommender.baselines.item_tables import KEEPABLE
+from recommender.baselines.item_tables import STORABLE
 from recommender.data.histories import Histories, leave_one_out
 from recommender.engine import Recommender
 from recommender.errors import DataError, did_you_mean
-from recommender.fusion.weights import FUSION, Fused, fuse
+from recommender.fusion.stored import FUSION_FILE
+from recommender.fusion.weights import FittedFusion, fit_fusion
 from recommender.model.checkpoint import save_copy_with
 from recommender.model.manifest import check_target
 from recommender.progress import Progress
@@ -19,7 +20,7 @@ from recommender.progress import Progress
 
 def fuse_checkpoint(
     source: str, baselines: Sequence[str], output: Path, items: str | None = None, progress: Progress | None = None
-) -> Fused:
+) -> FittedFusion:
     """Fit baselines and weights on the checkpoint's training data and write a copy with them to `output`.
 
     The weights are fitted on each user's validation target; test targets are not used. Raises DataError for a baseline
@@ -27,10 +28,10 @@ def fuse_checkpoint(
     """
     for name in baselines:
         make_baseline(name)
-        if name.partition(":")[0] not in KEEPABLE:
-            raise DataError(f"{name!r} cannot be kept in a checkpoint", did_you_mean(name, KEEPABLE))
+        if name.partition(":")[0] not in STORABLE:
+            raise DataError(f"{name!r} cannot be kept in a checkpoint", did_you_mean(name, STORABLE))
     if not baselines:
-        raise DataError("no baseline is given to fuse with", f"one or more of {', '.join(KEEPABLE)}")
+        raise DataError("no baseline is given to fuse with", f"one or more of {', '.join(STORABLE)}")
     check_target(output)
     model = Recommender.from_pretrained(source, items, progress)
     config, catalogue = model.config, model.catalogue
@@ -46,6 +47,6 @@ def fuse_checkpoint(
     )
     score = partial(model.score, candidates=range(len(catalogue)))
     data = FitData(known, len(catalogue), content, config.seed, progress)
-    fused = fuse(source, score, {name: partial(make_baseline, name) for name in baselines}, data, progress)
-    save_copy_with(source, output, FUSION, fused.kept().save)
+    fused = fit_fusion(source, score, {name: partial(make_baseline, name) for name in baselines}, data, progress)
+    save_copy_with(source, output, FUSION_FILE, fused.stored().save)
     return fused

@@ -1,10 +1,11 @@
-"""Compare checkpoints and baselines on the same histories and targets, through the same evaluation."""
+"""Compares checkpoints and baselines on the same histories and targets, through one evaluation protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,173 +13,210 @@ import numpy as np
 from recommender.baselines import FitData, ItemContent
 from recommender.baselines.fit_cache import FitCache
 from recommender.baselines.ranking import RankFunction
-from recommender.config import ColumnsConfig, Config
+from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories
 from recommender.encoders.features import Features
 from recommender.engine import Recommender
 from recommender.errors import DataError
-from recommender.eval.beyond import ItemFacts
+from recommender.eval.beyond_accuracy import ItemFacts
 from recommender.eval.evaluation import Evaluation
-from recommender.eval.protocol import Fit, evaluate
-from recommender.fusion.weights import fuse
+from recommender.eval.holdout import Holdout
+from recommender.eval.protocol import Fit, evaluate_models
+from recommender.fusion.weights import fit_fusion
 from recommender.model.checkpoint import resolve
 from recommender.pipelines import train
 from recommender.progress import Progress
 from recommender.studies.attributes import attributes_of
-from recommender.studies.entries import Entry, check_entries, parse_entries
-from recommender.studies.splits import by_table, hold_out
+from recommender.studies.entries import Entry, check_entries, folders_of, parse_entries
+from recommender.studies.rankings import rank_histories
+from recommender.studies.splits import by_table, split_by_name
 
 
 @dataclass(frozen=True)
-class _Ranked:
-    """A checkpoint as the evaluation sees it: histories in, ranked item indices out, -1 where there are no more."""
+class EvaluationOptions:
+    """How models are compared.
 
-    model: Recommender
-
-    def __call__(self, histories: Sequence[np.ndarray], k: int) -> np.ndarray:
-        out = np.full((len(histories), k), -1, dtype=np.int64)
-        for row, ranking in enumerate(self.model.rank(histories, k)):
-            out[row, : len(ranking.items)] = ranking.items
-        return out
-
-
-def compare(
-    names: Sequence[str],
-    items: str,
-    interactions: str,
-    test: str | None = None,
-    columns: ColumnsConfig | None = None,
-    minimum_rating: float | None = None,
-    users: int | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-    *,
-    split: str = "leave-one-out",
-    folds: int = 5,
-    seeds: Sequence[int] = (0,),
-    attribute: str | None = None,
-    config: Config | None = None,
-) -> Evaluation:
-    """Evaluate checkpoint folders and baseline names in one table; NAME=FOLDER,FOLDER are runs of one recipe.
-
-    FOLDER+BASELINE+... is a checkpoint fused with baselines, on weights that are fitted on validation targets. A baseline
-    that ranks alone and in fusions is fitted once, and its seconds stand with whoever asked first and in its own row.
-
-    Histories come from `interactions`; targets from `test` (user_id, item_id), else from `split` (see splits.py).
-    `users` takes an even sample. Baselines are fitted on what is not held out, once a seed of `seeds`. `seed` is that of
-    the bootstrap and of the folds. `attribute`: what diversity and calibration go by, by default the one that tells
-    kinds of items apart. Baselines that know the items' content take the vectors of the first checkpoint; without one
-    the items are encoded, when such a baseline asks, as `config` says: its encoders and its stand-in media. Raises
-    DataError.
+    split: what is held out if no targets are given: leave-one-out, time or folds (see splits.py).
+    folds: number of folds of the split `folds`.
+    users: evaluate an even sample of so many users; None: all.
+    seed: of the bootstrap and of the folds.
+    fit_seeds: every baseline is fitted once with each of these seeds.
+    attribute: the attribute for diversity and calibration; None: the one that best tells kinds of items apart.
     """
-    if users is not None and users < 1:
-        raise DataError(f"users is {users}, expected 1 or more", "leave it out to evaluate everybody")
-    if test is not None and split != "leave-one-out":
-        raise DataError(f"targets are given, so there is nothing to split by {split}", "leave out --test or --split")
-    entries = parse_entries(names)
-    columns = columns or ColumnsConfig()
-    catalogue = Catalogue.load(items, columns, media=False)
-    histories = Histories.load(interactions, catalogue, columns, minimum_rating)
-    holdout = (
-        hold_out(histories, catalogue, split, folds, seed)
-        if test is None
-        else by_table(test, histories, catalogue, columns)
-    )
-    check_entries(entries, catalogue, split if test is None else "given", holdout.details.get("moment"))
-    read = (config or Config()).updated({"data.items": items, "data.columns": columns.model_dump()})
-    content = _content(catalogue, entries, read, progress)
-    fit_cache = FitCache([name for one in entries for name in one.fused])
-    baseline = partial(_baseline, fit_cache=fit_cache, content=content, progress=progress)
-    fusions: dict[str, Any] = {}
-    checkpoint = partial(
-        _checkpoint, catalogue=catalogue, content=content, fit_cache=fit_cache, fusions=fusions, progress=progress
-    )
-    evaluation = evaluate(
-        {one.name: _fits(one, seeds, baseline, checkpoint) for one in entries},
-        holdout.sampled(users),
-        _facts(catalogue, entries, attribute),
-        seed=seed,
-        progress=progress,
-    )
-    about = {**evaluation.about, "fusions": fusions, "interactions_dropped": histories.report.dropped}
-    return replace(_named(evaluation, histories, catalogue), about=about)
+
+    split: str = "leave-one-out"
+    folds: int = 5
+    users: int | None = None
+    seed: int = 0
+    fit_seeds: Sequence[int] = (0,)
+    attribute: str | None = None
 
 
-def _fits(
-    one: Entry, seeds: Sequence[int], baseline: Callable[..., Fit], checkpoint: Callable[..., Fit]
-) -> dict[str, Fit]:
-    """Return the runs of a entry: the folders of a checkpoint, a baseline once a seed."""
-    if one.folders:
-        return {folder: checkpoint(folder, one.fused) for folder in one.folders}
-    return {f"seed {seed}": baseline(one.name, seed) for seed in seeds}
+def evaluate(
+    entries: Sequence[str],
+    items: str | None = None,
+    interactions: str | None = None,
+    *,
+    test: str | None = None,
+    output: str | Path | None = None,
+    options: EvaluationOptions | None = None,
+    config: Config | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Compare checkpoints and baselines in one table: the whole catalogue is ranked for every user.
+
+    entries: checkpoint folders or names of shipped adapters; baseline names (NAME or NAME:KEY=VALUE);
+        FOLDER+BASELINE+... for a checkpoint fused with baselines, with weights fitted on validation targets;
+        NAME=FOLDER,FOLDER for the runs of one recipe as one model. The first entry is the reference of all differences.
+    items, interactions: tables or names of data sets, by default those of `config`.
+    test: a table of targets, user_id and item_id; by default targets are held out as `options.split` says.
+    output: a folder for the report (report.html, metrics.json, parquet tables).
+    config: columns, minimum rating, and the encoders for baselines that need the items' content; by default the config
+        of the first checkpoint. With a checkpoint among the entries its vectors are used, and nothing is encoded.
+
+    A baseline that stands alone and in fusions is fitted once. Raises DataError, CheckpointError or ConfigError before
+    any model is loaded if something cannot be compared.
+
+        evaluate(["movielens-100k", "popularity"], options=EvaluationOptions(users=100)).summary
+    """
+    options = options or EvaluationOptions()
+    if options.users is not None and options.users < 1:
+        raise DataError(f"users is {options.users}, expected 1 or more", "leave it out to evaluate everybody")
+    if test is not None and options.split != "leave-one-out":
+        raise DataError(
+            f"targets are given, so there is nothing to split by {options.split}", "leave out --test or --split"
+        )
+    parsed = parse_entries(entries)
+    config = _with_tables(config or _config_of(folders_of(parsed)), items, interactions)
+    evaluation = _Comparison(parsed, config, test, options, progress).run()
+    if output is not None:
+        from recommender.eval.report import write_report  # here: plots need matplotlib
+
+        write_report(evaluation, output)
+    return evaluation
 
 
-def _baseline(name: str, seed: int, fit_cache: FitCache, content: ItemContent, progress: Progress | None) -> Fit:
-    def fit(learn: Sequence[np.ndarray]) -> RankFunction:
-        return fit_cache.fit(name, FitData(learn, len(content.texts), content, seed, progress))
+def _config_of(folders: Sequence[str]) -> Config:
+    """Return the config of the first checkpoint, or the defaults."""
+    path = resolve(folders[0]) / "config.yaml" if folders else None
+    return Config.load(path) if path is not None and path.is_file() else Config()
 
-    return fit
+
+def _with_tables(config: Config, items: str | None, interactions: str | None) -> Config:
+    tables = {"data.items": items, "data.interactions": interactions}
+    return config.updated({key: table for key, table in tables.items() if table is not None})
 
 
-def _checkpoint(
-    folder: str,
-    fused: Sequence[str],
-    catalogue: Catalogue,
-    content: ItemContent,
-    fit_cache: FitCache,
-    fusions: dict[str, Any],
-    progress: Progress | None,
-) -> Fit:
-    """Return what loads a checkpoint; if it is fused, `fusions` is told the weights and the seconds of each scorer."""
+@dataclass(frozen=True)
+class _Comparison:
+    """One comparison; `config.data` names its tables."""
 
-    def fit(learn: Sequence[np.ndarray]) -> RankFunction:
-        model = Recommender.from_pretrained(folder, catalogue, progress)
+    entries: Sequence[Entry]
+    config: Config
+    test: str | None
+    options: EvaluationOptions
+    progress: Progress | None
+    fusions: dict[str, Any] = field(default_factory=dict)
+
+    def run(self) -> Evaluation:
+        """Evaluate all entries. The checkpoints' files are checked before any model is loaded."""
+        holdout = self._holdout()
+        split = self.options.split if self.test is None else "given"
+        check_entries(self.entries, self.catalogue, split, holdout.details.get("moment"))
+        evaluation = evaluate_models(
+            {entry.name: self._fits(entry) for entry in self.entries},
+            holdout.sampled(self.options.users),
+            self._item_facts(),
+            seed=self.options.seed,
+            progress=self.progress,
+        )
+        dropped = self.histories.report.dropped
+        about = {**evaluation.about, "fusions": self.fusions, "interactions_dropped": dropped}
+        return replace(_with_ids(evaluation, self.histories, self.catalogue), about=about)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The items."""
+        return Catalogue.load(self.config.data.items, self.config.data.columns, media=False)
+
+    @cached_property
+    def histories(self) -> Histories:
+        """The histories of all users, the targets of a split included."""
+        data = self.config.data
+        return Histories.load(data.interactions, self.catalogue, data.columns, data.minimum_rating)
+
+    @cached_property
+    def content(self) -> ItemContent:
+        """The items' texts and vectors; media are read and encoded only when a baseline needs the vectors."""
+        return ItemContent([self.catalogue.document(index) for index in range(len(self.catalogue))], self._encode)
+
+    @cached_property
+    def fit_cache(self) -> FitCache:
+        """Fits of the baselines that take part in fusions."""
+        return FitCache([name for entry in self.entries for name in entry.fused])
+
+    def _holdout(self) -> Holdout:
+        if self.test is not None:
+            return by_table(self.test, self.histories, self.catalogue, self.config.data.columns)
+        options = self.options
+        return split_by_name(self.histories, self.catalogue, options.split, options.folds, options.seed)
+
+    def _fits(self, entry: Entry) -> dict[str, Fit]:
+        """Return the runs of an entry: the folders of a checkpoint, or a baseline once a seed."""
+        if entry.folders:
+            return {folder: partial(self._load_checkpoint, folder, entry.fused) for folder in entry.folders}
+        return {f"seed {seed}": partial(self._fit_baseline, entry.name, seed) for seed in self.options.fit_seeds}
+
+    def _fit_baseline(self, name: str, seed: int, learn: Sequence[np.ndarray]) -> RankFunction:
+        return self.fit_cache.fit(name, self._fit_data(learn, seed))
+
+    def _load_checkpoint(self, folder: str, fused: Sequence[str], learn: Sequence[np.ndarray]) -> RankFunction:
+        """Load a checkpoint, and fuse it with baselines if there are any; notes the weights and seconds of a fusion."""
+        engine = Recommender.from_pretrained(folder, self.catalogue, self.progress)
         if not fused:
-            return _Ranked(model)
-        score = partial(model.score, candidates=range(len(catalogue)))
-        data = FitData(learn, len(catalogue), content, progress=progress)
-        together = fuse(folder, score, {name: partial(fit_cache.make, name) for name in fused}, data, progress)
-        fusions["+".join([folder, *fused])] = {"weights": together.weights, "seconds": together.seconds}
-        return together
+            return partial(rank_histories, engine)
+        score = partial(engine.score, candidates=range(len(self.catalogue)))
+        baselines = {name: partial(self.fit_cache.make, name) for name in fused}
+        fusion = fit_fusion(folder, score, baselines, self._fit_data(learn), self.progress)
+        self.fusions["+".join([folder, *fused])] = {"weights": fusion.weights, "seconds": fusion.seconds}
+        return fusion
 
-    return fit
+    def _fit_data(self, learn: Sequence[np.ndarray], seed: int = 0) -> FitData:
+        return FitData(learn, len(self.catalogue), self.content, seed, self.progress)
 
-
-def _content(catalogue: Catalogue, entries: Sequence[Entry], config: Config, progress: Progress | None) -> ItemContent:
-    """Return what baselines may know of the items; media are read and encoded only when their vectors are asked for."""
-    folders = [folder for one in entries for folder in one.folders]
-
-    def encode() -> Features:
-        if folders:
-            features = Features.load(resolve(folders[0]) / "features.safetensors")
-        else:
-            items = train.load_catalogue(config, progress)
-            features = train.encode(config.updated({"encoders.collaborative_width": 0}), items, (), progress)
-        # collaborative vectors come from histories, and these may hold what the split holds out
+    def _encode(self) -> Features:
+        """Return the items' vectors: those of the first checkpoint, or else encoded as the config says."""
+        features = self._checkpoint_features()
+        if features is None:
+            config = self.config.updated({"encoders.collaborative_width": 0})
+            features = train.encode(config, train.load_catalogue(self.config, self.progress), (), self.progress)
+        # collaborative vectors come from histories, and those may hold targets
         return features.content()
 
-    return ItemContent([catalogue.document(index) for index in range(len(catalogue))], encode)
+    def _checkpoint_features(self) -> Features | None:
+        folders = folders_of(self.entries)
+        return Features.load(resolve(folders[0]) / "features.safetensors") if folders else None
+
+    def _item_facts(self) -> ItemFacts:
+        """Return attributes, lacking modalities and the text vectors of the first checkpoint, if there is one."""
+        lacking = {
+            "image": [item.image is None for item in self.catalogue],
+            "sound": [item.audio is None for item in self.catalogue],
+            "text": [not item.text for item in self.catalogue],
+        }
+        features = self._checkpoint_features()
+        vectors = None if features is None else features.vectors.get("text")
+        attributes = attributes_of(self.catalogue, self.options.attribute)
+        return ItemFacts(attributes, vectors, {modality: np.array(mask) for modality, mask in lacking.items()})
 
 
-def _facts(catalogue: Catalogue, entries: Sequence[Entry], attribute: str | None) -> ItemFacts:
-    """Return what is known of the items; text vectors are those of the first checkpoint, if there is one."""
-    lacking = {
-        "image": [item.image is None for item in catalogue],
-        "sound": [item.audio is None for item in catalogue],
-        "text": [not item.text for item in catalogue],
-    }
-    folders = [folder for one in entries for folder in one.folders]
-    vectors = Features.load(resolve(folders[0]) / "features.safetensors").vectors.get("text") if folders else None
-    return ItemFacts(attributes_of(catalogue, attribute), vectors, {m: np.array(mask) for m, mask in lacking.items()})
-
-
-def _named(evaluation: Evaluation, histories: Histories, catalogue: Catalogue) -> Evaluation:
-    """Return the evaluation with ids in place of positions."""
-    users, items = np.array(histories.user_ids, dtype=object), np.array(catalogue.item_ids, dtype=object)
-    asked = evaluation.users
+def _with_ids(evaluation: Evaluation, histories: Histories, catalogue: Catalogue) -> Evaluation:
+    """Return the evaluation with user and item ids in place of positions."""
+    user_ids, item_ids = np.array(histories.user_ids, dtype=object), np.array(catalogue.item_ids, dtype=object)
+    users = evaluation.users
     return replace(
         evaluation,
-        per_user=evaluation.per_user.assign(user=users[evaluation.per_user["user"].to_numpy()]),
-        users=asked.assign(user=users[asked["user"].to_numpy()], target=items[asked["target"].to_numpy()]),
+        per_user=evaluation.per_user.assign(user=user_ids[evaluation.per_user["user"].to_numpy()]),
+        users=users.assign(user=user_ids[users["user"].to_numpy()], target=item_ids[users["target"].to_numpy()]),
     )

@@ -1,4 +1,4 @@
-"""Who takes part in a comparison: baselines by name and checkpoints by folder, the runs of a recipe as one model."""
+"""The entries of a comparison: baselines by name, checkpoints by folder, and several runs of a recipe as one model."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from recommender.errors import CheckpointError, DataError, did_you_mean
 from recommender.model.checkpoint import resolve
 from recommender.model.manifest import read_manifest
 
-# What may differ between the runs of one recipe: the seed, and where and how fast they were made.
-_APART = ("seed", "base.device", "encoders.cache", "encoders.batch_size", "training.checkpoint_minutes")
+# may differ between the runs of one recipe: the seed, and where and how fast they were made
+_RUN_KEYS = ("seed", "base.device", "encoders.cache", "encoders.batch_size", "training.checkpoint_minutes")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the table. `folders`: its checkpoints, which differ by their seed; none for a baseline.
+    """One row of the table.
 
-    `fused`: the baselines that rank together with the checkpoint.
+    folders: the checkpoints that are its runs; none for a baseline. fused: the baselines that rank with the checkpoint.
     """
 
     name: str
@@ -30,18 +30,16 @@ class Entry:
     fused: tuple[str, ...] = ()
 
 
-def parse_entries(names: Sequence[str]) -> tuple[Entry, ...]:
-    """Read baselines, with settings if wanted (see `make_baseline`), checkpoint folders, and NAME=FOLDER,FOLDER,...
-    for several runs of one recipe.
+def parse_entries(texts: Sequence[str]) -> tuple[Entry, ...]:
+    """Read entries: baselines (see `make_baseline`), checkpoint folders, NAME=FOLDER,FOLDER,... for several runs of one
+    recipe, and FOLDER+BASELINE+... for a checkpoint fused with baselines.
 
-    FOLDER+BASELINE+... is a checkpoint fused with baselines (see fusion.py).
-
-    Raises DataError for a name or a folder that is given twice and for what is neither folder nor baseline.
+    Raises DataError for a name or a folder that is given twice, and for what is neither folder nor baseline.
     """
-    found = tuple(_entry(name) for name in names)
-    _distinct([one.name for one in found], "model", "give each once, or another name: NAME=FOLDER")
-    _distinct([str(resolve(folder)) for one in found if not one.fused for folder in one.folders], "checkpoint")
-    return found
+    entries = tuple(_parse_entry(text) for text in texts)
+    _check_distinct([entry.name for entry in entries], "model", "give each once, or another name: NAME=FOLDER")
+    _check_distinct([str(resolve(folder)) for e in entries if not e.fused for folder in e.folders], "checkpoint")
+    return entries
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -50,47 +48,38 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if not all(part.isdecimal() and part.isascii() for part in parts):
         raise DataError(f"seeds are {text!r}, expected whole numbers from 0 on, with commas", "for example 0,1,2")
     seeds = tuple(map(int, parts))
-    _distinct([str(seed) for seed in seeds], "seed")
+    _check_distinct([str(seed) for seed in seeds], "seed")
     return seeds
 
 
+def folders_of(entries: Sequence[Entry]) -> list[str]:
+    """Return the checkpoint folders of all entries."""
+    return [folder for entry in entries for folder in entry.folders]
+
+
 def check_entries(entries: Sequence[Entry], catalogue: Catalogue, split: str, moment: float | None = None) -> None:
-    """Read the checkpoints' files, not their weights, so that what cannot be compared is said before hours of work.
+    """Check the checkpoints' files, without loading weights, so that errors come before hours of work.
 
-    split: leave-one-out, time, folds, or anything else for targets that were given; moment: of a split by time.
+    split: leave-one-out, time, folds, or anything else for targets that are given; moment: of a split by time.
     Raises CheckpointError for an incomplete folder or one of another catalogue, DataError for checkpoints of two
-    catalogues, for runs in one model that differ by more than their seed, and for those that have seen the targets.
+    catalogues, for runs of one model that differ by more than their seed, and for checkpoints trained on the targets.
     """
-    folders = [folder for one in entries for folder in one.folders]
-    _one_catalogue(folders, catalogue)
+    folders = folders_of(entries)
+    _check_one_catalogue(folders, catalogue)
     for folder in folders:
-        _unseen(folder, split, moment)
-    for one in entries:
-        _one_recipe(one)
+        _check_untrained_on_targets(folder, split, moment)
+    for entry in entries:
+        _check_one_recipe(entry)
 
 
-def _one_catalogue(folders: Sequence[str], catalogue: Catalogue) -> None:
-    made_for = {folder: read_manifest(resolve(folder))["catalogue"] for folder in folders}
-    for folder in folders[1:]:
-        if made_for[folder]["fingerprint"] != made_for[folders[0]]["fingerprint"]:
-            told = " and ".join(f"{name} ({made_for[name]['items']} items)" for name in (folders[0], folder))
-            raise DataError(f"{told} were trained on different catalogues", "compare each with baselines on its own")
-    for folder, made in made_for.items():
-        if made["fingerprint"] != catalogue.fingerprint:
-            raise CheckpointError(
-                f"{folder}: made for another catalogue ({made['items']} items; this one has {len(catalogue)})",
-                "give the items it was trained on: --items FILE",
-            )
-
-
-def _entry(text: str) -> Entry:
+def _parse_entry(text: str) -> Entry:
     if is_baseline(text):
-        make_baseline(text)  # says what is wrong with its settings
+        make_baseline(text)  # raises for wrong settings
         return Entry(text)
-    if fused := _fused(text):
+    if fused := _parse_fused(text):
         return fused
     name, sign, folders = text.partition("=")
-    if not sign or resolve(text).exists():  # a folder's name may hold the sign
+    if not sign or resolve(text).exists():  # the name of a folder may contain the sign
         if not resolve(text).exists() and "/" not in text:
             hint = did_you_mean(text, BASELINES)
             raise DataError(f"{text!r} is neither a checkpoint folder nor a baseline", hint)
@@ -101,34 +90,50 @@ def _entry(text: str) -> Entry:
     return Entry(name, parts)
 
 
-def _fused(text: str) -> Entry | None:
-    """Return the checkpoint and the baselines of FOLDER+BASELINE+..., None if the text is not of this kind."""
-    base, *baselines = text.split("+")
-    if not baselines or resolve(text).exists():  # a folder's name may hold the sign
+def _parse_fused(text: str) -> Entry | None:
+    """Return the entry of FOLDER+BASELINE+..., None if the text is not of this kind."""
+    checkpoint, *baselines = text.split("+")
+    if not baselines or resolve(text).exists():  # the name of a folder may contain the sign
         return None
     for name in baselines:
         make_baseline(name)
-    _distinct(baselines, "baseline")
-    one = _entry(base)
-    if not one.folders:
-        raise DataError(f"{text!r}: {base!r} is no checkpoint", "fuse a checkpoint with baselines: FOLDER+BASELINE")
-    return Entry("+".join([one.name, *baselines]), one.folders, tuple(baselines))
+    _check_distinct(baselines, "baseline")
+    entry = _parse_entry(checkpoint)
+    if not entry.folders:
+        raise DataError(
+            f"{text!r}: {checkpoint!r} is no checkpoint", "fuse a checkpoint with baselines: FOLDER+BASELINE"
+        )
+    return Entry("+".join([entry.name, *baselines]), entry.folders, tuple(baselines))
 
 
-def _distinct(names: Sequence[str], kind: str, hint: str = "give each once") -> None:
-    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
-    if twice is not None:
-        raise DataError(f"the {kind} {twice} is given twice", hint)
+def _check_distinct(names: Sequence[str], kind: str, hint: str = "give each once") -> None:
+    repeated = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if repeated is not None:
+        raise DataError(f"the {kind} {repeated} is given twice", hint)
 
 
-def _unseen(folder: str, split: str, moment: float | None) -> None:
-    """Raise DataError if a checkpoint has learnt from what the split holds out."""
+def _check_one_catalogue(folders: Sequence[str], catalogue: Catalogue) -> None:
+    catalogues = {folder: read_manifest(resolve(folder))["catalogue"] for folder in folders}
+    for folder in folders[1:]:
+        if catalogues[folder]["fingerprint"] != catalogues[folders[0]]["fingerprint"]:
+            both = " and ".join(f"{name} ({catalogues[name]['items']} items)" for name in (folders[0], folder))
+            raise DataError(f"{both} were trained on different catalogues", "compare each with baselines on its own")
+    for folder, made_for in catalogues.items():
+        if made_for["fingerprint"] != catalogue.fingerprint:
+            raise CheckpointError(
+                f"{folder}: made for another catalogue ({made_for['items']} items; this one has {len(catalogue)})",
+                "give the items it was trained on: --items FILE",
+            )
+
+
+def _check_untrained_on_targets(folder: str, split: str, moment: float | None) -> None:
+    """Raise DataError if a checkpoint may have learnt from the targets of the split."""
     if split == "folds":
         raise DataError(
             f"{folder}: folds fit a model anew for users it has never seen, and a checkpoint has seen them all",
             "compare baselines, or use --split leave-one-out",
         )
-    if split == "time" and not _before(folder, moment):
+    if split == "time" and not _trained_before(folder, moment):
         raise DataError(
             f"{folder}: nothing says that it was trained only on interactions before {moment:.15g}",
             "train it on those, record trained_before in its card, or compare baselines",
@@ -139,27 +144,28 @@ def _unseen(folder: str, split: str, moment: float | None) -> None:
         )
 
 
-def _before(folder: str, moment: float | None) -> bool:
+def _trained_before(folder: str, moment: float | None) -> bool:
     metrics = json.loads((resolve(folder) / "metrics.json").read_text(encoding="utf-8"))
-    trained = metrics.get("trained_before")
-    return moment is not None and isinstance(trained, int | float) and trained <= moment
+    trained_before = metrics.get("trained_before")
+    return moment is not None and isinstance(trained_before, int | float) and trained_before <= moment
 
 
-def _one_recipe(one: Entry) -> None:
-    if len(one.folders) < 2:
+def _check_one_recipe(entry: Entry) -> None:
+    """Raise DataError if the runs of an entry differ by more than their seed, or not even by that."""
+    if len(entry.folders) < 2:
         return
-    configs = {folder: _flat(_config(folder).model_dump(mode="json")) for folder in one.folders}
-    first = one.folders[0]
-    for folder in one.folders[1:]:
+    configs = {folder: _flat(_config(folder).model_dump(mode="json")) for folder in entry.folders}
+    first = entry.folders[0]
+    for folder in entry.folders[1:]:
         keys = configs[first].keys() | configs[folder].keys()
-        differ = sorted(k for k in keys - set(_APART) if configs[first].get(k) != configs[folder].get(k))
-        if differ:
+        differences = sorted(k for k in keys - set(_RUN_KEYS) if configs[first].get(k) != configs[folder].get(k))
+        if differences:
             raise DataError(
-                f"{one.name}: {first} and {folder} are not runs of one recipe: {differ[0]} differs",
+                f"{entry.name}: {first} and {folder} are not runs of one recipe: {differences[0]} differs",
                 "name them as two models",
             )
-    seeds = [str(configs[folder]["seed"]) for folder in one.folders]
-    _distinct(seeds, f"seed of {one.name}", "give runs of different seeds: train --set seed=1")
+    seeds = [str(configs[folder]["seed"]) for folder in entry.folders]
+    _check_distinct(seeds, f"seed of {entry.name}", "give runs of different seeds: train --set seed=1")
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

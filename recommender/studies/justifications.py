@@ -1,4 +1,4 @@
-"""Studies of reasons and conversations: the product's own parts, measured by the means of `eval`."""
+"""Studies of justifications: are they true, varied and faithful, what does the checker find, which drafts pass it?"""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from recommender.chat import Chat, Reading
 from recommender.data.catalogue import Catalogue
 from recommender.engine import Recommender
-from recommender.errors import RecommenderError
-from recommender.eval.dialogues import Expected, generate, measure
-from recommender.eval.grounding import Grounding, Subject, features, groundedness, variety
-from recommender.eval.overlap import overlap
-from recommender.eval.planted import Room, plant
+from recommender.errors import DataError, RecommenderError
+from recommender.eval.grounding import Grounding, ParsedClaim, Subject, feature_metrics, groundedness, variety
+from recommender.eval.planted_errors import Swaps, plant_error
+from recommender.eval.text_overlap import text_overlap
 from recommender.justify import ClaimChecker, Evidence, Justification, Style, sources
 from recommender.justify.facts import facts_of, role, years_of
 from recommender.justify.item_names import display_name, other_names
@@ -27,72 +25,76 @@ from recommender.justify.templates import templates_of
 from recommender.justify.writing_examples import simulated_evidence
 from recommender.progress import Progress
 
-MOST_MISREAD = 20
+MOST_LISTED = 20
+"""Examples of each kind in the results."""
 DRAFTS_AT_ONCE = 16
 
 
-def planted_errors(
+def checker_study(
     catalogue: Catalogue, histories: Sequence[np.ndarray], style: Style, count: int = 1000, seed: int = 0
 ) -> dict[str, Any]:
-    """Return how many planted errors the product's checker finds, and to how many true sentences it objects.
+    """Return how many of `count` planted errors the product's checker finds, and how many true sentences it rejects.
 
-    True sentences are templates_of on evidence from real histories; the independent reading has to agree that they are true.
+    The true sentences come from the templates, on simulated evidence from these histories.
     """
     draw, random_ = random.Random(seed), np.random.default_rng(seed)
     checker = ClaimChecker(catalogue, style.phrases)
     usable = [history for history in histories if len(history) > 1]
-    planted, found, objected, true, missed = Counter[str](), Counter[str](), 0, 0, []
+    planted, found, rejected, true, missed = Counter[str](), Counter[str](), 0, 0, []
     while planted.total() < count:
         evidence = simulated_evidence(catalogue, draw.choice(usable), random_)
         text = next(templates_of(catalogue, make_outline(evidence, checker, style), style, draw.randrange(2**31))).text
         true += 1
-        objected += not checker.check(text, evidence, style.noun, style.size.words).ok
-        wrong = plant(text, _room(catalogue, evidence, text, draw), draw)
-        if wrong is None:
+        rejected += not checker.check(text, evidence, style.noun, style.size.words).ok
+        error = plant_error(text, _swaps(catalogue, evidence, text, draw), draw)
+        if error is None:
             continue
-        planted[wrong.kind] += 1
-        if not checker.check(wrong.text, evidence, style.noun, style.size.words).ok:
-            found[wrong.kind] += 1
+        planted[error.kind] += 1
+        if not checker.check(error.text, evidence, style.noun, style.size.words).ok:
+            found[error.kind] += 1
         else:
-            missed.append(wrong.text)
+            missed.append(error.text)
     kinds = {kind: {"planted": planted[kind], "found": found[kind]} for kind in sorted(planted)}
     return {
         "planted": planted.total(),
         "found": found.total() / planted.total(),
         "kinds": kinds,
         "true_sentences": true,
-        "objected_to": objected / true,
-        "missed": missed[:MOST_MISREAD],
+        "objected_to": rejected / true,
+        "missed": missed[:MOST_LISTED],
     }
 
 
-def _room(catalogue: Catalogue, evidence: Evidence, text: str, draw: random.Random) -> Room:
-    """Return what can be swapped in a sentence on this evidence."""
-    involved = [evidence.item, *(i.item for i in evidence.influences)]
-    named = [i for i in involved if f'"{display_name(catalogue[i])}"' in text]
+def _swaps(catalogue: Catalogue, evidence: Evidence, text: str, draw: random.Random) -> Swaps:
+    """Return what an error in a sentence on this evidence may swap."""
+    involved = [evidence.item, *(influence.item for influence in evidence.influences)]
+    named = [item for item in involved if f'"{display_name(catalogue[item])}"' in text]
     taken = {name for i in involved for name in other_names(catalogue[i], years_of(facts_of(catalogue, i)))}
     drawn = [catalogue[draw.randrange(len(catalogue))] for _ in range(20)]
     strangers = [display_name(item) for item in drawn if display_name(item) not in taken]
-    held = {v for i in named for v in _values(catalogue, i)}
-    every = sorted({v for i in range(0, len(catalogue), 7) for v in _values(catalogue, i)} - held)
-    return Room([display_name(catalogue[i]) for i in named], strangers, held, every)
+    true_values = {value for item in named for value in _values(catalogue, item)}
+    sampled_values = {value for item in range(0, len(catalogue), 7) for value in _values(catalogue, item)}
+    names = [display_name(catalogue[item]) for item in named]
+    return Swaps(names, strangers, true_values, sorted(sampled_values - true_values))
 
 
 def _values(catalogue: Catalogue, item: int) -> set[str]:
+    """Return the attribute values of an item, without years and decades."""
     facts = facts_of(catalogue, item).items()
-    return {v for name, values in facts for v in values if role(name) not in ("year", "decade")}
+    return {value for name, values in facts for value in values if role(name) not in ("year", "decade")}
 
 
-def drafts_by_line(
+def draft_study(
     model: Recommender,
     histories: Sequence[np.ndarray],
     drafts: int = 12,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, tuple[int, int]]:
-    """Return for each line of the language how many drafts were asked and how many of them pass the check.
+    """Return template line -> how many drafts were asked for in that wording, and how many of them pass the check.
 
-    Evidence is made up from `histories`, which should be those of the training.
+    Evidence is simulated from `histories`, which should be training histories. Raises RecommenderError for a model that
+    does not write.
     """
     if not model.writes:
         raise RecommenderError("the model does not write: its adapter was trained on other prompts", "train it again")
@@ -100,113 +102,106 @@ def drafts_by_line(
     trials = draw_trials(model.checker, histories, style, drafts, np.random.default_rng(seed))
     counts = {trial.line: [0, 0] for trial in sorted(trials, key=lambda trial: trial.line)}
     for start in range(0, len(trials), DRAFTS_AT_ONCE):
-        part = trials[start : start + DRAFTS_AT_ONCE]
-        for trial, text in zip(part, model.write([trial.prompt for trial in part]), strict=True):
+        batch = trials[start : start + DRAFTS_AT_ONCE]
+        for trial, text in zip(batch, model.write([trial.prompt for trial in batch]), strict=True):
             sentence = model.checker.first_sentence(text)
             counts[trial.line][0] += 1
             counts[trial.line][1] += model.checker.check(sentence, trial.evidence, style.noun, style.size.words).ok
         if progress:
             progress("drafts", min(start + DRAFTS_AT_ONCE, len(trials)), len(trials))
-    return {line: (asked, passed) for line, (asked, passed) in counts.items()}
+    return {line: (drafted, passed) for line, (drafted, passed) in counts.items()}
 
 
-def justifications(
+def justification_study(
     model: Recommender, histories: Sequence[np.ndarray], k: int = 10, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Return measures of a model's sentences for these users' next items: sources, truth, variety, features, deletion."""
-    reasons: list[Justification] = []
-    wins: list[bool] = []
+    """Return measures of the justifications of each user's next k items.
+
+    These are: truth by an independent reading, where the texts come from, drafts that pass the check and what was wrong
+    with the others, overlap of drafts and templates, variety, features, and faithfulness by deletion.
+    """
+    justifications: list[Justification] = []
+    faithful: list[bool] = []
     for number, history in enumerate(histories):
-        items = [int(i) for i in model.rank([history], k)[0].items]
-        found = model.explain(history, items)
-        reasons += found
-        wins += _deletions(model, history, found, np.random.default_rng(number))
+        items = [int(item) for item in model.rank([history], k)[0].items]
+        of_user = model.explain(history, items)
+        justifications += of_user
+        faithful += _deletions(model, history, of_user, np.random.default_rng(number))
         if progress:
-            progress("sentences", number + 1, len(histories))
-    catalogue, texts = model.catalogue, [reason.text for reason in reasons]
-    reader = Grounding({v for i in range(len(catalogue)) for v in _values(catalogue, i)})
-    claims = [
-        reader.claims(
-            reason.text,
-            _subject(catalogue, reason.evidence.item),
-            [_subject(catalogue, i.item) for i in reason.evidence.influences],
-        )
-        for reason in reasons
-    ]
+            progress("justifications", number + 1, len(histories))
+    catalogue, texts = model.catalogue, [justification.text for justification in justifications]
+    claims = _read_claims(catalogue, justifications)
     false = [text for text, made in zip(texts, claims, strict=True) if not all(claim.true for claim in made)]
-    wrong = Counter(_what_is_wrong(reason) for reason in reasons if reason.draft and not reason.draft_verdict.ok)
-    drafted = sum(bool(reason.draft) for reason in reasons)
     return {
         "groundedness": groundedness(claims),
-        "false": false[:MOST_MISREAD],
-        "sources": sources(reasons),
-        "first_draft_pass_rate": sum(r.draft_verdict.ok for r in reasons) / drafted if drafted else None,
-        "what_was_wrong": dict(wrong.most_common(MOST_MISREAD)),
-        "draft_overlap": _overlap(reasons),
+        "false": false[:MOST_LISTED],
+        "sources": sources(justifications),
+        **_draft_measures(justifications),
         **variety(texts),
-        **features(texts, [_values(catalogue, reason.evidence.item) for reason in reasons]),
-        "deletion_faithfulness": sum(wins) / len(wins) if wins else None,
+        **feature_metrics(texts, [_values(catalogue, j.evidence.item) for j in justifications]),
+        "deletion_faithfulness": sum(faithful) / len(faithful) if faithful else None,
     }
 
 
-def _overlap(reasons: Sequence[Justification]) -> dict[str, Any]:
-    """Return BLEU and ROUGE of drafts against a true sentence in the words that were asked for."""
-    told = [reason for reason in reasons if reason.draft]
+def _read_claims(catalogue: Catalogue, justifications: Sequence[Justification]) -> list[list[ParsedClaim]]:
+    """Return the claims of each justification, read independently of the product's checker."""
+    grounding = Grounding({value for item in range(len(catalogue)) for value in _values(catalogue, item)})
+    return [
+        grounding.claims(
+            justification.text,
+            _subject(catalogue, justification.evidence.item),
+            [_subject(catalogue, influence.item) for influence in justification.evidence.influences],
+        )
+        for justification in justifications
+    ]
+
+
+def _draft_measures(justifications: Sequence[Justification]) -> dict[str, Any]:
+    """Return the share of first drafts that pass the check, why others fail, and their overlap with a true template."""
+    drafted = [j for j in justifications if j.draft]
+    errors = Counter(_error_of(j) for j in drafted if not j.draft_verdict.ok)
+    passed = sum(j.draft_verdict.ok for j in justifications)
+    return {
+        "first_draft_pass_rate": passed / len(drafted) if drafted else None,
+        "what_was_wrong": dict(errors.most_common(MOST_LISTED)),
+        "draft_overlap": _overlap(drafted),
+    }
+
+
+def _overlap(drafted: Sequence[Justification]) -> dict[str, Any]:
+    """Return BLEU and ROUGE of drafts against a true sentence in the wording that was asked for."""
     try:
-        return dict(overlap([reason.draft for reason in told], [reason.reference for reason in told]))
-    except RecommenderError as error:
+        return dict(text_overlap([j.draft for j in drafted], [j.reference for j in drafted]))
+    except DataError as error:
         return {"not measured": str(error)}
 
 
-def _what_is_wrong(reason: Justification) -> str:
-    """Return why a draft failed, without the words it is about."""
-    first = next((claim for claim in reason.draft_verdict.claims if not claim.true), None)
-    return f"{first.kind}: {first.reason}" if first else "form: not a whole sentence"
+def _error_of(justification: Justification) -> str:
+    """Return why a draft failed, without the words that it is about."""
+    false = next((claim for claim in justification.draft_verdict.claims if not claim.true), None)
+    return f"{false.kind}: {false.reason}" if false else "form: not a whole sentence"
 
 
 def _deletions(
-    model: Recommender, history: np.ndarray, reasons: Sequence[Justification], random_: np.random.Generator
+    model: Recommender, history: np.ndarray, justifications: Sequence[Justification], random_: np.random.Generator
 ) -> list[bool]:
-    """For each sentence: whether removing the history item it rests on most costs more than removing a random other."""
-    told = [reason for reason in reasons if reason.evidence.influences]
-    first = [reason.evidence.influences[0].item for reason in told]
-    other = [int(random_.choice(sorted(set(history.tolist()) - {f}) or [f])) for f in first]
-    removed = list(dict.fromkeys((*first, *other)))
-    if not told:
+    """Return for each justification whether removing its strongest influence from the history costs the item's score more
+    than removing a random other item. Justifications without an influence, and histories without another item, are left
+    out."""
+    with_influence = [j for j in justifications if j.evidence.influences]
+    if not with_influence:
         return []
-    scores = model.score([history[history != item] for item in removed], [reason.evidence.item for reason in told])
-    place = {item: row for row, item in enumerate(removed)}
-    pairs = [(n, f, o) for n, (f, o) in enumerate(zip(first, other, strict=True)) if f != o]
-    return [bool(scores[place[f], n] < scores[place[o], n]) for n, f, o in pairs]
+    strongest = [j.evidence.influences[0].item for j in with_influence]
+    others = [int(random_.choice(sorted(set(history.tolist()) - {item}) or [item])) for item in strongest]
+    removed = list(dict.fromkeys((*strongest, *others)))
+    shortened = [history[history != item] for item in removed]
+    scores = model.score(shortened, [j.evidence.item for j in with_influence])
+    row_of = {item: row for row, item in enumerate(removed)}
+    pairs = enumerate(zip(strongest, others, strict=True))
+    return [bool(scores[row_of[item], n] < scores[row_of[other], n]) for n, (item, other) in pairs if item != other]
 
 
 def _subject(catalogue: Catalogue, item: int) -> Subject:
     years = years_of(facts_of(catalogue, item))
     names = frozenset(other_names(catalogue[item], years))
     return Subject(names, frozenset(_values(catalogue, item)), frozenset(map(int, years)))
-
-
-def dialogues(chat: Chat, count: int = 600, seed: int = 0) -> dict[str, Any]:
-    """Return how many generated messages are read right, and whether all items of the answers meet what they ask for."""
-    catalogue = chat.catalogue
-    facts = [facts_of(catalogue, i) for i in range(len(catalogue))]
-    kinds = Counter(v for known in facts for name, values in known.items() if role(name) == "kind" for v in values)
-    years = sorted(int(y) for known in facts for y in years_of(known))
-    values = [value for value, number in kinds.items() if number >= len(catalogue) / 200]
-    queries = generate(values, (years[len(years) // 50], years[-len(years) // 50]), count, seed)
-
-    def answer(text: str) -> list[tuple[Any, int | None]]:
-        items = chat.reply([{"role": "user", "content": text}], explain=False).items
-        places = [catalogue.index(item.item_id) for item in items]
-        return [(facts[i], next(map(int, years_of(facts[i])), None)) for i in places]
-
-    told = measure(queries, lambda text: _expected(chat.reader.read(text)), answer)
-    return told | {"misread": list(told["misread"])[:MOST_MISREAD]}  # type: ignore[call-overload]
-
-
-def _expected(reading: Reading) -> Expected:
-    def one(groups: Sequence[Sequence[tuple[str, str]]]) -> str | None:
-        return " + ".join(sorted({group[0][1] for group in groups})) or None
-
-    out = reading.years_out[0] if reading.years_out else None
-    return Expected(reading.first_year, reading.last_year, out, one(reading.only), one(reading.without))

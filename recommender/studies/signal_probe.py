@@ -1,14 +1,15 @@
-"""A linear probe: how much of who likes an item can be told from its words, its picture, its sound.
+"""A linear probe: how much of an item's collaborative vector its text, image and audio vectors predict.
 
-Training can only gain from a modality what that modality knows of taste and nothing else does. The probe asks before
-anything is trained: a ridge regression, cross-validated over items, from the frozen encoders' vectors onto the
-collaborative ones (Alain and Bengio, "Understanding intermediate layers using linear classifier probes", ICLR 2017).
+A modality can only improve a recommender by what it alone knows of users' taste. The probe measures that before any
+training: a ridge regression, cross-validated over items, from the frozen encoders' vectors onto the collaborative ones
+(Alain and Bengio, "Understanding intermediate layers using linear classifier probes", ICLR 2017).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import starmap
 
 import numpy as np
 from sklearn.linear_model import RidgeCV
@@ -24,14 +25,15 @@ from recommender.progress import Progress
 
 _ALPHAS = 10.0 ** np.arange(-2, 5)
 _FOLDS = 10
+_COLLABORATIVE: Modality = "collaborative"
 
 
 @dataclass(frozen=True)
-class Told:
-    """What some modalities tell of an item's collaborative vector, over items that have them all.
+class ProbeResult:
+    """How well a set of modalities predicts the collaborative vectors of items that have them all.
 
-    `explained`: share of the vectors' variance, with a bootstrap interval over items; `nearer`: share of the other items
-    that are farther from the prediction than the right one (chance: a half).
+    explained: share of the vectors' variance, with the bootstrap interval low to high over items.
+    nearer: share of the other items' vectors that are farther from the prediction than the right one (chance: a half).
     """
 
     modalities: tuple[Modality, ...]
@@ -42,88 +44,87 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Probe:
-    """`items`: how many have every modality. `told`: each modality alone, all together, all but each.
+class SignalProbe:
+    """items: how many have every modality. results: of each modality alone, of all together, of all but each.
 
-    `added`: modality -> what it explains beyond all others, with its paired interval.
+    added: modality -> the variance it explains beyond all others, and its paired interval.
     """
 
     items: int
-    told: tuple[Told, ...]
+    results: tuple[ProbeResult, ...]
     added: dict[Modality, tuple[float, float, float]]
 
 
-def signal_study(config: Config, progress: Progress | None = None) -> Probe:
-    """Encode a recipe's catalogue, training histories included, and probe it. Raises DataError as `probe` does."""
+def signal_study(config: Config, progress: Progress | None = None) -> SignalProbe:
+    """Encode a recipe's catalogue and its training histories, and probe the vectors. Raises DataError as `probe` does."""
     return probe(prepare(config, progress).features, config.seed)
 
 
-def probe(features: Features, seed: int = 0) -> Probe:
-    """Compare what the modalities of `features` tell of its collaborative vectors.
+def probe(features: Features, seed: int = 0) -> SignalProbe:
+    """Compare how well the modalities of `features`, alone and together, predict its collaborative vectors.
 
     Raises DataError without collaborative vectors, without another modality, or with too few items to cross-validate.
     """
-    contents: list[Modality] = [m for m in features.vectors if m != "collaborative"]
-    if "collaborative" not in features.vectors or not contents:
+    modalities: list[Modality] = [m for m in features.vectors if m != _COLLABORATIVE]
+    has_all = _items_with_all(features, modalities)
+    tables = {m: unit_rows(features.vectors[m][has_all]) for m in modalities}
+    target = unit_rows(features.vectors[_COLLABORATIVE][has_all])
+    sets = _modality_sets(modalities)
+    predictions = [_predict(np.hstack([tables[m] for m in some]), target, seed) for some in sets]
+    variance = _squared_lengths(target - target.mean(0))
+    # an item's share of the explained variance, scaled so that the mean over items is the whole share
+    shares = [(variance - _squared_lengths(target - predicted)) / variance.mean() for predicted in predictions]
+    bootstrap = Bootstrap(np.stack(shares, 1)[:, :, None], seed)
+    estimates = bootstrap.means()
+    means = [column[:, 0].tolist() for column in (estimates.mean, estimates.low, estimates.high)]
+    nearer = [_nearer_share(predicted, target) for predicted in predictions]
+    results = tuple(starmap(ProbeResult, zip(sets, *means, nearer, strict=True)))
+    return SignalProbe(int(has_all.sum()), results, _added(bootstrap, sets, modalities))
+
+
+def _items_with_all(features: Features, modalities: Sequence[Modality]) -> np.ndarray:
+    """Return bool [items], true where an item has every modality. Raises DataError if there is nothing to probe."""
+    if _COLLABORATIVE not in features.vectors or not modalities:
         have = ", ".join(features.vectors) or "nothing"
         raise DataError(
             f"a probe needs collaborative vectors and text, image or audio; there is {have}",
             "switch them on under `encoders`",
         )
-    has = np.logical_and.reduce([features.present[m] for m in features.vectors])
-    if has.sum() < _FOLDS:
-        wanted = " and ".join(features.vectors)
-        raise DataError(f"{has.sum()} items have {wanted}; a probe needs {_FOLDS}", "give more items")
-    tables = {m: unit_rows(features.vectors[m][has]) for m in contents}
-    sets = _sets(contents)
-    wanted_vectors = unit_rows(features.vectors["collaborative"][has])
-    spread = _squares(wanted_vectors - wanted_vectors.mean(0))
-    predicted = [_predict(np.hstack([tables[m] for m in some]), wanted_vectors, seed) for some in sets]
-    # an item's share, scaled so that their mean is the share of the whole: items are what is resampled
-    shares = np.stack([(spread - _squares(wanted_vectors - found)) / spread.mean() for found in predicted], 1)
-    bootstrap = Bootstrap(shares[:, :, None], seed)
-    means = bootstrap.means()
-    told = tuple(
-        Told(
-            some,
-            float(means.mean[i, 0]),
-            float(means.low[i, 0]),
-            float(means.high[i, 0]),
-            _nearer(found, wanted_vectors),
-        )
-        for i, (some, found) in enumerate(zip(sets, predicted, strict=True))
-    )
-    return Probe(int(has.sum()), told, _added(bootstrap, sets, contents))
+    has_all = np.logical_and.reduce([features.present[m] for m in features.vectors])
+    if has_all.sum() < _FOLDS:
+        needed = " and ".join(features.vectors)
+        raise DataError(f"{has_all.sum()} items have {needed}; a probe needs {_FOLDS}", "give more items")
+    return np.asarray(has_all)
 
 
-def _sets(contents: Sequence[Modality]) -> list[tuple[Modality, ...]]:
-    """Return each modality alone, all of them, and all but each, none twice."""
-    less = [tuple(m for m in contents if m != left) for left in contents]
-    return list(dict.fromkeys([*((m,) for m in contents), tuple(contents), *filter(None, less)]))
+def _modality_sets(modalities: Sequence[Modality]) -> list[tuple[Modality, ...]]:
+    """Return each modality alone, all of them, and all but each, without repeats."""
+    all_but_one = [tuple(m for m in modalities if m != left_out) for left_out in modalities]
+    return list(dict.fromkeys([*((m,) for m in modalities), tuple(modalities), *filter(None, all_but_one)]))
 
 
 def _added(
-    bootstrap: Bootstrap, sets: Sequence[tuple[Modality, ...]], contents: Sequence[Modality]
+    bootstrap: Bootstrap, sets: Sequence[tuple[Modality, ...]], modalities: Sequence[Modality]
 ) -> dict[Modality, tuple[float, float, float]]:
-    whole, added = sets.index(tuple(contents)), {}
-    for left in contents if len(contents) > 1 else ():
-        less = bootstrap.differences(sets.index(tuple(m for m in contents if m != left)))
-        low, mean, high = (float(x[whole, 0]) for x in (less.low, less.mean, less.high))
-        added[left] = mean, low, high
+    all_of_them, added = sets.index(tuple(modalities)), {}
+    for left_out in modalities if len(modalities) > 1 else ():
+        difference = bootstrap.differences(sets.index(tuple(m for m in modalities if m != left_out)))
+        mean, low, high = (float(x[all_of_them, 0]) for x in (difference.mean, difference.low, difference.high))
+        added[left_out] = mean, low, high
     return added
 
 
-def _predict(known: np.ndarray, wanted: np.ndarray, seed: int) -> np.ndarray:
-    """Return what a ridge regression, fitted on the other folds, predicts of each item: [items, width]."""
+def _predict(inputs: np.ndarray, target: np.ndarray, seed: int) -> np.ndarray:
+    """Return predictions [items, width] for each item by a ridge regression that was fitted on the other folds."""
     folds = KFold(_FOLDS, shuffle=True, random_state=seed)
-    return np.asarray(cross_val_predict(RidgeCV(alphas=_ALPHAS), known, wanted, cv=folds))
+    return np.asarray(cross_val_predict(RidgeCV(alphas=_ALPHAS), inputs, target, cv=folds))
 
 
-def _nearer(found: np.ndarray, wanted: np.ndarray) -> float:
-    likeness = unit_rows(found) @ wanted.T
-    farther = likeness < likeness.diagonal()[:, None]
-    return float(farther.sum() / (len(found) * (len(found) - 1)))
+def _nearer_share(predicted: np.ndarray, target: np.ndarray) -> float:
+    cosines = unit_rows(predicted) @ target.T
+    farther = cosines < cosines.diagonal()[:, None]
+    return float(farther.sum() / (len(predicted) * (len(predicted) - 1)))
 
 
-def _squares(rows: np.ndarray) -> np.ndarray:
+def _squared_lengths(rows: np.ndarray) -> np.ndarray:
     return np.square(rows).sum(1)

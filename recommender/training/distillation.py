@@ -26,8 +26,8 @@ class Teacher(Protocol):
     def fit(self, data: FitData) -> None:
         """Learn from the histories."""
 
-    def expected(self, history: np.ndarray) -> np.ndarray:
-        """Return scores [len(history), items]: row i scores the item that comes after the first i items."""
+    def scores_by_position(self, history: np.ndarray) -> np.ndarray:
+        """Return scores [len(history), items]: in row i, those of what comes after the first i items."""
 
 
 def make_soft_targets(
@@ -55,7 +55,7 @@ def _predict(config: TeacherConfig, data: FitData, progress: Progress | None) ->
     items, probabilities = np.zeros((total, most), np.int32), np.zeros((total, most), np.float16)
     start = 0
     for user, history in enumerate(data.histories):
-        expected = np.mean([_probabilities(teacher.expected(history)) for teacher in teachers], axis=0)
+        expected = np.mean([_probabilities(teacher.scores_by_position(history)) for teacher in teachers], axis=0)
         rows = slice(start, start + len(history))
         likeliest = np.argpartition(-expected, most - 1, axis=1)[:, :most]
         theirs = np.take_along_axis(expected, likeliest, axis=1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recommender.baselines import BASELINES, FitData, ItemContent
-from recommender.baselines.content import TfidfContent, VectorContent, side_by_side, tfidf
+from recommender.baselines.content import TfidfContent, VectorContent, concatenated_vectors, tfidf
 from recommender.baselines.ranking import rank_topk
 from recommender.encoders.features import Features
 from recommender.errors import DataError
@@ -60,7 +60,7 @@ def test_tfidf_scores_are_cosines_of_the_weighted_history():
 
 
 def test_vectors_of_each_modality_weigh_the_same_and_collaborative_ones_do_not_count():
-    beside = side_by_side(data(), "vector-content")
+    beside = concatenated_vectors(data(), "vector-content")
     assert beside.shape == (ITEMS, 5)
     np.testing.assert_allclose(np.linalg.norm(beside[:, :3], axis=1), [1, 1, 1, 1, 0, 0], rtol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(beside[:, 3:], axis=1), [1, 0, 0, 0, 0, 1], rtol=1e-6)

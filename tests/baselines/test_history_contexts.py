@@ -8,14 +8,14 @@ import torch
 
 from recommender.baselines import FitData
 from recommender.baselines.history_contexts import (
-    MeanOfItems,
-    Tables,
+    ItemEmbedding,
+    MeanItemModel,
     TrainingPlan,
-    batches,
-    mean_of,
-    softmax,
-    train,
-    warp,
+    context_batches,
+    context_means,
+    sampled_cross_entropy,
+    train_mean_item_model,
+    warp_loss,
 )
 
 HISTORIES = [np.array([3, 1, 4]), np.array([5]), np.array([], dtype=np.int64), np.array([2, 6, 5, 3])]
@@ -23,7 +23,7 @@ HISTORIES = [np.array([3, 1, 4]), np.array([5]), np.array([], dtype=np.int64), n
 
 def contexts(histories=HISTORIES, decay=2.0, size=3, seed=0):
     """Every example as (target, {item: share})."""
-    for batch in batches(histories, decay, size, np.random.default_rng(seed)):
+    for batch in context_batches(histories, decay, size, np.random.default_rng(seed)):
         ends = [*batch.starts.tolist()[1:], len(batch.items)]
         for start, end, target in zip(batch.starts.tolist(), ends, batch.targets.tolist(), strict=True):
             items, weights = batch.items[start:end].tolist(), batch.weights[start:end].tolist()
@@ -54,16 +54,16 @@ def test_the_order_of_examples_follows_the_seed():
 
 def test_the_mean_of_a_context_is_that_of_its_rows():
     table = torch.randn(7, 3, generator=torch.Generator().manual_seed(0))
-    for batch in batches(HISTORIES, 2.0, 100, np.random.default_rng(0)):
-        means = mean_of(batch, table)
+    for batch in context_batches(HISTORIES, 2.0, 100, np.random.default_rng(0)):
+        means = context_means(batch, table)
         place = batch.targets.tolist().index(1)
         torch.testing.assert_close(means[place], table[3])
 
 
 def test_warp_is_zero_beyond_the_margin_and_grows_with_the_rank():
     others = torch.tensor([[0.0, 0.5, -torch.inf]])
-    assert warp(torch.tensor([2.0]), others) == 0
-    one, two = warp(torch.tensor([1.2]), others), warp(torch.tensor([0.2]), others)
+    assert warp_loss(torch.tensor([2.0]), others) == 0
+    one, two = warp_loss(torch.tensor([1.2]), others), warp_loss(torch.tensor([0.2]), others)
     assert one == pytest.approx(np.log(2) * 0.3, rel=1e-5)
     assert two == pytest.approx(np.log(3) * (0.8 + 1.3) / 2, rel=1e-5)
 
@@ -71,19 +71,19 @@ def test_warp_is_zero_beyond_the_margin_and_grows_with_the_rank():
 def test_softmax_is_the_cross_entropy_among_the_sampled():
     wanted, others = torch.tensor([1.0]), torch.tensor([[0.0, 2.0, -torch.inf]])
     expected = -1.0 + np.log(np.exp(1.0) + np.exp(0.0) + np.exp(2.0))
-    assert softmax(wanted, others).item() == pytest.approx(expected, rel=1e-5)
+    assert sampled_cross_entropy(wanted, others).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_user_is_scored_by_the_weighted_mean_of_items():
     vectors, biases = np.eye(3, dtype=np.float32), np.array([0.0, 0.1, 0.0], dtype=np.float32)
-    scores = MeanOfItems(vectors, biases, decay=1.0).scores([np.array([0, 2]), np.array([], dtype=np.int64)])
+    scores = MeanItemModel(vectors, biases, decay=1.0).scores([np.array([0, 2]), np.array([], dtype=np.int64)])
     old = np.exp(-1) / (1 + np.exp(-1))
     np.testing.assert_allclose(scores, [[old, 0.1, 1 - old], [0, 0.1, 0]], rtol=1e-5)
     assert scores.dtype == np.float32
 
 
 def test_progress_is_told_an_epoch_at_a_time():
-    class Free(Tables):
+    class Free(ItemEmbedding):
         def __init__(self):
             super().__init__()
             self.rows = torch.nn.Parameter(torch.zeros(7, 2))
@@ -93,5 +93,5 @@ def test_progress_is_told_an_epoch_at_a_time():
 
     told = []
     data = FitData(HISTORIES, 7, progress=lambda *values: told.append(values))
-    train("free", Free, softmax, data, 2.0, TrainingPlan(epochs=2, learning_rate=0.1))
+    train_mean_item_model("free", Free, sampled_cross_entropy, data, 2.0, TrainingPlan(epochs=2, learning_rate=0.1))
     assert told == [("fitting free", 1, 2), ("fitting free", 2, 2)]

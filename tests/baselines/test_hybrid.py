@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from recommender.baselines import FitData, ItemContent
-from recommender.baselines.held_out import HeldOut, ndcg
 from recommender.baselines.hybrid import Hybrid
 from recommender.baselines.ranking import rank_topk
 from recommender.baselines.transitions import standardised
+from recommender.baselines.validation_targets import ValidationTargets, mean_ndcg
 from recommender.errors import DataError
 
 ITEMS = 24
@@ -55,10 +55,10 @@ def test_no_single_part_is_better_on_what_was_held_out():
     earlier, targets = [history[:-1] for history in histories], np.array([history[-1] for history in histories])
     ranker = fitted(histories, NOISE)
     ranker._fit_parts(FitData(earlier, ITEMS, ItemContent(NOISE, lambda: None)))
-    held = HeldOut(earlier, targets)
-    found = ndcg(ranker.scores, held)
+    held = ValidationTargets(earlier, targets)
+    found = mean_ndcg(ranker.scores, held)
     for part in ranker._parts:
-        assert found >= ndcg(lambda asked, part=part: standardised(part.scores(asked)), held) - 1e-6
+        assert found >= mean_ndcg(lambda asked, part=part: standardised(part.scores(asked)), held) - 1e-6
 
 
 def test_any_history_is_served_and_fits_can_be_repeated():

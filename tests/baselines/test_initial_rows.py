@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.baselines.initial_rows import rows_from
+from recommender.baselines.initial_rows import initial_rows
 
 GENERATOR = np.random.default_rng(0)
 TEXT, TOGETHER = (GENERATOR.standard_normal((20, width)).astype(np.float32) for width in (6, 4))
@@ -20,7 +20,7 @@ def seeded():
 
 @pytest.mark.parametrize("width", [10, 16])
 def test_items_stand_to_each_other_as_in_the_vectors_each_kind_weighing_the_same(width):
-    rows = rows_from([TEXT, 50 * TOGETHER], width).numpy()
+    rows = initial_rows([TEXT, 50 * TOGETHER], width).numpy()
     assert rows.shape == (20, width)
     np.testing.assert_allclose(cosines(rows), (cosines(TEXT) + cosines(TOGETHER)) / 2, atol=1e-5)
     np.testing.assert_allclose((rows**2).mean(axis=1), 1, rtol=1e-5)
@@ -28,19 +28,19 @@ def test_items_stand_to_each_other_as_in_the_vectors_each_kind_weighing_the_same
 
 def test_in_a_narrow_space_those_that_are_alike_stay_alike():
     centres = np.repeat(np.eye(2, 6, dtype=np.float32), 10, axis=0)
-    rows = rows_from([centres + 0.01 * TEXT], 2).numpy()
+    rows = initial_rows([centres + 0.01 * TEXT], 2).numpy()
     similar = cosines(rows)
     assert similar[:10, :10].min() > 0.9 and similar[:10, 10:].max() < 0.1
 
 
 def test_fewer_items_than_coordinates_are_no_trouble():
-    assert rows_from([TEXT[:3]], 32).shape == (3, 32)
+    assert initial_rows([TEXT[:3]], 32).shape == (3, 32)
 
 
 def test_an_item_without_vectors_starts_at_random_and_elsewhere_than_another():
     text, together = TEXT.copy(), TOGETHER.copy()
     text[[4, 7]], together[[4, 7, 9]] = 0, 0
-    rows = rows_from([text, together], 16).numpy()
+    rows = initial_rows([text, together], 16).numpy()
     assert np.isfinite(rows).all() and (np.abs(rows).max(axis=1) > 0).all()
     assert not np.allclose(rows[4], rows[7])
     # the ninth has its text still

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from recommender.baselines import losses
-from recommender.baselines.losses import Seen
+from recommender.baselines.losses import SeenPairs
 
 ITEMS, WIDTH, PLACES = 6, 4, 5
 
@@ -41,12 +41,12 @@ def test_binary_weighs_the_target_against_one_item(given, monkeypatch):
     scores = (states @ rows.T).double().numpy()
     at = np.arange(PLACES)
     expected = -(log_sigmoid(scores[at, targets.numpy()]) + log_sigmoid(-scores[at, [4, 4, 5, 5, 3]])).mean()
-    loss = losses.binary(Seen([np.array([0, 1]), np.array([2, 3]), np.array([1])], ITEMS))
+    loss = losses.binary(SeenPairs([np.array([0, 1]), np.array([2, 3]), np.array([1])], ITEMS))
     assert float(loss(*given)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_binary_draws_again_what_the_user_has_seen(given, monkeypatch):
-    seen = Seen([np.array([0, 1]), np.array([2, 3]), np.array([1])], ITEMS)
+    seen = SeenPairs([np.array([0, 1]), np.array([2, 3]), np.array([1])], ITEMS)
     drawing(monkeypatch, [1, 4, 5, 5, 3], [0], [4])
     twice = float(losses.binary(seen)(*given))
     drawing(monkeypatch, [4, 4, 5, 5, 3])
@@ -54,12 +54,12 @@ def test_binary_draws_again_what_the_user_has_seen(given, monkeypatch):
 
 
 def test_binary_ends_for_a_user_who_has_seen_everything(given):
-    loss = losses.binary(Seen([np.arange(ITEMS)] * 3, ITEMS))
+    loss = losses.binary(SeenPairs([np.arange(ITEMS)] * 3, ITEMS))
     assert torch.isfinite(loss(*given))
 
 
 def test_seen_knows_pairs():
-    seen = Seen([np.array([3, 0, 3]), np.array([], dtype=np.int64), np.array([5])], ITEMS)
+    seen = SeenPairs([np.array([3, 0, 3]), np.array([], dtype=np.int64), np.array([5])], ITEMS)
     users, items = (grid.ravel() for grid in torch.meshgrid(torch.arange(3), torch.arange(ITEMS), indexing="ij"))
     pairs = torch.stack([users, items], 1)[seen(users, items)]
     assert pairs.tolist() == [[0, 0], [0, 3], [2, 5]]

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from recommender.baselines.windows import START, epoch, inputs_of
+from recommender.baselines.windows import START, epoch_batches, input_rows
 
 HISTORIES = [np.arange(10, 10 + length) for length in (0, 1, 2, 7, 8, 9, 30)]
 
 
 def batches(places=20, length=8, seed=0):
-    return list(epoch(HISTORIES, length, places, np.random.default_rng(seed)))
+    return list(epoch_batches(HISTORIES, length, places, np.random.default_rng(seed)))
 
 
 @pytest.mark.parametrize("places", [1, 20, 1000])
@@ -38,12 +38,12 @@ def test_batches_keep_to_their_size_and_windows_to_theirs():
 
 def test_epochs_differ_and_seeds_repeat():
     generator = np.random.default_rng(0)
-    first, second = (list(epoch(HISTORIES, 8, 20, generator)) for _ in range(2))
+    first, second = (list(epoch_batches(HISTORIES, 8, 20, generator)) for _ in range(2))
     again = batches(20, 8, seed=0)
     assert all(np.array_equal(one.targets, other.targets) for one, other in zip(first, again, strict=True))
     assert [batch.users.tolist() for batch in first] != [batch.users.tolist() for batch in second]
 
 
 def test_inputs_hold_the_last_items_behind_start():
-    table = inputs_of([np.array([1, 2, 3, 4, 5]), np.array([6]), np.array([], dtype=np.int64)], length=4)
+    table = input_rows([np.array([1, 2, 3, 4, 5]), np.array([6]), np.array([], dtype=np.int64)], length=4)
     np.testing.assert_array_equal(table, [[START, 3, 4, 5], [START, 6, START, START], [START] * 4])

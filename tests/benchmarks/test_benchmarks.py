@@ -146,8 +146,8 @@ def test_replies_measures_all_that_is_waited_for(make_checkpoint, histories):
     told = {row["what"]: row for row in rows}
     assert set(told) == {
         "list",
-        "list with reasons",
-        "chat with reasons",
+        "list with justifications",
+        "chat with justifications",
         "why not that one",
         "what if not seen",
     }

@@ -12,7 +12,7 @@ from recommender.encoders.reduction import Reduction
 from recommender.encoders.text import TextEncoder
 from recommender.engine import Recommender, Request
 from recommender.engine.trace import recorded_answer, replay
-from recommender.fusion.weights import MODEL, KeptFusion
+from recommender.fusion.stored import LANGUAGE_MODEL, StoredFusion
 
 WISH = "a red comedy of war"
 
@@ -68,7 +68,7 @@ def test_baselines_rank_along_with_what_the_language_model_and_the_wish_say(mode
             return np.tile(np.arange(20, dtype=np.float32), (len(histories), 1))
 
     asked, history = Request(history=("103",), k=19, explain=False, query=WISH), [np.array([3])]
-    model.setup.fusion = KeptFusion({"ordered": Ordered()}, {MODEL: (1.0, 0.5), "ordered": (0.5, 0.5)})
+    model.setup.fusion = StoredFusion({"ordered": Ordered()}, {LANGUAGE_MODEL: (1.0, 0.5), "ordered": (0.5, 0.5)})
     expected = model.fusion.scores(model.score(history, range(20), WISH) + model.ranker.query_gains(WISH), history)[0]
     told = {item.item_id: item.score for item in model.answer(asked).items}
     assert told == pytest.approx({str(100 + i): score for i, score in enumerate(expected) if i != 3}, abs=1e-4)

@@ -11,7 +11,7 @@ from recommender.engine import Recommender, Request
 from recommender.engine.counterfactual_answers import why_not
 from recommender.engine.trace import recorded_answer, replay
 from recommender.errors import RecommenderError
-from recommender.fusion.weights import MODEL, KeptFusion
+from recommender.fusion.stored import LANGUAGE_MODEL, StoredFusion
 from tests.conftest import ITEMS
 
 
@@ -22,7 +22,7 @@ class Backwards:
         return np.tile(np.arange(ITEMS, dtype=np.float32), (len(histories), 1))
 
 
-FUSION = KeptFusion({"backwards": Backwards()}, {MODEL: (1.0, 0.5), "backwards": (2.0, 0.5)})
+FUSION = StoredFusion({"backwards": Backwards()}, {LANGUAGE_MODEL: (1.0, 0.5), "backwards": (2.0, 0.5)})
 
 
 @pytest.fixture

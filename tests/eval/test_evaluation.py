@@ -10,11 +10,11 @@ import pytest
 import scipy.sparse as sp
 
 from recommender.baselines.ranking import rank_topk
-from recommender.eval.beyond import Attributes, ItemFacts, calibration, js_divergence
+from recommender.eval.beyond_accuracy import Attributes, ItemFacts, calibration, js_divergence
 from recommender.eval.bootstrap import Bootstrap
 from recommender.eval.holdout import Holdout, HoldoutPart
 from recommender.eval.metrics import novelty
-from recommender.eval.protocol import evaluate
+from recommender.eval.protocol import evaluate_models
 
 ITEMS, USERS = 30, 45
 SEEDS = ("seed 0", "seed 1", "seed 2")
@@ -56,15 +56,15 @@ def facts():
 @pytest.fixture(scope="module")
 def evaluation(holdout, facts):
     models = {"even": {"seed 0": fixed(0)}, "odd": {label: fixed(2 * n + 1) for n, label in enumerate(SEEDS)}}
-    return evaluate(models, holdout, facts, samples=300, seed=4)
+    return evaluate_models(models, holdout, facts, samples=300, seed=4)
 
 
 def lists_of(holdout, seed, k=20):
-    return fixed(seed)(None)([holdout.histories[user] for user in holdout.asked.tolist()], k)
+    return fixed(seed)(None)([holdout.histories[user] for user in holdout.test_users.tolist()], k)
 
 
 def hits(lists, holdout, k):
-    return (lists[:, :k] == holdout.targets[holdout.asked][:, None]).any(axis=1).astype(float)
+    return (lists[:, :k] == holdout.targets[holdout.test_users][:, None]).any(axis=1).astype(float)
 
 
 def test_runs_are_averaged_a_user_at_a_time_before_users_are_resampled(evaluation, holdout):
@@ -100,7 +100,7 @@ def test_what_belongs_to_no_user_is_averaged_over_the_runs(evaluation, holdout):
 
 
 def test_diversity_and_calibration_come_with_intervals(evaluation, holdout, facts):
-    histories = [holdout.histories[user] for user in holdout.asked.tolist()]
+    histories = [holdout.histories[user] for user in holdout.test_users.tolist()]
     each = [
         calibration(lists_of(holdout, seed), histories, facts.attributes.table, 10, js_divergence) for seed in (1, 3, 5)
     ]
@@ -111,7 +111,7 @@ def test_diversity_and_calibration_come_with_intervals(evaluation, holdout, fact
 
 
 def test_a_slice_is_measured_on_its_own_targets_and_its_users_alone(evaluation, holdout):
-    targets = holdout.targets[holdout.asked]
+    targets = holdout.targets[holdout.test_users]
     within = targets % 3 == 0
     row = evaluation.slices.query("slice == 'target without image' and model == 'even' and metric == 'recall'").iloc[0]
     values = hits(lists_of(holdout, 0), holdout, 10)[within]
@@ -135,7 +135,7 @@ def test_of_several_targets_a_slice_asks_for_those_within():
     def fit(_):
         return lambda histories, k: np.array([[0] + [-1] * (k - 1)])
 
-    found = evaluate({"zero": {"": fit}}, holdout, ItemFacts(lacking={"image": np.arange(10) == 1}), samples=20)
+    found = evaluate_models({"zero": {"": fit}}, holdout, ItemFacts(lacking={"image": np.arange(10) == 1}), samples=20)
     means = found.slices.query("metric == 'recall'").set_index("slice")["mean"]
     assert means["target never seen in training"] == 0.5 and means["target without image"] == 0
     assert found.row("zero", "recall", 10)["mean"] == 0.5
@@ -159,7 +159,7 @@ def test_users_tell_history_target_and_rank_in_every_run(evaluation, holdout):
         *("user", "target", "history", "target_count", "rank even"),
         *(f"rank odd, {label}" for label in SEEDS),
     ]
-    assert users["user"].tolist() == holdout.asked.tolist() and len(users) == USERS - 1
+    assert users["user"].tolist() == holdout.test_users.tolist() and len(users) == USERS - 1
     learnt = np.concatenate(holdout.histories)
     lists = lists_of(holdout, 3)
     for place, row in enumerate(users.to_dict("records")):
@@ -172,7 +172,7 @@ def test_users_tell_history_target_and_rank_in_every_run(evaluation, holdout):
 
 
 def test_folds_fit_anew_and_put_everybody_in_place(holdout):
-    asked = holdout.asked
+    asked = holdout.test_users
     parts = [HoldoutPart([holdout.histories[0]], asked[1::2]), HoldoutPart([holdout.histories[1]], asked[::2])]
     learnt, told = [], []
 
@@ -180,10 +180,10 @@ def test_folds_fit_anew_and_put_everybody_in_place(holdout):
         learnt.append(learn[0].tolist())
         return fixed(3)(learn)
 
-    apart = Holdout(holdout.histories, holdout.targets, ITEMS, given=parts)
-    found = evaluate({"m": {"": fit}}, apart, batch=8, progress=lambda *step: told.append(step))
+    apart = Holdout(holdout.histories, holdout.targets, ITEMS, explicit_parts=parts)
+    found = evaluate_models({"m": {"": fit}}, apart, batch=8, progress=lambda *step: told.append(step))
     assert learnt == [holdout.histories[0].tolist(), holdout.histories[1].tolist()]
-    whole = evaluate({"m": {"": fixed(3)}}, holdout)
+    whole = evaluate_models({"m": {"": fixed(3)}}, holdout)
     pd.testing.assert_frame_equal(found.per_user, whole.per_user)
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
     assert told[-1] == ("ranking with m", USERS - 1, USERS - 1)
@@ -202,6 +202,6 @@ def test_a_model_is_gone_before_the_next_is_made(holdout):
         made.append(weakref.ref(ranker))
         return ranker
 
-    found = evaluate({"a": {"0": fit, "1": fit}, "b": {"0": fit}}, holdout)
+    found = evaluate_models({"a": {"0": fit, "1": fit}, "b": {"0": fit}}, holdout)
     assert found.models["runs"].tolist() == [2, 1] and len(made) == 3
     assert (found.models["memory_mb"] >= 0).all()

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from recommender.eval.grounding import Grounding, Subject, features, groundedness, variety
-from recommender.eval.planted import KINDS, Room, plant
+from recommender.eval.grounding import Grounding, Subject, feature_metrics, groundedness, variety
+from recommender.eval.planted_errors import KINDS, Swaps, plant_error
 
 ALIENS = Subject(frozenset({"Aliens"}), frozenset({"Sci-Fi", "Action"}), frozenset({1986}))
 ALIEN = Subject(frozenset({"Alien"}), frozenset({"Sci-Fi", "Horror"}), frozenset({1979}))
@@ -82,14 +82,16 @@ def test_variety_sees_through_names():
 
 
 def test_features_by_hand():
-    told = features(["a Drama film", "a Drama and War film", "nothing"], [["Drama"], ["Drama", "War"], ["Action"]])
+    told = feature_metrics(
+        ["a Drama film", "a Drama and War film", "nothing"], [["Drama"], ["Drama", "War"], ["Action"]]
+    )
     assert told == {"fmr": pytest.approx(2 / 3), "fcr": pytest.approx(2 / 3), "div": pytest.approx(1 / 3)}
 
 
 def test_planted_errors_are_false_and_of_every_kind():
     draw, kinds = random.Random(0), set()
     for _ in range(60):
-        wrong = plant(TRUE, Room(["Aliens", "Alien"], ["Heat"], {"Sci-Fi"}, ["Drama"]), draw)
+        wrong = plant_error(TRUE, Swaps(["Aliens", "Alien"], ["Heat"], {"Sci-Fi"}, ["Drama"]), draw)
         kinds.add(wrong.kind)
         assert wrong.text != TRUE and false(wrong.text)
     assert kinds == set(KINDS)

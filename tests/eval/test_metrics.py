@@ -47,7 +47,7 @@ def test_every_metric_agrees_with_ir_measures(seed, most):
         "map": ir_measures.AP,
         "hit_rate": ir_measures.Success,
     }
-    values = metrics.per_user(ranked, targets, KS)
+    values = metrics.accuracy_per_user(ranked, targets, KS)
     assert set(values) == {(name, k) for name in theirs for k in KS}
     for (name, k), ours in values.items():
         np.testing.assert_allclose(ours, judged(ranked, targets, theirs[name] @ k), atol=1e-6, err_msg=name)
@@ -55,7 +55,7 @@ def test_every_metric_agrees_with_ir_measures(seed, most):
 
 def test_one_target_at_a_known_rank():
     ranked = np.array([[4, 2, 7], [1, 2, 3], [5, -1, -1]])
-    values = metrics.per_user(ranked, np.array([2, 9, 5]), (1, 3))
+    values = metrics.accuracy_per_user(ranked, np.array([2, 9, 5]), (1, 3))
     means = {f"{name}@{k}": column.mean() for (name, k), column in values.items()}
     assert means["recall@1"] == pytest.approx(1 / 3)
     assert means["hit_rate@3"] == pytest.approx(2 / 3)
@@ -65,16 +65,16 @@ def test_one_target_at_a_known_rank():
 
 def test_padding_of_the_list_never_matches_padding_of_the_targets():
     ranked, targets = np.array([[3, -1, -1]]), np.array([[5, -1]])
-    assert all(column[0] == 0 for column in metrics.per_user(ranked, targets, (3,)).values())
+    assert all(column[0] == 0 for column in metrics.accuracy_per_user(ranked, targets, (3,)).values())
 
 
 def test_a_user_without_target_is_nan_and_not_zero():
-    values = metrics.per_user(np.array([[1, 2], [1, 2]]), np.array([-1, 1]), (2,))
+    values = metrics.accuracy_per_user(np.array([[1, 2], [1, 2]]), np.array([-1, 1]), (2,))
     assert all(np.isnan(column[0]) and column[1] == 1 for column in values.values())
 
 
 def test_a_k_beyond_the_list_counts_what_is_there():
-    values = metrics.per_user(np.array([[7, 3]]), np.array([[3, 9]]), (10,))
+    values = metrics.accuracy_per_user(np.array([[7, 3]]), np.array([[3, 9]]), (10,))
     assert values["recall", 10][0] == 0.5
     assert values["map", 10][0] == pytest.approx(0.25)
 
@@ -82,7 +82,7 @@ def test_a_k_beyond_the_list_counts_what_is_there():
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000))
 def test_metrics_lie_between_zero_and_one_and_recall_rises_with_k(seed):
-    values = metrics.per_user(*random_case(seed, users=5), KS)
+    values = metrics.accuracy_per_user(*random_case(seed, users=5), KS)
     assert all(((column >= 0) & (column <= 1 + 1e-12)).all() for column in values.values())
     for short, long in zip(KS, KS[1:], strict=False):
         assert (values["recall", short] <= values["recall", long]).all()

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.baselines import BASELINES, FitData
-from recommender.baselines.ranking import fitted, rank_topk
+from recommender.baselines.ranking import fit_baseline, rank_topk
 from recommender.errors import DataError
 from recommender.eval.bootstrap import Bootstrap
 from recommender.eval.evaluation import Evaluation
 from recommender.eval.holdout import Holdout
-from recommender.eval.protocol import evaluate
+from recommender.eval.protocol import evaluate_models
 
 ITEMS = 15
 
@@ -25,7 +25,7 @@ def histories_and_targets(users=40, seed=0):
 def measured(rankers, histories, targets, items=ITEMS, **options) -> Evaluation:
     """Evaluate what ranks already, one run each."""
     models = {name: {"only": lambda _, rank=rank: rank} for name, rank in rankers.items()}
-    return evaluate(models, Holdout(histories, targets, items), **options)
+    return evaluate_models(models, Holdout(histories, targets, items), **options)
 
 
 def guess(seed, exclude_seen=True):
@@ -66,8 +66,8 @@ def test_rank_topk_refuses_nan():
 def test_seen_items_are_removed_or_kept_as_asked():
     train = [np.array([0, 1, 2])] * 3
     history, target = [np.array([0, 1])], np.array([0])
-    gone = fitted(BASELINES["popularity"](), FitData(train, ITEMS))
-    kept = fitted(BASELINES["popularity"](), FitData(train, ITEMS), exclude_seen=False)
+    gone = fit_baseline(BASELINES["popularity"](), FitData(train, ITEMS))
+    kept = fit_baseline(BASELINES["popularity"](), FitData(train, ITEMS), exclude_seen=False)
     without = measured({"popularity": gone}, history, target)
     assert without.about["targets_in_history"] == 1 and without.row("popularity", "recall", 10)["mean"] == 0
     within = measured({"popularity": kept}, history, target, exclude_seen=False)
@@ -142,7 +142,7 @@ def test_batches_do_not_change_the_result_and_progress_is_told():
 
 def test_seconds_of_fit_and_ranking():
     histories, targets = histories_and_targets()
-    rankers = {"popularity": fitted(BASELINES["popularity"](), FitData(histories, ITEMS)), "guess": guess(0)}
+    rankers = {"popularity": fit_baseline(BASELINES["popularity"](), FitData(histories, ITEMS)), "guess": guess(0)}
     models = measured(rankers, histories, targets).models.set_index("model")
     assert models.loc["popularity", "fit_seconds"] > 0 and np.isnan(models.loc["guess", "fit_seconds"])
     assert (models["score_seconds"] > 0).all()

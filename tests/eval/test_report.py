@@ -13,19 +13,19 @@ import scipy.sparse as sp
 from rich.console import Console
 
 from recommender.baselines import BASELINES, FitData
-from recommender.baselines.ranking import fitted, rank_topk
+from recommender.baselines.ranking import fit_baseline, rank_topk
 from recommender.errors import DataError
 from recommender.eval import page, plots, report
-from recommender.eval.beyond import Attributes, ItemFacts
+from recommender.eval.beyond_accuracy import Attributes, ItemFacts
 from recommender.eval.holdout import Holdout
-from recommender.eval.protocol import evaluate
+from recommender.eval.protocol import evaluate_models
 from recommender.eval.report import FILES, for_card, table, write_report
 
 ITEMS = 20
 
 
 def baseline(name):
-    return lambda learn: fitted(BASELINES[name](), FitData(learn, ITEMS))
+    return lambda learn: fit_baseline(BASELINES[name](), FitData(learn, ITEMS))
 
 
 def ones(_):
@@ -40,7 +40,7 @@ def evaluation():
     targets[::9] = (targets[::9] + 1) % ITEMS  # a taste that nobody can foresee: no perfect score
     models = {name: {"seed 0": baseline(name)} for name in ("popularity", "sequential-item-knn")}
     models["a <model> & co"] = {"all alike": ones}
-    return evaluate(models, Holdout(histories, targets, ITEMS, "test: leave-one-out"), samples=200)
+    return evaluate_models(models, Holdout(histories, targets, ITEMS, "test: leave-one-out"), samples=200)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_the_page_marks_the_best_and_the_reference(written, evaluation):
 
 
 def test_one_model_alone_has_no_table_of_differences(evaluation):
-    one = evaluate({"ones": {"": ones}}, Holdout([np.array([0])], np.array([1]), ITEMS), samples=20)
+    one = evaluate_models({"ones": {"": ones}}, Holdout([np.array([0])], np.array([1]), ITEMS), samples=20)
     assert "Difference to" not in page.html(one) and "Difference to" in page.html(evaluation)
 
 
@@ -188,7 +188,7 @@ def several():
     }
     facts = ItemFacts(Attributes("genres", sp.csr_array(np.eye(4)[np.arange(ITEMS) % 4])))
     targets = np.array([user % 7 + 1 for user in range(24)])
-    return evaluate(models, Holdout(histories, targets, ITEMS, "leave-one-out"), facts, samples=100)
+    return evaluate_models(models, Holdout(histories, targets, ITEMS, "leave-one-out"), facts, samples=100)
 
 
 def test_json_tells_every_run_slice_and_pair(several, tmp_path):

@@ -14,7 +14,7 @@ from recommender.justify import ClaimChecker, Style
 from recommender.justify.planning import make_outline
 from recommender.justify.template_selection import SELECTION, draw_trials, selected_templates
 from recommender.justify.templates import templates_of
-from recommender.studies.justifications import drafts_by_line
+from recommender.studies.justifications import draft_study
 
 
 def test_every_line_is_tried_as_often(catalogue, histories):
@@ -45,7 +45,7 @@ def test_only_the_lines_of_a_style_are_used(catalogue, histories):
 
 def test_the_engine_asks_for_the_selected_templates(make_checkpoint, histories):
     checkpoint = make_checkpoint()
-    counts = drafts_by_line(Recommender(checkpoint), histories, drafts=1)
+    counts = draft_study(Recommender(checkpoint), histories, drafts=1)
     assert all(asked == 1 and passed in (0, 1) for asked, passed in counts.values())
     checkpoint.metrics[SELECTION] = {
         "shared.5": (9, 9),
@@ -60,4 +60,4 @@ def test_the_engine_asks_for_the_selected_templates(make_checkpoint, histories):
     checkpoint.prompts = checkpoint.prompts | {"explain": "0" * 64}
     assert Recommender(checkpoint).style.lines == frozenset()
     with pytest.raises(RecommenderError, match="does not write"):
-        drafts_by_line(Recommender(checkpoint), histories)
+        draft_study(Recommender(checkpoint), histories)

@@ -9,12 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from recommender.baselines import BASELINES, FitData, ItemContent
-from recommender.baselines.item_tables import KEEPABLE, from_arrays, to_arrays
+from recommender.baselines.item_tables import STORABLE, from_arrays, to_arrays
 from recommender.cli import app
 from recommender.config import Config
 from recommender.engine import Recommender
 from recommender.errors import CheckpointError, DataError, RecommenderError
-from recommender.fusion.weights import FUSION, KeptFusion
+from recommender.fusion.stored import FUSION_FILE, StoredFusion
 from recommender.pipelines import train
 from recommender.pipelines.fuse import fuse_checkpoint
 from tests.conftest import ITEMS, write_tables
@@ -44,7 +44,7 @@ def fused(trained):
     return output, fuse_checkpoint(str(trained), ["ease-decay", "transition-tfidf"], output)
 
 
-@pytest.mark.parametrize("name", KEEPABLE)
+@pytest.mark.parametrize("name", STORABLE)
 def test_a_kept_baseline_scores_as_before(name, catalogue, histories, features):
     content = ItemContent([catalogue.document(i) for i in range(ITEMS)], features.content)
     ranker = BASELINES[name]()
@@ -116,6 +116,6 @@ def test_a_wrong_baseline_is_refused_before_any_work(trained, tmp_path, baseline
 
 
 def test_a_damaged_file_is_named(fused, tmp_path):
-    (tmp_path / FUSION).write_bytes(b"not a table")
-    with pytest.raises(CheckpointError, match=FUSION):
-        KeptFusion.load(tmp_path / FUSION)
+    (tmp_path / FUSION_FILE).write_bytes(b"not a table")
+    with pytest.raises(CheckpointError, match=FUSION_FILE):
+        StoredFusion.load(tmp_path / FUSION_FILE)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from recommender.cli import app
 from recommender.config import Config
 from recommender.errors import CheckpointError, ConfigError, DataError
-from recommender.studies.ablation import FULL, ablate, variants
+from recommender.studies.ablation import FULL, ablation_study, variants
 from tests.conftest import write_tables
 
 
@@ -59,16 +59,16 @@ def test_wrong_variants_are_refused(config, without, changed, error, told):
 
 def test_each_recipe_is_trained_once_a_seed_and_compared(config, tmp_path):
     recipes = variants(config, ["text"])
-    first = ablate(recipes, [0, 1], tmp_path)
+    first = ablation_study(recipes, [0, 1], tmp_path)
     assert set(first.summary["model"]) == {"full", "without-text"}
     assert not first.pairs.empty
     made = {path.parent.name: path.stat().st_mtime_ns for path in tmp_path.glob("*/checkpoint.json")}
     assert set(made) == {f"{name}-seed{seed}" for name in recipes for seed in (0, 1)}
-    ablate(recipes, [0, 1], tmp_path)
+    ablation_study(recipes, [0, 1], tmp_path)
     again = {path.parent.name: path.stat().st_mtime_ns for path in tmp_path.glob("*/checkpoint.json")}
     assert again == made
     with pytest.raises(CheckpointError, match="another configuration"):
-        ablate({FULL: config.updated({"lora.r": 1})}, [0], tmp_path)
+        ablation_study({FULL: config.updated({"lora.r": 1})}, [0], tmp_path)
 
 
 def test_the_command_writes_a_report_beside_the_runs(config, tmp_path):

@@ -1,8 +1,9 @@
-"""The cold_start_study of new items: nothing of a cold item reaches training, and cold items are what is asked for."""
+"""The study of new items: nothing of a cold item reaches training, and cold items are what is asked for."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories
 from recommender.errors import CheckpointError, DataError
 from recommender.studies.ablation import variants
-from recommender.studies.cold_start import cold_start_study, leave_items_out
+from recommender.studies.cold_start import ColdStartOptions, cold_start_study, leave_items_out
 from tests.conftest import ITEMS, write_tables
 
 
@@ -64,9 +65,9 @@ def test_the_study_trains_without_cold_items_and_ranks_all(tmp_path, catalogue, 
         "training": {"stages": [stage]},
     }
     config = Config.parse(raw).updated({"encoders.cache": str(tmp_path / "encodings")})
-    output, recipes = tmp_path / "cold_start_study", variants(config, changed={"short": {"prompt.history": 4}})
-    asked = {"share": 0.2, "baselines": ["vector-content"], "times": 3, "seeds": (0, 1)}
-    found = cold_start_study(recipes, output, **asked)
+    output, recipes = tmp_path / "study", variants(config, changed={"short": {"prompt.history": 4}})
+    options = ColdStartOptions(share=0.2, baselines=["vector-content"], times=3, fit_seeds=(0, 1))
+    found = cold_start_study(recipes, output, options)
     known, extended = Catalogue.load(str(output / "known.jsonl")), Catalogue.load(str(output / "items.jsonl"))
     assert len(extended) == ITEMS
     assert extended.fingerprint == catalogue.fingerprint
@@ -86,13 +87,13 @@ def test_the_study_trains_without_cold_items_and_ranks_all(tmp_path, catalogue, 
     assert seeds == [0, 1] and not (output / "short-seed0" / "unlisted").exists()
     made = [path.stat().st_mtime_ns for path in manifests]
     assert json.loads(manifests[1].read_text())["catalogue"]["items"] == ITEMS
-    cold_start_study(recipes, output, **asked)
+    cold_start_study(recipes, output, options)
     assert [path.stat().st_mtime_ns for path in manifests] == made
     with pytest.raises(CheckpointError, match="another configuration"):
-        cold_start_study({"full": config.updated({"lora.r": 3})}, output, **asked)
+        cold_start_study({"full": config.updated({"lora.r": 3})}, output, options)
     with pytest.raises(CheckpointError, match="other known items"):
-        cold_start_study(recipes, output, seed=1, **asked)
-    unlisted = cold_start_study({"full": config}, output, **asked | {"times": 0})
+        cold_start_study(recipes, output, replace(options, seed=1))
+    unlisted = cold_start_study({"full": config}, output, replace(options, times=0))
     assert {"full", "unlisted"} < set(unlisted.cold.summary["model"])
     with pytest.raises(DataError, match="lists no new item"):
         cold_start_study({"full": config, "unlisted": config}, output)

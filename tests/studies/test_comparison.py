@@ -18,7 +18,7 @@ from recommender.eval.page import html
 from recommender.eval.protocol import Evaluation
 from recommender.model.checkpoint import save_pretrained
 from recommender.pipelines import train
-from recommender.studies.comparison import compare
+from recommender.studies.comparison import EvaluationOptions, evaluate
 from tests.conftest import ITEMS, write_csv, write_tables
 
 USERS = 24
@@ -86,7 +86,7 @@ def held_out(walks: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
 
 def test_leave_one_out_equals_the_baselines_computed_by_hand(tables, walks):
     names = ["popularity", "item-knn", "sequential-item-knn", "ease"]
-    evaluation = compare(names, **tables)
+    evaluation = evaluate(names, **tables)
     known, targets = held_out(walks)
     for name in names:
         check(evaluation, name, ranks(name, known, TARGETED, targets))
@@ -101,7 +101,7 @@ def test_what_a_model_recommends_does_not_depend_on_the_targets(tables, walks, c
         np.append(walk[:-1], next(i for i in range(ITEMS) if i not in walk)) if u in TARGETED else walk
         for u, walk in enumerate(walks)
     ]
-    one, other = (compare(["item-knn"], **chosen) for chosen in (tables, write_tables(tmp_path, catalogue, others)))
+    one, other = (evaluate(["item-knn"], **chosen) for chosen in (tables, write_tables(tmp_path, catalogue, others)))
     for metric in ("coverage", "gini", "novelty", "cold_share"):
         assert one.row("item-knn", metric, 5)["mean"] == other.row("item-knn", metric, 5)["mean"]
     assert values(one, "item-knn", "ndcg", 10) != values(other, "item-knn", "ndcg", 10)
@@ -110,7 +110,7 @@ def test_what_a_model_recommends_does_not_depend_on_the_targets(tables, walks, c
 def test_a_checkpoint_is_measured_like_a_baseline(tables, walks, make_checkpoint, tmp_path):
     folder = str(tmp_path / "saved")
     save_pretrained(make_checkpoint(), folder)
-    evaluation = compare([folder, "popularity"], **tables)
+    evaluation = evaluate([folder, "popularity"], **tables)
     known, targets = held_out(walks)
     model = Recommender.from_pretrained(folder, make_checkpoint().catalogue)
     lists = model.rank([known[u] for u in TARGETED], ITEMS)
@@ -122,12 +122,12 @@ def test_a_checkpoint_is_measured_like_a_baseline(tables, walks, make_checkpoint
 def test_what_ranks_alone_and_in_fusions_is_fitted_once(tables, make_checkpoint, tmp_path, monkeypatch):
     folder, made = str(tmp_path / "model"), []
     save_pretrained(make_checkpoint(), folder)
-    plain = compare([f"{folder}+bpr", "bpr", "popularity"], **tables, seeds=[0, 1])
+    plain = evaluate([f"{folder}+bpr", "bpr", "popularity"], **tables, options=EvaluationOptions(fit_seeds=[0, 1]))
     fit = BASELINES["bpr"]().__class__.fit
     monkeypatch.setattr(
         BASELINES["bpr"]().__class__, "fit", lambda self, data: made.append(data.seed) or fit(self, data)
     )
-    again = compare([f"{folder}+bpr", "bpr", "popularity"], **tables, seeds=[0, 1])
+    again = evaluate([f"{folder}+bpr", "bpr", "popularity"], **tables, options=EvaluationOptions(fit_seeds=[0, 1]))
     assert made == [0, 0, 1]  # for the weights, then for the targets, by fusion and row; and once with another seed
     pd.testing.assert_frame_equal(again.summary, plain.summary)
     assert (again.models["fit_seconds"] > 0).all()
@@ -137,7 +137,7 @@ def test_a_checkpoint_may_be_fused_with_baselines(tables, make_checkpoint, tmp_p
     folder = str(tmp_path / "saved")
     save_pretrained(make_checkpoint(), folder)
     fused = f"{folder}+sequential-item-knn+popularity"
-    evaluation = compare([folder, fused], **tables)
+    evaluation = evaluate([folder, fused], **tables)
     assert list(evaluation.models["model"]) == [folder, fused]
     alone, together = (evaluation.row(name, "recall", 10)["mean"] for name in (folder, fused))
     assert together > alone  # untrained, so it is the baselines that know
@@ -160,12 +160,14 @@ def test_a_fusion_that_cannot_be_is_named(tables, make_checkpoint, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     save_pretrained(make_checkpoint(), tmp_path / "saved")
     with pytest.raises(DataError, match=said):
-        compare([f"./{name}" if name.startswith("saved") else name], **tables)
+        evaluate([f"./{name}" if name.startswith("saved") else name], **tables)
 
 
 @pytest.mark.parametrize("users", [1, 5, len(TARGETED) - 1, len(TARGETED), 1000])
 def test_a_sample_takes_users_evenly_and_fits_on_everyone(tables, users):
-    whole, sample = (compare(["popularity", "ease"], **tables, users=n) for n in (None, users))
+    whole, sample = (
+        evaluate(["popularity", "ease"], **tables, options=EvaluationOptions(users=n)) for n in (None, users)
+    )
     count = min(users, len(TARGETED))
     assert sample.about["users"] == count
     places = np.linspace(0, len(TARGETED) - 1, count).astype(int)
@@ -178,14 +180,16 @@ def test_novelty_goes_by_the_histories_of_everyone(tables, walks):
     known, _ = held_out(walks)
     ranked = np.array([ranked_by("ease", known, TARGETED[0])])
     counts = np.bincount(np.concatenate(known), minlength=ITEMS)
-    evaluation = compare(["ease"], **tables, users=1)
+    evaluation = evaluate(["ease"], **tables, options=EvaluationOptions(users=1))
     assert evaluation.row("ease", "novelty", 5)["mean"] == pytest.approx(novelty(ranked, counts, 5))
 
 
 def test_the_seed_decides_the_intervals_and_progress_is_told(tables):
     heard: list[tuple[str, int, int]] = []
-    first = compare(["item-knn"], **tables, seed=1, progress=lambda *said: heard.append(said))
-    again, other = (compare(["item-knn"], **tables, seed=seed) for seed in (1, 2))
+    first = evaluate(
+        ["item-knn"], **tables, progress=lambda *said: heard.append(said), options=EvaluationOptions(seed=1)
+    )
+    again, other = (evaluate(["item-knn"], **tables, options=EvaluationOptions(seed=seed)) for seed in (1, 2))
     assert heard == [("ranking with item-knn", len(TARGETED), len(TARGETED))]
     pd.testing.assert_frame_equal(first.summary, again.summary)
     assert first.row("item-knn", "ndcg", 10)["mean"] == other.row("item-knn", "ndcg", 10)["mean"]
@@ -199,7 +203,7 @@ def test_targets_of_a_table_follow_the_whole_history(tables, walks, catalogue, t
     users = [5, 0, 9]  # 0 has a history of two
     targets = [next(i for i in range(ITEMS - 1, -1, -1) if i not in walks[u]) for u in users]
     path = targets_of(*[(f"u{u}", catalogue[t].item_id) for u, t in zip(users, targets, strict=True)])
-    evaluation = compare(["popularity", "ease"], **tables, test=path)
+    evaluation = evaluate(["popularity", "ease"], **tables, test=path)
     order = np.argsort(users)
     for name in ("popularity", "ease"):
         check(evaluation, name, ranks(name, walks, np.array(users)[order], np.array(targets)[order]))
@@ -208,22 +212,22 @@ def test_targets_of_a_table_follow_the_whole_history(tables, walks, catalogue, t
 
 def test_a_user_may_have_several_targets(tables, targets_of):
     path = targets_of(("u1", 101), ("u3", 104), ("u1", 119), ("u1", 110))
-    evaluation = compare(["popularity"], **tables, test=path)
+    evaluation = evaluate(["popularity"], **tables, test=path)
     assert evaluation.about["users"] == 2 and evaluation.about["targets"] == 4
     assert set(evaluation.per_user["user"]) == {"u1", "u3"}
-    twice = compare(["popularity"], **tables, test=targets_of(("u1", 101), ("u3", 104), ("u1", 101))).about
+    twice = evaluate(["popularity"], **tables, test=targets_of(("u1", 101), ("u3", 104), ("u1", 101))).about
     assert twice["targets"] == 2
 
 
 def test_a_model_that_was_trained_on_the_targets_is_not_evaluated_on_them(tables, make_checkpoint, config, tmp_path):
     save_pretrained(make_checkpoint(1, config.updated({"training.keep_test_out": False})), tmp_path / "all")
     with pytest.raises(DataError, match="trained on the targets of leave-one-out"):
-        compare([str(tmp_path / "all")], **tables)
+        evaluate([str(tmp_path / "all")], **tables)
 
 
 def test_a_sample_of_nobody_is_refused(tables):
     with pytest.raises(DataError, match="users is -1, expected 1 or more"):
-        compare(["popularity"], **tables, users=-1)
+        evaluate(["popularity"], **tables, options=EvaluationOptions(users=-1))
 
 
 def test_columns_of_all_tables_may_have_other_names(tables, targets_of, tmp_path):
@@ -232,7 +236,12 @@ def test_columns_of_all_tables_may_have_other_names(tables, targets_of, tmp_path
         (tmp_path / f"{name}.csv").write_text(content)
     columns = ColumnsConfig(item_id="what", user_id="who")
     paths = {name: str(tmp_path / f"{name}.csv") for name in tables}
-    evaluation = compare(["popularity"], **paths, test=targets_of(("u3", 104), header="who what"), columns=columns)
+    evaluation = evaluate(
+        ["popularity"],
+        **paths,
+        test=targets_of(("u3", 104), header="who what"),
+        config=Config().updated({"data.columns": columns.model_dump()}),
+    )
     assert evaluation.about["users"] == 1
 
 
@@ -242,7 +251,7 @@ def test_numbers_are_the_same_ids_in_every_format(tables, tmp_path):
     interactions.to_csv(tmp_path / "interactions.csv", index=False)
     pd.DataFrame({"user_id": [3.0, 7.0], "item_id": [104, 105]}).to_parquet(tmp_path / "targets.parquet")
     paths = {"items": tables["items"], "interactions": str(tmp_path / "interactions.csv")}
-    assert compare(["popularity"], **paths, test=str(tmp_path / "targets.parquet")).about["users"] == 2
+    assert evaluate(["popularity"], **paths, test=str(tmp_path / "targets.parquet")).about["users"] == 2
 
 
 # --- content
@@ -264,17 +273,19 @@ def encoded(monkeypatch, features):
 
 def test_items_are_encoded_once_as_the_config_says_and_only_for_those_who_ask(tables, encoded):
     given = Config.parse({"encoders": {"width": 7}})
-    compare(["popularity", "tfidf-content"], **tables, config=given)
+    evaluate(["popularity", "tfidf-content"], **tables, config=given)
     assert not encoded
-    evaluation = compare(["vector-content", "popularity"], **tables, seeds=(0, 1), config=given)
+    evaluation = evaluate(
+        ["vector-content", "popularity"], **tables, config=given, options=EvaluationOptions(fit_seeds=(0, 1))
+    )
     assert [(config.encoders.width, config.data.items) for config in encoded] == [(7, tables["items"])]
     assert 0 < evaluation.row("vector-content", "recall", 10)["mean"] < 1
 
 
 def test_the_vectors_of_a_checkpoint_are_taken_without_encoding(tables, encoded, make_checkpoint, tmp_path):
     save_pretrained(make_checkpoint(), tmp_path / "model")
-    alone = compare(["vector-content"], **tables)
-    beside = compare(["vector-content", str(tmp_path / "model")], **tables)
+    alone = evaluate(["vector-content"], **tables)
+    beside = evaluate(["vector-content", str(tmp_path / "model")], **tables)
     assert len(encoded) == 1  # the first time
     assert values(alone, "vector-content", "ndcg", 10) == values(beside, "vector-content", "ndcg", 10)
 
@@ -288,7 +299,7 @@ def test_the_vectors_of_a_checkpoint_are_taken_without_encoding(tables, encoded,
 )
 def test_a_missing_column_of_the_targets_is_named(tables, targets_of, header, column, key):
     with pytest.raises(DataError, match=f"targets.csv: no column '{column}'") as error:
-        compare(["popularity"], **tables, test=targets_of(("u1", "104"), header=header))
+        evaluate(["popularity"], **tables, test=targets_of(("u1", "104"), header=header))
     assert error.value.hint is not None and key in error.value.hint
 
 
@@ -297,49 +308,49 @@ def test_a_target_of_an_unknown_user_is_named(tables, targets_of, user):
     with pytest.raises(
         DataError, match="targets.csv, line 3: user_id: user .* has no history in the interactions"
     ) as error:
-        compare(["popularity"], **tables, test=targets_of(("u1", "104"), (user, "105")))
+        evaluate(["popularity"], **tables, test=targets_of(("u1", "104"), (user, "105")))
     assert user in error.value.message and error.value.hint == "give their history"
 
 
 def test_an_unknown_target_names_the_closest_item(tables, targets_of):
     with pytest.raises(DataError, match="unknown item id '1O4'") as error:
-        compare(["popularity"], **tables, test=targets_of(("u1", "1O4")))
+        evaluate(["popularity"], **tables, test=targets_of(("u1", "1O4")))
     assert error.value.hint is not None and "104" in error.value.hint
 
 
 def test_targets_that_are_not_there_are_named(tables, targets_of, tmp_path):
     with pytest.raises(DataError, match="no such file or folder for the targets"):
-        compare(["popularity"], **tables, test=str(tmp_path / "nowhere.csv"))
+        evaluate(["popularity"], **tables, test=str(tmp_path / "nowhere.csv"))
     with pytest.raises(DataError, match="targets.csv: the table of targets is empty"):
-        compare(["popularity"], **tables, test=targets_of())
+        evaluate(["popularity"], **tables, test=targets_of())
 
 
 @pytest.mark.parametrize(("name", "meant"), [("popularty", "popularity"), ("item_knn", "item-knn"), ("eas", "ease")])
 def test_an_unknown_name_suggests_a_baseline(tables, name, meant):
     with pytest.raises(DataError, match=f"{name!r} is neither a checkpoint folder nor a baseline") as error:
-        compare(["popularity", name], **tables)
+        evaluate(["popularity", name], **tables)
     assert error.value.hint is not None and error.value.hint.startswith(f"did you mean {meant}")
 
 
 def test_a_folder_that_is_no_checkpoint_is_named(tables, tmp_path):
     for folder, said in ((tmp_path, "no checkpoint"), (tmp_path / "nowhere", "no such checkpoint folder")):
         with pytest.raises(CheckpointError, match=said) as error:
-            compare([str(folder)], **tables)
+            evaluate([str(folder)], **tables)
         assert str(folder) in error.value.message
 
 
 def test_nothing_to_compare_or_nobody_to_compare_on_is_said(tables, catalogue, tmp_path):
     with pytest.raises(DataError, match="no model to evaluate"):
-        compare([], **tables)
+        evaluate([], **tables)
     with pytest.raises(DataError, match="no user has a target"):
-        compare(["popularity"], **write_tables(tmp_path, catalogue, [[1, 2], [3]]))
+        evaluate(["popularity"], **write_tables(tmp_path, catalogue, [[1, 2], [3]]))
 
 
 # --- other splits, seeds and runs
 
 
 def test_folds_rank_every_user_with_a_fit_that_has_not_seen_them(tables, walks):
-    evaluation = compare(["item-knn"], **tables, split="folds", folds=4)
+    evaluation = evaluate(["item-knn"], **tables, options=EvaluationOptions(split="folds", folds=4))
     about = evaluation.about
     assert (about["split"], about["users"], about["folds"]) == ("4 folds over users", USERS, 4)
     order = np.random.default_rng(0).permutation(USERS)
@@ -359,7 +370,9 @@ def test_folds_rank_every_user_with_a_fit_that_has_not_seen_them(tables, walks):
 
 
 def test_a_split_by_time_asks_for_what_comes_after_the_moment(tables, walks):
-    evaluation = compare(["popularity"], **tables, split="time")  # the time stamps are places in the history
+    evaluation = evaluate(
+        ["popularity"], **tables, options=EvaluationOptions(split="time")
+    )  # the time stamps are places in the history
     moment = int(evaluation.about["moment"])
     asked = [u for u, walk in enumerate(walks) if len(walk) > moment]
     assert evaluation.about["users"] == len(asked)
@@ -375,7 +388,11 @@ def test_runs_of_one_recipe_are_one_row(tables, make_checkpoint, config, catalog
     folders = [str(tmp_path / f"seed{seed}") for seed in (0, 1)]
     for seed, folder in enumerate(folders):
         save_pretrained(make_checkpoint(1, config.updated({"seed": seed})), folder)
-    evaluation = compare([f"mine={folders[0]},{folders[1]}", "popularity"], **tables, users=5, seeds=(0, 1, 2))
+    evaluation = evaluate(
+        [f"mine={folders[0]},{folders[1]}", "popularity"],
+        **tables,
+        options=EvaluationOptions(users=5, fit_seeds=(0, 1, 2)),
+    )
     assert evaluation.models["model"].tolist() == ["mine", "popularity"]
     assert evaluation.models["runs"].tolist() == [2, 3]
     assert evaluation.row("popularity", "ndcg", 10)["spread"] == 0  # nothing in it is random
@@ -384,7 +401,7 @@ def test_runs_of_one_recipe_are_one_row(tables, make_checkpoint, config, catalog
 
 
 def test_users_and_targets_are_told_by_their_ids(tables, walks, catalogue):
-    users = compare(["popularity"], **tables).users.set_index("user")
+    users = evaluate(["popularity"], **tables).users.set_index("user")
     assert set(users.index) == {f"u{u}" for u in TARGETED}
     for u in TARGETED:
         assert users.loc[f"u{u}", "target"] == catalogue[int(walks[u][-1])].item_id
@@ -393,4 +410,4 @@ def test_users_and_targets_are_told_by_their_ids(tables, walks, catalogue):
 
 def test_targets_and_a_split_contradict_each_other(tables, targets_of):
     with pytest.raises(DataError, match="targets are given, so there is nothing to split by time"):
-        compare(["popularity"], **tables, test=targets_of(("u1", "104")), split="time")
+        evaluate(["popularity"], **tables, test=targets_of(("u1", "104")), options=EvaluationOptions(split="time"))

@@ -7,9 +7,10 @@ import pytest
 
 from recommender.chat import Chat
 from recommender.engine import Recommender
-from recommender.eval.dialogues import Expected, generate
+from recommender.eval.generated_queries import Constraints, generate_queries
 from recommender.justify import Style
-from recommender.studies.justifications import dialogues, justifications, planted_errors
+from recommender.studies.conversations import conversation_study
+from recommender.studies.justifications import checker_study, justification_study
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +19,12 @@ def films(catalogue):
 
 
 def test_the_checker_finds_planted_errors(films, histories):
-    told = planted_errors(films, histories, Style("films"), count=60)
+    told = checker_study(films, histories, Style("films"), count=60)
     assert told["planted"] == 60 and told["found"] == 1 and told["objected_to"] == 0 and not told["missed"]
 
 
 def test_delivered_sentences_are_true_and_measured(make_checkpoint, histories):
-    told = justifications(Recommender(make_checkpoint()), histories[:2], k=3)
+    told = justification_study(Recommender(make_checkpoint()), histories[:2], k=3)
     assert not told["false"]
     assert told["groundedness"]["sentences"] == 6 and told["groundedness"]["sentences_with_a_false_claim"] == 0
     assert sum(told["sources"].values()) == 6 and told["first_draft_pass_rate"] == 0
@@ -39,16 +40,16 @@ def test_answers_meet_what_was_asked_for(films):
         def score(self, histories, candidates, query=None):
             return np.zeros((len(histories), len(candidates)))
 
-    told = dialogues(Chat(Ranker(), "films"), count=90)
+    told = conversation_study(Chat(Ranker(), "films"), count=90)
     assert told["queries"] == 90 and told["items"] == told["items_meeting_all"] > 0
     assert told["read_right"]["seen"] == 1
 
 
 def test_queries_are_half_unseen_and_say_what_they_expect():
-    queries = generate(["Drama", "War", "Comedy"], (1960, 1998), 180)
-    assert queries == generate(["Drama", "War", "Comedy"], (1960, 1998), 180)
+    queries = generate_queries(["Drama", "War", "Comedy"], (1960, 1998), 180)
+    assert queries == generate_queries(["Drama", "War", "Comedy"], (1960, 1998), 180)
     assert sum(query.unseen for query in queries) == 90
     assert len({query.text for query in queries}) > 100
-    assert Expected(first=1980, without="War").met_by(["Drama"], 1985)
-    assert not Expected(first=1980).met_by(["Drama"], 1979) and not Expected(first=1980).met_by(["Drama"], None)
-    assert not Expected(without="War").met_by(["War"], 1985) and not Expected(out=(1980, 1989)).met_by([], 1985)
+    assert Constraints(first=1980, without="War").met_by(["Drama"], 1985)
+    assert not Constraints(first=1980).met_by(["Drama"], 1979) and not Constraints(first=1980).met_by(["Drama"], None)
+    assert not Constraints(without="War").met_by(["War"], 1985) and not Constraints(out=(1980, 1989)).met_by([], 1985)

@@ -35,7 +35,7 @@ def world() -> dict[str, np.ndarray]:
 
 def test_what_is_there_is_found_and_noise_is_not(world):
     found = probe(features(**world))
-    told = {one.modalities: one for one in found.told}
+    told = {one.modalities: one for one in found.results}
     assert found.items == ITEMS
     assert told["text",].low > 0.35 and told["text",].nearer > 0.9
     assert 0.05 < told["audio",].explained < told["text",].explained
@@ -60,9 +60,9 @@ def test_the_share_is_the_mean_over_items_of_a_plain_regression(world):
     model, folds = RidgeCV(alphas=10.0 ** np.arange(-2, 5)), KFold(10, shuffle=True, random_state=3)
     expected = cross_val_predict(model, unit["text"], unit["collaborative"], cv=folds)
     found = probe(features(**alone), seed=3)
-    assert [one.modalities for one in found.told] == [("text",)] and not found.added
+    assert [one.modalities for one in found.results] == [("text",)] and not found.added
     share = r2_score(unit["collaborative"], expected, multioutput="variance_weighted")
-    assert found.told[0].explained == pytest.approx(share, abs=1e-4)
+    assert found.results[0].explained == pytest.approx(share, abs=1e-4)
 
 
 def test_items_that_lack_something_are_left_out(world):
@@ -90,5 +90,5 @@ def test_the_command_line_probes_a_recipe(tmp_path, catalogue, histories, text_f
     answer = CliRunner().invoke(app, [*arguments, "--json"])
     assert answer.exit_code == 0, answer.output
     told = json.loads(answer.stdout)
-    assert told["items"] <= len(catalogue) and [one["modalities"] for one in told["told"]] == [["text"]]
+    assert told["items"] <= len(catalogue) and [one["modalities"] for one in told["results"]] == [["text"]]
     assert "text" in CliRunner().invoke(app, arguments).stdout

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recommender.data.histories import Histories
 from recommender.errors import DataError
-from recommender.studies.splits import by_folds, by_table, by_time, hold_out, last_item
+from recommender.studies.splits import by_folds, by_table, by_time, last_item, split_by_name
 from tests.conftest import ITEMS, write_csv
 
 
@@ -85,16 +85,16 @@ def test_targets_of_a_table(catalogue, tmp_path):
     write_csv(tmp_path / "t.csv", "user_id item_id", [("u1", 105), ("u0", 101), ("u1", 107), ("u1", 105)])
     holdout = by_table(str(tmp_path / "t.csv"), histories_of([[0], [1, 2], [3]]), catalogue)
     assert holdout.targets.tolist() == [[1, -1], [5, 7], [-1, -1]]
-    assert holdout.items == ITEMS and holdout.asked.tolist() == [0, 1]
+    assert holdout.items == ITEMS and holdout.test_users.tolist() == [0, 1]
 
 
 def test_splits_are_named(catalogue):
     histories = histories_of([[0, 1, 2], [1, 2, 3], [2, 3, 4]], [[1, 2, 9], [1, 2, 3], [1, 2, 3]])
-    assert hold_out(histories, catalogue).name == "leave-one-out"
-    assert hold_out(histories, catalogue, "time").name == "time, from 90 % of the interactions on"
-    assert hold_out(histories, catalogue, "folds", folds=3).name == "3 folds over users"
+    assert split_by_name(histories, catalogue).name == "leave-one-out"
+    assert split_by_name(histories, catalogue, "time").name == "time, from 90 % of the interactions on"
+    assert split_by_name(histories, catalogue, "folds", folds=3).name == "3 folds over users"
     with pytest.raises(DataError, match="no split 'tiem'") as caught:
-        hold_out(histories, catalogue, "tiem")
+        split_by_name(histories, catalogue, "tiem")
     assert caught.value.hint == "did you mean time?"
 
 
@@ -110,11 +110,11 @@ def test_splits_are_named(catalogue):
 )
 def test_a_split_that_leaves_nobody_to_test_says_what_it_needs(catalogue, split, lists, times, said):
     with pytest.raises(DataError, match=said) as caught:
-        hold_out(histories_of(lists, times), catalogue, split, folds=2)
+        split_by_name(histories_of(lists, times), catalogue, split, folds=2)
     assert caught.value.hint
 
 
 @pytest.mark.parametrize("folds", [1, 0, -3, 4])
 def test_a_number_of_folds_that_is_none(catalogue, folds):
     with pytest.raises(DataError, match=f"folds is {folds}"):
-        hold_out(histories_of([[1, 2], [2, 3], [3, 4]]), catalogue, "folds", folds=folds)
+        split_by_name(histories_of([[1, 2], [2, 3], [3, 4]]), catalogue, "folds", folds=folds)

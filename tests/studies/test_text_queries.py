@@ -77,4 +77,4 @@ def test_other_words_do_not_name_what_they_mean():
 
 def test_the_share_that_is_met_counts_places():
     has = [{"a"}, {"b"}, {"a", "b"}]
-    assert text_queries._met(np.array([[0, 1], [2, -1]]), ["a", "b"], has) == pytest.approx(2 / 3)
+    assert text_queries.share_met(np.array([[0, 1], [2, -1]]), ["a", "b"], has) == pytest.approx(2 / 3)

@@ -63,9 +63,11 @@ def test_a_history_longer_than_a_window_is_asked_about_whole(data):
     baseline = BASELINES["sasrec"]()
     baseline.fit(data)
     long = np.arange(3 * baseline.schedule.length) % ITEMS
-    assert np.isfinite(baseline.expected(long)).all()
+    assert np.isfinite(baseline.scores_by_position(long)).all()
     short = long[: baseline.schedule.length]
-    np.testing.assert_allclose(baseline.expected(long)[: len(short)], baseline.expected(short), atol=1e-4)
+    np.testing.assert_allclose(
+        baseline.scores_by_position(long)[: len(short)], baseline.scores_by_position(short), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", ["popularity", "nobody"])

@@ -16,9 +16,9 @@ import pytest
 from recommender.batch import BatchOptions, run_batch
 from recommender.benchmarks.engine_agreement import (
     EnginesSettings,
-    _tried,
+    answers_or_errors,
+    compare_engines,
     drawn_requests,
-    side_by_side,
     under_adapters,
 )
 from recommender.engine.vllm import VllmOptions, VllmRecommender
@@ -107,7 +107,7 @@ def test_adapters_come_and_go_while_requests_of_both_are_under_way(served, tmp_p
 
 
 def test_the_benchmark_sets_both_engines_side_by_side(both, served):
-    row = side_by_side(both.embedded, served, EnginesSettings(histories=20, longest=6, k=5))
+    row = compare_engines(both.embedded, served, EnginesSettings(histories=20, longest=6, k=5))
     assert row["same items"] >= 0.99 and row["wrong lists"] == 0 and row["at most"] < 1e-3
 
 
@@ -218,5 +218,5 @@ def test_sigterm_drains_a_server_over_vllm(both, served, items):
 
 def test_the_benchmark_says_why_a_request_failed(served):
     settings = EnginesSettings(longest=6, k=5)
-    found = _tried(served.with_adapter("nobody"), drawn_requests(served, 3, settings, seed=2), None)
+    found = answers_or_errors(served.with_adapter("nobody"), drawn_requests(served, 3, settings, seed=2), None)
     assert len(found) == 3 and all("no adapter 'nobody'" in why for why in found)

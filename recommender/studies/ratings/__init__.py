@@ -1,11 +1,11 @@
-"""Ratings predicted from what items say, show and sound like, and from who rated what: six fusions, two classifiers.
+"""A study of rating prediction from the items' text, images and sound and from other ratings: six fusions, two classifiers.
 
-Every method is given the same folds and the same features, learns from the training fold only, and returns a rating
-and the probability that the user likes the item.
+Every method gets the same folds and features, learns from the training fold only, and predicts a rating and the
+probability that the user likes the item. experiment.py runs them all, methods.py lists them.
 """
 
-from recommender.studies.ratings.experiment import Result, run
+from recommender.studies.ratings.experiment import RatingResult, rating_study
 from recommender.studies.ratings.rating_table import Ratings
 from recommender.studies.ratings.settings import RatingsSettings
 
-__all__ = ["Ratings", "RatingsSettings", "Result", "run"]
+__all__ = ["RatingResult", "Ratings", "RatingsSettings", "rating_study"]

@@ -1,4 +1,4 @@
-"""The whole comparison: ratings and content in, every method on every fold, a table and every prediction out."""
+"""The study: ratings and content in, every method on every fold, a table and all predictions out."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from recommender.data.catalogue import Catalogue
 from recommender.progress import Progress
 from recommender.studies.ratings.folds import Fold, make_fold, splits
 from recommender.studies.ratings.media_features import MediaFeatures, read_content
-from recommender.studies.ratings.methods import REFERENCE, Method, methods
+from recommender.studies.ratings.methods import REFERENCE, RatingMethod, rating_methods
 from recommender.studies.ratings.predictions import Prediction
-from recommender.studies.ratings.rating_metrics import METRICS, Measured, measure
+from recommender.studies.ratings.rating_metrics import METRICS, Measures, measure_predictions
 from recommender.studies.ratings.rating_table import Ratings
 from recommender.studies.ratings.settings import IMPUTATIONS, Imputation, RatingsSettings
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a comparison found.
+class RatingResult:
+    """The result of a comparison of rating predictors.
 
-    table: one row a method and metric: group, label, seconds (of the processor, over all folds), metric, value, low,
-        high (95 % interval), difference to the floor of user and item means, difference_low and difference_high.
+    table: one row for each method and metric: group, label, seconds (of the processor, over all folds), metric, value,
+        low, high (95 % interval), difference to the floor of user and item means, difference_low and difference_high.
     predictions: method, user, item, rating, fold, predicted (the rating), like (its probability).
     weights: share of each modality in the fusion with learned weights, mean over all test rows.
     """
@@ -40,127 +40,155 @@ class Result:
     about: Mapping[str, Any]
 
 
-def run(
+@dataclass
+class _CrossValidation:
+    """What the folds leave: predictions by method, and the fold and base rate of likes of each row."""
+
+    predictions: dict[str, Prediction]
+    seconds: dict[str, float]
+    fold_of: np.ndarray
+    base_rate: np.ndarray
+    shares: list[Mapping[str, float]]
+    feature_seconds: float = 0.0
+
+
+def rating_study(
     catalogue: Catalogue,
     interactions: Any,
     config: Config,
     settings: RatingsSettings | None = None,
     progress: Progress | None = None,
-) -> Result:
+) -> RatingResult:
     """Compare all methods on a table of ratings. Raises DataError, AssetError, ConfigError."""
     settings = settings or RatingsSettings(seed=config.seed)
     ratings = Ratings.load(interactions, catalogue, config.data.columns, settings, config.data.minimum_rating)
     begin = time.process_time()
     content = read_content(catalogue, settings.features, config.encoders, settings.width, settings.seed, progress)
-    return compare(ratings, content, catalogue.item_ids, settings, time.process_time() - begin, progress)
+    return cross_validate(ratings, content, catalogue.item_ids, settings, time.process_time() - begin, progress)
 
 
-def compare(
+def cross_validate(
     ratings: Ratings,
     content: MediaFeatures,
     item_ids: Sequence[str],
     settings: RatingsSettings,
     encoding_seconds: float = 0.0,
     progress: Progress | None = None,
-) -> Result:
-    """Cross-validate every method on the same folds and measure it."""
-    todo = methods(list(content.vectors), settings)
-    variants = _variants(content, settings)
-    found = {method.label: _empty(len(ratings)) for method in todo}
-    seconds = dict.fromkeys(found, 0.0)
-    fold_of, base_rate = np.zeros(len(ratings), np.int64), np.zeros(len(ratings))
-    shares: list[Mapping[str, float]] = []
-    featuring = 0.0
-    for number, split in enumerate(splits(ratings, settings)):
-        begin = time.process_time()
-        folds = {name: make_fold(ratings, split, variant, settings) for name, variant in variants.items()}
-        featuring += time.process_time() - begin
-        fold_of[split.test] = number
-        base_rate[split.test] = folds[None].all_known.liked.mean()
-        for done, method in enumerate(todo, start=number * len(todo)):
-            if progress:
-                progress(f"predicting ratings, {method.label}", done, settings.folds * len(todo))
-            begin = time.process_time()
-            predicted = _quietly(method, folds[method.imputation], settings)
-            seconds[method.label] += time.process_time() - begin
-            _put(found[method.label], split.test, predicted)
-            shares += [predicted.weights] if predicted.weights else []
-    if progress:
-        progress("predicting ratings", settings.folds * len(todo), settings.folds * len(todo))
-    measured = {
-        label: measure(
-            prediction, ratings.values, ratings.liked, ratings.users, base_rate, settings.seed, settings.samples
+) -> RatingResult:
+    """Cross-validate every method on the same folds and measure its predictions."""
+    methods = rating_methods(list(content.vectors), settings)
+    validated = _predict_folds(methods, ratings, content, settings, progress)
+    measures = {
+        label: measure_predictions(
+            prediction,
+            ratings.values,
+            ratings.liked,
+            ratings.users,
+            validated.base_rate,
+            settings.seed,
+            settings.samples,
         )
-        for label, prediction in found.items()
+        for label, prediction in validated.predictions.items()
     }
-    return Result(
-        _table(todo, measured, seconds),
-        _predictions(ratings, found, fold_of, item_ids),
-        _mean_shares(shares),
-        _about(ratings, content, settings, encoding_seconds, featuring),
+    return RatingResult(
+        _table(methods, measures, validated.seconds),
+        _predictions(ratings, validated, item_ids),
+        _mean_shares(validated.shares),
+        _about(ratings, content, settings, encoding_seconds, validated.feature_seconds),
     )
 
 
+def _predict_folds(
+    methods: Sequence[RatingMethod],
+    ratings: Ratings,
+    content: MediaFeatures,
+    settings: RatingsSettings,
+    progress: Progress | None,
+) -> _CrossValidation:
+    """Predict the test rows of every fold with every method."""
+    variants = _variants(content, settings)
+    rows, total = len(ratings), settings.folds * len(methods)
+    predictions = {m.label: Prediction(np.full(rows, np.nan), np.full(rows, np.nan)) for m in methods}
+    validated = _CrossValidation(
+        predictions, dict.fromkeys(predictions, 0.0), np.zeros(rows, np.int64), np.zeros(rows), []
+    )
+    for number, split in enumerate(splits(ratings, settings)):
+        begin = time.process_time()
+        folds = {name: make_fold(ratings, split, variant, settings) for name, variant in variants.items()}
+        validated.feature_seconds += time.process_time() - begin
+        validated.fold_of[split.test] = number
+        validated.base_rate[split.test] = folds[None].all_known.liked.mean()
+        for done, method in enumerate(methods, start=number * len(methods)):
+            if progress:
+                progress(f"predicting ratings, {method.label}", done, total)
+            _predict_fold(method, folds[method.imputation], split.test, settings, validated)
+    if progress:
+        progress("predicting ratings", total, total)
+    return validated
+
+
+def _predict_fold(
+    method: RatingMethod, fold: Fold, rows: np.ndarray, settings: RatingsSettings, validated: _CrossValidation
+) -> None:
+    """Predict the test rows of one fold; they are `rows` of the whole table."""
+    begin = time.process_time()
+    with warnings.catch_warnings():
+        # that an SVM stops at its last epoch is expected, as for a network
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        prediction = method.predict(fold, settings)
+    validated.seconds[method.label] += time.process_time() - begin
+    whole = validated.predictions[method.label]
+    whole.rating[rows], whole.like[rows] = prediction.rating, prediction.like
+    if prediction.weights:
+        validated.shares.append(prediction.weights)
+
+
 def _variants(content: MediaFeatures, settings: RatingsSettings) -> dict[Imputation | None, MediaFeatures]:
-    """Return the content as it is (None), and what each imputation makes of it with a share blanked."""
-    found: dict[Imputation | None, MediaFeatures] = {None: content.imputed(settings.imputation, settings.neighbours)}
+    """Return the content as it is (None), and with a share blanked and filled by each imputation."""
+    variants: dict[Imputation | None, MediaFeatures] = {None: content.imputed(settings.imputation, settings.neighbours)}
     if settings.missing:
         blanked = content.blanked(settings.missing, settings.seed)
-        found |= {how: blanked.imputed(how, settings.neighbours) for how in IMPUTATIONS}
-    return found
-
-
-def _quietly(method: Method, fold: Fold, settings: RatingsSettings) -> Prediction:
-    """Predict; that an SVM stops at its last epoch is expected, as for a network."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return method.predict(fold, settings)
+        variants |= {imputation: blanked.imputed(imputation, settings.neighbours) for imputation in IMPUTATIONS}
+    return variants
 
 
 def _mean_shares(shares: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([one[name] for one in shares])) for name in (shares[0] if shares else ())}
+    return {name: float(np.mean([fold[name] for fold in shares])) for name in (shares[0] if shares else ())}
 
 
-def _empty(count: int) -> Prediction:
-    return Prediction(np.full(count, np.nan), np.full(count, np.nan))
-
-
-def _put(whole: Prediction, rows: np.ndarray, part: Prediction) -> None:
-    whole.rating[rows], whole.like[rows] = part.rating, part.like
-
-
-def _table(todo: Sequence[Method], measured: Mapping[str, Measured], seconds: Mapping[str, float]) -> pd.DataFrame:
-    """Return one row a method and metric."""
+def _table(
+    methods: Sequence[RatingMethod], measures: Mapping[str, Measures], seconds: Mapping[str, float]
+) -> pd.DataFrame:
+    """Return one row for each method and metric."""
     rows = []
-    for method in todo:
-        one = measured[method.label]
+    for method in methods:
+        measured = measures[method.label]
         for metric in METRICS:
-            low, high = one.interval(metric)
-            difference = one.difference(measured[REFERENCE], metric)
-            named = dict(zip(("difference", "difference_low", "difference_high"), difference, strict=True))
+            low, high = measured.interval(metric)
+            difference = measured.difference(measures[REFERENCE], metric)
+            differences = dict(zip(("difference", "difference_low", "difference_high"), difference, strict=True))
             about = {"group": method.group, "label": method.label, "seconds": seconds[method.label]}
-            rows.append(about | {"metric": metric, "value": one.values[metric], "low": low, "high": high} | named)
+            value = {"metric": metric, "value": measured.values[metric], "low": low, "high": high}
+            rows.append(about | value | differences)
     return pd.DataFrame(rows)
 
 
-def _predictions(
-    ratings: Ratings, found: Mapping[str, Prediction], fold_of: np.ndarray, item_ids: Sequence[str]
-) -> pd.DataFrame:
+def _predictions(ratings: Ratings, validated: _CrossValidation, item_ids: Sequence[str]) -> pd.DataFrame:
     common = {
         "user": np.array(ratings.user_ids)[ratings.users],
         "item": np.array(item_ids)[ratings.items],
         "rating": ratings.values,
-        "fold": fold_of.astype(np.int32),
+        "fold": validated.fold_of.astype(np.int32),
     }
     frames = [
-        pd.DataFrame({"method": label, **common, "predicted": one.rating, "like": one.like})
-        for label, one in found.items()
+        pd.DataFrame({"method": label, **common, "predicted": prediction.rating, "like": prediction.like})
+        for label, prediction in validated.predictions.items()
     ]
     return pd.concat(frames, ignore_index=True).astype({"method": "category"})
 
 
 def _about(
-    ratings: Ratings, content: MediaFeatures, settings: RatingsSettings, encoding: float, featuring: float
+    ratings: Ratings, content: MediaFeatures, settings: RatingsSettings, encoding: float, features: float
 ) -> dict[str, Any]:
     levels = {f"{level:g}": int(n) for level, n in zip(ratings.levels, np.bincount(ratings.classes), strict=True)}
     return {
@@ -171,6 +199,6 @@ def _about(
         "levels": levels,
         "liked": float(ratings.liked.mean()),
         "present": {name: int(has.sum()) for name, has in content.present.items()},
-        "seconds": {"encoding": encoding, "features": featuring},
+        "seconds": {"encoding": encoding, "features": features},
         "settings": settings.model_dump(mode="json"),
     }

@@ -1,4 +1,4 @@
-"""Stratified folds, and all that a method may learn from in one of them."""
+"""Stratified folds, and the data that a method may learn from in one of them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from recommender.encoders.collaborative import collaborative_vectors
 from recommender.studies.ratings.media_features import MediaFeatures
 from recommender.studies.ratings.rating_table import Ratings
 from recommender.studies.ratings.settings import RatingsSettings
-from recommender.studies.ratings.statistics import Known, describe
+from recommender.studies.ratings.statistics import KnownRatings, describe
 
 Blocks = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class FoldSplit:
-    """Row numbers of one fold: to fit on, to stop and calibrate with, to test on."""
+    """Row numbers of one fold: to fit on, to stop and calibrate by, to test on."""
 
     fit: np.ndarray
     validation: np.ndarray
@@ -29,7 +29,7 @@ class FoldSplit:
 
 @dataclass(frozen=True)
 class FoldPart:
-    """Rows as a classifier sees them: blocks [n, block width] float32 of unit variance, classes [n] int64."""
+    """The rows of one side of a fold: blocks [n, block width] float32 of unit variance, classes [n] int64."""
 
     blocks: Blocks
     classes: np.ndarray
@@ -46,19 +46,19 @@ class FoldPart:
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold. The classes of `test` are there for the measures; no method reads them.
+    """One fold. The classes of `test` are for the measures only; no method reads them.
 
-    parts: which part each row of `fit` belongs to; its features come from the ratings of the other parts.
-    known: the ratings of `fit`, and `all_known`, those of `fit` and `validation`.
-    content: vectors [items, width] of every modality, the collaborative ones of this fold among them.
+    parts: the part of each row of `fit`; the features of a part come from the ratings of the other parts.
+    known: the ratings of `fit`; all_known: those of `fit` and `validation`.
+    content: vectors [items, width] of every modality, with the collaborative ones of this fold.
     """
 
     fit: FoldPart
     validation: FoldPart
     test: FoldPart
     parts: np.ndarray
-    known: Known
-    all_known: Known
+    known: KnownRatings
+    all_known: KnownRatings
     content: Mapping[str, np.ndarray]
     levels: np.ndarray
     likes: float
@@ -66,13 +66,13 @@ class Fold:
 
     def only(self, names: list[str]) -> Fold:
         """Return a copy with some blocks only."""
-        some = {side: getattr(self, side).only(names) for side in ("fit", "validation", "test")}
+        sides = {side: getattr(self, side).only(names) for side in ("fit", "validation", "test")}
         content = {name: table for name, table in self.content.items() if name in names}
-        return replace(self, content=content, **some)
+        return replace(self, content=content, **sides)
 
 
 def splits(ratings: Ratings, settings: RatingsSettings) -> Iterator[FoldSplit]:
-    """Yield folds in which every rating is as frequent as in the whole; each row is tested once."""
+    """Yield folds in which every rating is as frequent as in the whole table; each row is tested once."""
     strata = _strata(ratings, 2 * settings.folds)
     folds = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
     for train, test in folds.split(strata, strata):
@@ -83,25 +83,25 @@ def splits(ratings: Ratings, settings: RatingsSettings) -> Iterator[FoldSplit]:
 
 
 def make_fold(ratings: Ratings, split: FoldSplit, content: MediaFeatures, settings: RatingsSettings) -> Fold:
-    """Describe the rows of a fold; nothing of the test rows' ratings is used."""
-    whole = Known(
+    """Compute the features of a fold's rows; the ratings of the test rows are not used."""
+    whole = KnownRatings(
         ratings.users, ratings.items, ratings.values, ratings.liked, len(ratings.user_ids), _item_count(content)
     )
     training = np.sort(np.concatenate([split.fit, split.validation]))
-    # in the order of a cascade: first what needs no medium, then each medium
+    # in the order of a cascade: first collaborative vectors, then each medium
     vectors = {"collaborative": _collaborative(ratings, training, whole.item_count, settings), **content.vectors}
     random = np.random.default_rng(settings.seed)
     parts = random.permutation(np.arange(len(split.fit)) % settings.parts)
 
-    def blocks(known: np.ndarray, asked: np.ndarray) -> Blocks:
-        return describe(whole.take(known), ratings.users[asked], ratings.items[asked], vectors)
+    def blocks(known: np.ndarray, rows: np.ndarray) -> Blocks:
+        return describe(whole.take(known), ratings.users[rows], ratings.items[rows], vectors)
 
     crossed = [blocks(split.fit[parts != part], split.fit[parts == part]) for part in range(settings.parts)]
     fit = _joined(crossed, parts)
     scalers = {name: StandardScaler().fit(table) for name, table in fit.items()}
 
-    def part(found: Blocks, rows: np.ndarray) -> FoldPart:
-        scaled = {name: scalers[name].transform(table).astype(np.float32) for name, table in found.items()}
+    def part(unscaled: Blocks, rows: np.ndarray) -> FoldPart:
+        scaled = {name: scalers[name].transform(table).astype(np.float32) for name, table in unscaled.items()}
         return FoldPart(scaled, ratings.classes[rows], ratings.users[rows], ratings.items[rows])
 
     return Fold(
@@ -119,7 +119,7 @@ def make_fold(ratings: Ratings, split: FoldSplit, content: MediaFeatures, settin
 
 
 def _strata(ratings: Ratings, fewest: int) -> np.ndarray:
-    """Return the classes, or whether rows are liked if some class is too rare to be in every part of every fold."""
+    """Return the classes, or whether rows are liked if a class is too rare for every part of every fold."""
     return ratings.classes if np.bincount(ratings.classes).min() >= fewest else ratings.liked.astype(np.int64)
 
 
@@ -128,10 +128,10 @@ def _item_count(content: MediaFeatures) -> int:
 
 
 def _collaborative(ratings: Ratings, rows: np.ndarray, items: int, settings: RatingsSettings) -> np.ndarray:
-    """Return item vectors from who rated what in which order; ratings themselves are not looked at."""
-    sorting = rows[np.lexsort((ratings.order[rows], ratings.users[rows]))]
-    starts = np.flatnonzero(np.diff(ratings.users[sorting]) != 0) + 1
-    histories = np.split(ratings.items[sorting], starts)
+    """Return item vectors from the order in which users rated items; the ratings themselves are not used."""
+    by_user = rows[np.lexsort((ratings.order[rows], ratings.users[rows]))]
+    starts = np.flatnonzero(np.diff(ratings.users[by_user]) != 0) + 1
+    histories = np.split(ratings.items[by_user], starts)
     return collaborative_vectors(histories, items, settings.width, settings.seed)
 
 

@@ -1,6 +1,6 @@
-"""Five ways to join modalities, as networks: blocks of features in, logits of the ratings out.
+"""Five networks that fuse modalities: blocks of features in, logits of the ratings out.
 
-Each returns a list of logits [n, classes]; the last are its prediction, all of them are trained on.
+Each returns a list of logits [n, classes]: the last is its prediction, all of them are trained.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Tensors = Mapping[str, torch.Tensor]
 
 
 def head(width: int, classes: int, settings: RatingsSettings) -> nn.Sequential:
-    """Return the classifier: an MLP of one hidden layer, with dropout on what goes in and in between."""
+    """Return the classifier: an MLP with one hidden layer and dropout before each layer."""
     return nn.Sequential(
         nn.Dropout(settings.dropout),
         nn.Linear(width, settings.hidden),
@@ -40,7 +40,7 @@ class Concatenation(nn.Module):
 
 
 class Average(nn.Module):
-    """(b) Every block projected to one width, then their mean."""
+    """(b) The mean of all blocks, each projected to the same width."""
 
     def __init__(self, widths: Widths, classes: int, settings: RatingsSettings) -> None:
         super().__init__()
@@ -57,9 +57,9 @@ class Average(nn.Module):
 
 
 class Gating(Average):
-    """(c) The same with weights that each row decides: attention over modalities.
+    """(c) A weighted mean with weights that depend on the row: attention over modalities.
 
-    A modality's weight depends on what it says in this row (Bahdanau, Cho and Bengio, "Neural machine translation by
+    A modality's weight is computed from its block in this row (Bahdanau, Cho and Bengio, "Neural machine translation by
     jointly learning to align and translate", 2015, over modalities instead of words).
     """
 
@@ -73,7 +73,7 @@ class Gating(Average):
         return torch.softmax(torch.cat(scores, dim=1), dim=1)
 
     def weights(self, blocks: Tensors) -> torch.Tensor:
-        """Return how much each modality counts in each row, [n, modalities]."""
+        """Return the weight of each modality in each row, [n, modalities]."""
         return self.shares(self.projected(blocks))
 
     def forward(self, blocks: Tensors) -> list[torch.Tensor]:
@@ -83,10 +83,10 @@ class Gating(Average):
 
 
 class Cascade(nn.Module):
-    """(d) One modality after another, each adding a correction to what those before it predict.
+    """(d) One modality after another, each correcting the prediction of those before it.
 
-    A stage reads its block and the earlier stages' logits, which it cannot change: the gradient stops there, as in
-    boosting (Friedman, 2001).
+    A stage reads its block and the logits of the stage before, through which no gradient flows back, as in boosting
+    (Friedman, 2001).
     """
 
     def __init__(self, widths: Widths, classes: int, settings: RatingsSettings) -> None:
@@ -105,7 +105,7 @@ class Cascade(nn.Module):
 
 
 class Parallel(nn.Module):
-    """(e) A classifier for each modality, and a learned weighted mean of their logits: late fusion."""
+    """(e) Late fusion: a classifier for each modality, and a learned weighted mean of their logits."""
 
     def __init__(self, widths: Widths, classes: int, settings: RatingsSettings) -> None:
         super().__init__()

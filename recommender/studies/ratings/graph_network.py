@@ -1,10 +1,10 @@
-"""(f) A graph network over the user-item graph: items bring their media, users what they rated, edges the rating.
+"""(f) A graph network over users and items: items start from their media, edges carry the ratings.
 
-After van den Berg, Kipf and Welling, "Graph convolutional matrix completion", 2018: each rating has a transformation
-of its own, messages are normalised by both degrees. Two things are added: a transformation that all ratings share,
-times how far each is from the mean, so that the order of the scale need not be learnt; and a second layer, so that an
-item also scores_query from users who are told by their other items. A rating that is predicted while training is no edge of
-the graph it is predicted from.
+After van den Berg, Kipf and Welling, "Graph convolutional matrix completion", 2018: each rating level has a
+transformation of its own, and messages are normalised by both degrees. Two things are added: a transformation shared by
+all ratings and multiplied by their deviation from the mean, so that the order of the scale need not be learnt; and a
+second layer, so that an item also receives messages from users that already hold those of their other items. A rating
+that is predicted in training is never an edge of the graph it is predicted from.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from recommender.studies.ratings.fusion_networks import head
 from recommender.studies.ratings.network_training import fit, predict
 from recommender.studies.ratings.predictions import Prediction
 from recommender.studies.ratings.settings import RatingsSettings
-from recommender.studies.ratings.statistics import Known
+from recommender.studies.ratings.statistics import KnownRatings
 
 Nodes = tuple[torch.Tensor, torch.Tensor]
 """Vectors of all users and of all items."""
 Edges = tuple[torch.Tensor, torch.Tensor]
-"""Sparse [users, kinds * items] and [items, kinds * users]: who scores_query from whom by which kind of edge, normalised.
+"""Sparse [users, kinds * items] and [items, kinds * users]: normalised weights of the messages by kind of edge.
 
-There is a kind for each rating, and a last one of all ratings whose weights are how far they are from the mean.
+There is a kind for each rating level, and a last one of all ratings, weighted by their deviation from the mean.
 """
 
 
 class GraphNetwork(nn.Module):
-    """Two rounds of messages, and a classifier of pairs."""
+    """Two layers of messages, and a classifier of pairs of user and item."""
 
     def __init__(self, content: int, extra: int, classes: int, settings: RatingsSettings) -> None:
         super().__init__()
         width = settings.joint
         self.items = nn.Linear(content, width)
-        self.users = nn.Parameter(torch.zeros(width))  # users bring nothing of their own
+        self.users = nn.Parameter(torch.zeros(width))  # all users start from the same vector
         self.layers = nn.ModuleList([_Layer(width, classes + 1, settings.dropout) for _ in range(2)])
         self.head = head(3 * width + extra, classes, settings)
 
@@ -52,7 +52,7 @@ class GraphNetwork(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Every node: its own transformed vector and the sum of its neighbours', each by the rating between them."""
+    """A node's new vector: its own, transformed, plus its neighbours', each transformed by the rating between them."""
 
     def __init__(self, width: int, kinds: int, dropout: float) -> None:
         super().__init__()
@@ -65,11 +65,11 @@ class _Layer(nn.Module):
 
     def forward(self, users: torch.Tensor, items: torch.Tensor, edges: Edges) -> Nodes:
         """Return new vectors of users and items, both from the old ones."""
-        heard = torch.sparse.mm(edges[0], self._by_kind(self.to_users(items)))
-        told = torch.sparse.mm(edges[1], self._by_kind(self.to_items(users)))
-        # tanh, not the paper's ReLU: a classifier multiplies users by items, and a distaste must have a sign
-        new_users = torch.tanh(self.own_users(users) + heard)
-        new_items = torch.tanh(self.own_items(items) + told)
+        user_messages = torch.sparse.mm(edges[0], self._by_kind(self.to_users(items)))
+        item_messages = torch.sparse.mm(edges[1], self._by_kind(self.to_items(users)))
+        # tanh, not the paper's ReLU: the classifier multiplies users by items, and a dislike must have a sign
+        new_users = torch.tanh(self.own_users(users) + user_messages)
+        new_items = torch.tanh(self.own_items(items) + item_messages)
         return self.dropout(new_users), self.dropout(new_items)
 
     def _by_kind(self, messages: torch.Tensor) -> torch.Tensor:
@@ -79,7 +79,7 @@ class _Layer(nn.Module):
 
 
 class GraphModel:
-    """The network on a fold: a row to learn from is predicted from the graph of the other parts' ratings."""
+    """The network on a fold: a training row is predicted from the graph of the other parts' ratings."""
 
     def __init__(self, fold: Fold, settings: RatingsSettings) -> None:
         self.fold = fold
@@ -90,19 +90,19 @@ class GraphModel:
         self.module = GraphNetwork(self.content.shape[1], extra, len(fold.levels), settings)
 
     def batches(self, generator: np.random.Generator, size: int) -> Iterator[np.ndarray]:
-        """Yield shuffled rows, those of a batch of one part, so that one graph serves all of them."""
-        found: list[np.ndarray] = []
+        """Yield shuffled rows; those of a batch are of one part, so that they share a graph."""
+        batches: list[np.ndarray] = []
         for part in range(len(self.graphs)):
             rows = generator.permutation(np.flatnonzero(self.fold.parts == part))
-            found += np.split(rows, range(size, len(rows), size))
-        yield from (found[at] for at in generator.permutation(len(found)))
+            batches += np.split(rows, range(size, len(rows), size))
+        yield from (batches[index] for index in generator.permutation(len(batches)))
 
     def logits(self, part: str, rows: np.ndarray) -> list[torch.Tensor]:
         """Run the network; rows of "fit" must be of one part."""
         return [self.module.head(self.pairs(part, rows))]
 
     def pairs(self, part: str, rows: np.ndarray) -> torch.Tensor:
-        """Return what the classifier sees of some rows, [n, 3 * width + extra]: user, item, product, statistics."""
+        """Return the classifier's input for some rows, [n, 3 * width + extra]: user, item, product, statistics."""
         edges = self.graphs[self.fold.parts[rows[0]]] if part == "fit" else self.later[part]
         users, items = self.module.nodes(self.content, edges)
         side = getattr(self.fold, part)
@@ -112,7 +112,7 @@ class GraphModel:
 
     @torch.no_grad()
     def described(self, part: str) -> np.ndarray:
-        """Return what the trained network makes of all rows of a part, for another classifier."""
+        """Return `pairs` of all rows of a part by the trained network, as features for another classifier."""
         self.module.eval()
         count = len(getattr(self.fold, part))
         if part != "fit":
@@ -130,7 +130,7 @@ def graph_network(fold: Fold, settings: RatingsSettings) -> tuple[Prediction, Gr
     return predict(model, fold, weights), model
 
 
-def _edges(known: Known, levels: np.ndarray) -> Edges:
+def _edges(known: KnownRatings, levels: np.ndarray) -> Edges:
     """Return the normalised graph of some ratings, in both directions."""
     by_user = np.bincount(known.users, minlength=known.user_count)[known.users]
     by_item = np.bincount(known.items, minlength=known.item_count)[known.items]

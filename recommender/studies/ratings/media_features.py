@@ -1,4 +1,4 @@
-"""What items say, show and sound like, as one matrix a feature; missing rows are imputed in one of three ways."""
+"""The items' text, image and sound features as matrices; missing rows are imputed in one of three ways."""
 
 from __future__ import annotations
 
@@ -21,38 +21,40 @@ from recommender.progress import Progress
 from recommender.studies.ratings.mfcc import MfccEncoder
 from recommender.studies.ratings.settings import Feature, Imputation
 
-_OF_ENCODERS: Mapping[Feature, Modality] = {"text": "text", "image": "image", "whisper": "audio"}
+_ENCODED: Mapping[Feature, Modality] = {"text": "text", "image": "image", "whisper": "audio"}
 
 
 @dataclass(frozen=True)
 class MediaFeatures:
-    """Vectors [items, width] float32 of each feature, of mean squared norm `width`; rows of absent ones are zero.
+    """The features of all items.
 
-    MediaFeatures is known before anybody rates: reducing and imputing it over all items lets nothing of a test fold through.
+    vectors: float32 [items, width] of each feature, with mean squared norm `width`; zero rows where an item lacks it.
+    present: bool [items] of each feature.
+
+    They depend on no rating, so reducing and imputing them over all items leaks nothing of a test fold.
     """
 
     vectors: Mapping[str, np.ndarray]
     present: Mapping[str, np.ndarray]
-    """[items] bool."""
 
     def blanked(self, share: float, seed: int) -> MediaFeatures:
-        """Return a copy that lacks this share of each feature's items, drawn at random: to compare imputations."""
+        """Return a copy without a random share of each feature's rows, to compare imputations."""
         random = np.random.default_rng(seed)
         present = {name: has & (random.random(len(has)) >= share) for name, has in self.present.items()}
         vectors = {name: np.where(present[name][:, None], table, 0) for name, table in self.vectors.items()}
         return replace(self, vectors=vectors, present=present)
 
-    def imputed(self, how: Imputation, neighbours: int = 10) -> MediaFeatures:
-        """Return a copy in which missing rows are filled, `present` unchanged.
+    def imputed(self, imputation: Imputation, neighbours: int = 10) -> MediaFeatures:
+        """Return a copy with filled rows where an item lacks a feature; `present` is unchanged.
 
         knn: the mean of the items that are nearest in the features both have (Troyanskaya et al., "Missing value
-        estimation methods for DNA microarrays", 2001); mean: the mean item; zero: zero. As vectors are centred on the
-        items that have them, a mean differs from zero only by what was blanked.
+        estimation methods for DNA microarrays", 2001); mean: the mean item; zero: zero. Vectors are centred on the
+        items that have them, so the mean differs from zero only after blanking.
         """
-        if how == "zero" or all(has.all() for has in self.present.values()):
+        if imputation == "zero" or all(has.all() for has in self.present.values()):
             return self
         gaps = [np.where(self.present[name][:, None], table, np.nan) for name, table in self.vectors.items()]
-        imputer = KNNImputer(n_neighbors=neighbours) if how == "knn" else SimpleImputer()
+        imputer = KNNImputer(n_neighbors=neighbours) if imputation == "knn" else SimpleImputer()
         filled = imputer.set_params(keep_empty_features=True).fit_transform(np.hstack(gaps)).astype(np.float32)
         ends = np.cumsum([table.shape[1] for table in self.vectors.values()])[:-1]
         return replace(self, vectors=dict(zip(self.vectors, np.split(filled, ends, axis=1), strict=True)))
@@ -73,22 +75,22 @@ def read_content(
     vectors: dict[str, np.ndarray] = {}
     present: dict[str, np.ndarray] = {}
     for name in dict.fromkeys(features):
-        found = _raw(name, catalogue, encoders, width, seed, progress)
-        if found is not None and (found[1].sum() > 1):
-            vectors[name], present[name] = _reduced(*found, width), found[1]
+        raw = _raw(name, catalogue, encoders, width, seed, progress)
+        if raw is not None and raw[1].sum() > 1:
+            vectors[name], present[name] = _reduced(*raw, width), raw[1]
     if not vectors:
-        asked = ", ".join(features)
-        raise ConfigError(f"no item has any of the features {asked}", "give items a text, an image or a sound")
+        names = ", ".join(features)
+        raise ConfigError(f"no item has any of the features {names}", "give items a text, an image or a sound")
     return MediaFeatures(vectors, present)
 
 
 def _raw(
     name: Feature, catalogue: Catalogue, config: EncodersConfig, width: int, seed: int, progress: Progress | None
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return raw vectors [items, raw width] and which items have them, None if none has."""
+    """Return raw vectors [items, raw width] and bool [items], which items have them; None if none has."""
     if name == "tfidf":
         return _tfidf(catalogue, width, seed)
-    modality: Modality = "audio" if name == "mfcc" else _OF_ENCODERS[name]
+    modality: Modality = "audio" if name == "mfcc" else _ENCODED[name]
     encoder: Encoder | None = MfccEncoder() if name == "mfcc" else Encoders.from_config(config).encoders.get(modality)
     if encoder is None:
         return None
@@ -98,7 +100,7 @@ def _raw(
 
 
 def _tfidf(catalogue: Catalogue, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weigh the words and pairs of words of each item's text (latent semantic analysis, Deerwester et al., 1990)."""
+    """Return latent semantic vectors of words and word pairs of each item's text (Deerwester et al., 1990)."""
     documents = [catalogue.document(index) for index in range(len(catalogue))]
     weights = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True).fit_transform(documents)
     most = min(width, *(size - 1 for size in weights.shape))
@@ -107,7 +109,7 @@ def _tfidf(catalogue: Catalogue, width: int, seed: int) -> tuple[np.ndarray, np.
 
 
 def _reduced(raw: np.ndarray, present: np.ndarray, width: int) -> np.ndarray:
-    """Scale every column to unit variance, as statistics of a sound have many units, and keep `width` components."""
+    """Scale every column to unit variance, as sound statistics have many units, and keep `width` components."""
     rows = StandardScaler().fit_transform(raw[present].astype(np.float64))
     vectors = np.zeros((len(raw), width), np.float32)
     vectors[present] = Reduction.fit(rows, width).apply(rows)

@@ -1,4 +1,4 @@
-"""Everything that is compared: floors, single modalities, six fusions with two classifiers."""
+"""The methods that are compared: floors, single modalities, six fusions with two classifiers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from recommender.studies.ratings import floors, svm
 from recommender.studies.ratings.folds import Fold
 from recommender.studies.ratings.fusion_networks import FUSIONS
 from recommender.studies.ratings.graph_network import graph_network
-from recommender.studies.ratings.network_training import fuse
+from recommender.studies.ratings.network_training import train_fusion
 from recommender.studies.ratings.predictions import Prediction
 from recommender.studies.ratings.settings import IMPUTATIONS, Imputation, RatingsSettings
 
@@ -19,8 +19,8 @@ Predict = Callable[[Fold, RatingsSettings], Prediction]
 
 
 @dataclass(frozen=True)
-class Method:
-    """A row of the table. `imputation` names that of the blanked features; None: features as they are."""
+class RatingMethod:
+    """A row of the table. `imputation`: how blanked features are filled; None: no features are blanked."""
 
     group: str
     name: str
@@ -30,27 +30,31 @@ class Method:
 
     @property
     def label(self) -> str:
-        """A name that no other row has."""
+        """The unique name of the row."""
         return f"{self.name}, {self.classifier}" if self.classifier else self.name
 
 
-def methods(features: Sequence[str], settings: RatingsSettings) -> list[Method]:
-    """Return all rows of the table for items with these features."""
-    found = [Method("floor", name, "", _floor(name)) for name in floors.FLOORS]
+def rating_methods(features: Sequence[str], settings: RatingsSettings) -> list[RatingMethod]:
+    """Return all methods for items with these features, in the order of the table."""
+    methods = [RatingMethod("floor", name, "", _floor(name)) for name in floors.FLOORS]
     single = [*WITHOUT_MEDIA, *features]
-    found += [Method("one modality", f"{name} alone", "MLP", _mlp("concatenation", [name])) for name in single]
+    methods += [RatingMethod("one modality", f"{name} alone", "MLP", _mlp("concatenation", [name])) for name in single]
     without = list(WITHOUT_MEDIA)
-    found.append(Method("one modality", "without media", "MLP", _mlp("concatenation", without)))
-    found.append(Method("one modality", "without media", "SVM", _svm("concatenation", without)))
-    found += [Method("fusion", name, "MLP", _mlp(name)) for name in FUSIONS]
-    found.append(Method("fusion", "graph network", "MLP", _graph))
-    found += [Method("fusion", name, "SVM", _svm(name)) for name in svm.JOINS]
+    methods.append(RatingMethod("one modality", "without media", "MLP", _mlp("concatenation", without)))
+    methods.append(RatingMethod("one modality", "without media", "SVM", _svm("concatenation", without)))
+    methods += [RatingMethod("fusion", name, "MLP", _mlp(name)) for name in FUSIONS]
+    methods.append(RatingMethod("fusion", "graph network", "MLP", _graph))
+    methods += [RatingMethod("fusion", name, "SVM", _svm(name)) for name in svm.JOINS]
     if settings.missing:
         share = f"{settings.missing:.0%} of features missing"
-        for how in IMPUTATIONS:
-            found.append(Method("imputation", f"{share}: {how}", "MLP", _mlp("concatenation"), how))
-            found.append(Method("imputation", f"{share}: {how}", "SVM", _svm("concatenation"), how))
-    return found
+        for imputation in IMPUTATIONS:
+            methods.append(
+                RatingMethod("imputation", f"{share}: {imputation}", "MLP", _mlp("concatenation"), imputation)
+            )
+            methods.append(
+                RatingMethod("imputation", f"{share}: {imputation}", "SVM", _svm("concatenation"), imputation)
+            )
+    return methods
 
 
 def _floor(name: str) -> Predict:
@@ -62,7 +66,7 @@ def _floor(name: str) -> Predict:
 
 def _mlp(name: str, blocks: list[str] | None = None) -> Predict:
     def predict(fold: Fold, settings: RatingsSettings) -> Prediction:
-        return fuse(name, fold.only(blocks) if blocks else fold, settings)
+        return train_fusion(name, fold.only(blocks) if blocks else fold, settings)
 
     return predict
 

@@ -1,4 +1,4 @@
-"""Sound -> statistics of its mel-frequency cepstrum, loudness and spectrum: a frozen encoder without weights."""
+"""An encoder of sounds without weights: statistics of the mel-frequency cepstrum, loudness and spectrum."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHORTEST = 4096  # samples; below, there are too few frames for differences
 
 
 class MfccEncoder:
-    """Mean and spread over the frames of 20 cepstral coefficients, of their changes and of the spectrum's shape.
+    """Mean and spread, over frames, of 20 cepstral coefficients, their changes and the shape of the spectrum.
 
     Such "bags of frames" were long the common description of timbre (Logan, "Mel frequency cepstral coefficients for
     music modeling", ISMIR 2000; Tzanetakis and Cook, "Musical genre classification of audio signals", 2002).
@@ -38,7 +38,7 @@ class MfccEncoder:
         return np.pad(sound, (0, max(0, _SHORTEST - len(sound))))
 
     def encode(self, batch: Sequence[np.ndarray]) -> np.ndarray:
-        """Describe sounds: [n, 100] float32 in the units of librosa; to be scaled before use."""
+        """Return the statistics of sounds, [n, 100] float32 in the units of librosa, to be scaled before use."""
         return np.stack([_describe(_librosa(), sound) for sound in batch])
 
 

@@ -1,4 +1,4 @@
-"""Training of any network that predicts ratings: class weights, L1 and L2, early stopping on a validation part."""
+"""Training of networks that predict ratings: class weights, L1 and L2, early stopping on the validation rows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from recommender.studies.ratings.fusion_networks import FUSIONS, Gating, Tensors
 from recommender.studies.ratings.predictions import Prediction, class_weights, unweighted
 from recommender.studies.ratings.settings import RatingsSettings
 
-_PREDICTED = 8192  # rows at a time
+_ROWS_AT_ONCE = 8192  # in prediction
 
 
 class RowModel(Protocol):
-    """What the training needs: batches of the rows to fit on, and logits of rows of a part."""
+    """The interface for training: batches of the rows to fit on, and logits of rows of a part."""
 
     module: nn.Module
 
@@ -29,7 +29,7 @@ class RowModel(Protocol):
         """Yield row numbers of `fit`, each once, in a random order."""
 
     def logits(self, part: str, rows: np.ndarray) -> list[torch.Tensor]:
-        """Return logits [n, classes] of some rows of "fit", "validation" or "test"; the last are the prediction."""
+        """Return a list of logits [n, classes] of rows of "fit", "validation" or "test"; the last is the prediction."""
 
 
 class BlockModel:
@@ -47,11 +47,11 @@ class BlockModel:
 
     def logits(self, part: str, rows: np.ndarray) -> list[torch.Tensor]:
         """Run the fusion."""
-        chosen = torch.from_numpy(rows)
-        return self.module({name: block[chosen] for name, block in self.blocks[part].items()})
+        indices = torch.from_numpy(rows)
+        return self.module({name: block[indices] for name, block in self.blocks[part].items()})
 
 
-def fuse(name: str, fold: Fold, settings: RatingsSettings) -> Prediction:
+def train_fusion(name: str, fold: Fold, settings: RatingsSettings) -> Prediction:
     """Train one of the fusions on a fold and predict the test rows."""
     torch.manual_seed(fold.seed)
     model = BlockModel(FUSIONS[name], fold, settings)
@@ -61,16 +61,17 @@ def fuse(name: str, fold: Fold, settings: RatingsSettings) -> Prediction:
 
 @torch.no_grad()
 def _shares(module: nn.Module, blocks: Tensors) -> dict[str, float] | None:
-    """Return the mean weight of each modality if the network has such weights."""
+    """Return the mean weight of each modality; None for a network without such weights."""
     if not isinstance(module, Gating):
         return None
     return dict(zip(blocks, module.eval().weights(blocks).mean(dim=0).tolist(), strict=True))
 
 
 def fit(model: RowModel, fold: Fold, settings: RatingsSettings) -> np.ndarray:
-    """Train until the validation loss has not fallen for `patience` epochs, keep the best; returns the class weights.
+    """Train until the validation loss has not fallen for `patience` epochs, and keep the best epoch.
 
-    The validation loss is that of the training: cross entropy with class weights, so that a rare rating counts.
+    Returns the class weights. The validation loss, too, is cross entropy with class weights, so that rare ratings
+    count.
     """
     count = len(fold.levels)
     weights = class_weights(fold.fit.classes, count) if settings.class_weights else np.ones(count)
@@ -78,7 +79,7 @@ def fit(model: RowModel, fold: Fold, settings: RatingsSettings) -> np.ndarray:
     classes = torch.from_numpy(fold.fit.classes.astype(np.int64))
     optimiser = torch.optim.AdamW(model.module.parameters(), settings.learning_rate, weight_decay=settings.l2)
     generator = np.random.default_rng(fold.seed)
-    best, kept, waited = np.inf, copy.deepcopy(model.module.state_dict()), 0
+    best_loss, best_state, waited = np.inf, copy.deepcopy(model.module.state_dict()), 0
     for _ in range(settings.epochs):
         model.module.train()
         for rows in model.batches(generator, settings.batch):
@@ -88,19 +89,19 @@ def fit(model: RowModel, fold: Fold, settings: RatingsSettings) -> np.ndarray:
             optimiser.zero_grad()
             (loss + settings.l1 * _absolute(model.module)).backward()
             optimiser.step()
-        loss_now = _validation_loss(model, fold.validation, costs)
-        if loss_now < best - 1e-4:
-            best, kept, waited = loss_now, copy.deepcopy(model.module.state_dict()), 0
+        validation_loss = _validation_loss(model, fold.validation, costs)
+        if validation_loss < best_loss - 1e-4:
+            best_loss, best_state, waited = validation_loss, copy.deepcopy(model.module.state_dict()), 0
         else:
             waited += 1
         if waited >= settings.patience:
             break
-    model.module.load_state_dict(kept)
+    model.module.load_state_dict(best_state)
     return weights
 
 
 def predict(model: RowModel, fold: Fold, weights: np.ndarray) -> Prediction:
-    """Predict the test rows; what the class weights did to the probabilities is undone."""
+    """Predict the test rows; the effect of the class weights on the probabilities is undone."""
     probabilities = torch.softmax(_logits(model, "test", len(fold.test)), dim=1).double().numpy()
     return Prediction.of(unweighted(probabilities, weights), fold.levels, fold.likes)
 
@@ -113,12 +114,12 @@ def _validation_loss(model: RowModel, part: FoldPart, costs: torch.Tensor) -> fl
 @torch.no_grad()
 def _logits(model: RowModel, part: str, count: int) -> torch.Tensor:
     model.module.eval()
-    chunks = np.split(np.arange(count), range(_PREDICTED, count, _PREDICTED))
+    chunks = np.split(np.arange(count), range(_ROWS_AT_ONCE, count, _ROWS_AT_ONCE))
     return torch.cat([model.logits(part, rows)[-1] for rows in chunks])
 
 
 def _absolute(module: nn.Module) -> torch.Tensor:
-    """Return the sum of the absolute weights; biases go free."""
+    """Return the sum of the absolute weights, without biases."""
     return torch.stack([p.abs().sum() for p in module.parameters() if p.dim() > 1]).sum()
 
 

@@ -1,4 +1,4 @@
-"""From probabilities of the ratings to what is predicted, and the weights of rare ratings with their correction."""
+"""From probabilities of the rating levels to predictions; weights of rare levels, and their correction."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Prediction:
-    """For each row the expected rating, in the unit of the scale, and the probability that the user likes the item.
+    """The expected rating of each row, in the unit of the scale, and the probability that the user likes the item.
 
-    weights: share of each modality, mean over the rows, of a method that learns such weights.
+    weights: mean share of each modality over the rows, for a method that learns such weights.
     """
 
     rating: np.ndarray
@@ -21,19 +21,19 @@ class Prediction:
 
     @classmethod
     def of(cls, probabilities: np.ndarray, levels: np.ndarray, likes: float) -> Prediction:
-        """Return what probabilities [n, levels] mean: their expected value, and the sum of those that are likes."""
+        """Return the prediction of probabilities [n, levels]: the expected level, and the sum over levels that are likes."""
         return cls(probabilities @ levels, probabilities[:, levels >= likes].sum(axis=1))
 
 
 def class_weights(classes: np.ndarray, count: int) -> np.ndarray:
-    """Return weights [count] with which every class that occurs weighs the same, of mean 1 over the rows."""
-    frequent = np.bincount(classes, minlength=count)
-    present = frequent > 0
-    return np.where(present, len(classes) / (np.maximum(frequent, 1) * present.sum()), 0.0)
+    """Return weights [count] that give every class that occurs the same total weight, with mean 1 over the rows."""
+    frequencies = np.bincount(classes, minlength=count)
+    present = frequencies > 0
+    return np.where(present, len(classes) / (np.maximum(frequencies, 1) * present.sum()), 0.0)
 
 
 def unweighted(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the probabilities [n, classes] that a classifier trained with weights would have given without them.
+    """Return the probabilities [n, classes] that a classifier trained with class weights would give without them.
 
     Weighting a class multiplies its posterior odds by the weight; dividing by it gives them back (Elkan, "The
     foundations of cost-sensitive learning", 2001). Without it every expected rating would be pulled to the middle.

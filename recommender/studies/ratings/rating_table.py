@@ -1,4 +1,4 @@
-"""The ratings of a table: who rated which item how, what was left out and why, and a sample of whole users."""
+"""Reads a table of ratings, drops and counts unusable rows, and samples whole users."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _MOST_LEVELS = 20
 
 @dataclass(frozen=True)
 class Ratings:
-    """One row a rating, users and items as indices; `users` holds no gaps, `items` are catalogue indices.
+    """Ratings, one a row. users: indices without gaps; items: catalogue indices.
 
-    levels: the distinct ratings, rising; `classes` says which of them each row has.
-    likes: from which rating on a user likes an item.
-    counts: what was read, dropped and kept, by name.
+    levels: the distinct ratings, rising; classes: the index of each row's rating among them.
+    likes: a user likes an item that is rated so or higher.
+    counts: numbers of rows read, dropped for each reason, and kept.
     """
 
     user_ids: tuple[str, ...]
@@ -59,11 +59,11 @@ class Ratings:
         settings: RatingsSettings,
         minimum: float | None = None,
     ) -> Ratings:
-        """Read an interactions table with ratings; a time or position is used if there is one, but not needed.
+        """Read an interactions table with ratings; a time or position is used if there is one, but not required.
 
-        Rows without a rating, below `settings.lowest` (-1 and 0 often say "none") or below `minimum` are dropped and
-        counted, and of a user's ratings of one item all but the last. Raises DataError naming the row, or if what
-        remains cannot be learnt from.
+        Dropped and counted are rows without a rating, with one below `settings.lowest` (-1 and 0 often mean "none") or
+        below `minimum`, and all but the last of a user's ratings of an item. Raises DataError naming a wrong row, or if
+        the rest is not enough to learn from.
         """
         table = read_table(source, "interactions")
         if columns.rating not in table.columns:
@@ -73,19 +73,19 @@ class Ratings:
         assert events is not None and events.ratings is not None  # no error, so both are there
         lowest = max(settings.lowest, minimum if minimum is not None else settings.lowest)
         rated = np.flatnonzero(events.ratings >= lowest)  # NaN is not
-        kept = _last_of_each_pair(events, rated)
-        chosen = _whole_users(events.users[kept], settings.sample, settings.seed)
+        last = _last_of_each_pair(events, rated)
+        sampled = _whole_users(events.users[last], settings.sample, settings.seed)
         counts = {
             "read": len(events),
             "unrated": len(events) - len(rated),
-            "repeated": len(rated) - len(kept),
-            "not_sampled": len(kept) - int(chosen.sum()),
+            "repeated": len(rated) - len(last),
+            "not_sampled": len(last) - int(sampled.sum()),
         }
-        return _checked(table.name, events, kept[chosen], settings, counts)
+        return _checked(table.name, events, last[sampled], settings, counts)
 
 
 def _ordered(table: Table, columns: ColumnsConfig) -> Table:
-    """Return a table that has an order: where it names none, that of its rows."""
+    """Return a table with an order: if it has neither time nor position, that of its rows."""
     if columns.timestamp in table.columns or columns.position in table.columns:
         return table
     places = pa.chunked_array([pa.array(np.arange(table.rows))])
@@ -93,24 +93,24 @@ def _ordered(table: Table, columns: ColumnsConfig) -> Table:
 
 
 def _last_of_each_pair(events: Events, rows: np.ndarray) -> np.ndarray:
-    """Return the rows of which no later one has the same user and item, in file order."""
-    sorting = rows[np.lexsort((events.order[rows], events.items[rows], events.users[rows]))]
-    pairs = np.stack([events.users[sorting], events.items[sorting]])
-    last = np.append((np.diff(pairs, axis=1) != 0).any(axis=0), True)[: len(sorting)]
-    return np.sort(sorting[last])
+    """Return the rows without a later row of the same user and item, in file order."""
+    by_pair = rows[np.lexsort((events.order[rows], events.items[rows], events.users[rows]))]
+    pairs = np.stack([events.users[by_pair], events.items[by_pair]])
+    is_last = np.append((np.diff(pairs, axis=1) != 0).any(axis=0), True)[: len(by_pair)]
+    return np.sort(by_pair[is_last])
 
 
 def _whole_users(users: np.ndarray, sample: int | None, seed: int) -> np.ndarray:
-    """Return which rows belong to users drawn at random until they have `sample` rows, bool.
+    """Return bool: the rows of users who are drawn at random until they have `sample` rows.
 
-    Whole users, as a sample of rows would thin out everybody's history.
+    Users are drawn, not rows, as a sample of rows would thin out all histories.
     """
     if sample is None or sample >= len(users):
         return np.ones(len(users), dtype=bool)
-    found, counts = np.unique(users, return_counts=True)
-    drawn = np.random.default_rng(seed).permutation(len(found))
-    enough = int(np.searchsorted(np.cumsum(counts[drawn]), sample)) + 1
-    return np.isin(users, found[drawn[:enough]])
+    distinct, counts = np.unique(users, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(distinct))
+    enough = int(np.searchsorted(np.cumsum(counts[order]), sample)) + 1
+    return np.isin(users, distinct[order[:enough]])
 
 
 def _checked(
@@ -132,5 +132,5 @@ def _checked(
         raise DataError(f"{message}; {need}", "set --likes within the scale, and no data.minimum_rating near it")
     present, users = np.unique(events.users[rows], return_inverse=True)
     names = tuple(events.user_ids[user] for user in present.tolist())
-    kept = {**counts, "kept": len(rows)}
-    return Ratings(names, users, events.items[rows], events.order[rows], classes, levels, settings.likes, kept)
+    counts = {**counts, "kept": len(rows)}
+    return Ratings(names, users, events.items[rows], events.order[rows], classes, levels, settings.likes, counts)

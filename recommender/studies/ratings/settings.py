@@ -1,4 +1,4 @@
-"""What decides a comparison of rating predictors: one frozen tree, the only home of its defaults."""
+"""The settings of a comparison of rating predictors, and their defaults."""
 
 from __future__ import annotations
 

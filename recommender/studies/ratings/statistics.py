@@ -1,9 +1,9 @@
-"""Features of a rating to be predicted, from ratings that are known: never from the rating itself.
+"""Features of a rating to predict, computed from known ratings and never from the rating itself.
 
-Everything here is a function of (known ratings, asked rows). What a classifier learns from is cross-fitted: the known
-ratings of a training row are those of the other parts of the fold, so that a training row is described just as a test
-row is, by ratings of others (Micci-Barreca, "A preprocessing scheme for high-cardinality categorical attributes",
-2001, and the cross-fitting of scikit-learn's TargetEncoder).
+Everything here is a function of known ratings and rows to describe. Training rows are cross-fitted: their known ratings
+are those of the other parts of the fold, so that a training row is described like a test row (Micci-Barreca, "A
+preprocessing scheme for high-cardinality categorical attributes", 2001, and the cross-fitting of scikit-learn's
+TargetEncoder).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
-_SHRINK = 5.0  # ratings of the average user or item that are added to everyone's own
+_SHRINK = 5.0  # ratings of an average user or item that are added to the real ones
 _RANK = 8
 _DAMPING = 3.0  # added to a user's number of ratings, so that one rating makes no strong profile
 
 
 @dataclass(frozen=True)
-class Known:
-    """Known ratings as parallel arrays, within so many users and items; value in the unit of the scale."""
+class KnownRatings:
+    """Known ratings as parallel arrays. values: in the unit of the scale; user_count, item_count: of the whole table."""
 
     users: np.ndarray
     items: np.ndarray
@@ -31,9 +31,9 @@ class Known:
     user_count: int
     item_count: int
 
-    def take(self, rows: np.ndarray) -> Known:
+    def take(self, rows: np.ndarray) -> KnownRatings:
         """Return some rows only."""
-        return Known(
+        return KnownRatings(
             self.users[rows],
             self.items[rows],
             self.values[rows],
@@ -45,16 +45,16 @@ class Known:
 
 @dataclass(frozen=True)
 class Biases:
-    """Global mean, what each item adds to it and what each user adds to both (Koren, "Factorization meets the
-    neighborhood", 2008, section 2.1, by averages that are shrunk towards zero)."""
+    """Global mean, item biases, and user biases on top of both (Koren, "Factorization meets the neighborhood", 2008,
+    section 2.1, as averages that are shrunk towards zero)."""
 
     mean: float
     items: np.ndarray
     users: np.ndarray
 
     @classmethod
-    def fit(cls, known: Known, shrink: float = _SHRINK) -> Biases:
-        """Fit items first, then users on what items leave."""
+    def fit(cls, known: KnownRatings, shrink: float = _SHRINK) -> Biases:
+        """Fit item biases first, then user biases on the residuals."""
         mean = float(known.values.mean())
         items = _shrunk(known.items, known.values - mean, known.item_count, shrink)
         users = _shrunk(known.users, known.values - mean - items[known.items], known.user_count, shrink)
@@ -66,13 +66,14 @@ class Biases:
 
 
 def describe(
-    known: Known, users: np.ndarray, items: np.ndarray, content: Mapping[str, np.ndarray]
+    known: KnownRatings, users: np.ndarray, items: np.ndarray, content: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Return one block of features a modality for the pairs (users, items): name -> [n, block width] float32.
+    """Return a block of features for each modality of the pairs (users, items): name -> [n, block width] float32.
 
-    content: vectors [items, width] of each modality. Its block holds the item's vector; the vector times, component
-    by component, the user's profile, the mean vector of what they rated weighted by how much better than expected; and
-    the sum of that product. The block "statistics" holds what user and item are rated and rate on average.
+    content: vectors [items, width] of each modality. Its block holds the item's vector; the elementwise product of the
+    vector and the user's profile, which is the mean vector of the items they rated, weighted by the residual rating;
+    and the sum of that product. The block "statistics" holds means, shares of likes, spreads and counts of user and
+    item.
     """
     biases = Biases.fit(known)
     residuals = known.values - biases.predict(known.users, known.items)
@@ -91,21 +92,21 @@ def _shrunk(codes: np.ndarray, values: np.ndarray, size: int, shrink: float) -> 
     return np.bincount(codes, values, size) / (np.bincount(codes, minlength=size) + shrink)
 
 
-def _statistics(known: Known, biases: Biases, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+def _statistics(known: KnownRatings, biases: Biases, users: np.ndarray, items: np.ndarray) -> np.ndarray:
     columns = [biases.predict(users, items)]
     share = known.liked.mean()
     spread = known.values.std()
     residuals = known.values - biases.predict(known.users, known.items)
     sides = ((known.users, users, biases.users, known.user_count), (known.items, items, biases.items, known.item_count))
-    for codes, asked, bias, size in sides:
+    for codes, rows, bias, size in sides:
         likes = _shrunk(codes, known.liked - share, size, _SHRINK)
         deviation = np.sqrt(np.maximum(_shrunk(codes, residuals**2 - spread**2, size, _SHRINK) + spread**2, 0))
         count = np.log1p(np.bincount(codes, minlength=size))
-        columns += [column[asked] for column in (bias, likes, deviation, count)]
+        columns += [column[rows] for column in (bias, likes, deviation, count)]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _profiles(known: Known, residuals: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+def _profiles(known: KnownRatings, residuals: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Return each user's mean vector of rated items, weighted by the residual rating: [users, width]."""
     shape = (known.user_count, known.item_count)
     weights = sparse.csr_array((residuals, (known.users, known.items)), shape=shape)
@@ -113,11 +114,11 @@ def _profiles(known: Known, residuals: np.ndarray, vectors: np.ndarray) -> np.nd
     return (weights @ vectors) / (counts + _DAMPING)[:, None]
 
 
-def _factorised(known: Known, residuals: np.ndarray, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """Return what a truncated SVD of the residual ratings says of each pair (Sarwar et al., 2000).
+def _factorised(known: KnownRatings, residuals: np.ndarray, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Return the residual rating of each pair by a truncated SVD of the residuals (Sarwar et al., 2000).
 
-    Users and items with few ratings are damped. The product is used, not the factors: those of different parts of a
-    fold are turned against each other.
+    Users and items with few ratings are damped. Only the product of the factors is used: the factors of different parts
+    of a fold are rotated against each other.
     """
     shape = (known.user_count, known.item_count)
     most = min(_RANK, *(size - 1 for size in shape))

@@ -1,10 +1,10 @@
-"""Support vector machines over the same blocks, joined in the same ways, each by means that suit a linear model.
+"""Support vector machines over the same blocks and the same six fusions, in forms that suit a linear model.
 
-A scale is learnt step by step (Frank and Hall, "A simple approach to ordinal classification", 2001): one linear SVM
-tells ratings above each step from those up to it, which a plane can do; the middle of a scale against both ends it
-cannot. Stochastic gradient descent on the hinge loss, class weights, L1 and L2 (elastic net), early stopping. The
-margins become probabilities by a logistic regression on the validation rows (Platt, 1999), which see no class weights,
-so nothing has to be undone.
+A scale is learnt step by step (Frank and Hall, "A simple approach to ordinal classification", 2001): one linear SVM for
+each step separates ratings above it from those up to it. A plane can do that, but cannot separate the middle of a scale
+from both ends. Stochastic gradient descent on the hinge loss, class weights, L1 and L2 (elastic net), early stopping. A
+logistic regression on the validation rows turns margins into probabilities (Platt, 1999); it uses no class weights, so
+nothing has to be undone.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from recommender.studies.ratings.settings import RatingsSettings
 
 SIDES = ("fit", "validation", "test")
 Tables = dict[str, np.ndarray]
-"""One matrix a side: fit, validation, test."""
+"""A matrix for each side: fit, validation, test."""
 Join = Callable[[Fold, RatingsSettings], np.ndarray]
 """A fold -> probabilities [test rows, classes]."""
 
 
 class Margins:
-    """Linear SVMs, one a step of the scale: rows [n, width] -> margins [n, classes - 1] of being rated above it."""
+    """A linear SVM for each step of the scale: rows [n, width] -> margins [n, classes - 1] of being rated above it."""
 
     def __init__(self, classes: int, settings: RatingsSettings, seed: int) -> None:
         self.steps = classes - 1
@@ -41,15 +41,15 @@ class Margins:
         return self
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """Return the margins; at a step of which one side was never seen, that of a support vector of the other."""
+        """Return the margins; at a step with training rows on one side only, the constant margin of that side."""
         return np.stack(
             [np.full(len(rows), m) if isinstance(m, float) else m.decision_function(rows) for m in self.machines],
             axis=1,
         )
 
     def _machine(self, rows: np.ndarray, above: np.ndarray) -> SGDClassifier | float:
-        fewest = min(above.sum(), (~above).sum())
-        if fewest == 0:
+        smaller_side = min(above.sum(), (~above).sum())
+        if smaller_side == 0:
             return 1.0 if above.any() else -1.0
         return SGDClassifier(
             loss="hinge",
@@ -57,7 +57,7 @@ class Margins:
             alpha=self.settings.svm_alpha,
             l1_ratio=self.settings.svm_l1_ratio,
             class_weight="balanced" if self.settings.class_weights else None,
-            early_stopping=bool(fewest > 1),  # its inner split is stratified and needs two rows on either side
+            early_stopping=bool(smaller_side > 1),  # its inner split is stratified and needs two rows on either side
             n_iter_no_change=self.settings.patience,
             max_iter=self.settings.epochs,
             random_state=self.seed,
@@ -76,7 +76,7 @@ def average(fold: Fold, settings: RatingsSettings) -> np.ndarray:
 
 
 def learned_weights(fold: Fold, settings: RatingsSettings) -> np.ndarray:
-    """(c) Side by side, each scaled by how well its kernel agrees with that of the classes.
+    """(c) All blocks side by side, each scaled by the alignment of its kernel with that of the classes.
 
     Cortes, Mohri and Rostamizadeh, "Algorithms for learning kernels based on centered alignment", 2012: a sum of
     linear kernels with these weights is the kernel of blocks scaled by their roots.
@@ -94,23 +94,23 @@ def learned_weights(fold: Fold, settings: RatingsSettings) -> np.ndarray:
 def cascade(fold: Fold, settings: RatingsSettings) -> np.ndarray:
     """(d) One modality after another; each sees its block and the margins of the one before it.
 
-    Margins of the rows to learn from are made by machines that have not seen them, part by part.
+    The margins of training rows come from machines that have not seen them, part by part.
     """
-    before = {side: np.zeros((len(getattr(fold, side)), 0)) for side in SIDES}
+    margins_before = {side: np.zeros((len(getattr(fold, side)), 0)) for side in SIDES}
     for tables in _blocks(fold).values():
-        rows = {side: np.hstack([tables[side], before[side]]) for side in SIDES}
+        rows = {side: np.hstack([tables[side], margins_before[side]]) for side in SIDES}
         margins = _margins(fold, settings, rows)
-        before = margins | {"fit": _crossed(fold, settings, rows["fit"])}
+        margins_before = margins | {"fit": _crossed(fold, settings, rows["fit"])}
     return _calibrated(fold, margins)
 
 
 def parallel(fold: Fold, settings: RatingsSettings) -> np.ndarray:
-    """(e) A machine for each modality; the mean of their probabilities."""
+    """(e) The mean of the probabilities of one machine for each modality."""
     return np.mean([_classified(fold, settings, tables) for tables in _blocks(fold).values()], axis=0)
 
 
 def graph(fold: Fold, settings: RatingsSettings) -> np.ndarray:
-    """(f) On what the trained graph network makes of each pair."""
+    """(f) The representations of the pairs by the trained graph network."""
     _, model = graph_network(fold, settings)
     return _classified(fold, settings, {side: model.described(side) for side in SIDES})
 
@@ -126,7 +126,7 @@ JOINS: dict[str, Join] = {
 
 
 def classify(name: str, fold: Fold, settings: RatingsSettings) -> Prediction:
-    """Join, fit and predict the test rows of a fold."""
+    """Fuse, fit and predict the test rows of a fold."""
     return Prediction.of(JOINS[name](fold, settings), fold.levels, fold.likes)
 
 
@@ -139,21 +139,21 @@ def _stacked(tables: Mapping[str, Tables]) -> Tables:
 
 
 def _reduced(fold: Fold, settings: RatingsSettings) -> dict[str, Tables]:
-    """Reduce every block to one width; components of unit variance on the mean, narrower blocks end in zeros."""
-    found = {}
+    """Reduce every block to one width: principal components of mean unit variance; narrower blocks end in zeros."""
+    reduced = {}
     for name, tables in _blocks(fold).items():
         reduction = Reduction.fit(tables["fit"], settings.joint)
-        found[name] = {side: reduction.apply(table) for side, table in tables.items()}
-    return found
+        reduced[name] = {side: reduction.apply(table) for side, table in tables.items()}
+    return reduced
 
 
 def _alignment(rows: np.ndarray, classes: np.ndarray) -> float:
     """Return the centred alignment of the linear kernels of rows [n, width] and of one-hot classes, 0 to 1."""
-    wanted = np.eye(classes.max() + 1)[classes]
-    left, right = rows - rows.mean(axis=0), wanted - wanted.mean(axis=0)
-    together = float(((left.T @ right) ** 2).sum())
-    alone = float(np.linalg.norm(left.T @ left) * np.linalg.norm(right.T @ right))
-    return together / alone if alone > 0 else 0.0
+    one_hot = np.eye(classes.max() + 1)[classes]
+    left, right = rows - rows.mean(axis=0), one_hot - one_hot.mean(axis=0)
+    product = float(((left.T @ right) ** 2).sum())
+    norms = float(np.linalg.norm(left.T @ left) * np.linalg.norm(right.T @ right))
+    return product / norms if norms > 0 else 0.0
 
 
 def _machine(fold: Fold, settings: RatingsSettings) -> Margins:
@@ -166,12 +166,12 @@ def _margins(fold: Fold, settings: RatingsSettings, rows: Tables) -> Tables:
 
 
 def _crossed(fold: Fold, settings: RatingsSettings, rows: np.ndarray) -> np.ndarray:
-    """Return margins of the rows to learn from, each part's by a machine of the other parts."""
+    """Return the margins of the training rows, each part's by a machine fitted on the other parts."""
     margins = np.zeros((len(rows), len(fold.levels) - 1))
     for part in range(fold.parts.max() + 1):
-        inside = fold.parts == part
-        machine = _machine(fold, settings).fit(rows[~inside], fold.fit.classes[~inside])
-        margins[inside] = machine(rows[inside])
+        of_part = fold.parts == part
+        machine = _machine(fold, settings).fit(rows[~of_part], fold.fit.classes[~of_part])
+        margins[of_part] = machine(rows[of_part])
     return margins
 
 
@@ -180,7 +180,7 @@ def _classified(fold: Fold, settings: RatingsSettings, rows: Tables) -> np.ndarr
 
 
 def _calibrated(fold: Fold, margins: Tables) -> np.ndarray:
-    """Return probabilities [test rows, classes]; a class that no validation row has gets none."""
+    """Return probabilities [test rows, classes]; 0 for a class that no validation row has."""
     platt = LogisticRegression(max_iter=500).fit(margins["validation"], fold.validation.classes)
     probabilities = np.zeros((len(margins["test"]), len(fold.levels)))
     probabilities[:, platt.classes_] = platt.predict_proba(margins["test"])

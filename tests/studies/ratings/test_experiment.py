@@ -15,9 +15,9 @@ from sklearn import metrics
 from recommender.cli import main
 from recommender.cli import ratings as command
 from recommender.studies.ratings import RatingsSettings
-from recommender.studies.ratings.experiment import compare
+from recommender.studies.ratings.experiment import cross_validate
 from recommender.studies.ratings.predictions import Prediction
-from recommender.studies.ratings.rating_metrics import METRICS, measure
+from recommender.studies.ratings.rating_metrics import METRICS, measure_predictions
 from recommender.studies.ratings.rating_report import FILES, write_report
 from tests.studies.ratings.ratings_world import make_content, make_ratings, taste
 
@@ -28,7 +28,7 @@ QUICK = RatingsSettings(folds=2, width=4, epochs=4, hidden=8, joint=8, batch=512
 def result():
     content = make_content()
     ids = [f"i{item}" for item in range(50)]
-    return compare(make_ratings(taste(content, "image")), content, ids, QUICK)
+    return cross_validate(make_ratings(taste(content, "image")), content, ids, QUICK)
 
 
 def test_measures_are_those_of_scikit_learn():
@@ -37,7 +37,7 @@ def test_measures_are_those_of_scikit_learn():
     like = np.clip(0.3 * (ratings >= 4) + random.random(800) * 0.7, 0, 1)
     prediction = Prediction(1 + 4 * like, like)
     liked, base = ratings >= 4, np.full(800, 0.4)
-    measured = measure(prediction, ratings, liked, users, base)
+    measured = measure_predictions(prediction, ratings, liked, users, base)
     expected = {
         "accuracy": metrics.accuracy_score(liked, like >= 0.5),
         "balanced accuracy": metrics.balanced_accuracy_score(liked, like > 0.4),
@@ -57,7 +57,7 @@ def test_measures_are_those_of_scikit_learn():
 def test_a_method_does_not_differ_from_itself():
     prediction = Prediction(np.linspace(1, 5, 100), np.linspace(0, 1, 100))
     ratings, users = np.tile([1.0, 5.0], 50), np.arange(100) % 10
-    measured = [measure(prediction, ratings, ratings >= 4, users, np.full(100, 0.5)) for _ in range(2)]
+    measured = [measure_predictions(prediction, ratings, ratings >= 4, users, np.full(100, 0.5)) for _ in range(2)]
     assert measured[0].difference(measured[1], "AUC") == (0, 0, 0)
 
 

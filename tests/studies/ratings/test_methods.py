@@ -9,7 +9,7 @@ from recommender.studies.ratings import RatingsSettings
 from recommender.studies.ratings.folds import Fold, FoldPart, make_fold, splits
 from recommender.studies.ratings.fusion_networks import FUSIONS, Cascade, Gating
 from recommender.studies.ratings.graph_network import GraphModel
-from recommender.studies.ratings.methods import methods
+from recommender.studies.ratings.methods import rating_methods
 from recommender.studies.ratings.network_training import BlockModel, fit, predict
 from recommender.studies.ratings.predictions import Prediction, class_weights, unweighted
 from recommender.studies.ratings.svm import Margins
@@ -18,7 +18,7 @@ from tests.studies.ratings.ratings_world import make_content, make_ratings, qual
 SMALL = {"folds": 3, "parts": 3, "width": 4, "hidden": 16, "joint": 8, "missing": 0}
 SETTINGS = RatingsSettings(**SMALL, epochs=40, patience=12, learning_rate=1e-2, batch=256)
 WIDTHS = {"text": 5, "image": 3}
-FUSED = [m for m in methods(["text", "image", "mfcc"], SETTINGS) if m.group == "fusion"]
+FUSED = [m for m in rating_methods(["text", "image", "mfcc"], SETTINGS) if m.group == "fusion"]
 
 
 def fold_of(signal: np.ndarray | None) -> Fold:
@@ -88,7 +88,7 @@ def test_where_there_is_nothing_to_find_nothing_is_found(method, random):
 
 
 def test_one_feature_alone_finds_what_is_its_own_and_no_more(planted):
-    alone = {m.name: m for m in methods(["text", "image", "mfcc"], SETTINGS) if m.group == "one modality"}
+    alone = {m.name: m for m in rating_methods(["text", "image", "mfcc"], SETTINGS) if m.group == "one modality"}
     found = {name: auc(planted, alone[f"{name} alone"].predict(planted, SETTINGS)) for name in ("text", "mfcc")}
     assert found["mfcc"] > 0.7 and found["text"] < 0.6
 

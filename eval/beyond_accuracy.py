@@ -1,7 +1,7 @@
-"""What lists are like beyond hits: how far their items lie apart, and whether they mirror the user's history.
+"""Metrics beyond accuracy: diversity of a list, and calibration of a list to the user's history.
 
-Lists are item indices [users, K], best first, padded with -1. Everything is one float64 a user, NaN where it is not
-defined: for a list with fewer than two comparable items, or a user none of whose items has the attribute.
+Lists are item indices [users, K], best first, padded with -1. Every metric is one float64 a user, NaN where it is not
+defined: for a list with fewer than two comparable items, or a user without any item that has the attribute.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Attributes:
 
 @dataclass(frozen=True)
 class ItemFacts:
-    """What is known of the items, as far as it is known.
+    """Facts of the items that metrics and slices use; each may be absent.
 
     vectors: content vectors [items, width], rows of zeros where an item has none.
-    lacking: modality -> bool [items], where an item does not have it.
+    lacking: modality -> bool [items], true where an item does not have it.
     """
 
     attributes: Attributes | None = None
@@ -42,19 +42,19 @@ class ItemFacts:
     lacking: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def per_user(
+def beyond_accuracy_per_user(
     ranked: np.ndarray, histories: Sequence[np.ndarray], facts: ItemFacts, ks: Sequence[int]
 ) -> dict[tuple[str, int], np.ndarray]:
-    """Return (name, k) -> one value a user for all that the facts allow to measure; pairs need a k of 2 or more."""
+    """Return (metric, k) -> one value a user for every metric that the facts allow; diversity needs a k of 2 or more."""
     values: dict[tuple[str, int], np.ndarray] = {}
-    pairs = [k for k in ks if k > 1]
+    pair_ks = [k for k in ks if k > 1]
     if facts.attributes is not None:
         table = facts.attributes.table
-        values |= _named("diversity", intra_list_distance(ranked, pairs, jaccard(table)))
+        values |= _named("diversity", intra_list_distance(ranked, pair_ks, jaccard(table)))
         for name, divergence in (("calibration_kl", kl_divergence), ("calibration_js", js_divergence)):
             values |= _named(name, {k: calibration(ranked, histories, table, k, divergence) for k in ks})
     if facts.vectors is not None:
-        values |= _named("content_diversity", intra_list_distance(ranked, pairs, cosine(facts.vectors)))
+        values |= _named("content_diversity", intra_list_distance(ranked, pair_ks, cosine(facts.vectors)))
     return values
 
 
@@ -66,17 +66,17 @@ def intra_list_distance(ranked: np.ndarray, ks: Sequence[int], similarity: Simil
     """
     users, longest = ranked.shape
     total, pairs = np.zeros(users), np.zeros(users)
-    found: dict[int, np.ndarray] = {}
+    means: dict[int, np.ndarray] = {}
     for later in range(longest):
         for earlier in range(later):
-            both = np.flatnonzero((ranked[:, later] != PADDING) & (ranked[:, earlier] != PADDING))
-            distance = np.maximum(1 - similarity(ranked[both, earlier], ranked[both, later]), 0)  # rounding
+            rows = np.flatnonzero((ranked[:, later] != PADDING) & (ranked[:, earlier] != PADDING))
+            distance = np.maximum(1 - similarity(ranked[rows, earlier], ranked[rows, later]), 0)  # rounding
             defined = ~np.isnan(distance)
-            total[both[defined]] += distance[defined]
-            pairs[both[defined]] += 1
+            total[rows[defined]] += distance[defined]
+            pairs[rows[defined]] += 1
         if later + 1 in ks:
-            found[later + 1] = total / np.where(pairs > 0, pairs, np.nan)
-    return {k: found.get(k, total / np.where(pairs > 0, pairs, np.nan)) for k in ks}
+            means[later + 1] = total / np.where(pairs > 0, pairs, np.nan)
+    return {k: means.get(k, total / np.where(pairs > 0, pairs, np.nan)) for k in ks}
 
 
 def jaccard(table: sp.csr_array) -> Similarity:
@@ -105,10 +105,10 @@ def calibration(
     k: int,
     divergence: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Return how far the values of the first k items are from those of the history, in bits; 0 is calibrated.
+    """Return the divergence, in bits, of the attribute values of the first k items from those of the history.
 
-    Steck, "Calibrated recommendations", RecSys 2018: every item shares out a weight of one among its values, and
-    the shares are averaged over the history (p) and over the list (q).
+    Steck, "Calibrated recommendations", RecSys 2018: every item shares out a weight of one among its values, and the
+    shares are averaged over the history (p) and over the list (q). 0 is perfectly calibrated.
     """
     shares = _normalised(table)
     lists = [row[row != PADDING] for row in ranked[:, :k]]
@@ -121,13 +121,13 @@ def calibration(
 
 
 def kl_divergence(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Return KL(p || q') of rows [users, values] in bits; q' is q with a share of .01 of p, as in Steck (2018)."""
-    smooth = (1 - SMOOTHING) * q + SMOOTHING * p
-    return _relative_entropy(p, smooth)
+    """Return KL(p || q') of rows [users, values] in bits; q' is q mixed with .01 of p, as in Steck (2018)."""
+    smoothed = (1 - SMOOTHING) * q + SMOOTHING * p
+    return _relative_entropy(p, smoothed)
 
 
 def js_divergence(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Return the Jensen-Shannon divergence of rows [users, values] in bits: 0 alike, 1 nothing in common."""
+    """Return the Jensen-Shannon divergence of rows [users, values] in bits: 0 for equal rows, 1 for nothing in common."""
     middle = (p + q) / 2
     return (_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2
 
@@ -135,7 +135,7 @@ def js_divergence(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 def _relative_entropy(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     """Return the sum of p log2(p / q); rows that are NaN stay NaN."""
     ratio = np.divide(p, q, out=np.ones_like(p), where=~(p <= 0))
-    # rounding may leave a divergence of equal rows a hair below zero
+    # rounding may leave the divergence of equal rows slightly below zero
     return np.maximum((p * np.log2(ratio)).sum(axis=1), 0.0)
 
 

@@ -1,6 +1,7 @@
-"""Generated queries for a conversation: what is said, and what must hold of every item of the answer.
+"""Generated queries for a conversation, each with the constraints that every item of the answer must meet.
 
-Half of the phrasings were written after the reading of messages was finished and never used to build it: `unseen`.
+Half of the phrasings, the unseen ones, were written after the reader of messages was finished and never used to build
+it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 Facts = Mapping[str, Sequence[str]]
+"""Attribute -> the values of an item."""
 
 #: constraint -> phrasings, seen and unseen; {a}, {b}: attribute values; {y}, {z}: years; {d}: a decade
 PHRASINGS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -117,8 +119,9 @@ PHRASINGS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Expected:
-    """What must hold: years inclusive, `out`: years that must not be; values that must and must not be there."""
+class Constraints:
+    """What a query asks for: first and last year, inclusive; `out`: a range of years to avoid; a value to have, and one
+    not to have."""
 
     first: int | None = None
     last: int | None = None
@@ -127,7 +130,7 @@ class Expected:
     without: str | None = None
 
     def met_by(self, values: Sequence[str], year: int | None) -> bool:
-        """Return whether an item with these attribute values and this year meets all of it."""
+        """Return whether an item with these attribute values and this year meets all constraints."""
         bounded = self.first is not None or self.last is not None or self.out is not None
         if bounded and year is None or self.only is not None and self.only not in values or self.without in values:
             return False
@@ -138,61 +141,67 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Query:
-    """One message, what it asks for, of which constraint, and whether its phrasing was never used in building."""
+class GeneratedQuery:
+    """A message and what it asks for. constraint: a key of `PHRASINGS`; unseen: which half its phrasing is of."""
 
     text: str
-    expected: Expected
+    expected: Constraints
     constraint: str
     unseen: bool
 
 
-def generate(values: Sequence[str], years: tuple[int, int], count: int = 600, seed: int = 0) -> list[Query]:
-    """Return `count` queries on attribute values and a range of years; constraints and halves in equal shares."""
+def generate_queries(
+    values: Sequence[str], years: tuple[int, int], count: int = 600, seed: int = 0
+) -> list[GeneratedQuery]:
+    """Return `count` queries on attribute values and a range of years, evenly over constraints, seen and unseen."""
     draw = random.Random(seed)
     kinds = list(PHRASINGS)
     return [_query(kinds[n % len(kinds)], bool(n // len(kinds) % 2), values, years, draw) for n in range(count)]
 
 
-def _query(kind: str, unseen: bool, values: Sequence[str], years: tuple[int, int], draw: random.Random) -> Query:
+def _query(
+    kind: str, unseen: bool, values: Sequence[str], years: tuple[int, int], draw: random.Random
+) -> GeneratedQuery:
     a, b = draw.sample(list(values), 2)
     y, z = sorted(draw.sample(range(years[0], years[1] + 1), 2))
     d = draw.randrange(max(years[0], 1930) // 10 * 10, years[1] + 1, 10)
     text = draw.choice(PHRASINGS[kind][unseen])
-    spoken = [value if draw.random() < 0.5 else value.lower() for value in (a, b)]
+    spelled = [value if draw.random() < 0.5 else value.lower() for value in (a, b)]
     expected = {
-        "after": Expected(first=y),
-        "before": Expected(last=y),
-        "between": Expected(first=y, last=z),
-        "decade": Expected(first=d, last=d + 9),
-        "not_decade": Expected(out=(d, d + 9)),
-        "only": Expected(only=a),
-        "without": Expected(without=a),
-        "only_without": Expected(only=a, without=b),
-        "only_after": Expected(first=y, only=a),
+        "after": Constraints(first=y),
+        "before": Constraints(last=y),
+        "between": Constraints(first=y, last=z),
+        "decade": Constraints(first=d, last=d + 9),
+        "not_decade": Constraints(out=(d, d + 9)),
+        "only": Constraints(only=a),
+        "without": Constraints(without=a),
+        "only_without": Constraints(only=a, without=b),
+        "only_after": Constraints(first=y, only=a),
     }[kind]
-    return Query(text.format(a=spoken[0], b=spoken[1], y=y, y0=y - 1, z=z, d=d), expected, kind, unseen)
+    return GeneratedQuery(text.format(a=spelled[0], b=spelled[1], y=y, y0=y - 1, z=z, d=d), expected, kind, unseen)
 
 
-def measure(
-    queries: Sequence[Query],
-    understand: Callable[[str], Expected],
+def measure_answers(
+    queries: Sequence[GeneratedQuery],
+    understand: Callable[[str], Constraints],
     answer: Callable[[str], Sequence[tuple[Facts, int | None]]],
 ) -> dict[str, object]:
-    """Return shares: messages read right, seen and unseen phrasings apart; items that meet all that was asked for.
+    """Return the shares of messages read right (of all, seen and unseen phrasings, and each constraint), the number of
+    answered items, how many of them meet all constraints, and the misread messages.
 
-    `understand`: message -> what was understood. `answer`: message -> attributes and year of each item of the answer.
+    `understand`: message -> the constraints read. `answer`: message -> attributes and year of each item of the answer.
     """
-    right: defaultdict[str, list[bool]] = defaultdict(list)
-    wrong, shown, met = [], 0, 0
+    read_right: defaultdict[str, list[bool]] = defaultdict(list)
+    misread, shown, meeting_all = [], 0, 0
     for query in queries:
         understood = understand(query.text) == query.expected
         for name in ("all", "unseen" if query.unseen else "seen", query.constraint):
-            right[name].append(understood)
+            read_right[name].append(understood)
         if not understood:
-            wrong.append(query.text)
+            misread.append(query.text)
         items = answer(query.text) if understood else ()
         shown += len(items)
-        met += sum(query.expected.met_by([v for vs in facts.values() for v in vs], year) for facts, year in items)
-    shares = {name: round(sum(marks) / len(marks), 4) for name, marks in right.items()}
-    return {"queries": len(queries), "read_right": shares, "items": shown, "items_meeting_all": met, "misread": wrong}
+        meeting_all += sum(query.expected.met_by([v for vs in f.values() for v in vs], year) for f, year in items)
+    shares = {name: round(sum(marks) / len(marks), 4) for name, marks in read_right.items()}
+    counts = {"items": shown, "items_meeting_all": meeting_all}
+    return {"queries": len(queries), "read_right": shares, **counts, "misread": misread}

@@ -11,16 +11,16 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy
 from sklearn.metrics import jaccard_score
 
-from recommender.eval.beyond import (
+from recommender.eval.beyond_accuracy import (
     Attributes,
     ItemFacts,
+    beyond_accuracy_per_user,
     calibration,
     cosine,
     intra_list_distance,
     jaccard,
     js_divergence,
     kl_divergence,
-    per_user,
 )
 
 ITEMS, VALUES, KS = 30, 6, (2, 5, 10)
@@ -93,19 +93,21 @@ def test_a_list_that_mirrors_the_history_is_calibrated_and_its_opposite_is_not()
 def test_bounds_hold_and_what_is_undefined_is_nan(seed):
     table, ranked, histories = world(seed, users=4)
     facts = ItemFacts(Attributes("genres", sp.csr_array(table)), table)
-    for (name, k), column in per_user(ranked, histories, facts, (1, *KS)).items():
+    for (name, k), column in beyond_accuracy_per_user(ranked, histories, facts, (1, *KS)).items():
         defined = column[~np.isnan(column)]
         assert column.shape == (4,) and (defined >= 0).all()
         assert name == "calibration_kl" or (defined <= 1 + 1e-9).all()
         assert k > 1 or name.startswith("calibration")  # one item makes no pair
     empty = [len(history) == 0 for history in histories]
-    assert np.isnan(per_user(ranked, histories, facts, (5,))["calibration_js", 5][empty]).all()
+    assert np.isnan(beyond_accuracy_per_user(ranked, histories, facts, (5,))["calibration_js", 5][empty]).all()
 
 
 def test_only_what_is_known_is_measured():
     ranked, histories = np.array([[0, 1]]), [np.array([2])]
-    assert per_user(ranked, histories, ItemFacts(), (2,)) == {}
-    assert set(per_user(ranked, histories, ItemFacts(vectors=np.eye(3)), (2,))) == {("content_diversity", 2)}
+    assert beyond_accuracy_per_user(ranked, histories, ItemFacts(), (2,)) == {}
+    assert set(beyond_accuracy_per_user(ranked, histories, ItemFacts(vectors=np.eye(3)), (2,))) == {
+        ("content_diversity", 2)
+    }
 
 
 def test_many_users_are_measured_like_each_alone():
