@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from types import ModuleType
 
 from pydantic import ValidationError
+
+#: packages whose name in the registry is not that of the module
+_PACKAGES = {
+    "espeakng_loader": "espeakng-loader",
+    "ir_measures": "ir-measures",
+    "rouge_score": "rouge-score",
+    "whisper": "openai-whisper",
+}
 
 
 class RecommenderError(Exception):
@@ -41,6 +51,22 @@ class CheckpointError(RecommenderError):
 
 class EngineLostError(RecommenderError):
     """The process that computes is gone or does not answer: no fault of any request, and none of them was answered."""
+
+
+def import_extra(module: str, needed_by: str, extra: str, alternative: str | None = None) -> ModuleType:
+    """Import a module that only the optional extra `extra` of this package installs, for `needed_by`.
+
+    Raises RecommenderError that names the missing package, the extra and what else the user may do (`alternative`).
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        top = module.partition(".")[0]
+        absent = isinstance(error, ModuleNotFoundError) and error.name == top
+        reason = "which is not installed" if absent else f"which cannot be imported ({error})"
+        message = f"{needed_by} needs the package {_PACKAGES.get(top, top)}, {reason}"
+        install = f"pip install 'recommender[{extra}]'"
+        raise RecommenderError(message, f"{install}, or {alternative}" if alternative else install) from None
 
 
 def closest(word: str, known: Iterable[str], most: int = 3) -> list[str]:

@@ -100,9 +100,12 @@ class Speaker(Protocol):
         """Return the samples and their rate."""
 
 
-def make_standins(catalogue: Catalogue, folder: str | Path, progress: Progress | None = None) -> Catalogue:
+def make_standins(
+    catalogue: Catalogue, folder: str | Path, progress: Progress | None = None, sounds: bool = True
+) -> Catalogue:
     """Give each item without image a title card and each item without audio a spoken title, kept in `folder`.
 
+    `sounds`: whether titles are spoken, which takes a speech synthesiser.
     Cards are 224 x 224 JPEG files, sounds 16 kHz mono FLAC files. Files that exist are kept, so a broken run
     continues where it stopped. Raises DataError if the folder cannot be written and RecommenderError if there
     are titles to speak and no speech synthesiser.
@@ -110,17 +113,18 @@ def make_standins(catalogue: Catalogue, folder: str | Path, progress: Progress |
     folder = Path(folder)
     sheets = [_sheet(catalogue, index) for index in range(len(catalogue))]
     images = {i: folder / "images" / f"{sheets[i].stem}.jpg" for i in range(len(sheets)) if not catalogue[i].image}
-    sounds = {i: folder / "audio" / f"{sheets[i].stem}.flac" for i in range(len(sheets)) if not catalogue[i].audio}
+    silent = [i for i in range(len(sheets)) if sounds and not catalogue[i].audio]
+    audio = {i: folder / "audio" / f"{sheets[i].stem}.flac" for i in silent}
     try:
         write_bytes(folder / "README.md", _README.encode())
         _make(images, lambda i: draw_card(sheets[i]), "drawing title cards", progress)
-        if not all(path.exists() for path in sounds.values()):
+        if not all(path.exists() for path in audio.values()):
             speak = speaker()
-            _make(sounds, lambda i: say_title(speak, sheets[i]), "speaking titles", progress)
+            _make(audio, lambda i: say_title(speak, sheets[i]), "speaking titles", progress)
     except OSError as error:
         problem = f"{folder}: stand-in media cannot be written ({error.strerror or error})"
         raise DataError(problem, "choose another folder") from None
-    return catalogue.with_media(images, sounds)
+    return catalogue.with_media(images, audio)
 
 
 def _make(paths: Mapping[int, Path], make: Callable[[int], bytes], what: str, progress: Progress | None) -> None:

@@ -15,14 +15,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
-from recommender import adapters, prompts
+from recommender import prompts
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.errors import CheckpointError
 from recommender.model.card import write_card
 from recommender.model.language_model import load_llm
-from recommender.model.manifest import read_manifest, write_manifest, written_folder
+from recommender.model.manifest import read_manifest, shipped_checkpoints, write_manifest, written_folder
 from recommender.model.network import RecommenderModel, is_ours
 from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
@@ -159,10 +159,14 @@ def save_with(source: str | Path, target: Path, name: str, write: Callable[[Path
 
 
 def resolve(source: str | Path) -> Path:
-    """Return the folder of a checkpoint: the path itself, or one that is installed with the package."""
+    """Return the folder of a checkpoint: the path itself, or else a shipped one.
+
+    `movielens-100k` and `adapters/movielens-100k` name a shipped checkpoint from any folder. A path to nothing is returned
+    as it is: reading it says what is missing.
+    """
     path = Path(source)
-    installed = Path(adapters.__file__).parent / path.name
-    return installed if not path.exists() and installed.is_dir() and path.parts[:1] in ((), ("adapters",)) else path
+    named = path.parent in (Path(), Path("adapters"))
+    return shipped_checkpoints().get(path.name, path) if named and not path.exists() else path
 
 
 def _read_parameters(model: RecommenderModel, path: Path) -> None:
