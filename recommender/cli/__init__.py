@@ -1,6 +1,6 @@
 """The command line: one module a group of commands, their options in `options`, what they print in `output` and `views`."""
 
-from recommender.cli.app import app, main
+from recommender.cli.command_line import app, main
 from recommender.cli.measuring_commands import ratings
 
 __all__ = ["app", "main", "ratings"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from recommender.chat.session import Session
 
 PROMPT = "you> "
-COMMANDS = "/picture FILE: what looks like it. /say FILE: a spoken message. An empty line ends."
+COMMANDS = "An empty line ends.\n/picture FILE: what looks like it; /say FILE: a spoken message."
 
 
 def chat(
@@ -68,8 +68,8 @@ def chat(
 def greeting(items: int, noun: str) -> str:
     """Return what a terminal shows before the first message: what may be said, and how to end."""
     return (
-        f"Hello! I know {items:,} {noun}. Tell me what you like or look for, for example:\n"
-        f"  something funny from the nineties, and why?\n{COMMANDS}"
+        f"Hello! I know {items:,} {noun}. Say what you like or look for, in your own words.\n"
+        f"I remember what you said before. {COMMANDS}"
     )
 
 

@@ -7,9 +7,9 @@ from recommender.cli.output import print_json, print_view
 
 
 def demo(details: Details = False, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Recommend films to a real user, from raw media to checked justifications.
+    """Recommend films to a real user of MovieLens-100K.
 
-    The user is the one of MovieLens-100K whose last films are known best.
+    All of it, from raw media to checked justifications. The user is the one whose last films are known best.
     """
     from recommender.cli.inputs import step
     from recommender.progress import progress_bars

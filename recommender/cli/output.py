@@ -60,7 +60,7 @@ def print_view(*views: RenderableType) -> None:
     for view in views:
         ruled = isinstance(view, Table) and view.show_header
         if out.is_terminal:
-            out.print(_fitted(view, out) if ruled else view, highlight=False)
+            out.print(fitted(view, out) if ruled else view, highlight=False)
         else:
             width = max(out.width, _measured(view, out).maximum) if ruled else out.width
             out.print(Text(as_plain_text(view, width)), soft_wrap=True)
@@ -89,7 +89,7 @@ def _measured(view: RenderableType, console: Console) -> Measurement:
     return Measurement.get(console, options, view)
 
 
-def _fitted(table: Any, console: Console) -> RenderableType:
+def fitted(table: Any, console: Console) -> RenderableType:
     """Return the table with column widths that fit the console and break no word, or its rows as lists."""
     if _measured(table, console).maximum <= console.width:
         return table

@@ -157,7 +157,8 @@ def _with_justification(heading: Text, item: RankedItem) -> Text:
 
 def _name(item: Item) -> str:
     """Return the name of an item as people say it, with its year if one is known."""
-    name, years = display_name(item), item.attributes.get("year", ())
+    short, years = display_name(item), item.attributes.get("year", ())
+    name = item.title if short.endswith("…") else short  # sentences cut long names, a list has room for them
     return f"{name} ({years[0]})" if years and f"({years[0]})" not in name else name
 
 

@@ -17,12 +17,11 @@ OF_EXTRAS = (
     *("whisper", "espeakng_loader", "datasets", "bitsandbytes", "zensical", "mkdocstrings", "openai", "vllm"),
 )
 _BLOCKER = """
-import sys
-class Absent:
-    def find_spec(name, path=None, target=None):
-        if name.partition(".")[0] in {absent!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Absent)
+from importlib.machinery import PathFinder
+ABSENT, find_spec = {absent!r}, PathFinder.find_spec
+def without_extras(name, path=None, target=None):
+    return None if name.partition(".")[0] in ABSENT else find_spec(name, path, target)
+PathFinder.find_spec = staticmethod(without_extras)
 """
 
 
