@@ -1,11 +1,15 @@
 """What was typed: overrides of a config, lists, pairs, options of vLLM."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.cli import inputs
 from recommender.errors import RecommenderError
+from recommender.model.checkpoint import resolve
+from recommender.model.manifest import shipped_checkpoints
 from tests.cli.conftest import refused
 
 
@@ -95,3 +99,26 @@ def test_threads(monkeypatch):
     inputs.use_threads(None)
     inputs.use_threads(3)
     assert numbers == [3]
+
+
+def test_shipped_checkpoints_are_found_by_name_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = shipped_checkpoints()
+    assert {"movielens-100k", "movielens-1m"} <= set(shipped)
+    for name, folder in shipped.items():
+        assert resolve(name) == resolve(f"adapters/{name}") == folder and (folder / "checkpoint.json").is_file()
+    assert resolve(tmp_path) == tmp_path
+    assert resolve("other/movielens-100k") == Path("other/movielens-100k")
+    (tmp_path / "movielens-100k").mkdir()
+    assert resolve("movielens-100k") == Path("movielens-100k")  # what is there comes first
+
+
+@pytest.mark.parametrize("name", ["movilens-100k", "adapters/movielens100k", "movielens"])
+def test_a_misspelt_checkpoint_is_answered_with_the_shipped_ones(run, name):
+    refused(
+        run("recommend", name, "-q"),
+        f"{name}: no such checkpoint folder",
+        "did you mean movielens-1",
+        "shipped are movielens-100k, movielens-1m",
+        "recommender train",
+    )
