@@ -110,7 +110,7 @@ def demo_view(demo: Demo, details: bool = False) -> Views:
     actual = _name(demo.next_item)
     remarks = [
         f"The film that this user really rated next, unknown to the model: {actual}."
-        f" It is number {demo.next_rank} of {demo.ranked} films in this ranking.",
+        f" It is number {demo.next_rank} of {demo.ranked:,} films in this ranking.",
         *demo.notes,
     ]
     if not details:

@@ -89,7 +89,7 @@ def test_the_demo_shows_films_and_no_numbers(demo):
     text = text_of(demo_view(demo))
     assert "rated 12 films. The last 8:" in text and "Seen 4 (1980)" in text and "Seen 3 (1980)" not in text
     assert text.count("Seen ") == HISTORY_SHOWN
-    assert "Heat (1995). It is number 2 of 1576 films" in joined(text) and "It took 4 s" in text
+    assert "Heat (1995). It is number 2 of 1,576 films" in joined(text) and "It took 4 s" in text
     assert "Stand-ins were encoded." in text and "-1.12" not in text and "+1.00" not in text
     assert max(map(len, text.splitlines())) <= 80
 
