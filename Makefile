@@ -1,14 +1,21 @@
-# Two commands on a fresh machine: `make demo` runs the main job, `make test` passes the tests.
+# Two commands on a fresh machine: `make demo` runs the main job, `make test` passes the tests. While working: `make quick`.
 PYTHON ?= python3
 VENV ?= .venv
 VLLM_VENV ?= build/venv-vllm
 BIN := $(VENV)/bin
 LINT := build/lint
+# rooms whose tests need neither a base model nor a training: seconds each
+QUICK := $(addprefix tests/,cli/test_output.py cli/test_views.py cli/test_command_line.py constraints data \
+	docs eval justify numerics prompting semantic_ids store test_config.py test_errors.py test_files.py test_progress.py)
 
-.PHONY: demo test test-slow lint typecheck unit vllm-env train clean
+.PHONY: demo quick test test-slow lint typecheck unit docs graph vllm-env train clean
 
 demo: $(VENV)/installed-demo
 	@$(BIN)/recommender demo
+
+# lint, types and the fast tests: within two minutes on two cores
+quick: lint typecheck
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow and not assets" $(wildcard $(QUICK))
 
 test: $(VENV)/installed-dev lint typecheck vllm-env unit
 
@@ -16,11 +23,11 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@# the linter reads packages from their folders, so it is shown the tree as it is installed
-	@rm -rf $(LINT) && mkdir -p $(LINT) && cp -r recommender $(LINT)/ && cp -r prompts adapters eval $(LINT)/recommender/
-	cd $(LINT) && PYTHONPATH=. $(abspath $(BIN))/lint-imports --config $(abspath pyproject.toml)
+	@rm -rf $(LINT) && mkdir -p $(LINT) && cp -rp recommender $(LINT)/ && cp -rp prompts adapters eval $(LINT)/recommender/
+	cd $(LINT) && PYTHONPATH=. $(abspath $(BIN))/lint-imports --no-logo $(abspath pyproject.toml)
 
 typecheck: lint
-	cd $(LINT) && $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) -p recommender
+	cd $(LINT) && $(abspath $(BIN))/mypy --cache-dir $(abspath .mypy_cache) --config-file $(abspath pyproject.toml) -p recommender
 
 unit: $(VENV)/installed-dev
 	@# a file stays in one process, so that what its tests share is made once; each computes on one thread
@@ -29,6 +36,13 @@ unit: $(VENV)/installed-dev
 # what takes minutes on a real vLLM server: killed servers, the load bench, the V2 runner through Triton's interpreter
 test-slow: $(VENV)/installed-dev vllm-env
 	$(BIN)/pytest -m slow
+
+docs: $(VENV)/installed-dev
+	$(BIN)/zensical build --clean
+
+# rooms, layers, edges and circles of the package
+graph: $(VENV)/installed-dev
+	@$(BIN)/python docs/import_graph.py
 
 train: $(VENV)/installed-demo
 	$(BIN)/recommender train --config adapters/movielens-100k.yaml --output adapters/movielens-100k
@@ -57,4 +71,4 @@ $(VLLM_VENV)/installed: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site .mypy_cache *.egg-info

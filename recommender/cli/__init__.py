@@ -1,5 +1,6 @@
-"""The command line: one module a group of commands, what they share in `shared`. Nothing else prints."""
+"""The command line: one module a group of commands, their options in `options`, what they print in `output` and `views`."""
 
-from recommender.cli.commands import app, main, ratings
+from recommender.cli.command_line import app, main
+from recommender.cli.measuring_commands import ratings
 
 __all__ = ["app", "main", "ratings"]

@@ -1,14 +1,16 @@
-"""Commands that answer many: `batch` for files, `serve` over HTTP."""
+"""Serve: answers over HTTP, answers to a file of requests, models for other programs."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from recommender.cli.shared import AsJson, Items, Model, Quiet, err, print_table
+from recommender.cli.inputs import split_pair, vllm_options
+from recommender.cli.options import AsJson, Items, Model, Quiet
+from recommender.cli.output import print_json, print_note, print_rows
 
 if TYPE_CHECKING:
     from recommender.config import ServingConfig
@@ -19,29 +21,8 @@ VllmFlags = Annotated[
     str, typer.Option("--vllm", help='flags for vLLM as they are, e.g. "--tensor-parallel-size=2 --dtype=bfloat16"')
 ]
 EngineName = Annotated[str, typer.Option("--engine", help="embedded, or vllm (see docs/serving.md)")]
-
-
-def batch(
-    model: Model,
-    source: Annotated[Path, typer.Option("--input", help="requests, .jsonl or .parquet; `vllm run-batch` lines too")],
-    output: Annotated[Path, typer.Option(help="the answers, .jsonl or .parquet; killed and started again, it goes on")],
-    engine: EngineName = "embedded",
-    workers: Annotated[int, typer.Option(min=1, help="processes of the embedded engine, connections to vLLM")] = 1,
-    items: Items = None,
-    rank_url: RankUrl = None,
-    write_url: WriteUrl = None,
-    vllm: VllmFlags = "",
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Answer a file of requests: order kept, one line each, errors too."""
-    from recommender.batch import BatchOptions, run_batch
-    from recommender.progress import progress_bars
-
-    options = BatchOptions(engine, workers, items, _engine_options(engine, rank_url, write_url, vllm))
-    with progress_bars(quiet) as progress:
-        report = run_batch(model, source, output, options, progress)
-    print_table([asdict(report)], f"written: {output}", as_json)
+SERVER_MODULES = ("fastapi", "uvicorn", "prometheus_client", "prometheus_fastapi_instrumentator", "sse_starlette")
+"""What only the server needs: the extra `server`."""
 
 
 def serve(
@@ -60,17 +41,25 @@ def serve(
     vllm: VllmFlags = "",
     quiet: Quiet = False,
 ) -> None:
-    """Serve over HTTP: /v1/recommendations, /v1/chat/completions, /v1/feedback, /v1/models, /healthz, /metrics, /docs."""
-    from recommender.engine import open_engine
+    """Serve recommendations and chat over HTTP.
+
+    /v1/recommendations, /v1/chat/completions (as the OpenAI client speaks it), /v1/feedback, /v1/models, /healthz,
+    /readyz, /metrics, and /docs for all of them.
+    """
+    from recommender.errors import import_extra
     from recommender.progress import progress_bars
+
+    for module in SERVER_MODULES:
+        import_extra(module, "recommender serve", "server")
+    from recommender.engine import open_engine
     from recommender.server.app import create_app
     from recommender.server.uvicorn_server import run_server
 
-    options = _engine_options(engine, rank_url, write_url, vllm)
+    options = vllm_options(engine, rank_url, write_url, vllm)
     with progress_bars(quiet) as progress:
         opened = open_engine(engine, model, items, progress, **options)
     for part, address in opened.addresses().items():  # adapters are loaded and unloaded there
-        err.print(f"{part}: {address}", highlight=False)
+        print_note(f"{part}: {address}")
     try:
         limits = _limits(opened.config.serving, settings, {"host": host, "port": port, "feedback": feedback})
         run_server(create_app(opened, name or Path(model).resolve().name, limits), limits)
@@ -78,32 +67,62 @@ def serve(
         opened.close()
 
 
-def _engine_options(engine: str, rank_url: str | None, write_url: str | None, flags: str) -> dict[str, Any]:
-    import shlex
+def batch(
+    model: Model,
+    source: Annotated[Path, typer.Option("--input", help="requests, .jsonl or .parquet; `vllm run-batch` lines too")],
+    output: Annotated[Path, typer.Option(help="the answers, .jsonl or .parquet; killed and started again, it goes on")],
+    engine: EngineName = "embedded",
+    workers: Annotated[int, typer.Option(min=1, help="processes of the embedded engine, connections to vLLM")] = 1,
+    items: Items = None,
+    rank_url: RankUrl = None,
+    write_url: WriteUrl = None,
+    vllm: VllmFlags = "",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Answer a file of requests.
 
-    from recommender.errors import ConfigError
+    Answers keep its order, one line each, errors too. A run that was killed goes on where it was.
+    """
+    from recommender.batch import BatchOptions, run_batch
+    from recommender.progress import progress_bars
 
-    given = {"rank_url": rank_url, "write_url": write_url, "flags": tuple(shlex.split(flags))}
-    options = {name: value for name, value in given.items() if value}
-    if options and engine != "vllm":
-        raise ConfigError(f"--engine {engine} has no {', '.join(options)}", "add --engine vllm")
-    return options
+    options = BatchOptions(engine, workers, items, vllm_options(engine, rank_url, write_url, vllm))
+    with progress_bars(quiet) as progress:
+        report = run_batch(model, source, output, options, progress)
+    print_rows([asdict(report)], f"written: {output}", as_json)
+
+
+def export(
+    model: Model,
+    target: Annotated[Path, typer.Argument(help="the folder to write")],
+    to: Annotated[Literal["transformers", "vllm"], typer.Option(help="what shall read it")] = "transformers",
+    items: Items = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write plain models that transformers or vLLM can load.
+
+    LoRA, item rows and soft tokens are merged; the result is loaded again and compared before it is kept.
+    """
+    from recommender.export.merge import merge
+    from recommender.export.vllm_folder import export_vllm
+    from recommender.model.checkpoint import from_pretrained
+    from recommender.progress import progress_bars
+
+    write = {"transformers": merge, "vllm": export_vllm}[to]
+    with progress_bars(quiet) as progress:
+        report = asdict(write(from_pretrained(model, items, progress), target, progress))
+    if as_json:
+        print_json(report)
+    else:
+        print_rows([report], f"written for {to}: {target}")
 
 
 def _limits(limits: ServingConfig, settings: list[str] | None, options: dict[str, Any]) -> ServingConfig:
     from recommender.config import Config
-    from recommender.errors import ConfigError
 
     changes = {f"serving.{key}": value for key, value in options.items() if value is not None}
-    for text in settings or []:
-        key, sign, value = text.partition("=")
-        if not sign:
-            raise ConfigError(f"--set {key}: expected KEY=VALUE", "for example --set waiting=64")
-        changes[f"serving.{key}"] = value
+    given = dict(split_pair("--set", text, "waiting=64") for text in settings or [])
+    changes |= {f"serving.{key}": value for key, value in given.items()}
     return Config(serving=limits).updated(changes, "--set").serving
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add these commands to the command line."""
-    app.command()(batch)
-    app.command()(serve)

@@ -1,4 +1,4 @@
-"""Studies: many trainings and one table. What each part of a recipe is worth; how well new items are ranked."""
+"""Study a recipe: its parts, new items, queries in words."""
 
 from __future__ import annotations
 
@@ -9,19 +9,9 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from recommender.cli.shared import (
-    AsJson,
-    ConfigFile,
-    Items,
-    Model,
-    Quiet,
-    Settings,
-    out,
-    print_json,
-    print_table,
-    read_config,
-    split_ids,
-)
+from recommender.cli.inputs import read_config, split_list
+from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Settings, Users
+from recommender.cli.output import print_json, print_rows, print_view
 from recommender.errors import DataError
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -41,7 +31,7 @@ def ablation(
     without: Without = "",
     variant: Variant = None,
     seeds: Annotated[str, typer.Option(help="every recipe is trained once a seed")] = "0,1,2",
-    users: Annotated[int | None, typer.Option(help="evaluate an even sample of this many users", min=1)] = None,
+    users: Users = None,
     baselines: Baselines = "",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -53,7 +43,7 @@ def ablation(
 
     recipes = _recipes(config, settings, without, variant)
     with progress_bars(quiet) as progress:
-        evaluation = ablation_study(recipes, parse_seeds(seeds), output, split_ids(baselines), users, progress)
+        evaluation = ablation_study(recipes, parse_seeds(seeds), output, split_list(baselines), users, progress)
     _report(evaluation, output, as_json)
 
 
@@ -71,7 +61,7 @@ def cold(
     times: Annotated[
         float, typer.Option(help="how often a new item is listed: times as often as a known one", min=0)
     ] = 2.0,
-    users: Annotated[int | None, typer.Option(help="evaluate an even sample of this many users", min=1)] = None,
+    users: Users = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -89,15 +79,15 @@ def cold(
     recipes = _recipes(config, settings, without, variant)
     numbers = parse_seeds(seeds) if seeds else (recipes[FULL].seed,)
     with progress_bars(quiet) as progress:
-        options = ColdStartOptions(share, seed, numbers, times, users, split_ids(baselines))
-        found = cold_start_study(recipes, output, options, progress)
-    reports = {"cold": found.cold, "known": found.known}
-    told = {name: _written(evaluation, output / f"report-{name}") for name, evaluation in reports.items()}
+        options = ColdStartOptions(share, seed, numbers, times, users, split_list(baselines))
+        study = cold_start_study(recipes, output, options, progress)
+    evaluations = {"cold": study.cold, "known": study.known}
+    reports = {name: _written(evaluation, output / f"report-{name}") for name, evaluation in evaluations.items()}
     if as_json:
-        print_json(told)
+        print_json(reports)
         return
-    for evaluation in reports.values():
-        out.print(_table(evaluation))
+    for evaluation in evaluations.values():
+        _print_table(evaluation)
 
 
 @app.command("queries")
@@ -108,7 +98,7 @@ def queries(
     items: Items = None,
     interactions: Annotated[str | None, typer.Option(help="by default those of the checkpoint's recipe")] = None,
     attribute: Annotated[str | None, typer.Option(help="what is queried for; default: what tells items apart")] = None,
-    users: Annotated[int | None, typer.Option(help="ask an even sample of this many users", min=1)] = None,
+    users: Users = None,
     seed: Annotated[int, typer.Option(help="which queries and phrasings are drawn")] = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -121,14 +111,14 @@ def queries(
     from recommender.studies.text_queries import query_study
 
     with progress_bars(quiet) as progress:
-        found = query_study(model, items, interactions, attribute, users, seed, progress)
-    told = _written(found.evaluation, output)
+        study = query_study(model, items, interactions, attribute, users, seed, progress)
+    report = _written(study.evaluation, output)
     if as_json:
-        print_json({**told, "met": found.met})
+        print_json({**report, "met": study.met})
         return
-    out.print(_table(found.evaluation))
-    rows = [{"ranked by": name, "of the first 10 have it": round(share, 3)} for name, share in found.met.items()]
-    print_table(rows, "what was asked for", False)
+    _print_table(study.evaluation)
+    rows = [{"ranked by": name, "of the first 10 have it": round(share, 3)} for name, share in study.met.items()]
+    print_rows(rows, "what was asked for")
 
 
 @app.command()
@@ -138,33 +128,37 @@ def signal(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Ask before any training how much of who likes an item its words, picture and sound tell: a linear probe."""
+    """Measure before any training how much an item's content says of who likes it: a linear probe."""
     from recommender.progress import progress_bars
     from recommender.studies.signal_probe import signal_study
 
     with progress_bars(quiet) as progress:
-        found = signal_study(read_config(config, settings), progress)
+        study = signal_study(read_config(config, settings), progress)
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(study))
         return
     rows = [
-        {"told from": " + ".join(one.modalities), "explained": f"{one.explained:.3f} ({one.low:.3f} to {one.high:.3f})"}
-        | {"farther items": f"{one.nearer:.3f}"}
-        for one in found.results
+        {
+            "predicted from": " + ".join(probe.modalities),
+            "explained": f"{probe.explained:.3f} ({probe.low:.3f} to {probe.high:.3f})",
+            "farther items": f"{probe.nearer:.3f}",
+        }
+        for probe in study.results
     ]
-    print_table(rows, f"collaborative vectors of {found.items} items", False)
+    print_rows(rows, f"collaborative vectors of {study.items} items")
     rows = [
-        {"adds to all others": m, "explained": f"{a:.4f} ({b:.4f} to {c:.4f})"} for m, (a, b, c) in found.added.items()
+        {"adds to all others": modality, "explained": f"{mean:.4f} ({low:.4f} to {high:.4f})"}
+        for modality, (mean, low, high) in study.added.items()
     ]
     if rows:
-        print_table(rows, "what only one of them knows", False)
+        print_rows(rows, "what only one of them knows")
 
 
 def _recipes(config: Path, settings: list[str] | None, without: str, variant: list[str] | None) -> dict[str, Any]:
     from recommender.studies.ablation import variants
 
-    changed = dict(_variant(text) for text in variant or [])
-    return variants(read_config(config, settings), split_ids(without), changed)
+    changes = dict(_variant(text) for text in variant or [])
+    return variants(read_config(config, settings), split_list(without), changes)
 
 
 def _variant(text: str) -> tuple[str, dict[str, Any]]:
@@ -179,21 +173,22 @@ def _variant(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _report(evaluation: Any, output: Path, as_json: bool) -> None:
-    told = _written(evaluation, output)
+    report = _written(evaluation, output)
     if as_json:
-        print_json(told)
+        print_json(report)
     else:
-        out.print(_table(evaluation))
+        _print_table(evaluation)
 
 
 def _written(evaluation: Any, folder: Path) -> Any:
+    """Write the report of an evaluation into a folder and return it as data."""
     from recommender.eval.report import as_json, write_report
 
     write_report(evaluation, folder)
     return as_json(evaluation)
 
 
-def _table(evaluation: Any) -> Any:
+def _print_table(evaluation: Any) -> None:
     from recommender.eval.report import table
 
-    return table(evaluation)
+    print_view(table(evaluation))

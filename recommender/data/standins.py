@@ -26,9 +26,12 @@ hear the item itself; a model that learns from these files learns nothing that t
 """
 
 
-def make_standins(catalogue: Catalogue, folder: str | Path, progress: Progress | None = None) -> Catalogue:
+def make_standins(
+    catalogue: Catalogue, folder: str | Path, progress: Progress | None = None, sounds: bool = True
+) -> Catalogue:
     """Give each item without image a title card and each item without audio a spoken title, kept in `folder`.
 
+    `sounds`: whether titles are spoken, which takes a speech synthesiser.
     Cards are 224 x 224 JPEG files, sounds 16 kHz mono FLAC files. Files that exist are kept, so a broken run
     continues where it stopped. Raises DataError if the folder cannot be written and RecommenderError if there
     are titles to speak and no speech synthesiser.
@@ -36,17 +39,19 @@ def make_standins(catalogue: Catalogue, folder: str | Path, progress: Progress |
     folder = Path(folder)
     texts = [standin_text(catalogue, index) for index in range(len(catalogue))]
     images = {i: folder / "images" / f"{texts[i].stem}.jpg" for i in range(len(texts)) if not catalogue[i].image}
-    sounds = {i: folder / "audio" / f"{texts[i].stem}.flac" for i in range(len(texts)) if not catalogue[i].audio}
+    audio = {
+        i: folder / "audio" / f"{texts[i].stem}.flac" for i in range(len(texts)) if sounds and not catalogue[i].audio
+    }
     try:
         write_bytes(folder / "README.md", _README.encode())
         _make_absent(images, lambda i: draw_card(texts[i]), "drawing title cards", progress)
-        if not all(path.exists() for path in sounds.values()):
+        if not all(path.exists() for path in audio.values()):
             speak = speaker()
-            _make_absent(sounds, lambda i: say_title(speak, texts[i]), "speaking titles", progress)
+            _make_absent(audio, lambda i: say_title(speak, texts[i]), "speaking titles", progress)
     except OSError as error:
         problem = f"{folder}: stand-in media cannot be written ({error.strerror or error})"
         raise DataError(problem, "choose another folder") from None
-    return catalogue.with_media(images, sounds)
+    return catalogue.with_media(images, audio)
 
 
 def _make_absent(paths: Mapping[int, Path], make: Callable[[int], bytes], what: str, progress: Progress | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from recommender.data.formats import Column, Parsed, one_line, read_csv, read_jsonl
-from recommender.errors import DataError, closest, did_you_mean
+from recommender.errors import DataError, closest, did_you_mean, import_extra
 
 Kind = Literal["items", "interactions", "targets"]
 SUFFIXES = (".parquet", ".csv", ".jsonl")
@@ -205,8 +206,7 @@ def _is_saved_dataset(folder: Path) -> bool:
 
 
 def _from_saved_dataset(folder: Path, kind: Kind) -> Table:
-    import datasets
-
+    datasets = import_extra("datasets", f"the saved data set {folder}", "datasets")
     try:
         loaded = datasets.load_from_disk(str(folder))
     except Exception as error:  # datasets raises many kinds for one broken folder
@@ -215,21 +215,26 @@ def _from_saved_dataset(folder: Path, kind: Kind) -> Table:
 
 
 def _from_dataset(source: Any, folder: Path | None, kind: Kind) -> Table:
+    name = str(folder) if folder else type(source).__name__
+    if "datasets" not in sys.modules:  # then nobody can have made one
+        raise _no_table(name, kind)
     import datasets
 
-    name = str(folder) if folder else type(source).__name__
     if isinstance(source, datasets.DatasetDict):
         if len(source) != 1:
             raise DataError(f"{name}: holds several splits ({', '.join(source)})", "pass one of them")
         source = next(iter(source.values()))
     if not isinstance(source, datasets.Dataset):
-        raise DataError(
-            f"{name}: cannot be read as a table of {kind}", "pass a path, a pandas DataFrame or a datasets.Dataset"
-        )
+        raise _no_table(name, kind)
     if source.num_rows == 0:
         raise DataError(f"{name}: the table of {kind} is empty", "it needs at least one row")
     table = source.with_format("arrow")[:]
     return Table(name, dict(zip(table.column_names, table.columns, strict=True)), source.num_rows, folder)
+
+
+def _no_table(name: str, kind: Kind) -> DataError:
+    hint = "pass a path, a pandas DataFrame or a datasets.Dataset"
+    return DataError(f"{name}: cannot be read as a table of {kind}", hint)
 
 
 def _from_pandas(frame: pd.DataFrame) -> Table:

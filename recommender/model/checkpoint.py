@@ -30,15 +30,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
-from recommender import adapters, prompts
+from recommender import prompts
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
-from recommender.errors import CheckpointError, did_you_mean
+from recommender.errors import CheckpointError
 from recommender.justify.template_selection import FORMER_SELECTION, SELECTION
 from recommender.model.card import write_card
 from recommender.model.language_model import load_llm
-from recommender.model.manifest import MANIFEST, read_manifest, write_manifest, written_folder
+from recommender.model.manifest import read_manifest, shipped_checkpoints, write_manifest, written_folder
 from recommender.model.network import RecommenderModel, is_adapter_parameter
 from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
@@ -183,27 +183,19 @@ def save_copy_with(source: str | Path, target: Path, name: str, write: Callable[
 
 
 def resolve(source: str | Path) -> Path:
-    """Return the folder of a checkpoint: the path itself, or where the package has a shipped one of this name.
+    """Return the folder of a checkpoint: the path itself, or else a shipped one.
 
-    A shipped checkpoint is named NAME or adapters/NAME. The folder that is returned may not exist.
+    `movielens-100k` and `adapters/movielens-100k` name a shipped checkpoint from any folder. A path to nothing is returned
+    as it is: reading it says what is missing.
     """
     path = Path(source)
-    is_name = path.name in shipped_checkpoints() and path.parts[:-1] in ((), ("adapters",))
-    return Path(adapters.__file__).parent / path.name if is_name and not path.exists() else path
-
-
-def shipped_checkpoints() -> list[str]:
-    """Return the names of the checkpoints that are installed with the package."""
-    return sorted(path.parent.name for path in Path(adapters.__file__).parent.glob(f"*/{MANIFEST}"))
+    named = path.parent in (Path(), Path("adapters"))
+    return shipped_checkpoints().get(path.name, path) if named and not path.exists() else path
 
 
 def _open(source: str | Path) -> tuple[Path, dict[str, Any]]:
     """Return the folder of a checkpoint and its manifest. Raises CheckpointError if there is none or it is damaged."""
     folder = resolve(source)
-    if not folder.exists():
-        shipped = shipped_checkpoints()
-        hint = f"train one, or use one that ships: {', '.join(shipped)}"
-        raise CheckpointError(f"{source}: no such checkpoint folder", did_you_mean(folder.name, shipped) or hint)
     return folder, read_manifest(folder)
 
 

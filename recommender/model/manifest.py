@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from recommender.errors import CheckpointError
+from recommender import adapters
+from recommender.errors import CheckpointError, did_you_mean
 from recommender.files import replacing_folder
 
 MANIFEST = "checkpoint.json"
@@ -43,6 +44,11 @@ def written_folder(target: Path, marker: str = MANIFEST) -> Iterator[Path]:
         yield folder
 
 
+def shipped_checkpoints() -> dict[str, Path]:
+    """Return the checkpoints that are installed with the package: name -> folder."""
+    return {path.parent.name: path.parent for path in sorted(Path(adapters.__file__).parent.glob(f"*/{MANIFEST}"))}
+
+
 def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
     """Write the manifest: `facts`, and the sha256 of each file of the folder."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
@@ -54,7 +60,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Read the manifest and check every file against it. Raises CheckpointError naming the file that is wrong."""
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise CheckpointError(f"{folder}: no such checkpoint folder", "train one: recommender train --config FILE")
+        shipped = shipped_checkpoints()
+        near = did_you_mean(folder.name, shipped)
+        names = f"shipped are {', '.join(shipped)}; or train one: recommender train --config FILE"
+        raise CheckpointError(f"{folder}: no such checkpoint folder", f"{near} {names}" if near else names)
     if not path.is_file():
         raise CheckpointError(f"{folder}: no {MANIFEST}, so this is no checkpoint", "give a trained folder")
     try:

@@ -57,7 +57,8 @@ def load_catalogue(config: Config, progress: Progress | None = None) -> Catalogu
     """Load the items, with stand-in media where the config asks for them."""
     catalogue = Catalogue.load(config.data.items, config.data.columns)
     if config.data.standin_media:
-        catalogue = standins.make_standins(catalogue, standin_folder(catalogue), progress)
+        sounds = config.encoders.audio is not None  # else nothing reads them
+        catalogue = standins.make_standins(catalogue, standin_folder(catalogue), progress, sounds)
     return catalogue
 
 

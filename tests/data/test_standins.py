@@ -33,6 +33,12 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def test_without_sounds_nothing_is_spoken(tmp_path, monkeypatch):
+    monkeypatch.setattr(standins, "speaker", lambda: pytest.fail("a synthesiser was asked for"))
+    (item,) = make_standins(Catalogue([film("1")]), tmp_path, sounds=False)
+    assert item.image.is_file() and item.audio is None and not (tmp_path / "audio").exists()
+
+
 def test_every_item_gets_a_picture_and_a_sound(tmp_path):
     catalogue = Catalogue([film("1"), film("../odd id/é", "x" * 300), Item("bare", "日本")])
     made = make_standins(catalogue, tmp_path)

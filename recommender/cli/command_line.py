@@ -1,0 +1,87 @@
+"""Puts the commands together and runs them: results to standard output, progress and notes to standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from rich.text import Text
+
+from recommender.cli import (
+    bench_commands,
+    chat_commands,
+    data_commands,
+    demo_commands,
+    justification_commands,
+    measuring_commands,
+    operating_commands,
+    recommending_commands,
+    serving_commands,
+    study_commands,
+    training_commands,
+)
+from recommender.cli.options import Panel
+from recommender.cli.output import err
+from recommender.errors import RecommenderError
+
+HELP = """A recommender whose core is a language model: ranked items, each with a justification that is checked.
+
+Start with `recommender demo`, or with `recommender recommend movielens-100k --history 50,181`.
+`recommender COMMAND --help` explains a command."""
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
+
+#: what is listed where, in this order; groups of commands carry their own name
+_COMMANDS: tuple[tuple[Panel, Callable[..., Any] | tuple[str, typer.Typer]], ...] = (
+    ("Try it", demo_commands.demo),
+    ("Your data", data_commands.validate),
+    ("Your data", data_commands.encode),
+    ("Your data", data_commands.tokenize),
+    ("Train", training_commands.train),
+    ("Train", training_commands.extend),
+    ("Train", training_commands.fuse),
+    ("Recommend", recommending_commands.recommend),
+    ("Recommend", recommending_commands.explain),
+    ("Recommend", chat_commands.chat),
+    ("Serve", serving_commands.serve),
+    ("Serve", serving_commands.batch),
+    ("Serve", serving_commands.export),
+    ("Measure", measuring_commands.evaluate),
+    ("Measure", measuring_commands.ratings),
+    ("Measure", ("study", study_commands.app)),
+    ("Measure", ("justifications", justification_commands.app)),
+    ("Measure", ("bench", bench_commands.app)),
+    ("Operate", operating_commands.feedback),
+    ("Operate", operating_commands.replay),
+    ("Operate", operating_commands.env),
+)
+_FORMER_NAMES: dict[str, typer.Typer] = {"reasons": justification_commands.app}
+
+for _panel, _command in _COMMANDS:
+    if isinstance(_command, tuple):
+        app.add_typer(_command[1], name=_command[0], rich_help_panel=_panel)
+    else:
+        app.command(rich_help_panel=_panel)(_command)
+for _name, _group in _FORMER_NAMES.items():
+    app.add_typer(_group, name=_name, hidden=True)
+
+
+def main() -> None:
+    """Run the command line; a wrong input ends in one clear line and exit code 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        app()
+    except RecommenderError as error:
+        err.print(Text(f"error: {error.message}"), soft_wrap=True)
+        if error.hint:
+            err.print(Text(f"hint: {error.hint}"), soft_wrap=True)
+        sys.exit(2)
+    except BrokenPipeError:  # whoever read the output has enough
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        err.print(Text(f"error: {error.filename or 'a file'}: {error.strerror or error}"), soft_wrap=True)
+        sys.exit(2)

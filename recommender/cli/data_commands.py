@@ -1,0 +1,91 @@
+"""Your data: check the tables, run the encoders, see the codes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recommender.cli.inputs import read_config
+from recommender.cli.options import AsJson, ConfigFile, Quiet, Settings
+from recommender.cli.output import print_json, print_rows, print_text
+
+
+def validate(
+    items: Annotated[str, typer.Option(help="items table, or the name of an embedded data set")],
+    interactions: Annotated[str | None, typer.Option(help="interactions table")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="a YAML file with data.columns")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check two tables and their media; report every bad row.
+
+    The exit code is 2 if there are errors.
+    """
+    from recommender.config import Config
+    from recommender.data.checks import validate as check
+    from recommender.progress import progress_bars
+
+    columns = (Config.load(config) if config else Config()).data.columns
+    with progress_bars(quiet or as_json) as progress:
+        report = check(items, interactions, columns, progress=progress)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        print_text(report.render())
+    raise typer.Exit(0 if report.ok else 2)
+
+
+def encode(config: ConfigFile, settings: Settings = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Run the frozen encoders over all items and fill their cache.
+
+    The changed views of pictures and sounds that training takes are encoded too.
+    """
+    from recommender.encoders.pipeline import encode_views
+    from recommender.pipelines.train import prepare
+    from recommender.progress import progress_bars
+
+    recipe = read_config(config, settings)
+    with progress_bars(quiet) as progress:
+        prepared = prepare(recipe, progress)
+        encode_views(prepared.catalogue, recipe.encoders, prepared.features, progress)
+    features = prepared.features
+    rows = [
+        {
+            "modality": modality,
+            "items": int(features.present[modality].sum()),
+            "absent": int((~features.present[modality]).sum()),
+            "width": vectors.shape[1],
+        }
+        for modality, vectors in features.vectors.items()
+    ]
+    print_rows(rows, "items encoded", as_json)
+
+
+def tokenize(config: ConfigFile, settings: Settings = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Give every item its semantic id, and report on the codes.
+
+    Shows collisions, how evenly codes are used, and what the codes of the first level mean.
+    """
+    from recommender.cli.views import meaning_rows
+    from recommender.pipelines.train import prepare
+    from recommender.progress import progress_bars
+    from recommender.semantic_ids.codes import SemanticIds
+
+    recipe = read_config(config, settings)
+    with progress_bars(quiet) as progress:
+        prepared = prepare(recipe, progress)
+    ids = SemanticIds.build(recipe.semantic_ids, prepared.features, len(prepared.catalogue), recipe.seed)
+    report = asdict(ids.report())
+    # with one level a code is an item, whose meaning its own title tells
+    meanings = ids.describe(prepared.catalogue, level=0) if ids.levels > 1 else {}
+    if as_json:
+        print_json(report | {"meanings": [asdict(meaning) for meaning in meanings.values()]})
+        return
+    levels = [{"level": number, **level} for number, level in enumerate(report.pop("levels"), start=1)]
+    print_text(", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in report.items()))
+    print_rows(levels, "use of the codes")
+    if meanings:
+        print_rows(meaning_rows(list(meanings.values())), "what the codes of the first level mean")

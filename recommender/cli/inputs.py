@@ -1,0 +1,134 @@
+"""Reads what was typed: configs with overrides, lists, pairs; and opens the model that a command works on."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recommender.errors import ConfigError, DataError
+from recommender.progress import Progress
+
+if TYPE_CHECKING:
+    from recommender.config import Config
+    from recommender.data.catalogue import Catalogue
+    from recommender.engine import Recommender, Request
+
+
+def read_config(path: Path, settings: list[str] | None) -> Config:
+    """Return the Config of a YAML file with KEY=VALUE overrides. Raises ConfigError."""
+    import yaml
+
+    from recommender.config import Config
+
+    texts = dict(split_pair("--set", text, "decoding.beam=20") for text in settings or [])
+    config = Config.load(path)
+    try:
+        changes = {key: yaml.safe_load(value) for key, value in texts.items()}
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"--set: not a YAML value ({' '.join(str(error).split())})", "put it in quotes") from None
+    return config.updated(changes, "--set") if changes else config
+
+
+def config_of(path: Path | None, checkpoints: list[str]) -> Config:
+    """Return a config file, or that of the first checkpoint, or the defaults."""
+    from recommender.config import Config
+    from recommender.model.checkpoint import resolve
+
+    if path is not None:
+        return Config.load(path)
+    saved = resolve(checkpoints[0]) / "config.yaml" if checkpoints else None
+    return Config.load(saved) if saved is not None and saved.is_file() else Config()
+
+
+def catalogue_of(model: str) -> tuple[Config, Catalogue]:
+    """Return the config of a checkpoint and the catalogue that it names, without media."""
+    from recommender.data.catalogue import Catalogue
+
+    config = config_of(None, [model])
+    return config, Catalogue.load(config.data.items, config.data.columns, media=False)
+
+
+@contextmanager
+def step(progress: Progress, name: str) -> Iterator[None]:
+    """Show one step of unknown length as a bar of one part."""
+    progress(name, 0, 1)
+    yield
+    progress(name, 1, 1)
+
+
+def make_request(progress: Progress, **fields: Any) -> Request:
+    """Return a Request, checked before anything is loaded for it. Raises RecommenderError."""
+    with step(progress, "start"):
+        from recommender.engine import request  # within the step: importing torch takes seconds
+    return request(**fields)
+
+
+def open_model(model: str, items: str | None, progress: Progress, feedback: Path | None = None) -> Recommender:
+    """Load a checkpoint into the embedded engine; `feedback`: the file whose feedback counts. Raises RecommenderError."""
+    with step(progress, f"load {Path(model).name}"):
+        from recommender.engine import Recommender
+
+        engine = Recommender.from_pretrained(model, items, progress)
+    if feedback is not None:
+        engine.feedback_policy.keep_in(feedback)
+    return engine
+
+
+def sampled_histories(engine: Recommender, count: int) -> list[Any]:
+    """Return an even sample of the training histories, int64 [items] each, that are not empty."""
+    from recommender.pipelines.train import split_histories
+
+    histories = [items for items in split_histories(engine.config, engine.catalogue).train.items if len(items)]
+    return histories[:: max(len(histories) // count, 1)][:count]
+
+
+def use_threads(threads: int | None) -> None:
+    """Let torch compute on so many threads; None leaves it as it is."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def split_list(text: str) -> tuple[str, ...]:
+    """Return the parts of a list with commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def whole_numbers(option: str, text: str) -> list[int]:
+    """Return the whole numbers above 0 of a list with commas. Raises DataError."""
+    parts = split_list(text)
+    if not parts or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise DataError(
+            f"{option} {text!r}: expected whole numbers above 0, with commas", f"for example {option} 10,50"
+        )
+    return [int(part) for part in parts]
+
+
+def split_pair(option: str, text: str, example: str, form: str = "KEY=VALUE") -> tuple[str, str]:
+    """Return name and value of NAME=VALUE. Raises ConfigError."""
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise ConfigError(f"{option} {text}: expected {form}", f"for example {option} {example}")
+    return name.strip(), value.strip()
+
+
+def values_by_name(option: str, texts: list[str] | None) -> dict[str, tuple[str, ...]]:
+    """Return the values of repeated NAME=VALUE options by name. Raises ConfigError."""
+    values: dict[str, tuple[str, ...]] = {}
+    for text in texts or []:
+        name, value = split_pair(option, text, "genres=Comedy", "NAME=VALUE")
+        values[name] = (*values.get(name, ()), value)
+    return values
+
+
+def vllm_options(engine: str, rank_url: str | None, write_url: str | None, flags: str) -> dict[str, Any]:
+    """Return what was said of vLLM, as `open_engine` takes it. Raises ConfigError if another engine is meant."""
+    given = {"rank_url": rank_url, "write_url": write_url, "flags": tuple(shlex.split(flags))}
+    options = {name: value for name, value in given.items() if value}
+    if options and engine != "vllm":
+        raise ConfigError(f"--engine {engine} has no {', '.join(options)}", "add --engine vllm")
+    return options

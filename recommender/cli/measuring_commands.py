@@ -1,0 +1,124 @@
+"""Measure: models and baselines in one table; predictors of ratings in another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recommender.cli.inputs import config_of, split_list
+from recommender.cli.options import AsJson, OwnConfig, Quiet, Users
+from recommender.cli.output import print_json, print_view
+
+
+def evaluate(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="baselines (NAME or NAME:KEY=VALUE), checkpoint folders, FOLDER+BASELINE to fuse, NAME=FOLDER,FOLDER for"
+            " runs of one recipe"
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="folder for report.html, metrics.json and the parquet tables")],
+    config: OwnConfig = None,
+    items: Annotated[str | None, typer.Option(help="items table; default: the first checkpoint's")] = None,
+    interactions: Annotated[
+        str | None, typer.Option(help="interactions table; default: the first checkpoint's")
+    ] = None,
+    test: Annotated[str | None, typer.Option(help="targets: user_id, item_id; default: held out by --split")] = None,
+    split: Annotated[
+        str, typer.Option(help="what is held out: leave-one-out, time (the last tenth), folds (over users)")
+    ] = "leave-one-out",
+    folds: Annotated[int, typer.Option(help="number of folds of --split folds")] = 5,
+    seeds: Annotated[str, typer.Option(help="fit every baseline once a seed, for example 0,1,2")] = "0",
+    attribute: Annotated[
+        str | None, typer.Option(help="what diversity and calibration go by; default: genres or the like")
+    ] = None,
+    users: Users = None,
+    record: Annotated[bool, typer.Option(help="write the table into the cards of the checkpoints")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare models and baselines in one table.
+
+    The whole catalogue is ranked for every user.
+    """
+    from recommender.errors import import_extra
+    from recommender.progress import progress_bars
+
+    import_extra("matplotlib", "recommender evaluate", "eval")
+    from recommender.eval.report import as_json as plain
+    from recommender.eval.report import for_card, table
+    from recommender.model import checkpoint
+    from recommender.studies import comparison
+    from recommender.studies.entries import folders_of, parse_entries, parse_seeds
+
+    options = comparison.EvaluationOptions(split, folds, users, fit_seeds=parse_seeds(seeds), attribute=attribute)
+    folders = folders_of(parse_entries(models))
+    recipe = config_of(config, folders)
+    with progress_bars(quiet) as progress:
+        evaluation = comparison.evaluate(
+            models,
+            items,
+            interactions,
+            test=test,
+            output=output,
+            options=options,
+            config=recipe,
+            progress=progress,
+        )
+    for folder in dict.fromkeys(folders) if record else ():
+        checkpoint.record(folder, "ranking", for_card(evaluation))
+    if as_json:
+        print_json(plain(evaluation))
+    else:
+        print_view(table(evaluation))
+
+
+def ratings(
+    output: Annotated[Path, typer.Option(help="folder for report.html, metrics.json and predictions.parquet")],
+    config: OwnConfig = None,
+    items: Annotated[str | None, typer.Option(help="items table; default: the config's")] = None,
+    interactions: Annotated[str | None, typer.Option(help="table with ratings; default: the config's")] = None,
+    features: Annotated[
+        str, typer.Option(help="of text, tfidf, image, mfcc, whisper; what no item has is left out")
+    ] = "text,image,mfcc",
+    likes: Annotated[float, typer.Option(help="a user likes what is rated so or higher")] = 4.0,
+    sample: Annotated[int, typer.Option(help="draw whole users until so many ratings; 0: all of them")] = 15_000,
+    folds: Annotated[int, typer.Option(help="folds of the stratified cross-validation")] = 5,
+    imputation: Annotated[str, typer.Option(help="of missing features: knn, mean or zero")] = "knn",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare predictors of ratings.
+
+    They read text, image, sound and the ratings of other users. Six ways to fuse them, two classifiers and simple floors.
+    """
+    from recommender.errors import import_extra
+    from recommender.progress import progress_bars
+
+    import_extra("matplotlib", "recommender ratings", "eval")
+    from recommender.pipelines.train import load_catalogue
+    from recommender.studies.ratings import RatingsSettings, rating_study
+    from recommender.studies.ratings.rating_report import as_json as plain
+    from recommender.studies.ratings.rating_report import table, write_report
+
+    recipe = config_of(config, [])
+    tables = {"data.items": items or recipe.data.items, "data.interactions": interactions or recipe.data.interactions}
+    recipe = recipe.updated(tables)
+    settings = RatingsSettings.parse(
+        seed=recipe.seed,
+        features=split_list(features),
+        likes=likes,
+        sample=sample or None,
+        folds=folds,
+        imputation=imputation,
+    )
+    with progress_bars(quiet) as progress:
+        result = rating_study(load_catalogue(recipe, progress), recipe.data.interactions, recipe, settings, progress)
+    write_report(result, output)
+    if as_json:
+        print_json(plain(result))
+    else:
+        print_view(table(result))

@@ -1,0 +1,33 @@
+"""Options that several commands have, and the groups that `recommender --help` lists the commands in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Panel = Literal["Try it", "Your data", "Train", "Recommend", "Serve", "Measure", "Operate"]
+PANELS: tuple[Panel, ...] = ("Try it", "Your data", "Train", "Recommend", "Serve", "Measure", "Operate")
+"""The groups of commands, in the order of a first week with the program."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bars")]
+Details = Annotated[bool, typer.Option("--details", help="show scores and other numbers too")]
+ConfigFile = Annotated[Path, typer.Option("--config", help="a YAML file: see adapters/*.yaml")]
+OwnConfig = Annotated[Path | None, typer.Option("--config", help="a YAML file: its data and encoders are used")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="override a key of the config: KEY=VALUE")]
+Model = Annotated[str, typer.Argument(help="a checkpoint folder, or a shipped one by name: movielens-100k")]
+Items = Annotated[str | None, typer.Option(help="items table, if it is not where the checkpoint's config says")]
+Checkpoint = Annotated[Path, typer.Option("--output", help="the checkpoint folder to write")]
+Users = Annotated[int | None, typer.Option(help="evaluate an even sample of this many users", min=1)]
+Seed = Annotated[int, typer.Option(help="seed of everything that is drawn at random")]
+FeedbackFile = Annotated[
+    Path | None, typer.Option("--feedback", help="file of feedback, made by `recommender feedback`")
+]
+User = Annotated[str | None, typer.Option(help="who asks: what this user marked `not for me` is left out")]
+Trace = Annotated[Path | None, typer.Option(help="also write the decision trace to this JSON file: see `replay`")]
+Query = Annotated[
+    str | None, typer.Option("--query", "--wish", help="a sentence about what is wanted; --wish is its former name")
+]
+History = Annotated[str, typer.Option(help="item ids, oldest first, separated by commas")]

@@ -1,0 +1,145 @@
+"""Recommend: a ranked list for a history, and answers about it: why this, why not that, what if."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from recommender.cli.inputs import make_request, open_model, split_list, step, values_by_name
+from recommender.cli.options import (
+    AsJson,
+    Details,
+    FeedbackFile,
+    History,
+    Items,
+    Model,
+    Query,
+    Quiet,
+    Trace,
+    User,
+)
+from recommender.cli.output import print_json, print_note, print_text, print_view
+
+
+def recommend(
+    model: Model,
+    history: History = "",
+    k: Annotated[int, typer.Option(min=1, help="length of the list")] = 10,
+    exclude: Annotated[str, typer.Option(help="item ids never to recommend")] = "",
+    only: Annotated[str, typer.Option(help="the only item ids to recommend; default all")] = "",
+    query: Query = None,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", help="NAME=VALUE that must hold; may be repeated")
+    ] = None,
+    items: Items = None,
+    explain: Annotated[bool, typer.Option(help="justify each item")] = True,
+    fused: Annotated[
+        bool | None, typer.Option(help="rank together with the baselines in the checkpoint; default: its config")
+    ] = None,
+    trace: Trace = None,
+    feedback: FeedbackFile = None,
+    user: User = None,
+    details: Details = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rank items for a history and justify each of them."""
+    from recommender.progress import progress_bars
+
+    with progress_bars(quiet) as progress:
+        asked = make_request(
+            progress,
+            history=split_list(history),
+            k=k,
+            exclude=split_list(exclude),
+            only=split_list(only) or None,
+            query=query,
+            filters=values_by_name("--filter", filters),
+            explain=explain,
+            fused=fused,
+            trace=trace is not None,
+            user=user,
+        )
+        engine = open_model(model, items, progress, feedback)
+        with step(progress, "rank and justify" if explain else "rank"):
+            response = engine.answer(asked)
+    if trace is not None:
+        from recommender.engine.trace import save, trace_of
+
+        save(trace_of(engine, asked, response.items), trace)
+    if as_json:
+        print_json(response.to_dict())
+        return
+    for note in response.notes:
+        print_note(note)
+    from recommender.cli.views import ranking_view
+
+    print_view(*ranking_view(response.items, engine.catalogue, details))
+
+
+def explain(
+    model: Model,
+    item: Annotated[str | None, typer.Option(help="why this one? An item id")] = None,
+    not_item: Annotated[str | None, typer.Option("--not", help="why not that one? An item id")] = None,
+    without: Annotated[str, typer.Option(help="what if these had not been seen? Item ids of the history")] = "",
+    history: History = "",
+    k: Annotated[int, typer.Option(min=1, help="length of the list that --not and --without speak of")] = 10,
+    query: Query = None,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", help="NAME=VALUE that must hold; may be repeated")
+    ] = None,
+    shapley: Annotated[
+        int | None, typer.Option(min=0, help="orders drawn for Shapley values; 0: leave one out; default: its config")
+    ] = None,
+    trace: Trace = None,
+    feedback: FeedbackFile = None,
+    user: User = None,
+    items: Items = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Answer why this, why not that, and what if.
+
+    --item: why is it recommended? --not: why is that one not? --without: what if something had not been seen?
+    """
+    from recommender.errors import ConfigError
+    from recommender.progress import progress_bars
+
+    if item is None and not_item is None and not without:
+        raise ConfigError("nothing is asked", "give --item, --not or --without")
+    if trace is not None and item is None:
+        raise ConfigError("--trace keeps how an item is explained", "give --item too")
+    fields = {"history": split_list(history), "k": k, "query": query, "user": user}
+    answers: dict[str, Any] = {}
+    with progress_bars(quiet) as progress:
+        asked = make_request(progress, **fields, filters=values_by_name("--filter", filters))
+        engine = open_model(model, items, progress, feedback)
+        from recommender.engine.counterfactual_answers import what_if, why_not
+        from recommender.engine.trace import recorded_answer, save
+
+        if shapley is not None:
+            engine.setup.config = engine.config.updated({"justify.shapley_samples": shapley}, "--shapley")
+        with step(progress, "explain"):
+            if item is not None:
+                answers["why"] = engine.why(asked.history, item, query, user)
+            if not_item is not None:
+                answers["why_not"] = why_not(engine, asked, not_item)
+            if without:
+                answers["what_if"] = what_if(engine, asked, split_list(without))
+            if trace is not None and item is not None:
+                save(recorded_answer(engine, asked, item), trace)
+    if as_json:
+        print_json(answers)
+    else:
+        _print_answers(answers)
+
+
+def _print_answers(answers: dict[str, Any]) -> None:
+    from recommender.cli.views import why_view
+
+    if "why" in answers:
+        print_view(*why_view(answers["why"]))
+    for name in ("why_not", "what_if"):
+        if name in answers:
+            print_text(answers[name]["text"])

@@ -1,0 +1,84 @@
+"""Train: from two tables to a checkpoint, and from one checkpoint to the next."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from recommender.cli.inputs import read_config
+from recommender.cli.options import AsJson, Checkpoint, ConfigFile, Items, Model, Quiet, Settings
+from recommender.cli.output import print_rows
+
+
+def train(
+    config: ConfigFile, output: Checkpoint, settings: Settings = None, as_json: AsJson = False, quiet: Quiet = False
+) -> None:
+    """Train a checkpoint from two tables.
+
+    A run that was killed goes on where it was when it is started again.
+    """
+    from recommender.pipelines.train import train as train_checkpoint
+    from recommender.progress import progress_bars
+
+    with progress_bars(quiet) as progress:
+        result = train_checkpoint(read_config(config, settings), output, progress, recipe=str(config))
+    print_rows([asdict(stage) for stage in result.stages], f"trained: {output}", as_json)
+
+
+def extend(
+    model: Model,
+    items: Annotated[str, typer.Option(help="items table with the known items and new ones, in any order")],
+    output: Checkpoint,
+    times: Annotated[
+        float,
+        typer.Option(help="how often a new item has a place in a list of ten: times as often as a known one", min=0),
+    ] = 2.0,
+    interactions: Annotated[
+        str | None, typer.Option(help="histories that lists are judged by; default: those of the recipe, if at hand")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add new items to a checkpoint without training.
+
+    They are encoded, given codes and rows, and can be ranked at once.
+    """
+    from recommender.model.checkpoint import save_pretrained
+    from recommender.model.manifest import check_target
+    from recommender.pipelines.extend import load_extended
+    from recommender.progress import progress_bars
+
+    check_target(output)
+    with progress_bars(quiet) as progress:
+        extended = load_extended(model, items, progress, times=times, interactions=interactions)
+        extended.metrics |= {"name": output.name, "path": output.as_posix()}
+        save_pretrained(extended, output)
+    row = {"items": len(extended.catalogue), "new": extended.metrics["extended_by"]}
+    row["share of lists"] = extended.metrics.get("new_items_share")  # none where items share codes
+    print_rows([row], f"extended: {output}", as_json)
+
+
+def fuse(
+    model: Model,
+    baselines: Annotated[list[str], typer.Argument(help="item-to-item baselines, for example ease-decay")],
+    output: Checkpoint,
+    items: Items = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fit baselines that rank together with a checkpoint.
+
+    The weights are fitted on validation targets. The new checkpoint ranks with them unless `decoding.fused` is off.
+    """
+    from recommender.pipelines.fuse import fuse_checkpoint
+    from recommender.progress import progress_bars
+
+    with progress_bars(quiet) as progress:
+        fused = fuse_checkpoint(model, baselines, output, items, progress)
+    rows = [
+        {"scorer": name, "standard score": score_weight, "log rank": rank_weight}
+        for name, (score_weight, rank_weight) in fused.weights.items()
+    ]
+    print_rows(rows, f"weights, fitted in {fused.fit_seconds:.0f} s: {output}", as_json)

@@ -1,0 +1,124 @@
+"""What was typed: overrides of a config, lists, pairs, options of vLLM."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recommender.cli import inputs
+from recommender.errors import RecommenderError
+from recommender.model.checkpoint import resolve
+from recommender.model.manifest import shipped_checkpoints
+from tests.cli.conftest import refused
+
+
+def test_settings_that_are_none(run, recipe):
+    refused(run("encode", "--config", recipe, "--set", "seed", "-q"), "expected KEY=VALUE")
+    refused(run("encode", "--config", recipe, "--set", "prompt.noun=[films", "-q"), "--set: not a YAML value")
+    refused(run("encode", "--config", recipe, "--set", "training.stages.9.epochs=1", "-q"), "there is no '9'")
+
+
+def test_a_config_with_overrides(recipe):
+    config = inputs.read_config(recipe, ["prompt.noun=books", "decoding.beam=7", "encoders.text=null"])
+    assert (config.prompt.noun, config.decoding.beam, config.encoders.text) == ("books", 7, None)
+    assert inputs.read_config(recipe, None).prompt.noun == "films"
+
+
+def test_the_config_of_a_file_of_a_checkpoint_and_of_nothing(recipe, trained, tmp_path):
+    assert inputs.config_of(recipe, [str(tmp_path)]).prompt.noun == "films"
+    assert inputs.config_of(None, [str(trained)]).prompt.noun == "films"
+    assert inputs.config_of(None, []).prompt.noun == inputs.config_of(None, [str(tmp_path)]).prompt.noun == "items"
+    assert inputs.config_of(None, ["movielens-100k"]).data.items == "movielens-100k"
+
+
+def test_the_catalogue_that_a_checkpoint_names(trained):
+    config, catalogue = inputs.catalogue_of(str(trained))
+    assert config.prompt.noun == "films" and len(catalogue) == 20
+
+
+@given(st.lists(st.text("ab1", min_size=1), max_size=5))
+def test_lists_with_commas(parts):
+    assert inputs.split_list(" , ".join(parts)) == tuple(parts)
+    assert inputs.split_list(",".join([*parts, "", " "])) == tuple(parts)
+
+
+@pytest.mark.parametrize("text", ["", "1,x", "0", "-1", "1.5", ","])
+def test_numbers_that_are_none(text):
+    with pytest.raises(RecommenderError, match="--beams") as error:
+        inputs.whole_numbers("--beams", text)
+    assert "--beams 10,50" in str(error.value.hint)
+
+
+def test_numbers():
+    assert inputs.whole_numbers("--beams", "10, 50,") == [10, 50]
+
+
+def test_values_by_name():
+    assert inputs.values_by_name("--filter", ["a=1", "b=x=y", " a = 2"]) == {"a": ("1", "2"), "b": ("x=y",)}
+    assert inputs.values_by_name("--filter", None) == {}
+    with pytest.raises(RecommenderError, match="expected NAME=VALUE"):
+        inputs.values_by_name("--filter", ["genres"])
+
+
+def test_options_of_vllm_need_vllm():
+    options = inputs.vllm_options("vllm", "http://there", None, "--dtype=bfloat16 --x 'a b'")
+    assert options == {"rank_url": "http://there", "flags": ("--dtype=bfloat16", "--x", "a b")}
+    assert inputs.vllm_options("embedded", None, None, "") == {}
+    with pytest.raises(RecommenderError, match="embedded has no write_url") as error:
+        inputs.vllm_options("embedded", None, "http://there", "")
+    assert error.value.hint == "add --engine vllm"
+
+
+def test_a_step_is_told_when_it_begins_and_when_it_ends():
+    told = []
+    with inputs.step(lambda *now: told.append(now), "load"):
+        assert told == [("load", 0, 1)]
+    assert told == [("load", 0, 1), ("load", 1, 1)]
+
+
+def test_a_step_that_fails_does_not_say_it_ended():
+    told = []
+    with pytest.raises(ValueError), inputs.step(lambda *now: told.append(now), "load"):
+        raise ValueError
+    assert told == [("load", 0, 1)]
+
+
+def test_a_model_is_loaded_with_progress_and_its_feedback(trained, tmp_path):
+    told = []
+    engine = inputs.open_model(str(trained), None, lambda *now: told.append(now), tmp_path / "feedback.jsonl")
+    assert len(engine.catalogue) == 20 and told[0] == ("load tiny", 0, 1) and told[-1] == ("load tiny", 1, 1)
+    histories = inputs.sampled_histories(engine, 5)
+    assert len(histories) == 5 and all(len(items) for items in histories)
+    assert len(inputs.sampled_histories(engine, 1000)) == 12
+
+
+def test_threads(monkeypatch):
+    numbers = []
+    monkeypatch.setattr("torch.set_num_threads", numbers.append)
+    inputs.use_threads(None)
+    inputs.use_threads(3)
+    assert numbers == [3]
+
+
+def test_shipped_checkpoints_are_found_by_name_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = shipped_checkpoints()
+    assert {"movielens-100k", "movielens-1m"} <= set(shipped)
+    for name, folder in shipped.items():
+        assert resolve(name) == resolve(f"adapters/{name}") == folder and (folder / "checkpoint.json").is_file()
+    assert resolve(tmp_path) == tmp_path
+    assert resolve("other/movielens-100k") == Path("other/movielens-100k")
+    (tmp_path / "movielens-100k").mkdir()
+    assert resolve("movielens-100k") == Path("movielens-100k")  # what is there comes first
+
+
+@pytest.mark.parametrize("name", ["movilens-100k", "adapters/movielens100k", "movielens"])
+def test_a_misspelt_checkpoint_is_answered_with_the_shipped_ones(run, name):
+    refused(
+        run("recommend", name, "-q"),
+        f"{name}: no such checkpoint folder",
+        "did you mean movielens-1",
+        "shipped are movielens-100k, movielens-1m",
+        "recommender train",
+    )

@@ -1,0 +1,75 @@
+"""Export, and outputs that would replace something else."""
+
+import json
+import sys
+
+import pytest
+
+from tests.cli.conftest import refused
+
+
+def test_export_writes_plain_models(run, trained, tmp_path):
+    code, out, _ = run("export", trained, tmp_path / "plain", "--to", "transformers", "--json", "-q")
+    assert code == 0 and json.loads(out)["rank_difference"] < 1e-3
+    assert {p.name for p in (tmp_path / "plain").iterdir()} == {"rank", "write", "items.json"}
+
+
+def test_an_output_that_would_replace_something_else(run, trained, recipe, tables, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for result in (
+        run("train", "--config", recipe, "--output", tmp_path, "-q"),
+        run("export", trained, tmp_path, "-q"),
+        run("export", trained, trained, "-q"),
+    ):
+        refused(result, "a folder with other things in it", "name a new folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    code, _, err = run("recommend", trained, "--items", tables / "interactions.csv", "-q")
+    assert code == 2 and "error: " in err  # the items of another catalogue
+    (tmp_path / "thesis.txt").rename(tmp_path / "file")
+    refused(run("train", "--config", recipe, "--output", tmp_path / "file" / "model", "-q"), "no folder that you may")
+
+
+def test_batch_answers_a_file(run, trained, tmp_path):
+    requests = [{"custom_id": "a", "history": ["103"], "k": 2}, {"custom_id": "b", "history": ["none"]}]
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, requests)) + "\n")
+    paths = ("--input", tmp_path / "in.jsonl", "--output", tmp_path / "out.jsonl")
+    code, out, _ = run("batch", trained, *paths, "--json", "-q")
+    first, second = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
+    assert code == 0 and json.loads(out) and (first["custom_id"], second["custom_id"]) == ("a", "b")
+    assert len(first["items"]) == 2 and "none" in second["error"]["message"]
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Serve nothing; returns the limits and the names that a server would have had."""
+    calls = []
+    monkeypatch.setattr("recommender.server.uvicorn_run.run", lambda app, limits: calls.append(limits))
+    return calls
+
+
+def test_serve_takes_limits_from_options_and_settings(run, trained, served):
+    options = ("--host", "0.0.0.0", "--port", 0, "--set", "waiting=3", "--set", "history=50", "-q")
+    assert run("serve", trained, *options)[0] == 0
+    (limits,) = served
+    assert (limits.host, limits.port, limits.waiting, limits.history) == ("0.0.0.0", 0, 3, 50)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--set", "waiting"), "--set waiting: expected KEY=VALUE"),
+        (("--set", "wating=3"), "did you mean"),
+        (("--rank-url", "http://there"), "--engine embedded has no rank_url"),
+        (("--engine", "vlm"), "did you mean vllm"),
+    ],
+)
+def test_a_server_that_is_none(run, trained, served, options, said):
+    refused(run("serve", trained, *options, "-q"), said)
+    assert served == []
+
+
+@pytest.mark.parametrize("module", ["fastapi", "uvicorn", "prometheus_client"])
+def test_serving_without_its_extra_is_one_line(run, trained, served, monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    refused(run("serve", trained, "-q"), f"recommender serve needs the package {module}", "recommender[server]")
+    assert served == []

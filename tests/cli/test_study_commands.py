@@ -1,0 +1,67 @@
+"""Studies: what was typed reaches the study, and its tables are printed and written."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from recommender.cli import study_commands
+from recommender.errors import RecommenderError
+from tests.cli.conftest import refused
+
+
+def test_queries_prints_the_table_and_who_met_what_was_asked(run, trained, tmp_path):
+    asked = ("study", "queries", trained, "--attribute", "genres", "--users", 4, "-q")
+    code, out, _ = run(*asked, "--output", tmp_path / "report", "--json")
+    result = json.loads(out)
+    assert code == 0 and result["models"] and all(0 <= share <= 1 for share in result["met"].values())
+    assert (tmp_path / "report" / "report.html").is_file()
+    code, out, _ = run("study", "wishes", *asked[2:], "--output", tmp_path / "again")
+    assert code == 0 and "what was asked for" in out
+
+
+def test_signal(run, text_recipe):
+    asked = ("study", "signal", "--config", text_recipe, "--set", "encoders.collaborative_width=4", "-q")
+    code, out, _ = run(*asked, "--json")
+    assert code == 0 and json.loads(out)["items"]
+    code, out, _ = run(*asked)
+    assert code == 0 and "predicted from" in out and "text" in out
+
+
+def test_ablation_and_cold_hand_over_their_recipes(run, recipe, tmp_path, monkeypatch):
+    calls = {}
+
+    def remember(name, result):
+        def study(*arguments, **named):
+            calls[name] = arguments
+            return result
+
+        return study
+
+    monkeypatch.setattr("recommender.studies.ablation.ablate", remember("ablation", "evaluation"))
+    study = SimpleNamespace(cold="cold table", known="known table")
+    monkeypatch.setattr("recommender.studies.cold_start.cold_start_study", remember("cold", study))
+    monkeypatch.setattr("recommender.eval.report.write_report", lambda evaluation, folder: None)
+    monkeypatch.setattr("recommender.eval.report.as_json", lambda evaluation: {"table": evaluation})
+    options = ("--config", recipe, "--output", tmp_path / "out", "--json", "-q")
+    variant = ("--variant", "short: prompt.history=3 prompt.titled=1")
+    code, out, _ = run("study", "ablation", *options, *variant, "--seeds", "3,4", "--baselines", "ease,als")
+    recipes, seeds, folder, baselines, users, _ = calls["ablation"]
+    assert code == 0 and json.loads(out) == {"table": "evaluation"}
+    assert recipes["short"].prompt.history == 3 and recipes["full"].prompt.history == 6
+    assert (tuple(seeds), baselines, users, folder) == ((3, 4), ("ease", "als"), None, tmp_path / "out")
+    code, out, _ = run("study", "cold", *options, "--share", 0.2, "--times", 1)
+    assert code == 0 and json.loads(out) == {"cold": {"table": "cold table"}, "known": {"table": "known table"}}
+    assert calls["cold"][2] == 0.2 and calls["cold"][5] == 1.0 and tuple(calls["cold"][7]) == (0,)
+
+
+@pytest.mark.parametrize("text", ["short", ": a=1", "short: a", "short:"])
+def test_variants_that_are_none(run, recipe, tmp_path, text):
+    options = ("--config", recipe, "--output", tmp_path / "out", "-q")
+    refused(run("study", "ablation", *options, "--variant", text), "expected NAME: KEY=VALUE")
+
+
+def test_a_variant_reads_yaml_values():
+    assert study_commands._variant("a b: x=null y=[1]") == ("a b", {"x": None, "y": [1]})
+    with pytest.raises(RecommenderError, match="not YAML"):
+        study_commands._variant("a: x=[1")
