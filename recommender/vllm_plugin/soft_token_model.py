@@ -207,6 +207,4 @@ class RecommenderForCausalLM(nn.Module, SupportsMultiModal, SupportsLoRA, Suppor
 
     def get_mm_mapping(self) -> MultiModelKeys:
         """Return which submodule is the language model and which are the projectors."""
-        return MultiModelKeys.from_string_input_name(
-            language_model="language_model", connector="projectors", tower_model=""
-        )
+        return MultiModelKeys.from_string_field(language_model="language_model", connector="projectors", tower_model="")

@@ -56,12 +56,12 @@ def joined(engine):
 def servers_of(process):
     """Return the servers that a process has started: process id of each by the part of the export that it serves."""
     children = Path(f"/proc/{process.pid}/task").glob("*/children")
-    found = {}
-    for child in {int(one) for file in children for one in file.read_text().split()}:
+    servers = {}
+    for child in {int(number) for file in children for number in file.read_text().split()}:
         words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
         if "--model" in words:
-            found[Path(words[words.index("--model") + 1]).name] = child
-    return found
+            servers[Path(words[words.index("--model") + 1]).name] = child
+    return servers
 
 
 def alive_in(group):
@@ -170,8 +170,8 @@ def test_a_batch_whose_own_server_is_killed_stops_and_the_same_command_finishes_
     servers = servers_of(process)
     assert servers.keys() == {"rank", "write"}
     os.kill(servers["rank"], signal.SIGKILL)
-    told = process.communicate(timeout=120)[1]
-    assert process.returncode not in (0, -signal.SIGKILL) and "is gone" in told and "Traceback" not in told
+    stderr = process.communicate(timeout=120)[1]
+    assert process.returncode not in (0, -signal.SIGKILL) and "is gone" in stderr and "Traceback" not in stderr
     assert not any(map(alive_in, servers.values()))
     done = len(read_lines(partial))
     assert not output.exists() and 0 < done < 1000
@@ -218,5 +218,5 @@ def test_sigterm_drains_a_server_over_vllm(both, served, items):
 
 def test_the_benchmark_says_why_a_request_failed(served):
     settings = EnginesSettings(longest=6, k=5)
-    found = answers_or_errors(served.with_adapter("nobody"), drawn_requests(served, 3, settings, seed=2), None)
-    assert len(found) == 3 and all("no adapter 'nobody'" in why for why in found)
+    failures = answers_or_errors(served.with_adapter("nobody"), drawn_requests(served, 3, settings, seed=2), None)
+    assert len(failures) == 3 and all("no adapter 'nobody'" in reason for reason in failures)

@@ -51,5 +51,5 @@ def test_v2_ranks_as_the_embedded_engine_does(both, second, features):
 
 
 def test_v2_holds_texts_to_names(both, second):
-    held = TextConstraint(("The red story",), ("The blue night", "The red day"))
-    check_that_lists_are_alike(second, both.embedded, held)
+    constraint = TextConstraint(("The red story",), ("The blue night", "The red day"))
+    check_that_lists_are_alike(second, both.embedded, constraint)

@@ -48,7 +48,7 @@ def served(both):
     return both.vllm
 
 
-def asked(count, most=8, **more):
+def random_requests(count, most=8, **more):
     random = np.random.default_rng(3)
     return [
         Request(history=tuple(str(100 + i) for i in random.integers(0, 20, int(random.integers(0, most)))), **more)
@@ -57,16 +57,16 @@ def asked(count, most=8, **more):
 
 
 def test_both_engines_rank_alike_with_the_same_scores(embedded, served):
-    requests = asked(60, k=5, explain=False, exclude=("104", "111"))
+    requests = random_requests(60, k=5, explain=False, exclude=("104", "111"))
     alike = 0
     for request, ours, theirs in zip(
         requests, embedded.answer_many(requests), served.answer_many(requests), strict=True
     ):
-        mine, found = ({i.item_id: i.score for i in answer.items} for answer in (ours, theirs))
-        alike += len(mine.keys() & found.keys())
-        assert len(found) == 5 and not found.keys() & {*request.history, "104", "111"}
-        for item in mine.keys() & found.keys():
-            assert found[item] == pytest.approx(mine[item], abs=1e-3)
+        mine, other = ({i.item_id: i.score for i in answer.items} for answer in (ours, theirs))
+        alike += len(mine.keys() & other.keys())
+        assert len(other) == 5 and not other.keys() & {*request.history, "104", "111"}
+        for item in mine.keys() & other.keys():
+            assert other[item] == pytest.approx(mine[item], abs=1e-3)
     assert alike >= 0.99 * 60 * 5
 
 
@@ -108,7 +108,7 @@ def test_both_engines_score_given_items_alike(embedded, served):
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
-def test_both_engines_hear_a_wish_alike(embedded, served, text_folder, monkeypatch):
+def test_both_engines_score_a_query_alike(embedded, served, text_folder, monkeypatch):
     encoder = TextEncoder(str(text_folder))
     raw = encoder.encode([embedded.catalogue.document(item) for item in range(len(embedded.catalogue))])
     reductions = {"text": Reduction.fit(raw, 8, encoder.identity)}
@@ -123,13 +123,13 @@ def test_both_engines_hear_a_wish_alike(embedded, served, text_folder, monkeypat
     assert theirs == pytest.approx(ours, abs=1e-3)
 
 
-def check_that_lists_are_alike(served, embedded, held):
-    lines = [list(engine.write_list("what next", held)) for engine in (served, embedded)]
+def check_that_lists_are_alike(served, embedded, constraint):
+    lines = [list(engine.write_list("what next", constraint)) for engine in (served, embedded)]
     for theirs, ours in zip(*lines, strict=True):
         # a model that never ends is cut off, in one engine within a name and in the other before it
         assert ours[: len(theirs)] == theirs[: len(ours)]
-    for own in lines:
-        assert [line.split('"')[1] for line in own] == list(held.items)
+    for written in lines:
+        assert [line.split('"')[1] for line in written] == list(constraint.items)
 
 
 def test_both_engines_write_alike(embedded, served):
@@ -137,10 +137,10 @@ def test_both_engines_write_alike(embedded, served):
     assert embedded.write(messages) == served.write(messages)
     names = [["The red story"], ["The blue night", "The red day"]]
     assert embedded.write(messages, names) == served.write(messages, names)
-    held = TextConstraint(("The red story",), ("The blue night", "The red day"))
-    check_that_lists_are_alike(served, embedded, held)
-    told = served.answer(Request(history=("103", "107"), k=3))
-    assert all(item.justification and item.evidence["claims"] for item in told.items)
+    constraint = TextConstraint(("The red story",), ("The blue night", "The red day"))
+    check_that_lists_are_alike(served, embedded, constraint)
+    answer = served.answer(Request(history=("103", "107"), k=3))
+    assert all(item.justification and item.evidence["claims"] for item in answer.items)
 
 
 def test_both_engines_refuse_alike(served):
@@ -164,7 +164,7 @@ def test_a_version_is_loaded_and_unloaded_under_its_own_name(exported, served, t
     served.load_adapter("rank-2", other)
     changed = served._post(url, body | {"model": "rank-2"})
     again = served._post(url, body | {"model": "rank"})
-    (first,), (second,), (other_one,) = (told["rankings"] for told in (before, again, changed))
+    (first,), (second,), (other_one,) = (answer["rankings"] for answer in (before, again, changed))
     assert second["items"] == first["items"] and second["scores"] == pytest.approx(first["scores"], abs=1e-4)
     assert other_one["scores"] != pytest.approx(first["scores"], abs=1e-2)
     assert served.adapters() == ("rank-2",)
@@ -173,12 +173,13 @@ def test_a_version_is_loaded_and_unloaded_under_its_own_name(exported, served, t
         asked_for = {"history": ["103", "107"], "k": 5}
         names = [card["id"] for card in json.loads(server.get("/v1/models")[2])["data"]]
         assert names == ["tiny", "tiny:rank-2"]
-        own, version = (json.loads(server.post("/v1/recommendations", asked_for | {"model": n})[2]) for n in names)
+        plain, version = (json.loads(server.post("/v1/recommendations", asked_for | {"model": n})[2]) for n in names)
         assert version["model"] == "tiny:rank-2"
-        for told, found in ((own, before), (version, changed)):
-            assert [i["score"] for i in told["items"]] == pytest.approx(found["rankings"][0]["scores"], abs=1e-4)
-        said = {"messages": [{"role": "user", "content": "a comedy"}], "model": "tiny:rank-2", "k": 2}
-        assert json.loads(server.post("/v1/chat/completions", said)[2])["model"] == "tiny:rank-2"
+        for answer, expected in ((plain, before), (version, changed)):
+            scores = [item["score"] for item in answer["items"]]
+            assert scores == pytest.approx(expected["rankings"][0]["scores"], abs=1e-4)
+        chat = {"messages": [{"role": "user", "content": "a comedy"}], "model": "tiny:rank-2", "k": 2}
+        assert json.loads(server.post("/v1/chat/completions", chat)[2])["model"] == "tiny:rank-2"
         assert server.post("/v1/recommendations", asked_for | {"model": "tiny:rank-3"})[0] == 404
     finally:
         server.close()
@@ -195,8 +196,8 @@ def test_its_own_beam_search_finds_what_ours_does_and_a_free_one_answers_too(bot
     model = checkpoint.model
     ours = rank(WeightCache(model), prompts, Trie.from_codes(model.ids.codes, model.ids.sizes), k=5, beam=20)
     with closing(VllmRival(vllm_python(), checkpoint, beam=20, positions=256, prompts=2)) as rival:
-        found = rival.search(prompts, 20, 5, free=False)
-        assert [set(items) for items in found] == [set(one.items.tolist()) for one in ours]
+        theirs = rival.search(prompts, 20, 5, free=False)
+        assert [set(items) for items in theirs] == [set(ranking.items.tolist()) for ranking in ours]
         assert rival.elapsed.seconds > 0
         assert [len(items) for items in rival.search(prompts, 20, 5, free=True)] == [5, 5]
 
@@ -218,8 +219,8 @@ def test_lists_that_must_be_proven_are_not_asked_of_vllm(exported, catalogue):
 
 def counted(url, name):
     with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
-        found = re.findall(rf"^vllm:{name}_total\{{.*\}} (\S+)$", answer.read().decode(), re.M)
-    return sum(map(float, found))
+        values = re.findall(rf"^vllm:{name}_total\{{.*\}} (\S+)$", answer.read().decode(), re.M)
+    return sum(map(float, values))
 
 
 def test_beams_compute_their_own_codes_only(both, served):
@@ -229,7 +230,7 @@ def test_beams_compute_their_own_codes_only(both, served):
     url = f"{served.rank_url}/v1/recommender/rank"
     before = [counted(served.rank_url, name) for name in names]
     served._post(url, {"prompts": [{"ids": ids} for ids in prompts], "k": 5, "beam": 20, "model": "rank"})
-    asked, cached = (counted(served.rank_url, name) - then for name, then in zip(names, before, strict=True))
+    computed, cached = (counted(served.rank_url, name) - then for name, then in zip(names, before, strict=True))
     levels = both.checkpoint.model.ids.codes.shape[1]
     beams = sum(20 * level for level in range(1, levels))
-    assert asked - cached <= sum(map(len, prompts)) + len(prompts) * beams
+    assert computed - cached <= sum(map(len, prompts)) + len(prompts) * beams
