@@ -4,6 +4,7 @@ VENV ?= .venv
 VLLM_VENV ?= build/venv-vllm
 BIN := $(VENV)/bin
 LINT := build/lint
+API := build/api
 # rooms whose tests need neither a base model nor a training: seconds each
 QUICK := $(addprefix tests/,cli/test_output.py cli/test_views.py cli/test_command_line.py constraints data \
 	docs eval justify numerics prompting semantic_ids store test_config.py test_errors.py test_files.py test_progress.py)
@@ -38,7 +39,9 @@ test-slow: $(VENV)/installed-dev vllm-env
 	$(BIN)/pytest -m slow
 
 docs: $(VENV)/installed-dev
-	$(BIN)/zensical build --clean
+	@# the reference is read from the sources, laid out as they are installed
+	@rm -rf $(API) && mkdir -p $(API) && cp -rp recommender $(API)/ && cp -rp prompts adapters eval $(API)/recommender/
+	$(BIN)/zensical build --clean --strict
 
 # rooms, layers, edges and circles of the package
 graph: $(VENV)/installed-dev
