@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from recommender.engine import Request, Response, request
+from recommender.engine import Request, Response, make_request
 from recommender.errors import RecommenderError
 
 URL = "/v1/recommendations"
@@ -41,7 +41,9 @@ def read_line(number: int, raw: str | dict[str, Any]) -> BatchLine:
     try:
         if not custom_id:
             raise RecommenderError(f"line {number} has no custom_id; give each line one of its own")
-        return BatchLine(number, custom_id, request(**(_unwrapped(fields) if wrapped else fields)), wrapped=wrapped)
+        return BatchLine(
+            number, custom_id, make_request(**(_unwrapped(fields) if wrapped else fields)), wrapped=wrapped
+        )
     except RecommenderError as error:
         return BatchLine(number, custom_id, None, str(error), wrapped)
 

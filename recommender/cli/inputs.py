@@ -59,11 +59,11 @@ def step(progress: Progress, name: str) -> Iterator[None]:
     progress(name, 1, 1)
 
 
-def make_request(progress: Progress, **fields: Any) -> Request:
+def read_request(progress: Progress, **fields: Any) -> Request:
     """Return a Request, checked before anything is loaded for it. Raises RecommenderError."""
     with step(progress, "start"):
-        from recommender.engine import request  # within the step: importing torch takes seconds
-    return request(**fields)
+        from recommender.engine import make_request as checked_request  # within the step: torch takes seconds
+    return checked_request(**fields)
 
 
 def open_model(model: str, items: str | None, progress: Progress, feedback: Path | None = None) -> Recommender:
@@ -123,6 +123,20 @@ def values_by_name(option: str, texts: list[str] | None) -> dict[str, tuple[str,
         name, value = split_pair(option, text, "genres=Comedy", "NAME=VALUE")
         values[name] = (*values.get(name, ()), value)
     return values
+
+
+def numbers_by_name(option: str, texts: list[str] | None) -> dict[str, float]:
+    """Return the numbers of repeated NAME=NUMBER options by name. Raises ConfigError."""
+    from recommender.errors import ConfigError
+
+    numbers: dict[str, float] = {}
+    for text in texts or []:
+        name, value = split_pair(option, text, "50=2.5", "ITEM_ID=NATS")
+        try:
+            numbers[name] = float(value)
+        except ValueError:
+            raise ConfigError(f"{option} {text}: {value!r} is not a number", f"for example {option} 50=2.5") from None
+    return numbers
 
 
 def vllm_options(engine: str, rank_url: str | None, write_url: str | None, flags: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from recommender.cli.inputs import make_request, open_model, split_list, step, values_by_name
+from recommender.cli.inputs import numbers_by_name, open_model, read_request, split_list, step, values_by_name
 from recommender.cli.options import (
     AsJson,
     Details,
@@ -32,6 +32,9 @@ def recommend(
     filters: Annotated[
         list[str] | None, typer.Option("--filter", help="NAME=VALUE that must hold; may be repeated")
     ] = None,
+    boosts: Annotated[
+        list[str] | None, typer.Option("--boost", help="ITEM_ID=NATS that are added to its score; may be repeated")
+    ] = None,
     items: Items = None,
     explain: Annotated[bool, typer.Option(help="justify each item")] = True,
     fused: Annotated[
@@ -48,7 +51,7 @@ def recommend(
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
-        asked = make_request(
+        asked = read_request(
             progress,
             history=split_list(history),
             k=k,
@@ -56,6 +59,7 @@ def recommend(
             only=split_list(only) or None,
             query=query,
             filters=values_by_name("--filter", filters),
+            boosts=numbers_by_name("--boost", boosts),
             explain=explain,
             fused=fused,
             trace=trace is not None,
@@ -113,7 +117,7 @@ def explain(
     fields = {"history": split_list(history), "k": k, "query": query, "user": user}
     answers: dict[str, Any] = {}
     with progress_bars(quiet) as progress:
-        asked = make_request(progress, **fields, filters=values_by_name("--filter", filters))
+        asked = read_request(progress, **fields, filters=values_by_name("--filter", filters))
         engine = open_model(model, items, progress, feedback)
         from recommender.engine.counterfactual_answers import what_if, why_not
         from recommender.engine.trace import recorded_answer, save
@@ -122,7 +126,7 @@ def explain(
             engine.setup.config = engine.config.updated({"justify.shapley_samples": shapley}, "--shapley")
         with step(progress, "explain"):
             if item is not None:
-                answers["why"] = engine.why(asked.history, item, query, user)
+                answers["why"] = engine.explain_item(asked.history, item, query, user)
             if not_item is not None:
                 answers["why_not"] = why_not(engine, asked, not_item)
             if without:

@@ -3,7 +3,7 @@
 from recommender.engine.embedded import Recommender
 from recommender.engine.engine import Engine
 from recommender.engine.factory import ENGINES, open_engine
-from recommender.engine.requests import RankedItem, Request, Response, request
+from recommender.engine.requests import RankedItem, Request, Response, make_request
 
 __all__ = [
     "ENGINES",
@@ -13,5 +13,5 @@ __all__ = [
     "Request",
     "Response",
     "open_engine",
-    "request",
+    "make_request",
 ]

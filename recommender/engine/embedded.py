@@ -101,7 +101,7 @@ class Recommender(Engine):
                 parts.append(beam_search.score(self.weights, part, candidates, instruction=self.builder.prefix))
         return np.concatenate(parts)
 
-    def why(
+    def explain_item(
         self, history: Sequence[str], item_id: str, query: str | None = None, user: str | None = None
     ) -> dict[str, Any]:
         """Explain one item for a history of item ids: sentence, evidence, score, what modalities and a query add to it."""

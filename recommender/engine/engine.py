@@ -27,8 +27,7 @@ from recommender.engine.justifying import Justifier, with_justification
 from recommender.engine.query_scorer import QueryScorerCache
 from recommender.engine.ranking import NO_OVERRIDES, ListRanker, Signals
 from recommender.engine.request_vectors import vector_overrides
-from recommender.engine.requests import RankedItem, Request, Response
-from recommender.engine.requests import request as make_request
+from recommender.engine.requests import RankedItem, Request, Response, make_request
 from recommender.engine.rules import ListingRules
 from recommender.engine.setup import EngineSetup
 from recommender.errors import RecommenderError
@@ -289,7 +288,7 @@ class Engine(ABC):
         k: int,
         allowed: torch.Tensor | None = None,
         query: str | None = None,
-        fused: bool | None = False,
+        fused: bool | None = None,
         overrides: VectorOverrides = NO_OVERRIDES,
         boosts: np.ndarray | None = None,
     ) -> list[Ranking]:

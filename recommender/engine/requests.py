@@ -68,7 +68,7 @@ class Request(BaseModel):
         return {name: values if isinstance(values, (list, tuple)) else (values,) for name, values in filters.items()}
 
 
-def request(**fields: Any) -> Request:
+def make_request(**fields: Any) -> Request:
     """Return a Request. Raises RecommenderError naming the fields that are wrong, in one line."""
     try:
         return Request(**fields)

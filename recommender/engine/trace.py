@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from recommender.engine.engine import Engine
-from recommender.engine.requests import RankedItem, Request
-from recommender.engine.requests import request as make_request
+from recommender.engine.requests import RankedItem, Request, make_request
 from recommender.errors import DataError
 from recommender.files import write_text
 from recommender.model.checkpoint import package_versions

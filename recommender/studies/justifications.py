@@ -123,7 +123,7 @@ def justification_study(
     justifications: list[Justification] = []
     faithful: list[bool] = []
     for number, history in enumerate(histories):
-        items = [int(item) for item in model.rank([history], k)[0].items]
+        items = [int(item) for item in model.rank([history], k, fused=False)[0].items]
         of_user = model.explain(history, items)
         justifications += of_user
         faithful += _deletions(model, history, of_user, np.random.default_rng(number))

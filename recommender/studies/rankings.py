@@ -35,7 +35,7 @@ def rank_histories(
         rows = slice(start, start + step)
         query = None if queries is None else queries[start]
         allowed = _unseen(seen[rows], len(engine.catalogue))
-        for row, ranking in enumerate(engine.rank(histories[rows], k, allowed, query), start=start):
+        for row, ranking in enumerate(engine.rank(histories[rows], k, allowed, query, fused=False), start=start):
             lists[row, : len(ranking.items)] = ranking.items
         if progress is not None:
             progress("ranking", min(start + step, len(histories)), len(histories))

@@ -122,3 +122,12 @@ def test_a_misspelt_checkpoint_is_answered_with_the_shipped_ones(run, name):
         "shipped are movielens-100k, movielens-1m",
         "recommender train",
     )
+
+
+def test_numbers_by_name():
+    assert inputs.numbers_by_name("--boost", ["50=2.5", "181=-1"]) == {"50": 2.5, "181": -1.0}
+    assert inputs.numbers_by_name("--boost", None) == {}
+    with pytest.raises(RecommenderError, match="--boost 50=much: 'much' is not a number"):
+        inputs.numbers_by_name("--boost", ["50=much"])
+    with pytest.raises(RecommenderError, match="expected ITEM_ID=NATS"):
+        inputs.numbers_by_name("--boost", ["50"])

@@ -184,7 +184,7 @@ def test_a_writer_of_other_prompts_is_not_asked_and_that_is_said(make_checkpoint
 
 def test_why_gives_score_evidence_and_contributions(model, features):
     history = [3, 7, 12]
-    told = model.why(ids(model, *history), ids(model, 4)[0])
+    told = model.explain_item(ids(model, *history), ids(model, 4)[0])
     score = beam_search.score(WeightCache(model.model), [model.builder.prompt(history)], [4])[0, 0]
     assert told["score"] == pytest.approx(float(score), abs=1e-5)
     assert set(told["contributions"]) == {"text", "image", "audio", "collaborative"}

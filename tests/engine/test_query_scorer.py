@@ -135,12 +135,12 @@ def test_threads_that_wish_first_load_one_encoder(model, monkeypatch):
 
 def test_what_explains_an_item_says_what_the_wish_adds_to_its_score(model):
     gain, alone = float(model.ranker.query_gains(WISH)[7]), float(model.score([np.array([1, 3])], [7], WISH)[0, 0])
-    told = model.why(["101", "103"], "107", WISH)
+    told = model.explain_item(["101", "103"], "107", WISH)
     assert told["query"] == pytest.approx(gain, abs=1e-4) and told["score"] == pytest.approx(alone + gain, abs=1e-4)
     traced = recorded_answer(model, Request(history=("101", "103"), k=1, query=WISH), "107")
     assert traced["query"]["107"] == pytest.approx(gain, abs=1e-4)
     assert traced["items"][0]["score"] == pytest.approx(alone + gain, abs=1e-4)
-    assert model.why(["101"], "107")["query"] is None
+    assert model.explain_item(["101"], "107")["query"] is None
 
 
 def test_a_trace_keeps_what_the_wish_added_and_replays(model):
