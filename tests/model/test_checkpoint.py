@@ -182,7 +182,7 @@ def test_an_installed_checkpoint_is_found_by_name_and_a_folder_of_that_name_wins
     assert not checkpoint.resolve("elsewhere/movielens-100k").exists() and not checkpoint.resolve("nothing").exists()
     with pytest.raises(CheckpointError, match="movielens-100m: no such checkpoint folder") as error:
         from_pretrained("movielens-100m")
-    assert error.value.hint == "did you mean movielens-100k or movielens-1m?"
+    assert error.value.hint.startswith("did you mean movielens-100k or movielens-1m?")
     with pytest.raises(CheckpointError, match="no such checkpoint folder") as error:
         checkpoint.item_ids_of("elsewhere")
     assert "movielens-100k, movielens-1m" in error.value.hint
