@@ -19,6 +19,7 @@ from recommender.config import FORMER_KEYS, Config
 from tests.docs.markdown import ROOT, Page, anchor, pages, read
 
 PAGES = pages()
+COMMAND_LINE = typer.main.get_command(cli.app)
 each_page = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 _PATH = re.compile(r"^(?:recommender|prompts|adapters|eval|examples|tests|docs)/[\w./-]+$")
 _PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b|_[A-Z]{2,}\b")  # tests/ROOM/test_MODULE.py
@@ -47,7 +48,7 @@ def test_commands_and_their_options(page: Page):
 
 def problems_of(words: list[str]) -> Iterator[str]:
     """Yield what the command line does not know of a command."""
-    command = typer.main.get_command(cli.app)
+    command = COMMAND_LINE
     rest = words[1:]
     while rest and (children := getattr(command, "commands", None)) is not None:
         name, *rest = rest
