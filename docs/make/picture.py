@@ -20,7 +20,7 @@ TARGET = Path(__file__).parents[1] / "images" / "terminal.svg"
 WIDTH = 80
 COMMANDS = (
     "recommender recommend movielens-100k --history 89,195,50 --k 3",
-    'recommender chat movielens-100k -m "I loved Alien, nothing before 1980, only 2"',
+    'recommender chat movielens-100k -m "I loved Alien, only 2 from the 80s"',
 )
 
 
