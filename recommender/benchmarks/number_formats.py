@@ -42,8 +42,8 @@ def bench_agreement(
     """
     checkpoint = from_pretrained(source, None, progress)
     prompts, allowed = _prompts(checkpoint, users)
-    model = in_format(checkpoint.model, FLOAT32)
-    exact = _scores(model, prompts, allowed, checkpoint.builder.prefix)
+    exact_weights = WeightCache(in_format(checkpoint.model, FLOAT32))
+    exact = _scores(exact_weights, prompts, allowed, checkpoint.builder.prefix)
     best = np.argsort(-exact, axis=1, kind="stable")[:, :k]
     rows = []
     for number, name in enumerate(formats):

@@ -77,7 +77,9 @@ def synthetic_checkpoint(
     ids = SemanticIds(codes.astype(np.int64), (size,) * levels)
     vectors = np.random.default_rng(seed).standard_normal((items, 16)).astype(np.float32)
     features = Features({"text": vectors}, {"text": np.ones(items, dtype=bool)})
-    model = RecommenderModel(base, ids, features, config).eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # also for LoRA, so that models in other number formats are the same otherwise
+        model = RecommenderModel(base, ids, features, config).eval()
     _imitate_training(model, seed)
     catalogue = Catalogue(Item(item_id=str(i), title=f"item {i}") for i in range(items))
     return Checkpoint(model, tokenizer, catalogue, config)

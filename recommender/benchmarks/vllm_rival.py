@@ -7,6 +7,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,9 @@ class VllmRival:
 
     def close(self) -> None:
         """End the child."""
-        if self.process.stdin:
-            self.process.stdin.close()
+        with suppress(BrokenPipeError):  # the child may be gone already
+            if self.process.stdin:
+                self.process.stdin.close()
         self.process.kill()
         self.process.wait()
         self.folder.cleanup()

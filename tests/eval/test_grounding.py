@@ -1,13 +1,10 @@
-"""The independent reading of sentences, its measures, and planted errors."""
+"""The independent reading of justifications, and its measures."""
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
-from recommender.eval.grounding import Grounding, Subject, feature_metrics, groundedness, variety
-from recommender.eval.planted_errors import KINDS, Swaps, plant_error
+from recommender.eval.grounding import Grounding, Subject, feature_metrics, groundedness, variety, wordings
 
 ALIENS = Subject(frozenset({"Aliens"}), frozenset({"Sci-Fi", "Action"}), frozenset({1986}))
 ALIEN = Subject(frozenset({"Alien"}), frozenset({"Sci-Fi", "Horror"}), frozenset({1979}))
@@ -88,10 +85,21 @@ def test_features_by_hand():
     assert told == {"fmr": pytest.approx(2 / 3), "fcr": pytest.approx(2 / 3), "div": pytest.approx(1 / 3)}
 
 
-def test_planted_errors_are_false_and_of_every_kind():
-    draw, kinds = random.Random(0), set()
-    for _ in range(60):
-        wrong = plant_error(TRUE, Swaps(["Aliens", "Alien"], ["Heat"], {"Sci-Fi"}, ["Drama"]), draw)
-        kinds.add(wrong.kind)
-        assert wrong.text != TRUE and false(wrong.text)
-    assert kinds == set(KINDS)
+def test_groundedness_of_nothing_is_no_division_by_zero():
+    assert groundedness([]) == {"sentences": 0, "claims": 0, "true": 0, "share": 0, "sentences_with_a_false_claim": 0}
+    assert variety([])["unique_sentence_ratio"] == 0 and feature_metrics([], [])["div"] == 0
+
+
+def test_a_catalogue_without_values_still_has_names_and_years():
+    claims = Grounding(set()).claims(TRUE, ALIENS, [ALIEN])
+    assert {claim.kind for claim in claims} == {"name", "recommended", "year", "watched", "offered"}
+
+
+def test_the_longest_value_is_read_first():
+    item = Subject(frozenset({"It"}), frozenset({"Film-Noir"}), frozenset())
+    claims = Grounding({"Film", "Film-Noir"}).claims('"It" is a Film-Noir piece', item, [])
+    assert [claim.text for claim in claims if claim.kind == "value"] == ["Film-Noir"]
+
+
+def test_wordings_hide_names_and_years():
+    assert wordings(['Try "Heat" (1995), a film from 1995.']) == ("Try … , a film from 0.",)

@@ -15,7 +15,7 @@ from rich.console import Console
 from recommender.baselines import BASELINES, FitData
 from recommender.baselines.ranking import fit_baseline, rank_topk
 from recommender.errors import DataError
-from recommender.eval import page, plots, report
+from recommender.eval import page, plots
 from recommender.eval.beyond_accuracy import Attributes, ItemFacts
 from recommender.eval.holdout import Holdout
 from recommender.eval.protocol import evaluate_models
@@ -140,7 +140,7 @@ def test_a_failure_while_writing_keeps_the_old_report(evaluation, tmp_path, monk
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report.os, "replace", full)
+    monkeypatch.setattr("recommender.files.os.replace", full)
     with pytest.raises(DataError, match="No space left"):
         write_report(evaluation, tmp_path)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(FILES, "old")

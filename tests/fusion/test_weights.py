@@ -1,3 +1,5 @@
+"""Fitting a fusion: weights go to the scorer that knows, and are fitted on what no baseline has seen."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -7,49 +9,7 @@ from recommender.baselines import BASELINES, FitData
 from recommender.errors import DataError
 from recommender.fusion.views import score_views
 from recommender.fusion.weights import fit_fusion, fit_weights
-
-ITEMS = 30
-
-
-def walks(users=60, length=8):
-    return [np.arange(start, start + length) % ITEMS for start in range(users)]
-
-
-def follows(histories, strength=5.0):
-    """A scorer that knows that the next item is the one after the last."""
-    scores = np.zeros((len(histories), ITEMS), np.float32)
-    for row, history in zip(scores, histories, strict=True):
-        row[(history[-1] + 1) % ITEMS] = strength
-    return scores
-
-
-def noise(histories):
-    return np.random.default_rng(3).normal(size=(len(histories), ITEMS)).astype(np.float32)
-
-
-def test_both_views_ignore_seen_items_and_the_scale_of_a_scorer():
-    scores, histories = noise(walks(4)), walks(4)
-    views = score_views(scores, histories)
-    np.testing.assert_allclose(views, score_views(1000 * scores + 7, histories), atol=1e-4)
-    for user, seen in enumerate(histories):
-        unseen = np.setdiff1d(np.arange(ITEMS), seen)
-        assert not views[user, seen].any()
-        assert views[user, unseen, 0].mean() == pytest.approx(0, abs=1e-5)
-        assert views[user, unseen, 0].std() == pytest.approx(1, abs=1e-4)
-        best = unseen[np.argmax(scores[user, unseen])]
-        assert views[user, best, 1] == pytest.approx(-np.log(5.0))
-
-
-def test_items_that_must_not_be_ranked_count_as_the_lowest():
-    scores = np.array([[-np.inf, 1.0, 2.0, 3.0]])
-    views = score_views(scores, [np.array([3])])
-    assert np.isfinite(views).all()
-    assert views[0, 0, 0] == views[0, 1, 0]
-
-
-def test_ties_share_a_rank_whatever_their_index():
-    views = score_views(np.zeros((1, 5)), [np.array([4])])
-    assert len(set(views[0, :4, 1].tolist())) == 1
+from tests.fusion.scorers import ITEMS, follows, noise, walks
 
 
 def test_the_scorer_that_knows_gets_the_weight():
@@ -100,3 +60,46 @@ def test_the_same_input_gives_the_same_weights():
 def test_histories_of_one_item_leave_nothing_to_fit_on():
     with pytest.raises(DataError, match="no history has two items"):
         fit_fusion("model", noise, {}, FitData([np.array([1]), np.array([2])], ITEMS))
+
+
+def test_the_weights_are_those_of_a_conditional_logit():
+    """At the optimum the gradient of likelihood and penalty is zero: worked out here without torch."""
+    histories = walks(20)
+    inputs, targets = [h[:-1] for h in histories], np.array([h[-1] for h in histories])
+    views = [score_views(noise(inputs) + follows(inputs, 1.0), inputs), score_views(noise(inputs)[::-1], inputs)]
+    weights = np.array(fit_weights(views, targets, inputs)).ravel()
+    features = np.concatenate(views, axis=2).astype(np.float64)
+    gradient = 2 * 1e-3 * weights
+    for user, (history, target) in enumerate(zip(inputs, targets, strict=True)):
+        unseen = np.setdiff1d(np.arange(ITEMS), history)
+        logits = features[user, unseen] @ weights
+        probabilities = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+        gradient += (probabilities @ features[user, unseen] - features[user, target]) / len(inputs)
+    np.testing.assert_allclose(gradient, 0, atol=1e-3)
+
+
+def test_progress_is_told_for_each_baseline():
+    steps = []
+    baselines = {name: BASELINES[name] for name in ("popularity", "item-knn")}
+    fit_fusion("m", follows, baselines, FitData(walks(), ITEMS), lambda *step: steps.append(step))
+    assert steps == [("weights of the fusion", 1, 2), ("weights of the fusion", 2, 2)]
+
+
+def test_no_more_than_a_thousand_users_decide_the_weights():
+    asked = []
+
+    def model(histories):
+        asked.append(len(histories))
+        return follows(histories)
+
+    fit_fusion("m", model, {"popularity": BASELINES["popularity"]}, FitData(walks(1500), ITEMS))
+    assert asked == [1000]
+
+
+def test_what_each_scorer_costs_adds_up():
+    fusion = fit_fusion("m", follows, {"popularity": BASELINES["popularity"]}, FitData(walks(), ITEMS))
+    assert fusion.seconds == {}
+    fusion.scores(walks(2))
+    first = dict(fusion.seconds)
+    fusion.scores(walks(2))
+    assert all(fusion.seconds[name] > seconds > 0 for name, seconds in first.items())

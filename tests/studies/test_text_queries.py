@@ -10,7 +10,6 @@ import pytest
 from recommender.encoders.reduction import Reduction
 from recommender.encoders.text import TextEncoder
 from recommender.errors import DataError
-from recommender.eval.unseen_queries import NAMED, OTHER_WORDS
 from recommender.model.checkpoint import save_pretrained
 from recommender.studies import text_queries
 from tests.conftest import write_tables
@@ -66,13 +65,6 @@ def test_the_seed_decides_what_is_said(saved):
 def test_an_attribute_that_nobody_has_is_named(saved):
     with pytest.raises(DataError, match="colour"):
         text_queries.query_study(saved, attribute="colour")
-
-
-def test_other_words_do_not_name_what_they_mean():
-    for value, lines in OTHER_WORDS.items():
-        assert len(lines) > 1
-        assert not any(value in line.casefold() for line in lines)
-    assert all("{a}" in line for line in NAMED)
 
 
 def test_the_share_that_is_met_counts_places():

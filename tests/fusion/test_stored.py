@@ -1,0 +1,81 @@
+"""The fusion in a checkpoint: it scores as the fitted one did, and a damaged file is one clear line."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from recommender.baselines import FitData, make_baseline
+from recommender.errors import CheckpointError, DataError
+from recommender.fusion.stored import FUSION_FILE, LANGUAGE_MODEL, StoredFusion
+from recommender.fusion.weights import FittedFusion, fit_fusion
+from tests.fusion.scorers import ITEMS, follows, walks
+
+NAMES = ("sequential-item-knn:window=3", "popularity", "ease")
+
+
+@pytest.fixture(scope="module")
+def fitted() -> FittedFusion:
+    baselines = {name: partial(make_baseline, name) for name in NAMES}
+    return fit_fusion("runs/model", follows, baselines, FitData(walks(), ITEMS))
+
+
+@pytest.fixture
+def saved(fitted, tmp_path):
+    fitted.stored().save(tmp_path / FUSION_FILE)
+    return tmp_path / FUSION_FILE
+
+
+def test_what_is_stored_scores_as_what_was_fitted(fitted, saved):
+    loaded = StoredFusion.load(saved)
+    histories = walks(7, length=4)
+    np.testing.assert_allclose(loaded.scores(follows(histories), histories), fitted.scores(histories), rtol=1e-6)
+    assert np.isneginf(loaded.scores(follows(histories), histories)[0, histories[0]]).all()
+
+
+def test_weights_stand_under_names_that_do_not_depend_on_the_folder(fitted, saved):
+    loaded = StoredFusion.load(saved)
+    assert list(loaded.weights) == [LANGUAGE_MODEL, *NAMES]
+    assert loaded.weights[LANGUAGE_MODEL] == fitted.weights["runs/model"]
+    assert list(loaded.baselines) == list(NAMES) and loaded.baselines[NAMES[0]].window == 3
+
+
+def test_no_user_is_in_the_file(saved):
+    assert all(60 not in array.shape for array in load_file(saved).values())
+
+
+def test_a_baseline_that_holds_users_is_not_stored(tmp_path):
+    baseline = make_baseline("user-knn")
+    baseline.fit(FitData(walks(), ITEMS))
+    fusion = StoredFusion({"user-knn": baseline}, {LANGUAGE_MODEL: (1.0, 0.0), "user-knn": (1.0, 0.0)})
+    with pytest.raises(DataError, match="user-knn cannot be kept in a checkpoint"):
+        fusion.save(tmp_path / FUSION_FILE)
+    assert not (tmp_path / FUSION_FILE).exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a table", b"\x00" * 64])
+def test_a_damaged_file_is_named(tmp_path, content):
+    (tmp_path / FUSION_FILE).write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"{FUSION_FILE}: is damaged") as caught:
+        StoredFusion.load(tmp_path / FUSION_FILE)
+    assert caught.value.hint == "fuse the checkpoint again"
+
+
+@pytest.mark.parametrize("metadata", [None, {"other": "1"}, {"weights": "no json"}, {"weights": '{"ease": [1]}'}])
+def test_a_file_without_readable_weights_is_damaged(saved, metadata):
+    save_file(load_file(saved), saved, metadata=metadata)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        StoredFusion.load(saved)
+
+
+def test_a_missing_table_is_named(saved):
+    with safe_open(saved, framework="numpy") as file:
+        metadata = file.metadata()
+    arrays = {key: array for key, array in load_file(saved).items() if not key.startswith("ease/")}
+    save_file(arrays, saved, metadata=metadata)
+    with pytest.raises(DataError, match="ease: the array '_weights' is missing"):
+        StoredFusion.load(saved)
