@@ -42,7 +42,7 @@ def test_methods_are_compared_with_ours_and_with_the_floor(tiny):
         *(OURS, CACHED, INT8, BRUTE, FLOOR),
         *("transformers, prefix function", "transformers, vectorised"),
     }
-    for name, row in rows.items():
+    for row in rows.values():
         assert row["of ours"] == pytest.approx(row["seconds"] / rows[OURS]["seconds"])
         assert row["of the floor"] == pytest.approx(row["seconds"] / rows[FLOOR]["seconds"])
         assert (row["positions"], row["beams"], row["prompts"]) == (32, 40, 2)
