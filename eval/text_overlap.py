@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recommender.baselines.libraries import import_library
+from recommender.errors import import_extra
 
 
 def text_overlap(texts: Sequence[str], references: Sequence[str]) -> dict[str, float]:
     """Return corpus BLEU and mean F1 of ROUGE-1, -2 and -L, each from 0 to 1; one reference a text. Empty without texts.
 
-    Raises DataError if the libraries are not installed.
+    Raises RecommenderError if the libraries are not installed.
     """
     if not texts:
         return {}
-    sacrebleu, rouge = import_library("sacrebleu", "BLEU"), import_library("rouge_score.rouge_scorer", "ROUGE")
+    sacrebleu, rouge = (
+        import_extra("sacrebleu", "BLEU", "eval"),
+        import_extra("rouge_score.rouge_scorer", "ROUGE", "eval"),
+    )
     kinds = ("rouge1", "rouge2", "rougeL")
     scorer = rouge.RougeScorer(list(kinds), use_stemmer=False)
     scores = [scorer.score(reference, text) for text, reference in zip(texts, references, strict=True)]

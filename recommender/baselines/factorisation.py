@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from recommender.baselines.baseline import FitData
 from recommender.baselines.history_matrix import history_matrix
-from recommender.baselines.libraries import import_library
+from recommender.errors import import_extra
 
 
 class PureSvd:
@@ -67,8 +67,8 @@ class Als:
         self.decay = decay
 
     def fit(self, data: FitData) -> None:
-        """Alternate between users and items. Raises DataError without the library."""
-        als = import_library("implicit.cpu.als", self.name)
+        """Alternate between users and items. Raises RecommenderError without the library."""
+        als = import_extra("implicit.cpu.als", self.name, "eval")
         self._model = als.AlternatingLeastSquares(
             factors=self.factors,
             regularization=self.regularisation,
@@ -114,8 +114,8 @@ class Bpr:
         self.decay = decay
 
     def fit(self, data: FitData) -> None:
-        """Descend on sampled pairs, in one thread so that it can be repeated. Raises DataError without the library."""
-        bpr = import_library("implicit.cpu.bpr", self.name)
+        """Descend on sampled pairs, in one thread to be repeatable. Raises RecommenderError without the library."""
+        bpr = import_extra("implicit.cpu.bpr", self.name, "eval")
         model = bpr.BayesianPersonalizedRanking(
             factors=self.factors,
             learning_rate=self.learning_rate,

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from recommender.baselines.baseline import FitData
-from recommender.baselines.libraries import import_library
 from recommender.baselines.reproducible import reproducible
-from recommender.errors import DataError
+from recommender.errors import DataError, import_extra
 
 _REACHED = -1e9  # cornac scores items that its beam does not reach -1e10
 
@@ -49,8 +48,8 @@ class Tiger:
         self.width, self.layers, self.codebook, self.learning_rate = width, layers, codebook, learning_rate
 
     def fit(self, data: FitData) -> None:
-        """Make the codes and train. Raises DataError without content, without cornac or without a history of two items."""
-        cornac = import_library("cornac", self.name)
+        """Make the codes and train. Raises RecommenderError without content, cornac, or a history of two items."""
+        cornac = import_extra("cornac", self.name, "eval")
         text = data.need_text(self.name)
         recent = [history[-self.recent :] for history in data.histories if len(history) > 1]
         if not recent:

@@ -13,8 +13,8 @@ import numpy as np
 from recommender.baselines.baseline import FitData
 from recommender.baselines.content import concatenated_vectors
 from recommender.baselines.factorisation import FoldIn
-from recommender.baselines.libraries import import_library
 from recommender.baselines.reproducible import reproducible
+from recommender.errors import import_extra
 
 
 class Vbpr:
@@ -46,11 +46,11 @@ class Vbpr:
         self.decay = decay
 
     def fit(self, data: FitData) -> None:
-        """Descend on sampled pairs. Raises DataError without content or cornac."""
+        """Descend on sampled pairs. Raises RecommenderError without content or cornac."""
         features = concatenated_vectors(data, self.name)
         # cornac writes to the standard output when it is imported and when it fits, and only results belong there
         with redirect_stdout(StringIO()), reproducible(data.seed):
-            cornac = import_library("cornac", self.name)
+            cornac = import_extra("cornac", self.name, "eval")
             model = cornac.models.VBPR(
                 k=self.factors,
                 k2=self.factors,

@@ -18,7 +18,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories
 from recommender.encoders.features import Features
 from recommender.engine import Recommender
-from recommender.errors import DataError
+from recommender.errors import DataError, import_extra
 from recommender.eval.beyond_accuracy import ItemFacts
 from recommender.eval.evaluation import Evaluation
 from recommender.eval.holdout import Holdout
@@ -75,8 +75,8 @@ def evaluate(
     config: columns, minimum rating, and the encoders for baselines that need the items' content; by default the config
         of the first checkpoint. With a checkpoint among the entries its vectors are used, and nothing is encoded.
 
-    A baseline that stands alone and in fusions is fitted once. Raises DataError, CheckpointError or ConfigError before
-    any model is loaded if something cannot be compared.
+    A baseline that stands alone and in fusions is fitted once. Raises RecommenderError before any model is loaded
+    if something cannot be compared.
 
         evaluate(["movielens-100k", "popularity"], options=EvaluationOptions(users=100)).summary
     """
@@ -87,11 +87,13 @@ def evaluate(
         raise DataError(
             f"targets are given, so there is nothing to split by {options.split}", "leave out --test or --split"
         )
+    if output is not None:
+        import_extra("matplotlib", "a report", "eval")
     parsed = parse_entries(entries)
     config = _with_tables(config or _config_of(folders_of(parsed)), items, interactions)
     evaluation = _Comparison(parsed, config, test, options, progress).run()
     if output is not None:
-        from recommender.eval.report import write_report  # here: plots need matplotlib
+        from recommender.eval.report import write_report  # here: its plots need matplotlib
 
         write_report(evaluation, output)
     return evaluation

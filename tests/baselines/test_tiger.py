@@ -9,7 +9,7 @@ pytest.importorskip("cornac")
 from recommender.baselines import FitData  # noqa: E402
 from recommender.baselines.ranking import rank_topk
 from recommender.baselines.tiger import Tiger  # noqa: E402
-from recommender.errors import DataError  # noqa: E402
+from recommender.errors import DataError, RecommenderError  # noqa: E402
 
 ITEMS = 10
 SMALL = {"width": 32, "layers": 1, "codebook": 4, "history": 4, "learning_rate": 1e-2}
@@ -69,6 +69,6 @@ def test_what_is_missing_is_said(monkeypatch):
     with pytest.raises(DataError, match="two items or more"):
         Tiger().fit(FitData([np.array([1])], ITEMS, content()))
     monkeypatch.setitem(sys.modules, "cornac", None)
-    with pytest.raises(DataError, match="cornac") as error:
+    with pytest.raises(RecommenderError, match="cornac") as error:
         Tiger().fit(FitData(walks(), ITEMS, content()))
     assert "recommender[eval]" in error.value.hint

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from recommender.baselines.vbpr import Vbpr
-from recommender.errors import DataError
+from recommender.errors import RecommenderError
 from tests.baselines.worlds import ContentBehaviour, checkerboard_data
 
 pytest.importorskip("cornac")
@@ -26,6 +26,6 @@ def test_nothing_is_written_to_the_standard_output(capsys):
 
 def test_a_missing_library_is_named_with_what_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "cornac", None)
-    with pytest.raises(DataError, match="vbpr needs the library cornac") as error:
+    with pytest.raises(RecommenderError, match="vbpr needs the package cornac") as error:
         Vbpr().fit(checkerboard_data())
     assert error.value.hint == "pip install 'recommender[eval]'"

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from recommender.errors import DataError
+from recommender.errors import RecommenderError
 from recommender.eval.text_overlap import text_overlap
 
 
@@ -26,6 +26,6 @@ def test_rouge_by_hand():
 
 def test_without_the_libraries_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
-    with pytest.raises(DataError, match="BLEU needs the library sacrebleu") as error:
+    with pytest.raises(RecommenderError, match="BLEU needs the package sacrebleu") as error:
         text_overlap(["a"], ["a"])
     assert error.value.hint == "pip install 'recommender[eval]'"

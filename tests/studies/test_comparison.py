@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import pytest
 from recommender.baselines import BASELINES, FitData
 from recommender.config import ColumnsConfig, Config
 from recommender.engine import Recommender
-from recommender.errors import CheckpointError, DataError
+from recommender.errors import CheckpointError, DataError, RecommenderError
 from recommender.eval.metrics import novelty
 from recommender.eval.page import html
 from recommender.eval.protocol import Evaluation
+from recommender.eval.report import FILES
 from recommender.model.checkpoint import save_pretrained
 from recommender.pipelines import train
 from recommender.studies.comparison import EvaluationOptions, evaluate
@@ -411,3 +413,51 @@ def test_users_and_targets_are_told_by_their_ids(tables, walks, catalogue):
 def test_targets_and_a_split_contradict_each_other(tables, targets_of):
     with pytest.raises(DataError, match="targets are given, so there is nothing to split by time"):
         evaluate(["popularity"], **tables, test=targets_of(("u1", "104")), options=EvaluationOptions(split="time"))
+
+
+# --- defaults and the report
+
+
+def test_the_tables_of_the_config_are_taken_unless_others_are_given(tables, catalogue, walks, tmp_path):
+    config = Config().updated({f"data.{name}": path for name, path in tables.items()})
+    by_config = evaluate(["popularity"], config=config)
+    pd.testing.assert_frame_equal(by_config.summary, evaluate(["popularity"], **tables).summary)
+    (tmp_path / "few").mkdir()
+    few = write_tables(tmp_path / "few", catalogue, walks[:7])
+    given = evaluate(["popularity"], interactions=few["interactions"], config=config)
+    assert given.about["users"] == sum(user in TARGETED for user in range(7)) < by_config.about["users"]
+
+
+def test_without_a_config_that_of_the_first_checkpoint_is_taken(tables, make_checkpoint, config, tmp_path):
+    settings = config.updated({f"data.{name}": path for name, path in tables.items()})
+    save_pretrained(make_checkpoint(1, settings), tmp_path / "model")
+    evaluation = evaluate(["popularity", str(tmp_path / "model")], options=EvaluationOptions(users=4))
+    assert evaluation.about["users"] == 4 and evaluation.about["reference"] == "popularity"
+
+
+def test_ratings_below_the_minimum_of_the_config_are_dropped_and_counted(tables, tmp_path):
+    rated = pd.read_csv(tables["interactions"]).assign(rating=lambda table: 1 + table.index % 5)
+    rated.to_csv(tmp_path / "rated.csv", index=False)
+    config = Config().updated({"data.minimum_rating": 3.0})
+    evaluation = evaluate(["popularity"], tables["items"], str(tmp_path / "rated.csv"), config=config)
+    assert evaluation.about["interactions_dropped"] == (rated["rating"] < 3).sum()
+
+
+def test_a_report_is_written_where_it_is_wanted(tables, tmp_path):
+    evaluate(["popularity"], **tables, output=tmp_path / "report", options=EvaluationOptions(users=3))
+    assert {path.name for path in (tmp_path / "report").iterdir()} == set(FILES)
+
+
+def test_what_a_report_needs_is_asked_for_before_anything_is_fitted(tables, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(BASELINES["popularity"]().__class__, "fit", lambda *_: pytest.fail("fitted"))
+    with pytest.raises(RecommenderError, match="a report needs the package matplotlib") as caught:
+        evaluate(["popularity"], **tables, output=tmp_path / "report")
+    assert caught.value.hint == "pip install 'recommender[eval]'"
+
+
+def test_the_attribute_may_be_named(tables):
+    evaluation = evaluate(["popularity"], **tables, options=EvaluationOptions(users=3, attribute="year"))
+    assert evaluation.about["attribute"] == "year"
+    with pytest.raises(DataError, match="no item has an attribute 'colour'"):
+        evaluate(["popularity"], **tables, options=EvaluationOptions(attribute="colour"))

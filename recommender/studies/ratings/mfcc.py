@@ -38,7 +38,7 @@ class MfccEncoder:
         return np.pad(sound, (0, max(0, _SHORTEST - len(sound))))
 
     def encode(self, batch: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the statistics of sounds, [n, 100] float32 in the units of librosa, to be scaled before use."""
+        """Return the statistics of sounds, [n, 84] float32 in the units of librosa, to be scaled before use."""
         return np.stack([_describe(_librosa(), sound) for sound in batch])
 
 

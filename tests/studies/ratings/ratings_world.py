@@ -1,11 +1,16 @@
 """A small world of ratings for the tests: users who like one side of one feature, items with three features."""
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
-from recommender.studies.ratings import Ratings
+from recommender.studies.ratings import Ratings, RatingsSettings
+from recommender.studies.ratings.folds import Fold, FoldPart, make_fold, splits
 from recommender.studies.ratings.media_features import MediaFeatures
+from recommender.studies.ratings.predictions import Prediction
 
 USERS, ITEMS, WIDTH = 60, 50, 4
+SMALL = {"folds": 3, "parts": 3, "width": 4, "hidden": 16, "joint": 8, "missing": 0}
+SETTINGS = RatingsSettings(**SMALL, epochs=40, patience=12, learning_rate=1e-2, batch=256)
 
 
 def make_content(seed: int = 0) -> MediaFeatures:
@@ -46,3 +51,30 @@ def taste(content: MediaFeatures, name: str, seed: int = 1) -> np.ndarray:
 def quality(content: MediaFeatures, name: str) -> np.ndarray:
     """Return [users, items]: everybody likes the same direction of one feature."""
     return np.tile(content.vectors[name][:, 0], (USERS, 1))
+
+
+def fold_of(signal: np.ndarray | None) -> Fold:
+    """Return the first fold of ratings by this signal; None: ratings that nothing tells."""
+    ratings = make_ratings(signal)
+    return make_fold(ratings, next(splits(ratings, SETTINGS)), make_content(), SETTINGS)
+
+
+def auc(fold: Fold, prediction: Prediction) -> float:
+    """Return how well the test rows that are liked are told from the others."""
+    return float(roc_auc_score(fold.levels[fold.test.classes] >= fold.likes, prediction.like))
+
+
+def imbalanced(rows: int = 1500) -> tuple[FoldPart, FoldPart, FoldPart]:
+    """Two classes, one in twenty rows rare, half told apart by a single number."""
+    random = np.random.default_rng(0)
+    parts = []
+    for _ in range(3):
+        classes = (random.random(rows) < 0.05).astype(np.int64)
+        block = (random.standard_normal((rows, 3)) + 1.5 * classes[:, None] * [1, 0, 0]).astype(np.float32)
+        parts.append(FoldPart({"text": block}, classes, np.zeros(rows, int), np.zeros(rows, int)))
+    return tuple(parts)
+
+
+def fold_of_parts(parts: tuple[FoldPart, FoldPart, FoldPart]) -> Fold:
+    """Return a fold of nothing but these parts, rated 1 or 5."""
+    return Fold(*parts, np.zeros(1), None, None, {}, np.array([1.0, 5.0]), 4.0, 0)

@@ -3,22 +3,17 @@
 import csv
 import inspect
 import json
-import re
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
-from sklearn import metrics
 
 from recommender.cli import main
 from recommender.cli import ratings as command
 from recommender.studies.ratings import RatingsSettings
 from recommender.studies.ratings.experiment import cross_validate
-from recommender.studies.ratings.predictions import Prediction
-from recommender.studies.ratings.rating_metrics import METRICS, measure_predictions
-from recommender.studies.ratings.rating_report import FILES, write_report
+from recommender.studies.ratings.rating_metrics import METRICS
 from tests.studies.ratings.ratings_world import make_content, make_ratings, taste
 
 QUICK = RatingsSettings(folds=2, width=4, epochs=4, hidden=8, joint=8, batch=512, samples=100, svm_alpha=0.1)
@@ -29,36 +24,6 @@ def result():
     content = make_content()
     ids = [f"i{item}" for item in range(50)]
     return cross_validate(make_ratings(taste(content, "image")), content, ids, QUICK)
-
-
-def test_measures_are_those_of_scikit_learn():
-    random = np.random.default_rng(0)
-    ratings, users = random.integers(1, 6, 800).astype(float), random.integers(0, 40, 800)
-    like = np.clip(0.3 * (ratings >= 4) + random.random(800) * 0.7, 0, 1)
-    prediction = Prediction(1 + 4 * like, like)
-    liked, base = ratings >= 4, np.full(800, 0.4)
-    measured = measure_predictions(prediction, ratings, liked, users, base)
-    expected = {
-        "accuracy": metrics.accuracy_score(liked, like >= 0.5),
-        "balanced accuracy": metrics.balanced_accuracy_score(liked, like > 0.4),
-        "F1": metrics.f1_score(liked, like > 0.4),
-        "AUC": metrics.roc_auc_score(liked, like),
-        "RMSE": metrics.root_mean_squared_error(ratings, prediction.rating),
-        "MAE": metrics.mean_absolute_error(ratings, prediction.rating),
-    }
-    assert set(expected) == set(METRICS)
-    for name, value in expected.items():
-        low, high = measured.interval(name)
-        assert measured.values[name] == pytest.approx(value)
-        assert low < value < high and high - low < 0.2
-        assert np.mean(measured.resampled[name]) == pytest.approx(value, abs=0.01)  # AUC: bins are fine enough
-
-
-def test_a_method_does_not_differ_from_itself():
-    prediction = Prediction(np.linspace(1, 5, 100), np.linspace(0, 1, 100))
-    ratings, users = np.tile([1.0, 5.0], 50), np.arange(100) % 10
-    measured = [measure_predictions(prediction, ratings, ratings >= 4, users, np.full(100, 0.5)) for _ in range(2)]
-    assert measured[0].difference(measured[1], "AUC") == (0, 0, 0)
 
 
 def test_every_family_stands_in_one_table(result):
@@ -81,20 +46,6 @@ def test_every_rating_is_predicted_once_by_every_method(result):
     counts = result.predictions.groupby("method", observed=True).size()
     assert set(counts) == {60 * 25} and len(counts) == result.table["label"].nunique()
     assert result.predictions["like"].between(0, 1).all() and set(result.predictions["fold"]) == {0, 1}
-
-
-def test_files_stand_alone_and_say_the_same(result, tmp_path):
-    write_report(result, tmp_path / "deep" / "report")
-    write_report(result, tmp_path / "deep" / "report")
-    folder = tmp_path / "deep" / "report"
-    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
-    told = json.loads((folder / "metrics.json").read_text())
-    values = result.table.set_index(["label", "metric"])["value"]
-    assert told["methods"]["graph network, SVM"]["metrics"]["AUC"]["value"] == values["graph network, SVM", "AUC"]
-    rows = pd.read_parquet(folder / "predictions.parquet").query("method == 'average, MLP'")
-    assert np.sqrt(np.mean((rows["predicted"] - rows["rating"]) ** 2)) == pytest.approx(values["average, MLP", "RMSE"])
-    page = (folder / "report.html").read_text()
-    assert page.count("<img") == 4 and all(src.startswith("data:") for src in re.findall(r'src="([^"]*)"', page))
 
 
 def test_the_command_reads_tables_of_other_names(tmp_path, monkeypatch, capsys):

@@ -7,7 +7,6 @@ import pytest
 
 from recommender.studies.ratings import RatingsSettings
 from recommender.studies.ratings.folds import make_fold, splits
-from recommender.studies.ratings.statistics import Biases, KnownRatings
 from tests.studies.ratings.ratings_world import make_content, make_ratings
 
 SETTINGS = RatingsSettings(folds=3, width=4)
@@ -66,15 +65,3 @@ def test_no_training_row_is_described_by_its_own_rating_or_those_of_its_part(wor
         cosines = (ours * theirs).sum(axis=0)[moving] / (norms[0] * norms[1])[moving]
         assert cosines.min() > 0.999, name
     assert np.abs(fold.fit.blocks["statistics"][~inside] - other.fit.blocks["statistics"][~inside]).max() > 0.1
-
-
-def test_biases_are_means_that_are_shrunk():
-    known = KnownRatings(
-        np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([5.0, 3, 1]), np.array([1, 0, 0], bool), 3, 3
-    )
-    biases = Biases.fit(known, shrink=1e-12)
-    assert biases.mean == 3 and np.allclose(biases.items, [2, -1, 0])
-    assert np.allclose(biases.users, [0.5, -1, 0])
-    shrunk = Biases.fit(known, shrink=1)
-    assert shrunk.items[0] == 1
-    assert shrunk.predict(np.array([2]), np.array([2])).tolist() == [3]

@@ -6,9 +6,8 @@ import soundfile
 
 from recommender.config import EncodersConfig
 from recommender.data.catalogue import Catalogue, Item
-from recommender.errors import ConfigError, DataError
+from recommender.errors import ConfigError
 from recommender.studies.ratings.media_features import MediaFeatures, read_content
-from recommender.studies.ratings.mfcc import MfccEncoder
 
 RATE = 16_000
 SILENT = EncodersConfig(text=None, image=None, audio=None)
@@ -73,12 +72,6 @@ def test_sounds_are_told_apart_by_timbre_and_the_cache_is_used(tmp_path):
     sides = np.sign(vectors[:6, 0])
     assert len(set(sides[::2])) == 1 and len(set(sides[1::2])) == 1 and sides[0] != sides[1]
     assert (tmp_path / "cache" / "encodings.sqlite").is_file()
-
-
-def test_a_silent_sound_is_an_error_that_names_the_file(tmp_path):
-    soundfile.write(tmp_path / "still.wav", np.zeros(RATE), RATE)
-    with pytest.raises(DataError, match=r"still\.wav"):
-        MfccEncoder().prepare(tmp_path / "still.wav")
 
 
 def test_items_without_any_feature_are_one_clear_error():
