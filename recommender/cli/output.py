@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,8 +26,15 @@ def print_json(value: Any) -> None:
 
 
 def print_text(text: str) -> None:
-    """Print text to standard output as it is; the terminal wraps it."""
+    """Print text to standard output: in a terminal wrapped between words, below where each line begins; else as it is."""
+    if out.is_terminal:
+        text = "\n".join(_wrapped(line, out.width) for line in text.splitlines())
     out.print(Text(text), soft_wrap=True)
+
+
+def _wrapped(line: str, width: int) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def print_note(text: str) -> None:

@@ -35,4 +35,5 @@ def create_app(engine: Engine, name: str, limits: ServingConfig | None = None) -
     app.get("/v1/models")(service.models)
     app.get("/v1/models/{model:path}")(service.model)
     app.get("/healthz")(service.health)
+    app.get("/readyz")(service.health)  # the name that orchestrators and the Dockerfile ask for
     return app

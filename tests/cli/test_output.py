@@ -85,6 +85,17 @@ def test_prose_wraps_in_a_pipe(console):
     assert all(len(line) <= 40 for line in file.getvalue().splitlines()) and file.getvalue().count("words") == 16
 
 
+def test_text_wraps_between_words_in_a_terminal_and_not_at_all_in_a_pipe(console):
+    text = "1. A film\n   Because it is long-winded and has many words."
+    file = console(20, terminal=True)
+    output.print_text(text)
+    lines = file.getvalue().splitlines()
+    assert lines[:3] == ["1. A film", "   Because it is", "   long-winded and"] and max(map(len, lines)) <= 20
+    file = console(20, terminal=False)
+    output.print_text(text)
+    assert file.getvalue() == f"{text}\n"
+
+
 def test_json_is_one_line_and_keeps_every_character(console):
     file = console(20, terminal=False)
     value = {"title": "Amélie [bold] :smile:", "ids": list(range(50))}
