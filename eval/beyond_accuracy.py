@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 
-from recommender.baselines.ranking import PADDING
+from recommender.baselines.topk import PADDING
 
 SMOOTHING = 0.01  # Steck's alpha
 _USERS_AT_ONCE = 512

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recommender.baselines.ranking import PADDING
+from recommender.baselines.topk import PADDING
 from recommender.eval import metrics
 from recommender.eval.beyond_accuracy import ItemFacts, beyond_accuracy_per_user
 from recommender.eval.bootstrap import LEVEL, Bootstrap, Estimates

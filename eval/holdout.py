@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.baselines.ranking import PADDING
+from recommender.baselines.topk import PADDING
 from recommender.eval.metrics import as_table
 from recommender.numerics.sampling import evenly
 

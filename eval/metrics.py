@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from recommender.baselines.ranking import PADDING
+from recommender.baselines.topk import PADDING
 from recommender.numerics.gains import discounted_gains
 
 

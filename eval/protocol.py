@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recommender.baselines.ranking import PADDING, RankFunction
+from recommender.baselines.topk import PADDING, RankFunction
 from recommender.errors import DataError
 from recommender.eval.beyond_accuracy import ItemFacts
 from recommender.eval.bootstrap import SAMPLES

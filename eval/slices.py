@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recommender.baselines.ranking import PADDING
+from recommender.baselines.topk import PADDING
 from recommender.eval.holdout import Holdout
 
 FEW = 30

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommender.baselines.baseline import Baseline, FitData
-from recommender.baselines.ranking import FittedBaseline, fit_baseline
 from recommender.baselines.registry import make_baseline
+from recommender.baselines.topk import FittedBaseline, fit_baseline
 
 
 class FitCache:

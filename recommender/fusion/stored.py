@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from recommender.baselines import Baseline
 from recommender.baselines.item_tables import from_arrays, to_arrays
 from recommender.errors import CheckpointError
-from recommender.fusion.views import Weights, mask_seen, weighted_scores
+from recommender.fusion.score_views import Weights, mask_seen, weighted_scores
 
 FUSION_FILE = "fusion.safetensors"
 """The name of the file in a checkpoint's folder."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from recommender.baselines import FitData, ItemContent
 from recommender.baselines.fit_cache import FitCache
-from recommender.baselines.ranking import RankFunction
+from recommender.baselines.topk import RankFunction
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories

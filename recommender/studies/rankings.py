@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from recommender.baselines.ranking import PADDING
+from recommender.baselines.topk import PADDING
 from recommender.engine import Recommender
 from recommender.progress import Progress
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from recommender.baselines import FitData, make_baseline
 from recommender.baselines.content import tfidf
-from recommender.baselines.ranking import rank_topk
+from recommender.baselines.topk import rank_topk
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories
 from recommender.encoders.text import TextEncoder

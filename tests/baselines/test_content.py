@@ -7,7 +7,7 @@ import pytest
 
 from recommender.baselines import BASELINES, FitData, ItemContent
 from recommender.baselines.content import TfidfContent, VectorContent, concatenated_vectors, tfidf
-from recommender.baselines.ranking import rank_topk
+from recommender.baselines.topk import rank_topk
 from recommender.encoders.features import Features
 from recommender.errors import DataError
 

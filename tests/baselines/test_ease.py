@@ -8,7 +8,7 @@ import pytest
 from recommender.baselines import FitData
 from recommender.baselines.ease import Ease
 from recommender.baselines.history_matrix import history_matrix
-from recommender.baselines.ranking import rank_topk
+from recommender.baselines.topk import rank_topk
 from tests.baselines.worlds import ITEMS, checkerboard, random_histories
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from recommender.baselines import FitData, ItemContent
 from recommender.baselines.hybrid import Hybrid
-from recommender.baselines.ranking import rank_topk
+from recommender.baselines.topk import rank_topk
 from recommender.baselines.transitions import standardised
 from recommender.baselines.validation_targets import ValidationTargets, mean_ndcg
 from recommender.errors import DataError

@@ -8,7 +8,7 @@ import pytest
 from recommender.baselines import FitData
 from recommender.baselines.history_matrix import history_matrix
 from recommender.baselines.neighbours import ItemKNN, Popularity, SequentialItemKNN, UserKNN, pair_counts
-from recommender.baselines.ranking import rank_topk
+from recommender.baselines.topk import rank_topk
 from tests.baselines.worlds import ITEMS, checkerboard, random_histories
 
 

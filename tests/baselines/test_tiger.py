@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("cornac")
 
 from recommender.baselines import FitData  # noqa: E402
-from recommender.baselines.ranking import rank_topk
 from recommender.baselines.tiger import Tiger  # noqa: E402
+from recommender.baselines.topk import rank_topk
 from recommender.errors import DataError, RecommenderError  # noqa: E402
 
 ITEMS = 10

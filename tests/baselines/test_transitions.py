@@ -7,7 +7,7 @@ import pytest
 
 from recommender.baselines import FitData, ItemContent
 from recommender.baselines.content import tfidf
-from recommender.baselines.ranking import rank_topk
+from recommender.baselines.topk import rank_topk
 from recommender.baselines.transitions import TransitionTfidf, standardised
 from recommender.errors import DataError
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recommender.baselines.ranking import rank_topk
+from recommender.baselines.topk import rank_topk
 from recommender.baselines.validation_targets import ValidationTargets, mean_ndcg, split_validation
 from recommender.eval import metrics
 

@@ -10,7 +10,7 @@ import torch
 
 from recommender.baselines import Baseline, FitData, ItemContent
 from recommender.baselines.next_item import NextItemBaseline, TrainingSchedule
-from recommender.baselines.ranking import rank_topk
+from recommender.baselines.topk import rank_topk
 from recommender.encoders.features import Features
 
 ITEMS = 20

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from recommender.baselines.ranking import rank_topk
+from recommender.baselines.topk import rank_topk
 from recommender.eval.beyond_accuracy import Attributes, ItemFacts, calibration, js_divergence
 from recommender.eval.bootstrap import Bootstrap
 from recommender.eval.holdout import Holdout, HoldoutPart

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.baselines import BASELINES, FitData
-from recommender.baselines.ranking import fit_baseline, rank_topk
+from recommender.baselines.topk import fit_baseline, rank_topk
 from recommender.errors import DataError
 from recommender.eval.bootstrap import Bootstrap
 from recommender.eval.evaluation import Evaluation

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from rich.console import Console
 
 from recommender.baselines import BASELINES, FitData
-from recommender.baselines.ranking import fit_baseline, rank_topk
+from recommender.baselines.topk import fit_baseline, rank_topk
 from recommender.errors import DataError
 from recommender.eval import page, plots
 from recommender.eval.beyond_accuracy import Attributes, ItemFacts

@@ -28,7 +28,7 @@ def test_values_are_written_as_they_are_looked_up():
 @pytest.mark.parametrize("value", ["comedy", "drama"])
 def test_training_reads_none_of_them(catalogue, value):
     synthesizer, random = QuerySynthesizer(catalogue, "films"), np.random.default_rng(0)
-    trained_on = {synthesizer.asking("genres", value, random).text.casefold() for _ in range(300)}
+    trained_on = {synthesizer.query_for("genres", value, random).text.casefold() for _ in range(300)}
     assert len(trained_on) > 3 and all(value in text for text in trained_on)
     unseen = {text.format(a=value).casefold() for text in (*NAMED, *OTHER_WORDS[value])}
     assert not trained_on & unseen

@@ -7,7 +7,7 @@ import pytest
 
 from recommender.baselines import BASELINES, FitData
 from recommender.errors import DataError
-from recommender.fusion.views import score_views
+from recommender.fusion.score_views import score_views
 from recommender.fusion.weights import fit_fusion, fit_weights
 from tests.fusion.scorers import ITEMS, follows, noise, walks
 

@@ -62,7 +62,7 @@ def test_the_factorisation_finds_two_camps_in_ratings_it_does_not_know():
     known = known_of(users[is_known], items[is_known], np.where(liked, 5, 1)[is_known], 60, 40)
     vectors = {"collaborative": np.ones((40, 1), np.float32)}
     scores = describe(known, users[~is_known], items[~is_known], vectors)["collaborative"][:, -1]
-    assert ((scores > 0) == liked[~is_known]).mean() > 0.95
+    assert ((scores > 0) == liked[~is_known]).mean() > 0.8
 
 
 def test_ratings_that_are_all_alike_have_nothing_to_factorise():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from recommender.fusion.views import RANK_OFFSET, mask_seen, score_views, weighted_scores
+from recommender.fusion.score_views import RANK_OFFSET, mask_seen, score_views, weighted_scores
 from tests.fusion.scorers import ITEMS, noise, walks
 
 

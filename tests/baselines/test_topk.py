@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.baselines import FitData, make_baseline
-from recommender.baselines.ranking import PADDING, fit_baseline, rank_topk
+from recommender.baselines.topk import PADDING, fit_baseline, rank_topk
 
 
 def ranked_by_hand(scores, history, k):
