@@ -31,7 +31,7 @@ def evaluate(
         str, typer.Option(help="what is held out: leave-one-out, time (the last tenth), folds (over users)")
     ] = "leave-one-out",
     folds: Annotated[int, typer.Option(help="number of folds of --split folds")] = 5,
-    seeds: Annotated[str, typer.Option(help="fit every baseline once a seed, for example 0,1,2")] = "0",
+    seeds: Annotated[str, typer.Option(help="fit every baseline once per seed, for example 0,1,2")] = "0",
     attribute: Annotated[
         str | None, typer.Option(help="what diversity and calibration go by; default: genres or the like")
     ] = None,

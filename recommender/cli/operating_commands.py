@@ -42,12 +42,12 @@ def feedback(
     policy.keep_in(file)
     facts = tuple((name, value) for name, values in values_by_name("--fact", fact).items() for value in values)
     given = read_feedback(item_id=item, opinion=known_opinion, user=user, facts=facts, sentence=sentence)
-    kept = policy.take(given, config.prompt.noun)
+    stored = policy.take(given, config.prompt.noun)
     if as_json:
-        print_json(kept.model_dump(mode="json"))
+        print_json(stored.model_dump(mode="json"))
     else:
-        about = "; ".join(f"{name}={value}" for name, value in kept.facts)
-        print_text(f"kept in {file}: {kept.opinion}, item {kept.item_id}{f' ({about})' if about else ''}")
+        about = "; ".join(f"{name}={value}" for name, value in stored.facts)
+        print_text(f"kept in {file}: {stored.opinion}, item {stored.item_id}{f' ({about})' if about else ''}")
 
 
 def replay(

@@ -119,7 +119,7 @@ def _shared_out(room: int, least: list[int], most: list[int]) -> list[int]:
     """Return column widths: `least`, and the room beyond it given to the columns that lack the most, a cell at a time."""
     widths = list(least)
     for _ in range(room):
-        lacking = [wish - width for wish, width in zip(most, widths, strict=True)]
+        lacking = [full - width for full, width in zip(most, widths, strict=True)]
         widths[lacking.index(max(lacking))] += 1
     return widths
 

@@ -51,7 +51,7 @@ def recommend(
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
-        asked = read_request(
+        request = read_request(
             progress,
             history=split_list(history),
             k=k,
@@ -67,11 +67,11 @@ def recommend(
         )
         engine = open_model(model, items, progress, feedback)
         with step(progress, "rank and justify" if explain else "rank"):
-            response = engine.answer(asked)
+            response = engine.answer(request)
     if trace is not None:
         from recommender.engine.trace import save, trace_of
 
-        save(trace_of(engine, asked, response.items), trace)
+        save(trace_of(engine, request, response.items), trace)
     if as_json:
         print_json(response.to_dict())
         return
@@ -117,7 +117,7 @@ def explain(
     fields = {"history": split_list(history), "k": k, "query": query, "user": user}
     answers: dict[str, Any] = {}
     with progress_bars(quiet) as progress:
-        asked = read_request(progress, **fields, filters=values_by_name("--filter", filters))
+        request = read_request(progress, **fields, filters=values_by_name("--filter", filters))
         engine = open_model(model, items, progress, feedback)
         from recommender.engine.counterfactual_answers import what_if, why_not
         from recommender.engine.trace import recorded_answer, save
@@ -126,13 +126,13 @@ def explain(
             engine.setup.config = engine.config.updated({"justify.shapley_samples": shapley}, "--shapley")
         with step(progress, "explain"):
             if item is not None:
-                answers["why"] = engine.explain_item(asked.history, item, query, user)
+                answers["why"] = engine.explain_item(request.history, item, query, user)
             if not_item is not None:
-                answers["why_not"] = why_not(engine, asked, not_item)
+                answers["why_not"] = why_not(engine, request, not_item)
             if without:
-                answers["what_if"] = what_if(engine, asked, split_list(without))
+                answers["what_if"] = what_if(engine, request, split_list(without))
             if trace is not None and item is not None:
-                save(recorded_answer(engine, asked, item), trace)
+                save(recorded_answer(engine, request, item), trace)
     if as_json:
         print_json(answers)
     else:

@@ -30,7 +30,7 @@ def ablation(
     settings: Settings = None,
     without: Without = "",
     variant: Variant = None,
-    seeds: Annotated[str, typer.Option(help="every recipe is trained once a seed")] = "0,1,2",
+    seeds: Annotated[str, typer.Option(help="every recipe is trained once per seed")] = "0,1,2",
     users: Users = None,
     baselines: Baselines = "",
     as_json: AsJson = False,
@@ -56,7 +56,7 @@ def cold(
     variant: Variant = None,
     share: Annotated[float, typer.Option(help="share of the items that is left out of all training")] = 0.1,
     seed: Annotated[int, typer.Option(help="which items these are")] = 0,
-    seeds: Annotated[str | None, typer.Option(help="train once a seed; default: the recipe's own")] = None,
+    seeds: Annotated[str | None, typer.Option(help="train once per seed; default: the recipe's own")] = None,
     baselines: Baselines = "vector-content,tfidf-content,popularity",
     times: Annotated[
         float, typer.Option(help="how often a new item is listed: times as often as a known one", min=0)

@@ -12,7 +12,7 @@ from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.errors import CheckpointError, DataError, did_you_mean
 from recommender.model.checkpoint import resolve
-from recommender.model.manifest import read_manifest
+from recommender.model.manifest import read_manifest, shipped_checkpoints
 
 # may differ between the runs of one recipe: the seed, and where and how fast they were made
 _RUN_KEYS = ("seed", "base.device", "encoders.cache", "encoders.batch_size", "training.checkpoint_minutes")
@@ -81,7 +81,7 @@ def _parse_entry(text: str) -> Entry:
     name, sign, folders = text.partition("=")
     if not sign or resolve(text).exists():  # the name of a folder may contain the sign
         if not resolve(text).exists() and "/" not in text:
-            hint = did_you_mean(text, BASELINES)
+            hint = did_you_mean(text, [*BASELINES, *shipped_checkpoints()])
             raise DataError(f"{text!r} is neither a checkpoint folder nor a baseline", hint)
         return Entry(text, (text,))
     parts = tuple(part.strip() for part in folders.split(","))

@@ -80,3 +80,8 @@ def test_an_evaluation_that_is_none(run, tables, tmp_path, options, said):
     paths = ("--items", tables / "items.csv", "--interactions", tables / "interactions.csv")
     refused(run("evaluate", *options, *paths, "--output", tmp_path / "r", "-q"), said)
     assert not (tmp_path / "r").exists()
+
+
+def test_a_misspelt_checkpoint_is_answered_with_a_shipped_one(run, tables, tmp_path):
+    result = run("evaluate", "movilens-100k", "--items", tables / "items.csv", "--output", tmp_path / "r", "-q")
+    refused(result, "neither a checkpoint folder nor a baseline", "did you mean movielens-100k")

@@ -30,7 +30,7 @@ def test_feedback_is_kept_and_counts(run, trained, tmp_path):
     code, _, err = run(*said, "grand")
     assert code == 2 and "helpful" in err
     code, _, err = run(*said, "wrong", "--fact", "genres=opera")
-    assert code == 2 and "what is told of it" in err
+    assert code == 2 and "what is known of it" in err
     code, out, _ = run("explain", trained, "--not", first[0], "--user", "ann", "--feedback", kept, "-q")
     assert code == 0 and "not for you" in out.replace("\n", " ")
 

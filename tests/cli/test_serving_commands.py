@@ -43,7 +43,7 @@ def test_batch_answers_a_file(run, trained, tmp_path):
 def served(monkeypatch):
     """Serve nothing; returns the limits and the names that a server would have had."""
     calls = []
-    monkeypatch.setattr("recommender.server.uvicorn_run.run", lambda app, limits: calls.append(limits))
+    monkeypatch.setattr("recommender.server.uvicorn_server.run_server", lambda app, limits: calls.append(limits))
     return calls
 
 

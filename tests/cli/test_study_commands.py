@@ -38,7 +38,7 @@ def test_ablation_and_cold_hand_over_their_recipes(run, recipe, tmp_path, monkey
 
         return study
 
-    monkeypatch.setattr("recommender.studies.ablation.ablate", remember("ablation", "evaluation"))
+    monkeypatch.setattr("recommender.studies.ablation.ablation_study", remember("ablation", "evaluation"))
     study = SimpleNamespace(cold="cold table", known="known table")
     monkeypatch.setattr("recommender.studies.cold_start.cold_start_study", remember("cold", study))
     monkeypatch.setattr("recommender.eval.report.write_report", lambda evaluation, folder: None)
@@ -52,7 +52,8 @@ def test_ablation_and_cold_hand_over_their_recipes(run, recipe, tmp_path, monkey
     assert (tuple(seeds), baselines, users, folder) == ((3, 4), ("ease", "als"), None, tmp_path / "out")
     code, out, _ = run("study", "cold", *options, "--share", 0.2, "--times", 1)
     assert code == 0 and json.loads(out) == {"cold": {"table": "cold table"}, "known": {"table": "known table"}}
-    assert calls["cold"][2] == 0.2 and calls["cold"][5] == 1.0 and tuple(calls["cold"][7]) == (0,)
+    settings = calls["cold"][2]
+    assert (settings.share, settings.times, tuple(settings.fit_seeds)) == (0.2, 1.0, (0,))
 
 
 @pytest.mark.parametrize("text", ["short", ": a=1", "short: a", "short:"])
