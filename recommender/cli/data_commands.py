@@ -69,7 +69,7 @@ def tokenize(config: ConfigFile, settings: Settings = None, as_json: AsJson = Fa
 
     Shows collisions, how evenly codes are used, and what the codes of the first level mean.
     """
-    from recommender.cli.views import meaning_rows
+    from recommender.cli.result_views import meaning_rows
     from recommender.pipelines.train import prepare
     from recommender.progress import progress_bars
     from recommender.semantic_ids.codes import SemanticIds

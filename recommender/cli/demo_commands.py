@@ -16,7 +16,7 @@ def demo(details: Details = False, as_json: AsJson = False, quiet: Quiet = False
 
     with progress_bars(quiet) as progress:
         with step(progress, "load the program"):  # torch takes seconds
-            from recommender.cli.views import demo_data, demo_view
+            from recommender.cli.result_views import demo_data, demo_view
             from recommender.pipelines.demo import run_demo
         result = run_demo(progress)
     if as_json:

@@ -77,7 +77,7 @@ def recommend(
         return
     for note in response.notes:
         print_note(note)
-    from recommender.cli.views import ranking_view
+    from recommender.cli.result_views import ranking_view
 
     print_view(*ranking_view(response.items, engine.catalogue, details))
 
@@ -140,7 +140,7 @@ def explain(
 
 
 def _print_answers(answers: dict[str, Any]) -> None:
-    from recommender.cli.views import why_view
+    from recommender.cli.result_views import why_view
 
     if "why" in answers:
         print_view(*why_view(answers["why"]))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rich.console import Group
 
 from recommender.cli.output import as_plain_text
-from recommender.cli.views import demo_data, demo_view
+from recommender.cli.result_views import demo_data, demo_view
 from recommender.data.histories import Histories, leave_one_out
 from recommender.encoders.features import Features
 from recommender.pipelines.demo import (

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console, Group
 
 from recommender.cli.output import as_plain_text
-from recommender.cli.views import HISTORY_SHOWN, demo_data, demo_view, meaning_rows, ranking_view, why_view
+from recommender.cli.result_views import HISTORY_SHOWN, demo_data, demo_view, meaning_rows, ranking_view, why_view
 from recommender.data.catalogue import Catalogue, Item
 from recommender.engine import RankedItem
 from recommender.pipelines.demo import Demo
