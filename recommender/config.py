@@ -258,7 +258,7 @@ class ServingConfig(_Section):
     )
     gather_ms: float = Field(2.0, ge=0, description="how long a request waits for others to be ranked in one batch")
     body_bytes: int = Field(4_000_000, ge=1024, description="largest body; a minute of speech and a picture fit")
-    history: int = Field(10_000, ge=1, description="most items of a request's history, exclude or only")
+    history: int = Field(10_000, ge=1, description="most items of a request's history, exclude, only or boosts")
     message_chars: int = Field(20_000, ge=1, description="most characters of a chat")
     feedback: str | None = Field(None, description="file that /v1/feedback appends to; null: feedback is not kept")
     drain_seconds: int = Field(30, ge=0, description="how long SIGTERM waits for running requests")

@@ -63,7 +63,14 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise DataError(f"{path}: not a parquet file ({str(error).splitlines()[0]})") from None
     rows = (row for batch in table.iter_batches(_TABLE_ROWS) for row in batch.to_pylist())
     for number, row in enumerate(rows, start=1):
-        yield number, {name: value for name, value in row.items() if value is not None}
+        yield number, {name: _without_nulls(value) for name, value in row.items() if value is not None}
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return a cell as it was written: a column of mappings has the keys of all rows, null where a row has not."""
+    if isinstance(value, dict):
+        return {name: part for name, part in value.items() if part is not None}
+    return value
 
 
 class PartialOutput:

@@ -102,7 +102,7 @@ class Reply:
     opening: str
     items: tuple[ChatItem, ...] = ()
     filters: tuple[str, ...] = ()
-    state: tuple[str, ...] = ()
+    moods: tuple[str, ...] = ()
     asks: bool = False
     notes: tuple[str, ...] = ()
     history: tuple[str, ...] = ()

@@ -60,6 +60,10 @@ _NOT = (
     r"|other than|apart from|spare me"
     r"|leave out|rule out|stay away from|sick of|tired of|enough of|fed up with|allergic to|hold the)"
 )
+#: what a turn says that brings a picture and no words: the picture ranks, not these words
+PICTURE_TURN = "show me something that looks like this picture"
+#: words of courtesy, which say nothing of what is wanted
+COURTESY = frozenset("hello thank thanks please good great nice sorry yes bye hey".split())
 NEGATION = re.compile(rf"\b{_NOT}\b")
 #: up to six words that neither start a new thought nor stand for anything
 _GAP = r"(?: (?!but\b|just\b|only\b|instead\b|rather\b|please\b|i\b|give\b|show\b)[a-z]\w*){0,6}?"

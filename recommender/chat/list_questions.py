@@ -61,7 +61,7 @@ class Situation:
         unmet, free = self.state.failed_by(facts_of(self.catalogue, item))
         hidden = item in self.state.hidden
         barred = [*unmet, *([answers.barred("hidden", self.style)] if hidden else [])]
-        seen = item in self.state.history
+        seen = bool(item in self.history)
         added = [other for other in self.similar_items(item, 2 * ADDITIONS) if other not in self.history][:ADDITIONS]
         most = 0 if seen or hidden else MOST_CHANGES
         standing = shortfall(self.history, item, self._k, self.scores, self._allowed(free), WINDOW, added, most)

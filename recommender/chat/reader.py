@@ -21,8 +21,6 @@ from recommender.justify.item_names import Word, forms, other_names, words
 from recommender.justify.vocabulary import inflections
 
 LONGEST = 2000
-#: free words that make a query of a message which does not say that a list is wanted: a greeting has fewer
-LEAST_FREE_WORDS = 3
 _QUOTED = re.compile(r'["“”„«»]([^"“”„«»]{1,120})["“”„«»]')
 _MARK = re.compile(r"[,;:.!?#]")
 _PROPER = re.compile(r"(?:\b[Ll]ike|\bby|\bstarring|\bdirector|\bto) ((?:[A-Z][\w.'-]+ ?){2,5})")
@@ -227,17 +225,17 @@ class _Message:
         return replace(reading, query=self._query(reading))
 
     def _query(self, reading: Reading) -> str | None:
-        """Return the free words of a message that says what is wanted in no other way; they rank by their meaning.
+        """Return the free words of a message that wants a list and says in no other way of what; they rank by meaning.
 
-        A message that negates something is none: what it names is not wanted.
+        A message that negates something is none: what it names is not wanted. Nor is the turn that brings a picture.
         """
         understood = replace(reading, wants=False, count=None, reset=False) != Reading()
-        if understood or w.NEGATION.search(self.tagged):
+        text = " ".join(self.text.split())
+        if understood or not reading.wants or w.NEGATION.search(self.tagged) or w.PICTURE_TURN in text:
             return None
         free = [word for word in self.tagged.split() if len(word) > 2 and word[0].isalpha()]
-        free = [word for word in free if word not in NEUTRAL and not w.WANTS.fullmatch(word)]
-        enough = len(free) >= (1 if reading.wants else LEAST_FREE_WORDS)
-        return " ".join(self.text.split()) if enough else None
+        free = [word for word in free if word not in NEUTRAL | w.COURTESY and not w.WANTS.fullmatch(word)]
+        return text if free else None
 
     def _question(self) -> Question | None:
         """Return what is asked back; such a message asks for no list."""

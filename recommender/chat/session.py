@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from recommender.chat.conversation import Chat, Reply
+from recommender.chat.english_patterns import PICTURE_TURN
 from recommender.engine import Engine
 
 
@@ -61,7 +62,7 @@ class Session:
 
     def show(self, path: Path) -> Reply:
         """Answer a picture with what looks like it. Raises DataError if the file is no picture."""
-        return self._answered("show me something that looks like this picture", self.media_queries.see(path))
+        return self._answered(PICTURE_TURN, self.media_queries.see(path))
 
     def _answered(self, text: str, boosts: np.ndarray | None) -> Reply:
         messages = [*self.messages, {"role": "user", "content": text}]

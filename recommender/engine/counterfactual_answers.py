@@ -47,8 +47,8 @@ def why_not(engine: Engine, request: Request, item_id: str) -> dict[str, Any]:
         "seen": seen,
         "listed": not seen and not barred and standing.rank <= request.k,
         "rank": standing.rank,
-        "score": standing.score,
-        "score_of_the_last_listed": standing.last,
+        "score": _finite(standing.score),
+        "score_of_the_last_listed": _finite(standing.last),
         "barred_by": barred,
         "changes": [_plain(catalogue, change) for change in standing.changes],
         "text": answers.why_not(catalogue, standing, request.k, engine.style, list(barred.values()), seen),
@@ -75,6 +75,11 @@ def what_if(engine: Engine, request: Request, removed: Sequence[str]) -> dict[st
         "moved": [{**_name(catalogue, item), "change": round(by, 4)} for item, by in change.moved],
         "text": answers.what_if(catalogue, removed_items, change, engine.style),
     }
+
+
+def _finite(score: float) -> float | None:
+    """Return a score, None for one that JSON cannot hold: that of a seen item where baselines rank along."""
+    return score if np.isfinite(score) else None
 
 
 def _scores(engine: Engine, request: Request) -> ScoreAll:

@@ -134,26 +134,25 @@ class ListRanker:
         self, prompts: Sequence[Example], histories: Sequence[np.ndarray], signals: Sequence[Signals]
     ) -> np.ndarray:
         scores = self.scorer.score_prompts(prompts, range(self.items))
-        gains = self._gains(signals)
-        if any(row is not None for row in gains):
-            rows = zip(scores, gains, strict=True)
-            scores = np.stack([row if gain is None else row + gain for row, gain in rows])
+        scores = _added(scores, self._query_gains(signals))
         if signals and signals[0].fused and self.setup.fusion is not None:
-            return self.setup.fusion.scores(scores, histories)
-        return scores
+            # a fused score is the utility of a conditional logit, so that nats add to it as to a log-probability
+            scores = self.setup.fusion.scores(scores, histories)
+        return _added(scores, [signal.boosts for signal in signals])
 
-    def _gains(self, signals: Sequence[Signals]) -> list[np.ndarray | None]:
-        """Return for each prompt the nats [items] that its query and its boosts add; each query is read once."""
+    def _query_gains(self, signals: Sequence[Signals]) -> list[np.ndarray | None]:
+        """Return for each prompt the nats [items] that its query adds; each query is read once."""
         by_query = {query: self.query_gains(query) for query in dict.fromkeys(signal.query for signal in signals)}
-        return [_sum(by_query[signal.query], signal.boosts) for signal in signals]
+        return [by_query[signal.query] for signal in signals]
 
     def _rank_widened(
         self, prompts: Sequence[Example], k: int, allowed: torch.Tensor, signals: Sequence[Signals]
     ) -> list[Ranking]:
         width = max(k, self.setup.config.decoding.beam)
         beams, masks = self.scorer.rank_prompts(prompts, width, allowed), allowed.cpu().numpy()
-        rows = zip(prompts, beams, masks, self._gains(signals), strict=True)
-        return [self._widened(prompt, beam, mask, gains, width, k) for prompt, beam, mask, gains in rows]
+        gains = [_sum(gain, signal.boosts) for gain, signal in zip(self._query_gains(signals), signals, strict=True)]
+        rows = zip(prompts, beams, masks, gains, strict=True)
+        return [self._widened(prompt, beam, mask, gain, width, k) for prompt, beam, mask, gain in rows]
 
     def _widened(
         self, prompt: Example, beam: Ranking, allowed: np.ndarray, gains: np.ndarray | None, width: int, k: int
@@ -170,6 +169,13 @@ class ListRanker:
         total = np.array(list(scores.values()), dtype=np.float32) + gains[items].astype(np.float32)
         best = np.argsort(-total, kind="stable")[:k]
         return Ranking(items[best], total[best])
+
+
+def _added(scores: np.ndarray, gains: Sequence[np.ndarray | None]) -> np.ndarray:
+    """Return scores [prompts, items] with what each prompt's items gain; None adds nothing."""
+    if all(gain is None for gain in gains):
+        return scores
+    return np.stack([row if gain is None else row + gain for row, gain in zip(scores, gains, strict=True)])
 
 
 def _sum(first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import cache
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator, model_validator
 
@@ -14,6 +15,10 @@ from recommender.errors import RecommenderError, wrong_fields
 
 #: fields of requests that had another name in an earlier version -> their name now; both are read
 FORMER_FIELDS = {"wish": "query"}
+#: the largest boost: more than any two scores lie apart, and far from what float32 cannot hold
+MOST_NATS = 1000.0
+
+Nats = Annotated[FiniteFloat, Field(ge=-MOST_NATS, le=MOST_NATS)]
 
 logger = logging.getLogger(__name__)
 
@@ -22,11 +27,22 @@ def with_current_fields(fields: Any) -> Any:
     """Return a request's fields as they are named now. Raises ValueError if one is given by both of its names."""
     if not isinstance(fields, Mapping) or not (former := FORMER_FIELDS.keys() & fields.keys()):
         return fields
-    if twice := [old for old in former if FORMER_FIELDS[old] in fields]:
-        raise ValueError(f"{twice[0]} is the former name of {FORMER_FIELDS[twice[0]]}: give one of them")
+    current = {name: value for name, value in fields.items() if name not in former}
     for old in former:
-        logger.warning("the request field %s is now %s; the old name is still read", old, FORMER_FIELDS[old])
-    return {FORMER_FIELDS.get(name, name): value for name, value in fields.items()}
+        name, value = FORMER_FIELDS[old], fields[old]
+        if value is None:
+            continue
+        if current.get(name) is not None:
+            raise ValueError(f"{old} is the former name of {name}: give one of them")
+        _note_former_field(old, name)
+        current[name] = value
+    return current
+
+
+@cache
+def _note_former_field(old: str, name: str) -> None:
+    """Say once for a process that a field has another name."""
+    logger.warning("the request field %s is now %s; the old name is still read", old, name)
 
 
 class Request(BaseModel):
@@ -47,8 +63,9 @@ class Request(BaseModel):
         default_factory=dict, description="attribute -> values, one of which a recommended item must have"
     )
 
-    boosts: dict[str, FiniteFloat] = Field(
-        default_factory=dict, description="item id -> nats that are added to its score; below 0 it sinks"
+    boosts: dict[str, Nats] = Field(
+        default_factory=dict,
+        description=f"item id -> nats that are added to its score, at most {MOST_NATS:.0f}; below 0 it sinks",
     )
     vectors: dict[str, dict[Modality, tuple[FiniteFloat, ...]]] = Field(
         default_factory=dict,

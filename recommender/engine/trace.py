@@ -21,7 +21,8 @@ from recommender.model.checkpoint import package_versions
 from recommender.prompting.builder import ExampleBuilder
 from recommender.prompting.example import ITEM, TOKEN, Example
 
-FORMAT = 1
+#: 2: requests have `query` and `boosts`
+FORMAT = 2
 #: nats by which two runs of the same weights may differ: other hardware and other batches add in another order
 TOLERANCE = 1e-3
 #: what says by whom and when a trace was made; the rest is compared

@@ -37,6 +37,8 @@ class ItemEmbeddings(nn.Module):
         self.register_buffer("centre", word_embeddings.mean(0), persistent=False)
         self.offsets = np.concatenate([[0], np.cumsum(ids.sizes)]).astype(int)
         self._muted: frozenset[str] = frozenset()
+        #: how often the vectors were replaced
+        self.features_version = 0
         self._cold_items: Tensor | None = None
         self._views: dict[Modality, tuple[Tensor, Tensor]] = {}
 
@@ -56,7 +58,7 @@ class ItemEmbeddings(nn.Module):
 
     def set_features(self, features: Features) -> None:
         """Replace the items' encoder vectors, e.g. by freshly encoded ones; shapes as at construction."""
-        self.features = features
+        self.features, self.features_version = features, self.features_version + 1
         for m in self.modalities:
             vectors, present = torch.from_numpy(features.vectors[m]).float(), torch.from_numpy(features.present[m])
             self.register_buffer(f"vectors_{m}", vectors.to(self.device), persistent=False)

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from recommender.chat import Chat
+from recommender.chat.english_patterns import PICTURE_TURN
 from recommender.chat.media_queries import MediaQueries
 from recommender.errors import DataError
 from recommender.server.schemas import ChatBody, ChatMessage
 
 #: transcripts that are cached: clients send the sounds of earlier messages again with each request
 CACHED_TRANSCRIPTS = 256
-IMAGE_ONLY_TEXT = "show me something that looks like this picture"
 
 
 class MessageMedia:
@@ -42,7 +42,7 @@ class MessageMedia:
 
     def _text(self, message: ChatMessage) -> str:
         texts = [message.text, *map(self._transcript, message.sounds)]
-        return "\n".join(filter(None, texts)) or (IMAGE_ONLY_TEXT if message.images else "")
+        return "\n".join(filter(None, texts)) or (PICTURE_TURN if message.images else "")
 
     def _image_gains(self, content: bytes) -> np.ndarray:
         with _temporary_file(content, "picture") as path:

@@ -133,7 +133,7 @@ class FeedbackBody(Feedback):
 
 def check_list_lengths(body: RecommendationsBody, longest: int) -> None:
     """Raise HttpError 400 if a list of item ids has more than `longest` entries."""
-    for field in ("history", "exclude", "only"):
+    for field in ("history", "exclude", "only", "boosts"):
         if len(getattr(body, field) or ()) > longest:
             raise HttpError(400, f"{field}: more than {longest:,} items", "too_long", field)
 

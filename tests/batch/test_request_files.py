@@ -45,6 +45,17 @@ def test_a_table_is_read_as_lines_are(tmp_path, monkeypatch):
     assert lines[5].error is None and lines[5].request.k == 10  # what a row leaves empty is not given
 
 
+def test_rows_of_a_table_have_the_keys_of_their_own_mappings_only(tmp_path):
+    rows = [
+        {"custom_id": "a", "history": ["1"], "boosts": {"1": 2.0}, "filters": {"genres": ["comedy"]}},
+        {"custom_id": "b", "history": ["1"], "boosts": {"2": 3.0}, "filters": {"year": ["1990"]}},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet")
+    first, second = (line.request for line in read_requests(tmp_path / "in.parquet"))
+    assert first.boosts == {"1": 2.0} and first.filters == {"genres": ("comedy",)}
+    assert second.boosts == {"2": 3.0} and second.filters == {"year": ("1990",)}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "match"),
     [

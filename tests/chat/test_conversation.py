@@ -271,7 +271,11 @@ def test_questions_back_are_answered_and_the_conversation_goes_on(chat):
     [
         ("something mind-bending", True),
         ("a film with submarines and ice", True),
-        ("people who talk about philosophy all night", True),
+        ("show me people who talk about philosophy all night", True),
+        ("people who talk about philosophy all night", False),  # asks for nothing
+        ("show me something that looks like this picture", False),  # the picture ranks
+        ("thank you very much, that was great", False),
+        ("recommend something good please", False),
         ("hello", False),
         ("thanks a lot", False),
         ("show me something", False),

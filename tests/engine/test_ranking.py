@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -39,9 +41,10 @@ def test_boosts_are_nats_on_top_of_the_language_models_score(model, fused):
     model.setup.fusion = FUSION if fused else None
     history, boosts = np.array([3, 7]), np.zeros(ITEMS, np.float32)
     boosts[[5, 11]] = 2.5, -4
-    scores = model.score([history], range(ITEMS))[0] + boosts
+    scores = model.score([history], range(ITEMS))[0]
     if fused:
         scores = FUSION.scores(scores[None], [history])[0]
+    scores = scores + boosts
     ranking = model.rank([history], ITEMS - 2, fused=None, boosts=boosts)[0]
     assert ranking.items.tolist() == expected_order(scores, (3, 7))
     np.testing.assert_allclose(ranking.scores, scores[ranking.items], atol=1e-4)
@@ -118,3 +121,29 @@ def test_a_conversation_boosts_and_filters_as_the_engine_does(model):
     boosts = np.zeros(ITEMS)
     boosts[16] = 50
     assert talk(model, "show me films", k=2, boosts=boosts).items[0].item_id == "116"
+
+
+def test_a_boost_moves_no_other_item_where_baselines_rank_along(model):
+    model.setup.fusion = FUSION
+    history, boosts = [np.array([3])], np.zeros(ITEMS, np.float32)
+    boosts[7] = -1000
+    plain, boosted = model.score_all(history)[0], model.score_all(history, boosts=boosts)[0]
+    others = np.arange(ITEMS) != 7
+    np.testing.assert_allclose(boosted[others], plain[others], atol=1e-5)
+    assert boosted.argsort()[1] == 7  # behind it is the seen one alone
+
+
+def test_an_answer_about_a_seen_item_can_be_written_as_json_where_baselines_rank_along(model):
+    model.setup.fusion = FUSION
+    answer = why_not(model, Request(history=("103",), k=2), "103")
+    assert answer["seen"] and answer["score"] is None
+    json.dumps(answer, allow_nan=False)
+
+
+def test_why_not_one_that_the_conversation_started_from(model):
+    model.setup.fusion = FUSION
+    chat = Chat.of(model)
+    messages = [{"role": "user", "content": "films like The red story"}]
+    messages += [{"role": "assistant", "content": chat.reply(messages, explain=False).text}]
+    reply = chat.reply([*messages, {"role": "user", "content": "why not The red story?"}], explain=False)
+    assert "in your history already" in reply.text and "inf" not in reply.text
