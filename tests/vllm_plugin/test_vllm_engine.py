@@ -115,8 +115,8 @@ def test_both_engines_score_a_query_alike(embedded, served, text_folder, monkeyp
     queried, plain = (Request(history=("103", "107"), k=10, explain=False, query=w) for w in ("a red comedy", None))
     answers = []
     for engine in (embedded, served):
-        monkeypatch.setattr(engine, "config", engine.config.updated({"encoders.text": str(text_folder)}))
-        monkeypatch.setattr(engine, "features", replace(engine.features, reductions=reductions))
+        monkeypatch.setattr(engine.setup, "config", engine.config.updated({"encoders.text": str(text_folder)}))
+        monkeypatch.setattr(engine.setup, "features", replace(engine.features, reductions=reductions))
         answers.append({i.item_id: i.score for i in engine.answer(queried).items})
         assert answers[-1].keys() != {i.item_id for i in engine.answer(plain).items}
     ours, theirs = answers
