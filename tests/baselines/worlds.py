@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -52,10 +53,8 @@ def random_content(items: int) -> SimpleNamespace:
 class CheckerboardBehaviour:
     """Tests that hold for any personal baseline with recency; a test class inherits them and names `make`."""
 
-    @staticmethod
-    def make() -> Baseline:
-        """Return an unfitted baseline, small enough for a test."""
-        raise NotImplementedError
+    #: returns an unfitted baseline, small enough for a test
+    make: Callable[[], Baseline]
 
     @pytest.fixture(scope="class")
     def fitted(self) -> Baseline:
@@ -121,10 +120,8 @@ def circle_data(histories: list[np.ndarray] | None = None, **given) -> FitData:
 class NextItemBehaviour:
     """Tests that hold for any neural baseline of the next item; a test class inherits them and names `make`."""
 
-    @staticmethod
-    def make(schedule: TrainingSchedule = QUICK_SCHEDULE) -> NextItemBaseline:
-        """Return an unfitted baseline, small enough for a test."""
-        raise NotImplementedError
+    #: returns an unfitted baseline, small enough for a test; takes the schedule of its training
+    make: Callable[..., NextItemBaseline]
 
     @pytest.fixture(scope="class")
     def fitted(self) -> NextItemBaseline:
