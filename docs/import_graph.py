@@ -30,12 +30,15 @@ Edges = dict[str, set[str]]
 
 @dataclass(frozen=True)
 class Summary:
-    """What is counted. `circles`: chains of rooms that import each other in a ring."""
+    """What is counted. `base_edges`: those of `edges` that end in the lowest layer, whose small modules (errors, progress and
+    the like) nearly every room uses. `circles`: chains of rooms that import each other in a ring.
+    """
 
     modules: int
     rooms: int
     layers: int
     edges: int
+    base_edges: int
     circles: list[list[str]]
 
 
@@ -95,7 +98,10 @@ def find_circles(edges: Edges) -> list[list[str]]:
 def summarise(modules: set[str], edges: Edges, layers: list[list[str]]) -> Summary:
     """Count what `make graph` prints."""
     rooms = {room for module in modules if (room := room_of(module))}
-    return Summary(len(modules), len(rooms), len(layers), sum(map(len, edges.values())), find_circles(edges))
+    base_edges = sum(len(targets & set(layers[-1])) for targets in edges.values())
+    return Summary(
+        len(modules), len(rooms), len(layers), sum(map(len, edges.values())), base_edges, find_circles(edges)
+    )
 
 
 def main() -> None:
@@ -115,8 +121,8 @@ def main() -> None:
         print()
     circles = "; ".join(" -> ".join(ring) for ring in summary.circles) or "none"
     print(
-        f"{summary.modules} modules, {summary.rooms} rooms, {summary.layers} layers, {summary.edges} edges,"
-        f" circles: {circles}"
+        f"{summary.modules} modules, {summary.rooms} rooms, {summary.layers} layers, {summary.edges} edges ({summary.base_edges} of them"
+        f" to the lowest layer), circles: {circles}"
     )
 
 

@@ -49,6 +49,19 @@ TEMPLATE = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every file to one process (`--dist loadgroup`), so that what its tests share is made once.
+
+    Files that need a server of vLLM share one process, which starts each server once; they come first, since they take
+    longest.
+    """
+    on_vllm = {item.path for item in items if "engines" in getattr(item, "fixturenames", ())}
+    for item in items:
+        group = "vllm" if item.path in on_vllm else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.path not in on_vllm)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     torch.set_num_threads(1)

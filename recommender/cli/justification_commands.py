@@ -50,8 +50,8 @@ def tune(
     quiet: Quiet = False,
 ) -> None:
     """Find the templates that a checkpoint writes well, on training histories, and keep them in it."""
-    from recommender.justify.template_selection import SELECTION, selected_templates
-    from recommender.model.checkpoint import record
+    from recommender.justify.template_selection import selected_templates
+    from recommender.model.checkpoint import TEMPLATE_SELECTION, record
     from recommender.pipelines.train import split_histories
     from recommender.progress import progress_bars
     from recommender.studies.justifications import draft_study
@@ -60,7 +60,7 @@ def tune(
         engine = open_model(model, items, progress)
         histories = split_histories(engine.config, engine.catalogue).train.items
         counts = draft_study(engine, histories, drafts, seed, progress)
-    record(model, SELECTION, counts)
+    record(model, TEMPLATE_SELECTION, counts)
     selected = selected_templates(counts)
     rows = [
         {"template": line, "drafts": written, "passed": passed, "used": "yes" if line in selected else "no"}

@@ -35,9 +35,9 @@ from recommender.inference.beam_search import Ranking
 from recommender.inference.constrained_text import ConstraintProcessor
 from recommender.inference.weight_cache import WeightCache
 from recommender.justify import answers
-from recommender.justify.template_selection import SELECTION, selected_templates
+from recommender.justify.template_selection import selected_templates
 from recommender.model import RecommenderModel
-from recommender.model.checkpoint import Checkpoint, from_pretrained, resolve
+from recommender.model.checkpoint import TEMPLATE_SELECTION, Checkpoint, from_pretrained, resolve
 from recommender.model.manifest import weights_of
 from recommender.progress import Progress
 from recommender.prompting.example import Example, VectorOverrides
@@ -58,7 +58,9 @@ class Recommender(Engine):
         # an adapter that learned other prompts would be replaced sentence by sentence
         self.writes = checkpoint.writes
         if self.writes:  # it is asked for the templates that it writes well
-            self.setup.style = replace(self.style, lines=selected_templates(checkpoint.metrics.get(SELECTION, {})))
+            self.setup.style = replace(
+                self.style, lines=selected_templates(checkpoint.metrics.get(TEMPLATE_SELECTION, {}))
+            )
         self.model = checkpoint.model.eval()
         self.weights = WeightCache(self.model)
         self.tokenizer = checkpoint.tokenizer

@@ -19,8 +19,6 @@ from recommender.justify.style import Style
 from recommender.justify.templates import Template, templates_of
 from recommender.justify.writing_examples import simulated_evidence
 
-#: the key of the counts in a checkpoint's metrics.json, and the one under which earlier versions wrote them
-SELECTION, FORMER_SELECTION = "template_selection", "wordings"
 #: share of the drafts that must pass; this many lines of a block stay in use whatever their share, for variety
 ENOUGH, FEWEST = 0.9, 3
 #: most pieces of evidence that are drawn for one trial: some kinds, such as evidence without influences, are rare

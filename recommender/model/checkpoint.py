@@ -35,7 +35,6 @@ from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.errors import CheckpointError
-from recommender.justify.template_selection import FORMER_SELECTION, SELECTION
 from recommender.model.card import write_card
 from recommender.model.language_model import load_llm
 from recommender.model.manifest import read_manifest, shipped_checkpoints, write_manifest, written_folder
@@ -52,8 +51,10 @@ ADAPTER, CONFIG, METRICS, CARD, ITEM_IDS = (
     "README.md",
     "item_ids.json",
 )
+#: the key of metrics.json under which `select-templates` keeps its counts
+TEMPLATE_SELECTION = "template_selection"
 #: keys of metrics.json that had another name in an earlier version
-FORMER_METRICS = {FORMER_SELECTION: SELECTION}
+FORMER_METRICS = {"wordings": TEMPLATE_SELECTION}
 #: some checkpoints hold one hash of all templates: what it stands for
 _HASHES_OF_ALL = {
     "ca79a9446af34b7a933d01e85de05a780e81bcb8f74380e072674e482ff0a507": {

@@ -80,6 +80,7 @@ def test_the_text_ends_with_the_counts(graph):
     run = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, timeout=120)
     last = run.stdout.splitlines()[-1]
     assert f"{graph['rooms']} rooms" in last and f"{graph['edges']} edges" in last and last.endswith("circles: none")
+    assert f"({graph['base_edges']} of them to the lowest layer)" in last
 
 
 def test_shipped_checkpoints_are_as_their_manifests_say(tmp_path):

@@ -12,8 +12,9 @@ from recommender.engine import Recommender, Request
 from recommender.errors import RecommenderError
 from recommender.justify import ClaimChecker, Style
 from recommender.justify.planning import make_outline
-from recommender.justify.template_selection import SELECTION, draw_trials, selected_templates
+from recommender.justify.template_selection import draw_trials, selected_templates
 from recommender.justify.templates import templates_of
+from recommender.model.checkpoint import TEMPLATE_SELECTION
 from recommender.studies.justifications import draft_study
 
 
@@ -47,7 +48,7 @@ def test_the_engine_asks_for_the_selected_templates(make_checkpoint, histories):
     checkpoint = make_checkpoint()
     counts = draft_study(Recommender(checkpoint), histories, drafts=1)
     assert all(asked == 1 and passed in (0, 1) for asked, passed in counts.values())
-    checkpoint.metrics[SELECTION] = {
+    checkpoint.metrics[TEMPLATE_SELECTION] = {
         "shared.5": (9, 9),
         "shared.6": (9, 9),
         "shared.7": (9, 9),

@@ -16,9 +16,8 @@ from recommender.data.catalogue import Catalogue
 from recommender.errors import CheckpointError
 from recommender.inference import beam_search
 from recommender.inference.weight_cache import WeightCache
-from recommender.justify.template_selection import SELECTION
 from recommender.model import checkpoint
-from recommender.model.checkpoint import from_pretrained, save_pretrained
+from recommender.model.checkpoint import TEMPLATE_SELECTION, from_pretrained, save_pretrained
 
 
 def scores(checkpoint, history):
@@ -135,9 +134,9 @@ def test_former_keys_of_metrics_are_read(make_checkpoint, catalogue, tmp_path):
     made = make_checkpoint()
     made.metrics = {"wordings": {"shared.0": [12, 12]}, "name": "old"}
     save_pretrained(made, folder)
-    assert from_pretrained(folder, catalogue).metrics == {SELECTION: {"shared.0": [12, 12]}, "name": "old"}
+    assert from_pretrained(folder, catalogue).metrics == {TEMPLATE_SELECTION: {"shared.0": [12, 12]}, "name": "old"}
     checkpoint.record(folder, "more", 1)
-    assert set(json.loads((folder / "metrics.json").read_text())) == {SELECTION, "name", "more"}
+    assert set(json.loads((folder / "metrics.json").read_text())) == {TEMPLATE_SELECTION, "name", "more"}
 
 
 def test_a_copy_may_hold_one_more_file(make_checkpoint, catalogue, tmp_path):

@@ -11,10 +11,11 @@ import pytest
 import soundfile
 
 from recommender.chat import Chat
+from recommender.chat.english_patterns import PICTURE_TURN
 from recommender.chat.media_queries import MediaQueries
 from recommender.engine import Recommender
 from recommender.errors import DataError
-from recommender.server.message_media import IMAGE_ONLY_TEXT, MessageMedia
+from recommender.server.message_media import MessageMedia
 from recommender.server.schemas import ChatBody
 from tests.chat.test_conversation import Ranker
 from tests.chat.test_media_queries import say, world  # noqa: F401  (fixtures)
@@ -50,7 +51,7 @@ def message_media(world):  # noqa: F811
 def test_an_image_is_a_preference_and_speech_is_text(message_media, world, say):  # noqa: F811
     poster = world[1][1].image.read_bytes()
     messages, gains = message_media.read_messages(chat([picture(poster)]))
-    assert messages == [{"role": "user", "content": IMAGE_ONLY_TEXT}] and int(gains.argmax()) == 1
+    assert messages == [{"role": "user", "content": PICTURE_TURN}] and int(gains.argmax()) == 1
     spoken = say("No horror, please.").read_bytes()
     parts = [{"type": "text", "text": "Hello."}, sound(spoken)]
     messages, gains = message_media.read_messages(chat([picture(poster)], "1. Alien (1979)", parts))
