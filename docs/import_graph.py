@@ -30,8 +30,10 @@ Edges = dict[str, set[str]]
 
 @dataclass(frozen=True)
 class Summary:
-    """What is counted. `base_edges`: those of `edges` that end in the lowest layer, whose small modules (errors, progress and
-    the like) nearly every room uses. `circles`: chains of rooms that import each other in a ring.
+    """What is counted.
+
+    `base_edges`: those of `edges` that end in the lowest layer, whose small modules (errors, progress and the like) nearly
+    every room uses. `circles`: chains of rooms that import each other in a ring.
     """
 
     modules: int
@@ -121,8 +123,8 @@ def main() -> None:
         print()
     circles = "; ".join(" -> ".join(ring) for ring in summary.circles) or "none"
     print(
-        f"{summary.modules} modules, {summary.rooms} rooms, {summary.layers} layers, {summary.edges} edges ({summary.base_edges} of them"
-        f" to the lowest layer), circles: {circles}"
+        f"{summary.modules} modules, {summary.rooms} rooms, {summary.layers} layers, {summary.edges} edges"
+        f" ({summary.base_edges} of them to the lowest layer), circles: {circles}"
     )
 
 
