@@ -16,6 +16,8 @@ Modality = Literal["text", "knowledge", "image", "audio", "collaborative"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 SOFT_MODALITIES: tuple[Modality, ...] = ("image", "audio", "collaborative")
 Stage = Literal["align", "rank", "explain"]
+ColumnKey = Literal["item_id", "title", "description", "image", "audio", "user_id", "timestamp", "position", "rating"]
+WithoutTime = Literal["file", "sets"] | None
 Length = Literal["short", "normal", "detailed"]
 LENGTHS: tuple[Length, ...] = get_args(Length)
 
@@ -54,15 +56,52 @@ class ColumnsConfig(_Section):
     rating: str = "rating"
 
 
+class TableConfig(_Section):
+    """How one table is written, where that is not to be found by looking; and names of columns that it alone has."""
+
+    columns: dict[ColumnKey, str] = Field(
+        default_factory=dict, description="names of columns in this table, where they differ from data.columns"
+    )
+    header: tuple[str, ...] | None = Field(
+        None, min_length=1, description="the names of all columns, in order, of a text file without a header line"
+    )
+    separator: str | None = Field(
+        None, min_length=1, description='what separates the fields of a text file, e.g. "\\t" or "::"; default: found'
+    )
+    encoding: str | None = Field(None, description="of a text file, e.g. latin-1; default: found")
+
+
 class DataConfig(_Section):
     """The tables of items and interactions: each a file, a folder, or the name of an embedded data set."""
 
     items: str = "movielens-100k"
     interactions: str = "movielens-100k"
     columns: ColumnsConfig = ColumnsConfig()
+    items_table: TableConfig = TableConfig()
+    interactions_table: TableConfig = TableConfig()
+    on_error: Literal["stop", "drop"] = Field(
+        "stop", description="drop: leave out rows with errors, and list them in a file beside the table"
+    )
+    without_time: WithoutTime = Field(
+        None,
+        description="what orders interactions that have no time: the order of the file (the default, with a note), or none"
+        " (sets: a fixed shuffle)",
+    )
     standin_media: bool = Field(False, description="render a title card and speak the title where an item has no media")
     minimum_rating: float | None = Field(None, description="drop interactions rated lower (counted in the report)")
     users: int | None = Field(None, ge=1, description="learn from an even sample of this many users; default: all")
+
+    @classmethod
+    def of(cls, data: DataConfig | ColumnsConfig | None) -> DataConfig:
+        """Return a config of tables; names of columns alone, or nothing, have the defaults beside them."""
+        if isinstance(data, DataConfig):
+            return data
+        return cls() if data is None else cls(columns=data)
+
+    def columns_of(self, table: Literal["items", "interactions"]) -> ColumnsConfig:
+        """Return the names of the columns of one of the two tables."""
+        own = self.items_table if table == "items" else self.interactions_table
+        return self.columns.model_copy(update=own.columns) if own.columns else self.columns
 
 
 class BaseConfig(_Section):

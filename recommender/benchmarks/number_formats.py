@@ -70,9 +70,7 @@ def in_format(model: RecommenderModel, name: str) -> RecommenderModel:
 def _prompts(checkpoint: Checkpoint, users: int) -> tuple[list[Example], torch.Tensor]:
     """Return the prompts of an even sample of users, in order of length, and bool [users, items], true for unseen items."""
     config = checkpoint.config.data
-    histories = Histories.load(
-        config.interactions, checkpoint.catalogue, config.columns, minimum_rating=config.minimum_rating
-    )
+    histories = Histories.load(config.interactions, checkpoint.catalogue, config, minimum_rating=config.minimum_rating)
     split = leave_one_out(histories)
     with_target = np.flatnonzero(split.test >= 0)
     sample = with_target[evenly(len(with_target), users)]

@@ -38,7 +38,7 @@ def bench_train(
     config, model, builder = checkpoint.config, checkpoint.model, checkpoint.builder
     stage = next((s for s in config.training.stages if s.stage == "rank"), StageConfig(stage="rank"))
     histories = Histories.load(
-        config.data.interactions, checkpoint.catalogue, config.data.columns, minimum_rating=config.data.minimum_rating
+        config.data.interactions, checkpoint.catalogue, config.data, minimum_rating=config.data.minimum_rating
     )
     data = epochs.TrainingData(builder, leave_one_out(histories))
     sample = epochs.examples(data, stage, epochs.generator(seed, 0, 0))[:examples]

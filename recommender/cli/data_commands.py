@@ -16,7 +16,7 @@ from recommender.cli.output import print_json, print_rows, print_text
 def validate(
     items: Annotated[str, typer.Option(help="items table, or the name of an embedded data set")],
     interactions: Annotated[str | None, typer.Option(help="interactions table")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="a YAML file with data.columns")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="a YAML file with a section data")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -28,9 +28,9 @@ def validate(
     from recommender.data.checks import validate as check
     from recommender.progress import progress_bars
 
-    columns = (Config.load(config) if config else Config()).data.columns
+    data = (Config.load(config) if config else Config()).data
     with progress_bars(quiet or as_json) as progress:
-        report = check(items, interactions, columns, progress=progress)
+        report = check(items, interactions, data, progress=progress)
     if as_json:
         print_json(report.to_dict())
     else:

@@ -48,7 +48,7 @@ def catalogue_of(model: str) -> tuple[Config, Catalogue]:
     from recommender.data.catalogue import Catalogue
 
     config = config_of(None, [model])
-    return config, Catalogue.load(config.data.items, config.data.columns, media=False)
+    return config, Catalogue.load(config.data.items, config.data, media=False)
 
 
 @contextmanager

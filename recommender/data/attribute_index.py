@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -10,14 +11,22 @@ NO_ITEMS = np.zeros(0, dtype=np.int64)
 NO_ITEMS.flags.writeable = False
 
 
+def _key(value: str) -> str:
+    folded = value.casefold()
+    return folded if folded.isascii() else unicodedata.normalize("NFC", folded)
+
+
 class AttributeIndex:
     """Attribute name -> value -> item indices, ascending. An attribute is indexed when it is first asked for.
 
     The rows must not change.
     """
 
-    def __init__(self, rows: Sequence[Mapping[str, Sequence[str]]], key: Callable[[str], str] = str.casefold) -> None:
-        """Take the attributes of each item. `key`: what values are compared by; letter case counts for nothing."""
+    def __init__(self, rows: Sequence[Mapping[str, Sequence[str]]], key: Callable[[str], str] = _key) -> None:
+        """Take the attributes of each item. `key`: what values are compared by.
+
+        By default neither letter case counts nor whether an accent is a character of its own.
+        """
         self._rows = rows
         self._key = key
         self._names: tuple[str, ...] | None = None

@@ -7,40 +7,25 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
-from recommender.config import ColumnsConfig
+from recommender.config import ColumnsConfig, DataConfig
 from recommender.data.attribute_index import AttributeIndex
-from recommender.data.cleaning import clean_text, is_blank
-from recommender.data.tables import Problem, Table, canonical, fail_on_errors, read_table
+from recommender.data.dropping import usable_rows
+from recommender.data.ids import canonical_id
+from recommender.data.item_rows import Item, read_items
+from recommender.data.tables import read_table, say_warnings
 from recommender.errors import DataError, closest
 
 FACT_LENGTH = 80
-_PEOPLE_NAMES = "cast actors starring director directors writer writers artist artists author authors"
-_LIST_NAMES = "genres genre categories category tags keywords languages countries"
-_PEOPLE = frozenset(_PEOPLE_NAMES.split())
-_LISTS = _PEOPLE | frozenset(_LIST_NAMES.split())
-_ROLE = re.compile(r"\s*\([^()]*\)$")
-_SEPARATOR = re.compile(r"[,|](?![^(]*\))")
 _YEAR = re.compile(r"\(\d{4}\)$")
 _MOST_COMPARED = 20_000  # ids that a mistyped one is compared with
-
-
-@dataclass(frozen=True)
-class Item:
-    """An item that may be recommended. Text is clean: no HTML, one line."""
-
-    item_id: str
-    title: str
-    text: str = ""
-    image: Path | None = None
-    audio: Path | None = None
-    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+_SAID = ("unnamed-column",)  # warnings that are said without `recommender validate`
 
 
 @dataclass(frozen=True)
@@ -74,15 +59,23 @@ class Catalogue(Sequence[Item]):
         self._fingerprint = ""
 
     @classmethod
-    def load(cls, source: Any, columns: ColumnsConfig | None = None, media: bool = True) -> Catalogue:
+    def load(cls, source: Any, data: DataConfig | ColumnsConfig | None = None, media: bool = True) -> Catalogue:
         """Read a file, a folder, an embedded data set, a DataFrame or a `datasets.Dataset`.
 
-        Raises DataError for what cannot be read, a missing id column, empty or duplicate ids, and, if `media`, for absent
-        media files.
+        `data`: names of columns, how the table is written, and whether rows with errors are dropped. Raises DataError for
+        what cannot be read, a missing id column, empty or duplicate ids, and, if `media`, for absent media files.
         """
-        read = read_items(read_table(source, "items"), columns or ColumnsConfig())
-        fail_on_errors([problem for problem in read.problems if media or problem.kind != "missing-media"])
-        return cls(read.items, _count(read.items, html_cleaned=read.html_cleaned))
+        data = DataConfig.of(data)
+        table = read_table(source, "items", data.items_table)
+        read = read_items(table, data.columns_of("items"))
+        if not media:
+            read = replace(read, problems=tuple(p for p in read.problems if p.kind != "missing-media"))
+        elif data.on_error == "drop":
+            read = read.without_absent_media()
+        usable = usable_rows(table, read.problems, data.on_error, "items")
+        items = [item for row, item in zip(read.rows, read.items, strict=True) if usable[row]]
+        say_warnings(read.problems, _SAID)
+        return cls(items, _count(items, html_cleaned=read.html_cleaned))
 
     def __len__(self) -> int:
         return len(self._items)
@@ -99,18 +92,30 @@ class Catalogue(Sequence[Item]):
 
     def __contains__(self, item_id: object) -> bool:
         """Return whether an item id (or an Item) belongs to the catalogue."""
-        return getattr(item_id, "item_id", item_id) in self._index
+        name = getattr(item_id, "item_id", item_id)
+        try:
+            return self._position(name) is not None
+        except DataError:
+            return False
 
     def index(self, item_id: Any, *_: Any) -> int:
-        """Return the position of an item id. Raises DataError naming the closest ids."""
-        text = canonical(item_id)
-        if text is None or text not in self._index:
-            raise DataError(f"unknown item id {item_id!r}", self.similar_ids_hint(text or ""))
-        return self._index[text]
+        """Return the position of an item id, in any form of it. Raises DataError naming the closest ids."""
+        position = self._position(item_id)
+        if position is None:
+            raise DataError(f"unknown item id {item_id!r}", self.similar_ids_hint(canonical_id(item_id)))
+        return position
 
     def indices(self, ids: Iterable[Any]) -> np.ndarray:
         """Return the positions of item ids, int64 [n]. Raises DataError naming the first unknown id."""
+        if isinstance(ids, str | bytes):
+            raise DataError(f"expected a list of item ids, found the text {ids!r}", f"write [{ids!r}]")
         return np.array([self.index(item_id) for item_id in ids], dtype=np.int64)
+
+    def _position(self, item_id: Any) -> int | None:
+        """Return the position of an item id, None if it is unknown. Raises DataError for what is no id."""
+        if isinstance(item_id, str) and item_id in self._index:
+            return self._index[item_id]
+        return self._index.get(canonical_id(item_id))
 
     @property
     def fingerprint(self) -> str:
@@ -176,148 +181,6 @@ class Catalogue(Sequence[Item]):
         if similar:
             return f"did you mean {' or '.join(_label(self[self._index[name]]) for name in similar)}?"
         return f"the catalogue's ids look like {', '.join(self.item_ids[:3])}"
-
-
-@dataclass(frozen=True)
-class ReadItems:
-    """The items of a table, the row each came from, and everything that is wrong; an unusable id gives no item."""
-
-    items: tuple[Item, ...]
-    rows: tuple[int, ...]
-    problems: tuple[Problem, ...]
-
-    @property
-    def html_cleaned(self) -> int:
-        """Number of rows from which HTML was removed."""
-        return len({problem.row for problem in self.problems if problem.kind == "html"})
-
-
-def read_items(table: Table, columns: ColumnsConfig) -> ReadItems:
-    """Turn rows into items and list everything that is wrong; raises nothing."""
-    if columns.item_id not in table.columns:
-        return ReadItems((), (), (*table.problems, table.missing(columns.item_id, "item_id")))
-    problems = list(table.problems)
-    ids = _item_ids(table, columns.item_id, problems)
-    titles = _texts(table, columns.title, "title", problems)
-    texts = _texts(table, columns.description, "text", problems)
-    images = _media(table, columns.image, problems)
-    audios = _media(table, columns.audio, problems)
-    attributes = _attributes(table, columns)
-    rows = tuple(row for row, item_id in enumerate(ids) if item_id)
-    items = tuple(
-        Item(ids[row], titles[row] or f"item {ids[row]}", texts[row], images[row], audios[row], attributes[row])
-        for row in rows
-    )
-    return ReadItems(items, rows, tuple(sorted(problems, key=lambda problem: problem.row or 0)))
-
-
-def _item_ids(table: Table, column: str, problems: list[Problem]) -> list[str]:
-    """Return the id of each row, "" where there is none or it was used before."""
-    first: dict[str, int] = {}
-    ids: list[str] = []
-    for row, value in enumerate(table.values(column)):
-        name = canonical(value) or ""
-        if not name:
-            problems.append(table.problem(row, column, "empty-id", "the item id is empty"))
-        elif isinstance(value, list | dict) or not name.isprintable():
-            problems.append(table.problem(row, column, "bad-id", f"{name[:40]!r} is no item id"))
-            name = ""
-        elif name in first:
-            reason = f"duplicate item id {name!r}, first in {table.unit} {table.line(first[name])}"
-            problems.append(table.problem(row, column, "duplicate-id", reason, hint="item ids must be unique"))
-            name = ""
-        else:
-            first[name] = row
-        ids.append(name)
-    return ids
-
-
-def _texts(table: Table, column: str, kind: str, problems: list[Problem]) -> list[str]:
-    """Return a column's clean texts, "" where blank."""
-    if column not in table.columns:
-        reason = f"no column {column!r}"
-        problems.append(table.problem(None, "", f"no-{kind}", reason, severity="warning"))
-        return [""] * table.rows
-    texts = []
-    for row, value in enumerate(table.values(column)):
-        raw = " ".join(_flat(value))
-        text = clean_text(raw)
-        if ("<" in raw or "&" in raw) and text != " ".join(raw.split()):
-            problems.append(table.problem(row, column, "html", "HTML removed", severity="warning"))
-        if is_blank(text):
-            reason = "blank" if not text else f"near-blank text {text[:20]!r}"
-            problems.append(table.problem(row, column, f"blank-{kind}", reason, severity="warning"))
-            text = ""
-        texts.append(text)
-    return texts
-
-
-def _media(table: Table, column: str, problems: list[Problem]) -> list[Path | None]:
-    """Return paths of existing files, None where the table names none."""
-    paths: list[Path | None] = []
-    for row, value in enumerate(table.values(column)):
-        path = _media_path(value) if isinstance(value, dict) else canonical(value)
-        full = None if path is None else (table.folder or Path()) / path
-        if full is not None and not _is_file(full):
-            link = "://" in str(path)
-            reason = f"a link, not a file: {path}" if link else f"no such file: {path}"
-            hint = "download it first" if link else f"relative paths start at {table.folder or 'the working folder'}"
-            problems.append(table.problem(row, column, "missing-media", reason, hint=hint))
-        paths.append(full)
-    return paths
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # no name that a file could have
-        return False
-
-
-def _media_path(value: dict[str, Any]) -> str | None:
-    """Return the path of a medium of a `datasets` column, which may hold the bytes themselves."""
-    if value.get("bytes"):
-        # imported here: reading media needs libraries that a catalogue of plain files does not
-        from recommender import assets
-        from recommender.data.media import keep_bytes
-
-        suffix = Path(value.get("path") or "").suffix
-        return str(keep_bytes(value["bytes"], assets.cache_dir() / "media", suffix))
-    return canonical(value.get("path"))
-
-
-def _attributes(table: Table, columns: ColumnsConfig) -> list[dict[str, tuple[str, ...]]]:
-    taken = {columns.item_id, columns.title, columns.description, columns.image, columns.audio}
-    rows: list[dict[str, tuple[str, ...]]] = [{} for _ in range(table.rows)]
-    for name in table.columns:
-        if name in taken:
-            continue
-        for attributes, value in zip(rows, table.values(name), strict=True):
-            if values := attribute_values(name, value):
-                attributes[name] = values
-    return rows
-
-
-def attribute_values(name: str, value: Any) -> tuple[str, ...]:
-    """Return an attribute's values as clean, distinct texts; lists in one text are split where the name means a list."""
-    raw = list(_flat(value))
-    if name.lower() in _LISTS:
-        raw = [part for text in raw for part in _SEPARATOR.split(text)]
-    texts = [clean_text(text) for text in raw]
-    if name.lower() in _PEOPLE:  # "Joss Whedon (screenplay)" and "Joss Whedon (story)" are one writer
-        texts = [_ROLE.sub("", text) for text in texts]
-    return tuple(dict.fromkeys(text for text in texts if not is_blank(text)))
-
-
-def _flat(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from (f"{name}: {text}" for text in _flat(inner))
-    elif isinstance(value, list | tuple | set | np.ndarray):
-        for inner in value:
-            yield from _flat(inner)
-    elif (text := canonical(value)) is not None:
-        yield text
 
 
 def _is_link(values: tuple[str, ...]) -> bool:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from recommender.config import ColumnsConfig
-from recommender.data.catalogue import Catalogue, ReadItems, read_items
+from recommender.config import ColumnsConfig, DataConfig
+from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Events, read_events
+from recommender.data.item_rows import ReadItems, read_items
 from recommender.data.media import audio_problems, content_hash, image_problems, read_audio, read_image
 from recommender.data.tables import Problem, Table, read_table
 from recommender.errors import DataError
@@ -32,11 +33,14 @@ class ValidationReport:
     interactions: int = 0
     images: int = 0
     sounds: int = 0
+    dropping: bool = False
 
     @property
     def ok(self) -> bool:
-        """Whether there is no error; warnings pass."""
-        return not any(problem.severity == "error" for problem in self.problems)
+        """Whether the tables can be used: there is no error, or only of rows that are to be dropped; warnings pass."""
+        return not any(
+            problem.severity == "error" and not (self.dropping and problem.row is not None) for problem in self.problems
+        )
 
     @property
     def counts(self) -> dict[str, int]:
@@ -67,32 +71,38 @@ class ValidationReport:
             lines += ["", f"{severity} {kind}: {count}", *(f"  {problem}" for problem in of_kind[:shown])]
             lines += [f"  ... and {count - shown} more"] if count > shown else []
             lines += [f"  hint: {hint}" for hint in _hints(of_kind[:shown])]
-        lines += ["", "no errors" if self.ok else "errors: the tables cannot be used as they are"]
-        return "\n".join(lines)
+        return "\n".join([*lines, "", self._verdict()])
+
+    def _verdict(self) -> str:
+        if not self.ok:
+            return "errors: the tables cannot be used as they are"
+        wrong = {(problem.source, problem.row) for problem in self.problems if problem.severity == "error"}
+        return f"{len(wrong)} rows with errors are left out, as data.on_error says" if wrong else "no errors"
 
 
 def validate(
     items: Any,
     interactions: Any | None = None,
-    columns: ColumnsConfig | None = None,
+    data: DataConfig | ColumnsConfig | None = None,
     media: bool = True,
     progress: Progress | None = None,
 ) -> ValidationReport:
     """Check all rows and, if `media`, all media files; problems are reported, never raised.
 
-    `interactions` may be None. Their item ids are checked against the rows of `items` that have a usable id.
+    `interactions` may be None. Their item ids are checked against the rows of `items` that have a usable id. `data`: names
+    of columns, how the tables are written, and whether rows with errors are to be dropped.
     """
-    columns = columns or ColumnsConfig()
+    data = DataConfig.of(data)
     problems: list[Problem] = []
-    table = _read(items, "items", problems)
-    read = read_items(table, columns) if table else ReadItems((), (), ())
+    table = _read(items, "items", data, problems)
+    read = read_items(table, data.columns_of("items")) if table else ReadItems((), (), ())
     problems += read.problems
     if table and media:
-        problems += _check_media(table, read, columns, progress)
+        problems += _check_media(table, read, data.columns_of("items"), progress)
     events = None
     if interactions is not None:
         catalogue = Catalogue(read.items) if read.items else None
-        events = _check_interactions(interactions, catalogue, columns, problems)
+        events = _check_interactions(interactions, catalogue, data, problems)
     usable = np.zeros(0, bool) if events is None else (events.users >= 0) & (events.items >= 0)
     return ValidationReport(
         problems=tuple(problems),
@@ -101,33 +111,35 @@ def validate(
         interactions=int(usable.sum()),
         images=sum(item.image is not None for item in read.items),
         sounds=sum(item.audio is not None for item in read.items),
+        dropping=data.on_error == "drop",
     )
 
 
-def _read(source: Any, kind: Any, problems: list[Problem]) -> Table | None:
+def _read(source: Any, kind: Any, data: DataConfig, problems: list[Problem]) -> Table | None:
     try:
-        return read_table(source, kind)
+        return read_table(source, kind, data.items_table if kind == "items" else data.interactions_table)
     except DataError as error:
         problems.append(Problem(kind, None, "", "unreadable", error.message, hint=error.hint))
         return None
 
 
 def _check_interactions(
-    source: Any, catalogue: Catalogue | None, columns: ColumnsConfig, problems: list[Problem]
+    source: Any, catalogue: Catalogue | None, data: DataConfig, problems: list[Problem]
 ) -> Events | None:
-    table = _read(source, "interactions", problems)
+    table = _read(source, "interactions", data, problems)
     if table is None:
         return None
-    events, event_problems = read_events(table, catalogue, columns)
+    columns = data.columns_of("interactions")
+    events, event_problems = read_events(table, catalogue, columns, without_time=data.without_time)
     problems += event_problems
-    if events is not None:
-        problems += _duplicates(table, events, columns)
+    if events is not None and events.ordered:
+        problems += [*_duplicates(table, events, columns), *_ties(table, events, columns)]
     return events
 
 
 def _duplicates(table: Table, events: Events, columns: ColumnsConfig) -> list[Problem]:
     """Find rows that repeat user, item and time of an earlier row. The same item at another time is no mistake."""
-    usable = np.flatnonzero((events.users >= 0) & (events.items >= 0) & np.isfinite(events.order))
+    usable = np.flatnonzero((events.users >= 0) & (events.items >= 0) & (events.order >= 0))
     keys = np.stack([events.users[usable], events.items[usable], events.order[usable]])
     sorting = np.lexsort(keys)  # stable, so the first of equal rows is the earliest
     same = (np.diff(keys[:, sorting], axis=1) == 0).all(axis=0)
@@ -139,6 +151,23 @@ def _duplicates(table: Table, events: Events, columns: ColumnsConfig) -> list[Pr
         problem = table.problem(row, columns.item_id, "duplicate-interaction", reason, severity="warning")
         problems.append(problem)
     return problems
+
+
+def _ties(table: Table, events: Events, columns: ColumnsConfig) -> list[Problem]:
+    """Return one problem for all rows of which nobody can tell which came first: other items of a user at one time."""
+    usable = np.flatnonzero((events.users >= 0) & (events.items >= 0) & (events.order >= 0))
+    moments = np.stack([events.users[usable], events.order[usable]])
+    pairs = np.unique(np.concatenate([moments, events.items[usable][None]]), axis=1)
+    tied, counts = np.unique(pairs[:2], axis=1, return_counts=True)
+    span = int(events.order.max(initial=0)) + 1
+    rows = usable[np.isin(moments[0] * span + moments[1], (tied[0] * span + tied[1])[counts > 1])]
+    if len(rows) == 0:
+        return []
+    column = columns.timestamp if columns.timestamp in table.columns else columns.position
+    listed = ", ".join(str(table.line(int(row))) for row in rows[:_SHOWN])
+    more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
+    reason = f"several items of a user at one time, so the file decides their order: {table.unit}s {listed}{more}"
+    return [table.problem(int(rows[0]), column, "tied-time", reason, severity="warning")]
 
 
 def _check_media(table: Table, read: ReadItems, columns: ColumnsConfig, progress: Progress | None) -> list[Problem]:

@@ -25,6 +25,7 @@ _SILENT = frozenset({"script", "style"})
 # Invisible characters that reorder or split what the eye reads.
 _HIDDEN = frozenset("\u200b\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _NOTHING = frozenset({"nan", "null", "none", "n/a"})
+_FILLERS = frozenset(" -–—_.…,;:/\\?")
 _PASSES = 4
 
 
@@ -97,10 +98,18 @@ def is_blank(text: str) -> bool:
     return text.lower() in _NOTHING or not any(char.isalnum() for char in text)
 
 
+def is_placeholder(text: str) -> bool:
+    """Return whether a value stands for none: "NaN", "N/A", or only dashes, dots and the like. "!!!" and "÷" are values."""
+    return text.lower() in _NOTHING or all(char in _FILLERS for char in text)
+
+
 def _starts_tag(text: str) -> bool:
     words = text.removeprefix("/").split(maxsplit=1)
     return bool(words) and not text[0].isspace() and len(words[0]) > 1 and words[0].lower() in _TAGS
 
 
 def _is_visible(char: str) -> bool:
-    return char not in _HIDDEN and unicodedata.category(char) not in ("Cc", "Cs", "Cn")
+    # letters that this Python's tables do not know yet, such as new emoji, are letters; only U+FFFE and the like are not
+    if unicodedata.category(char) == "Cn":
+        return not (ord(char) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(char) <= 0xFDEF)
+    return char not in _HIDDEN and unicodedata.category(char) not in ("Cc", "Cs")

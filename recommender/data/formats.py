@@ -1,10 +1,11 @@
-"""Parses CSV and JSONL files into columns, and lists each line that could not be read and why."""
+"""Parses text and JSON files into columns, and lists each line that could not be read and why."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,13 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.csv
 
+from recommender.config import TableConfig
+from recommender.data.layout import Layout, find_layout, read_unpacked, sniff_encoding
 from recommender.errors import DataError
 
 Column: TypeAlias = pa.ChunkedArray | list[Any]
 _BLOCK_BYTES = 1 << 24  # one record must fit: descriptions can be long
+_NUMBER = re.compile(r"-?\d+([.,]\d+)?")
 
 
 @dataclass(frozen=True)
@@ -31,51 +35,69 @@ class LineProblem:
 
 @dataclass(frozen=True)
 class Parsed:
-    """Columns of `rows` values each; `lines()` gives the line on which each row starts."""
+    """Columns of `rows` values each; `lines()` gives the line on which each row starts.
+
+    note: what a person might not have expected of how the file is written.
+    """
 
     columns: dict[str, Column]
     rows: int
     lines: Callable[[], Sequence[int]]
     problems: tuple[LineProblem, ...] = ()
+    note: str | None = None
 
 
-def read_csv(path: Path) -> Parsed:
-    """Read a CSV whose first line names the columns; every field stays the text it is.
+def read_csv(path: Path, told: TableConfig | None = None) -> Parsed:
+    """Read a file of separated fields; every field stays the text it is.
 
-    Lines of the wrong width give no row, bytes that are no UTF-8 become U+FFFD; both are reported. Raises DataError
-    if the file as a whole makes no sense.
+    Its first line names the columns, unless `told.header` does; encoding, separator and quotes are found by looking
+    unless told. Lines of the wrong width give no row, bytes that fit no letter become U+FFFD; both are reported. Raises
+    DataError if the file as a whole makes no sense.
     """
-    names = _header(path)
-    _refuse_open_quote(path)
+    told = told or TableConfig()
+    raw = read_unpacked(path)
+    layout = find_layout(raw, path, told)
+    utf8 = layout.utf8(raw)
+    names = _names(path, layout, utf8)
+    _refuse_open_quote(path, layout, utf8)
     problems: list[LineProblem] = []
     try:
-        table = _parse(path, names)
+        table = _parse(utf8, layout, names)
     except (pa.ArrowInvalid, UnicodeDecodeError):  # some line is at fault: find which, keep the others
-        widths = _wrong_widths(path, len(names))
-        problems = [*_undecodable(path), *widths]
-        table = _parse_good_rows(path, names, reported=len(widths))
+        widths = _wrong_widths(path, layout, utf8, len(names))
+        problems = [*_undecodable(utf8), *widths]
+        table = _parse_good_rows(path, layout, utf8, names, reported=len(widths))
+    if layout.encoding != "utf-8":
+        problems += _not_in_encoding(layout, utf8)
     columns = dict(zip(names, table.columns, strict=True))
-    return Parsed(columns, table.num_rows, _csv_lines(path, len(names), table.num_rows), tuple(problems))
+    lines = _csv_lines(path, layout, len(names), table.num_rows)
+    return Parsed(columns, table.num_rows, lines, tuple(problems), layout.note(path))
 
 
-def read_jsonl(path: Path) -> Parsed:
-    """Read one JSON object a line; blank lines are skipped, lines that hold anything else are reported."""
+def read_jsonl(path: Path, told: TableConfig | None = None) -> Parsed:
+    """Read one JSON object a line, or one array of objects; blank lines are skipped, what is no object is reported."""
+    raw = read_unpacked(path)
+    encoding = (told.encoding if told else None) or _unicode_encoding(raw)
+    if encoding != "utf-8":
+        raw = Layout(encoding).utf8(raw)
+    note = None if encoding == "utf-8" else f"read as {encoding}"
+    if raw.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+        array = _json_array(raw)
+        if array is not None:
+            return _from_records(array, range(1, len(array) + 1), [], note)
     records: list[dict[str, Any]] = []
     lines: list[int] = []
     problems: list[LineProblem] = []
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            if not raw.strip():
-                continue
-            record = _json_object(number, raw)
-            if isinstance(record, LineProblem):
-                problems.append(record)
-            else:
-                records.append(record)
-                lines.append(number)
-    names = dict.fromkeys(name for record in records for name in record)
-    columns: dict[str, Column] = {name: [record.get(name) for record in records] for name in names}
-    return Parsed(columns, len(records), lambda: lines, tuple(problems))
+    for number, line in enumerate(io.BytesIO(raw), start=1):
+        if not line.strip():
+            continue
+        record = _json_object(number, line)
+        if isinstance(record, LineProblem):
+            problems.append(record)
+        else:
+            records.append(record)
+            lines.append(number)
+    return _from_records(records, lines, problems, note)
 
 
 def one_line(error: Exception) -> str:
@@ -83,13 +105,38 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
+def _from_records(
+    records: list[dict[str, Any]], lines: Sequence[int], problems: list[LineProblem], note: str | None
+) -> Parsed:
+    names = dict.fromkeys(name for record in records for name in record)
+    columns: dict[str, Column] = {name: [record.get(name) for record in records] for name in names}
+    return Parsed(columns, len(records), lambda: lines, tuple(problems), note)
+
+
+def _unicode_encoding(raw: bytes) -> str:
+    """Return UTF-16 or UTF-32 where that is what JSON is written in, else UTF-8: JSON knows no others."""
+    encoding = sniff_encoding(raw[: 1 << 16])
+    return encoding if encoding.startswith(("utf-16", "utf-32")) else "utf-8"
+
+
+def _json_array(raw: bytes) -> list[dict[str, Any]] | None:
+    """Return the objects of a file that is one JSON array, None if it is anything else."""
+    try:
+        whole = json.loads(raw.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    return whole if isinstance(whole, list) and whole and all(isinstance(record, dict) for record in whole) else None
+
+
 def _json_object(number: int, raw: bytes) -> dict[str, Any] | LineProblem:
     try:
         record = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
     except UnicodeDecodeError:
         return _not_utf8(number, raw)
-    except (json.JSONDecodeError, RecursionError) as error:
-        reason = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deep"
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else one_line(error)
+        if isinstance(error, json.JSONDecodeError):
+            reason = f"{error.msg}, column {error.colno}"
         return LineProblem(number, "bad-json", f"not valid JSON ({reason})", "write one JSON object a line")
     if not isinstance(record, dict):
         reason = f"expected a JSON object, found {type(record).__name__}"
@@ -97,30 +144,53 @@ def _json_object(number: int, raw: bytes) -> dict[str, Any] | LineProblem:
     return record
 
 
-def _header(path: Path) -> list[str]:
+def _names(path: Path, layout: Layout, utf8: bytes) -> list[str]:
+    """Return the names of the columns, those without a name as "". Raises DataError for an empty or doubtful header."""
     try:
-        names = next((row for _, row in _csv_rows(path) if row), None)
+        first = next((row for _, row in layout.rows(utf8) if row), None)
     except csv.Error as error:
         raise DataError(f"{path}: not a readable CSV ({one_line(error)})") from None
-    if names is None:
+    if first is None:
         raise DataError(f"{path}: the file is empty", "its first line names the columns")
+    if layout.names is not None:
+        if len(first) != len(layout.names):
+            reason = f"the first line has {len(first)} fields, and the config names {len(layout.names)} columns"
+            raise DataError(f"{path}: {reason}", "name every column of a file without a header, in order")
+        return list(layout.names)
+    names = [name.strip() for name in first]
     if any("\ufffd" in name for name in names):
-        raise DataError(f"{path}: the column names are not UTF-8", "save the file as UTF-8")
-    repeated = [name for name in names if names.count(name) > 1]
-    if repeated:
+        raise DataError(f"{path}: the column names are not {layout.encoding.upper()}", "save the file as UTF-8")
+    repeated = [name for name in names if name and names.count(name) > 1]
+    if repeated and not _NUMBER.fullmatch(repeated[0]):
         raise DataError(f"{path}: column {repeated[0]!r} stands twice in the header", "rename one of the two")
-    return names
+    numbered = names == [str(place) for place in range(len(names))]  # as pandas writes a frame without names
+    if sum(bool(_NUMBER.fullmatch(name)) for name in names) * 2 > len(names) and not numbered:
+        reason = f"the first line is no header ({', '.join(names[:4])})"
+        raise DataError(f"{path}: {reason}", "name the columns in data.items_table.header or interactions_table.header")
+    return _distinct(names)
 
 
-def _parse(source: Path | io.BytesIO, names: list[str], **options: Any) -> pa.Table:
+def _distinct(names: list[str]) -> list[str]:
+    """Return names of which no two are equal: further columns without a name are "Unnamed: 3", as pandas calls them."""
+    return [name if name or names.index("") == place else f"Unnamed: {place}" for place, name in enumerate(names)]
+
+
+def _parse(utf8: bytes, layout: Layout, names: list[str], **options: Any) -> pa.Table:
     """Parse every field as text."""
-    read = pa.csv.ReadOptions(block_size=_BLOCK_BYTES)
+    header = 0 if layout.names is not None else 1
+    read = pa.csv.ReadOptions(block_size=_BLOCK_BYTES, column_names=names, skip_rows_after_names=header)
     convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-    parse = pa.csv.ParseOptions(newlines_in_values=True, **options)
-    return pa.csv.read_csv(source, read_options=read, parse_options=parse, convert_options=convert)
+    parse = pa.csv.ParseOptions(
+        delimiter=layout.one_char_separator,
+        quote_char='"' if layout.quoted else False,
+        escape_char="\\" if layout.escaped else False,
+        newlines_in_values=layout.quoted,
+        **options,
+    )
+    return pa.csv.read_csv(io.BytesIO(utf8), read_options=read, parse_options=parse, convert_options=convert)
 
 
-def _parse_good_rows(path: Path, names: list[str], reported: int) -> pa.Table:
+def _parse_good_rows(path: Path, layout: Layout, utf8: bytes, names: list[str], reported: int) -> pa.Table:
     """Parse the rows of the right width. Raises DataError if others than the `reported` ones would be left out."""
     skipped: list[int] = []
 
@@ -129,9 +199,9 @@ def _parse_good_rows(path: Path, names: list[str], reported: int) -> pa.Table:
         return "skip"
 
     # made UTF-8 first, because pyarrow tells of an odd row only if it can decode it
-    text = path.read_bytes().decode("utf-8", errors="replace")
+    text = utf8.decode("utf-8", errors="replace").encode()
     try:
-        table = _parse(io.BytesIO(text.encode()), names, invalid_row_handler=skip)
+        table = _parse(text, layout, names, invalid_row_handler=skip)
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: not a readable CSV ({one_line(error)})") from None
     if len(skipped) != reported:  # the two parsers read the quotes differently, so no line number can be trusted
@@ -139,66 +209,68 @@ def _parse_good_rows(path: Path, names: list[str], reported: int) -> pa.Table:
     return table
 
 
-def _csv_rows(path: Path, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line on which the record starts, fields); [] for a blank line."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.reader(file, strict=strict)
-        start = 1
-        for row in reader:
-            yield start, row
-            start = reader.line_num + 1
-
-
-def _csv_lines(path: Path, width: int, rows: int) -> Callable[[], Sequence[int]]:
+def _csv_lines(path: Path, layout: Layout, width: int, rows: int) -> Callable[[], Sequence[int]]:
     """Return a function that counts lines when first asked, for that reads the file again."""
     counted: list[int] = []
+    header = 0 if layout.names is not None else 1
 
     def lines() -> Sequence[int]:
         if not counted:
             try:
-                counted.extend(line for line, row in _csv_rows(path) if row and len(row) == width)
+                counted.extend(
+                    line for line, row in layout.rows(layout.utf8(read_unpacked(path))) if row and len(row) == width
+                )
             except csv.Error:
                 counted.clear()
         # the two parsers may disagree about odd quoting; then lines are counted as if none had a line break
-        return counted[1:] if len(counted) == rows + 1 else range(2, rows + 2)
+        return counted[header:] if len(counted) == rows + header else range(1 + header, rows + 1 + header)
 
     return lines
 
 
-def _wrong_widths(path: Path, width: int) -> list[LineProblem]:
-    hint = "put fields that hold commas in double quotes"
+def _wrong_widths(path: Path, layout: Layout, utf8: bytes, width: int) -> list[LineProblem]:
+    named = "the config has names" if layout.names is not None else "the header has"
+    hint = "put fields that hold commas in double quotes" if layout.separator == "," else None
     try:
         return [
-            LineProblem(line, "bad-row", f"{len(row)} fields where the header has {width}", hint)
-            for line, row in _csv_rows(path)
+            LineProblem(line, "bad-row", f"{len(row)} fields where {named} {width}", hint)
+            for line, row in layout.rows(utf8)
             if row and len(row) != width
         ]
     except csv.Error as error:
         raise DataError(f"{path}: not a readable CSV ({one_line(error)})") from None
 
 
-def _refuse_open_quote(path: Path) -> None:
+def _refuse_open_quote(path: Path, layout: Layout, utf8: bytes) -> None:
     """Raise DataError if a quoted field is never closed, which would swallow all rows below it."""
-    with path.open("rb") as file:
-        quotes = sum(block.count(b'"') for block in iter(lambda: file.read(_BLOCK_BYTES), b""))
-    if quotes % 2 == 0:
+    if not layout.quoted or (utf8.count(b'"') % 2 == 0 and not layout.escaped):
         return
     start = 0
     try:
-        for start, row in _csv_rows(path, strict=True):  # noqa: B007
+        for start, row in layout.rows(utf8, strict=True):  # noqa: B007
             start += sum(field.count("\n") for field in row)
     except csv.Error as error:
+        if layout.escaped and "end of data" not in str(error):
+            return
         reason = f"after line {start}: a quoted field is broken or never closed ({one_line(error)})"
         raise DataError(f"{path}: {reason}", 'write a double quote inside a quoted field as ""') from None
 
 
-def _undecodable(path: Path) -> Iterator[LineProblem]:
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            try:
-                raw.decode("utf-8")
-            except UnicodeDecodeError:
-                yield _not_utf8(number, raw)
+def _undecodable(utf8: bytes) -> Iterator[LineProblem]:
+    for number, raw in enumerate(io.BytesIO(utf8), start=1):
+        try:
+            raw.decode("utf-8")
+        except UnicodeDecodeError:
+            yield _not_utf8(number, raw)
+
+
+def _not_in_encoding(layout: Layout, utf8: bytes) -> Iterator[LineProblem]:
+    """Yield the lines that the encoding could not read whole."""
+    if b"\xef\xbf\xbd" in utf8:
+        for number, raw in enumerate(io.BytesIO(utf8), start=1):
+            if b"\xef\xbf\xbd" in raw:
+                reason = f"holds bytes that are no {layout.encoding}"
+                yield LineProblem(number, "not-utf8", reason, "set the encoding of the table, or save it as UTF-8")
 
 
 def _not_utf8(number: int, raw: bytes) -> LineProblem:

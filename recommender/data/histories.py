@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from recommender.config import ColumnsConfig
+from recommender.config import ColumnsConfig, DataConfig, WithoutTime
 from recommender.data.catalogue import Catalogue
-from recommender.data.tables import Problem, Table, canonical, fail_on_errors, read_table
+from recommender.data.dropping import usable_rows
+from recommender.data.event_times import order_of, resembling_times, shown
+from recommender.data.tables import Problem, Table, read_table, say_warnings
 from recommender.errors import DataError
 from recommender.numerics.sampling import evenly
 
+_SAID = ("no-time", "doubtful-time")  # warnings that are said without `recommender validate`
 _MOST_HINTS = 20  # unknown ids for which the closest known ones are looked up: that is slow
 
 
@@ -32,7 +35,7 @@ class HistoriesReport:
 class Histories:
     """One array of catalogue indices a user, oldest first; `times` in the unit of the table, None without time stamps.
 
-    Dates become seconds since 1970 (UTC).
+    Dates become seconds since 1970 (UTC). Times are float64, or int64 where a float would not hold them.
     """
 
     user_ids: tuple[str, ...]
@@ -57,21 +60,25 @@ class Histories:
         cls,
         source: Any,
         catalogue: Catalogue,
-        columns: ColumnsConfig | None = None,
+        data: DataConfig | ColumnsConfig | None = None,
         minimum_rating: float | None = None,
     ) -> Histories:
         """Read interactions; users in order of appearance, ties in file order.
 
-        Raises DataError for missing columns, unknown item ids, empty fields and unreadable times, naming the row.
+        `data`: names of columns, how the table is written, whether rows with errors are dropped, and what orders
+        interactions without a time. Raises DataError for missing columns, unknown item ids, empty fields and unreadable
+        times, naming the row.
         """
-        columns = columns or ColumnsConfig()
-        table = read_table(source, "interactions")
-        events, problems = read_events(table, catalogue, columns, need_rating=minimum_rating is not None)
-        fail_on_errors(problems)
+        data = DataConfig.of(data)
+        columns = data.columns_of("interactions")
+        table = read_table(source, "interactions", data.interactions_table)
+        need_rating = minimum_rating is not None
+        events, problems = read_events(table, catalogue, columns, need_rating, data.without_time)
+        selected = usable_rows(table, problems, data.on_error, "interactions")
+        say_warnings(problems, _SAID)
         assert events is not None  # no error, so every column was there
-        selected = np.ones(len(events), dtype=bool)
         if minimum_rating is not None and events.ratings is not None:
-            selected = events.ratings >= minimum_rating
+            selected &= events.ratings >= minimum_rating
             if not selected.any():
                 raise DataError(f"{table.name}: no rating reaches {minimum_rating:g}", "lower data.minimum_rating")
         return events.histories(selected)
@@ -79,14 +86,19 @@ class Histories:
 
 @dataclass(frozen=True)
 class Events:
-    """The interactions in file order: user code, catalogue index, time or position, rating; -1 or NaN where unusable."""
+    """The interactions in file order: user code, catalogue index, place in time, rating; -1 or NaN where unusable.
+
+    order: int64, the place of each time or position among the distinct ones, exact; times: the numbers themselves, None
+    for positions or without either, `ordered` whether there is one of the two.
+    """
 
     user_ids: list[str]
     users: np.ndarray
     items: np.ndarray
     order: np.ndarray
-    timed: bool
+    times: np.ndarray | None = None
     ratings: np.ndarray | None = None
+    ordered: bool = True
 
     def __len__(self) -> int:
         return len(self.users)
@@ -99,7 +111,7 @@ class Events:
         starts = np.flatnonzero(np.diff(users, prepend=-1))
         present = users[starts]
         groups = np.split(self.items[sorting], starts[1:])
-        times = np.split(self.order[sorting], starts[1:]) if self.timed else None
+        times = None if self.times is None else np.split(self.times[sorting], starts[1:])
         report = HistoriesReport(
             interactions=len(sorting),
             users=len(present),
@@ -150,13 +162,12 @@ def time_split(histories: Histories, validation: float = 0.1, test: float = 0.1)
     without times.
     """
     if histories.times is None:
-        raise DataError(
-            "a split by time needs time stamps, and the interactions have positions only", "use leave-one-out"
-        )
+        raise DataError("a split by time needs time stamps, and the interactions have none", "use leave-one-out")
     if not (validation >= 0 and test > 0 and validation + test < 1):
         raise ValueError("validation and test must be shares that sum to less than 1, test above 0")
     all_times = np.concatenate(histories.times)
-    first, second = np.quantile(all_times, [1 - validation - test, 1 - test], method="higher")
+    places = np.quantile(np.arange(len(all_times)), [1 - validation - test, 1 - test], method="higher")
+    first, second = np.sort(all_times)[places.astype(np.int64)]
     ends, targets = [], np.full((2, len(histories)), -1, dtype=np.int64)
     for user, (items, times) in enumerate(zip(histories.items, histories.times, strict=True)):
         start, late = np.searchsorted(times, [first, second], side="left")
@@ -169,46 +180,59 @@ def time_split(histories: Histories, validation: float = 0.1, test: float = 0.1)
 
 
 def read_events(
-    table: Table, catalogue: Catalogue | None, columns: ColumnsConfig, need_rating: bool = False
+    table: Table,
+    catalogue: Catalogue | None,
+    columns: ColumnsConfig,
+    need_rating: bool = False,
+    without_time: WithoutTime = None,
 ) -> tuple[Events | None, list[Problem]]:
     """Read all rows into events and list everything that is wrong; raises nothing.
 
-    There are no events if a column is missing. Without a catalogue every item id counts as known.
+    There are no events if a column is missing. Without a catalogue every item id counts as known. `without_time`: what
+    orders events that have neither a time nor a position; if that is not said, a column that speaks of time is an error.
     """
-    problems = _missing_columns(table, columns, need_rating)
+    problems = _missing_columns(table, columns, need_rating, without_time)
     if problems:
         return None, [*table.problems, *problems]
     problems = list(table.problems)
-    order_column = columns.timestamp if columns.timestamp in table.columns else columns.position
     users, user_ids = table.factorize(columns.user_id)
-    problems += _problems_at(table, users < 0, columns.user_id, "empty-id", "the user id is empty")
+    problems += _id_problems(table, users < 0, columns.user_id, "user")
     items, item_problems = _items(table, catalogue, columns.item_id)
-    order, order_problems = _numbers(table, order_column, "bad-time", "neither a number nor an ISO date")
-    ratings, rating_problems = _numbers(table, columns.rating, "bad-rating", "not a number", optional=not need_rating)
+    order, times, order_problems = order_of(table, columns, without_time)
+    ratings, rating_problems = _ratings(table, columns.rating, optional=not need_rating)
     problems += [*item_problems, *order_problems, *rating_problems]
-    timed = order_column == columns.timestamp
-    events = Events(user_ids, users, items, order, timed, ratings if columns.rating in table.columns else None)
+    ordered = columns.timestamp in table.columns or columns.position in table.columns
+    events = Events(user_ids, users, items, order, times, ratings if columns.rating in table.columns else None, ordered)
     return events, sorted(problems, key=lambda problem: problem.row or 0)
 
 
-def _missing_columns(table: Table, columns: ColumnsConfig, need_rating: bool) -> list[Problem]:
+def _missing_columns(
+    table: Table, columns: ColumnsConfig, need_rating: bool, without_time: WithoutTime
+) -> list[Problem]:
     needed = [(columns.user_id, "user_id"), (columns.item_id, "item_id")]
     needed += [(columns.rating, "rating")] if need_rating else []
     problems = [table.missing(column, key) for column, key in needed if column not in table.columns]
-    if columns.timestamp not in table.columns and columns.position not in table.columns:
+    if columns.timestamp in table.columns or columns.position in table.columns:
+        return problems
+    for key in ("timestamp", "position") if without_time is None else ():
+        name = getattr(columns, key)
+        if name != key:  # that somebody named
+            return [*problems, table.missing(name, key)]
+    if without_time is None and resembling_times(table, columns):
         problem = table.missing(columns.timestamp, "timestamp")
         reason = problem.reason.replace("no column", f"no column {columns.position!r} or", 1)
-        problems.append(Problem(table.name, None, "", problem.kind, reason, hint=problem.hint))
+        problems.append(replace(problem, reason=reason))
     return problems
 
 
 def _items(table: Table, catalogue: Catalogue | None, column: str) -> tuple[np.ndarray, list[Problem]]:
     """Return the catalogue index of each row, -1 where empty or unknown, and the problems."""
     codes, ids = table.factorize(column)
-    problems = _problems_at(table, codes < 0, column, "empty-id", "the item id is empty")
+    problems = _id_problems(table, codes < 0, column, "item")
     if catalogue is None:
         return codes, problems
-    indices = np.array([catalogue.index(name) if name in catalogue else -1 for name in ids] + [-1], dtype=np.int64)
+    known = [catalogue.index(name) if name in catalogue else -1 for name in ids]
+    indices = np.array([*known, -1], dtype=np.int64)
     hints: dict[int, str | None] = {}
     for row in np.flatnonzero((codes >= 0) & (indices[codes] < 0)):
         code = int(codes[row])
@@ -219,10 +243,8 @@ def _items(table: Table, catalogue: Catalogue | None, column: str) -> tuple[np.n
     return indices[codes], problems
 
 
-def _numbers(
-    table: Table, column: str, kind: str, reason: str, optional: bool = False
-) -> tuple[np.ndarray, list[Problem]]:
-    """Return a column's numbers, NaN where there is none, and the problems; an empty optional field is a warning."""
+def _ratings(table: Table, column: str, optional: bool) -> tuple[np.ndarray, list[Problem]]:
+    """Return the ratings, NaN where there is none, and the problems; an empty optional field is a warning."""
     if column not in table.columns:
         return np.full(table.rows, np.nan), []
     numbers = table.numbers(column)
@@ -230,16 +252,17 @@ def _numbers(
     values = table.values(column) if len(wrong_rows) else []
     problems = []
     for row in map(int, wrong_rows):
-        text = canonical(values[row])
-        severity = "warning" if optional and text is None else "error"
-        text_reason = "empty" if text is None else f"{text[:40]!r} is {reason}"
-        problems.append(table.problem(row, column, kind, text_reason, severity=severity))
+        text = shown(values[row])
+        severity: Literal["error", "warning"] = "warning" if optional and text is None else "error"
+        reason = "empty" if text is None else f"{text[:40]!r} is not a number"
+        problems.append(table.problem(row, column, "bad-rating", reason, severity=severity))
     return numbers, problems
 
 
-def _problems_at(table: Table, mask: np.ndarray, column: str, kind: str, reason: str) -> list[Problem]:
+def _id_problems(table: Table, mask: np.ndarray, column: str, what: str) -> list[Problem]:
     """Return one problem for each row where `mask` [rows] is true."""
-    return [table.problem(int(row), column, kind, reason) for row in np.flatnonzero(mask)]
+    values = table.values(column) if mask.any() else []
+    return [table.id_problem(int(row), column, values[row], what) for row in np.flatnonzero(mask)]
 
 
 def _truncated(histories: Histories, ends: Sequence[int]) -> Histories:

@@ -44,6 +44,14 @@ def canonical_id(value: Any) -> str:
     return _from_number(value)
 
 
+def id_or_none(value: Any) -> str | None:
+    """Return the text that an id stands for, None for what is no id."""
+    try:
+        return canonical_id(value)
+    except DataError:
+        return None
+
+
 def is_missing(value: Any) -> bool:
     """Return whether a cell holds nothing: None, NaN, NaT, NA or a decimal NaN. Blank text is a value."""
     if value is None or value is pd.NaT or value is pd.NA:

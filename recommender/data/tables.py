@@ -1,11 +1,13 @@
-"""Reads tables: parquet, CSV, JSONL, pandas, datasets -> named columns, with the place of each row for error lines."""
+"""Reads tables: parquet, text, JSON, pandas, datasets -> named columns, with the place of each row for error lines."""
 
 from __future__ import annotations
 
-import math
+import logging
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,17 +16,28 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
+from recommender.config import TableConfig
+from recommender.data.columns import from_frame, plain_column, python_values
 from recommender.data.formats import Column, Parsed, one_line, read_csv, read_jsonl
+from recommender.data.ids import canonical_id, id_or_none, is_missing
+from recommender.data.layout import PACKED_SUFFIXES, unpacked_suffix
+from recommender.data.moments import Moments, read_moments
 from recommender.errors import DataError, closest, did_you_mean, import_extra
 
 Kind = Literal["items", "interactions", "targets"]
 SUFFIXES = (".parquet", ".csv", ".jsonl")
+_JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+_TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".dat", ".data", ".txt", ".psv", ".item", ".inter", ".base", ".test")
+_PACKED = ("", *PACKED_SUFFIXES)
+_DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*", re.ASCII)
 _USUAL_NAMES = {
     "item_id": ("id", "item", "itemid", "movie_id", "movieid", "product_id", "asin", "parent_asin", "sku", "song_id"),
     "user_id": ("user", "userid", "customer_id", "reviewer_id", "reviewerid", "session_id"),
     "timestamp": ("time", "date", "datetime", "unixreviewtime", "created_at"),
     "rating": ("score", "stars", "overall"),
 }
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +86,40 @@ class Table:
         """Return a column as Python values, None in every row if the table has no such column."""
         if column not in self.columns:
             return [None] * self.rows
-        values = self.columns[column]
-        return values if isinstance(values, list) else values.to_pylist()
+        return python_values(self.columns[column])
 
     def factorize(self, column: str) -> tuple[np.ndarray, list[str]]:
-        """Return (code of each row, -1 where missing; the distinct texts, in order of first appearance)."""
+        """Return (code of each row, -1 where there is no id; the distinct ids, in order of first appearance)."""
         raw_codes, raw = _factorize(self.columns[column])
-        texts = [canonical(value) for value in raw]
         order: dict[str, int] = {}
-        for text in texts:
-            if text is not None:
-                order.setdefault(text, len(order))
-        lookup = np.array([-1 if text is None else order[text] for text in texts] + [-1], dtype=np.int64)
-        return lookup[raw_codes], list(order)
+        codes = [-1 if name is None else order.setdefault(name, len(order)) for name in map(id_or_none, raw)]
+        return np.array([*codes, -1], dtype=np.int64)[raw_codes], list(order)
+
+    def id_problem(self, row: int, column: str, value: Any, what: str) -> Problem:
+        """Return why a cell is no id of a `what` (item, user)."""
+        try:
+            canonical_id(value)
+        except DataError as error:
+            if error.message == "the id is empty":
+                return self.problem(row, column, "empty-id", f"the {what} id is empty")
+            return self.problem(row, column, "bad-id", error.message, hint=error.hint)
+        raise ValueError(f"{value!r} is an id")
+
+    def moments(self, column: str) -> Moments:
+        """Return what a column says of order. Raises nothing."""
+        return read_moments(self.columns[column])
 
     def numbers(self, column: str) -> np.ndarray:
-        """Return a column as float64, NaN where it holds no finite number. Dates become seconds since 1970, UTC."""
+        """Return a column as float64, NaN where it holds no finite number; "3,5" is 3.5 if nothing else says otherwise."""
         values = self.columns[column]
-        if isinstance(values, pa.ChunkedArray) and pa.types.is_temporal(values.type):
-            stamps = pd.to_datetime(values.to_pandas(), utc=True, errors="coerce")
-            return _seconds(stamps)
-        codes, texts = self.factorize(column)
-        return np.append(parse_numbers(texts), np.nan)[codes]
+        numbers = read_moments(values).times.astype(np.float64)
+        unread = np.flatnonzero(np.isnan(numbers)).tolist()
+        if unread:
+            cells = python_values(values)
+            texts = {row: cells[row] for row in unread if not _is_blank(cells[row])}
+            if all(isinstance(text, str) and _DECIMAL_COMMA.fullmatch(text) for text in texts.values()):
+                numbers[list(texts)] = [float(text.replace(",", ".")) for text in texts.values()]
+        return numbers
 
     def missing(self, column: str, purpose: str) -> Problem:
         """Return the problem of a column that is not there, with the config key that would map another to it."""
@@ -108,7 +133,10 @@ class Table:
         near += [names[name] for name in closest(column.lower(), names)]
         if len(self.columns) == 1 and any(mark in next(iter(self.columns)) for mark in ";\t|"):
             return "separate the fields of a CSV with commas"
-        return f"set data.columns.{key} to the right name" + (f", perhaps {near[0]!r}" if near else "")
+        if any(name.strip().isdecimal() for name in self.columns):
+            return "if the first line is no header, name the columns in data.items_table.header or interactions_table.header"
+        guess = f", perhaps {near[0]!r}" if near else ""
+        return f"set data.columns.{key} to the right name{guess}"
 
 
 def fail_on_errors(problems: Sequence[Problem]) -> None:
@@ -121,37 +149,26 @@ def fail_on_errors(problems: Sequence[Problem]) -> None:
         raise DataError(f"{errors[0]}{more}", hint or None)
 
 
-def canonical(value: Any) -> str | None:
-    """Return an id or a plain value as text: 50, 50.0 and " 50 " are "50"; None where there is nothing."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip() or None
+def say_warnings(problems: Sequence[Problem], kinds: Sequence[str]) -> None:
+    """Log one line for each of these kinds of problem, once in a process: the first, and how many more there are."""
+    for kind in kinds:
+        found = [problem for problem in problems if problem.kind == kind and problem.severity == "warning"]
+        if found:
+            more = f" (and {len(found) - 1} more; `recommender validate` lists them)" if len(found) > 1 else ""
+            say_once(f"{found[0]}{more}")
 
 
-def parse_numbers(texts: Sequence[str]) -> np.ndarray:
-    """Return finite numbers, or ISO dates as seconds since 1970 (UTC); NaN for what is neither.
-
-    A column holds numbers or dates, not both: the rarer kind is taken for a mistake.
-    """
-    numbers = np.array([_number(text) for text in texts], dtype=np.float64)
-    others = np.flatnonzero(np.isnan(numbers))
-    if len(others) == 0:
-        return numbers
-    words = [texts[int(row)] for row in others]
-    stamps = pd.Series(pd.to_datetime(words, format="ISO8601", utc=True, errors="coerce"))
-    dates = np.full(len(texts), np.nan)
-    dates[others] = _seconds(stamps)
-    return dates if np.isfinite(dates).sum() > np.isfinite(numbers).sum() else numbers
+@lru_cache(maxsize=1024)
+def say_once(line: str) -> None:
+    """Log a line, unless this process has done so before: tables are read again whenever a model is opened."""
+    logger.warning("%s", line)
 
 
-def read_table(source: Any, kind: Kind) -> Table:
+def read_table(source: Any, kind: Kind, told: TableConfig | None = None) -> Table:
     """Read a file, a folder, an embedded data set, a pandas DataFrame or a `datasets.Dataset`.
 
-    Raises DataError naming the file and what was expected.
+    `told`: how a text file is written, where that is not to be found by looking. What was found is logged if it is
+    unusual. Raises DataError naming the file and what was expected.
     """
     if isinstance(source, Table):
         return source
@@ -163,7 +180,7 @@ def read_table(source: Any, kind: Kind) -> Table:
     if path.is_dir():
         return _from_saved_dataset(path, kind)
     try:
-        table = _READERS[path.suffix.lower()](path)
+        table = _read_file(path, told or TableConfig())
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
     if table.rows == 0:
@@ -183,16 +200,32 @@ def _locate(source: str | Path, kind: Kind) -> Path:
         raise DataError(f"{path}: no such file or folder for the {kind}", did_you_mean(str(path), beside) or elsewhere)
     if path.is_dir():
         return path if _is_saved_dataset(path) else _table_in(path, kind)
-    if path.suffix.lower() not in SUFFIXES:
-        raise DataError(
-            f"{path}: cannot read a table from a {path.suffix or 'nameless'} file", f"use one of {', '.join(SUFFIXES)}"
+    if unpacked_suffix(path) not in (".parquet", *_TEXT_SUFFIXES, *_JSON_SUFFIXES):
+        others = (
+            f"; text with other separators is .tsv, .dat or .txt, and any may be packed ({', '.join(PACKED_SUFFIXES)})"
         )
+        message = f"{path}: cannot read a table from a {path.suffix or 'nameless'} file"
+        raise DataError(message, f"use one of {', '.join(SUFFIXES)}{others}")
     return path
+
+
+def _read_file(path: Path, told: TableConfig) -> Table:
+    suffix = unpacked_suffix(path)
+    if suffix == ".parquet":
+        return _read_parquet(path)
+    parsed = read_jsonl(path, told) if suffix in _JSON_SUFFIXES else read_csv(path, told)
+    if parsed.note:
+        say_once(f"{path}: {parsed.note}")
+    return _from_text(path, parsed)
 
 
 def _table_in(folder: Path, kind: Kind) -> Path:
     names = [f"{kind}{suffix}" for suffix in SUFFIXES]
-    files = [folder / name for name in names if (folder / name).is_file()]
+    endings = [
+        ".parquet",
+        *(f"{suffix}{packed}" for suffix in (*_TEXT_SUFFIXES, *_JSON_SUFFIXES) for packed in _PACKED),
+    ]
+    files = [folder / f"{kind}{ending}" for ending in endings if (folder / f"{kind}{ending}").is_file()]
     if len(files) == 1:
         return files[0]
     if not files:
@@ -229,7 +262,8 @@ def _from_dataset(source: Any, folder: Path | None, kind: Kind) -> Table:
     if source.num_rows == 0:
         raise DataError(f"{name}: the table of {kind} is empty", "it needs at least one row")
     table = source.with_format("arrow")[:]
-    return Table(name, dict(zip(table.column_names, table.columns, strict=True)), source.num_rows, folder)
+    columns = {name: plain_column(column) for name, column in zip(table.column_names, table.columns, strict=True)}
+    return Table(name, columns, source.num_rows, folder)
 
 
 def _no_table(name: str, kind: Kind) -> DataError:
@@ -242,14 +276,7 @@ def _from_pandas(frame: pd.DataFrame) -> Table:
         raise DataError("DataFrame: the table is empty", "it needs at least one row")
     if not frame.columns.is_unique:
         raise DataError("DataFrame: a column name stands twice", "rename one of the two")
-    return Table("DataFrame", {str(name): _pandas_column(frame[name]) for name in frame.columns}, len(frame))
-
-
-def _pandas_column(series: pd.Series) -> Column:
-    try:
-        return pa.chunked_array([pa.array(series, from_pandas=True)])
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):  # a column of mixed types
-        return series.tolist()
+    return Table("DataFrame", from_frame(frame), len(frame))
 
 
 def _read_parquet(path: Path) -> Table:
@@ -273,14 +300,14 @@ def _unique_columns(path: Path, table: pa.Table) -> dict[str, Column]:
     repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if repeated:
         raise DataError(f"{path}: column {repeated[0]!r} stands twice in the header", "rename one of the two")
-    return dict(zip(names, table.columns, strict=True))
+    return {name: plain_column(column) for name, column in zip(names, table.columns, strict=True)}
 
 
 def _factorize(column: Column) -> tuple[np.ndarray, list[Any]]:
-    if isinstance(column, list) or pa.types.is_nested(column.type):
-        values = column if isinstance(column, list) else column.to_pylist()
-        codes, raw = pd.factorize(np.array([canonical(value) for value in values], dtype=object))
-        return codes, list(raw)
+    """Return the code of each row and the distinct values, -1 where an arrow column has none."""
+    if isinstance(column, list) or not _has_dictionary(column.type):
+        values = python_values(column)
+        return np.arange(len(values)), values
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     column = column.unify_dictionaries().combine_chunks()
@@ -288,22 +315,9 @@ def _factorize(column: Column) -> tuple[np.ndarray, list[Any]]:
     return codes, column.dictionary.to_pylist()
 
 
-def _number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        return math.nan
-    # float() also reads "1_000", "nan" and "inf", which no table means as numbers
-    return number if math.isfinite(number) and "_" not in text else math.nan
+def _is_blank(value: Any) -> bool:
+    return is_missing(value) or (isinstance(value, str) and not value.strip())
 
 
-def _seconds(stamps: pd.Series) -> np.ndarray:
-    microseconds = stamps.dt.as_unit("us").astype("int64").to_numpy() / 1e6
-    return np.where(stamps.isna().to_numpy(), np.nan, microseconds)
-
-
-_READERS: dict[str, Callable[[Path], Table]] = {
-    ".csv": lambda path: _from_text(path, read_csv(path)),
-    ".jsonl": lambda path: _from_text(path, read_jsonl(path)),
-    ".parquet": _read_parquet,
-}
+def _has_dictionary(kind: pa.DataType) -> bool:
+    return not pa.types.is_nested(kind) and not pa.types.is_null(kind)

@@ -14,6 +14,7 @@ import numpy as np
 from recommender import assets
 from recommender.data.media import read_audio
 from recommender.encoders.encoder import Lazy, best_device, embedded_identity, files_hash, loading
+from recommender.encoders.transcripts import has_sound, spoken
 from recommender.errors import ConfigError, DataError, did_you_mean, import_extra
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class AudioEncoder:
         if sound.ndim != 1 or not len(sound):
             where = "the sound" if isinstance(source, np.ndarray) else source
             raise DataError(f"{where}: expected at least one sample of mono sound, found shape {sound.shape}")
+        if not np.isfinite(sound).all():
+            raise DataError("the sound holds values that are no numbers", "replace it")
         return sound.astype(np.float32)
 
     def encode(self, batch: Sequence[np.ndarray]) -> np.ndarray:
@@ -85,7 +88,7 @@ class AudioEncoder:
         return totals.astype(np.float32)
 
     def transcript(self, sound: np.ndarray, hint: str | None = None) -> str:
-        """Return what is said in a prepared sound, by Whisper's own greedy decoding; "" if nothing is.
+        """Return what is said in a prepared sound, by Whisper's own greedy decoding; "" if nothing is, see `spoken`.
 
         `hint`: words that may well be said; Whisper takes them for what was said before.
         """
@@ -96,7 +99,9 @@ class AudioEncoder:
             "verbose": None,
         }
         options |= {"initial_prompt": hint} if hint else {}
-        return " ".join(self._model().transcribe(sound, **options)["text"].split())
+        if not has_sound(sound, SAMPLE_RATE):
+            return ""
+        return spoken(self._model().transcribe(sound, **options)["segments"])
 
     def _pooled(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
         """Encode windows [n, width], batching those of one padded length."""

@@ -171,7 +171,7 @@ class Encoders:
         def compute(sounds: Sequence[np.ndarray]) -> list[bytes | None]:
             return [audio.transcript(sound).encode() for sound in sounds]
 
-        identity = f"transcript-1 {audio.weights_identity}"
+        identity = f"transcript-2 {audio.weights_identity}"
         work = Work("transcribing", identity, audio.load, audio.prepare, compute)
         present = {index: source for index, source in enumerate(sources) if source is not None}
         values, tally = run(work, list(present.values()), cache, self.config.batch_size, progress)

@@ -139,7 +139,7 @@ def load_exported(source: str | Path, catalogue: Catalogue | str | Path | None =
         )
     config = Config.load(folder / "prompting" / "config.yaml")
     if not isinstance(catalogue, Catalogue):
-        catalogue = Catalogue.load(catalogue or config.data.items, config.data.columns, media=False)
+        catalogue = Catalogue.load(catalogue or config.data.items, config.data, media=False)
     if catalogue.fingerprint != manifest["catalogue"]["fingerprint"]:
         raise CheckpointError(f"{folder}: was exported for another catalogue", "give its items, or export again")
     tokenizer = AutoTokenizer.from_pretrained(folder / "prompting")

@@ -127,7 +127,7 @@ def from_pretrained(
     config = Config.load(folder / CONFIG)
     if not isinstance(catalogue, Catalogue):
         # serving needs the vectors of the checkpoint, not the media
-        catalogue = Catalogue.load(catalogue or config.data.items, config.data.columns, media=False)
+        catalogue = Catalogue.load(catalogue or config.data.items, config.data, media=False)
     _check_catalogue(folder, manifest, catalogue)
     llm, tokenizer = load_llm(config.base, progress)
     features = Features.load(folder / "features.safetensors")

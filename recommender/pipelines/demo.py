@@ -79,7 +79,7 @@ def run_demo(progress: Progress | None = None, user: int | None = None, k: int =
         config = config.updated({"encoders.audio": None})
     with step("fetch data, make stand-in media"):
         catalogue = train.load_catalogue(config, progress)
-        split = leave_one_out(Histories.load(config.data.interactions, catalogue, config.data.columns))
+        split = leave_one_out(Histories.load(config.data.interactions, catalogue, config.data))
     with step("encode the media"):
         raw = encode_catalogue(catalogue, config.encoders, progress)
     with step("load the language model"):

@@ -61,7 +61,7 @@ def load_extended(
     """
     if times < 0:
         raise DataError(f"times is {times:g}, expected 0 or more", "1 lists a new item as often as a known one")
-    table = Catalogue.load(items, Config.load(resolve(source) / "config.yaml").data.columns)
+    table = Catalogue.load(items, Config.load(resolve(source) / "config.yaml").data)
     known = _load_known(source, table, progress)
     extended = extend(known, table, items, progress)
     if extended.config.semantic_ids.levels == 1:
@@ -115,7 +115,7 @@ def _histories_of_known(extended: Checkpoint, interactions: str | None, is_new: 
     if interactions is None and not (assets.is_embedded(source) or Path(source).exists()):
         logger.warning("%s is missing: lists are measured on histories of one item each", source)
         return [np.array([item]) for item in np.flatnonzero(~is_new)]
-    loaded = Histories.load(source, extended.catalogue, config.data.columns, config.data.minimum_rating)
+    loaded = Histories.load(source, extended.catalogue, config.data, config.data.minimum_rating)
     histories = [items[~is_new[items]] for items in loaded.items]
     if not any(map(len, histories)):
         raise DataError(f"{source}: holds no interaction with a known item, so no list can be measured", "name another")

@@ -40,7 +40,7 @@ def fuse_checkpoint(
             f"{source}: was trained on each user's last items, so no weights can be fitted on them",
             "train with training.keep_test_out: true",
         )
-    histories = Histories.load(config.data.interactions, catalogue, config.data.columns, config.data.minimum_rating)
+    histories = Histories.load(config.data.interactions, catalogue, config.data, config.data.minimum_rating)
     known = leave_one_out(histories.sampled(config.data.users)).history_for("test")
     content = ItemContent(
         [catalogue.document(i) for i in range(len(catalogue))], lambda: model.model.features.without("collaborative")

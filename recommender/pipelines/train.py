@@ -55,7 +55,7 @@ class TrainingResult:
 
 def load_catalogue(config: Config, progress: Progress | None = None) -> Catalogue:
     """Load the items, with stand-in media where the config asks for them."""
-    catalogue = Catalogue.load(config.data.items, config.data.columns)
+    catalogue = Catalogue.load(config.data.items, config.data)
     if config.data.standin_media:
         sounds = config.encoders.audio is not None  # else nothing reads them
         catalogue = standins.make_standins(catalogue, standin_folder(catalogue), progress, sounds)
@@ -77,7 +77,7 @@ def prepare(config: Config, progress: Progress | None = None) -> PreparedData:
 def split_histories(config: Config, catalogue: Catalogue) -> Split:
     """Read the interactions and hold out each user's last two, unless the config trains on everything."""
     histories = Histories.load(
-        config.data.interactions, catalogue, config.data.columns, minimum_rating=config.data.minimum_rating
+        config.data.interactions, catalogue, config.data, minimum_rating=config.data.minimum_rating
     )
     if histories.report.dropped:
         logger.warning(

@@ -128,7 +128,7 @@ def cold_start_study(
 
 def _split(config: Config, options: ColdStartOptions, progress: Progress | None) -> tuple[ColdSplit, Catalogue]:
     catalogue = load_catalogue(config, progress)
-    histories = Histories.load(config.data.interactions, catalogue, config.data.columns, config.data.minimum_rating)
+    histories = Histories.load(config.data.interactions, catalogue, config.data, config.data.minimum_rating)
     return leave_items_out(histories, len(catalogue), options.share, options.seed), catalogue
 
 
@@ -152,6 +152,7 @@ def _train_on_known(config: Config, output: Path, name: str, progress: Progress 
     """Train on the known items unless that is done; return the checkpoint's folder."""
     tables = {"data.items": str(output / "known.jsonl"), "data.interactions": str(output / "interactions.csv")}
     plain = {"data.columns": ColumnsConfig().model_dump(), "data.standin_media": False, "data.minimum_rating": None}
+    plain |= {"data.items_table": {}, "data.interactions_table": {}}
     folder = output / name / "known"
     train_once(config.updated(tables | plain), folder, f"the known items of {name}", progress)
     if item_ids_of(folder) != list(Catalogue.load(str(output / "known.jsonl"), media=False).item_ids):

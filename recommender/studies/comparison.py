@@ -140,13 +140,13 @@ class _Comparison:
     @cached_property
     def catalogue(self) -> Catalogue:
         """The items."""
-        return Catalogue.load(self.config.data.items, self.config.data.columns, media=False)
+        return Catalogue.load(self.config.data.items, self.config.data, media=False)
 
     @cached_property
     def histories(self) -> Histories:
         """The histories of all users, the targets of a split included."""
         data = self.config.data
-        return Histories.load(data.interactions, self.catalogue, data.columns, data.minimum_rating)
+        return Histories.load(data.interactions, self.catalogue, data, data.minimum_rating)
 
     @cached_property
     def content(self) -> ItemContent:
@@ -160,7 +160,7 @@ class _Comparison:
 
     def _holdout(self) -> Holdout:
         if self.test is not None:
-            return by_table(self.test, self.histories, self.catalogue, self.config.data.columns)
+            return by_table(self.test, self.histories, self.catalogue, self.config.data)
         options = self.options
         return split_by_name(self.histories, self.catalogue, options.split, options.folds, options.seed)
 

@@ -7,10 +7,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from recommender.config import ColumnsConfig
+from recommender.config import ColumnsConfig, DataConfig
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, leave_one_out, time_split
-from recommender.data.tables import Table, canonical, fail_on_errors, read_table
+from recommender.data.ids import id_or_none
+from recommender.data.tables import Table, fail_on_errors, read_table
 from recommender.errors import DataError, did_you_mean
 from recommender.eval.holdout import Holdout, HoldoutPart
 
@@ -76,12 +77,14 @@ def by_folds(histories: Histories, items: int, folds: int, seed: int = 0) -> Hol
     return _checked(Holdout(inputs, targets, items, name, parts, details), "users of 2 or more items")
 
 
-def by_table(source: str, histories: Histories, catalogue: Catalogue, columns: ColumnsConfig | None = None) -> Holdout:
+def by_table(
+    source: str, histories: Histories, catalogue: Catalogue, data: DataConfig | ColumnsConfig | None = None
+) -> Holdout:
     """Take the targets from a table of user and item ids; the whole histories are the inputs.
 
     Raises DataError for missing columns, users without a history and items that are not in the catalogue.
     """
-    columns = columns or ColumnsConfig()
+    columns = DataConfig.of(data).columns_of("interactions")
     table = read_table(source, "targets")
     for name, key in ((columns.user_id, "user_id"), (columns.item_id, "item_id")):
         if name not in table.columns:
@@ -101,7 +104,7 @@ def _read_targets(
     problems = list(table.problems)
     pairs = zip(table.values(columns.user_id), table.values(columns.item_id), strict=True)
     for row, (user, item) in enumerate(pairs):
-        user_id, item_id = canonical(user) or "", canonical(item) or ""
+        user_id, item_id = id_or_none(user) or "", id_or_none(item) or ""
         if user_id not in position:
             reason = f"user {user!r} has no history in the interactions"
             problems.append(table.problem(row, columns.user_id, "unknown-user", reason, hint="give their history"))

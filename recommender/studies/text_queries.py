@@ -74,7 +74,7 @@ def query_study(
     """
     checkpoint = from_pretrained(folder, items, progress)
     catalogue, data = checkpoint.catalogue, checkpoint.config.data
-    histories = Histories.load(interactions or data.interactions, catalogue, data.columns, data.minimum_rating)
+    histories = Histories.load(interactions or data.interactions, catalogue, data, data.minimum_rating)
     kinds = attributes_of(catalogue, attribute)
     if kinds is None:
         raise DataError("no attribute tells the items apart, so there is nothing to query for", "name one: --attribute")

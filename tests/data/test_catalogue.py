@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import json
 
@@ -107,10 +108,10 @@ def test_text_is_cleaned_and_counted(tmp_path):
         {"item_id": "3", "title": None, "description": "..."},
     ]
     catalogue = Catalogue.load(jsonl(tmp_path / "i.jsonl", rows))
-    assert [item.title for item in catalogue] == ["Tom & Jerry", "item 2", "item 3"]
+    assert [item.title for item in catalogue] == ["Tom & Jerry", "-", "item 3"]
     assert [item.text for item in catalogue] == ["One two", "fine", ""]
     report = catalogue.report
-    assert (report.items, report.html_cleaned, report.blank_titles, report.blank_texts) == (3, 1, 2, 1)
+    assert (report.items, report.html_cleaned, report.blank_titles, report.blank_texts) == (3, 1, 1, 1)
     assert (report.missing_images, report.missing_audio) == (3, 3)
 
 
@@ -250,7 +251,6 @@ def test_a_missing_id_column_names_the_key_to_set(tmp_path):
         hint="data.columns.item_id to the right name, perhaps 'asin'",
     )
     refused(csv(tmp_path / "b.csv", "Item-ID,name\n1,a\n"), hint="'Item-ID'")
-    refused(csv(tmp_path / "c.csv", "item_id;name\n1;a\n"), hint="commas")
 
 
 def test_ids_must_be_there_and_unique(tmp_path):
@@ -266,9 +266,9 @@ def test_ids_must_be_there_and_unique(tmp_path):
     [
         ("a.csv", b"item_id,title\n1,a\n2,b,c\n", ["a.csv, line 3", "3 fields where the header has 2"]),
         ("b.csv", b"item_id,title\n1,a\n2\n", ["b.csv, line 3", "1 fields"]),
-        ("c.csv", b"item_id,title\n1,a\n2,caf\xe9\n", ["c.csv, line 3", "not UTF-8", "0xe9"]),
+        ("c.csv", b"item_id,title\n1,\xc3\xa9\xc3\xa8\xc3\xa0\n2,caf\xe9\n", ["c.csv, line 3", "not UTF-8", "0xe9"]),
         ("d.csv", b'item_id,title\n1,a\n2,"b\n3,c\n', ["d.csv", "after line 2", "never closed"]),
-        ("e.csv", "item_id,title\n1,a\n".encode("utf-16"), ["e.csv", "UTF-8"]),
+        ("e.csv.gz", gzip.compress(b"item_id,title\n1,a\n")[:20], ["e.csv.gz", "cannot be unpacked"]),
         ("f.jsonl", b'{"item_id": 1}\n{"item_id": \n', ["f.jsonl, line 2", "not valid JSON"]),
         ("g.jsonl", b'{"item_id": 1}\n[2]\n', ["g.jsonl, line 2", "found list"]),
         ("h.jsonl", b'{"item_id": "caf\xe9"}\n', ["h.jsonl, line 1", "not UTF-8"]),

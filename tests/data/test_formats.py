@@ -51,9 +51,9 @@ def test_rows_of_another_width_are_left_out_and_reported(tmp_path):
 
 def test_bytes_that_are_no_utf8_are_replaced_and_reported(tmp_path):
     path = tmp_path / "t.csv"
-    path.write_bytes(b"id,text\n1,caf\xe9\n2,b\n")
+    path.write_bytes(b"id,text\n1,caf\xe9\n2,\xc3\xa9t\xc3\xa9 \xc3\xa0\n")
     parsed = read_csv(path)
-    assert columns(parsed)["text"] == ["caf\ufffd", "b"]
+    assert columns(parsed)["text"] == ["caf\ufffd", "été à"]
     assert [(p.line, p.kind, p.reason) for p in parsed.problems] == [(2, "not-utf8", "not UTF-8 (byte 0xe9)")]
 
 
@@ -63,7 +63,8 @@ def test_bytes_that_are_no_utf8_are_replaced_and_reported(tmp_path):
         (b"", "empty"),
         (b"a,a\n1,2\n", "column 'a' stands twice"),
         (b'a,b\n1,"x\n2,y\n', "after line 1: a quoted field is broken or never closed"),
-        (b"\xe9,b\n1,2\n", "column names are not UTF-8"),
+        (b"\xe9,\xc3\xa9\xc3\xa8\xc3\xa0\n1,2\n", "column names are not UTF-8"),
+        (b"1\t2\n3\t4\n", "the first line is no header"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused(tmp_path, content, message):

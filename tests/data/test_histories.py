@@ -110,7 +110,7 @@ def test_missing_columns_are_named(tmp_path):
         "'user_id'",
         hint="data.columns.user_id to the right name, perhaps 'userId'",
     )
-    refused(csv(tmp_path, "user_id,item_id\nu,10\n"), "'position'", "'timestamp'", hint="data.columns.timestamp")
+    refused(csv(tmp_path, "user_id,item_id,Date\nu,10,1\n"), "'position'", "'timestamp'", hint="perhaps 'Date'")
     refused(csv(tmp_path, "user_id,item_id,position\nu,10,0\n"), "'rating'", minimum_rating=3)
     columns = ColumnsConfig(user_id="a", item_id="b", timestamp="c")
     assert plain(Histories.load(csv(tmp_path, "a,b,c\nu,10,1\n"), CATALOGUE, columns)) == {"u": [0]}

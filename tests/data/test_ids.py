@@ -59,7 +59,9 @@ def test_an_id_has_one_form(value, text):
     assert canonical_id(value) == text
 
 
-@pytest.mark.parametrize("value", [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, Decimal("NaN"), "", " \n", b""])
+@pytest.mark.parametrize(
+    "value", [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, Decimal("NaN"), "", " \n", b""]
+)
 def test_nothing_is_no_id(value):
     with pytest.raises(DataError, match="the id is empty"):
         canonical_id(value)

@@ -2,54 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import math
-from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from recommender.data.tables import Problem, Table, canonical, fail_on_errors, parse_numbers, read_table
+from recommender.data.tables import Problem, Table, fail_on_errors, read_table, say_once
 from recommender.errors import DataError
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (50, "50"),
-        (50.0, "50"),
-        (np.int64(50), "50"),
-        (np.float32(0.5), "0.5"),
-        (" 50 ", "50"),
-        ("007", "007"),
-        (True, "True"),
-        *((nothing, None) for nothing in (None, float("nan"), np.nan, pd.NA, pd.NaT, "", "  ")),
-    ],
-)
-def test_plain_values_are_texts(value, text):
-    assert canonical(value) == text
-
-
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=8))
-def test_numbers_are_read_back(numbers):
-    assert parse_numbers([repr(number) for number in numbers]).tolist() == numbers
-
-
-@given(st.datetimes(datetime(1700, 1, 1), datetime(2200, 1, 1)))
-def test_dates_are_seconds_since_1970(moment):
-    expected = moment.replace(tzinfo=UTC).timestamp()
-    assert parse_numbers([moment.isoformat()])[0] == pytest.approx(expected, abs=1e-5)
-
-
-def test_the_rarer_of_numbers_and_dates_is_the_mistake():
-    numbers = parse_numbers(["1", "2", "2020-01-01", "inf", "1_000", "x"])
-    assert numbers[:2].tolist() == [1, 2] and np.isnan(numbers[2:]).all()
-    dates = parse_numbers(["1970-01-01", "1970-01-02", "5"])
-    assert dates[:2].tolist() == [0, 86_400] and math.isnan(dates[2])
-
 
 COLUMNS = {
     "list": [1, "1", None, 1.0, " 2"],
@@ -88,6 +52,11 @@ def test_a_problem_names_file_row_and_field_as_a_person_counts():
         (["itemid2"], "item_id", "set data.columns.item_id to the right name, perhaps 'itemid2'"),
         (["foo", "bar"], "user_id", "set data.columns.user_id to the right name"),
         (["a;b"], "user_id", "separate the fields of a CSV with commas"),
+        (
+            ["1", "Heat"],
+            "item_id",
+            "if the first line is no header, name the columns in data.items_table.header or interactions_table.header",
+        ),
     ],
 )
 def test_a_missing_column_names_the_key_that_maps_it(columns, key, hint):
@@ -120,3 +89,61 @@ def test_a_table_is_passed_on_and_other_things_are_refused():
 def test_columns_of_mixed_types_are_read_from_a_frame():
     table = read_table(pd.DataFrame({"a": [1, "x", [2]]}), "items")
     assert table.values("a") == [1, "x", [2]] and table.rows == 3
+
+
+def test_periods_intervals_and_named_indices_of_frames_are_columns():
+    frame = pd.DataFrame(
+        {
+            "period": pd.PeriodIndex(["2020-02", "2020-01"], freq="M"),
+            "interval": pd.IntervalIndex.from_tuples([(0, 1), (1, 2)]),
+            "kind": pd.Categorical(["b", "a"]),
+        },
+        index=pd.Index([7, 8], name="item_id"),
+    )
+    table = read_table(frame, "items")
+    assert table.values("item_id") == [7, 8] and table.values("kind") == ["b", "a"]
+    assert [str(value)[:10] for value in table.values("period")] == ["2020-02-01", "2020-01-01"]
+    assert [str(value) for value in table.values("interval")] == ["(0, 1]", "(1, 2]"]
+
+
+def test_parquet_of_periods_maps_and_short_floats(tmp_path):
+    pd.DataFrame({"p": pd.PeriodIndex(["2020-02", "2020-01"], freq="M")}).to_parquet(tmp_path / "periods.parquet")
+    assert read_table(tmp_path / "periods.parquet", "items").moments("p").ranks.tolist() == [1, 0]
+    maps = pa.array([[("Colour", "red")], None], pa.map_(pa.string(), pa.string()))
+    prices = pa.array([12.99, None], pa.float32())
+    pa.parquet.write_table(pa.table({"details": maps, "price": prices}), tmp_path / "t.parquet")
+    table = read_table(tmp_path / "t.parquet", "items")
+    assert table.values("details") == [{"Colour": "red"}, None]
+    assert [str(value) for value in table.values("price")] == ["12.99", "None"]
+
+
+def test_numbers_with_a_decimal_comma_are_numbers_unless_something_else_stands_there():
+    numbers = Table("t", {"rating": ["3,5", "4", "", None]}, 4).numbers("rating")
+    assert numbers[:2].tolist() == [3.5, 4] and np.isnan(numbers[2:]).all()
+    assert np.isnan(Table("t", {"rating": ["3,5", "many"]}, 2).numbers("rating")).all()
+
+
+def test_cells_that_are_no_id_have_no_code_and_a_reason():
+    columns = {"u": ["5.0", 5, "5", True, 5.5, None, b"5", b"\xe9", [5]]}
+    table = Table("t.csv", columns, 9)
+    codes, ids = table.factorize("u")
+    assert (codes.tolist(), ids) == ([0, 0, 0, -1, -1, -1, 0, -1, -1], ["5"])
+    assert [table.id_problem(row, "u", columns["u"][row], "user").kind for row in (3, 5)] == ["bad-id", "empty-id"]
+    assert table.id_problem(7, "u", b"\xe9", "user").reason == "b'\\xe9' is no id: the bytes are no UTF-8"
+
+
+@pytest.mark.parametrize(
+    "name", ["items.tsv", "items.csv.gz", "items.dat", "items.json", "items.ndjson", "items.jsonl.xz"]
+)
+def test_a_folder_may_hold_its_table_in_any_form(tmp_path, name):
+    content = b'{"item_id": "1"}\n' if "json" in name else b"item_id\ttitle\n1\ta\n"
+    pack = {".gz": gzip.compress, ".xz": lzma.compress}.get(f".{name.rsplit('.', 1)[-1]}", bytes)
+    (tmp_path / name).write_bytes(pack(content))
+    assert read_table(tmp_path, "items").values("item_id") == ["1"]
+
+
+def test_a_line_is_said_once(caplog):
+    say_once.cache_clear()
+    for _ in range(3):
+        say_once("read as cp1252")
+    assert caplog.messages == ["read as cp1252"]

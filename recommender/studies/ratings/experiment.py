@@ -61,7 +61,7 @@ def rating_study(
 ) -> RatingResult:
     """Compare all methods on a table of ratings. Raises DataError, AssetError, ConfigError."""
     settings = settings or RatingsSettings(seed=config.seed)
-    ratings = Ratings.load(interactions, catalogue, config.data.columns, settings, config.data.minimum_rating)
+    ratings = Ratings.load(interactions, catalogue, config.data, settings, config.data.minimum_rating)
     begin = time.process_time()
     content = read_content(catalogue, settings.features, config.encoders, settings.width, settings.seed, progress)
     return cross_validate(ratings, content, catalogue.item_ids, settings, time.process_time() - begin, progress)

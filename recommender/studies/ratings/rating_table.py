@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recommender.config import ColumnsConfig
+from recommender.config import ColumnsConfig, DataConfig
 from recommender.data.catalogue import Catalogue
+from recommender.data.dropping import usable_rows
 from recommender.data.histories import Events, read_events
 from recommender.data.tables import Table, fail_on_errors, read_table
 from recommender.errors import DataError
@@ -55,7 +56,7 @@ class Ratings:
         cls,
         source: Any,
         catalogue: Catalogue,
-        columns: ColumnsConfig,
+        data: DataConfig | ColumnsConfig,
         settings: RatingsSettings,
         minimum: float | None = None,
     ) -> Ratings:
@@ -65,14 +66,16 @@ class Ratings:
         below `minimum`, and all but the last of a user's ratings of an item. Raises DataError naming a wrong row, or if
         the rest is not enough to learn from.
         """
-        table = read_table(source, "interactions")
+        data = DataConfig.of(data)
+        columns = data.columns_of("interactions")
+        table = read_table(source, "interactions", data.interactions_table)
         if columns.rating not in table.columns:
             fail_on_errors([table.missing(columns.rating, "rating")])
         events, problems = read_events(_ordered(table, columns), catalogue, columns)
-        fail_on_errors(problems)
+        usable = usable_rows(table, problems, data.on_error, "interactions")
         assert events is not None and events.ratings is not None  # no error, so both are there
         lowest = max(settings.lowest, minimum if minimum is not None else settings.lowest)
-        rated = np.flatnonzero(events.ratings >= lowest)  # NaN is not
+        rated = np.flatnonzero(usable & (events.ratings >= lowest))  # NaN is not
         last = _last_of_each_pair(events, rated)
         sampled = _whole_users(events.users[last], settings.sample, settings.seed)
         counts = {

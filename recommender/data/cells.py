@@ -1,0 +1,187 @@
+"""What a cell of a table says: one plain text, or the values of a list, whatever type holds them."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recommender.data.cleaning import clean_text
+from recommender.data.ids import is_missing
+from recommender.errors import DataError
+
+_PEOPLE_NAMES = "cast actors starring director directors writer writers artist artists author authors"
+_LIST_NAMES = "genres genre categories category tags keywords languages countries"
+PEOPLE = frozenset(_PEOPLE_NAMES.split())
+LISTS = PEOPLE | frozenset(_LIST_NAMES.split())
+_OUTSIDE_BRACKETS = r"(?![^(]*\))"
+_BAR = re.compile(r"\|" + _OUTSIDE_BRACKETS)
+_SEMICOLON = re.compile(r"\s*;" + _OUTSIDE_BRACKETS)
+# "Robert Downey, Jr." and "Tolkien, J. R. R." are one person, "Acme, Inc." is one firm
+_COMMA = re.compile(
+    r",(?!\s*(?:(?:Jr|Sr|Esq|Ph\.? ?D|M\.? ?D|Inc|LLC|Ltd|Co|II|III|IV)\.?|(?:[A-Z]\.[ -]?)+)\s*(?:[,(]|$))"
+    + _OUTSIDE_BRACKETS
+)
+_ENUMERATING = re.compile(r"\s(?:&|and)\s")
+_QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
+_NUMPY_LIST = re.compile(r"\[\s*(?:(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")\s*)*\]", re.DOTALL)
+_MOST_LISTED = 1 << 16  # characters of a text that is read as a list
+
+
+def plain_text(value: Any) -> str | None:
+    """Return a value as text without blanks around it; None where there is nothing.
+
+    Whole floats have no fraction (50.0 is "50"), others as few digits as their type needs; midnight is only a date;
+    bytes are read as UTF-8. Raises DataError for bytes that are none.
+    """
+    if isinstance(value, str):
+        return str(value).strip() or None
+    if is_missing(value):
+        return None
+    if isinstance(value, bytes | bytearray | memoryview):
+        try:
+            return bytes(value).decode("utf-8").strip() or None
+        except UnicodeDecodeError:
+            raise DataError(f"{bytes(value)[:20]!r} is no UTF-8 text", "save the column as text") from None
+    if isinstance(value, float | np.floating):
+        return str(int(value)) if float(value).is_integer() else str(value)
+    if isinstance(value, datetime | np.datetime64):
+        return _moment_text(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, int):
+        return _integer_text(int(value)) if not isinstance(value, bool) else str(value)
+    return str(value).strip() or None
+
+
+def flat(value: Any) -> Iterator[str]:
+    """Yield the plain texts of a cell: of each member of a list, set or array, "name: text" of each entry of a mapping.
+
+    Of a mapping in a list that has a "name", only that: such records say more of themselves than of the item. Sets come
+    in order of their texts, for they have none of their own.
+    """
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from (f"{name}: {text}" for text in flat(inner))
+    elif isinstance(value, AbstractSet):
+        yield from sorted(text for inner in value for text in flat(inner))
+    elif _is_list(value):
+        for inner in value:
+            named = isinstance(inner, Mapping) and isinstance(inner.get("name"), str)
+            yield from flat(inner["name"] if named else inner)
+    elif (text := plain_text(value)) is not None:
+        yield text
+
+
+def listed(values: Sequence[Any], name: str) -> list[list[str]]:
+    """Return the texts of each cell of an attribute column.
+
+    Lists of any type stay as they are, also where a text writes one as JSON or as Python and numpy print it. Other text is
+    one value, unless the column's name means a list: then it is split at "|"; or else at ";"; or else at commas that do not
+    belong to a name ("Robert Downey, Jr.", "Clothing, Shoes & Jewelry").
+    """
+    cells = [read_list(value) if isinstance(value, str) else value for value in values]
+    if name.lower() not in LISTS:
+        return [list(flat(cell)) for cell in cells]
+    cells = [clean_text(cell) if isinstance(cell, str) else cell for cell in cells]  # "&amp;" holds a semicolon
+    split = _splitter([cell for cell in cells if isinstance(cell, str)], people=name.lower() in PEOPLE)
+    return [split(cell) if isinstance(cell, str) else list(flat(cell)) for cell in cells]
+
+
+def read_list(text: str) -> Any:
+    """Return the list or mapping that a text writes as JSON, Python or numpy do; the text itself if it is none."""
+    stripped = text.strip()
+    if stripped[:1] + stripped[-1:] not in ("[]", "{}") or len(stripped) > _MOST_LISTED:
+        return text
+    if _NUMPY_LIST.fullmatch(stripped) and "," not in _QUOTED.sub("", stripped):
+        return [ast.literal_eval(match[0]) for match in _QUOTED.finditer(stripped)]
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(stripped)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return value if isinstance(value, list | set | dict) else text
+    return text
+
+
+def _splitter(cells: Sequence[str], people: bool) -> Callable[[str], list[str]]:
+    """Return how the plain texts of a list column are split. What else the column holds tells which commas separate."""
+    others = any("|" in cell or ";" in cell for cell in cells)
+    joined = frozenset() if people else _collocations(cells)
+
+    def split(cell: str) -> list[str]:
+        for mark, separator in (("|", _BAR), (";", _SEMICOLON)):
+            if mark in cell:
+                return _stripped(separator.split(cell))
+        if others and ", " in cell and not people:
+            return [cell]
+        return _joined(_stripped(_COMMA.split(cell)), joined)
+
+    return split
+
+
+def _collocations(cells: Sequence[str]) -> frozenset[tuple[str, str]]:
+    """Return (part, next part) that are one name: the next has an "&" or "and", and never stands behind another part.
+
+    Nor alone; and unless it occurs twice, the part must not stand without it either.
+    """
+    before: dict[str, set[str]] = {}
+    after: dict[str, set[str]] = {}
+    counts: dict[str, int] = {}
+    for cell in cells:
+        parts = _stripped(_COMMA.split(cell)) if "|" not in cell and ";" not in cell else [cell]
+        for previous, part, following in zip(["", *parts], parts, [*parts[1:], ""], strict=False):
+            before.setdefault(part, set()).add(previous)
+            after.setdefault(part, set()).add(following)
+            counts[part] = counts.get(part, 0) + 1
+    pairs = ((next(iter(names)), part) for part, names in before.items() if len(names) == 1)
+    return frozenset(
+        (first, part)
+        for first, part in pairs
+        if first and _ENUMERATING.search(part) and (counts[part] > 1 or after[first] == {part})
+    )
+
+
+def _joined(parts: list[str], pairs: frozenset[tuple[str, str]]) -> list[str]:
+    names: list[str] = []
+    last = ""
+    for part in parts:
+        if (last, part) in pairs:
+            names[-1] = f"{names[-1]}, {part}"
+        else:
+            names.append(part)
+        last = part
+    return names
+
+
+def _stripped(parts: Iterable[str]) -> list[str]:
+    return [part.strip() for part in parts]
+
+
+def _is_list(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
+    return isinstance(value, pd.Series | pd.Index | pd.api.extensions.ExtensionArray) or (
+        isinstance(value, Iterable) and not isinstance(value, str | bytes | bytearray | memoryview)
+    )
+
+
+def _moment_text(value: datetime | np.datetime64) -> str:
+    moment = pd.Timestamp(value)
+    whole_day = moment.time() == time() and moment.tzinfo is None
+    return str(date(moment.year, moment.month, moment.day)) if whole_day else str(moment)
+
+
+def _integer_text(value: int) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return hex(value)

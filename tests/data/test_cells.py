@@ -1,0 +1,135 @@
+"""Cells: a plain text of any value; lists stay lists, and only plain texts are split, not at every comma."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recommender.data.cells import flat, listed, plain_text, read_list
+from recommender.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (50, "50"),
+        (50.0, "50"),
+        (np.int64(50), "50"),
+        (np.float32(0.1), "0.1"),
+        (np.float64(12.5), "12.5"),
+        (" 50 ", "50"),
+        ("007", "007"),
+        ("50.0", "50.0"),
+        ("None", "None"),
+        (True, "True"),
+        (np.bool_(True), "True"),
+        (b"Toy Story", "Toy Story"),
+        ("Misérables".encode(), "Misérables"),
+        (Decimal("5.00"), "5.00"),
+        (Decimal("1E+2"), "100"),
+        (date(1995, 3, 1), "1995-03-01"),
+        (pd.Timestamp("1995-03-01"), "1995-03-01"),
+        (np.datetime64("1995-03-01", "ns"), "1995-03-01"),
+        (datetime(1995, 3, 1, 10), "1995-03-01 10:00:00"),
+        (datetime(1995, 3, 1, tzinfo=UTC), "1995-03-01 00:00:00+00:00"),
+        (pd.Period("1995-03"), "1995-03"),
+        (10**30, "1" + 30 * "0"),
+        *((nothing, None) for nothing in (None, float("nan"), np.nan, pd.NA, pd.NaT, Decimal("NaN"), "", "  ", b"")),
+    ],
+)
+def test_plain_values_are_texts(value, text):
+    assert plain_text(value) == text
+
+
+def test_an_integer_that_python_does_not_write_is_no_traceback():
+    assert plain_text(10**5000).startswith("0x")
+
+
+def test_bytes_that_are_no_text_are_refused():
+    with pytest.raises(DataError, match="no UTF-8 text"):
+        plain_text(b"caf\xe9")
+
+
+JUNIOR = "Robert Downey, Jr."
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [JUNIOR, "Jude Law"],
+        (JUNIOR, "Jude Law"),
+        [[JUNIOR], ["Jude Law"]],
+        np.array([JUNIOR, "Jude Law"], dtype=object),
+        pd.Series([JUNIOR, "Jude Law"]),
+        pd.Categorical([JUNIOR, "Jude Law"], categories=["Jude Law", JUNIOR]),
+        deque([JUNIOR, "Jude Law"]),
+        {JUNIOR: 1, "Jude Law": 2}.keys(),
+        [{"id": 3, "name": JUNIOR}, {"id": 4, "name": "Jude Law"}],
+        '["Robert Downey, Jr.", "Jude Law"]',
+        "['Robert Downey, Jr.', 'Jude Law']",
+        "['Robert Downey, Jr.' 'Jude Law']",
+        '[{"id": 3, "name": "Robert Downey, Jr."}, {"id": 4, "name": "Jude Law"}]',
+        "Robert Downey, Jr.|Jude Law",
+        "Robert Downey, Jr.; Jude Law",
+        "Robert Downey, Jr., Jude Law",
+    ],
+)
+def test_a_name_with_a_comma_is_one_member(value):
+    assert sorted(listed([value], "cast")[0]) == ["Jude Law", JUNIOR]
+
+
+def test_members_of_sets_have_an_order_of_their_own():
+    assert listed([{"b", "a, c"}], "genres") == listed([frozenset({"a, c", "b"})], "tags") == [["a, c", "b"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "values"),
+    [
+        ("genres", "Action|Thriller", ["Action", "Thriller"]),
+        ("genres", "Animation,Comedy", ["Animation", "Comedy"]),
+        ("genres", "Drama; War", ["Drama", "War"]),
+        ("authors", "Tolkien, J. R. R.", ["Tolkien, J. R. R."]),
+        (
+            "authors",
+            "Kurt Vonnegut, Jr., Martin Luther King, Sr. (foreword)",
+            ["Kurt Vonnegut, Jr.", "Martin Luther King, Sr. (foreword)"],
+        ),
+        ("writer", "Joss Whedon (story, draft), Andrew Stanton", ["Joss Whedon (story, draft)", "Andrew Stanton"]),
+        ("categories", "Clothing, Shoes & Jewelry", ["Clothing, Shoes & Jewelry"]),
+        ("categories", "Clothing, Shoes &amp; Jewelry|Men", ["Clothing, Shoes & Jewelry", "Men"]),
+        ("brand", "Procter, Gamble", ["Procter, Gamble"]),
+        ("brand", "A|B", ["A|B"]),
+        ("cast", "[REC]", ["[REC]"]),
+    ],
+)
+def test_plain_texts_are_split_where_the_name_means_a_list(name, text, values):
+    assert listed([text], name) == [values]
+
+
+def test_what_else_a_column_holds_tells_which_commas_separate():
+    barred = ["Arts, Crafts and Sewing", "Toys|Games", "Animation,Comedy"]
+    assert listed(barred, "categories") == [["Arts, Crafts and Sewing"], ["Toys", "Games"], ["Animation", "Comedy"]]
+    together = ["Clothing, Shoes & Jewelry, Men", "Women, Clothing, Shoes & Jewelry", "Clothing"]
+    assert listed(together, "categories") == [
+        ["Clothing, Shoes & Jewelry", "Men"],
+        ["Women", "Clothing, Shoes & Jewelry"],
+        ["Clothing"],
+    ]
+    apart = ["Drama, Action & Adventure", "Action & Adventure, Comedy", "Drama"]
+    assert listed(apart, "genres") == [["Drama", "Action & Adventure"], ["Action & Adventure", "Comedy"], ["Drama"]]
+    assert listed(["Ann & Bob, Carl and Dora"], "cast") == [["Ann & Bob", "Carl and Dora"]]
+
+
+def test_mappings_say_their_names():
+    assert list(flat({"Colour": "red", "Sizes": [1, 2.0], "None": None})) == ["Colour: red", "Sizes: 1", "Sizes: 2"]
+    assert listed(['{"Colour": "red"}'], "details") == [["Colour: red"]]
+
+
+@pytest.mark.parametrize("text", ["[REC]", "[*]", "{", "[", "[1, 2", "{x}", "[" * 5000 + "]" * 5000, "['a' 'b' + 'c']"])
+def test_what_only_looks_like_a_list_is_text(text):
+    assert read_list(text) == text
