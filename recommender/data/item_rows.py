@@ -116,12 +116,13 @@ def _texts(table: Table, column: str, kind: str, problems: list[Problem]) -> lis
     for row, value in enumerate(table.values(column)):
         raw = _text(table, row, column, value, problems)
         text = clean_text(raw)
-        if blank := is_blank(text):
+        blank = not text if kind == "title" else is_blank(text)
+        if blank:
             reason = "blank" if not text else f"near-blank text {text[:20]!r}"
             problems.append(table.problem(row, column, f"blank-{kind}", reason, severity="warning"))
         for what, reason in _oddities(raw, text, kind):
             problems.append(table.problem(row, column, what, reason, severity="warning"))
-        texts.append("" if blank and kind != "title" else text)
+        texts.append("" if blank else text)
     return texts
 
 
@@ -136,6 +137,8 @@ def _text(table: Table, row: int, column: str, value: Any, problems: list[Proble
 def _oddities(raw: str, text: str, kind: str) -> list[tuple[str, str]]:
     """Return (kind, reason) of what is odd about a text, and of what cleaning took from it."""
     found = []
+    if kind == "title" and text and is_placeholder(text):
+        found.append(("odd-title", f"{text!r} is kept, though it may stand for a missing title"))
     if ("<" in raw or "&" in raw) and text != " ".join(raw.split()):
         found.append(("html", "HTML removed"))
     if any(unicodedata.category(char) == "Cc" and not char.isspace() for char in raw if not char.isprintable()):

@@ -8,22 +8,33 @@ import numpy as np
 
 from recommender.data.attribute_index import AttributeIndex
 from recommender.data.catalogue import Catalogue
+from recommender.data.item_rows import attribute_values
 from recommender.errors import RecommenderError, did_you_mean
 
 
 def matching(catalogue: Catalogue, filters: Mapping[str, Sequence[str]]) -> np.ndarray:
     """Return bool [items]: which items have, for every attribute named, one of its values (letter case aside).
 
+    A value that no item has, but that reads as a list ("Action, Crime"), is that of the items that have all its parts.
     Raises RecommenderError for an attribute that no item has, or whose values no item has.
     """
     index = catalogue.attribute_index
     allowed = np.ones(len(catalogue), dtype=bool)
     for name, values in filters.items():
-        matches = index.matching(name, values)
+        matches = index.matching(name, values) | _having_all_parts(index, name, values)
         if not matches.any():
             raise _no_match(index, name, values)
         allowed &= matches
     return allowed
+
+
+def _having_all_parts(index: AttributeIndex, name: str, values: Sequence[str]) -> np.ndarray:
+    mask = index.matching(name, ())
+    for value in values:
+        parts = attribute_values(name, value) if len(index.items(name, value)) == 0 else ()
+        if len(parts) > 1:
+            mask |= np.logical_and.reduce([index.matching(name, [part]) for part in parts])
+    return mask
 
 
 def _no_match(index: AttributeIndex, name: str, values: Sequence[str]) -> RecommenderError:

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from recommender.config import DataConfig
 from recommender.data.catalogue import Catalogue
 from recommender.data.checks import validate
 from recommender.data.histories import Histories
@@ -146,3 +147,35 @@ def test_without_items_interactions_are_still_checked(tmp_path):
     (tmp_path / "interactions.csv").write_text("user_id,item_id,timestamp\nu,1,x\n")
     report = validate(tmp_path / "none.csv", tmp_path / "interactions.csv")
     assert report.counts == {"unreadable": 1, "bad-time": 1}
+
+
+def test_ties_and_missing_times_are_warned_of_with_their_rows(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title,description\n1,a,x\n2,b,x\n3,c,x\n")
+    (tmp_path / "i.csv").write_text("user_id,item_id,timestamp\nu,1,5\nu,2,5\nu,3,6\nv,1,5\nv,1,5\n")
+    report = validate(tmp_path / "items.csv", tmp_path / "i.csv")
+    assert report.ok and report.counts == {"duplicate-interaction": 1, "tied-time": 1}
+    assert [p.reason for p in report.problems if p.kind == "tied-time"] == [
+        "several items of a user at one time, so the file decides their order: lines 2, 3"
+    ]
+    (tmp_path / "i.csv").write_text("user_id,item_id\nu,1\nu,2\n")
+    report = validate(tmp_path / "items.csv", tmp_path / "i.csv")
+    assert report.ok and report.counts == {"no-time": 1}
+
+
+def test_nanoseconds_that_differ_are_no_duplicates(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title,description\n1,a,x\n")
+    (tmp_path / "i.csv").write_text("user_id,item_id,timestamp\nu,1,1600000000000000001\nu,1,1600000000000000002\n")
+    assert validate(tmp_path / "items.csv", tmp_path / "i.csv").counts == {}
+
+
+def test_users_5_and_5_0_are_one(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title,description\n1.0,a,x\n2,b,x\n")
+    (tmp_path / "i.csv").write_text("user_id,item_id,position\n5.0,1,0\n5,2.0,1\n")
+    report = validate(tmp_path / "items.csv", tmp_path / "i.csv")
+    assert (report.ok, report.users, report.interactions) == (True, 1, 2)
+
+
+def test_a_report_of_rows_that_are_dropped_is_ok(tables):
+    report = validate(tables / "items.jsonl", tables / "interactions.csv", DataConfig(on_error="drop"))
+    assert report.ok and "rows with errors are left out, as data.on_error says" in report.render()
+    assert not validate(tables / "none.jsonl", None, DataConfig(on_error="drop")).ok

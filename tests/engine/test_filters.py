@@ -62,3 +62,25 @@ def test_an_attribute_that_is_always_empty_counts_as_none():
 def test_what_is_withheld_from_justifications_is_filtered_by_all_the_same():
     quiet = FILMS.withholding({0: frozenset({("genres", "Action")})})
     assert matching(quiet, {"genres": ["action"]}).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("value", "left"),
+    [
+        ("Clothing, Shoes & Jewelry", [0]),
+        ("clothing, shoes & jewelry", [0]),
+        ("Action, Crime", [1]),
+        ("Crime,Action", [1]),
+        ("Amélie", [2]),
+        ("Ame\u0301lie", [2]),
+    ],
+)
+def test_values_with_commas_and_accents_are_found(value, left):
+    rows = [("Clothing, Shoes & Jewelry",), ("Action", "Crime"), ("Am\u00e9lie", "Action")]
+    catalogue = Catalogue(Item(str(n), f"T{n}", attributes={"categories": row}) for n, row in enumerate(rows))
+    assert matching(catalogue, {"categories": [value]}).nonzero()[0].tolist() == left
+
+
+def test_a_list_of_which_one_part_is_unknown_is_refused():
+    with pytest.raises(RecommenderError, match="no item has 'Action, Horor'"):
+        matching(FILMS, {"genres": ["Action, Horor"]})
