@@ -101,7 +101,7 @@ class DataConfig(_Section):
     def columns_of(self, table: Literal["items", "interactions"]) -> ColumnsConfig:
         """Return the names of the columns of one of the two tables."""
         own = self.items_table if table == "items" else self.interactions_table
-        return self.columns.model_copy(update=own.columns) if own.columns else self.columns
+        return self.columns.model_copy(update=dict(own.columns.items())) if own.columns else self.columns
 
 
 class BaseConfig(_Section):

@@ -56,7 +56,12 @@ def _write(table: Table, errors: Sequence[Problem], places: dict[int, int]) -> P
     columns = {name: table.values(name) for name in table.columns}
     lines = []
     for problem in errors:
-        record = {table.unit: problem.row, "field": problem.field, "kind": problem.kind, "reason": problem.reason}
+        record: dict[str, object] = {
+            table.unit: problem.row,
+            "field": problem.field,
+            "kind": problem.kind,
+            "reason": problem.reason,
+        }
         row = places.get(problem.row or 0)
         if row is not None:
             record["values"] = {name: _shown(values[row]) for name, values in columns.items()}

@@ -191,7 +191,9 @@ def _existing(path: Path | None) -> Path | None:
 
 def _media_path(value: Any) -> str | None:
     """Return the path of a medium; binary columns and those of `datasets` may hold the bytes themselves."""
-    record = value if isinstance(value, dict) else {"bytes": value} if isinstance(value, bytes) else {"path": value}
+    record: dict[str, Any] = (
+        value if isinstance(value, dict) else {"bytes": value} if isinstance(value, bytes) else {"path": value}
+    )
     if record.get("bytes"):
         # imported here: reading media needs libraries that a catalogue of plain files does not
         from recommender import assets

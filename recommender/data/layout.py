@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 
@@ -63,7 +64,7 @@ class Layout:
     def rows(self, utf8: bytes, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
         """Yield the line on which each row starts, and its fields. `utf8`: what the method of this name returned."""
         text = io.TextIOWrapper(io.BytesIO(utf8), encoding="utf-8-sig", errors="replace", newline="")
-        quoting = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
         escape = "\\" if self.escaped else None
         csv.field_size_limit(1 << 30)
         reader = csv.reader(text, delimiter=self.one_char_separator, quoting=quoting, escapechar=escape, strict=strict)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from recommender.data.tables import say_once
 from tests.cli.conftest import refused, write_csv
 
 
@@ -61,3 +62,29 @@ def test_ids_that_look_like_smileys_stay_ids(run, tmp_path):
     write_csv(tmp_path / "items.csv", ("item_id", "title"), [("shop:a:17", "a"), ("shop:a:17", "b")])
     code, out, _ = run("validate", "--items", tmp_path / "items.csv", "--json")
     assert code == 2 and "shop:a:17" in json.dumps(json.loads(out))
+
+
+def test_validate_reads_raw_tables_as_they_are_and_says_what_it_found(run, tmp_path, caplog):
+    say_once.cache_clear()
+    (tmp_path / "artists.dat").write_bytes("id\tname\n1\tSigur Rós\n2\t!!!\n".encode("latin-1"))
+    (tmp_path / "plays.csv").write_text("userID;artistID;weight\n2;1;9\n2;7;5\n2.0;2.0;3\n")
+    (tmp_path / "data.yaml").write_text(
+        "data:\n  columns: {item_id: id, title: name, user_id: userID, rating: weight}\n"
+        "  interactions_table: {columns: {item_id: artistID}}\n"
+    )
+    command = ("validate", "--items", tmp_path / "artists.dat", "--interactions", tmp_path / "plays.csv")
+    code, out, _ = run(*command, "--config", tmp_path / "data.yaml")
+    assert code == 2 and "plays.csv, line 3: artistID: unknown item id '7'" in out
+    assert "artists.dat: read as cp1252, fields are separated by tabs" in caplog.text
+    assert "plays.csv: fields are separated by semicolons" in caplog.text
+    (tmp_path / "data.yaml").write_text((tmp_path / "data.yaml").read_text() + "  on_error: drop\n")
+    code, out, _ = run(*command, "--config", tmp_path / "data.yaml")
+    assert code == 0 and "2 interactions of 1 users" in out
+    assert "1 rows with errors are left out, as data.on_error says" in out
+    assert "the order of the file is taken" in out
+
+
+def test_an_unknown_column_key_of_one_table_is_refused(run, tmp_path):
+    (tmp_path / "data.yaml").write_text("data:\n  items_table: {columns: {itemid: id}}\n")
+    answer = run("validate", "--items", "movielens-100k", "--config", tmp_path / "data.yaml")
+    refused(answer, "data.items_table.columns", "item_id")
