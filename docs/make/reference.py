@@ -7,6 +7,7 @@ both pages with what this script makes.
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,8 @@ def _table(section: type[BaseModel], prefix: str) -> list[str]:
 def _type(annotation: Any) -> str:
     if typing.get_origin(annotation) is typing.Literal:
         return " or ".join(f"`{value}`" for value in typing.get_args(annotation))
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return " or ".join(map(_type, typing.get_args(annotation)))
     name = annotation.__name__ if inspect.isclass(annotation) and not typing.get_args(annotation) else str(annotation)
     return _cell(_plain_type(name))
 

@@ -84,7 +84,7 @@ def read_jsonl(path: Path, told: TableConfig | None = None) -> Parsed:
     if raw.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
         array = _json_array(raw)
         if array is not None:
-            return _from_records(array, range(1, len(array) + 1), [], note)
+            return _from_array(array, note)
     records: list[dict[str, Any]] = []
     lines: list[int] = []
     problems: list[LineProblem] = []
@@ -119,13 +119,26 @@ def _unicode_encoding(raw: bytes) -> str:
     return encoding if encoding.startswith(("utf-16", "utf-32")) else "utf-8"
 
 
-def _json_array(raw: bytes) -> list[dict[str, Any]] | None:
-    """Return the objects of a file that is one JSON array, None if it is anything else."""
+def _from_array(array: list[Any], note: str | None) -> Parsed:
+    """Return the objects of an array; the place of each, from 1, is its line."""
+    places = [place for place, record in enumerate(array, start=1) if isinstance(record, dict)]
+    others = [(place, record) for place, record in enumerate(array, start=1) if not isinstance(record, dict)]
+    problems = [
+        LineProblem(
+            place, "bad-json", f"expected a JSON object, found {type(record).__name__}", "write one object a row"
+        )
+        for place, record in others
+    ]
+    return _from_records([array[place - 1] for place in places], places, problems, note)
+
+
+def _json_array(raw: bytes) -> list[Any] | None:
+    """Return the entries of a file that is one JSON array with objects in it, None if it is anything else."""
     try:
         whole = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
-    return whole if isinstance(whole, list) and whole and all(isinstance(record, dict) for record in whole) else None
+    return whole if isinstance(whole, list) and any(isinstance(record, dict) for record in whole) else None
 
 
 def _json_object(number: int, raw: bytes) -> dict[str, Any] | LineProblem:
@@ -177,9 +190,9 @@ def _distinct(names: list[str]) -> list[str]:
 
 def _parse(utf8: bytes, layout: Layout, names: list[str], **options: Any) -> pa.Table:
     """Parse every field as text."""
-    header = 0 if layout.names is not None else 1
-    read = pa.csv.ReadOptions(block_size=_BLOCK_BYTES, column_names=names, skip_rows_after_names=header)
-    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+    header = names if layout.names is not None else next(row for _, row in layout.rows(utf8) if row)
+    read = pa.csv.ReadOptions(block_size=_BLOCK_BYTES, column_names=layout.names)
+    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False)
     parse = pa.csv.ParseOptions(
         delimiter=layout.one_char_separator,
         quote_char='"' if layout.quoted else False,

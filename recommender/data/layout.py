@@ -26,6 +26,7 @@ _SPOKEN = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars", "::": "d
 _USUAL = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _ENCLOSING = (",", ";")  # fields of these are quoted by habit; in the others a quote is part of the text, unless shown
 _UNIT = "\x1f"  # stands for a separator of several characters, which parsers do not know
+_SEPARATOR_LINE = re.compile(rb"\A(?:\xef\xbb\xbf)?sep=([^\r\n])\r?\n")  # as Excel begins a file for itself
 _SAMPLE_CHARS = 1 << 20
 _SAMPLE_ROWS = 200
 _BOMS = (  # the longer first: that of UTF-32 begins with that of UTF-16
@@ -59,7 +60,7 @@ class Layout:
             raw = raw.decode(self.encoding, errors="replace").removeprefix("\ufeff").encode("utf-8", errors="replace")
         if len(self.separator) > 1:
             raw = raw.replace(_UNIT.encode(), b" ").replace(self.separator.encode(), _UNIT.encode())
-        return raw
+        return _SEPARATOR_LINE.sub(b"\n", raw, count=1)  # a blank line, so that lines keep their numbers
 
     def rows(self, utf8: bytes, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
         """Yield the line on which each row starts, and its fields. `utf8`: what the method of this name returned."""
@@ -142,7 +143,9 @@ def find_layout(raw: bytes, path: Path, told: TableConfig) -> Layout:
         raise DataError(f"{path}: there is no encoding {encoding!r}", "for example utf-8, cp1252, utf-16") from None
     sample = text[:_SAMPLE_CHARS]
     encoding = "utf-8" if encoding.lower().replace("_", "-") in ("utf8", "utf-8-sig") else encoding
-    separators = [told.separator] if told.separator else _possible(sample, unpacked_suffix(path), told.header)
+    excel = _SEPARATOR_LINE.match(sample[:16].encode())
+    separator = told.separator or (excel[1].decode(errors="replace") if excel else None)
+    separators = [separator] if separator else _possible(sample, unpacked_suffix(path), told.header)
     layouts = [
         Layout(encoding, separator, quoted, names=told.header)
         for separator in separators

@@ -133,6 +133,10 @@ class Table:
         near += [names[name] for name in closest(column.lower(), names)]
         if len(self.columns) == 1 and any(mark in next(iter(self.columns)) for mark in ";\t|"):
             return "separate the fields of a CSV with commas"
+        if len(self.columns) == 1 and " " in next(iter(self.columns)):
+            return (
+                "set the separator of the table, for example data.items_table.separator or interactions_table.separator"
+            )
         if any(name.strip().isdecimal() for name in self.columns):
             return "if the first line is no header, name the columns in data.items_table.header or interactions_table.header"
         guess = f", perhaps {near[0]!r}" if near else ""
@@ -209,9 +213,14 @@ def _locate(source: str | Path, kind: Kind) -> Path:
     return path
 
 
+def _is_parquet(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
 def _read_file(path: Path, told: TableConfig) -> Table:
     suffix = unpacked_suffix(path)
-    if suffix == ".parquet":
+    if suffix == ".parquet" or _is_parquet(path):
         return _read_parquet(path)
     parsed = read_jsonl(path, told) if suffix in _JSON_SUFFIXES else read_csv(path, told)
     if parsed.note:

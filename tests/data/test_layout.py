@@ -139,6 +139,11 @@ def test_the_separator_is_found_whatever_the_name(tmp_path, separator, suffix):
         (",id\n0,a\n", ["", "id"], ["0", "a"]),
         ("0,1,2\na,b,c\n", ["0", "1", "2"], ["a", "b", "c"]),
         ("id\n1\n2\n", ["id"], ["1"]),
+        ("\n\nid;name\n1;a\n", ["id", "name"], ["1", "a"]),
+        ("sep=;\r\nid;name, x\r\n1;a\r\n", ["id", "name, x"], ["1", "a"]),
+        ("id,name\r1,a\r2,b\r", ["id", "name"], ["1", "a"]),
+        ('id,"two\nlines"\n1,a\n', ["id", "two\nlines"], ["1", "a"]),
+        ("id,name,,\n1,a,,\n", ["id", "name", "", "Unnamed: 3"], ["1", "a", "", ""]),
     ],
 )
 def test_separators_quotes_and_names_in_odd_files(tmp_path, text, names, second):
@@ -180,5 +185,8 @@ def test_json_in_other_forms(tmp_path):
         (tmp_path / name).write_bytes(raw)
         assert columns(read_jsonl(tmp_path / name)) == {"a": [1, 2]}
     (tmp_path / "long.jsonl").write_text('{"a": 1}\n{"a": ' + "9" * 5000 + "}\n")
+    (tmp_path / "mixed.json").write_text('[{"a": 1}, 5, {"a": 2}]')
+    mixed = read_jsonl(tmp_path / "mixed.json")
+    assert (columns(mixed), list(mixed.lines()), mixed.problems[0].line) == ({"a": [1, 2]}, [1, 3], 2)
     problems = read_jsonl(tmp_path / "long.jsonl").problems
     assert [(problem.line, problem.kind) for problem in problems] == [(2, "bad-json")]

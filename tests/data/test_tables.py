@@ -53,6 +53,11 @@ def test_a_problem_names_file_row_and_field_as_a_person_counts():
         (["foo", "bar"], "user_id", "set data.columns.user_id to the right name"),
         (["a;b"], "user_id", "separate the fields of a CSV with commas"),
         (
+            ["item_id title"],
+            "item_id",
+            "set the separator of the table, for example data.items_table.separator or interactions_table.separator",
+        ),
+        (
             ["1", "Heat"],
             "item_id",
             "if the first line is no header, name the columns in data.items_table.header or interactions_table.header",
@@ -147,3 +152,9 @@ def test_a_line_is_said_once(caplog):
     for _ in range(3):
         say_once("read as cp1252")
     assert caplog.messages == ["read as cp1252"]
+
+
+def test_a_parquet_file_under_another_name_is_read(tmp_path):
+    pd.DataFrame({"item_id": [1]}).to_parquet(tmp_path / "t.parquet")
+    (tmp_path / "t.parquet").rename(tmp_path / "t.csv")
+    assert read_table(tmp_path / "t.csv", "items").values("item_id") == [1]
