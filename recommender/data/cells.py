@@ -68,7 +68,10 @@ def flat(value: Any) -> Iterator[str]:
     Of a mapping in a list that has a "name", only that: such records say more of themselves than of the item. Sets come
     in order of their texts, for they have none of their own.
     """
-    if isinstance(value, Mapping):
+    if isinstance(value, str) or value is None:  # what most cells are
+        if value and (stripped := value.strip()):
+            yield stripped
+    elif isinstance(value, Mapping):
         for name, inner in value.items():
             yield from (f"{name}: {text}" for text in flat(inner))
     elif isinstance(value, AbstractSet):

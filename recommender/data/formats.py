@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +22,7 @@ from recommender.errors import DataError
 
 Column: TypeAlias = pa.ChunkedArray | list[Any]
 _BLOCK_BYTES = 1 << 24  # one record must fit: descriptions can be long
+_TYPED_NAME = re.compile(r"[^:]+:(token|float)(_seq)?")  # as RecBole writes user_id:token
 _NUMBER = re.compile(r"-?\d+([.,]\d+)?")
 
 
@@ -143,18 +146,31 @@ def _json_array(raw: bytes) -> list[Any] | None:
 
 def _json_object(number: int, raw: bytes) -> dict[str, Any] | LineProblem:
     try:
-        record = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
+        text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        record = json.loads(text)
     except UnicodeDecodeError:
         return _not_utf8(number, raw)
+    except json.JSONDecodeError as error:
+        record = _python_dict(text)
+        if record is None:
+            reason = f"not valid JSON ({error.msg}, column {error.colno})"
+            return LineProblem(number, "bad-json", reason, "write one JSON object a line")
     except (ValueError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else one_line(error)
-        if isinstance(error, json.JSONDecodeError):
-            reason = f"{error.msg}, column {error.colno}"
         return LineProblem(number, "bad-json", f"not valid JSON ({reason})", "write one JSON object a line")
     if not isinstance(record, dict):
         reason = f"expected a JSON object, found {type(record).__name__}"
         return LineProblem(number, "bad-json", reason, "write one JSON object a line")
     return record
+
+
+def _python_dict(text: str) -> dict[str, Any] | None:
+    """Return the dictionary of a line that Python printed, as in older public sets ({'asin': ...}); None for others."""
+    try:
+        record = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    return record if isinstance(record, dict) and all(isinstance(name, str) for name in record) else None
 
 
 def _names(path: Path, layout: Layout, utf8: bytes) -> list[str]:
@@ -180,6 +196,8 @@ def _names(path: Path, layout: Layout, utf8: bytes) -> list[str]:
     if sum(bool(_NUMBER.fullmatch(name)) for name in names) * 2 > len(names) and not numbered:
         reason = f"the first line is no header ({', '.join(names[:4])})"
         raise DataError(f"{path}: {reason}", "name the columns in data.items_table.header or interactions_table.header")
+    if all(_TYPED_NAME.fullmatch(name) for name in names):
+        names = [name.partition(":")[0] for name in names]
     return _distinct(names)
 
 
@@ -224,19 +242,17 @@ def _parse_good_rows(path: Path, layout: Layout, utf8: bytes, names: list[str], 
 
 def _csv_lines(path: Path, layout: Layout, width: int, rows: int) -> Callable[[], Sequence[int]]:
     """Return a function that counts lines when first asked, for that reads the file again."""
-    counted: list[int] = []
     header = 0 if layout.names is not None else 1
 
+    @cache
     def lines() -> Sequence[int]:
-        if not counted:
-            try:
-                counted.extend(
-                    line for line, row in layout.rows(layout.utf8(read_unpacked(path))) if row and len(row) == width
-                )
-            except csv.Error:
-                counted.clear()
+        utf8 = layout.utf8(read_unpacked(path))
+        try:
+            counted = [line for line, row in layout.rows(utf8) if row and len(row) == width][header:]
+        except csv.Error:
+            counted = []
         # the two parsers may disagree about odd quoting; then lines are counted as if none had a line break
-        return counted[header:] if len(counted) == rows + header else range(1 + header, rows + 1 + header)
+        return counted if len(counted) == rows else range(1 + header, rows + 1 + header)
 
     return lines
 

@@ -18,6 +18,7 @@ from recommender.numerics.sampling import evenly
 
 _SAID = ("no-time", "doubtful-time")  # warnings that are said without `recommender validate`
 _MOST_HINTS = 20  # unknown ids for which the closest known ones are looked up: that is slow
+_MOST_LOOKED_UP = 50_000  # known ids that these are compared with altogether, and three of them always
 
 
 @dataclass(frozen=True)
@@ -234,10 +235,11 @@ def _items(table: Table, catalogue: Catalogue | None, column: str) -> tuple[np.n
     known = [catalogue.index(name) if name in catalogue else -1 for name in ids]
     indices = np.array([*known, -1], dtype=np.int64)
     hints: dict[int, str | None] = {}
+    most_hints = max(3, min(_MOST_HINTS, _MOST_LOOKED_UP // len(catalogue)))
     for row in np.flatnonzero((codes >= 0) & (indices[codes] < 0)):
         code = int(codes[row])
         if code not in hints:
-            hints[code] = catalogue.similar_ids_hint(ids[code]) if len(hints) < _MOST_HINTS else None
+            hints[code] = catalogue.similar_ids_hint(ids[code]) if len(hints) < most_hints else None
         reason = f"unknown item id {ids[code]!r}"
         problems.append(table.problem(int(row), column, "unknown-item", reason, hint=hints[code]))
     return indices[codes], problems

@@ -214,6 +214,50 @@ def test_amazon_reviews(tmp_path):
     assert histories.times[0].tolist() == [1588687728923]
 
 
+def test_recbole(tmp_path):
+    """Tabs, and the type behind each column's name."""
+    data = DataConfig(
+        items=write(
+            tmp_path / "x.item", "item_id:token\tmovie_title:token_seq\tclass:token_seq\n1\tToy Story\tAnimation\n"
+        ),
+        interactions=write(
+            tmp_path / "x.inter", "user_id:token\titem_id:token\trating:float\ttimestamp:float\n9\t1\t3\t881250949.0\n"
+        ),
+        columns={"title": "movie_title"},
+    )
+    catalogue, histories = load(data)
+    assert (catalogue[0].title, catalogue[0].attributes) == ("Toy Story", {"class": ("Animation",)})
+    assert histories.times[0].tolist() == [881250949]
+
+
+def test_dictionaries_that_python_printed(tmp_path):
+    """The metadata of Amazon 2014 and Steam: single quotes, u'...', True and None."""
+    line = "{'asin': 'B0', 'title': u'It\\'s', 'categories': [['Clothing, Shoes & Jewelry', 'Men']], 'price': None}\n"
+    (tmp_path / "meta.json.gz").write_bytes(gzip.compress(line.encode()))
+    catalogue = Catalogue.load(tmp_path / "meta.json.gz", DataConfig(columns={"item_id": "asin"}))
+    assert (catalogue[0].title, catalogue[0].attributes) == (
+        "It's",
+        {"categories": ("Clothing, Shoes & Jewelry", "Men")},
+    )
+
+
+def test_check_ins_and_ratings_without_headers(tmp_path):
+    """Gowalla: ISO times, the place last. Amazon's ratings alone: the first line of ids is no header."""
+    items = write(tmp_path / "items.csv", "item_id,title\n22847,a\n420315,b\n")
+    gowalla = "0\t2010-10-19T23:55:27Z\t30.2359\t-97.7951\t22847\n0\t2010-10-18T22:17:43Z\t30.2691\t-97.7493\t420315\n"
+    data = DataConfig(
+        items=items,
+        interactions=write(tmp_path / "checkins.txt", gowalla),
+        interactions_table={"header": ["user_id", "timestamp", "latitude", "longitude", "item_id"]},
+    )
+    catalogue, histories = load(data)
+    assert plain(histories, catalogue) == {"0": ["420315", "22847"]}
+    amazon = write(tmp_path / "ratings_Beauty.csv", "A39HTATAQ9V7YF,0205616461,5.0,1369699200\n")
+    with pytest.raises(DataError) as caught:
+        Histories.load(amazon, catalogue)
+    assert "interactions_table.header" in caught.value.hint
+
+
 def test_a_table_without_time_may_be_sets(tmp_path):
     rows = [(f"u{user}", item) for user in range(5) for item in range(20)]
     text = "user_id,item_id\n" + "".join(f"{user},{item}\n" for user, item in rows)
