@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import ModuleType
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -82,4 +83,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
 def wrong_fields(error: ValidationError) -> str:
     """Return each field that is wrong and why, in one line."""
-    return "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg'][0].lower()}{p['msg'][1:]}" for p in error.errors())
+    return "; ".join(f"{'.'.join(map(str, problem['loc']))}: {reason_of(problem)}" for problem in error.errors())
+
+
+def reason_of(problem: Mapping[str, Any]) -> str:
+    """Return what pydantic says of one field, without its "Value error"."""
+    reason = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{reason[:1].lower()}{reason[1:]}"

@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recommender.batch.request_lines import BatchLine, read_line
+from recommender.data.formats import one_line
 from recommender.errors import DataError
 from recommender.files import replacing, write_text
+from recommender.strict_json import json_text
 
 SUFFIXES = (".jsonl", ".parquet")
 _TABLE_ROWS = 1024
@@ -50,7 +52,7 @@ def read_requests(path: Path) -> Iterator[BatchLine]:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, str]]:
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield number, line
@@ -58,10 +60,10 @@ def _json_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        table = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not a parquet file ({str(error).splitlines()[0]})") from None
-    rows = (row for batch in table.iter_batches(_TABLE_ROWS) for row in batch.to_pylist())
+        batches = pq.ParquetFile(path).iter_batches(_TABLE_ROWS)
+        rows = [row for batch in batches for row in batch.to_pylist(maps_as_pydicts="lossy")]
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable parquet file ({one_line(error)})") from None
     for number, row in enumerate(rows, start=1):
         yield number, {name: _without_nulls(value) for name, value in row.items() if value is not None}
 
@@ -117,7 +119,7 @@ class PartialOutput:
 
     def write(self, lines: Sequence[dict[str, Any]]) -> None:
         """Append lines. They survive a kill once this returns."""
-        self._file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        self._file.writelines(json_text(line) + "\n" for line in lines)
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -151,8 +153,7 @@ def _write_parquet(json_lines: Path, target: Path) -> None:
 
 def _table_row(line: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: json.dumps(value, ensure_ascii=False) if name in _JSON_COLUMNS and value else value
-        for name, value in line.items()
+        name: json_text(value) if name in _JSON_COLUMNS and value is not None else value for name, value in line.items()
     }
 
 

@@ -6,12 +6,13 @@ The OpenAI form wraps a request as `{"custom_id", "method", "url", "body"}` and 
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from recommender.data.ids import canonical_id
 from recommender.engine import Request, Response, make_request
-from recommender.errors import RecommenderError
+from recommender.errors import DataError, RecommenderError
+from recommender.strict_json import JsonError, parse_request
 
 URL = "/v1/recommendations"
 INVALID, FAILED = "invalid_request", "internal_error"
@@ -32,9 +33,10 @@ class BatchLine:
 def read_line(number: int, raw: str | dict[str, Any]) -> BatchLine:
     """Read one line of JSON, or one row of a table. Raises nothing: what is wrong becomes part of the result."""
     try:
-        fields = json.loads(raw, parse_constant=_refuse_constant) if isinstance(raw, str) else dict(raw)
-    except (ValueError, RecursionError) as error:
-        return BatchLine(number, None, None, f"line {number} is not valid JSON ({error})")
+        fields = parse_request(raw) if isinstance(raw, str) else dict(raw)
+    except JsonError as error:
+        reason = f": {error}" if error.is_json else f" is not valid JSON ({error})"
+        return BatchLine(number, None, None, f"line {number}{reason}")
     if not isinstance(fields, dict):
         return BatchLine(number, None, None, f"line {number} is no JSON object but {type(fields).__name__}")
     custom_id, wrapped = _custom_id(fields.pop("custom_id", None)), "url" in fields or "body" in fields
@@ -49,12 +51,11 @@ def read_line(number: int, raw: str | dict[str, Any]) -> BatchLine:
 
 
 def _custom_id(value: Any) -> str | None:
-    is_id = isinstance(value, str | int) and not isinstance(value, bool)
-    return str(value) if is_id else None
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
+    """Return what a line is called: text as it stands, for its reader looks for that; numbers as ids are written."""
+    try:
+        return value if isinstance(value, str) else canonical_id(value)
+    except DataError:
+        return None
 
 
 def _unwrapped(fields: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from recommender.chat.dialogue_state import DialogueState, items_at_ranks
 from recommender.chat.list_questions import Situation
 from recommender.chat.reader import Reader, Reading
 from recommender.data.catalogue import Catalogue
+from recommender.data.id_fields import history_ids
 from recommender.engine import Engine, RankedItem
 from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.errors import RecommenderError
@@ -165,7 +166,7 @@ class Chat:
         a picture. `user`: who speaks; what they call not for them is kept where feedback is, and not shown to them again.
         Raises RecommenderError for messages of another form and for unknown ids.
         """
-        known = tuple(int(i) for i in self.catalogue.indices(tuple(history)))
+        known = tuple(int(i) for i in self.catalogue.indices(history_ids(history)))
         refused = frozenset(self.feedback_policy.refused(user)) if self.feedback_policy else frozenset()
         reading, state, shown = self._understood(messages, DialogueState(history=known, k=k, hidden=refused))
         notes = self._notes(reading, state)

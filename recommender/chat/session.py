@@ -11,6 +11,7 @@ import numpy as np
 
 from recommender.chat.conversation import Chat, Reply
 from recommender.chat.english_patterns import PICTURE_TURN
+from recommender.data.id_fields import history_ids
 from recommender.engine import Engine
 
 
@@ -49,7 +50,7 @@ class Session:
         user: str | None = None,
     ) -> Session:
         """Return a new conversation with an engine. Raises DataError for unknown ids."""
-        engine.catalogue.indices(tuple(history))
+        engine.catalogue.indices(history_ids(history))
         return cls(Chat.of(engine), media_queries, history, k, explain, user)
 
     def say(self, text: str) -> Reply:

@@ -27,7 +27,7 @@ def chat(
     message: Annotated[
         list[str] | None, typer.Option("--message", "-m", help="what to say; may be repeated; without it, a terminal")
     ] = None,
-    history: History = "",
+    history: History = None,
     k: Annotated[int, typer.Option(help="length of the list until another one is asked for", min=1, max=20)] = 5,
     explain: Annotated[bool, typer.Option(help="justify each item")] = True,
     feedback: FeedbackFile = None,
@@ -49,7 +49,7 @@ def chat(
             from recommender.chat.session import Session
 
             media = MediaQueries(engine.config, engine.features)
-            session = Session.of(engine, media, split_list(history), k, explain, user)
+            session = Session.of(engine, media, split_list(history, "--history"), k, explain, user)
     if message:
         messages: Iterable[str] = message
     elif sys.stdin.isatty():

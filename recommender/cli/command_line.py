@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -23,8 +24,9 @@ from recommender.cli import (
     study_commands,
     training_commands,
 )
+from recommender.cli.help_text import ExplainedCommand, explained
 from recommender.cli.options import Panel
-from recommender.cli.output import err
+from recommender.cli.output import err, print_text
 from recommender.errors import RecommenderError
 
 HELP = """A recommender whose core is a language model: ranked items, each with a justification that is checked.
@@ -32,7 +34,13 @@ HELP = """A recommender whose core is a language model: ranked items, each with 
 Start with `recommender demo`, or with `recommender recommend movielens-100k --history 50,181`.
 `recommender COMMAND --help` explains a command."""
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=HELP,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 #: what is listed where, in this order; groups of commands carry their own name
 _COMMANDS: tuple[tuple[Panel, Callable[..., Any] | tuple[str, typer.Typer]], ...] = (
@@ -62,11 +70,26 @@ _FORMER_NAMES: dict[str, typer.Typer] = {"reasons": justification_commands.app}
 
 for _panel, _command in _COMMANDS:
     if isinstance(_command, tuple):
-        app.add_typer(_command[1], name=_command[0], rich_help_panel=_panel)
+        app.add_typer(explained(_command[1]), name=_command[0], rich_help_panel=_panel)
     else:
-        app.command(rich_help_panel=_panel)(_command)
+        app.command(rich_help_panel=_panel, cls=ExplainedCommand)(_command)
 for _name, _group in _FORMER_NAMES.items():
     app.add_typer(_group, name=_name, hidden=True)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        print_text(f"recommender {importlib.metadata.version('recommender')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """The options of the program itself; `HELP` says what it is."""
 
 
 def main() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,16 +20,15 @@ if TYPE_CHECKING:
 
 def read_config(path: Path, settings: list[str] | None) -> Config:
     """Return the Config of a YAML file with KEY=VALUE overrides. Raises ConfigError."""
-    import yaml
-
     from recommender.config import Config
+    from recommender.strict_yaml import parse_yaml
 
     texts = dict(split_pair("--set", text, "decoding.beam=20") for text in settings or [])
     config = Config.load(path)
     try:
-        changes = {key: yaml.safe_load(value) for key, value in texts.items()}
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"--set: not a YAML value ({' '.join(str(error).split())})", "put it in quotes") from None
+        changes = {key: parse_yaml(value) for key, value in texts.items()}
+    except ValueError as error:
+        raise ConfigError(f"--set: not a YAML value ({error})", "put it in quotes") from None
     return config.updated(changes, "--set") if changes else config
 
 
@@ -93,9 +93,19 @@ def use_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def split_list(text: str) -> tuple[str, ...]:
-    """Return the parts of a list with commas."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+def split_list(texts: str | Sequence[str] | None, option: str = "the list") -> tuple[str, ...]:
+    """Return the parts of one list with commas, or of several, one after the other.
+
+    As in a line of CSV a part in double quotes may hold a comma, and a double quote that is written twice. Raises
+    DataError for quotes that do not close.
+    """
+    given = [texts] if isinstance(texts, str) else texts or ()
+    try:
+        rows = [row for text in given for row in csv.reader([text], skipinitialspace=True, strict=True)]
+    except csv.Error as error:
+        hint = 'put what holds a comma in double quotes, and write a double quote in it twice: 50,"a, b",181'
+        raise DataError(f"{option}: cannot be read as a list with commas ({error})", hint) from None
+    return tuple(part.strip() for row in rows for part in row if part.strip())
 
 
 def whole_numbers(option: str, text: str) -> list[int]:
@@ -126,16 +136,19 @@ def values_by_name(option: str, texts: list[str] | None) -> dict[str, tuple[str,
 
 
 def numbers_by_name(option: str, texts: list[str] | None) -> dict[str, float]:
-    """Return the numbers of repeated NAME=NUMBER options by name. Raises ConfigError."""
-    from recommender.errors import ConfigError
-
+    """Return the numbers of repeated NAME=NUMBER options by name, which may hold the sign. Raises ConfigError."""
     numbers: dict[str, float] = {}
     for text in texts or []:
-        name, value = split_pair(option, text, "50=2.5", "ITEM_ID=NATS")
+        split_pair(option, text, "50=2.5", "ITEM_ID=NATS")
+        name, _, value = text.rpartition("=")
+        if (name := name.strip()) in numbers:
+            raise ConfigError(f"{option} {text}: {name} is given twice", "give each once")
         try:
             numbers[name] = float(value)
         except ValueError:
-            raise ConfigError(f"{option} {text}: {value!r} is not a number", f"for example {option} 50=2.5") from None
+            raise ConfigError(
+                f"{option} {text}: {value.strip()!r} is not a number", f"for example {option} 50=2.5"
+            ) from None
     return numbers
 
 

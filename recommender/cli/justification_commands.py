@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from recommender.cli.inputs import catalogue_of, open_model, sampled_histories
 from recommender.cli.options import AsJson, Items, Model, Quiet, Seed
 from recommender.cli.output import print_facts, print_rows
 from recommender.files import write_text
+from recommender.strict_json import json_text
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 JsonFile = Annotated[Path | None, typer.Option("--output", help="also write the result to this JSON file")]
@@ -136,5 +136,5 @@ def dialogues(
 
 def _report(measured: dict[str, Any], output: Path | None, as_json: bool) -> None:
     if output is not None:
-        write_text(output, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
+        write_text(output, json_text(measured, indent=1) + "\n")
     print_facts(measured, as_json)

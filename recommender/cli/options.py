@@ -30,4 +30,15 @@ Trace = Annotated[Path | None, typer.Option(help="also write the decision trace 
 Query = Annotated[
     str | None, typer.Option("--query", "--wish", help="a sentence about what is wanted; --wish is its former name")
 ]
-History = Annotated[str, typer.Option(help="item ids, oldest first, separated by commas")]
+History = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="IDS",
+        help="item ids, oldest first, with commas between them; an id that holds a comma stands in double quotes; may be"
+        " repeated",
+    ),
+]
+Filters = Annotated[
+    list[str] | None,
+    typer.Option("--filter", "--filters", metavar="NAME=VALUE", help="what an item must have; may be repeated"),
+]

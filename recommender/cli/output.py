@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,6 +13,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from recommender.strict_json import json_text
+
 out, err = Console(), Console(stderr=True)
 
 UNBOUNDED = 100_000
@@ -22,7 +23,7 @@ UNBOUNDED = 100_000
 
 def print_json(value: Any) -> None:
     """Print a result to standard output as one line of JSON."""
-    out.print(json.dumps(value, ensure_ascii=False), soft_wrap=True, markup=False, highlight=False, emoji=False)
+    out.print(json_text(value), soft_wrap=True, markup=False, highlight=False, emoji=False)
 
 
 def print_text(text: str) -> None:
@@ -56,7 +57,7 @@ def print_facts(facts: Mapping[str, Any], as_json: bool) -> None:
         print_json(facts)
         return
     for name, value in facts.items():
-        print_text(f"{name}: {json.dumps(value, ensure_ascii=False)}")
+        print_text(f"{name}: {json_text(value)}")
 
 
 def print_view(*views: RenderableType) -> None:

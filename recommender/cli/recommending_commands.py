@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from recommender.cli.options import (
     AsJson,
     Details,
     FeedbackFile,
+    Filters,
     History,
     Items,
     Model,
@@ -20,20 +22,36 @@ from recommender.cli.options import (
     User,
 )
 from recommender.cli.output import print_json, print_note, print_text, print_view
+from recommender.strict_json import read_json_object
+
+_VECTORS = 'write {"50": {"image": [0.1, ...]}}: history item -> modality -> vector'
 
 
 def recommend(
     model: Model,
-    history: History = "",
+    history: History = None,
     k: Annotated[int, typer.Option(min=1, help="length of the list")] = 10,
-    exclude: Annotated[str, typer.Option(help="item ids never to recommend")] = "",
-    only: Annotated[str, typer.Option(help="the only item ids to recommend; default all")] = "",
-    query: Query = None,
-    filters: Annotated[
-        list[str] | None, typer.Option("--filter", help="NAME=VALUE that must hold; may be repeated")
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="IDS", help="item ids never to recommend; a list as --history")
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="IDS", help="the only item ids to recommend, a list as --history; default: all"),
+    ] = None,
+    query: Query = None,
+    filters: Filters = None,
     boosts: Annotated[
-        list[str] | None, typer.Option("--boost", help="ITEM_ID=NATS that are added to its score; may be repeated")
+        list[str] | None,
+        typer.Option(
+            "--boost", "--boosts", metavar="ID=NATS", help="nats that are added to an item's score; may be repeated"
+        ),
+    ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON file: history item -> modality -> the vector that stands for the item's own in this request",
+        ),
     ] = None,
     items: Items = None,
     explain: Annotated[bool, typer.Option(help="justify each item")] = True,
@@ -53,13 +71,14 @@ def recommend(
     with progress_bars(quiet) as progress:
         request = read_request(
             progress,
-            history=split_list(history),
+            history=split_list(history, "--history"),
             k=k,
-            exclude=split_list(exclude),
-            only=split_list(only) or None,
+            exclude=split_list(exclude, "--exclude"),
+            only=None if only is None else split_list(only, "--only"),
             query=query,
             filters=values_by_name("--filter", filters),
             boosts=numbers_by_name("--boost", boosts),
+            vectors={} if vectors is None else read_json_object(vectors, "file of vectors", _VECTORS),
             explain=explain,
             fused=fused,
             trace=trace is not None,
@@ -84,15 +103,18 @@ def recommend(
 
 def explain(
     model: Model,
-    item: Annotated[str | None, typer.Option(help="why this one? An item id")] = None,
-    not_item: Annotated[str | None, typer.Option("--not", help="why not that one? An item id")] = None,
-    without: Annotated[str, typer.Option(help="what if these had not been seen? Item ids of the history")] = "",
-    history: History = "",
+    item: Annotated[str | None, typer.Option(metavar="ID", help="why this one? An item id")] = None,
+    not_item: Annotated[str | None, typer.Option("--not", metavar="ID", help="why not that one? An item id")] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="IDS", help="what if these had not been seen? Item ids of the history, a list as --history"
+        ),
+    ] = None,
+    history: History = None,
     k: Annotated[int, typer.Option(min=1, help="length of the list that --not and --without speak of")] = 10,
     query: Query = None,
-    filters: Annotated[
-        list[str] | None, typer.Option("--filter", help="NAME=VALUE that must hold; may be repeated")
-    ] = None,
+    filters: Filters = None,
     shapley: Annotated[
         int | None, typer.Option(min=0, help="orders drawn for Shapley values; 0: leave one out; default: its config")
     ] = None,
@@ -110,11 +132,12 @@ def explain(
     from recommender.errors import ConfigError
     from recommender.progress import progress_bars
 
-    if item is None and not_item is None and not without:
+    removed = split_list(without, "--without")
+    if item is None and not_item is None and not removed:
         raise ConfigError("nothing is asked", "give --item, --not or --without")
     if trace is not None and item is None:
         raise ConfigError("--trace keeps how an item is explained", "give --item too")
-    fields = {"history": split_list(history), "k": k, "query": query, "user": user}
+    fields = {"history": split_list(history, "--history"), "k": k, "query": query, "user": user}
     answers: dict[str, Any] = {}
     with progress_bars(quiet) as progress:
         request = read_request(progress, **fields, filters=values_by_name("--filter", filters))
@@ -126,11 +149,11 @@ def explain(
             engine.setup.config = engine.config.updated({"justify.shapley_samples": shapley}, "--shapley")
         with step(progress, "explain"):
             if item is not None:
-                answers["why"] = engine.explain_item(request.history, item, query, user)
+                answers["why"] = engine.explain_item(request.history, item, query, request.user)
             if not_item is not None:
                 answers["why_not"] = why_not(engine, request, not_item)
-            if without:
-                answers["what_if"] = what_if(engine, request, split_list(without))
+            if removed:
+                answers["what_if"] = what_if(engine, request, removed)
             if trace is not None and item is not None:
                 save(recorded_answer(engine, request, item), trace)
     if as_json:

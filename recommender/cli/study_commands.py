@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from recommender.cli.inputs import read_config, split_list
 from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Settings, Users
 from recommender.cli.output import print_json, print_rows, print_view
 from recommender.errors import DataError
+from recommender.strict_yaml import parse_yaml
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 Output = Annotated[Path, typer.Option(help="folder for the checkpoints and the report; a killed run goes on")]
@@ -167,8 +167,8 @@ def _variant(text: str) -> tuple[str, dict[str, Any]]:
     if not colon or not name.strip() or not pairs or not all(sign for _, sign, _ in pairs):
         raise DataError(f"--variant {text!r}: expected NAME: KEY=VALUE", 'for example "short: prompt.history=20"')
     try:
-        return name.strip(), {key: yaml.safe_load(value) for key, _, value in pairs}
-    except yaml.YAMLError:
+        return name.strip(), {key: parse_yaml(value) for key, _, value in pairs}
+    except ValueError:
         raise DataError(f"--variant {text!r}: holds a value that is not YAML", "put it in quotes") from None
 
 

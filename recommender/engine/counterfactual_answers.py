@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recommender.data.catalogue import Catalogue
+from recommender.data.id_fields import item_ids
 from recommender.engine.engine import Engine
 from recommender.engine.filters import matching
 from recommender.engine.requests import Request
@@ -55,12 +56,13 @@ def why_not(engine: Engine, request: Request, item_id: str) -> dict[str, Any]:
     }
 
 
-def what_if(engine: Engine, request: Request, removed: Sequence[str]) -> dict[str, Any]:
+def what_if(engine: Engine, request: Request, removed: Sequence[Any]) -> dict[str, Any]:
     """Say how the answer to a request would differ had these items never been seen.
 
     Raises RecommenderError for unknown ids, and for items that are not in the history.
     """
     catalogue, history = engine.catalogue, engine.catalogue.indices(request.history)
+    removed = item_ids(removed)
     removed_items = [int(item) for item in catalogue.indices(removed)]
     if not_in_history := [name for name, item in zip(removed, removed_items, strict=True) if item not in history]:
         raise RecommenderError(f"item {not_in_history[0]!r} is not in the history", "ask about one that is")

@@ -24,6 +24,7 @@ from recommender.config import Modality
 from recommender.constraints import Trie
 from recommender.constraints.text_constraint import BREAK, LONGEST, TextConstraint, lines_of, token_pieces
 from recommender.data.catalogue import Catalogue
+from recommender.data.id_fields import history_ids
 from recommender.encoders.features import Features
 from recommender.engine.engine import Engine
 from recommender.engine.justifying import evidence_as_dict
@@ -107,12 +108,12 @@ class Recommender(Engine):
         self, history: Sequence[str], item_id: str, query: str | None = None, user: str | None = None
     ) -> dict[str, Any]:
         """Explain one item for a history of item ids: sentence, evidence, score, what modalities and a query add to it."""
-        known, item = self.catalogue.indices(history), self.catalogue.index(item_id)
+        known, item = self.catalogue.indices(history_ids(history)), self.catalogue.index(item_id)
         justification = self.explain(known, [item], query, user)[0]
         effects = {m: round(float(e[0]), 4) for m, e in self.contributions(known, [item], query).items()}
         gains = self.ranker.query_gains(query)
         return {
-            "item_id": item_id,
+            "item_id": self.catalogue[item].item_id,
             "title": self.catalogue[item].title,
             "score": float(self.score([known], [item], query)[0, 0] + (0.0 if gains is None else gains[item])),
             "query": None if gains is None else round(float(gains[item]), 4),

@@ -41,13 +41,15 @@ from recommender.prompting.example import Example, VectorOverrides
 
 @dataclass(frozen=True)
 class _CheckedRequest:
-    """A request that can be answered. `history` [n] and `allowed` bool [items] are of the catalogue."""
+    """A request that can be answered. `history` [n] and `allowed` bool [items] are of the catalogue; `k`: how many items
+    its list will have, at most as many as are allowed."""
 
     request: Request
     history: np.ndarray
     allowed: torch.Tensor
     prompt: Example
     signals: Signals
+    k: int
 
 
 class Engine(ABC):
@@ -183,12 +185,17 @@ class Engine(ABC):
 
     # answers
 
-    def recommend(self, history: Sequence[str], k: int = 10, **options: Any) -> list[RankedItem]:
-        """Return the `k` best items for a history of item ids, oldest first; options are the fields of Request."""
-        return list(self.answer(make_request(history=tuple(history), k=k, **options)).items)
+    def recommend(self, history: Sequence[Any], k: int = 10, **options: Any) -> list[RankedItem]:
+        """Return the `k` best items for a history of item ids, oldest first; options are the fields of Request.
+
+        Ids may be text or whole numbers, also of numpy and pandas. The list is shorter where fewer items may be shown.
+        Raises RecommenderError for a history that is no list (write ["50"] for one item), and for unknown ids.
+        """
+        return list(self.answer(make_request(history=history, k=k, **options)).items)
 
     def answer(self, request: Request) -> Response:
-        """Rank, and explain if asked to. Raises RecommenderError for unknown ids and for a k that cannot be met."""
+        """Rank, and explain if asked to; a note says if there are fewer items than asked for. Raises RecommenderError for
+        unknown ids and for filters that no item can meet."""
         response = self.answer_many([request])[0]
         if isinstance(response, RecommenderError):
             raise response
@@ -205,7 +212,7 @@ class Engine(ABC):
                 responses[number] = error
                 continue
             # the beam's width decides what is found, so only equal widths go together
-            width = max(request.k, self.config.decoding.beam)
+            width = max(checked.k, self.config.decoding.beam)
             groups[width, checked.signals.fused, self.ranker.changes_scores(checked.signals)][number] = checked
         for group in groups.values():
             responses |= dict(zip(group, self._answer_group(list(group.values())), strict=True))
@@ -215,13 +222,14 @@ class Engine(ABC):
         signals = Signals(request.query, self.rules.boosts(request), self.ranker.fuses(request.fused))
         history = self.catalogue.indices(request.history)
         prompt = self.ranker.prompts([history], request.query, self.overrides(request))[0]
-        return _CheckedRequest(request, history, self.rules.allowed(request, history), prompt, signals)
+        allowed = self.rules.allowed(request, history)
+        return _CheckedRequest(request, history, allowed, prompt, signals, min(request.k, int(allowed.sum())))
 
     def _answer_group(self, group: Sequence[_CheckedRequest]) -> list[Response]:
         rankings = self.ranker.rank(
             [checked.prompt for checked in group],
             [checked.history for checked in group],
-            max(checked.request.k for checked in group),
+            max(checked.k for checked in group),
             torch.stack([checked.allowed for checked in group]),
             [checked.signals for checked in group],
         )
@@ -229,11 +237,12 @@ class Engine(ABC):
 
     def _response(self, checked: _CheckedRequest, ranking: Ranking) -> Response:
         request = checked.request
-        best = zip(ranking.items[: request.k], ranking.scores[: request.k], strict=True)
+        best = zip(ranking.items[: checked.k], ranking.scores[: checked.k], strict=True)
         items = [self._ranked_item(rank, int(item), float(score)) for rank, (item, score) in enumerate(best, 1)]
-        if request.explain:
+        if request.explain and items:
             items = list(self.stream_justifications(request, items, together=True))
-        notes = self.rules.notes(request, self.ranker, self.builder.shown(checked.prompt), self.writes)
+        shown = self.builder.shown(checked.prompt)
+        notes = self.rules.notes(request, self.ranker, shown, self.writes, int(checked.allowed.sum()))
         return Response(tuple(items), notes)
 
     def _ranked_item(self, rank: int, item: int, score: float) -> RankedItem:

@@ -71,7 +71,7 @@ class QueryScorerCache:
                 return None
             encoder.load()
         except AssetError as error:
-            self.unavailable_reason = error.message
+            self.unavailable_reason = "its text encoder is not at hand"  # the message names files of this machine
             logger.warning("queries are left to the language model: %s", error.message)
             return None
         self.unavailable_reason = ""

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from recommender.config import Modality
+from recommender.data.id_fields import ByItem, HistoryIds, ItemIds, SomeItemIds, UserId, ValueTexts
 from recommender.errors import RecommenderError, wrong_fields
 
 #: fields of requests that had another name in an earlier version -> their name now; both are read
@@ -50,39 +51,36 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
-    history: tuple[str, ...] = ()
+    history: HistoryIds = ()
     k: int = Field(10, ge=1)
-    exclude: tuple[str, ...] = Field((), description="item ids that must not be recommended")
-    only: tuple[str, ...] | None = Field(None, description="item ids that may be recommended; default all")
+    exclude: ItemIds = Field((), description="item ids that must not be recommended")
+    only: SomeItemIds = Field(None, description="item ids that may be recommended; default all")
     explain: bool = True
     fused: bool | None = Field(None, description="rank together with the checkpoint's baselines; default as configured")
     query: str | None = Field(None, max_length=500, description="a sentence about what is wanted")
-    user: str | None = Field(None, max_length=200, description="who asks: their feedback counts, where it is kept")
+    user: UserId = Field(None, max_length=200, description="who asks: their feedback counts, where it is kept")
     trace: bool = Field(False, description="tell with each reason how it was written, for a decision trace")
-    filters: dict[str, tuple[str, ...]] = Field(
+    filters: dict[str, ValueTexts] = Field(
         default_factory=dict, description="attribute -> values, one of which a recommended item must have"
     )
 
-    boosts: dict[str, Nats] = Field(
+    boosts: Annotated[dict[str, Nats], ByItem] = Field(
         default_factory=dict,
         description=f"item id -> nats that are added to its score, at most {MOST_NATS:.0f}; below 0 it sinks",
     )
-    vectors: dict[str, dict[Modality, tuple[FiniteFloat, ...]]] = Field(
+    vectors: Annotated[dict[str, dict[Modality, tuple[FiniteFloat, ...]]], ByItem] = Field(
         default_factory=dict,
         description="history item -> modality -> an encoder's vector that stands for the item's own in this request",
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _former_names(cls, fields: Any) -> Any:
-        return with_current_fields(fields)
-
-    @field_validator("filters", mode="before")
-    @classmethod
-    def _one_value(cls, filters: Any) -> Any:
-        if not isinstance(filters, Mapping):
-            return {} if filters is None else filters
-        return {name: values if isinstance(values, (list, tuple)) else (values,) for name, values in filters.items()}
+    def _current_fields(cls, fields: Any) -> Any:
+        """Read fields by their present names; null, and a gap in a column of a table, is a field that is not given."""
+        fields = with_current_fields(fields)
+        if not isinstance(fields, Mapping):
+            return fields
+        return {name: value for name, value in fields.items() if value is not None or name not in cls.model_fields}
 
 
 def make_request(**fields: Any) -> Request:

@@ -10,7 +10,6 @@ from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.engine.filters import matching
 from recommender.engine.ranking import ListRanker
 from recommender.engine.requests import Request
-from recommender.errors import RecommenderError
 
 
 class ListingRules:
@@ -27,7 +26,10 @@ class ListingRules:
         return allowed
 
     def allowed(self, request: Request, history: np.ndarray) -> torch.Tensor:
-        """Return bool [items]: what may be recommended. Raises RecommenderError if that is less than the request's k."""
+        """Return bool [items]: what may be recommended, which may be less than the request's k, or nothing.
+
+        Raises RecommenderError for unknown ids, and for filters on what no item has.
+        """
         allowed = self.unseen(history)
         if request.only is not None:
             listed = torch.zeros_like(allowed)
@@ -37,12 +39,6 @@ class ListingRules:
             allowed &= torch.from_numpy(matching(self.catalogue, request.filters))
         allowed[torch.from_numpy(self.catalogue.indices(request.exclude))] = False
         allowed[self.feedback_policy.refused(request.user)] = False
-        most = int(allowed.sum())
-        if request.k > most:
-            raise RecommenderError(
-                f"k is {request.k}, but only {most} of the catalogue's {len(self.catalogue)} items may be recommended",
-                f"set k to {most} or less" if most else "allow more items",
-            )
         return allowed
 
     def boosts(self, request: Request) -> np.ndarray | None:
@@ -56,10 +52,13 @@ class ListingRules:
         boosts[self.catalogue.indices(tuple(request.boosts))] = list(request.boosts.values())
         return boosts
 
-    def notes(self, request: Request, ranker: ListRanker, shown: int, writes: bool) -> tuple[str, ...]:
-        """Return what was done to a request, in words; `shown`: items of the history that the model read."""
-        notes = []
-        if request.explain and not writes:
+    def notes(self, request: Request, ranker: ListRanker, shown: int, writes: bool, allowed: int) -> tuple[str, ...]:
+        """Return what was done to a request, in words.
+
+        `shown`: items of the history that the model read; `allowed`: items that might be recommended.
+        """
+        notes = [short_list(request.k, allowed)] if allowed < request.k else []
+        if request.explain and allowed and not writes:
             notes.append(
                 "the sentences are plain: the writing adapter was trained on other prompts (train its stage again)"
             )
@@ -79,3 +78,10 @@ class ListingRules:
         if len(request.history) > shown:
             notes.append(f"the history was cut to its last {shown} items")
         return tuple(notes)
+
+
+def short_list(k: int, allowed: int) -> str:
+    """Return the note on a list of fewer items than the `k` that were asked for; `allowed`: how many there are."""
+    if not allowed:
+        return "nothing is left to recommend: history, filters, exclusions and feedback rule out every item"
+    return f"{allowed} {'items' if allowed > 1 else 'item'} may be recommended, {k} were asked for"

@@ -20,13 +20,15 @@ from recommender.files import write_text
 from recommender.model.checkpoint import package_versions
 from recommender.prompting.builder import ExampleBuilder
 from recommender.prompting.example import ITEM, TOKEN, Example
+from recommender.strict_json import json_text, read_json_object
 
 #: 2: requests have `query` and `boosts`
 FORMAT = 2
 #: nats by which two runs of the same weights may differ: other hardware and other batches add in another order
 TOLERANCE = 1e-3
-#: what says by whom and when a trace was made; the rest is compared
-_NOT_COMPARED = ("recorded",)
+_HOW = "write one: recommender recommend --trace FILE"
+#: what says when a trace was made, and where the model lay; the rest is compared
+_NOT_COMPARED = ("recorded", "model.source")
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def trace_of(
         "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": identity(engine),
         "request": request.model_dump(mode="json", include=set(Request.model_fields) - {"trace"}),
-        "explains": item_id,
+        "explains": None if item_id is None else items[0].item_id,
         "prompt": {"text": readable(engine, prompt), "positions": len(prompt), "sha256": _hash_of_prompt(prompt)},
         "trie": _trie(engine, request, history, item_id),
         "candidates": [] if item_id else _candidates(engine, request, history),
@@ -79,19 +81,32 @@ def trace_of(
     return trace
 
 
+def for_strangers(trace: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a trace that tells nothing of the machine: the model is called by its `name`, not by its folder."""
+    return {**trace, "model": {**trace["model"], "source": name}}
+
+
 def identity(engine: Engine) -> dict[str, Any]:
-    """Return what answers hang on: checksums of the weights, base model, settings, catalogue, packages."""
+    """Return what answers hang on: checksums of the weights, base model, settings, catalogue, packages.
+
+    `source` is where the model lies; a base model that lies in a folder is told by the folder's name.
+    """
     settings = json.dumps(engine.config.model_dump(mode="json"), sort_keys=True).encode()
     return {
         "engine": engine.name,
         "source": engine.source,
-        "base": engine.config.base.llm,
+        "base": _public_name(engine.config.base.llm),
         "config": hashlib.sha256(settings).hexdigest(),
         "files": dict(engine.files),
         "catalogue": engine.catalogue.fingerprint,
         "items": len(engine.catalogue),
         "packages": package_versions(),
     }
+
+
+def _public_name(base: str) -> str:
+    path = Path(base)
+    return path.name if path.is_absolute() or path.is_dir() else base
 
 
 def readable(engine: Engine, prompt: Example) -> str:
@@ -153,33 +168,44 @@ def _modalities(engine: Engine, request: Request, history: np.ndarray, items: Se
 
 def save(trace: Mapping[str, Any], path: Path) -> None:
     """Write a trace as JSON, whole or not at all."""
-    write_text(path, json.dumps(trace, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, json_text(trace, indent=1) + "\n")
 
 
 def load(path: Path) -> dict[str, Any]:
     """Read a trace. Raises DataError for a file that is none."""
-    try:
-        trace = json.loads(path.read_text(encoding="utf-8"))
-        known, _ = trace["format"], (trace["explains"], trace["model"]["source"], trace["request"]["history"])
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{path}: is no decision trace", "write one: recommender recommend --trace FILE") from None
-    if known != FORMAT:
-        raise DataError(f"{path}: has format {known}, this version reads {FORMAT}", "record it again")
-    return dict(trace)
+    trace = read_json_object(path, "decision trace", _HOW)
+    if not _has_the_shape(trace):
+        raise DataError(f"{path}: is no decision trace", _HOW)
+    if trace["format"] != FORMAT:
+        raise DataError(f"{path}: has format {trace['format']}, this version reads {FORMAT}", "record it again")
+    return trace
+
+
+def _has_the_shape(trace: Mapping[str, Any]) -> bool:
+    """Return whether a trace has what a replay reads first; what else it lacks, the replay says."""
+    model, request = trace.get("model"), trace.get("request")
+    return (
+        "format" in trace
+        and isinstance(model, dict)
+        and isinstance(model.get("source"), str)
+        and isinstance(request, dict)
+        and "history" in request
+        and isinstance(trace.get("explains"), str | None)
+    )
 
 
 def replay(engine: Engine, trace: Mapping[str, Any]) -> list[Difference]:
     """Answer a trace's request again and return where the two differ: in the model, in what was read, in what came out."""
     again = recorded_answer(engine, make_request(**trace["request"]), trace["explains"])
-    plain = json.loads(json.dumps(again))
+    plain = json.loads(json_text(again))
     return list(_differences(trace, plain, ""))
 
 
 def _differences(then: Any, now: Any, where: str) -> Iterator[Difference]:
     if isinstance(then, dict) and isinstance(now, dict):
         for name in dict.fromkeys((*then, *now)):
-            if where or name not in _NOT_COMPARED:
-                yield from _differences(then.get(name), now.get(name), f"{where}.{name}" if where else name)
+            if (place := f"{where}.{name}" if where else name) not in _NOT_COMPARED:
+                yield from _differences(then.get(name), now.get(name), place)
     elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
         for number, (old, new) in enumerate(zip(then, now, strict=True)):
             yield from _differences(old, new, f"{where}.{number}")

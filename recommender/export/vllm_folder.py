@@ -33,10 +33,11 @@ from recommender.export.merge import (
 )
 from recommender.export.projectors_export import placeholders, save_projectors, soft_reading
 from recommender.model.checkpoint import Checkpoint
-from recommender.model.manifest import check_target, read_manifest, write_manifest, written_folder
+from recommender.model.manifest import catalogue_facts, check_target, read_manifest, write_manifest, written_folder
 from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
 from recommender.semantic_ids.codes import SemanticIds
+from recommender.strict_json import read_json_object
 from recommender.vllm_plugin.served_folder import write_served
 
 MARKER = "vllm.json"
@@ -132,7 +133,10 @@ def load_exported(source: str | Path, catalogue: Catalogue | str | Path | None =
     Raises CheckpointError if it is damaged, or made for another catalogue or other prompts.
     """
     folder = Path(source)
-    manifest, facts = read_manifest(folder), json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    manifest, facts = (
+        read_manifest(folder),
+        read_json_object(folder / MARKER, "export", "export again", CheckpointError),
+    )
     if manifest["prompts"] != prompts.template_hash():
         raise CheckpointError(
             f"{folder}: was exported with other prompts than those of this installation", "export again"
@@ -140,7 +144,7 @@ def load_exported(source: str | Path, catalogue: Catalogue | str | Path | None =
     config = Config.load(folder / "prompting" / "config.yaml")
     if not isinstance(catalogue, Catalogue):
         catalogue = Catalogue.load(catalogue or config.data.items, config.data, media=False)
-    if catalogue.fingerprint != manifest["catalogue"]["fingerprint"]:
+    if catalogue.fingerprint != catalogue_facts(folder, manifest)["fingerprint"]:
         raise CheckpointError(f"{folder}: was exported for another catalogue", "give its items, or export again")
     tokenizer = AutoTokenizer.from_pretrained(folder / "prompting")
     ids = SemanticIds.load(folder / "prompting" / "semantic_ids.safetensors")

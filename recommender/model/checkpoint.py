@@ -33,15 +33,23 @@ from transformers import PreTrainedTokenizerBase
 from recommender import prompts
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
+from recommender.data.ids import canonical_id
 from recommender.encoders.features import Features
-from recommender.errors import CheckpointError
+from recommender.errors import CheckpointError, DataError
 from recommender.model.card import write_card
 from recommender.model.language_model import load_llm
-from recommender.model.manifest import read_manifest, shipped_checkpoints, write_manifest, written_folder
+from recommender.model.manifest import (
+    catalogue_facts,
+    read_manifest,
+    shipped_checkpoints,
+    write_manifest,
+    written_folder,
+)
 from recommender.model.network import RecommenderModel, is_adapter_parameter
 from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
 from recommender.semantic_ids.codes import SemanticIds
+from recommender.strict_json import JsonError, json_text, parse_json, read_json_object
 
 FORMAT = 2
 ADAPTER, CONFIG, METRICS, CARD, ITEM_IDS = (
@@ -160,7 +168,12 @@ def item_ids_of(source: str | Path) -> list[str] | None:
     """Return the ids of a checkpoint's items in their order; None if it is older than that file. Raises CheckpointError."""
     folder, _ = _open(source)
     path = folder / ITEM_IDS
-    return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return list(map(canonical_id, parse_json(path.read_bytes())))
+    except (JsonError, DataError, TypeError) as error:
+        raise CheckpointError(f"{path}: is no list of item ids ({error})", "copy the checkpoint again") from None
 
 
 def record(source: str | Path, name: str, value: Any) -> None:
@@ -170,7 +183,7 @@ def record(source: str | Path, name: str, value: Any) -> None:
     with written_folder(folder) as written:
         shutil.copytree(folder, written, dirs_exist_ok=True)
         _write_metrics(written, metrics)
-        write_card(written / CARD, config, metrics, manifest["catalogue"]["items"])
+        write_card(written / CARD, config, metrics, catalogue_facts(folder, manifest)["items"])
         write_manifest(written, manifest)
 
 
@@ -219,12 +232,14 @@ def _adapter_parameters(model: RecommenderModel) -> dict[str, torch.nn.Parameter
 
 
 def _read_metrics(folder: Path) -> dict[str, Any]:
-    metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    metrics = read_json_object(
+        folder / METRICS, "table of metrics", "copy the checkpoint again", CheckpointError, nan_is_null=True
+    )
     return {FORMER_METRICS.get(name, name): value for name, value in metrics.items()}
 
 
 def _write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
-    (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    (folder / METRICS).write_text(json_text(metrics, indent=1) + "\n", encoding="utf-8")
 
 
 def _short(name: str) -> str:
@@ -232,7 +247,7 @@ def _short(name: str) -> str:
 
 
 def _check_catalogue(folder: Path, manifest: dict[str, Any], catalogue: Catalogue) -> None:
-    expected = manifest["catalogue"]
+    expected = catalogue_facts(folder, manifest)
     if catalogue.fingerprint != expected["fingerprint"]:
         raise CheckpointError(
             f"{folder}: made for another catalogue ({expected['items']} items, fingerprint"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from recommender import adapters
 from recommender.errors import CheckpointError, did_you_mean
 from recommender.files import replacing_folder
+from recommender.strict_json import read_json_object
 
 MANIFEST = "checkpoint.json"
 
@@ -66,17 +67,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder}: no such checkpoint folder", f"{near} {names}" if near else names)
     if not path.is_file():
         raise CheckpointError(f"{folder}: no {MANIFEST}, so this is no checkpoint", "give a trained folder")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        digests = dict(manifest["files"])
-    except (ValueError, KeyError, TypeError):
-        raise CheckpointError(f"{path}: is damaged", "copy the checkpoint again") from None
+    manifest = read_json_object(path, "manifest, or is damaged", "copy the checkpoint again", CheckpointError)
+    digests = manifest.get("files")
+    if not (isinstance(digests, dict) and digests and all(isinstance(digest, str) for digest in digests.values())):
+        raise CheckpointError(f"{path}: is damaged: it vouches for no files", "copy the checkpoint again")
     for name, expected in digests.items():
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder}: the file {name} is missing", "copy the checkpoint again, whole")
         if name != "README.md" and _sha256(folder / name) != expected:
             raise CheckpointError(f"{folder}: the file {name} is damaged", "copy the checkpoint again, whole")
-    return dict(manifest)
+    return manifest
+
+
+def catalogue_facts(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a manifest says of the catalogue: `items` and `fingerprint`. Raises CheckpointError if it does not."""
+    facts = manifest.get("catalogue")
+    if isinstance(facts, dict) and isinstance(facts.get("items"), int) and isinstance(facts.get("fingerprint"), str):
+        return facts
+    raise CheckpointError(f"{folder / MANIFEST}: is damaged: it names no catalogue", "copy the checkpoint again")
 
 
 def weights_of(folder: Path) -> dict[str, str]:

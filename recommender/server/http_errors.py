@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from recommender.errors import EngineLostError, RecommenderError
+from recommender.errors import EngineLostError, RecommenderError, reason_of
 
 RETRY_SECONDS = 1
 
@@ -81,7 +81,7 @@ def _invalid_body(_: Request, error: RequestValidationError) -> JSONResponse:
     """Name the first field that is wrong, in one line. FastAPI begins each location with "body"."""
     first = error.errors()[0]
     field = ".".join(map(str, first["loc"][1:]))
-    return HttpError(400, f"{field or 'body'}: {first['msg']}", param=field or None).response()
+    return HttpError(400, f"{field or 'body'}: {reason_of(first)}", param=field or None).response()
 
 
 def _server_failure(_: Request, error: Exception) -> JSONResponse:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -13,8 +11,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recommender.server.http_errors import HttpError
+from recommender.strict_json import JsonError, parse_request
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|[\ud800-\udfff]")
 _JSON_HEADER = (b"content-type", b"application/json")
 
 
@@ -72,28 +70,10 @@ class JsonRoute(APIRoute):
 
 
 def parse_json(raw: bytes) -> Any:
-    """Return JSON as data. Raises HttpError 400 for other text, for NaN and infinities, and for control characters."""
+    """Return JSON as data. Raises HttpError 400 for what `strict_json.parse_request` refuses."""
     try:
-        body = json.loads(raw, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        return parse_request(raw)
+    except JsonError as error:
+        if error.is_json:
+            raise HttpError(400, str(error), param=error.field) from None
         raise HttpError(400, f"the body is not valid JSON ({error})", "invalid_json") from None
-    _refuse_control_characters(body, "")
-    return body
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _refuse_control_characters(value: Any, field: str) -> None:
-    """Raise HttpError 400: in ids or words such characters have no meaning; broken or hostile clients send them."""
-    if isinstance(value, str) and (match := _CONTROL.search(value)):
-        message = f"{field or 'body'}: control character U+{ord(match[0]):04X}"
-        raise HttpError(400, message, param=field or None)
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            _refuse_control_characters(name, field or "body")
-            _refuse_control_characters(inner, f"{field}.{name}" if field else name)
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            _refuse_control_characters(inner, f"{field}.{number}" if field else str(number))

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from recommender.data.id_fields import HistoryIds, UserId
 from recommender.engine import Request
 from recommender.server.http_errors import HttpError
 from recommender.store.feedback import Feedback
@@ -120,8 +121,8 @@ class ChatBody(BaseModel):
     k: int = Field(5, ge=1, le=50, description="how many items to name")
     explain: bool = Field(True, description="justify each item")
     one_pass: bool = Field(False, description="write the list and all justifications as one text, in one generation")
-    history: tuple[str, ...] = Field((), description="item ids that are known beside what the messages tell")
-    user: str | None = Field(None, max_length=200, description="who speaks: their feedback counts, where it is kept")
+    history: HistoryIds = Field((), description="item ids that are known beside what the messages tell")
+    user: UserId = Field(None, max_length=200, description="who speaks: their feedback counts, where it is kept")
 
 
 class FeedbackBody(Feedback):

@@ -20,7 +20,7 @@ from recommender.chat.media_queries import MediaQueries
 from recommender.config import ServingConfig
 from recommender.engine import Engine, RankedItem, Request
 from recommender.engine import Response as Ranking
-from recommender.engine.trace import trace_of
+from recommender.engine.trace import for_strangers, trace_of
 from recommender.errors import DataError
 from recommender.server.chat_completions import completion, completion_chunks, engine_request, ranked_items
 from recommender.server.connection import while_connected
@@ -85,7 +85,8 @@ class Service:
             "items": [asdict(item) for item in items],
         }
         if body.trace:
-            data["trace"] = await self.ranking.run(lambda: trace_of(engine, body, items))
+            trace = await self.ranking.run(lambda: trace_of(engine, body, items))
+            data["trace"] = for_strangers(trace, body.model or self.name)
         return JSONResponse({**data, "notes": list(ranking.notes)})
 
     async def _justified(

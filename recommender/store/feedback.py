@@ -6,7 +6,7 @@ that user again. `wrong`: the facts are not told again, to anybody. A user's las
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import threading
 from collections import Counter, defaultdict
@@ -18,11 +18,15 @@ from typing import Any, Literal, get_args
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from recommender.data.id_fields import ItemId, UserId, ValueText
 from recommender.errors import DataError, wrong_fields
+from recommender.strict_json import parse_json
 
 Opinion = Literal["helpful", "wrong", "not for me"]
 OPINIONS: tuple[Opinion, ...] = get_args(Opinion)
-Fact = tuple[str, str]
+Fact = tuple[str, ValueText]
+
+logger = logging.getLogger(__name__)
 
 
 class Feedback(BaseModel):
@@ -30,9 +34,9 @@ class Feedback(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
-    item_id: str = Field(max_length=200)
+    item_id: ItemId = Field(max_length=200)
     opinion: Opinion
-    user: str | None = Field(
+    user: UserId = Field(
         None, max_length=200, description="whose opinion it is; `helpful` and `not for me` count for this user only"
     )
     facts: tuple[Fact, ...] = Field(
@@ -60,7 +64,8 @@ class FeedbackStore:
     """The feedback in one file. Several processes may append to it; `refresh` reads what the others have appended."""
 
     def __init__(self, path: Path) -> None:
-        """Read `path`, which need not exist yet. Raises DataError if no file can be there."""
+        """Read `path`, which need not exist yet. Raises DataError if no file can be there; lines that hold no
+        feedback are counted, and a warning tells how many."""
         if path.is_dir() or not path.parent.is_dir():
             raise DataError(f"{path}: feedback cannot be kept there", "name a file in a folder that exists")
         self.path, self.damaged_lines = path, 0
@@ -70,6 +75,8 @@ class FeedbackStore:
         self._wrong_votes: defaultdict[tuple[str, Fact], set[str]] = defaultdict(set)
         self._helpful_attributes: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.refresh()
+        if self.damaged_lines:
+            logger.warning("%s: %d lines hold no feedback and do not count", path, self.damaged_lines)
 
     def add(self, feedback: Feedback) -> Feedback:
         """Append feedback, stamped with the time, and return it. Raises DataError if nothing can follow from it."""
@@ -107,8 +114,8 @@ class FeedbackStore:
 
     def _take_in(self, line: bytes) -> None:
         try:
-            feedback = Feedback.model_validate(json.loads(line))
-        except (ValueError, RecursionError, ValidationError):
+            feedback = Feedback.model_validate(parse_json(line))
+        except ValueError:
             self.damaged_lines += 1
             return
         if feedback.opinion == "wrong":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,8 @@ from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.errors import CheckpointError, DataError, did_you_mean
 from recommender.model.checkpoint import resolve
-from recommender.model.manifest import read_manifest, shipped_checkpoints
+from recommender.model.manifest import catalogue_facts, read_manifest, shipped_checkpoints
+from recommender.strict_json import read_json_object
 
 # may differ between the runs of one recipe: the seed, and where and how fast they were made
 _RUN_KEYS = ("seed", "base.device", "encoders.cache", "encoders.batch_size", "training.checkpoint_minutes")
@@ -113,7 +113,7 @@ def _check_distinct(names: Sequence[str], kind: str, hint: str = "give each once
 
 
 def _check_one_catalogue(folders: Sequence[str], catalogue: Catalogue) -> None:
-    catalogues = {folder: read_manifest(resolve(folder))["catalogue"] for folder in folders}
+    catalogues = {folder: catalogue_facts(resolve(folder), read_manifest(resolve(folder))) for folder in folders}
     for folder in folders[1:]:
         if catalogues[folder]["fingerprint"] != catalogues[folders[0]]["fingerprint"]:
             both = " and ".join(f"{name} ({catalogues[name]['items']} items)" for name in (folders[0], folder))
@@ -145,7 +145,7 @@ def _check_untrained_on_targets(folder: str, split: str, moment: float | None) -
 
 
 def _trained_before(folder: str, moment: float | None) -> bool:
-    metrics = json.loads((resolve(folder) / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_json_object(resolve(folder) / "metrics.json", "table of metrics", nan_is_null=True)
     trained_before = metrics.get("trained_before")
     return moment is not None and isinstance(trained_before, int | float) and trained_before <= moment
 

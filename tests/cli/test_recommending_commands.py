@@ -69,8 +69,11 @@ def test_an_unknown_id_in_a_history(run, trained):
     refused(run("recommend", trained, "--history", "103,1O7", "-q"), "'1O7'", "107")
 
 
-def test_k_beyond_the_catalogue(run, trained):
-    refused(run("recommend", trained, "--k", 21, "-q"), "k is 21", "set k to 20 or less")
+def test_k_beyond_the_catalogue_gives_what_there_is(run, trained):
+    code, out, err = run("recommend", trained, "--k", 21, "--no-explain")
+    assert code == 0 and len(out.splitlines()) == 20 and "20 items may be recommended, 21 were asked for" in err
+    code, out, err = run("recommend", trained, "--only", "", "-q")
+    assert code == 0 and out.strip() == "" and "nothing is left to recommend" in err
 
 
 def test_a_checkpoint_with_a_file_missing(run, trained, tmp_path):
@@ -97,7 +100,7 @@ def test_no_checkpoint(run, tmp_path):
 
 def test_a_request_that_is_none(run, trained):
     refused(run("recommend", trained, "--query", "x" * 501, "-q"), "query", "500")
-    refused(run("recommend", trained, "--only", "103", "--k", 2, "-q"), "k is 2, but only 1")
+    refused(run("recommend", trained, "--only", "103,1O4", "-q"), "unknown item id '1O4'")
 
 
 def test_an_unknown_option_is_explained(run):

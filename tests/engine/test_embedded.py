@@ -55,14 +55,35 @@ def test_only_these_may_be_recommended(model):
     wanted = ids(model, 2, 5, 9)
     request = Request(history=ids(model, 5), only=tuple(wanted), k=2, explain=False)
     assert {item.item_id for item in model.answer(request).items} == set(ids(model, 2, 9))
-    with pytest.raises(RecommenderError, match="k is 3, but only 2 of the catalogue's 20 items"):
-        model.answer(request.model_copy(update={"k": 3}))
+    more = model.answer(request.model_copy(update={"k": 3}))
+    assert more.items == model.answer(request).items and more.notes[0] == "2 items may be recommended, 3 were asked for"
 
 
-def test_k_beyond_the_catalogue_is_one_clear_error(model):
-    with pytest.raises(RecommenderError, match="k is 21, but only 20 of the catalogue's 20 items") as error:
-        model.recommend([], k=21)
-    assert error.value.hint == "set k to 20 or less"
+def test_k_beyond_the_catalogue_gives_all_of_it(model):
+    assert {item.item_id for item in model.recommend([], k=21)} == set(model.catalogue.item_ids)
+    assert len(model.recommend([], k=10**30, explain=False)) == 20
+
+
+@pytest.mark.parametrize("fields", [{}, {"query": "red"}, {"boosts": {"103": 1.0}}, {"explain": True}])
+def test_nothing_left_to_recommend_is_an_empty_list_with_a_note(model, fields):
+    every = ids(model, *range(20))
+    for left_out in (
+        {"history": every},
+        {"exclude": every},
+        {"only": ()},
+        {"history": ids(model, 3), "only": ids(model, 3)},
+    ):
+        answer = model.answer(Request(**{"explain": False} | fields | left_out))
+        assert answer.items == () and answer.notes[0].startswith("nothing is left to recommend")
+
+
+def test_an_empty_list_takes_nothing_from_the_others_of_its_group(model):
+    asked = [Request(k=k, only=only, explain=False) for k, only in ((3, None), (3, ()), (9, ids(model, 4)), (2, None))]
+    first, none, single, last = model.answer_many(asked)
+    assert [len(answer.items) for answer in (first, none, single, last)] == [3, 0, 1, 2]
+    alone = model.answer(asked[0]).items
+    assert [item.item_id for item in first.items] == [item.item_id for item in alone]
+    assert [item.item_id for item in last.items] == [item.item_id for item in alone[:2]]
 
 
 def test_an_unknown_id_names_the_closest(model):

@@ -8,7 +8,7 @@ import pytest
 from recommender.data.catalogue import Catalogue, Item
 from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.engine.requests import Request
-from recommender.engine.rules import ListingRules
+from recommender.engine.rules import ListingRules, short_list
 from recommender.errors import RecommenderError
 from recommender.justify import ClaimChecker
 from recommender.store.feedback import Feedback
@@ -42,13 +42,11 @@ def test_what_is_not_for_somebody_is_left_out_for_them_alone(rules, tmp_path):
     assert 5 not in allowed(rules, user="ann") and 5 in allowed(rules, user="bob") and 5 in allowed(rules)
 
 
-def test_more_than_is_left_cannot_be_asked_for(rules):
-    with pytest.raises(RecommenderError, match="k is 5, but only 4 of the catalogue's 8 items") as error:
-        rules.allowed(Request(history=("0",), k=5, filters={"genres": "comedy"}), HISTORY)
-    assert error.value.hint == "set k to 4 or less"
-    with pytest.raises(RecommenderError, match="only 0 of") as error:
-        rules.allowed(Request(k=1, only=("0",)), HISTORY)
-    assert error.value.hint == "allow more items"
+def test_fewer_than_asked_for_or_none_may_be_left(rules):
+    assert allowed(rules, only=("0",)) == allowed(rules, only=()) == []
+    assert short_list(5, 4) == "4 items may be recommended, 5 were asked for"
+    assert short_list(5, 1) == "1 item may be recommended, 5 were asked for"
+    assert short_list(5, 0).startswith("nothing is left to recommend")
 
 
 def test_boosts_stand_at_the_places_of_their_items(rules):
