@@ -64,17 +64,19 @@ class FeedbackStore:
     """The feedback in one file. Several processes may append to it; `refresh` reads what the others have appended."""
 
     def __init__(self, path: Path) -> None:
-        """Read `path`, which need not exist yet. Raises DataError if no file can be there; lines that hold no
-        feedback are counted, and a warning tells how many."""
+        """Read `path`, which need not exist yet. Raises DataError if no file can be there, or one that holds
+        something else; single lines that hold no feedback are counted, and a warning tells how many."""
         if path.is_dir() or not path.parent.is_dir():
             raise DataError(f"{path}: feedback cannot be kept there", "name a file in a folder that exists")
-        self.path, self.damaged_lines = path, 0
+        self.path, self.damaged_lines, self._lines = path, 0, 0
         self._bytes_read = 0
         self._lock = threading.Lock()
         self._last_opinions: defaultdict[str, dict[str, Opinion]] = defaultdict(dict)
         self._wrong_votes: defaultdict[tuple[str, Fact], set[str]] = defaultdict(set)
         self._helpful_attributes: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.refresh()
+        if not self._lines and _holds_something_else(path):
+            raise DataError(f"{path}: holds no feedback, but something else", "name a new file for it")
         if self.damaged_lines:
             logger.warning("%s: %d lines hold no feedback and do not count", path, self.damaged_lines)
 
@@ -118,6 +120,7 @@ class FeedbackStore:
         except ValueError:
             self.damaged_lines += 1
             return
+        self._lines += 1
         if feedback.opinion == "wrong":
             for fact in feedback.facts:
                 self._wrong_votes[feedback.item_id, fact].add(feedback.user or "")
@@ -147,3 +150,9 @@ class FeedbackStore:
 
 def _ends_with_newline(descriptor: int) -> bool:
     return os.pread(descriptor, 1, os.fstat(descriptor).st_size - 1) == b"\n"
+
+
+def _holds_something_else(path: Path) -> bool:
+    """Return whether a file without a whole line of feedback is not just empty, or the first line that a kill cut off."""
+    content = path.read_bytes().strip() if path.exists() else b""
+    return bool(content) and not (content.startswith(b"{") and b"\n" not in content and not content.endswith(b"}"))
