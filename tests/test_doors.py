@@ -33,6 +33,7 @@ from recommender.errors import RecommenderError
 from recommender.model.checkpoint import save_pretrained
 from recommender.server.app import create_app
 from recommender.server.schemas import RecommendationsBody
+from recommender.studies.rankings import rank_histories
 from recommender.studies.splits import by_table
 
 RANK = "/v1/recommendations"
@@ -329,3 +330,49 @@ def test_every_option_reaches_the_request(model, run, tmp_path, engine):
     assert make_request(**kept) == make_request(**given, explain=False)
     expected = engine.recommend(**given, explain=False)
     assert answered(json.loads(printed)["items"]) == [item.item_id for item in expected]
+
+
+# fewer items than asked for
+
+
+def test_a_list_of_nothing_through_all_doors(engine, model, run, tmp_path):
+    client = TestClient(create_app(engine, "tiny"))
+    for fields in ({}, {"explain": True}, {"trace": True}, {"query": "red", "boosts": {"50": 1}}):
+        answer = client.post(RANK, json={"only": [], **fields})
+        assert answer.status_code == 200 and answer.json()["items"] == [], answer.text
+        assert answer.json()["notes"][0].startswith("nothing is left to recommend")
+    stream = client.post(RANK, json={"only": [], "explain": True, "stream": True}).text
+    assert "event: done" in stream and "event: justification" not in stream
+    (tmp_path / "in.jsonl").write_text(
+        '{"custom_id": "a", "only": []}\n{"custom_id": "b", "k": 99, "explain": false}\n'
+    )
+    for kind in ("jsonl", "parquet"):
+        run_batch(str(model), tmp_path / "in.jsonl", tmp_path / f"out.{kind}")
+    none, every = (json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines())
+    assert none["items"] == [] and "nothing is left" in none["notes"][0]
+    assert len(every["items"]) == 20 and every["notes"][0] == "20 items may be recommended, 99 were asked for"
+    assert [len(json.loads(row["items"])) for row in pq.read_table(tmp_path / "out.parquet").to_pylist()] == [0, 20]
+    code, out, err = run("recommend", model, "--only", "", "--trace", tmp_path / "t.json", "--json", "-q")
+    assert code == 0 and json.loads(out)["items"] == [], err
+    code, out, _ = run("replay", tmp_path / "t.json", "-q")
+    assert code == 0 and "the same: 0 items" in out
+
+
+def test_questions_back_and_chat_with_more_than_there_is(engine, model, run):
+    asked = ("explain", model, "--history", "50", "--k", 99, "--json", "-q")
+    code, out, err = run(*asked, "--not", "181", "--without", "50")
+    assert code == 0 and json.loads(out)["why_not"]["listed"] and len(json.loads(out)["what_if"]["before"]) == 19, err
+    everything = engine.recommend([], k=99, explain=False, exclude=IDS[1:])
+    assert [item.item_id for item in everything] == ["50"]
+    reply = Chat.of(engine).reply([{"role": "user", "content": "99 films"}], IDS[2:], 50, False)
+    assert len(reply.items) == 2 and "Only 2 fit." in reply.notes
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_an_evaluation_of_fewer_items_than_its_largest_k(make_checkpoint, films, levels):
+    checkpoint = make_checkpoint(levels)
+    checkpoint.catalogue = films
+    histories = [np.arange(18), np.arange(3), np.arange(20)]
+    lists = rank_histories(Recommender(checkpoint), histories, 20)
+    assert [(row >= 0).sum() for row in lists] == [2, 17, 0]
+    assert set(lists[0][:2].tolist()) == {18, 19}

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 RankUrl = Annotated[str | None, typer.Option(help="join a vLLM server that ranks, instead of starting one")]
 WriteUrl = Annotated[str | None, typer.Option(help="join a vLLM server that writes")]
-VllmFlags = Annotated[
-    str, typer.Option("--vllm", help='flags for vLLM as they are, e.g. "--tensor-parallel-size=2 --dtype=bfloat16"')
-]
+VllmFlags = Annotated[str, typer.Option("--vllm", help='flags for vLLM as they are, for example "--dtype=bfloat16"')]
 EngineName = Annotated[str, typer.Option("--engine", help="embedded, or vllm (see docs/serving.md)")]
 SERVER_MODULES = ("fastapi", "uvicorn", "prometheus_client", "prometheus_fastapi_instrumentator", "sse_starlette")
 """What only the server needs: the extra `server`."""

@@ -239,7 +239,7 @@ class Engine(ABC):
         request = checked.request
         best = zip(ranking.items[: checked.k], ranking.scores[: checked.k], strict=True)
         items = [self._ranked_item(rank, int(item), float(score)) for rank, (item, score) in enumerate(best, 1)]
-        if request.explain and items:
+        if request.explain:
             items = list(self.stream_justifications(request, items, together=True))
         shown = self.builder.shown(checked.prompt)
         notes = self.rules.notes(request, self.ranker, shown, self.writes, int(checked.allowed.sum()))
@@ -260,6 +260,8 @@ class Engine(ABC):
 
         Ends early once `stop` is set. `together`: write all at once, which is faster, but the first one comes later.
         """
+        if not items:
+            return
         evidence = self._evidence_for(request, items)
         at_once = len(items) if together else self.written_at_once
         justifications = self.justifier.stream(evidence, request.user, stop, at_once)
@@ -273,7 +275,7 @@ class Engine(ABC):
 
         See `Justifier.stream_list`. Ends early once `stop` is set.
         """
-        if not self.writes:
+        if not self.writes or not items:
             yield from self.stream_justifications(request, items, stop)
             return
         justifications = self.justifier.stream_list(self._evidence_for(request, items), request.user, stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,9 +11,17 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from recommender.errors import EngineLostError, RecommenderError, reason_of
+from recommender.errors import (
+    AssetError,
+    CheckpointError,
+    ConfigError,
+    EngineLostError,
+    RecommenderError,
+    reason_of,
+)
 
 RETRY_SECONDS = 1
+logger = logging.getLogger(__name__)
 
 
 class ErrorDetail(BaseModel):
@@ -51,9 +60,15 @@ class HttpError(HTTPException):
 
 
 def http_error_of(error: RecommenderError) -> HttpError:
-    """Return the HTTP error for an error of the engine: 503 if it is gone, else 400."""
+    """Return the HTTP error for an error of the engine: 503 if it is gone, else 400.
+
+    What is wrong with this installation is for its operator: such errors name folders, and are told in the log only.
+    """
     if isinstance(error, EngineLostError):
         return HttpError(503, "the engine does not answer; come again in a moment", "engine_lost")
+    if isinstance(error, AssetError | CheckpointError | ConfigError):
+        logger.error("a request needs what is not here: %s", error)
+        return HttpError(400, "this server cannot answer that: something it needs is not installed", "not_available")
     return HttpError(400, str(error))
 
 

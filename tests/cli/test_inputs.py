@@ -131,3 +131,34 @@ def test_numbers_by_name():
         inputs.numbers_by_name("--boost", ["50=much"])
     with pytest.raises(RecommenderError, match="expected ITEM_ID=NATS"):
         inputs.numbers_by_name("--boost", ["50"])
+
+
+@pytest.mark.parametrize(
+    ("texts", "parts"),
+    [
+        (None, ()),
+        ([], ()),
+        ("", ()),
+        (["50,181", " 258 "], ("50", "181", "258")),
+        (['"a, b",c', "d"], ("a, b", "c", "d")),
+        (['50, "say ""hi"""'], ("50", 'say "hi"')),
+        ('5" disc,x', ('5" disc', "x")),
+        ('"",a', ("a",)),
+        ("x=y,[1]", ("x=y", "[1]")),
+    ],
+)
+def test_lists_are_lines_of_csv_and_may_be_repeated(texts, parts):
+    assert inputs.split_list(texts) == parts
+
+
+@pytest.mark.parametrize("text", ['"a, b', '"a"b,c', "a\nb"])
+def test_a_quote_that_does_not_close_is_named(text):
+    with pytest.raises(RecommenderError, match="--history: cannot be read as a list with commas") as error:
+        inputs.split_list(["50", text], "--history")
+    assert "double quotes" in error.value.hint
+
+
+def test_a_boosted_id_may_hold_the_sign_and_stands_once():
+    assert inputs.numbers_by_name("--boost", ["x=y=2.5", "a, b=-1"]) == {"x=y": 2.5, "a, b": -1.0}
+    with pytest.raises(RecommenderError, match="50 is given twice"):
+        inputs.numbers_by_name("--boost", ["50=1", "50=2"])

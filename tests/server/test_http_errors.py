@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from recommender.errors import DataError, EngineLostError
+from recommender.errors import AssetError, CheckpointError, ConfigError, DataError, EngineLostError
 from recommender.server.http_errors import ErrorBody, HttpError, http_error_of, overloaded
 
 
@@ -37,3 +37,9 @@ def test_what_the_engine_raises_is_the_requests_fault_or_the_servers():
     lost = http_error_of(EngineLostError("connection refused on 10.0.0.1"))
     assert lost.status_code == 503 and lost.code == "engine_lost" and "10.0.0.1" not in lost.detail
     assert overloaded().status_code == 429 and overloaded().code == "overloaded"
+
+
+@pytest.mark.parametrize("kind", [AssetError, CheckpointError, ConfigError])
+def test_what_the_installation_lacks_is_told_without_its_folders(kind, caplog):
+    answer = http_error_of(kind("/srv/cache/model: is damaged", "fetch it again into /srv/cache"))
+    assert answer.status_code == 400 and "/srv" not in json.dumps(answer.body) and "/srv/cache/model" in caplog.text
