@@ -22,6 +22,7 @@ from recommender.batch.request_lines import read_line
 from recommender.chat import Chat
 from recommender.chat.session import Session
 from recommender.cli import app, main
+from recommender.config import Config
 from recommender.data.catalogue import Catalogue, Item
 from recommender.data.histories import Histories
 from recommender.engine import Recommender, Request, make_request
@@ -33,6 +34,7 @@ from recommender.errors import RecommenderError
 from recommender.model.checkpoint import save_pretrained
 from recommender.server.app import create_app
 from recommender.server.schemas import RecommendationsBody
+from recommender.studies.comparison import evaluate
 from recommender.studies.rankings import rank_histories
 from recommender.studies.splits import by_table
 
@@ -376,3 +378,37 @@ def test_an_evaluation_of_fewer_items_than_its_largest_k(make_checkpoint, films,
     lists = rank_histories(Recommender(checkpoint), histories, 20)
     assert [(row >= 0).sum() for row in lists] == [2, 17, 0]
     assert set(lists[0][:2].tolist()) == {18, 19}
+
+
+def test_vectors_and_numbers_may_be_of_numpy_and_torch():
+    for vector in (np.ones(3, np.float32), torch.ones(3), [1, 1, 1], pd.Series([1.0, 1.0, 1.0])):
+        assert make_request(vectors={50: {"image": vector}}).vectors == {"50": {"image": (1.0, 1.0, 1.0)}}
+    request = make_request(k=np.int64(3), boosts={np.int64(50): np.float32(1.5)}, explain=np.bool_(False))
+    assert (request.k, request.boosts, request.explain) == (3, {"50": 1.5}, False)
+    with pytest.raises(RecommenderError, match="query"):
+        make_request(query="\ud800")
+
+
+def test_metrics_do_not_hang_on_how_ids_are_written(films, tmp_path):
+    """Popularity over the same interactions in three formats, users and items spelled differently, targets in a table."""
+    users = {"csv": ["5.0", "6", "7.0"], "jsonl": [5, 6.0, "7"], "parquet": [5.0, 6.0, 7.0]}
+    items, found = tmp_path / "items.csv", []
+    with items.open("w", newline="") as file:
+        csv.writer(file).writerows([("item_id", "title"), *((item.item_id, item.title) for item in films)])
+    for kind, (first, second, third) in users.items():
+        rows = [(first, "50.0"), (first, "181"), (second, "50"), (second, "-5.0"), (third, "50"), (third, " 007")]
+        rows = [{"user_id": user, "item_id": item, "position": place} for place, (user, item) in enumerate(rows)]
+        source = tmp_path / f"interactions.{kind}"
+        if kind == "csv":
+            pd.DataFrame(rows).to_csv(source, index=False)
+        elif kind == "jsonl":
+            source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        else:
+            pq.write_table(pa.Table.from_pylist(rows), source)
+        targets = tmp_path / f"targets.{kind}.csv"
+        targets.write_text("user_id,item_id\n5,-5.0\n6.0,181\n7,100.0\n")
+        options = {"test": str(targets), "config": Config()}
+        measured = evaluate(["popularity"], str(items), str(source), **options)
+        assert measured.users["user"].tolist() == ["5", "6", "7"]
+        found.append(measured.summary)
+    assert found[0].equals(found[1]) and found[1].equals(found[2])

@@ -6,6 +6,7 @@ The OpenAI form wraps a request as `{"custom_id", "method", "url", "body"}` and 
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ def read_line(number: int, raw: str | dict[str, Any]) -> BatchLine:
         fields = parse_request(raw) if isinstance(raw, str) else dict(raw)
     except JsonError as error:
         reason = f": {error}" if error.is_json else f" is not valid JSON ({error})"
-        return BatchLine(number, None, None, f"line {number}{reason}")
+        return BatchLine(number, _custom_id_in(raw), None, f"line {number}{reason}")
     if not isinstance(fields, dict):
         return BatchLine(number, None, None, f"line {number} is no JSON object but {type(fields).__name__}")
     custom_id, wrapped = _custom_id(fields.pop("custom_id", None)), "url" in fields or "body" in fields
@@ -56,6 +57,15 @@ def _custom_id(value: Any) -> str | None:
         return value if isinstance(value, str) else canonical_id(value)
     except DataError:
         return None
+
+
+def _custom_id_in(raw: str | dict[str, Any]) -> str | None:
+    """Return what a line that is refused is called, if it is near enough to JSON to tell."""
+    try:
+        fields = json.loads(raw) if isinstance(raw, str) else raw
+    except (ValueError, RecursionError):
+        return None
+    return _custom_id(fields.get("custom_id")) if isinstance(fields, dict) else None
 
 
 def _unwrapped(fields: dict[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -56,13 +57,20 @@ def chat(
         err.print(greeting(len(engine.catalogue), engine.config.prompt.noun), markup=False, highlight=False)
         messages = _typed()
     else:
-        messages = (line.rstrip("\n") for line in sys.stdin)
+        messages = (line.rstrip("\n") for line in _decoded(sys.stdin))
     for line in messages:
         reply = answer(session, line)
         if as_json:
             print_json(reply.to_dict())
         else:
             print_text(reply.text)
+
+
+def _decoded(stream: TextIO) -> TextIO:
+    """Return a stream that reads bytes which are no text as U+FFFD."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
+    return stream
 
 
 def greeting(items: int, noun: str) -> str:
@@ -77,6 +85,7 @@ def answer(session: Session, line: str) -> Any:
     """Return the Reply to one line; a picture or sound that cannot be read is answered with what is wrong."""
     from recommender.chat import sentence
 
+    line = line.encode("utf-8", "replace").decode()  # bytes that are no text come as halves of characters
     command, _, rest = line.strip().partition(" ")
     try:
         if command == "/picture":

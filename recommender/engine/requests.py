@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from recommender.config import Modality
 from recommender.data.id_fields import ByItem, HistoryIds, ItemIds, SomeItemIds, UserId, ValueTexts
@@ -19,6 +19,10 @@ FORMER_FIELDS = {"wish": "query"}
 #: the largest boost: more than any two scores lie apart, and far from what float32 cannot hold
 MOST_NATS = 1000.0
 
+#: a vector of floats, which may come as an array or a tensor
+Vector = Annotated[
+    tuple[FiniteFloat, ...], BeforeValidator(lambda values: values.tolist() if hasattr(values, "tolist") else values)
+]
 Nats = Annotated[FiniteFloat, Field(ge=-MOST_NATS, le=MOST_NATS)]
 
 logger = logging.getLogger(__name__)
@@ -68,7 +72,7 @@ class Request(BaseModel):
         default_factory=dict,
         description=f"item id -> nats that are added to its score, at most {MOST_NATS:.0f}; below 0 it sinks",
     )
-    vectors: Annotated[dict[str, dict[Modality, tuple[FiniteFloat, ...]]], ByItem] = Field(
+    vectors: Annotated[dict[str, dict[Modality, Vector]], ByItem] = Field(
         default_factory=dict,
         description="history item -> modality -> an encoder's vector that stands for the item's own in this request",
     )

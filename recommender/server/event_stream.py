@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -11,6 +10,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from recommender.errors import RecommenderError
 from recommender.server.http_errors import HttpError, http_error_of
+from recommender.strict_json import json_text
 
 Events = AsyncGenerator[ServerSentEvent, None]
 _NEWLINE = "\n"
@@ -18,7 +18,7 @@ _NEWLINE = "\n"
 
 def json_event(data: Any, name: str | None = None) -> ServerSentEvent:
     """Return an event with `data` as JSON."""
-    return text_event(json.dumps(data, ensure_ascii=False), name)
+    return text_event(json_text(data), name)
 
 
 def text_event(text: str, name: str | None = None) -> ServerSentEvent:

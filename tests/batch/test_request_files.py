@@ -131,3 +131,22 @@ def test_the_identity_hangs_on_the_content_and_the_settings(tmp_path):
     one, same, other = (write_lines(tmp_path / f"{n}.jsonl", [{"a": n // 2}]) for n in range(3))
     assert batch_identity(one, "m") == batch_identity(same, "m")
     assert len({batch_identity(one, "m"), batch_identity(other, "m"), batch_identity(one, "n")}) == 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_read_in_every_unicode(tmp_path, encoding):
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"custom_id": "ü", "history": ["1"]}\r\n{"custom_id": "b"}\r\n', encoding=encoding)
+    first, second = read_requests(path)
+    assert (first.custom_id, first.error, first.request.history) == ("ü", None, ("1",)) and second.custom_id == "b"
+
+
+def test_a_parquet_file_that_is_cut_in_its_middle_is_one_line(tmp_path):
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.Table.from_pylist(requests(500)), path)
+    whole = bytearray(path.read_bytes())
+    whole[60 : len(whole) // 2] = bytes(len(whole) // 2 - 60)
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match=r"in\.parquet: not a readable parquet file") as error:
+        list(read_requests(path))
+    assert "\n" not in error.value.message

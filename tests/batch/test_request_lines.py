@@ -82,3 +82,12 @@ def test_failures_are_the_requests_fault_or_ours(failure, code, status):
     assert answer_line(read_line(1, {"custom_id": "a"}), failure) == {"custom_id": "a", "error": error}
     wrapped = answer_line(read_line(1, {"custom_id": "a", "url": URL, "body": {}}), failure)
     assert wrapped["response"]["status_code"] == status and wrapped["response"]["body"] == {"error": error}
+
+
+ODD = ['"k": NaN', '"k": 1, "k": 2', '"boosts": {"1": 1e999}', '"query": "\\u0000"', '"k": [[[[]]]]']
+
+
+@pytest.mark.parametrize("more", ODD)
+def test_a_line_that_is_refused_keeps_its_name(more):
+    line = read_line(1, f'{{"custom_id": "a", {more}}}')
+    assert line.request is None and line.custom_id == "a" and line.error

@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import sys
 
 import pytest
@@ -57,3 +58,12 @@ def test_media_that_cannot_be_read_are_answered_and_the_conversation_goes_on(run
 
 def test_the_greeting_fits_80_columns():
     assert max(map(len, chat_commands.greeting(1682, "films").splitlines())) <= 80
+
+
+def test_bytes_that_are_no_text_are_answered(trained, tmp_path):
+    """As typed into a terminal, and in a file of messages."""
+    command = [sys.executable, "-m", "recommender", "chat", str(trained), "-q", "--json", "--no-explain"]
+    asked = subprocess.run([*command, b"--message", b"red \xff films"], capture_output=True, timeout=120)
+    assert asked.returncode == 0 and json.loads(asked.stdout), asked.stderr
+    asked = subprocess.run(command, input=b"red \xff films\n", capture_output=True, timeout=120)
+    assert asked.returncode == 0 and json.loads(asked.stdout), asked.stderr
