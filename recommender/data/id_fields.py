@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
-from recommender.data.ids import canonical_id, is_missing
+from recommender.data.cells import plain_text
+from recommender.data.ids import canonical_id
 from recommender.errors import DataError
 
 _SHOWN = 40
@@ -56,13 +56,12 @@ def by_item(values: Any) -> Any:
 def value_text(value: Any) -> str:
     """Return an attribute's value as the text that a table of items would be read as: 1995.0 and " 1995 " are 1995.
 
-    Raises DataError for nothing (None, NaN), lists and mappings.
+    Raises DataError for nothing (None, NaN, blank text), lists and mappings.
     """
-    if isinstance(value, np.generic):
-        value = value.item()
-    if is_missing(value) or isinstance(value, list | tuple | Mapping):
+    text = None if isinstance(value, list | tuple | Mapping) else plain_text(value)
+    if text is None:
         raise DataError(f"expected a text or a number, found {_shown(value)}")
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
+    return text
 
 
 def _listed(values: Any) -> list[Any]:
