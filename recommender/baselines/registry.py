@@ -9,6 +9,7 @@ from typing import Any
 
 from recommender.baselines.baseline import Baseline
 from recommender.errors import DataError, did_you_mean
+from recommender.strict_json import parse_json
 
 
 def lazy(module: str, name: str, *arguments: Any, **settings: Any) -> Callable[[], Baseline]:
@@ -79,7 +80,7 @@ def _is_setting(key: str, value: Any) -> bool:
 def _read_value(text: str, setting: str, value: str, default: Any) -> Any:
     """Return the value of a setting, which must be of its default's kind. Raises DataError."""
     try:
-        parsed = json.loads(value)
+        parsed = parse_json(value)
     except ValueError:
         parsed = value
     types = (int,) if isinstance(default, int) else (int, float, type(None))

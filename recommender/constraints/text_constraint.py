@@ -90,7 +90,7 @@ class TextConstraint:
         try:
             fields = json.loads(text)
             lists = {name: tuple(fields.pop(name, ())) for name in ("names", "items")}
-        except (TypeError, ValueError, AttributeError):
+        except (TypeError, ValueError, AttributeError, RecursionError):
             raise ValueError(f"{TEXT_CONSTRAINT}: expected JSON") from None
         if fields or not all(isinstance(text, str) for texts in lists.values() for text in texts):
             raise ValueError(f'{TEXT_CONSTRAINT}: expected {{"names": [...], "items": [...]}} of texts')
