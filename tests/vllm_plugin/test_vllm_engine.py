@@ -143,7 +143,7 @@ def test_both_engines_write_alike(embedded, served):
     assert all(item.justification and item.evidence["claims"] for item in answer.items)
 
 
-def test_both_engines_refuse_alike(served):
+def test_both_engines_refuse_alike_and_give_what_there_is(served):
     with pytest.raises(DataError, match="'no'"):
         served.answer(Request(history=("no",)))
     assert len(served.answer(Request(k=21, explain=False)).items) == 20
