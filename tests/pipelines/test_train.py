@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from recommender.config import Config
+from recommender.data.catalogue import Catalogue, Item
 from recommender.engine import Recommender
 from recommender.errors import CheckpointError, ConfigError, DataError
 from recommender.model.checkpoint import from_pretrained
@@ -296,3 +297,21 @@ def test_writing_is_trained_again_without_touching_the_ranking(whole, tmp_path):
         "rank",
         "explain",
     ]
+
+
+def test_few_items_with_three_levels_are_validated_and_every_choice_of_them_is_ranked(config_of, tmp_path):
+    """A search with more beams than children: its dead beams must not go on from another state."""
+    facts = {"genres": ("drama",), "year": ("1990",)}
+    sixty = Catalogue(Item(item_id=f"i{i}", title=f"The red story {i}", attributes=facts) for i in range(60))
+    histories = [[(u * 7 + step * (1 + u % 3)) % 60 for step in range(6)] for u in range(30)]
+    stage = RANK[0] | {"max_steps": 2, "evaluate_epochs": 0.01}
+    changes = {"semantic_ids.levels": 3, "semantic_ids.codebook_size": 8, "training.stages": [stage]}
+    tables = write_tables(tmp_path, sixty, histories)
+    config = config_of([[0]], **changes, **{f"data.{name}": path for name, path in tables.items()})
+    assert train.train(config, tmp_path / "tiny").stages[0].validation is not None
+    model = Recommender.from_pretrained(tmp_path / "tiny")
+    ids = model.catalogue.item_ids
+    for count in (1, 2, 5, 7, 30):
+        only = tuple(ids[place] for place in np.random.default_rng(count).choice(60, count, replace=False))
+        found = model.recommend(["i7"], k=count - ("i7" in only), only=only, explain=False)
+        assert {item.item_id for item in found} == set(only) - {"i7"}
