@@ -315,3 +315,23 @@ def test_few_items_with_three_levels_are_validated_and_every_choice_of_them_is_r
         only = tuple(ids[place] for place in np.random.default_rng(count).choice(60, count, replace=False))
         found = model.recommend(["i7"], k=count - ("i7" in only), only=only, explain=False)
         assert {item.item_id for item in found} == set(only) - {"i7"}
+
+
+def test_the_loss_does_not_leap_where_few_of_many_items_make_up_the_histories(config_of, tmp_path):
+    """Without text, at default rates: the vectors of the few were twenty times as long as others, and scores leapt."""
+    facts = {"genres": ("drama",), "year": ("1990",)}
+    many = Catalogue(Item(item_id=f"i{i}", title=f"The red story {i}", attributes=facts) for i in range(6000))
+    random, chances = np.random.default_rng(0), np.arange(1, 6001) ** -0.8
+    histories = [random.choice(6000, 8, p=chances / chances.sum()) for _ in range(1500)]
+    tables = {f"data.{name}": path for name, path in write_tables(tmp_path, many, histories).items()}
+    stage = {"stage": "rank", "max_steps": 3, "batch_tokens": 1024, "row_tokens": 256, "validation_users": 1}
+    stage["learning_rate"] = 3e-4  # the embeddings of the tiny model are so much smaller
+    encoders = {"encoders.text": None, "encoders.collaborative_width": 64}
+    config = config_of([[0]], **tables, **encoders, **{"semantic_ids.levels": 1, "training.stages": [stage]})
+    losses: list[float] = []
+    train.train(config, tmp_path / "tiny", progress=lambda what, *_: losses.extend(loss_in(what)))
+    assert len(losses) == 3 and max(losses) < losses[0] + 0.3
+
+
+def loss_in(what: str) -> list[float]:
+    return [float(what.split("loss ")[1].split(",")[0])] if ", loss " in what else []
