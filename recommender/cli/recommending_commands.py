@@ -19,7 +19,7 @@ from recommender.cli.options import (
     Trace,
     User,
 )
-from recommender.cli.output import print_json, print_note, print_text, print_view
+from recommender.cli.output import print_json, print_note, print_plain_note, print_text, print_view
 
 
 def recommend(
@@ -133,6 +133,8 @@ def explain(
                 answers["what_if"] = what_if(engine, request, split_list(without))
             if trace is not None and item is not None:
                 save(recorded_answer(engine, request, item), trace)
+    if item is not None:
+        print_plain_note(engine)
     if as_json:
         print_json(answers)
     else:

@@ -25,7 +25,8 @@ def collaborative_vectors(
     co-occurrence within `window` steps, both ways (an item d steps back weighs exp((1 - d) / decay)). Each is
     turned to positive pointwise mutual information and all are factorised together as U sqrt(S) (Levy and
     Goldberg, 2014). Returns [items, width] float32 with a mean squared norm of `width` over the rows that are
-    not zero, the longest of them cut (`bounded`); items that occur with no other are zero. The same input gives the same output.
+    not zero, the longest of them cut (`bounded`); items that occur with no other are zero. The same input gives the
+    same output.
     """
     cooccurrence = _ppmi(_cooccurrence(histories, items))
     ordered = _ppmi(_ordered_cooccurrence(histories, items, window, decay))

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from recommender import adapters
-from recommender.errors import CheckpointError, did_you_mean
+from recommender.adapters.shipped import MANIFEST as MANIFEST
+from recommender.adapters.shipped import check_present
+from recommender.adapters.shipped import shipped_checkpoints as shipped_checkpoints
+from recommender.errors import CheckpointError
 from recommender.files import replacing_folder
-
-MANIFEST = "checkpoint.json"
 
 
 def check_target(target: Path, marker: str = MANIFEST) -> None:
@@ -44,11 +44,6 @@ def written_folder(target: Path, marker: str = MANIFEST) -> Iterator[Path]:
         yield folder
 
 
-def shipped_checkpoints() -> dict[str, Path]:
-    """Return the checkpoints that are installed with the package: name -> folder."""
-    return {path.parent.name: path.parent for path in sorted(Path(adapters.__file__).parent.glob(f"*/{MANIFEST}"))}
-
-
 def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
     """Write the manifest: `facts`, and the sha256 of each file of the folder."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
@@ -58,14 +53,8 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Read the manifest and check every file against it. Raises CheckpointError naming the file that is wrong."""
+    folder = check_present(folder)
     path = folder / MANIFEST
-    if not folder.is_dir():
-        shipped = shipped_checkpoints()
-        near = did_you_mean(folder.name, shipped)
-        names = f"shipped are {', '.join(shipped)}; or train one: recommender train --config FILE"
-        raise CheckpointError(f"{folder}: no such checkpoint folder", f"{near} {names}" if near else names)
-    if not path.is_file():
-        raise CheckpointError(f"{folder}: no {MANIFEST}, so this is no checkpoint", "give a trained folder")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         digests = dict(manifest["files"])

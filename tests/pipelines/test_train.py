@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,13 @@ import torch
 from safetensors.torch import load_file
 
 from recommender.config import Config
+from recommender.data import standins
 from recommender.data.catalogue import Catalogue, Item
-from recommender.engine import Recommender
-from recommender.errors import CheckpointError, ConfigError, DataError
+from recommender.engine import Recommender, Request
+from recommender.errors import CheckpointError, ConfigError, DataError, RecommenderError
 from recommender.model.checkpoint import from_pretrained
 from recommender.pipelines import train
+from recommender.studies.justifications import draft_study, justification_study
 from recommender.training.loop import STATE
 from recommender.training.run_state import trainable
 from tests.conftest import ITEMS, picture, write_csv, write_tables
@@ -297,6 +301,77 @@ def test_writing_is_trained_again_without_touching_the_ranking(whole, tmp_path):
         "rank",
         "explain",
     ]
+
+
+def recorded_prompts(folder: Path) -> set[str]:
+    return set(json.loads((folder / "checkpoint.json").read_text())["prompts"])
+
+
+def test_only_a_writing_stage_makes_a_model_that_writes_and_others_generate_nothing(
+    whole, config_of, histories, tmp_path, monkeypatch
+):
+    assert recorded_prompts(whole) == {"rank", "explain"} and from_pretrained(whole).writes
+    train.train(config_of(histories, **{"training.stages": RANK}), tmp_path / "ranks")
+    assert recorded_prompts(tmp_path / "ranks") == {"rank"}
+    model = Recommender.from_pretrained(tmp_path / "ranks")
+    monkeypatch.setattr(type(model.model.llm), "generate", None)  # whoever generates fails
+    answer = model.answer(Request(history=("101", "105"), k=3))
+    assert [item.written_by for item in answer.items] == ["plain"] * 3 and all(i.justification for i in answer.items)
+    assert answer.notes[0].startswith("the sentences are plain: the writing adapter was never trained")
+    assert list(model.stream_justified_list(Request(history=("101",), k=3), answer.items))[0].written_by == "plain"
+    assert model.explain_item(["101", "105"], "107")["written_by"] == "plain"
+    study = justification_study(model, [np.array([1, 5])], k=2)
+    assert study["sources"] == {"model": 0, "rewritten": 0, "plain": 2}
+    with pytest.raises(RecommenderError, match="does not write: the writing adapter was never trained"):
+        draft_study(model, [np.array([1, 5, 7])], drafts=1)
+
+
+def test_a_writing_adapter_comes_along_with_the_prompts_that_it_was_trained_on(whole, config_of, histories, tmp_path):
+    changes = {"training.stages": RANK}
+    train.train(config_of(histories, **changes, **{"base.adapter": str(whole)}), tmp_path / "from-writer")
+    assert from_pretrained(tmp_path / "from-writer").writes
+    stale = tmp_path / "stale"
+    shutil.copytree(whole, stale)
+    manifest = json.loads((stale / "checkpoint.json").read_text())
+    manifest["prompts"]["explain"] = "0" * 64
+    (stale / "checkpoint.json").write_text(json.dumps(manifest))
+    train.train(config_of(histories, **changes, **{"base.adapter": str(stale)}), tmp_path / "from-stale")
+    assert "trained on other prompts" in str(from_pretrained(tmp_path / "from-stale").plain_because)
+    train.train(config_of(histories, **changes), tmp_path / "ranks")
+    train.train(config_of(histories, **changes, **{"base.adapter": str(tmp_path / "ranks")}), tmp_path / "from-ranker")
+    assert "never trained" in str(from_pretrained(tmp_path / "from-ranker").plain_because)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"base.adapter": "runs/nothing"}, "runs/nothing: no such checkpoint folder"),
+        ({"base.adapter": "movielens-100k"}, "has base.llm"),
+        ({"base.llm": "nothing"}, "nothing: no embedded asset"),
+        ({"training.teacher": {"baseline": "nothing"}}, "nothing"),
+    ],
+)
+def test_what_training_lacks_is_said_before_anything_is_read_or_encoded(config_of, tmp_path, changes, message):
+    config = config_of([[0, 1, 2, 3]], **changes, **{"data.items": "nowhere.csv"})
+    with pytest.raises(RecommenderError, match=message):
+        train.train(config, tmp_path / "tiny", progress=lambda what, *_: pytest.fail(what))
+
+
+def test_histories_too_short_to_learn_from_are_found_before_items_are_encoded(config_of, tmp_path):
+    with pytest.raises(DataError, match="no user has two interactions"):
+        train.train(config_of([[0], [1]]), tmp_path / "tiny", progress=lambda what, *_: pytest.fail(what))
+
+
+def test_a_recipe_without_a_writing_stage_is_refused_before_the_model_is_loaded(config_of, histories, tmp_path):
+    train.train(config_of(histories, **{"training.stages": RANK}), tmp_path / "ranks")
+    with pytest.raises(ConfigError, match="no stage `explain`"):
+        train.teach_writing(tmp_path / "ranks", tmp_path / "out", progress=lambda what, *_: pytest.fail(what))
+
+
+def test_media_that_no_encoder_reads_are_not_made(config_of, monkeypatch):
+    monkeypatch.setattr(standins, "draw_card", lambda text: pytest.fail("a card was drawn"))
+    catalogue = train.load_catalogue(config_of([[0]], **{"data.standin_media": True}))
+    assert all(item.image is None and item.audio is None for item in catalogue)
 
 
 def test_few_items_with_three_levels_are_validated_and_every_choice_of_them_is_ranked(config_of, tmp_path):
