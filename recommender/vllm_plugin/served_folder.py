@@ -111,7 +111,8 @@ class Served:
 
     def _open_codes(self, tokens: Sequence[int]) -> list[int] | None:
         """Return the codes at the end of `tokens` that are the beginning of an item; None if their levels begin none."""
-        levels, codes = [], []
+        levels: list[int] = []
+        codes: list[int] = []
         for token in tokens[-self.levels :][::-1]:
             level = self.level_of(token)
             if level is None or level == self.levels - 1:
