@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 # peft imports bitsandbytes, which on some processors warns about a faster kernel that its own wheel lacks
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 import peft  # noqa: E402
 from peft import PeftModel  # noqa: E402
+from torch import Tensor  # noqa: E402
 from transformers import PreTrainedModel  # noqa: E402
 
 from recommender.config import LoraConfig  # noqa: E402
@@ -48,3 +50,8 @@ def add_adapters(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> 
         ) from None
     model.set_adapter(RANK)
     return model
+
+
+def is_trained(tensors: Mapping[str, Tensor]) -> bool:
+    """Return whether an adapter, given by its tensors, changes anything: the second matrix of each pair begins as zero."""
+    return any(bool(tensor.any()) for name, tensor in tensors.items() if "lora_B" in name)

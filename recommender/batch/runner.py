@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from recommender.adapters.shipped import check_present
 from recommender.batch.request_files import PartialOutput, batch_identity, check_suffix, read_requests
 from recommender.batch.request_lines import BatchLine, answer_line
 from recommender.engine import Engine, Response, open_engine
@@ -59,7 +60,9 @@ def run_batch(
     partial = PartialOutput(output, batch_identity(source, model, options.items, options.engine))
     report_progress = progress or (lambda *_: None)
     written, errors = partial.lines_done, 0
-    with closing(partial), _workers(model, options) as (pool, answer):
+    with closing(partial), _workers(model, options) as (pool, answer, plain_note):
+        if any(line.request is not None and line.request.explain for line in lines):
+            pool.submit(plain_note).add_done_callback(_tell)
         for answers in _in_order(pool, answer, _groups(lines[partial.lines_done :]), 2 * options.workers):
             partial.write(answers)
             written += len(answers)
@@ -91,19 +94,29 @@ def _in_order(pool: Executor, answer: AnswerGroup, groups: Iterable[Group], ahea
 
 
 @contextmanager
-def _workers(model: str, options: BatchOptions) -> Iterator[tuple[Executor, AnswerGroup]]:
-    """Open the engine where it will work, in each worker process or here, and yield the pool and what it has to do."""
+def _workers(model: str, options: BatchOptions) -> Iterator[tuple[Executor, AnswerGroup, Callable[[], str | None]]]:
+    """Open the engine where it will work, in each worker process or here.
+
+    Yields the pool, what it has to do, and what tells there why sentences are plain, if they are.
+    """
     if options.engine == "embedded" and options.workers > 1:
+        check_present(model)  # a worker process could only break the pool
         arguments = (options.engine, model, options.items, options.engine_options)
         context = multiprocessing.get_context("spawn")
         with _cancelled_at_end(ProcessPoolExecutor(options.workers, context, _open_in_process, arguments)) as pool:
-            yield pool, _answer_in_process
+            yield pool, _answer_in_process, _plain_note_in_process
         return
     with (
         closing(open_engine(options.engine, model, options.items, **options.engine_options)) as engine,
         _cancelled_at_end(ThreadPoolExecutor(options.workers)) as pool,
     ):
-        yield pool, lambda group: answer_group(engine, group)
+        yield pool, lambda group: answer_group(engine, group), lambda: engine.plain_note
+
+
+def _tell(plain_note: Future[str | None]) -> None:
+    """Say once for a batch why its sentences are plain, if they are."""
+    if not plain_note.cancelled() and plain_note.exception() is None and plain_note.result() is not None:
+        logger.warning("%s", plain_note.result())
 
 
 @contextmanager
@@ -126,6 +139,11 @@ def _open_in_process(name: str, model: str, items: str | None, options: dict[str
 def _answer_in_process(group: Group) -> AnswerLines:
     assert _process_engine is not None
     return answer_group(_process_engine, group)
+
+
+def _plain_note_in_process() -> str | None:
+    assert _process_engine is not None
+    return _process_engine.plain_note
 
 
 def answer_group(engine: Engine, group: Sequence[BatchLine]) -> AnswerLines:

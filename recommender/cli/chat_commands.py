@@ -13,7 +13,7 @@ import typer
 
 from recommender.cli.inputs import open_model, split_list, step
 from recommender.cli.options import AsJson, FeedbackFile, History, Items, Model, Quiet, User
-from recommender.cli.output import err, print_json, print_text
+from recommender.cli.output import err, print_json, print_plain_note, print_text
 from recommender.errors import RecommenderError
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def chat(
 
             media = MediaQueries(engine.config, engine.features)
             session = Session.of(engine, media, split_list(history, "--history"), k, explain, user)
+    if explain:
+        print_plain_note(engine)
     if message:
         messages: Iterable[str] = message
     elif sys.stdin.isatty():

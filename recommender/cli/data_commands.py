@@ -43,11 +43,11 @@ def encode(config: ConfigFile, settings: Settings = None, as_json: AsJson = Fals
 
     The changed views of pictures and sounds that training takes are encoded too.
     """
+    recipe = read_config(config, settings)
     from recommender.encoders.pipeline import encode_views
     from recommender.pipelines.train import prepare
     from recommender.progress import progress_bars
 
-    recipe = read_config(config, settings)
     with progress_bars(quiet) as progress:
         prepared = prepare(recipe, progress)
         encode_views(prepared.catalogue, recipe.encoders, prepared.features, progress)
@@ -69,12 +69,12 @@ def tokenize(config: ConfigFile, settings: Settings = None, as_json: AsJson = Fa
 
     Shows collisions, how evenly codes are used, and what the codes of the first level mean.
     """
+    recipe = read_config(config, settings)
     from recommender.cli.result_views import meaning_rows
     from recommender.pipelines.train import prepare
     from recommender.progress import progress_bars
     from recommender.semantic_ids.codes import SemanticIds
 
-    recipe = read_config(config, settings)
     with progress_bars(quiet) as progress:
         prepared = prepare(recipe, progress)
     ids = SemanticIds.build(recipe.semantic_ids, prepared.features, len(prepared.catalogue), recipe.seed)

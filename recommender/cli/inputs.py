@@ -34,8 +34,8 @@ def read_config(path: Path, settings: list[str] | None) -> Config:
 
 def config_of(path: Path | None, checkpoints: list[str]) -> Config:
     """Return a config file, or that of the first checkpoint, or the defaults."""
+    from recommender.adapters.shipped import resolve
     from recommender.config import Config
-    from recommender.model.checkpoint import resolve
 
     if path is not None:
         return Config.load(path)

@@ -10,7 +10,7 @@ import typer
 
 from recommender.cli.inputs import catalogue_of, open_model, sampled_histories
 from recommender.cli.options import AsJson, Items, Model, Quiet, Seed
-from recommender.cli.output import print_facts, print_rows
+from recommender.cli.output import print_facts, print_plain_note, print_rows
 from recommender.files import write_text
 from recommender.strict_json import json_text
 
@@ -88,6 +88,7 @@ def evaluate(
 
     with progress_bars(quiet) as progress:
         engine = open_model(model, items, progress)
+        print_plain_note(engine)
         measured = justification_study(engine, sampled_histories(engine, users), k, progress)
     _report(measured, output, as_json)
 

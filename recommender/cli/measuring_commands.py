@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from recommender.cli.inputs import config_of, split_list
-from recommender.cli.options import AsJson, OwnConfig, Quiet, Users
+from recommender.cli.options import AsJson, OwnConfig, Quiet, Users, present_model
 from recommender.cli.output import print_json, print_view
 
 
@@ -45,18 +45,20 @@ def evaluate(
     The whole catalogue is ranked for every user.
     """
     from recommender.errors import import_extra
-    from recommender.progress import progress_bars
+    from recommender.studies.entries import folders_of, parse_entries, parse_seeds
 
+    folders = folders_of(parse_entries(models))
+    for folder in folders:  # before what takes seconds to import
+        present_model(folder)
+    recipe = config_of(config, folders)
     import_extra("matplotlib", "recommender evaluate", "eval")
     from recommender.eval.report import as_json as plain
     from recommender.eval.report import for_card, table
     from recommender.model import checkpoint
+    from recommender.progress import progress_bars
     from recommender.studies import comparison
-    from recommender.studies.entries import folders_of, parse_entries, parse_seeds
 
     options = comparison.EvaluationOptions(split, folds, users, fit_seeds=parse_seeds(seeds), attribute=attribute)
-    folders = folders_of(parse_entries(models))
-    recipe = config_of(config, folders)
     with progress_bars(quiet) as progress:
         evaluation = comparison.evaluate(
             models,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from recommender.cli.inputs import catalogue_of, open_model, values_by_name
-from recommender.cli.options import AsJson, Items, Model, Quiet
+from recommender.cli.options import AsJson, Items, Model, Quiet, present_model
 from recommender.cli.output import print_json, print_rows, print_text
 
 
@@ -53,7 +53,8 @@ def feedback(
 def replay(
     file: Annotated[Path, typer.Argument(help="a decision trace, from --trace of recommend or explain")],
     model: Annotated[
-        str | None, typer.Option(help="a checkpoint folder; default: the one that the trace names")
+        str | None,
+        typer.Option(help="a checkpoint folder; default: the one that the trace names", callback=present_model),
     ] = None,
     items: Items = None,
     as_json: AsJson = False,

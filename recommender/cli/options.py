@@ -7,9 +7,19 @@ from typing import Annotated, Literal
 
 import typer
 
+from recommender.adapters.shipped import check_present
+
 Panel = Literal["Try it", "Your data", "Train", "Recommend", "Serve", "Measure", "Operate"]
 PANELS: tuple[Panel, ...] = ("Try it", "Your data", "Train", "Recommend", "Serve", "Measure", "Operate")
 """The groups of commands, in the order of a first week with the program."""
+
+
+def present_model(model: str | None) -> str | None:
+    """Return the name of a model, or refuse it before what loads a model is imported: that alone takes seconds."""
+    if model is not None:
+        check_present(model)
+    return model
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress bars")]
@@ -17,7 +27,10 @@ Details = Annotated[bool, typer.Option("--details", help="show scores and other 
 ConfigFile = Annotated[Path, typer.Option("--config", help="a YAML file: see adapters/*.yaml")]
 OwnConfig = Annotated[Path | None, typer.Option("--config", help="a YAML file: its data and encoders are used")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="override a key of the config: KEY=VALUE")]
-Model = Annotated[str, typer.Argument(help="a checkpoint folder, or a shipped one by name: movielens-100k")]
+Model = Annotated[
+    str,
+    typer.Argument(help="a checkpoint folder, or a shipped one by name: movielens-100k", callback=present_model),
+]
 Items = Annotated[str | None, typer.Option(help="items table, if it is not where the checkpoint's config says")]
 Checkpoint = Annotated[Path, typer.Option("--output", help="the checkpoint folder to write")]
 Users = Annotated[int | None, typer.Option(help="evaluate an even sample of this many users", min=1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
@@ -14,6 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from recommender.strict_json import json_text
+
+if TYPE_CHECKING:
+    from recommender.engine import Engine
 
 out, err = Console(), Console(stderr=True)
 
@@ -41,6 +44,12 @@ def _wrapped(line: str, width: int) -> str:
 def print_note(text: str) -> None:
     """Print a remark about a result to standard error."""
     err.print(Text(text), soft_wrap=True)
+
+
+def print_plain_note(engine: Engine) -> None:
+    """Say once, on standard error, that a model's justifications are plain sentences and why, where they are."""
+    if engine.plain_note is not None:
+        print_note(engine.plain_note)
 
 
 def print_rows(rows: list[dict[str, Any]], title: str | None = None, as_json: bool = False) -> None:

@@ -21,7 +21,7 @@ from recommender.cli.options import (
     Trace,
     User,
 )
-from recommender.cli.output import print_json, print_note, print_text, print_view
+from recommender.cli.output import print_json, print_note, print_plain_note, print_text, print_view
 from recommender.strict_json import read_json_object
 
 _VECTORS = 'write {"50": {"image": [0.1, ...]}}: history item -> modality -> vector'
@@ -156,6 +156,8 @@ def explain(
                 answers["what_if"] = what_if(engine, request, removed)
             if trace is not None and item is not None:
                 save(recorded_answer(engine, request, item), trace)
+    if item is not None:
+        print_plain_note(engine)
     if as_json:
         print_json(answers)
     else:

@@ -10,7 +10,7 @@ import typer
 
 from recommender.cli.inputs import split_pair, vllm_options
 from recommender.cli.options import AsJson, Items, Model, Quiet
-from recommender.cli.output import print_json, print_note, print_rows
+from recommender.cli.output import print_json, print_note, print_plain_note, print_rows
 
 if TYPE_CHECKING:
     from recommender.config import ServingConfig
@@ -58,6 +58,7 @@ def serve(
         opened = open_engine(engine, model, items, progress, **options)
     for part, address in opened.addresses().items():  # adapters are loaded and unloaded there
         print_note(f"{part}: {address}")
+    print_plain_note(opened)
     try:
         limits = _limits(opened.config.serving, settings, {"host": host, "port": port, "feedback": feedback})
         run_server(create_app(opened, name or Path(model).resolve().name, limits), limits)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Set
 from recommender.cli.output import print_json, print_rows, print_view
 from recommender.errors import DataError
 from recommender.strict_yaml import parse_yaml
+
+if TYPE_CHECKING:
+    from recommender.config import Config
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 Output = Annotated[Path, typer.Option(help="folder for the checkpoints and the report; a killed run goes on")]
@@ -37,11 +40,12 @@ def ablation(
     quiet: Quiet = False,
 ) -> None:
     """Train a recipe whole and without each of its parts, and print the paired differences."""
+    recipe = read_config(config, settings)
     from recommender.progress import progress_bars
     from recommender.studies.ablation import ablation_study
     from recommender.studies.entries import parse_seeds
 
-    recipes = _recipes(config, settings, without, variant)
+    recipes = _recipes(recipe, without, variant)
     with progress_bars(quiet) as progress:
         evaluation = ablation_study(recipes, parse_seeds(seeds), output, split_list(baselines), users, progress)
     _report(evaluation, output, as_json)
@@ -71,12 +75,13 @@ def cold(
     `full` is the recipe, `unlisted` the same model while it lists no new item; other rows are what --without and --variant
     make of the recipe.
     """
+    recipe = read_config(config, settings)
     from recommender.progress import progress_bars
     from recommender.studies.ablation import FULL
     from recommender.studies.cold_start import ColdStartOptions, cold_start_study
     from recommender.studies.entries import parse_seeds
 
-    recipes = _recipes(config, settings, without, variant)
+    recipes = _recipes(recipe, without, variant)
     numbers = parse_seeds(seeds) if seeds else (recipes[FULL].seed,)
     with progress_bars(quiet) as progress:
         options = ColdStartOptions(share, seed, numbers, times, users, split_list(baselines))
@@ -129,11 +134,12 @@ def signal(
     quiet: Quiet = False,
 ) -> None:
     """Measure before any training how much an item's content says of who likes it: a linear probe."""
+    recipe = read_config(config, settings)
     from recommender.progress import progress_bars
     from recommender.studies.signal_probe import signal_study
 
     with progress_bars(quiet) as progress:
-        study = signal_study(read_config(config, settings), progress)
+        study = signal_study(recipe, progress)
     if as_json:
         print_json(asdict(study))
         return
@@ -154,11 +160,11 @@ def signal(
         print_rows(rows, "what only one of them knows")
 
 
-def _recipes(config: Path, settings: list[str] | None, without: str, variant: list[str] | None) -> dict[str, Any]:
+def _recipes(recipe: Config, without: str, variant: list[str] | None) -> dict[str, Any]:
     from recommender.studies.ablation import variants
 
     changes = dict(_variant(text) for text in variant or [])
-    return variants(read_config(config, settings), split_list(without), changes)
+    return variants(recipe, split_list(without), changes)
 
 
 def _variant(text: str) -> tuple[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from recommender.cli.inputs import read_config
-from recommender.cli.options import AsJson, Checkpoint, ConfigFile, Items, Model, Quiet, Settings
+from recommender.cli.options import AsJson, Checkpoint, ConfigFile, Items, Model, Quiet, Settings, present_model
 from recommender.cli.output import print_rows
 
 
@@ -19,11 +19,13 @@ def train(
 
     A run that was killed goes on where it was when it is started again.
     """
+    recipe = read_config(config, settings)  # first: what trains takes seconds to import
+    present_model(recipe.base.adapter)
     from recommender.pipelines.train import train as train_checkpoint
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
-        result = train_checkpoint(read_config(config, settings), output, progress, recipe=str(config))
+        result = train_checkpoint(recipe, output, progress, recipe=str(config))
     print_rows([asdict(stage) for stage in result.stages], f"trained: {output}", as_json)
 
 

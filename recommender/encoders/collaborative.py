@@ -8,6 +8,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
+from recommender.encoders.reduction import bounded
+
 
 def collaborative_vectors(
     histories: Sequence[np.ndarray],
@@ -23,14 +25,15 @@ def collaborative_vectors(
     co-occurrence within `window` steps, both ways (an item d steps back weighs exp((1 - d) / decay)). Each is
     turned to positive pointwise mutual information and all are factorised together as U sqrt(S) (Levy and
     Goldberg, 2014). Returns [items, width] float32 with a mean squared norm of `width` over the rows that are
-    not zero; items that occur with no other are zero. The same input gives the same output.
+    not zero, the longest of them cut (`bounded`); items that occur with no other are zero. The same input gives the
+    same output.
     """
     cooccurrence = _ppmi(_cooccurrence(histories, items))
     ordered = _ppmi(_ordered_cooccurrence(histories, items, window, decay))
     factors = _factors(sparse.hstack([cooccurrence, ordered, ordered.T], format="csr"), width, seed)
     squares = (factors**2).sum(axis=1)
     scale = width / squares[squares > 0].mean() if squares.any() else 1.0
-    return (factors * np.sqrt(scale)).astype(np.float32)
+    return bounded((factors * np.sqrt(scale)).astype(np.float32))
 
 
 def _cooccurrence(histories: Sequence[np.ndarray], items: int) -> sparse.csr_array:

@@ -22,7 +22,7 @@ from recommender.encoders.encoding_cache import EncodingCache, cache_folder
 from recommender.encoders.features import Features, Views
 from recommender.encoders.image import ImageEncoder
 from recommender.encoders.knowledge import KnowledgeEncoder
-from recommender.encoders.reduction import Reduction
+from recommender.encoders.reduction import Reduction, bounded
 from recommender.encoders.text import TextEncoder
 from recommender.encoders.views import READERS, VERSION
 from recommender.errors import ConfigError
@@ -203,7 +203,7 @@ def fit_reductions(raw: RawFeatures, width: int) -> dict[Modality, Reduction]:
 
 
 def reduce(raw: RawFeatures, reductions: Mapping[Modality, Reduction]) -> Features:
-    """Reduce raw vectors to features, rounded as a checkpoint keeps them.
+    """Reduce raw vectors to features, bounded in length and rounded as a checkpoint keeps them.
 
     What `raw` lacks is absent; what has no reduction is left out. Raises ConfigError if another encoder made
     the vectors than the reduction was fitted for.
@@ -214,7 +214,7 @@ def reduce(raw: RawFeatures, reductions: Mapping[Modality, Reduction]) -> Featur
         present[m] = raw.present.get(m, np.zeros(raw.items, bool))
         if m in raw.vectors:
             _check_encoder(m, raw.encoders[m], reduction.encoder)
-            vectors[m][present[m]] = reduction.apply(raw.vectors[m][present[m]])
+            vectors[m][present[m]] = bounded(reduction.apply(raw.vectors[m][present[m]]))
     return Features(vectors, present, dict(reductions)).rounded()
 
 

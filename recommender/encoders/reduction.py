@@ -10,6 +10,19 @@ from recommender.errors import ConfigError
 
 # Directions with less than this share of the largest variance are rounding noise.
 _RELATIVE_NOISE = 1e-9
+#: Longest vector of an item, in root-mean-square lengths of a modality. Those of MovieLens and Amazon Beauty are shorter.
+LONGEST = 3.0
+
+
+def bounded(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors [n, width] float32 that are cut to `LONGEST` times sqrt(width); directions stay.
+
+    The vectors of a modality have a root-mean-square norm of sqrt(width). Where most items are nearly alike, for they
+    hardly occur or share one picture, the few others are far longer: 20 times for the first of 50,000 items. What a step
+    of training changes in a projector's output grows with that length, so that their scores would leap.
+    """
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return (vectors * np.minimum(1, LONGEST * vectors.shape[-1] ** 0.5 / np.maximum(norms, 1e-9))).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,8 @@ class Recommender(Engine):
         """Serve a loaded checkpoint; `fusion`: what ranks along with it."""
         features = checkpoint.model.features
         super().__init__(checkpoint.catalogue, checkpoint.config, checkpoint.builder, features, fusion)
-        # an adapter that learned other prompts would be replaced sentence by sentence
-        self.writes = checkpoint.writes
+        # an adapter that learned nothing, or other prompts, would be replaced sentence by sentence
+        self.writes, self.plain_because = checkpoint.writes, checkpoint.plain_because
         if self.writes:  # it is asked for the templates that it writes well
             self.setup.style = replace(
                 self.style, lines=selected_templates(checkpoint.metrics.get(TEMPLATE_SELECTION, {}))

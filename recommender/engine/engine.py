@@ -60,8 +60,9 @@ class Engine(ABC):
     """
 
     name = ""
-    #: whether the language model writes; where it does not, sentences are plain
+    #: whether the language model writes; where it does not, sentences are plain, and `plain_because` says why
     writes = True
+    plain_because: str | None = None
     #: where the model was loaded from, and the sha256 of each of its files
     source = ""
     files: Mapping[str, str] = MappingProxyType({})
@@ -125,6 +126,11 @@ class Engine(ABC):
     def vectors(self) -> np.ndarray | None:
         """The vectors [items, width] of the items' texts, by which they are alike; None where there are none."""
         return self.features.vectors.get("text")
+
+    @property
+    def plain_note(self) -> str | None:
+        """What a user must know of justifications that the language model does not write; None where it does."""
+        return None if self.writes else f"the sentences are plain: {self.plain_because or 'the model does not write'}"
 
     # what an engine computes by itself
 
@@ -242,7 +248,7 @@ class Engine(ABC):
         if request.explain:
             items = list(self.stream_justifications(request, items, together=True))
         shown = self.builder.shown(checked.prompt)
-        notes = self.rules.notes(request, self.ranker, shown, self.writes, int(checked.allowed.sum()))
+        notes = self.rules.notes(request, self.ranker, shown, self.plain_note, int(checked.allowed.sum()))
         return Response(tuple(items), notes)
 
     def _ranked_item(self, rank: int, item: int, score: float) -> RankedItem:

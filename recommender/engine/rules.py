@@ -52,16 +52,17 @@ class ListingRules:
         boosts[self.catalogue.indices(tuple(request.boosts))] = list(request.boosts.values())
         return boosts
 
-    def notes(self, request: Request, ranker: ListRanker, shown: int, writes: bool, allowed: int) -> tuple[str, ...]:
+    def notes(
+        self, request: Request, ranker: ListRanker, shown: int, plain: str | None, allowed: int
+    ) -> tuple[str, ...]:
         """Return what was done to a request, in words.
 
-        `shown`: items of the history that the model read; `allowed`: items that might be recommended.
+        `shown`: items of the history that the model read; `plain`: why sentences are plain, None if they are not;
+        `allowed`: items that might be recommended.
         """
         notes = [short_list(request.k, allowed)] if allowed < request.k else []
-        if request.explain and allowed and not writes:
-            notes.append(
-                "the sentences are plain: the writing adapter was trained on other prompts (train its stage again)"
-            )
+        if request.explain and allowed and plain is not None:
+            notes.append(plain)
         if ranker.setup.fusion is not None and ranker.fuses(request.fused):
             notes.append(f"ranked together with {' and '.join(ranker.setup.fusion.baselines)}")
         if ranker.scores_query(request.query):

@@ -68,6 +68,8 @@ class VllmRecommender(Engine):
         super().__init__(exported.catalogue, exported.config, exported.builder, exported.features)
         self.exported, self.options = exported, options or VllmOptions()
         self.source, self.files = str(exported.folder), weights_of(exported.folder)
+        self.plain_because = exported.plain_because
+        self.writes = exported.plain_because is None
         self.started: list[VllmServer] = []
         self._scratch: str | None = None
         self.session = requests.Session()
@@ -75,7 +77,10 @@ class VllmRecommender(Engine):
         self.pool = ThreadPoolExecutor(CONNECTIONS)
         try:
             self.rank_url = self.options.rank_url or self._start("rank", RANK, constrained=True)
-            self.write_url = self.options.write_url or self._start("write", EXPLAIN, constrained=False)
+            # a server that nobody asks would only take memory
+            self.write_url = self.options.write_url or (
+                self._start("write", EXPLAIN, constrained=False) if self.writes else None
+            )
             for server in self.started:
                 server.wait()
         except BaseException:
@@ -126,6 +131,8 @@ class VllmRecommender(Engine):
 
     def score_prompts(self, prompts: Sequence[Example], candidates: Sequence[int]) -> np.ndarray:
         """Return exact log-probabilities [prompts, candidates]: a beam as wide as what may be shown loses nothing."""
+        if not len(candidates):
+            return np.zeros((len(prompts), 0), np.float32)
         columns = {int(item): column for column, item in enumerate(dict.fromkeys(map(int, candidates)))}
         fields = [self._positions_field(prompt) | {"only": list(columns)} for prompt in prompts]
         scores = np.full((len(prompts), len(columns)), -np.inf)
@@ -227,12 +234,12 @@ class VllmRecommender(Engine):
             return False
 
     def is_alive(self) -> bool:
-        """Whether both servers compute."""
-        return self._is_alive(self.rank_url) and self._is_alive(self.write_url)
+        """Whether its servers compute."""
+        return all(self._is_alive(url) for url in self.addresses().values())
 
     def addresses(self) -> dict[str, str]:
-        """Where vLLM's two servers are."""
-        return {"vLLM ranks at": self.rank_url, "vLLM writes at": self.write_url}
+        """Where vLLM's servers are: one ranks, another writes if the model does."""
+        return {"vLLM ranks at": self.rank_url} | ({"vLLM writes at": self.write_url} if self.write_url else {})
 
     def adapters(self) -> tuple[str, ...]:
         """The names of the ranking adapters that are loaded, beside the engine's own."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
 from recommender import prompts
@@ -32,7 +33,7 @@ from recommender.export.merge import (
     write_items,
 )
 from recommender.export.projectors_export import placeholders, save_projectors, soft_reading
-from recommender.model.checkpoint import Checkpoint
+from recommender.model.checkpoint import Checkpoint, plain_because, writing_prompts
 from recommender.model.manifest import catalogue_facts, check_target, read_manifest, write_manifest, written_folder
 from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
@@ -105,12 +106,15 @@ def _save_prompting(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -
 
 def _manifest(checkpoint: Checkpoint, layout: TokenLayout) -> dict[str, object]:
     catalogue = {"items": len(checkpoint.catalogue), "fingerprint": checkpoint.catalogue.fingerprint}
-    return {"format": FORMAT, "catalogue": catalogue, "prompts": prompts.template_hash(), "vocabulary": layout.size}
+    return {"format": FORMAT, "catalogue": catalogue, "prompts": checkpoint.prompts, "vocabulary": layout.size}
 
 
 @dataclass(frozen=True)
 class Exported:
-    """An exported folder as its client needs it: everything to make prompts and to read answers, no weights."""
+    """An exported folder as its client needs it: everything to make prompts and to read answers, no weights.
+
+    `plain_because`: why its writing adapter must not be used, None if it may.
+    """
 
     folder: Path
     catalogue: Catalogue
@@ -120,6 +124,7 @@ class Exported:
     layout: TokenLayout
     builder: ExampleBuilder
     features: Features
+    plain_because: str | None = None
 
 
 def is_export(folder: Path) -> bool:
@@ -133,11 +138,12 @@ def load_exported(source: str | Path, catalogue: Catalogue | str | Path | None =
     Raises CheckpointError if it is damaged, or made for another catalogue or other prompts.
     """
     folder = Path(source)
-    manifest, facts = (
-        read_manifest(folder),
-        read_json_object(folder / MARKER, "export", "export again", CheckpointError),
-    )
-    if manifest["prompts"] != prompts.template_hash():
+    manifest = read_manifest(folder)
+    facts = read_json_object(folder / MARKER, "export", "export again", CheckpointError)
+    recorded = manifest["prompts"]
+    if recorded == prompts.template_hash():  # of no template at all: earlier versions recorded nothing else
+        recorded = prompts.template_hashes()
+    if not isinstance(recorded, dict) or not prompts.renders_alike(RANK, recorded.get(RANK)):
         raise CheckpointError(
             f"{folder}: was exported with other prompts than those of this installation", "export again"
         )
@@ -152,4 +158,5 @@ def load_exported(source: str | Path, catalogue: Catalogue | str | Path | None =
     args = tokenizer, layout.words, catalogue, ids, config.prompt
     builder = ExampleBuilder(*args, soft_modalities=facts["modalities"], window=facts.get("window", SERVED_WINDOW))
     features = Features.load(folder / "prompting" / FEATURES)
-    return Exported(folder, catalogue, config, tokenizer, ids, layout, builder, features)
+    trained_on = writing_prompts(recorded, load_file(folder / "lora" / EXPLAIN / "adapter_model.safetensors"))
+    return Exported(folder, catalogue, config, tokenizer, ids, layout, builder, features, plain_because(trained_on))

@@ -46,20 +46,54 @@ def rank(
     """Return for each prompt its best `k` items that are allowed.
 
     `allowed`: bool [prompts, items], None = all. Forbidden items are cut from the trie before the search, so the result
-    holds min(k, allowed items) entries whenever `beam` >= k. The search is exact if `beam` is at least the number of
-    allowed prefixes of each level but the last; with one level it always is. `instruction`: token ids that prompts begin
-    with; the prefill of this common part is kept between calls. `exact`: double the beam width, with the same prefill,
-    until every list is proven. Raises RecommenderError if the model computes NaN.
+    holds min(k, allowed items) entries whenever `beam` >= k; a prompt for which nothing is allowed is not even read. The
+    search is exact if `beam` is at least the number of allowed prefixes of each level but the last; with one level it
+    always is. `instruction`: token ids that prompts begin with; the prefill of this common part is kept between calls.
+    `exact`: double the beam width, with the same prefill, until every list is proven. Raises RecommenderError if the
+    model computes NaN.
     """
+    if allowed is None:
+        return _rank(weights, prompts, trie, k, beam, None, instruction, exact)
+    has_items = allowed.any(1).tolist()
+    asked = [prompt for prompt, has in zip(prompts, has_items, strict=True) if has]
+    if not asked:
+        return [_nothing() for _ in prompts]
+    part = allowed if all(has_items) else allowed[torch.tensor(has_items, device=allowed.device)]
+    rankings = iter(_rank(weights, asked, trie, k, beam, part, instruction, exact))
+    return [next(rankings) if has else _nothing() for has in has_items]
+
+
+def _rank(
+    weights: WeightCache,
+    prompts: Sequence[Example],
+    trie: Trie,
+    k: int,
+    beam: int,
+    allowed: Tensor | None,
+    instruction: np.ndarray | None,
+    exact: bool,
+) -> list[Ranking]:
     search = Search(weights, prompts, instruction)
     mask = trie.mask(None if allowed is None else allowed[torch.tensor(search.order, device=allowed.device)])
-    width = max(beam, k)
+    width = _width(max(beam, k), allowed, weights.model.device)
     rankings = _rankings(search, run_search(search, trie, mask, width), trie, k)
     while exact and not all(ranking.proven for ranking in rankings):
         width *= 2
         search.restart()
         rankings = _rankings(search, run_search(search, trie, mask, width), trie, k)
     return rankings
+
+
+def _width(wanted: int, allowed: Tensor | None, device: torch.device) -> int:
+    """Return how many beams are worth computing: no level has more living prefixes than there are allowed items.
+
+    Where shapes must recur it is what was wanted.
+    """
+    return wanted if allowed is None or padded(device) else min(wanted, int(allowed.sum(1).max()))
+
+
+def _nothing() -> Ranking:
+    return Ranking(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
 
 
 def run_search(search: Search, trie: Trie, mask: Mask | None, width: int) -> Beams:
@@ -160,7 +194,7 @@ class Search:
 
 
 class Beams:
-    """The state of a batch of beam searches. All tensors [prompts, beams]; a dead beam has score -inf.
+    """The state of a batch of beam searches. All tensors [prompts, beams]; a dead beam has state -1 and score -inf.
 
     `lost` [prompts]: the best score that was pruned at any level. Scores only fall from level to level, so no pruned item
     has a higher one.
@@ -175,13 +209,14 @@ class Beams:
         """Replace the beams by the best `width` of their allowed children.
 
         `logp` [prompts, beams, codes]. Returns each new beam's parent and code, both [prompts, beams]; one top-k over all
-        children at once.
+        children at once. A prompt with fewer children than others gets dead beams, whose parent and code say nothing.
         """
         codes, following = trie.children(self.states, level)
         living = following >= 0
-        codes, following = codes.clamp_min(0), following.clamp_min(0)
         if mask is not None:
-            living &= mask.alive(following)
+            living &= mask.alive(following.clamp_min(0))
+        # a dead beam must not go on: state 0, or a forbidden child, has children of its own
+        codes, following = codes.clamp_min(0), following.masked_fill(~living, -1)
         gathered = (logp.gather(2, codes) + self.scores[..., None]).masked_fill(~living, -torch.inf)
         fan_out = codes.shape[-1]
         # one more than is kept: the best of the pruned ones

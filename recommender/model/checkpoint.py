@@ -21,16 +21,19 @@ import importlib.metadata
 import json
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from recommender import prompts
+from recommender.adapters.lora import EXPLAIN, RANK, is_trained
+from recommender.adapters.shipped import resolve as resolve
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.data.ids import canonical_id
@@ -38,13 +41,7 @@ from recommender.encoders.features import Features
 from recommender.errors import CheckpointError, DataError
 from recommender.model.card import write_card
 from recommender.model.language_model import load_llm
-from recommender.model.manifest import (
-    catalogue_facts,
-    read_manifest,
-    shipped_checkpoints,
-    write_manifest,
-    written_folder,
-)
+from recommender.model.manifest import catalogue_facts, read_manifest, write_manifest, written_folder
 from recommender.model.network import RecommenderModel, is_adapter_parameter
 from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
@@ -77,7 +74,8 @@ PACKAGES = ("torch", "transformers", "peft", "accelerate", "open_clip_torch", "o
 class Checkpoint:
     """A model with all that is needed to prompt it.
 
-    `metrics`: whatever was measured, for the card. `prompts`: the hashes of the templates that it was trained on.
+    `metrics`: whatever was measured, for the card. `prompts`: the hashes of the templates that ranking and writing were
+    trained on; an adapter that never was has none.
     """
 
     model: RecommenderModel
@@ -89,8 +87,13 @@ class Checkpoint:
 
     @property
     def writes(self) -> bool:
-        """Whether the writing adapter was trained on the prompts of this installation; otherwise it must not be used."""
-        return prompts.renders_alike("explain", self.prompts.get("explain"))
+        """Whether the writing adapter was trained, and on the prompts of this installation; else it must not be used."""
+        return self.plain_because is None
+
+    @property
+    def plain_because(self) -> str | None:
+        """Why justifications are plain sentences; None if the language model writes them."""
+        return plain_because(self.prompts)
 
     @property
     def builder(self) -> ExampleBuilder:
@@ -104,6 +107,23 @@ class Checkpoint:
             soft_modalities=len(self.model.soft_modalities),
             window=getattr(self.model.llm.config, "max_position_embeddings", None),
         )
+
+
+def plain_because(trained_on: Mapping[str, str]) -> str | None:
+    """Return why a writing adapter must not be used, None if it may; `trained_on`: as `Checkpoint.prompts`."""
+    if EXPLAIN not in trained_on:
+        return "the writing adapter was never trained (its recipe has no stage explain)"
+    if not prompts.renders_alike(EXPLAIN, trained_on[EXPLAIN]):
+        return "the writing adapter was trained on other prompts (train its stage again)"
+    return None
+
+
+def writing_prompts(recorded: Mapping[str, str], writing_adapter: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return the part of recorded prompt hashes that is of writing: none if the adapter was never trained.
+
+    Earlier versions recorded it all the same. `writing_adapter`: its tensors by name.
+    """
+    return {name: text for name, text in recorded.items() if name == EXPLAIN and is_trained(writing_adapter)}
 
 
 def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:
@@ -140,28 +160,40 @@ def from_pretrained(
     llm, tokenizer = load_llm(config.base, progress)
     features = Features.load(folder / "features.safetensors")
     model = RecommenderModel(llm, SemanticIds.load(folder / "semantic_ids.safetensors"), features, config)
-    _read_parameters(model, folder / ADAPTER)
-    return Checkpoint(model.eval(), tokenizer, catalogue, config, _read_metrics(folder), prompt_hashes)
+    saved = load_file(folder / ADAPTER)
+    _read_parameters(model, saved, folder / ADAPTER)
+    trained_on = {RANK: prompt_hashes[RANK]} | writing_prompts(prompt_hashes, _of_writing(saved))
+    return Checkpoint(model.eval(), tokenizer, catalogue, config, _read_metrics(folder), trained_on)
 
 
-def copy_adapter(model: RecommenderModel, source: str | Path) -> None:
-    """Copy LoRA and ranking norm of another checkpoint into an untrained model; its rows and projectors stay.
+def check_adapter(config: Config, source: str | Path) -> None:
+    """Raise CheckpointError unless training with `config` may start from the checkpoint `source`.
 
-    How a history is read depends little on the items, so the checkpoint may be of another domain. Raises
-    CheckpointError if that checkpoint has another base, depth or LoRA.
+    It needs the same base, depth and LoRA. Nothing is loaded.
     """
     folder, _ = _open(source)
     source_config = Config.load(folder / CONFIG)
     for key in ("base.llm", "base.rank_layers", "lora.r", "lora.lora_alpha", "lora.target_modules"):
         section, name = key.split(".")
-        theirs, ours = (getattr(getattr(config, section), name) for config in (source_config, model.config))
+        theirs, ours = (getattr(getattr(one, section), name) for one in (source_config, config))
         if theirs != ours:
             raise CheckpointError(f"{folder}: has {key} {theirs}, and this config {ours}", f"set {key} to the same")
+
+
+def copy_adapter(model: RecommenderModel, source: str | Path) -> dict[str, str]:
+    """Copy LoRA and ranking norm of another checkpoint into an untrained model; its rows and projectors stay.
+
+    How a history is read depends little on the items, so the checkpoint may be of another domain. Returns what
+    `writing_prompts` does of it. Raises CheckpointError if that checkpoint has another base, depth or LoRA.
+    """
+    check_adapter(model.config, source)
+    folder, manifest = _open(source)
     saved = load_file(folder / ADAPTER)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_" in name or name.startswith("rank_norm."):
                 parameter.copy_(saved[_short(name)])
+    return writing_prompts(_recorded_prompts(manifest), _of_writing(saved))
 
 
 def item_ids_of(source: str | Path) -> list[str] | None:
@@ -196,25 +228,18 @@ def save_copy_with(source: str | Path, target: Path, name: str, write: Callable[
         write_manifest(written, manifest)
 
 
-def resolve(source: str | Path) -> Path:
-    """Return the folder of a checkpoint: the path itself, or else a shipped one.
-
-    `movielens-100k` and `adapters/movielens-100k` name a shipped checkpoint from any folder. A path to nothing is returned
-    as it is: reading it says what is missing.
-    """
-    path = Path(source)
-    named = path.parent in (Path(), Path("adapters"))
-    return shipped_checkpoints().get(path.name, path) if named and not path.exists() else path
-
-
 def _open(source: str | Path) -> tuple[Path, dict[str, Any]]:
     """Return the folder of a checkpoint and its manifest. Raises CheckpointError if there is none or it is damaged."""
     folder = resolve(source)
     return folder, read_manifest(folder)
 
 
-def _read_parameters(model: RecommenderModel, path: Path) -> None:
-    saved, parameters = load_file(path), _adapter_parameters(model)
+def _of_writing(saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in saved.items() if f".{EXPLAIN}." in name}
+
+
+def _read_parameters(model: RecommenderModel, saved: Mapping[str, Tensor], path: Path) -> None:
+    parameters = _adapter_parameters(model)
     wrong = sorted(set(saved) ^ set(parameters)) or [n for n, p in parameters.items() if p.shape != saved[n].shape]
     if wrong:
         raise CheckpointError(
@@ -266,14 +291,18 @@ def _check_format_and_prompts(folder: Path, manifest: dict[str, Any]) -> dict[st
             f"{folder}: has format {manifest.get('format')}, this version reads {FORMAT}",
             "train again, or install the version of recommender that it was made with",
         )
-    recorded = manifest.get("prompts")
-    hashes = dict(recorded) if isinstance(recorded, dict) else _HASHES_OF_ALL.get(str(recorded), {})
+    hashes = _recorded_prompts(manifest)
     if not prompts.renders_alike("rank", hashes.get("rank")):
         raise CheckpointError(
             f"{folder}: was trained with other prompts than those of this installation",
             "train again, or restore the folder prompts as it was",
         )
     return hashes
+
+
+def _recorded_prompts(manifest: Mapping[str, Any]) -> dict[str, str]:
+    recorded = manifest.get("prompts")
+    return dict(recorded) if isinstance(recorded, dict) else _HASHES_OF_ALL.get(str(recorded), {})
 
 
 def _manifest(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from recommender import adapters
-from recommender.errors import CheckpointError, did_you_mean
+from recommender.adapters.shipped import MANIFEST as MANIFEST
+from recommender.adapters.shipped import check_present
+from recommender.adapters.shipped import shipped_checkpoints as shipped_checkpoints
+from recommender.errors import CheckpointError
 from recommender.files import replacing_folder
 from recommender.strict_json import read_json_object
-
-MANIFEST = "checkpoint.json"
 
 
 def check_target(target: Path, marker: str = MANIFEST) -> None:
@@ -45,11 +45,6 @@ def written_folder(target: Path, marker: str = MANIFEST) -> Iterator[Path]:
         yield folder
 
 
-def shipped_checkpoints() -> dict[str, Path]:
-    """Return the checkpoints that are installed with the package: name -> folder."""
-    return {path.parent.name: path.parent for path in sorted(Path(adapters.__file__).parent.glob(f"*/{MANIFEST}"))}
-
-
 def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
     """Write the manifest: `facts`, and the sha256 of each file of the folder."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
@@ -59,14 +54,8 @@ def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Read the manifest and check every file against it. Raises CheckpointError naming the file that is wrong."""
+    folder = check_present(folder)
     path = folder / MANIFEST
-    if not folder.is_dir():
-        shipped = shipped_checkpoints()
-        near = did_you_mean(folder.name, shipped)
-        names = f"shipped are {', '.join(shipped)}; or train one: recommender train --config FILE"
-        raise CheckpointError(f"{folder}: no such checkpoint folder", f"{near} {names}" if near else names)
-    if not path.is_file():
-        raise CheckpointError(f"{folder}: no {MANIFEST}, so this is no checkpoint", "give a trained folder")
     manifest = read_json_object(path, "manifest, or is damaged", "copy the checkpoint again", CheckpointError)
     digests = manifest.get("files")
     if not (isinstance(digests, dict) and digests and all(isinstance(digest, str) for digest in digests.values())):

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 
 from recommender import assets, prompts
-from recommender.baselines import FitData, ItemContent
+from recommender.adapters.lora import RANK
+from recommender.adapters.shipped import check_present
+from recommender.baselines import FitData, ItemContent, make_baseline
 from recommender.config import Config
 from recommender.data import standins
 from recommender.data.catalogue import Catalogue
@@ -23,7 +25,14 @@ from recommender.errors import ConfigError, DataError
 from recommender.inference.item_bias import init_popularity_bias
 from recommender.justify import Style, explain_examples
 from recommender.model import RecommenderModel, load_llm
-from recommender.model.checkpoint import Checkpoint, copy_adapter, from_pretrained, save_pretrained
+from recommender.model.checkpoint import (
+    CONFIG,
+    Checkpoint,
+    check_adapter,
+    copy_adapter,
+    from_pretrained,
+    save_pretrained,
+)
 from recommender.model.manifest import check_target
 from recommender.model.soft_targets import SoftTargets
 from recommender.progress import Progress
@@ -56,9 +65,9 @@ class TrainingResult:
 def load_catalogue(config: Config, progress: Progress | None = None) -> Catalogue:
     """Load the items, with stand-in media where the config asks for them."""
     catalogue = Catalogue.load(config.data.items, config.data)
-    if config.data.standin_media:
-        sounds = config.encoders.audio is not None  # else nothing reads them
-        catalogue = standins.make_standins(catalogue, standin_folder(catalogue), progress, sounds)
+    pictures, sounds = config.encoders.image is not None, config.encoders.audio is not None  # else nothing reads them
+    if config.data.standin_media and (pictures or sounds):
+        catalogue = standins.make_standins(catalogue, standin_folder(catalogue), progress, sounds, pictures)
     return catalogue
 
 
@@ -67,10 +76,15 @@ def standin_folder(catalogue: Catalogue) -> Path:
     return assets.cache_dir() / "standins" / catalogue.fingerprint[:12]
 
 
-def prepare(config: Config, progress: Progress | None = None) -> PreparedData:
-    """Read the tables, split the histories and encode the items; collaborative vectors use training histories only."""
+def prepare(config: Config, progress: Progress | None = None, to_train: bool = False) -> PreparedData:
+    """Read the tables, split the histories and encode the items; collaborative vectors use training histories only.
+
+    `to_train`: raise DataError for histories that nothing can be learnt from, before anything is encoded.
+    """
     catalogue = load_catalogue(config, progress)
     split = split_histories(config, catalogue)
+    if to_train:
+        _check_long_enough(split)
     return PreparedData(catalogue, split, encode(config, catalogue, split.train.items, progress))
 
 
@@ -109,9 +123,10 @@ def build(config: Config, prepared: PreparedData, progress: Progress | None = No
     llm, tokenizer = load_llm(config.base, progress)
     torch.manual_seed(config.seed)
     model = RecommenderModel(llm, ids, prepared.features, config)
+    trained_on = {RANK: prompts.template_hashes()[RANK]}
     if config.base.adapter:
-        copy_adapter(model, config.base.adapter)
-    return Checkpoint(model, tokenizer, prepared.catalogue, config)
+        trained_on |= copy_adapter(model, config.base.adapter)
+    return Checkpoint(model, tokenizer, prepared.catalogue, config, prompts=trained_on)
 
 
 def train(
@@ -131,8 +146,8 @@ def train(
         config, recipe = Config.load(config), recipe or str(config)
     output = Path(output)
     check_target(output)
-    prepared = prepare(config, progress)
-    _check_long_enough(prepared.split)
+    _check_parts(config, progress)
+    prepared = prepare(config, progress, to_train=True)
     checkpoint = build(config, prepared, progress)
     if config.training.popularity and checkpoint.model.ids.levels == 1:
         histories = [items for items in prepared.split.train.items if len(items)]
@@ -146,11 +161,22 @@ def train(
         "recipe": recipe or "FILE",
         "stages": [asdict(stage) for stage in stages],
     }
+    if any(stage.stage == "explain" for stage in config.training.stages):
+        checkpoint.prompts = prompts.template_hashes()
     is_main_process = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
     if is_main_process:
         save_pretrained(checkpoint, output)
         clear_state(work)
     return TrainingResult(output, stages)
+
+
+def _check_parts(config: Config, progress: Progress | None) -> None:
+    """Raise RecommenderError if something that training takes from elsewhere is missing: encoding takes minutes."""
+    assets.fetch(config.base.llm, progress)
+    if config.base.adapter:
+        check_adapter(config, config.base.adapter)
+    if config.training.teacher is not None:
+        make_baseline(config.training.teacher.baseline)
 
 
 def _check_long_enough(split: Split) -> None:
@@ -179,7 +205,8 @@ def _training_data(
     query = None
     if any(stage.query_share for stage in stages):
         query = QuerySynthesizer(catalogue, config.prompt.noun).draw
-    views = encode_views(catalogue, config.encoders, prepared.features, progress)
+    reads_media = any(stage.stage != "explain" for stage in stages)
+    views = encode_views(catalogue, config.encoders, prepared.features, progress) if reads_media else {}
     teacher = _soft_targets(config, prepared, work, progress)
     return TrainingData(checkpoint.builder, prepared.split, explanations, teacher, query, views)
 
@@ -192,11 +219,12 @@ def teach_writing(
     `count`: number of examples, by default as in its config. Raises ConfigError if its recipe has no such stage.
     """
     check_target(output)
-    checkpoint = from_pretrained(source, progress=progress)
-    config = checkpoint.config
-    stages = tuple(stage for stage in config.training.stages if stage.stage == "explain")
+    recipe = Config.load(check_present(source) / CONFIG).training.stages
+    stages = tuple(stage for stage in recipe if stage.stage == "explain")
     if not stages:
         raise ConfigError(f"{source}: its recipe has no stage `explain`", "add one to training.stages and train")
+    checkpoint = from_pretrained(source, progress=progress)
+    config = checkpoint.config
     split = split_histories(config, checkpoint.catalogue)
     only = config.model_copy(update={"training": config.training.model_copy(update={"stages": stages})})
     style = Style.of(config.prompt, config.justify)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from recommender.adapters.shipped import resolve, shipped_checkpoints
 from recommender.baselines import BASELINES, is_baseline, make_baseline
 from recommender.config import Config
-from recommender.data.catalogue import Catalogue
 from recommender.errors import CheckpointError, DataError, did_you_mean
-from recommender.model.checkpoint import resolve
-from recommender.model.manifest import catalogue_facts, read_manifest, shipped_checkpoints
 from recommender.strict_json import read_json_object
+
+if TYPE_CHECKING:
+    from recommender.data.catalogue import Catalogue
 
 # may differ between the runs of one recipe: the seed, and where and how fast they were made
 _RUN_KEYS = ("seed", "base.device", "encoders.cache", "encoders.batch_size", "training.checkpoint_minutes")
@@ -113,6 +114,9 @@ def _check_distinct(names: Sequence[str], kind: str, hint: str = "give each once
 
 
 def _check_one_catalogue(folders: Sequence[str], catalogue: Catalogue) -> None:
+    # here: torch comes with it, and entries are read before that
+    from recommender.model.manifest import catalogue_facts, read_manifest
+
     catalogues = {folder: catalogue_facts(resolve(folder), read_manifest(resolve(folder))) for folder in folders}
     for folder in folders[1:]:
         if catalogues[folder]["fingerprint"] != catalogues[folders[0]]["fingerprint"]:

@@ -97,7 +97,7 @@ def draft_study(
     does not write.
     """
     if not model.writes:
-        raise RecommenderError("the model does not write: its adapter was trained on other prompts", "train it again")
+        raise RecommenderError(f"the model does not write: {model.plain_because}", "train it again")
     style = replace(model.style, lines=frozenset())
     trials = draw_trials(model.checker, histories, style, drafts, np.random.default_rng(seed))
     counts = {trial.line: [0, 0] for trial in sorted(trials, key=lambda trial: trial.line)}

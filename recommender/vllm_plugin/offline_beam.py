@@ -51,7 +51,11 @@ class OfflineBeamSearch:
         outputs = self.llm.beam_search(token_prompts, params)
         seconds, processor = time.perf_counter() - start, time.process_time() - processor_start
         codes = [
-            [self._codes(beam.tokens[len(prompt["prompt_token_ids"]) :]) for beam in output.sequences]
+            [
+                self._codes(beam.tokens[len(prompt["prompt_token_ids"]) :])
+                for beam in output.sequences
+                if _is_alive(beam)
+            ]
             for prompt, output in zip(token_prompts, outputs, strict=True)
         ]
         return {"seconds": seconds, "processor": processor, "codes": codes}
@@ -59,6 +63,11 @@ class OfflineBeamSearch:
     def _codes(self, tokens: Iterable[int]) -> list[int]:
         starts = self.served.level_starts
         return [int(token - starts[level]) for level, token in enumerate(tokens)]
+
+
+def _is_alive(beam: Any) -> bool:
+    """Whether a beam follows the trie: where fewer than a beam may follow, vLLM fills up with what may not."""
+    return bool(beam.cum_logprob > float("-inf"))
 
 
 def main() -> None:

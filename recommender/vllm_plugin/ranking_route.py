@@ -197,7 +197,12 @@ class BeamSearch:
         self._items = {tuple(codes): item for item, codes in enumerate(served.codes.tolist())}
 
     async def run(self, prompt: BeamPrompt) -> Ranking:
-        """Return the best items of a prompt and their scores, best first."""
+        """Return the best items of a prompt and their scores, best first; vLLM is not asked if nothing may be shown.
+
+        A beam that nothing may follow ends, since only tokens above -inf go on.
+        """
+        if Allowed.of(prompt.allowed, self.served.trie.items).none_of(self.served.trie.items):
+            return [], []
         extra_args: dict[str, Any] = {EXTRA_ARGS_KEY: prompt.allowed}
         if self.shares_partial_block:
             extra_args["kv_transfer_params"] = {"search": uuid.uuid4().hex, "prompt": len(prompt.ids)}

@@ -51,6 +51,12 @@ class Allowed:
                 raise ValueError(f"{EXTRA_ARGS_KEY}.{name}: expected item indices from 0 to {items - 1}")
         return cls(tuple(lists.get("deny", ())), tuple(lists["only"]) if "only" in lists else None)
 
+    def none_of(self, items: int) -> bool:
+        """Whether none of so many items may be shown."""
+        if self.only is not None:
+            return set(self.only) <= set(self.deny)
+        return len(set(self.deny)) == items
+
 
 class Served:
     """The trie of a served catalogue, in the token ids of the served vocabulary."""
@@ -91,8 +97,10 @@ class Served:
         Derived from token ids alone: a beam search sends what it has generated as part of the next prompt. Where one code
         is an item, a history consists of codes too, each of them whole.
         """
-        state = self.trie.root
         codes = self._open_codes(tokens)
+        if codes is None:
+            return -1, 0
+        state = self.trie.root
         for level, code in enumerate(codes):
             children, states = self.trie.children(torch.tensor([state]), level)
             matching = states[children == code]
@@ -101,15 +109,17 @@ class Served:
             state = int(matching[0])
         return state, len(codes)
 
-    def _open_codes(self, tokens: Sequence[int]) -> list[int]:
-        """Return the codes at the end of `tokens` that are the beginning of an item."""
+    def _open_codes(self, tokens: Sequence[int]) -> list[int] | None:
+        """Return the codes at the end of `tokens` that are the beginning of an item; None if their levels begin none."""
+        levels: list[int] = []
         codes: list[int] = []
-        for token in reversed(tokens[-self.levels :]):
+        for token in tokens[-self.levels :][::-1]:
             level = self.level_of(token)
             if level is None or level == self.levels - 1:
                 break
+            levels.insert(0, level)
             codes.insert(0, token - int(self.level_starts[level]))
-        return codes
+        return codes if levels == list(range(len(levels))) else None
 
     def live_states(self, allowed: Allowed) -> Tensor:
         """Return bool [states]: which states lead to an allowed item. The most recent results are cached."""
@@ -130,11 +140,12 @@ class Served:
         Log-softmax over all codes of the level first, then the trie: scores do not depend on what is allowed.
         """
         state, level = self.state(tokens)
+        if state < 0:
+            logits.fill_(-torch.inf)
+            return
         start, end = int(self.level_starts[level]), int(self.level_starts[level + 1])
         log_probs = torch.log_softmax(logits[start:end].float(), -1)
         logits.fill_(-torch.inf)
-        if state < 0:
-            return
         children, states = (part[0] for part in self.trie.children(torch.tensor([state]), level))
         codes = children[(states >= 0) & self.live_states(allowed)[states.clamp_min(0)]]
         logits[start + codes] = log_probs[codes].to(logits.dtype)

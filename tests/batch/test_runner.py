@@ -200,3 +200,20 @@ def test_an_empty_file_is_an_empty_output(opened, tmp_path):
     opened(FakeEngine())
     assert run_batch("model", write_lines(tmp_path / "in.jsonl", []), tmp_path / "out.jsonl") == BatchReport(0, 0, 0)
     assert (tmp_path / "out.jsonl").read_text() == ""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("explain", [True, False])
+def test_that_sentences_are_plain_is_said_once(model, tmp_path, caplog, explain, workers):
+    lines = [{"custom_id": str(n), "history": ["101"], "k": 1, "explain": explain} for n in range(20)]
+    write_lines(tmp_path / "in.jsonl", lines)
+    run_batch(str(model), tmp_path / "in.jsonl", tmp_path / "out.jsonl", BatchOptions(workers=workers))
+    said = [record.getMessage() for record in caplog.records if "plain" in record.getMessage()]
+    assert len(said) == explain and all("never trained" in message for message in said)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_missing_model_is_named_before_workers_start(tmp_path, workers):
+    write_lines(tmp_path / "in.jsonl", requests(3))
+    with pytest.raises(RecommenderError, match="no such checkpoint folder"):
+        run_batch("nothing", tmp_path / "in.jsonl", tmp_path / "out.jsonl", BatchOptions(workers=workers))

@@ -1,5 +1,7 @@
 """What was typed: overrides of a config, lists, pairs, options of vLLM."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -162,3 +164,56 @@ def test_a_boosted_id_may_hold_the_sign_and_stands_once():
     assert inputs.numbers_by_name("--boost", ["x=y=2.5", "a, b=-1"]) == {"x=y": 2.5, "a, b": -1.0}
     with pytest.raises(RecommenderError, match="50 is given twice"):
         inputs.numbers_by_name("--boost", ["50=1", "50=2"])
+
+
+_SEVERAL = """
+import sys
+from recommender.cli import main
+for arguments in {commands!r}:
+    sys.argv = ["recommender", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        print(end.code, *arguments, sep="|")
+assert "torch" not in sys.modules and "transformers" not in sys.modules
+"""
+
+
+def test_what_is_missing_is_said_before_anything_heavy_is_imported(tmp_path):
+    """Importing what loads a model takes 8 seconds of a processor."""
+    commands = [
+        ["recommend", "nothing", "--history", "1"],
+        ["explain", "nothing", "--item", "1"],
+        ["chat", "runs/nothing", "-m", "hello"],
+        ["serve", "nothing"],
+        ["serve", "nothing", "--engine", "vllm"],
+        ["batch", "nothing", "--input", "in.jsonl", "--output", "out.jsonl"],
+        ["export", "nothing", "out", "--to", "vllm"],
+        ["extend", "nothing", "--items", "items.csv", "--output", "out"],
+        ["fuse", "nothing", "ease-decay", "--output", "out"],
+        ["evaluate", "runs/nothing", "popularity", "--output", "out"],
+        ["evaluate", "nothing", "--output", "out"],
+        ["evaluate", "mine=runs/nothing,runs/none", "--output", "out"],
+        ["evaluate", "runs/nothing+ease-decay", "--output", "out"],
+        ["study", "queries", "nothing", "--output", "out"],
+        *(["justifications", part, "nothing"] for part in ("tune", "evaluate", "plant", "dialogues")),
+        ["justifications", "train", "nothing", "--output", "out"],
+        *(["bench", part, "nothing"] for part in ("train", "serve", "replies", "engines")),
+        ["feedback", "nothing", "wrong", "--item", "1", "--file", "feedback.jsonl"],
+        ["replay", "trace.json", "--model", "nothing"],
+        ["recommend", str(tmp_path), "--history", "1"],
+        ["train", "--config", "nothing.yaml", "--output", "out"],
+        ["train", "--config", "adapter.yaml", "--output", "out"],
+        ["encode", "--config", "nothing.yaml"],
+        ["tokenize", "--config", "nothing.yaml"],
+        ["study", "signal", "--config", "nothing.yaml"],
+        ["study", "ablation", "--config", "nothing.yaml", "--output", "out"],
+        ["study", "cold", "--config", "nothing.yaml", "--output", "out"],
+    ]
+    (tmp_path / "adapter.yaml").write_text("base: {adapter: runs/nothing}")
+    code = _SEVERAL.format(commands=commands)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert [line.partition("|")[0] for line in ran.stdout.splitlines()] == ["2"] * len(commands), ran.stdout
+    errors = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == len(commands) and all("noth" in error or "no checkpoint.json" in error for error in errors)

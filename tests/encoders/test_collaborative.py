@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from recommender.encoders.collaborative import collaborative_vectors
+from recommender.encoders.reduction import LONGEST
 
 ITEMS = 40
 
@@ -74,3 +75,10 @@ def test_more_width_than_items():
     assert vectors.shape == (3, 16)
     assert np.isfinite(vectors).all()
     assert vectors.any()
+
+
+def test_the_few_that_make_up_most_histories_are_no_giants():
+    random, chances = np.random.default_rng(0), np.arange(1, 3001) ** -0.8
+    histories = [random.choice(3000, 8, p=chances / chances.sum()) for _ in range(500)]
+    norms = np.linalg.norm(collaborative_vectors(histories, 3000, 16), axis=1)
+    assert norms.max() == pytest.approx(LONGEST * 4, rel=1e-5)

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recommender.encoders.reduction import Reduction
+from recommender.adapters.shipped import shipped_checkpoints
+from recommender.encoders.features import Features
+from recommender.encoders.pipeline import RawFeatures, fit_reductions, reduce
+from recommender.encoders.reduction import LONGEST, Reduction, bounded
 from recommender.errors import ConfigError
 
 
@@ -57,3 +60,32 @@ def test_reduction_refuses_another_width():
     reduction = Reduction.fit(np.eye(4, dtype=np.float32), 2)
     with pytest.raises(ConfigError, match="expected 4 columns"):
         reduction.apply(np.zeros((1, 5), np.float32))
+
+
+def test_what_is_far_longer_than_the_rest_is_cut_and_all_else_stays_to_the_bit():
+    random = np.random.default_rng(0)
+    vectors = random.standard_normal((50, 16)).astype(np.float32)
+    vectors[7] *= 100
+    vectors[9] = 0
+    cut = bounded(vectors)
+    norms = np.linalg.norm(cut, axis=1)
+    assert cut.dtype == np.float32 and norms.max() == pytest.approx(LONGEST * 4, rel=1e-6) == norms[7]
+    np.testing.assert_allclose(cut[7] / norms[7], vectors[7] / np.linalg.norm(vectors[7]), rtol=1e-5)
+    others = np.arange(50) != 7
+    assert (cut[others] == vectors[others]).all()
+
+
+@pytest.mark.parametrize("name", ["movielens-100k", "movielens-1m"])
+def test_no_vector_of_a_shipped_adapter_is_cut(name):
+    features = Features.load(shipped_checkpoints()[name] / "features.safetensors")
+    assert all((bounded(vectors) == vectors).all() for vectors in features.vectors.values())
+
+
+def test_one_picture_that_most_items_share_makes_the_others_no_giants():
+    random = np.random.default_rng(0)
+    pictures = np.repeat(random.standard_normal((1, 32)), 5000, 0).astype(np.float32)
+    pictures[:5] = random.standard_normal((5, 32))
+    raw = RawFeatures(5000, {"image": pictures}, {"image": np.ones(5000, bool)}, {"image": "an encoder"})
+    reductions = fit_reductions(raw, 4)
+    assert np.linalg.norm(reductions["image"].apply(pictures), axis=1).max() > 50
+    assert np.linalg.norm(reduce(raw, reductions).vectors["image"], axis=1).max() < LONGEST * 2 + 0.01

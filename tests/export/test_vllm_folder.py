@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from recommender import prompts
 from recommender.data.catalogue import Catalogue
+from recommender.engine.vllm import VllmOptions, VllmRecommender
 from recommender.errors import CheckpointError, ConfigError
 from recommender.export.vllm_folder import MARKER, export_vllm, is_export, load_exported
 
@@ -97,3 +98,30 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(make_chec
     with pytest.raises(ConfigError, match="4-bit"):
         export_vllm(checkpoint, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_knows_whether_its_writer_was_trained_and_starts_no_server_that_nobody_asks(
+    make_checkpoint, catalogue, tmp_path
+):
+    export_vllm(make_checkpoint(), tmp_path / "out")
+    for prompts_ in ("as recorded", prompts.template_hash()):  # earlier versions recorded the hash of no template
+        if prompts_ != "as recorded":
+            manifest = json.loads((tmp_path / "out" / "checkpoint.json").read_text())
+            (tmp_path / "out" / "checkpoint.json").write_text(json.dumps(manifest | {"prompts": prompts_}))
+        loaded = load_exported(tmp_path / "out", catalogue)
+        assert "never trained" in str(loaded.plain_because)
+    engine = VllmRecommender(loaded, VllmOptions(rank_url="http://127.0.0.1:9"))
+    assert not engine.writes and engine.started == [] and engine.addresses() == {"vLLM ranks at": "http://127.0.0.1:9"}
+    assert "the sentences are plain: the writing adapter was never trained" in str(engine.plain_note)
+    assert engine.score_prompts([engine.builder.prompt([1])], []).shape == (1, 0)
+    engine.close()
+
+
+def test_a_trained_writer_of_this_or_other_prompts(exported, catalogue):
+    checkpoint, folder, _ = exported
+    assert load_exported(folder, catalogue).plain_because is None
+    manifest = json.loads((folder / "checkpoint.json").read_text())
+    assert manifest["prompts"] == checkpoint.prompts
+    stale = manifest | {"prompts": manifest["prompts"] | {"explain": "0" * 64}}
+    (folder / "checkpoint.json").write_text(json.dumps(stale))
+    assert "other prompts" in str(load_exported(folder, catalogue).plain_because)

@@ -6,11 +6,16 @@ from hypothesis import HealthCheck, given, settings
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from recommender.constraints import Trie
+from recommender.data.catalogue import Catalogue, Item
+from recommender.encoders.features import Features
 from recommender.errors import RecommenderError
 from recommender.inference import beam_search
 from recommender.inference.weight_cache import WeightCache
+from recommender.model import RecommenderModel, load_llm
+from recommender.model.checkpoint import Checkpoint
 from recommender.prompting.example import Example
 from recommender.prompting.packing import collate
+from recommender.semantic_ids.codes import SemanticIds
 from tests.conftest import ITEMS
 
 LEVELS = (1, 3)
@@ -239,3 +244,108 @@ def test_nan_is_an_error_not_a_ranking(world, monkeypatch):
         model.rank_norm.weight.fill_(float("nan"))
     with pytest.raises(RecommenderError, match="NaN"):
         beam_search.rank(WeightCache(model), [builder.prompt([1])], trie, 5, 8)
+
+
+# --- a beam without children ends: ragged trees, few allowed items, prompts with different numbers of them
+
+
+@pytest.fixture
+def ragged(config, catalogue):
+    """Make a model over `items` items of random codes; later levels have fewer codes, so that a wrong state shows."""
+
+    def make(levels: int, items: int, seed: int = 0):
+        sizes = {1: (items,), 2: (90, 3), 3: (200, 6, 3), 4: (100, 5, 4, 2)}[levels]
+        codes = {1: np.arange(items)[:, None]}.get(levels)
+        if codes is None:
+            every = np.stack(np.unravel_index(np.arange(np.prod(sizes)), sizes), 1)[np.prod(sizes) // 4 :]
+            codes = every[np.random.default_rng(seed).choice(len(every), items, replace=False)]
+        random = np.random.default_rng(seed)
+        vectors = {"text": random.standard_normal((items, 8)).astype(np.float32)}
+        llm, tokenizer = load_llm(config.base)
+        torch.manual_seed(seed)
+        features = Features(vectors, {"text": np.ones(items, dtype=bool)})
+        model = RecommenderModel(llm, SemanticIds(codes, sizes), features, config).eval()
+        with torch.no_grad():
+            model.rank_norm.weight.mul_(3)  # scores that differ as those of a trained model
+        named = Catalogue(Item(item_id=str(i), title=f"The red story {i}") for i in range(items))
+        builder = Checkpoint(model, tokenizer, named, config).builder
+        return model, builder, Trie.from_codes(codes, sizes)
+
+    return make
+
+
+def best_by_score(model, prompts, allowed, k):
+    """Score everything, mask, sort: the items of each prompt and their scores."""
+    scores = beam_search.score(WeightCache(model), prompts, range(allowed.shape[1]))
+    scores = np.where(allowed.numpy(), scores, -np.inf)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return [
+        (o[: min(k, int(a.sum()))], s[o[: min(k, int(a.sum()))]])
+        for o, s, a in zip(order, scores, allowed, strict=True)
+    ]
+
+
+def assert_best(found, expected):
+    for one, (items, scores) in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.items, items)
+        np.testing.assert_allclose(one.scores, scores, atol=1e-4)
+        assert one.items.dtype == np.int64 and one.proven
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("levels", [1, 2, 3, 4])
+def test_every_number_of_allowed_items_comes_back_whole_beside_others_in_one_batch(ragged, levels, exact):
+    model, builder, trie = ragged(levels, items=60)
+    counts = range(31)  # none, too
+    allowed = torch.zeros(len(counts), 60, dtype=torch.bool)
+    for count in counts:
+        allowed[count, torch.from_numpy(np.random.default_rng(count).choice(60, count, replace=False))] = True
+    prompts = [builder.prompt([count % 7] * (count % 5)) for count in counts]
+    for k, beam in ((10, 50), (60, 1)):
+        found = beam_search.rank(WeightCache(model), prompts, trie, k, beam, allowed, builder.prefix, exact)
+        assert_best(found, best_by_score(model, prompts, allowed, k))
+
+
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("sparse", [False, True])
+@given(data=st.data())
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_random_trees_with_any_mask_with_and_without_padding(ragged, static, sparse, data):
+    levels, items, seed = (data.draw(st.integers(low, high)) for low, high in ((1, 4), (1, 40), (0, 9)))
+    model, builder, trie = ragged(levels, items, seed)
+    rows = data.draw(st.lists(st.sets(st.integers(0, items - 1), max_size=30), min_size=1, max_size=4))
+    allowed = torch.zeros(len(rows), items, dtype=torch.bool)
+    for row, chosen in zip(allowed, rows, strict=True):
+        row[list(chosen)] = True
+    k, exact = data.draw(st.integers(1, 12)), data.draw(st.booleans())
+    prompts = [builder.prompt([number % items] * number) for number in range(len(rows))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recommender.inference.beam_search.padded", lambda device: static)
+        patch.setattr("recommender.constraints.trie.SPARSE_LIMIT", 4096 if sparse else -1)
+        found = beam_search.rank(WeightCache(model), prompts, trie, k, 50, allowed, exact=exact)
+    assert_best(found, best_by_score(model, prompts, allowed, k))
+
+
+def test_items_that_were_added_and_removed_come_back_too(ragged):
+    model, builder, trie = ragged(3, items=40)
+    edited = trie.without_items([3, 4, 5]).with_items([4], model.ids.codes[[4]])
+    allowed = torch.zeros(4, 40, dtype=torch.bool)
+    for row, chosen in zip(allowed, ([4], [3], [4, 5, 9], [0, 1, 2, 4]), strict=True):
+        row[chosen] = True
+    here = allowed.clone()
+    here[:, [3, 5]] = False
+    prompts = [builder.prompt([number]) for number in range(4)]
+    found = beam_search.rank(WeightCache(model), prompts, edited, 10, 50, allowed)
+    assert_best(found, best_by_score(model, prompts, here, 10))
+
+
+def test_a_prompt_without_allowed_items_is_not_read_and_few_items_need_few_beams(ragged, monkeypatch):
+    model, builder, trie = ragged(3, items=60)
+    counting = Counting(model)
+    monkeypatch.setattr(counting.weights, "stack", lambda: counting)
+    prompts, allowed = [builder.prompt([1, 2]), builder.prompt([3])], torch.zeros(2, 60, dtype=torch.bool)
+    assert [len(found.items) for found in beam_search.rank(counting.weights, prompts, trie, 5, 50, allowed)] == [0, 0]
+    assert counting.positions == []
+    allowed[1, [7, 30]] = True
+    beam_search.rank(counting.weights, prompts, trie, 5, 50, allowed)
+    assert counting.positions[0] == len(prompts[1]) and all(count <= 2 for count in counting.positions[1:])

@@ -68,15 +68,46 @@ def _with_prompts(folder, known):
     (folder / "checkpoint.json").write_text(json.dumps(facts | {"prompts": known}))
 
 
+def with_trained_writing(checkpoint):
+    """Return the checkpoint with a writing adapter that changes something."""
+    with torch.no_grad():
+        for name, parameter in checkpoint.model.named_parameters():
+            if "lora_B.explain" in name:
+                parameter.add_(0.01)
+    return checkpoint
+
+
 def test_a_checkpoint_with_other_prompts_of_justifications_still_ranks(make_checkpoint, catalogue, tmp_path):
     folder = tmp_path / "saved"
-    save_pretrained(make_checkpoint(), folder)
+    save_pretrained(with_trained_writing(make_checkpoint()), folder)
     assert from_pretrained(folder, catalogue).writes
     _with_prompts(folder, prompts.template_hashes() | {"explain": "0" * 64})
     stale = from_pretrained(folder, catalogue)
-    assert not stale.writes
+    assert not stale.writes and "trained on other prompts" in str(stale.plain_because)
     save_pretrained(stale, folder)  # what was learned is not made newer by saving it
     assert not from_pretrained(folder, catalogue).writes
+
+
+def test_a_writing_adapter_that_was_never_trained_must_not_be_used(make_checkpoint, catalogue, tmp_path):
+    """Also where the manifest names its prompts, as those of earlier versions do: then its weights tell."""
+    folder = tmp_path / "saved"
+    save_pretrained(make_checkpoint(), folder)
+    assert "explain" in json.loads((folder / "checkpoint.json").read_text())["prompts"]
+    loaded = from_pretrained(folder, catalogue)
+    assert not loaded.writes and "never trained" in str(loaded.plain_because)
+    save_pretrained(loaded, folder)
+    assert set(json.loads((folder / "checkpoint.json").read_text())["prompts"]) == {"rank"}
+    assert not from_pretrained(folder, catalogue).writes
+    _with_prompts(folder, "ca79a9446af34b7a933d01e85de05a780e81bcb8f74380e072674e482ff0a507")  # one hash of all
+    assert not checkpoint.writing_prompts({"explain": "0" * 64}, load_file(folder / "adapter.safetensors"))
+
+
+@pytest.mark.parametrize(("name", "writes"), [("movielens-100k", True), ("movielens-1m", False)])
+def test_of_the_shipped_adapters_the_one_with_a_writing_stage_writes(name, writes):
+    folder = checkpoint.resolve(name)
+    recorded = json.loads((folder / "checkpoint.json").read_text())["prompts"]
+    tensors = {n: t for n, t in load_file(folder / "adapter.safetensors").items() if ".explain." in n}
+    assert (checkpoint.plain_because(checkpoint.writing_prompts(recorded, tensors)) is None) is writes
 
 
 @pytest.mark.parametrize("known", [{"rank": "0" * 64}, "0" * 64, None])

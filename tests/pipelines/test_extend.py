@@ -14,7 +14,7 @@ from recommender.engine import Recommender
 from recommender.errors import CheckpointError, DataError
 from recommender.model.checkpoint import save_pretrained
 from recommender.pipelines import train
-from recommender.pipelines.extend import load_extended
+from recommender.pipelines.extend import extend, load_extended
 from tests.conftest import ITEMS, write_tables
 
 NEW = [
@@ -163,3 +163,11 @@ def test_wrong_tables_are_named(trained, catalogue, tmp_path):
     renamed = [Item(item_id="100", title="Another", attributes=dict(catalogue[0].attributes)), *catalogue[1:]]
     with pytest.raises(CheckpointError, match="made for another catalogue"):
         load_extended(trained, table(tmp_path / "renamed", Catalogue(renamed)))
+
+
+def test_what_the_writer_was_trained_on_stays_known(trained, catalogue, tmp_path):
+    extended = load_extended(trained, table(tmp_path, catalogue))
+    assert "never trained" in str(extended.plain_because)
+    extended.prompts["explain"] = "0" * 64
+    again = extend(extended, Catalogue([*extended.catalogue, Item(item_id="c", title="The blue war")]), "items.csv")
+    assert again.prompts == extended.prompts and not again.writes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,13 @@ import torch
 from safetensors.torch import load_file
 
 from recommender.config import Config
-from recommender.engine import Recommender
-from recommender.errors import CheckpointError, ConfigError, DataError
+from recommender.data import standins
+from recommender.data.catalogue import Catalogue, Item
+from recommender.engine import Recommender, Request
+from recommender.errors import CheckpointError, ConfigError, DataError, RecommenderError
 from recommender.model.checkpoint import from_pretrained
 from recommender.pipelines import train
+from recommender.studies.justifications import draft_study, justification_study
 from recommender.training.loop import STATE
 from recommender.training.run_state import trainable
 from tests.conftest import ITEMS, picture, write_csv, write_tables
@@ -296,3 +301,112 @@ def test_writing_is_trained_again_without_touching_the_ranking(whole, tmp_path):
         "rank",
         "explain",
     ]
+
+
+def recorded_prompts(folder: Path) -> set[str]:
+    return set(json.loads((folder / "checkpoint.json").read_text())["prompts"])
+
+
+def test_only_a_writing_stage_makes_a_model_that_writes_and_others_generate_nothing(
+    whole, config_of, histories, tmp_path, monkeypatch
+):
+    assert recorded_prompts(whole) == {"rank", "explain"} and from_pretrained(whole).writes
+    train.train(config_of(histories, **{"training.stages": RANK}), tmp_path / "ranks")
+    assert recorded_prompts(tmp_path / "ranks") == {"rank"}
+    model = Recommender.from_pretrained(tmp_path / "ranks")
+    monkeypatch.setattr(type(model.model.llm), "generate", None)  # whoever generates fails
+    answer = model.answer(Request(history=("101", "105"), k=3))
+    assert [item.written_by for item in answer.items] == ["plain"] * 3 and all(i.justification for i in answer.items)
+    assert answer.notes[0].startswith("the sentences are plain: the writing adapter was never trained")
+    assert list(model.stream_justified_list(Request(history=("101",), k=3), answer.items))[0].written_by == "plain"
+    assert model.explain_item(["101", "105"], "107")["written_by"] == "plain"
+    study = justification_study(model, [np.array([1, 5])], k=2)
+    assert study["sources"] == {"model": 0, "rewritten": 0, "plain": 2}
+    with pytest.raises(RecommenderError, match="does not write: the writing adapter was never trained"):
+        draft_study(model, [np.array([1, 5, 7])], drafts=1)
+
+
+def test_a_writing_adapter_comes_along_with_the_prompts_that_it_was_trained_on(whole, config_of, histories, tmp_path):
+    changes = {"training.stages": RANK}
+    train.train(config_of(histories, **changes, **{"base.adapter": str(whole)}), tmp_path / "from-writer")
+    assert from_pretrained(tmp_path / "from-writer").writes
+    stale = tmp_path / "stale"
+    shutil.copytree(whole, stale)
+    manifest = json.loads((stale / "checkpoint.json").read_text())
+    manifest["prompts"]["explain"] = "0" * 64
+    (stale / "checkpoint.json").write_text(json.dumps(manifest))
+    train.train(config_of(histories, **changes, **{"base.adapter": str(stale)}), tmp_path / "from-stale")
+    assert "trained on other prompts" in str(from_pretrained(tmp_path / "from-stale").plain_because)
+    train.train(config_of(histories, **changes), tmp_path / "ranks")
+    train.train(config_of(histories, **changes, **{"base.adapter": str(tmp_path / "ranks")}), tmp_path / "from-ranker")
+    assert "never trained" in str(from_pretrained(tmp_path / "from-ranker").plain_because)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"base.adapter": "runs/nothing"}, "runs/nothing: no such checkpoint folder"),
+        ({"base.adapter": "movielens-100k"}, "has base.llm"),
+        ({"base.llm": "nothing"}, "nothing: no embedded asset"),
+        ({"training.teacher": {"baseline": "nothing"}}, "nothing"),
+    ],
+)
+def test_what_training_lacks_is_said_before_anything_is_read_or_encoded(config_of, tmp_path, changes, message):
+    config = config_of([[0, 1, 2, 3]], **changes, **{"data.items": "nowhere.csv"})
+    with pytest.raises(RecommenderError, match=message):
+        train.train(config, tmp_path / "tiny", progress=lambda what, *_: pytest.fail(what))
+
+
+def test_histories_too_short_to_learn_from_are_found_before_items_are_encoded(config_of, tmp_path):
+    with pytest.raises(DataError, match="no user has two interactions"):
+        train.train(config_of([[0], [1]]), tmp_path / "tiny", progress=lambda what, *_: pytest.fail(what))
+
+
+def test_a_recipe_without_a_writing_stage_is_refused_before_the_model_is_loaded(config_of, histories, tmp_path):
+    train.train(config_of(histories, **{"training.stages": RANK}), tmp_path / "ranks")
+    with pytest.raises(ConfigError, match="no stage `explain`"):
+        train.teach_writing(tmp_path / "ranks", tmp_path / "out", progress=lambda what, *_: pytest.fail(what))
+
+
+def test_media_that_no_encoder_reads_are_not_made(config_of, monkeypatch):
+    monkeypatch.setattr(standins, "draw_card", lambda text: pytest.fail("a card was drawn"))
+    catalogue = train.load_catalogue(config_of([[0]], **{"data.standin_media": True}))
+    assert all(item.image is None and item.audio is None for item in catalogue)
+
+
+def test_few_items_with_three_levels_are_validated_and_every_choice_of_them_is_ranked(config_of, tmp_path):
+    """A search with more beams than children: its dead beams must not go on from another state."""
+    facts = {"genres": ("drama",), "year": ("1990",)}
+    sixty = Catalogue(Item(item_id=f"i{i}", title=f"The red story {i}", attributes=facts) for i in range(60))
+    histories = [[(u * 7 + step * (1 + u % 3)) % 60 for step in range(6)] for u in range(30)]
+    stage = RANK[0] | {"max_steps": 2, "evaluate_epochs": 0.01}
+    changes = {"semantic_ids.levels": 3, "semantic_ids.codebook_size": 8, "training.stages": [stage]}
+    tables = write_tables(tmp_path, sixty, histories)
+    config = config_of([[0]], **changes, **{f"data.{name}": path for name, path in tables.items()})
+    assert train.train(config, tmp_path / "tiny").stages[0].validation is not None
+    model = Recommender.from_pretrained(tmp_path / "tiny")
+    ids = model.catalogue.item_ids
+    for count in (1, 2, 5, 7, 30):
+        only = tuple(ids[place] for place in np.random.default_rng(count).choice(60, count, replace=False))
+        found = model.recommend(["i7"], k=count - ("i7" in only), only=only, explain=False)
+        assert {item.item_id for item in found} == set(only) - {"i7"}
+
+
+def test_the_loss_does_not_leap_where_few_of_many_items_make_up_the_histories(config_of, tmp_path):
+    """Without text, at default rates: the vectors of the few were twenty times as long as others, and scores leapt."""
+    facts = {"genres": ("drama",), "year": ("1990",)}
+    many = Catalogue(Item(item_id=f"i{i}", title=f"The red story {i}", attributes=facts) for i in range(6000))
+    random, chances = np.random.default_rng(0), np.arange(1, 6001) ** -0.8
+    histories = [random.choice(6000, 8, p=chances / chances.sum()) for _ in range(1500)]
+    tables = {f"data.{name}": path for name, path in write_tables(tmp_path, many, histories).items()}
+    stage = {"stage": "rank", "max_steps": 3, "batch_tokens": 1024, "row_tokens": 256, "validation_users": 1}
+    stage["learning_rate"] = 3e-4  # the embeddings of the tiny model are so much smaller
+    encoders = {"encoders.text": None, "encoders.collaborative_width": 64}
+    config = config_of([[0]], **tables, **encoders, **{"semantic_ids.levels": 1, "training.stages": [stage]})
+    losses: list[float] = []
+    train.train(config, tmp_path / "tiny", progress=lambda what, *_: losses.extend(loss_in(what)))
+    assert len(losses) == 3 and max(losses) < losses[0] + 0.3
+
+
+def loss_in(what: str) -> list[float]:
+    return [float(what.split("loss ")[1].split(",")[0])] if ", loss " in what else []

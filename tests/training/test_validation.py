@@ -51,3 +51,12 @@ def test_the_held_out_loss_is_that_of_its_labels(make_checkpoint):
     expected = sum(float(loss) for loss, _ in sums) / sum(int(labels) for _, labels in sums)
     assert held_out_loss(model, examples, stage) == pytest.approx(expected, rel=1e-5)
     assert held_out_loss(model, [], stage) is None
+
+
+def test_who_has_seen_everything_is_ranked_nothing_and_others_all_the_same(make_checkpoint):
+    """One prompt of a batch without allowed items, one with a single item: three levels, more beams than children."""
+    checkpoint = make_checkpoint(3)
+    seen = [np.arange(20), np.arange(19), np.arange(5, 20), np.array([3])]
+    lists = rank_histories(checkpoint.model, checkpoint.builder, seen, 10, 50)
+    assert [len(items) for items in lists] == [0, 1, 5, 10] and lists[1].tolist() == [19]
+    assert set(lists[2].tolist()) == set(range(5))

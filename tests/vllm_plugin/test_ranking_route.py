@@ -85,6 +85,22 @@ def test_a_wide_beam_finds_what_a_search_through_all_items_finds(module, seed, d
     assert items == best and scores == pytest.approx([expected[item] for item in best], abs=1e-5)
 
 
+@pytest.mark.parametrize("entry", [{"only": []}, {"deny": list(range(7))}, {"only": [3], "deny": [3]}])
+def test_vllm_is_not_asked_where_nothing_may_be_shown(module, entry):
+    vllm = FakeVllm()
+    assert search(module, vllm, [3, 7], k=5, beam=20, **entry) == ([], []) and vllm.requests == []
+
+
+@pytest.mark.parametrize("count", range(1, 8))
+def test_every_number_of_allowed_items_comes_back_and_dead_beams_are_not_asked_for(module, count):
+    vllm, only = FakeVllm(count), sorted(np.random.default_rng(count).choice(7, count, replace=False).tolist())
+    items, scores = search(module, vllm, [3, 7], k=10, beam=50, only=only)
+    expected = vllm.brute_force([3, 7], Allowed(only=tuple(only)))
+    assert sorted(items) == only and scores == pytest.approx([expected[item] for item in items], abs=1e-5)
+    prefixes = {tuple(CODES[item][:level]) for item in only for level in range(3)}
+    assert len(vllm.requests) == len(prefixes)
+
+
 def test_a_narrow_beam_is_as_wide_as_the_list(module):
     vllm = FakeVllm()
     items, _ = search(module, vllm, [3], k=5, beam=1)

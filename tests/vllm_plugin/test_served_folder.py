@@ -38,6 +38,8 @@ def test_the_state_follows_from_token_ids_alone(served):
     assert following([3], Allowed(only=(3,))) == [11]
     assert following([3], Allowed(deny=(0, 1, 2, 3))) == []
     assert following([11, 13]) == []  # begins no item
+    for dead in ([10, 10], [3, 12], [10, 10, 12], [12, 10], [3, 12, 13]):  # nor do codes of levels that do not ascend
+        assert following(dead) == [] and served.state(dead)[0] == -1
 
 
 def test_scores_are_log_softmax_over_the_level_and_then_the_trie(served):
@@ -58,6 +60,23 @@ def test_the_state_and_the_next_level_come_from_the_last_codes(served):
     assert served.state([11])[1] == 1 and served.state([3, 10, 13])[1] == 2
     assert served.state([11, 13]) == (-1, 2)
     assert [served.level_of(token) for token in (9, 10, 12, 15, 16)] == [None, 0, 1, 2, None]
+
+
+@pytest.mark.parametrize(
+    ("entry", "nothing"),
+    [
+        ({}, False),
+        ({"deny": [0, 1, 2, 3]}, True),
+        ({"deny": [0, 0, 1, 1]}, False),
+        ({"only": []}, True),
+        ({"only": [2], "deny": [2]}, True),
+        ({"only": [2, 1], "deny": [2]}, False),
+    ],
+)
+def test_whether_nothing_may_be_shown(served, entry, nothing):
+    allowed = Allowed.of(entry, 4)
+    assert allowed.none_of(4) is nothing
+    assert bool(served.live_states(allowed)[served.trie.root]) is not nothing
 
 
 def test_items_have_tokens_behind_the_codes_unless_a_code_is_an_item(served):

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from recommender.benchmarks.vllm_rival import VllmRival
 from recommender.constraints import Trie
@@ -68,6 +69,19 @@ def test_both_engines_rank_alike_with_the_same_scores(embedded, served):
         for item in mine.keys() & other.keys():
             assert other[item] == pytest.approx(mine[item], abs=1e-3)
     assert alike >= 0.99 * 60 * 5
+
+
+def test_both_engines_rank_every_number_of_allowed_items_side_by_side(embedded, served):
+    counts = [*range(21), 0]
+    allowed = torch.zeros(len(counts), 20, dtype=torch.bool)
+    for row, count in zip(allowed, counts, strict=True):
+        row[torch.from_numpy(np.random.default_rng(count).choice(20, count, replace=False))] = True
+    histories = [np.arange(number % 4) for number in range(len(counts))]
+    ours, theirs = (engine.rank(histories, 30, allowed) for engine in (embedded, served))
+    for mine, other, row in zip(ours, theirs, allowed.numpy(), strict=True):
+        assert set(mine.items.tolist()) == set(other.items.tolist()) == set(np.flatnonzero(row).tolist())
+        by_item = dict(zip(other.items.tolist(), other.scores.tolist(), strict=True))
+        assert [by_item[item] for item in mine.items.tolist()] == pytest.approx(mine.scores.tolist(), abs=1e-3)
 
 
 def test_a_swapped_picture_changes_both_engines_lists_alike(embedded, served, features):

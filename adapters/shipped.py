@@ -1,0 +1,38 @@
+"""Where checkpoints lie: in a folder, or shipped and known by name. Imports nothing heavy: errors come at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recommender.errors import CheckpointError, did_you_mean
+
+MANIFEST = "checkpoint.json"
+
+
+def shipped_checkpoints() -> dict[str, Path]:
+    """Return the checkpoints that are installed with the package: name -> folder."""
+    return {path.parent.name: path.parent for path in sorted(Path(__file__).parent.glob(f"*/{MANIFEST}"))}
+
+
+def resolve(source: str | Path) -> Path:
+    """Return the folder of a checkpoint: the path itself, or else a shipped one.
+
+    `movielens-100k` and `adapters/movielens-100k` name a shipped checkpoint from any folder. A path to nothing is returned
+    as it is: reading it says what is missing.
+    """
+    path = Path(source)
+    named = path.parent in (Path(), Path("adapters"))
+    return shipped_checkpoints().get(path.name, path) if named and not path.exists() else path
+
+
+def check_present(source: str | Path) -> Path:
+    """Return the folder of a checkpoint. Raises CheckpointError if there is none, or no checkpoint in it."""
+    folder = resolve(source)
+    if not folder.is_dir():
+        shipped = shipped_checkpoints()
+        near = did_you_mean(folder.name, shipped)
+        names = f"shipped are {', '.join(shipped)}; or train one: recommender train --config FILE"
+        raise CheckpointError(f"{folder}: no such checkpoint folder", f"{near} {names}" if near else names)
+    if not (folder / MANIFEST).is_file():
+        raise CheckpointError(f"{folder}: no {MANIFEST}, so this is no checkpoint", "give a trained folder")
+    return folder
