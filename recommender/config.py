@@ -36,6 +36,8 @@ FORMER_KEYS = {
     "training.stages.wish_share": "query_share",
 }
 
+_MOST_VALUES = 100_000
+
 logger = logging.getLogger(__name__)
 
 
@@ -300,6 +302,21 @@ class ServingConfig(_Section):
     body_bytes: int = Field(4_000_000, ge=1024, description="largest body; a minute of speech and a picture fit")
     history: int = Field(10_000, ge=1, description="most items of a request's history, exclude, only or boosts")
     message_chars: int = Field(20_000, ge=1, description="most characters of a chat")
+    explained: int = Field(
+        100, ge=0, description="most items of a list that are justified; the others are listed without"
+    )
+    media: int = Field(16, ge=0, description="most pictures and sounds of a chat")
+    header_seconds: float = Field(10, gt=0, description="how long the headers of a request may take to arrive")
+    body_seconds: float = Field(60, gt=0, description="how long the body of a request may take to arrive")
+    connections: int = Field(
+        512, ge=1, description="open connections; beyond, the one that waits longest for headers is closed"
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description='names of this server beside localhost and its addresses; "*": any'
+    )
+    allowed_origins: tuple[str, ...] = Field(
+        (), description="origins whose pages may ask this server beside its own, as https://shop.example.com"
+    )
     feedback: str | None = Field(None, description="file that /v1/feedback appends to; null: feedback is not kept")
     drain_seconds: int = Field(30, ge=0, description="how long SIGTERM waits for running requests")
 
@@ -331,8 +348,11 @@ class Config(_Section):
         path = Path(path)
         try:
             raw = parse_yaml(path.read_bytes().decode("utf-8-sig"))
+            _check_size(raw, str(path))
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read ({error.strerror})", "check the path of --config") from None
+        except RecursionError:
+            raise ConfigError(f"{path}: nested too deep", "give a config as docs/configuration.md has it") from None
         except UnicodeDecodeError as error:
             reason = f"not valid YAML (byte {error.start} is not UTF-8)"
             raise ConfigError(f"{path}: {reason}", "save the file as UTF-8") from None
@@ -377,6 +397,18 @@ class Config(_Section):
     def to_yaml(self) -> str:
         """Return the whole tree as YAML, in the order of definition."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _check_size(raw: Any, source: str) -> None:
+    """Raise ConfigError for more values than any config has: a few aliases of aliases can stand for billions."""
+    waiting, seen = [raw], 0
+    while waiting:
+        value = waiting.pop()
+        seen += 1
+        if isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+        if seen + len(waiting) > _MOST_VALUES:
+            raise ConfigError(f"{source}: more than {_MOST_VALUES:,} values", "write it without aliases")
 
 
 def _with_current_keys(node: Any, path: tuple[str, ...], former: dict[str, str], source: str) -> Any:
