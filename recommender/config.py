@@ -36,7 +36,6 @@ FORMER_KEYS = {
     "training.stages.wish_share": "query_share",
 }
 
-_MOST_VALUES = 100_000
 
 logger = logging.getLogger(__name__)
 
@@ -348,11 +347,8 @@ class Config(_Section):
         path = Path(path)
         try:
             raw = parse_yaml(path.read_bytes().decode("utf-8-sig"))
-            _check_size(raw, str(path))
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read ({error.strerror})", "check the path of --config") from None
-        except RecursionError:
-            raise ConfigError(f"{path}: nested too deep", "give a config as docs/configuration.md has it") from None
         except UnicodeDecodeError as error:
             reason = f"not valid YAML (byte {error.start} is not UTF-8)"
             raise ConfigError(f"{path}: {reason}", "save the file as UTF-8") from None
@@ -397,18 +393,6 @@ class Config(_Section):
     def to_yaml(self) -> str:
         """Return the whole tree as YAML, in the order of definition."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _check_size(raw: Any, source: str) -> None:
-    """Raise ConfigError for more values than any config has: a few aliases of aliases can stand for billions."""
-    waiting, seen = [raw], 0
-    while waiting:
-        value = waiting.pop()
-        seen += 1
-        if isinstance(value, dict | list):
-            waiting += value.values() if isinstance(value, dict) else value
-        if seen + len(waiting) > _MOST_VALUES:
-            raise ConfigError(f"{source}: more than {_MOST_VALUES:,} values", "write it without aliases")
 
 
 def _with_current_keys(node: Any, path: tuple[str, ...], former: dict[str, str], source: str) -> Any:
