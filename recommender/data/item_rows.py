@@ -169,8 +169,16 @@ def _media(table: Table, column: str, problems: list[Problem]) -> list[Path | No
     for row, value in enumerate(table.values(column)):
         path = _media_path(value)
         full = None if path is None else (table.folder or Path()) / path
-        if full is not None and table.folder is not None and not _holds_bytes(value) and not _is_within(full, table.folder):
-            reason, hint = f"lies outside the folder of its table: {path}", "name its folder in RECOMMENDER_MEDIA_FOLDERS"
+        if (
+            full is not None
+            and table.folder is not None
+            and not _holds_bytes(value)
+            and not _is_within(full, table.folder)
+        ):
+            reason, hint = (
+                f"lies outside the folder of its table: {path}",
+                "name its folder in RECOMMENDER_MEDIA_FOLDERS",
+            )
             problems.append(table.problem(row, column, "missing-media", reason, hint=hint))
             full = None
         elif full is not None and not _is_file(full):
