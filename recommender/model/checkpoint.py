@@ -232,7 +232,10 @@ def item_ids_of(source: str | Path) -> list[str] | None:
     if not path.is_file():
         return None
     try:
-        return list(map(canonical_id, parse_json(path.read_bytes())))
+        ids = parse_json(path.read_bytes())
+        if not isinstance(ids, list):
+            raise TypeError(f"it holds a {type(ids).__name__}")
+        return list(map(canonical_id, ids))
     except (JsonError, DataError, TypeError) as error:
         raise CheckpointError(f"{path}: is no list of item ids ({error})", "copy the checkpoint again") from None
 
