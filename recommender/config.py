@@ -36,6 +36,7 @@ FORMER_KEYS = {
     "training.stages.wish_share": "query_share",
 }
 
+
 logger = logging.getLogger(__name__)
 
 
@@ -300,6 +301,21 @@ class ServingConfig(_Section):
     body_bytes: int = Field(4_000_000, ge=1024, description="largest body; a minute of speech and a picture fit")
     history: int = Field(10_000, ge=1, description="most items of a request's history, exclude, only or boosts")
     message_chars: int = Field(20_000, ge=1, description="most characters of a chat")
+    explained: int = Field(
+        100, ge=0, description="most items of a list that are justified; the others are listed without"
+    )
+    media: int = Field(16, ge=0, description="most pictures and sounds of a chat")
+    header_seconds: float = Field(10, gt=0, description="how long the headers of a request may take to arrive")
+    body_seconds: float = Field(60, gt=0, description="how long the body of a request may take to arrive")
+    connections: int = Field(
+        512, ge=1, description="open connections; beyond, the one that waits longest for headers is closed"
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description='names of this server beside localhost and its addresses; "*": any'
+    )
+    allowed_origins: tuple[str, ...] = Field(
+        (), description="origins whose pages may ask this server beside its own, as https://shop.example.com"
+    )
     feedback: str | None = Field(None, description="file that /v1/feedback appends to; null: feedback is not kept")
     drain_seconds: int = Field(30, ge=0, description="how long SIGTERM waits for running requests")
 

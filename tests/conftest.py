@@ -231,6 +231,7 @@ class Engines:
         if reason := vllm_is_missing():
             pytest.skip(f"vLLM cannot be run here: {reason}")
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+        os.environ.setdefault("RECOMMENDER_VLLM_API_KEY", "tests")  # for processes that join these servers
         return VllmRecommender(load_exported(self.exported, self.checkpoint.catalogue))
 
     def close(self) -> None:

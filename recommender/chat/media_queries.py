@@ -9,17 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from recommender.config import Config
-from recommender.data.media import audio_problems, audio_seconds
-from recommender.encoders.audio import AudioEncoder
+from recommender.data.media import audio_problems, audio_seconds, read_audio, read_image
+from recommender.encoders.audio import SAMPLE_RATE, AudioEncoder
 from recommender.encoders.features import Features
 from recommender.encoders.image import ImageEncoder
 from recommender.encoders.pipeline import encode_catalogue
 from recommender.encoders.reduction import Reduction
+from recommender.engine.background import check_stop
 from recommender.errors import DataError
 from recommender.numerics.vectors import unit_rows
 from recommender.pipelines.train import load_catalogue
 
 LONGEST_SECONDS = 60
+#: of a picture that somebody sends: one of 24 megapixels passes
+MOST_PIXELS = 25_000_000
 #: nats between what looks most like a picture and the average item
 LIKENESS = 4.0
 
@@ -33,37 +36,43 @@ class MediaQueries:
         self.config, self.features = config, features
         self._turn = threading.Lock()
 
-    def hear(self, path: Path, hint: str | None = None) -> str:
-        """Return what is said in a sound file. Raises DataError if it is none, is too long, or nothing is said in it.
+    def hear(self, source: Path | bytes, hint: str | None = None) -> str:
+        """Return what is said in a sound: a file, or the content of one.
 
+        Raises DataError if it is none, is too long, or nothing is said in it, and AbandonedError if nobody waits for it.
         `hint`: words that may well be said. How long a sound is stands in its header, so that hours of it are refused
         before they are decoded.
         """
+        name = "the sound" if isinstance(source, bytes) else source
         if self.config.encoders.audio is None:
-            raise DataError(f"{path}: this model has no audio encoder", "type the message")
-        seconds = audio_seconds(path)
+            raise DataError(f"{name}: this model has no audio encoder", "type the message")
+        seconds = audio_seconds(source)
         if seconds > LONGEST_SECONDS:
             long = f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
-            raise DataError(f"{path}: {long} of sound are too long", f"say it in {LONGEST_SECONDS} seconds")
+            raise DataError(f"{name}: {long} of sound are too long", f"say it in {LONGEST_SECONDS} seconds")
         with self._turn:
-            sound = self._audio_encoder.prepare(path)
+            sound = self._audio_encoder.prepare(read_audio(source, SAMPLE_RATE))
             # of silence Whisper makes words
-            text = "" if "silent" in audio_problems(sound) else self._audio_encoder.transcript(sound, hint)
+            silent = "silent" in audio_problems(sound)
+            text = "" if silent else self._audio_encoder.transcript(sound, hint, check_stop)
         if not any(char.isalnum() for char in text):
-            raise DataError(f"{path}: nothing is said in it", "speak louder, or type the message")
+            raise DataError(f"{name}: nothing is said in it", "speak louder, or type the message")
         return text
 
-    def see(self, path: Path) -> np.ndarray:
-        """Return float [items]: nats for looking like a picture. Raises DataError if it is none."""
+    def see(self, source: Path | bytes) -> np.ndarray:
+        """Return float [items]: nats for looking like a picture: a file, or the content of one. Raises DataError if it is
+        none."""
+        name = "the picture" if isinstance(source, bytes) else source
         if self.config.encoders.image is None:
-            raise DataError(f"{path}: this model has no image encoder", "describe the picture in words")
+            raise DataError(f"{name}: this model has no image encoder", "describe the picture in words")
         with self._turn:
-            vector = self._image_encoder.encode([self._image_encoder.prepare(path)])
+            picture = read_image(source, MOST_PIXELS)
+            vector = self._image_encoder.encode([self._image_encoder.prepare(picture)])
             vectors, known = self._pictures
             if self._reduction is not None:
                 vector = self._reduction.apply(vector)
         if not known.any():
-            raise DataError(f"{path}: the catalogue has no pictures to compare it with", "describe it in words")
+            raise DataError(f"{name}: the catalogue has no pictures to compare it with", "describe it in words")
         likeness = unit_rows(vectors) @ unit_rows(vector)[0]
         likeness = np.where(known, likeness - likeness[known].mean(), 0.0)
         return np.asarray(LIKENESS * likeness / max(float(np.abs(likeness).max()), 1e-9))
@@ -90,4 +99,6 @@ class MediaQueries:
             return self.features.vectors["image"], self.features.present["image"]
         only = self.config.encoders.model_copy(update={"text": None, "audio": None})
         raw = encode_catalogue(load_catalogue(self.config), only)
+        if "image" not in raw.vectors:  # no item has a picture
+            return np.zeros((raw.items, 0), np.float32), np.zeros(raw.items, bool)
         return raw.vectors["image"].astype(np.float32), raw.present["image"]

@@ -27,6 +27,7 @@ from recommender.cli import (
 from recommender.cli.help_text import ExplainedCommand, explained
 from recommender.cli.options import Panel
 from recommender.cli.output import err, print_text
+from recommender.cli.sigterm import unwinding_on_sigterm
 from recommender.errors import RecommenderError
 
 HELP = """A recommender whose core is a language model: ranked items, each with a justification that is checked.
@@ -96,7 +97,8 @@ def main() -> None:
     """Run the command line; a wrong input ends in one clear line and exit code 2."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        app()
+        with unwinding_on_sigterm():
+            app()
     except RecommenderError as error:
         err.print(Text(f"error: {error.message}"), soft_wrap=True)
         if error.hint:

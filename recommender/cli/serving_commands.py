@@ -33,6 +33,12 @@ def serve(
         list[str] | None, typer.Option("--set", help="override a limit: KEY=VALUE, for example waiting=64")
     ] = None,
     feedback: Annotated[str | None, typer.Option(help="file that /v1/feedback adds to; default: none is kept")] = None,
+    allowed_host: Annotated[
+        list[str] | None, typer.Option(help="a name of this server beside localhost and its addresses; repeatable")
+    ] = None,
+    allowed_origin: Annotated[
+        list[str] | None, typer.Option(help="an origin whose pages may ask this server; repeatable")
+    ] = None,
     items: Items = None,
     rank_url: RankUrl = None,
     write_url: WriteUrl = None,
@@ -60,7 +66,9 @@ def serve(
         print_note(f"{part}: {address}")
     print_plain_note(opened)
     try:
-        limits = _limits(opened.config.serving, settings, {"host": host, "port": port, "feedback": feedback})
+        given: dict[str, Any] = {"host": host, "port": port, "feedback": feedback}
+        given |= {"allowed_hosts": allowed_host, "allowed_origins": allowed_origin}
+        limits = _limits(opened.config.serving, settings, given)
         run_server(create_app(opened, name or Path(model).resolve().name, limits), limits)
     finally:
         opened.close()

@@ -169,13 +169,36 @@ def _media(table: Table, column: str, problems: list[Problem]) -> list[Path | No
     for row, value in enumerate(table.values(column)):
         path = _media_path(value)
         full = None if path is None else (table.folder or Path()) / path
-        if full is not None and not _is_file(full):
+        if (
+            full is not None
+            and table.folder is not None
+            and not _holds_bytes(value)
+            and not _is_within(full, table.folder)
+        ):
+            reason, hint = (
+                f"lies outside the folder of its table: {path}",
+                "name its folder in RECOMMENDER_MEDIA_FOLDERS",
+            )
+            problems.append(table.problem(row, column, "missing-media", reason, hint=hint))
+            full = None
+        elif full is not None and not _is_file(full):
             link = "://" in str(path)
             reason = f"a link, not a file: {path}" if link else f"no such file: {path}"
             hint = "download it first" if link else f"relative paths start at {table.folder or 'the working folder'}"
             problems.append(table.problem(row, column, "missing-media", reason, hint=hint))
         paths.append(full)
     return paths
+
+
+def _holds_bytes(value: Any) -> bool:
+    return isinstance(value, bytes) or (isinstance(value, dict) and bool(value.get("bytes")))
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    # imported here: reading media needs libraries that a catalogue without media does not
+    from recommender.data.media import is_within
+
+    return is_within(path, folder)
 
 
 def _is_file(path: Path) -> bool:

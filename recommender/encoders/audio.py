@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -87,10 +87,11 @@ class AudioEncoder:
             totals[number] += len(piece) / len(batch[number]) * vector
         return totals.astype(np.float32)
 
-    def transcript(self, sound: np.ndarray, hint: str | None = None) -> str:
+    def transcript(self, sound: np.ndarray, hint: str | None = None, between: Callable[[], None] = lambda: None) -> str:
         """Return what is said in a prepared sound, by Whisper's own greedy decoding; "" if nothing is, see `spoken`.
 
-        `hint`: words that may well be said; Whisper takes them for what was said before.
+        `hint`: words that may well be said; Whisper takes them for what was said before. `between`: called before each
+        layer of each step; what it raises ends the work.
         """
         options: dict[str, Any] = {
             "temperature": 0.0,
@@ -101,7 +102,14 @@ class AudioEncoder:
         options |= {"initial_prompt": hint} if hint else {}
         if not has_sound(sound, SAMPLE_RATE):
             return ""
-        return spoken(self._model().transcribe(sound, **options)["segments"])
+        model = self._model()
+        layers = (*model.encoder.blocks, *model.decoder.blocks)
+        hooks = [layer.register_forward_pre_hook(lambda *_: between()) for layer in layers]
+        try:
+            return spoken(model.transcribe(sound, **options)["segments"])
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def _pooled(self, pieces: Sequence[np.ndarray]) -> np.ndarray:
         """Encode windows [n, width], batching those of one padded length."""

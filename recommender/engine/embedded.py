@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from recommender.constraints.text_constraint import BREAK, LONGEST, TextConstrai
 from recommender.data.catalogue import Catalogue
 from recommender.data.id_fields import history_ids
 from recommender.encoders.features import Features
+from recommender.engine.background import AbandonedError, check_stop, current_stop
 from recommender.engine.engine import Engine
 from recommender.engine.justifying import evidence_as_dict
 from recommender.engine.priority_lock import PriorityLock
@@ -38,12 +40,14 @@ from recommender.inference.weight_cache import WeightCache
 from recommender.justify import answers
 from recommender.justify.template_selection import selected_templates
 from recommender.model import RecommenderModel
-from recommender.model.checkpoint import TEMPLATE_SELECTION, Checkpoint, from_pretrained, resolve
+from recommender.model.checkpoint import TEMPLATE_SELECTION, Checkpoint, from_pretrained, reading, resolve
 from recommender.model.manifest import weights_of
 from recommender.progress import Progress
 from recommender.prompting.example import Example, VectorOverrides
 
 PROMPTS_AT_ONCE = 16
+#: beams of all prompts of a group together, where ids have several levels: memory and time of a step grow with them
+BEAMS_AT_ONCE = 1024
 
 
 class Recommender(Engine):
@@ -79,17 +83,20 @@ class Recommender(Engine):
         """
         kept = resolve(source) / FUSION_FILE
         loaded = from_pretrained(source, catalogue, progress)
-        opened = cls(loaded, StoredFusion.load(kept) if kept.is_file() else None)
+        with reading(resolve(source)):
+            opened = cls(loaded, StoredFusion.load(kept) if kept.is_file() else None)
         opened.source, opened.files = str(source), weights_of(resolve(source))
         return opened
 
     def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
         """Return the best `k` allowed items of each prompt; `allowed` bool [prompts, items]."""
         rankings: list[Ranking] = []
-        for start in range(0, len(prompts), PROMPTS_AT_ONCE):
-            part = slice(start, start + PROMPTS_AT_ONCE)
-            with self._lock.high():
-                beam, exact = self.config.decoding.beam, self.config.decoding.exact
+        beam, exact = self.config.decoding.beam, self.config.decoding.exact
+        at_once = self._fitting(max(k, beam))
+        for start in range(0, len(prompts), at_once):
+            check_stop()
+            part = slice(start, start + at_once)
+            with self._turn():
                 rankings += beam_search.rank(
                     self.weights, prompts[part], self.trie, k, beam, allowed[part], self.builder.prefix, exact
                 )
@@ -97,12 +104,30 @@ class Recommender(Engine):
 
     def score_prompts(self, prompts: Sequence[Example], candidates: Sequence[int]) -> np.ndarray:
         """Return exact log-probabilities [prompts, candidates]."""
-        parts = []
+        rows = []
+        # what gives way scores few candidates at a time, at the price of more prefills
+        in_small_groups = current_stop() is not None and self.model.ids.levels > 1
+        columns = BEAMS_AT_ONCE // PROMPTS_AT_ONCE if in_small_groups else max(len(candidates), 1)
         for start in range(0, len(prompts), PROMPTS_AT_ONCE):
-            with self._lock.high():
-                part = prompts[start : start + PROMPTS_AT_ONCE]
-                parts.append(beam_search.score(self.weights, part, candidates, instruction=self.builder.prefix))
-        return np.concatenate(parts)
+            part = prompts[start : start + PROMPTS_AT_ONCE]
+            groups = [candidates[first : first + columns] for first in range(0, len(candidates), columns)]
+            rows.append(np.concatenate([self._scores(part, group) for group in groups], axis=1))
+        return np.concatenate(rows)
+
+    def _scores(self, prompts: Sequence[Example], candidates: Sequence[int]) -> np.ndarray:
+        check_stop()
+        with self._turn():
+            return beam_search.score(self.weights, prompts, candidates, instruction=self.builder.prefix)
+
+    def _turn(self) -> AbstractContextManager[None]:
+        """Hold the model for a group of prompts: whoever may be left gives way to whoever waits for a list."""
+        return self._lock.high() if current_stop() is None else self._lock.low()
+
+    def _fitting(self, width: int) -> int:
+        """Return how many prompts are searched together with beams of a width."""
+        if self.model.ids.levels == 1:
+            return PROMPTS_AT_ONCE
+        return min(PROMPTS_AT_ONCE, max(BEAMS_AT_ONCE // width, 1))
 
     def explain_item(
         self, history: Sequence[str], item_id: str, query: str | None = None, user: str | None = None
@@ -136,7 +161,7 @@ class Recommender(Engine):
         whole = self.score([history], items, query, overrides)[0]
         effects: dict[Modality, np.ndarray] = {}
         for modality in self.model.modalities:
-            with self._lock.high(), self.model.muted(modality):
+            with self._turn(), self.model.muted(modality):
                 effects[modality] = whole - self.score([history], items, query, overrides)[0]
         return effects
 
@@ -167,47 +192,52 @@ class Recommender(Engine):
             if names
             else []
         )
-        with self._lock.low():
-            self.model.use_adapter(EXPLAIN)
-            try:
-                out = self.model.llm.generate(
-                    input_ids=ids.to(self.model.device),
-                    attention_mask=mask.to(self.model.device),
-                    generation_config=self._greedily(self.config.justify.max_new_tokens),
-                    logits_processor=LogitsProcessorList(constraint),
-                    stopping_criteria=StoppingCriteriaList([_BetweenTokens(self.model, self._lock, stop)]),
-                )
-            finally:
-                self.model.use_adapter(RANK)
-        return [str(text).strip() for text in self.tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)]
+        between = _BetweenSteps(self.model, self._lock, stop)
+        with self._writing(between) as written:
+            out = self.model.llm.generate(
+                input_ids=ids.to(self.model.device),
+                attention_mask=mask.to(self.model.device),
+                generation_config=self._greedily(self.config.justify.max_new_tokens),
+                logits_processor=LogitsProcessorList(constraint),
+                stopping_criteria=StoppingCriteriaList([between]),
+            )
+            written.append(out[:, longest:])
+        return self._texts(written[0]) if written else [""] * len(prompts)
 
     @torch.no_grad()
     def write_list(self, prompt: str, constraint: TextConstraint, stop: threading.Event | None = None) -> Iterator[str]:
         """Answer a user message with a list that is held to its items; each line as it is written, in one generation."""
         ids = torch.from_numpy(self.builder.chat_turn(prompt))[None].to(self.model.device)
         start, cache, spans = ids.shape[1], DynamicCache(), token_pieces(self.tokenizer)
+        between = _BetweenSteps(self.model, self._lock, stop)
         for number in range(len(constraint.items)):
-            with self._lock.low():  # between two lines nobody is kept waiting, whoever reads them
-                self.model.use_adapter(EXPLAIN)
-                try:
-                    ids = self.model.llm.generate(
-                        input_ids=ids,
-                        attention_mask=torch.ones_like(ids),
-                        past_key_values=cache,
-                        generation_config=self._greedily(2 * LONGEST),
-                        logits_processor=LogitsProcessorList(
-                            [ConstraintProcessor(self.tokenizer, [constraint], start)]
-                        ),
-                        stopping_criteria=StoppingCriteriaList(
-                            [_BetweenTokens(self.model, self._lock, stop), EosTokenCriteria(spans.known[BREAK])]
-                        ),
-                    )
-                finally:
-                    self.model.use_adapter(RANK)
-            written = spans.text([i for i in ids[0, start:].tolist() if i != spans.end])
-            if stop is not None and stop.is_set():
+            with self._writing(between) as written:  # between two lines nobody is kept waiting, whoever reads them
+                ids = self.model.llm.generate(
+                    input_ids=ids,
+                    attention_mask=torch.ones_like(ids),
+                    past_key_values=cache,
+                    generation_config=self._greedily(2 * LONGEST),
+                    logits_processor=LogitsProcessorList([ConstraintProcessor(self.tokenizer, [constraint], start)]),
+                    stopping_criteria=StoppingCriteriaList([between, EosTokenCriteria(spans.known[BREAK])]),
+                )
+                written.append(ids[:, start:])
+            if not written or between.is_left:
                 return
-            yield lines_of(written)[number]
+            yield lines_of(spans.text([i for i in written[0][0].tolist() if i != spans.end]))[number]
+
+    @contextmanager
+    def _writing(self, between: _BetweenSteps) -> Iterator[list[torch.Tensor]]:
+        """Hold the model with the adapter that writes. Yields where the text goes; it stays empty if that is left unread."""
+        written: list[torch.Tensor] = []
+        with self._lock.low(), between.layers(), suppress(AbandonedError):
+            self.model.use_adapter(EXPLAIN)
+            try:
+                yield written
+            finally:
+                self.model.use_adapter(RANK)
+
+    def _texts(self, tokens: torch.Tensor) -> list[str]:
+        return [str(text).strip() for text in self.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
 
     def _greedily(self, tokens: int) -> GenerationConfig:
         """Explicit: a base model's inherited sampling settings must not decide what is written."""
@@ -215,16 +245,38 @@ class Recommender(Engine):
         return GenerationConfig(do_sample=False, max_new_tokens=tokens, eos_token_id=end, pad_token_id=end)
 
 
-class _BetweenTokens(StoppingCriteria):
-    """Between two tokens of a text: whoever waits for a ranked list goes first, and nobody writes for who has left."""
+class _BetweenSteps(StoppingCriteria):
+    """Between two tokens of a text, and two layers of its prefill: whoever waits for a ranked list goes first, and nobody
+    writes for who has left."""
 
     def __init__(self, model: RecommenderModel, lock: PriorityLock, stop: threading.Event | None) -> None:
-        self.model, self.lock, self.stop = model, lock, stop
+        self.model, self.lock, self.stop = model, lock, stop or current_stop()
+
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody waits for the text any more."""
+        return self.stop is not None and self.stop.is_set()
+
+    @contextmanager
+    def layers(self) -> Iterator[None]:
+        """Step between the layers of a prefill too, which takes as long as many tokens; raises AbandonedError there."""
+        hooks = [layer.register_forward_pre_hook(self._before_layer) for layer in self.model.llm.model.layers]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _before_layer(self, _: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if inputs and inputs[0].shape[1] > 1 and self._step():
+            raise AbandonedError
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        if self.lock.high_is_waiting:
+        return torch.full((len(input_ids),), self._step(), dtype=torch.bool, device=input_ids.device)
+
+    def _step(self) -> bool:
+        if self.lock.high_is_waiting and not self.is_left:
             self.model.use_adapter(RANK)
             self.lock.yield_to_high()
             self.model.use_adapter(EXPLAIN)
-        ended = self.stop is not None and self.stop.is_set()
-        return torch.full((len(input_ids),), ended, dtype=torch.bool, device=input_ids.device)
+        return self.is_left

@@ -22,6 +22,7 @@ from recommender.config import Config, Modality
 from recommender.constraints.text_constraint import TextConstraint
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
+from recommender.engine.background import AbandonedError, in_background
 from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.engine.justifying import Justifier, with_justification
 from recommender.engine.query_scorer import QueryScorerCache
@@ -30,13 +31,16 @@ from recommender.engine.request_vectors import vector_overrides
 from recommender.engine.requests import RankedItem, Request, Response, make_request
 from recommender.engine.rules import ListingRules
 from recommender.engine.setup import EngineSetup
-from recommender.errors import RecommenderError
+from recommender.errors import EngineLostError, RecommenderError
 from recommender.fusion.stored import StoredFusion
 from recommender.inference.beam_search import Ranking
 from recommender.justify import ClaimChecker, Evidence, Justification, Style
 from recommender.numerics.vectors import unit_rows
 from recommender.prompting.builder import ExampleBuilder
 from recommender.prompting.example import Example, VectorOverrides
+
+#: items whose evidence is found, and whose justifications are written, together
+EXPLAINED_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -221,8 +225,19 @@ class Engine(ABC):
             width = max(checked.k, self.config.decoding.beam)
             groups[width, checked.signals.fused, self.ranker.changes_scores(checked.signals)][number] = checked
         for group in groups.values():
-            responses |= dict(zip(group, self._answer_group(list(group.values())), strict=True))
+            responses |= dict(zip(group, self._answer_or_errors(list(group.values())), strict=True))
         return [responses[number] for number in range(len(requests))]
+
+    def _answer_or_errors(self, group: Sequence[_CheckedRequest]) -> Sequence[Response | RecommenderError]:
+        """Answer a group. If that fails each of it is answered alone, so that only who makes it fail has the error."""
+        try:
+            return self._answer_group(group)
+        except EngineLostError:
+            raise
+        except RecommenderError as error:
+            if len(group) == 1:
+                return [error]
+            return [answer for checked in group for answer in self._answer_or_errors([checked])]
 
     def _checked(self, request: Request) -> _CheckedRequest:
         signals = Signals(request.query, self.rules.boosts(request), self.ranker.fuses(request.fused))
@@ -264,15 +279,17 @@ class Engine(ABC):
     ) -> Iterator[RankedItem]:
         """Yield the items of a request's answer with their justifications, in order, as these are written and checked.
 
-        Ends early once `stop` is set. `together`: write all at once, which is faster, but the first one comes later.
+        Ends early once `stop` is set. `together`: write up to `EXPLAINED_AT_ONCE` at a time, which is faster, but the
+        first one comes later.
         """
-        if not items:
-            return
-        evidence = self._evidence_for(request, items)
-        at_once = len(items) if together else self.written_at_once
-        justifications = self.justifier.stream(evidence, request.user, stop, at_once)
-        for item, justification in zip(items, justifications, strict=False):
-            yield with_justification(item, justification, self.catalogue, request.trace)
+        at_once = EXPLAINED_AT_ONCE if together else self.written_at_once
+        for start in range(0, len(items), EXPLAINED_AT_ONCE):
+            group = items[start : start + EXPLAINED_AT_ONCE]
+            justifications = self.justifier.stream(
+                self._evidence_for(request, group, stop), request.user, stop, at_once
+            )
+            for item, justification in zip(group, justifications, strict=False):
+                yield with_justification(item, justification, self.catalogue, request.trace)
 
     def stream_justified_list(
         self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None = None
@@ -284,14 +301,21 @@ class Engine(ABC):
         if not self.writes or not items:
             yield from self.stream_justifications(request, items, stop)
             return
-        justifications = self.justifier.stream_list(self._evidence_for(request, items), request.user, stop)
+        justifications = self.justifier.stream_list(self._evidence_for(request, items, stop), request.user, stop)
         for item, justification in zip(items, justifications, strict=False):
             yield with_justification(item, justification, self.catalogue, request.trace)
 
-    def _evidence_for(self, request: Request, items: Sequence[RankedItem]) -> list[Evidence]:
+    def _evidence_for(
+        self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None
+    ) -> list[Evidence]:
+        """Return the evidence of each item; none once `stop` is set."""
         indices = [self.catalogue.index(item.item_id) for item in items]
         score = partial(self.score, query=request.query, overrides=self.overrides(request))
-        return self.justifier.evidence(self.catalogue.indices(request.history), indices, score)
+        try:
+            with in_background(stop):
+                return self.justifier.evidence(self.catalogue.indices(request.history), indices, score)
+        except AbandonedError:
+            return []
 
     def overrides(self, request: Request) -> VectorOverrides:
         """Return the vectors that a request brings. Raises RecommenderError for those that do not fit."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from recommender.constraints.text_constraint import TextConstraint, token_pieces
 from recommender.data.catalogue import Catalogue
+from recommender.engine.background import check_stop
 from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.engine.requests import RankedItem
 from recommender.engine.setup import EngineSetup
@@ -49,10 +50,13 @@ class Justifier:
         self.setup, self.writer, self.policy = setup, writer, policy
 
     def evidence(self, history: np.ndarray, items: Sequence[int], score: ScoreItems) -> list[Evidence]:
-        """Measure what each history item adds to the scores of `items`, and which facts they share."""
+        """Measure what each history item adds to the scores of `items`, and which facts they share.
+
+        Raises AbandonedError if nobody waits for it any more.
+        """
         config, catalogue = self.setup.config.justify, self.policy.checker().catalogue
         most = max(config.evidence, self.setup.style.size.named)
-        return find_evidence(catalogue, history, items, score, config.window, most, config.shapley_samples)
+        return find_evidence(catalogue, history, items, score, config.window, most, config.shapley_samples, check_stop)
 
     def justify(
         self, evidence: Sequence[Evidence], user: str | None = None, stop: threading.Event | None = None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
-import tempfile
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +22,9 @@ from requests.adapters import HTTPAdapter
 from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.constraints.text_constraint import BREAK, LONGEST, TEXT_CONSTRAINT, TextConstraint, lines_of
 from recommender.data.catalogue import Catalogue
+from recommender.engine.background import check_stop, current_stop
 from recommender.engine.engine import Engine
-from recommender.engine.vllm_server import VllmServer
+from recommender.engine.vllm_server import KEY, VllmServer, new_scratch, remove_scratch
 from recommender.errors import ConfigError, EngineLostError, RecommenderError
 from recommender.export.vllm_folder import Exported, export_vllm, is_export, load_exported
 from recommender.inference.beam_search import Ranking
@@ -35,6 +35,8 @@ from recommender.prompting.example import Example
 
 CONNECTIONS = 64
 _SECONDS, _PROBE = 300, 5
+#: statuses by which vLLM says that it is the request which is wrong
+_REFUSED = (400, 413, 422)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class VllmRecommender(Engine):
         self.plain_because = exported.plain_because
         self.writes = exported.plain_because is None
         self.started: list[VllmServer] = []
-        self._scratch: str | None = None
+        self._scratch: Path | None = None
+        self._keys: dict[str, str] = {}
         self.session = requests.Session()
         self.session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))
         self.pool = ThreadPoolExecutor(CONNECTIONS)
@@ -98,13 +101,13 @@ class VllmRecommender(Engine):
         """Serve an exported folder, or a checkpoint, which is exported into a temporary folder first."""
         if is_export(Path(source)):
             return cls(load_exported(source, catalogue), options)
-        scratch = tempfile.mkdtemp(prefix="recommender-vllm-")
+        scratch = new_scratch()
         try:
             checkpoint = from_pretrained(source, catalogue, progress)
-            export_vllm(checkpoint, Path(scratch) / "export", progress)
-            engine = cls(load_exported(Path(scratch) / "export", checkpoint.catalogue), options)
+            export_vllm(checkpoint, scratch / "export", progress)
+            engine = cls(load_exported(scratch / "export", checkpoint.catalogue), options)
         except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove_scratch(scratch)
             raise
         engine._scratch = scratch
         return engine
@@ -113,6 +116,7 @@ class VllmRecommender(Engine):
         folder = self.exported.folder
         server = VllmServer(folder / part, {adapter: folder / "lora" / adapter}, self.options.flags, constrained)
         self.started.append(server)
+        self._keys[server.url] = server.key
         return server.url
 
     def close(self) -> None:
@@ -122,7 +126,7 @@ class VllmRecommender(Engine):
         self.started = []
         self.pool.shutdown(cancel_futures=True)
         if self._scratch:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            remove_scratch(self._scratch)
 
     def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
         """Return the best `k` allowed items of each prompt; `allowed` bool [prompts, items]."""
@@ -136,8 +140,10 @@ class VllmRecommender(Engine):
         columns = {int(item): column for column, item in enumerate(dict.fromkeys(map(int, candidates)))}
         fields = [self._positions_field(prompt) | {"only": list(columns)} for prompt in prompts]
         scores = np.full((len(prompts), len(columns)), -np.inf)
-        for row, ranking in enumerate(self._rank(fields, len(columns), len(columns))):
-            scores[row, [columns[int(item)] for item in ranking.items]] = ranking.scores
+        for start in range(0, len(fields), self.at_once):
+            rankings = self._rank(fields[start : start + self.at_once], len(columns), len(columns))
+            for row, ranking in enumerate(rankings, start):
+                scores[row, [columns[int(item)] for item in ranking.items]] = ranking.scores
         return scores[:, [columns[int(item)] for item in candidates]]
 
     def _prompt_field(self, prompt: Example, allowed: np.ndarray) -> dict[str, Any]:
@@ -156,6 +162,7 @@ class VllmRecommender(Engine):
         return [int(token) for token in self.exported.layout.ids(prompt, self.exported.ids.codes)]
 
     def _rank(self, prompts: list[dict[str, Any]], k: int, beam: int) -> list[Ranking]:
+        check_stop()
         body = {"prompts": prompts, "k": k, "beam": beam, "model": self.options.rank_adapter}
         rankings = self._post(f"{self.rank_url}/v1/recommender/rank", body)["rankings"]
         return [Ranking(np.array(row["items"], np.int64), np.array(row["scores"], np.float32)) for row in rankings]
@@ -173,7 +180,7 @@ class VllmRecommender(Engine):
         constraints: list[TextConstraint | None] = [None] * len(prompts)
         if names is not None:
             constraints = [TextConstraint(tuple(allowed)) for allowed in names]
-        return list(self.pool.map(partial(self._text, stop=stop), prompts, constraints))
+        return list(self.pool.map(partial(self._text, stop=stop or current_stop()), prompts, constraints))
 
     def write_list(self, prompt: str, constraint: TextConstraint, stop: threading.Event | None = None) -> Iterator[str]:
         """Answer a user message with a list that is held to its items; each line as it is written, in one request."""
@@ -217,14 +224,24 @@ class VllmRecommender(Engine):
 
     def _opened(self, url: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
         try:
-            answer = self.session.post(url, json=body, stream=stream, timeout=_SECONDS)
+            answer = self.session.post(url, json=body, stream=stream, timeout=_SECONDS, headers=self._headers(url))
+        except requests.exceptions.InvalidJSONError as error:  # numbers that JSON has not
+            raise RecommenderError(f"the request cannot be sent to vLLM ({error})") from None
         except requests.RequestException as error:
             raise _lost(url, type(error).__name__) from None
         if answer.status_code >= 500 and not self._is_alive(url):
             raise _lost(url, f"it answered {answer.status_code}")
+        if answer.status_code in _REFUSED:
+            raise RecommenderError(f"vLLM refused the request ({answer.text[:300]})")
         if not answer.ok:
             raise VllmError(f"vLLM at {url} answered {answer.status_code}: {answer.text[:300]}")
         return answer
+
+    def _headers(self, url: str) -> dict[str, str]:
+        """Return the key of the server behind an address: its own, or the one that the environment names."""
+        own = [key for started, key in self._keys.items() if url.startswith(f"{started}/")]
+        key = own[0] if own else os.environ.get(KEY)
+        return {"Authorization": f"Bearer {key}"} if key else {}
 
     def _is_alive(self, url: str) -> bool:
         """Whether the server behind an address still computes."""
@@ -245,8 +262,8 @@ class VllmRecommender(Engine):
         """The names of the ranking adapters that are loaded, beside the engine's own."""
         url = f"{self.rank_url}/v1/models"
         try:
-            cards = self.session.get(url, timeout=_PROBE).json()["data"]
-        except requests.RequestException as error:
+            cards = self.session.get(url, timeout=_PROBE, headers=self._headers(url)).json()["data"]
+        except (requests.RequestException, KeyError) as error:
             raise _lost(url, type(error).__name__) from None
         return tuple(c["id"] for c in cards if c.get("parent") and c["id"] != self.options.rank_adapter)
 

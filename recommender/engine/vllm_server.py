@@ -5,13 +5,17 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import json
+import logging
 import os
 import re
+import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,13 +23,19 @@ from typing import Any
 
 import requests
 
+from recommender.engine.guardian import end_group, guardian
 from recommender.errors import RecommenderError
 from recommender.export.vllm_folder import SERVED_WINDOW
 from recommender.vllm_plugin.served_folder import Served
 from recommender.vllm_plugin.soft_tokens import SoftTokens
 
 PYTHON = "RECOMMENDER_VLLM_PYTHON"
+KEY = "RECOMMENDER_VLLM_API_KEY"
+"""Names the key of vLLM's routes; without it each server that is started gets a key that nobody else knows."""
 _SECONDS = 600
+#: seconds before a server that ended is started again, twice as many each time, from the first again after a long life
+_FIRST_PAUSE, _LONGEST_PAUSE, _LONG_LIFE = 1.0, 60.0, 300.0
+logger = logging.getLogger(__name__)
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PDEATHSIG = 1  # PR_SET_PDEATHSIG of prctl(2)
 _ERROR = re.compile(r"(?=\b\w*(?:Error|Exception): )")
@@ -57,7 +67,7 @@ def vllm_python() -> str:
 
 
 class VllmServer:
-    """One vLLM server over one model folder. `url` is where it listens."""
+    """One vLLM server over one model folder. `url` is where it listens, `key` what its routes ask for."""
 
     def __init__(
         self, folder: Path, adapters: dict[str, Path], flags: Sequence[str] = (), constrained: bool = True
@@ -66,48 +76,102 @@ class VllmServer:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        self.log = tempfile.NamedTemporaryFile("w+", prefix="vllm-", suffix=".log", delete=False)  # noqa: SIM115
+        self.key = os.environ.get(KEY) or secrets.token_urlsafe(32)
+        #: its log and its temporary files
+        self.scratch = new_scratch()
+        self.log = self.scratch / "log"
         command = [vllm_python(), "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder.absolute())]
         command += ["--host", "127.0.0.1", "--port", str(port), *_adapter_flags(adapters), *_defaults(flags), *flags]
         command += ["--logits-processors", _TRIE if constrained else _SPANS]
         if constrained:
             command += ["--logprobs-mode", "processed_logits", "--max-logprobs", "-1", *_soft_flags(folder)]
             command += _beam_flags(folder, flags)
-        environment = _environment(constrained)
-        self.process = subprocess.Popen(
-            command,
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-            preexec_fn=_end_with_parent,
-        )
+        self._command = command
+        self._closing = threading.Event()
+        self._watcher: threading.Thread | None = None
+        self.process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                self._command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=_environment() | {"VLLM_API_KEY": self.key, "TMPDIR": str(self.scratch)},
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
+            )
+        guardian().watch("group", process.pid)
+        return process
 
     def wait(self) -> None:
-        """Return once the server answers. Raises RecommenderError with the end of its log if it does not."""
+        """Return once the server answers; from then on it is started again whenever it ends.
+
+        Raises RecommenderError with the end of its log if it does not come up.
+        """
         until = time.monotonic() + _SECONDS
         while time.monotonic() < until and self.process.poll() is None:
-            try:
-                if requests.get(f"{self.url}/health", timeout=5).ok:
-                    return
-            except requests.RequestException:
-                time.sleep(0.25)
-        reason = _reason(Path(self.log.name).read_text(encoding="utf-8"))
+            if self._answers():
+                self._watcher = threading.Thread(target=self._keep_alive, name="vllm", daemon=True)
+                self._watcher.start()
+                return
+            time.sleep(0.25)
+        log = self.log.read_text(encoding="utf-8", errors="replace")
         self.close()
-        raise RecommenderError(f"vLLM did not start: {reason}", f"its log: {self.log.name}")
+        with tempfile.NamedTemporaryFile("w", prefix="vllm-", suffix=".log", delete=False, encoding="utf-8") as kept:
+            kept.write(log)
+        raise RecommenderError(f"vLLM did not start: {_reason(log)}", f"its log: {kept.name}")
+
+    def _answers(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/health", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+    def _keep_alive(self) -> None:
+        """Start the server again each time it ends, at the same address; sooner the longer it has lived."""
+        pause = _FIRST_PAUSE
+        while not self._closing.is_set():
+            started = time.monotonic()
+            self.process.wait()
+            end_group(self.process.pid)  # its children would keep their memory
+            guardian().forget("group", self.process.pid)
+            if time.monotonic() - started > _LONG_LIFE:
+                pause = _FIRST_PAUSE
+            if self._closing.is_set():
+                return
+            logger.error(
+                "vLLM at %s has ended (%s); it is started again in %g s", self.url, self.process.returncode, pause
+            )
+            if self._closing.wait(pause):
+                return
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            self.process = self._started()
 
     def close(self) -> None:
-        """End the server and all its children."""
-        for sign, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 5)):
-            try:
-                os.killpg(self.process.pid, sign)
-            except ProcessLookupError:
-                break
-            try:
-                self.process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                continue
-        self.log.close()
+        """End the server and all its children, and remove what they wrote."""
+        self._closing.set()
+        end_group(self.process.pid, 10)
+        while self._watcher is not None and self._watcher.is_alive():
+            end_group(self.process.pid, 10)  # one that was started at this moment
+            self._watcher.join(0.1)
+        self.process.wait(10)
+        guardian().forget("group", self.process.pid)
+        remove_scratch(self.scratch)
+
+
+def new_scratch() -> Path:
+    """Return a new folder that is removed with this process; the guardian knows of it before it is there."""
+    folder = Path(tempfile.gettempdir()) / f"recommender-vllm-{secrets.token_hex(6)}"
+    guardian().watch("folder", folder)
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def remove_scratch(folder: Path) -> None:
+    """Remove a folder of `new_scratch`."""
+    shutil.rmtree(folder, ignore_errors=True)
+    guardian().forget("folder", folder)
 
 
 def _end_with_parent() -> None:
@@ -154,7 +218,7 @@ def _defaults(flags: Sequence[str]) -> list[str]:
     return ["--enforce-eager"] + [part for name, value in chosen.items() if name not in given for part in (name, value)]
 
 
-def _environment(constrained: bool) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     ours = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "VLLM_NO_USAGE_STATS": "1"}
     ours |= {"VLLM_PLUGINS": "recommender", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0", "HF_HUB_OFFLINE": "1"}
     return ours | {k: v for k, v in os.environ.items() if k not in ("VLLM_PLUGINS", "PYTHONPATH")}

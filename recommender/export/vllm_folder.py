@@ -11,6 +11,7 @@ import copy
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -33,7 +34,7 @@ from recommender.export.merge import (
     write_items,
 )
 from recommender.export.projectors_export import placeholders, save_projectors, soft_reading
-from recommender.model.checkpoint import Checkpoint, plain_because, writing_prompts
+from recommender.model.checkpoint import Checkpoint, plain_because, reading, writing_prompts
 from recommender.model.manifest import catalogue_facts, check_target, read_manifest, write_manifest, written_folder
 from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
@@ -139,6 +140,11 @@ def load_exported(source: str | Path, catalogue: Catalogue | str | Path | None =
     """
     folder = Path(source)
     manifest = read_manifest(folder)
+    with reading(folder):
+        return _loaded(folder, manifest, catalogue)
+
+
+def _loaded(folder: Path, manifest: dict[str, Any], catalogue: Catalogue | str | Path | None) -> Exported:
     facts = read_json_object(folder / MARKER, "export", "export again", CheckpointError)
     recorded = manifest["prompts"]
     if recorded == prompts.template_hash():  # of no template at all: earlier versions recorded nothing else

@@ -15,6 +15,8 @@ from recommender.justify.item_names import words
 
 #: (histories, candidate items) -> log-probabilities [histories, candidates]
 Scorer = Callable[[Sequence[np.ndarray], Sequence[int]], np.ndarray]
+#: called between two items; raises if nobody waits for the evidence any more
+Between = Callable[[], None]
 #: nats; a smaller effect is rounding
 SMALLEST = 1e-3
 #: words of a shared passage, how many of them must have content, and how many words of a text are compared
@@ -59,13 +61,14 @@ def find_evidence(
     window: int,
     most: int,
     orders: int = 0,
+    between: Between = lambda: None,
 ) -> list[Evidence]:
     """Measure what each item of the last `window` positions of the history adds to the scores, all in one batch.
 
     By default each is removed in turn. That credits neither of two similar items with what they add together, so with
     `orders` > 0 effects are Shapley values, sampled over so many orders (`shapley_values`); they add up to the score
     minus the score without any of them. An item that occurs several times is removed everywhere. Only positive effects
-    count, at most `most` of them for each recommended item.
+    count, at most `most` of them for each recommended item. Raises what `between` raises.
     """
     recommended = [int(item) for item in recommended]
     history = np.asarray(history, dtype=np.int64)
@@ -76,7 +79,11 @@ def find_evidence(
         effects = shapley_values(history, tested, recommended, score, orders)
     else:
         effects = deletion_effects(history, tested, recommended, score)
-    return [_evidence(catalogue, item, tested, effects[:, column], most) for column, item in enumerate(recommended)]
+    found = []
+    for column, item in enumerate(recommended):
+        between()
+        found.append(_evidence(catalogue, item, tested, effects[:, column], most))
+    return found
 
 
 def deletion_effects(

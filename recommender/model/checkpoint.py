@@ -21,7 +21,8 @@ import importlib.metadata
 import json
 import platform
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.data.ids import canonical_id
 from recommender.encoders.features import Features
-from recommender.errors import CheckpointError, DataError
+from recommender.errors import CheckpointError, DataError, RecommenderError
 from recommender.model.card import write_card
 from recommender.model.language_model import load_llm
 from recommender.model.manifest import catalogue_facts, read_manifest, write_manifest, written_folder
@@ -151,19 +152,46 @@ def from_pretrained(
     Raises CheckpointError if a file is missing or damaged, or if it was made for another catalogue or other prompts.
     """
     folder, manifest = _open(source)
-    prompt_hashes = _check_format_and_prompts(folder, manifest)
-    config = Config.load(folder / CONFIG)
+    with reading(folder):
+        prompt_hashes = _check_format_and_prompts(folder, manifest)
+        config = Config.load(folder / CONFIG)
     if not isinstance(catalogue, Catalogue):
         # serving needs the vectors of the checkpoint, not the media
         catalogue = Catalogue.load(catalogue or config.data.items, config.data, media=False)
-    _check_catalogue(folder, manifest, catalogue)
+    with reading(folder):
+        _check_catalogue(folder, manifest, catalogue)
     llm, tokenizer = load_llm(config.base, progress)
-    features = Features.load(folder / "features.safetensors")
-    model = RecommenderModel(llm, SemanticIds.load(folder / "semantic_ids.safetensors"), features, config)
-    saved = load_file(folder / ADAPTER)
-    _read_parameters(model, saved, folder / ADAPTER)
-    trained_on = {RANK: prompt_hashes[RANK]} | writing_prompts(prompt_hashes, _of_writing(saved))
-    return Checkpoint(model.eval(), tokenizer, catalogue, config, _read_metrics(folder), trained_on)
+    with reading(folder):
+        features = Features.load(folder / "features.safetensors")
+        ids = SemanticIds.load(folder / "semantic_ids.safetensors")
+        _check_items(folder, len(catalogue), ids, features)
+        model = RecommenderModel(llm, ids, features, config)
+        saved = load_file(folder / ADAPTER)
+        _read_parameters(model, saved, folder / ADAPTER)
+        trained_on = {RANK: prompt_hashes[RANK]} | writing_prompts(prompt_hashes, _of_writing(saved))
+        return Checkpoint(model.eval(), tokenizer, catalogue, config, _read_metrics(folder), trained_on)
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Turn whatever a damaged or hostile file makes its reader raise into a CheckpointError of one line."""
+    try:
+        yield
+    except RecommenderError:
+        raise
+    except (Exception, RecursionError) as error:
+        reason = next(iter(str(error).strip().splitlines()), "")[:200]
+        message = f"{folder}: is damaged, or no checkpoint ({type(error).__name__}{': ' if reason else ''}{reason})"
+        raise CheckpointError(message, "copy the checkpoint again, whole") from None
+
+
+def _check_items(folder: Path, items: int, ids: SemanticIds, features: Features) -> None:
+    counts = {len(ids.codes), *(len(table) for table in features.vectors.values())}
+    if counts != {items}:
+        raise CheckpointError(
+            f"{folder}: holds codes and vectors of {sorted(counts)} items, its catalogue {items}",
+            "copy it again, whole",
+        )
 
 
 def check_adapter(config: Config, source: str | Path) -> None:
@@ -172,7 +200,8 @@ def check_adapter(config: Config, source: str | Path) -> None:
     It needs the same base, depth and LoRA. Nothing is loaded.
     """
     folder, _ = _open(source)
-    source_config = Config.load(folder / CONFIG)
+    with reading(folder):
+        source_config = Config.load(folder / CONFIG)
     for key in ("base.llm", "base.rank_layers", "lora.r", "lora.lora_alpha", "lora.target_modules"):
         section, name = key.split(".")
         theirs, ours = (getattr(getattr(one, section), name) for one in (source_config, config))
@@ -188,8 +217,8 @@ def copy_adapter(model: RecommenderModel, source: str | Path) -> dict[str, str]:
     """
     check_adapter(model.config, source)
     folder, manifest = _open(source)
-    saved = load_file(folder / ADAPTER)
-    with torch.no_grad():
+    with reading(folder), torch.no_grad():
+        saved = load_file(folder / ADAPTER)
         for name, parameter in model.named_parameters():
             if "lora_" in name or name.startswith("rank_norm."):
                 parameter.copy_(saved[_short(name)])
@@ -203,7 +232,10 @@ def item_ids_of(source: str | Path) -> list[str] | None:
     if not path.is_file():
         return None
     try:
-        return list(map(canonical_id, parse_json(path.read_bytes())))
+        ids = parse_json(path.read_bytes())
+        if not isinstance(ids, list):
+            raise TypeError(f"it holds a {type(ids).__name__}")
+        return list(map(canonical_id, ids))
     except (JsonError, DataError, TypeError) as error:
         raise CheckpointError(f"{path}: is no list of item ids ({error})", "copy the checkpoint again") from None
 
@@ -211,7 +243,8 @@ def item_ids_of(source: str | Path) -> list[str] | None:
 def record(source: str | Path, name: str, value: Any) -> None:
     """Add a measurement to a checkpoint's metrics.json and card, atomically. Raises CheckpointError."""
     folder, manifest = _open(source)
-    config, metrics = Config.load(folder / CONFIG), _read_metrics(folder) | {name: value}
+    with reading(folder):
+        config, metrics = Config.load(folder / CONFIG), _read_metrics(folder) | {name: value}
     with written_folder(folder) as written:
         shutil.copytree(folder, written, dirs_exist_ok=True)
         _write_metrics(written, metrics)

@@ -17,6 +17,9 @@ from recommender.errors import CheckpointError
 from recommender.files import replacing_folder
 from recommender.strict_json import read_json_object
 
+#: what a checkpoint may be read from
+_READ = (".safetensors", ".yaml", ".json", ".jinja", ".bin", ".pt")
+
 
 def check_target(target: Path, marker: str = MANIFEST) -> None:
     """Raise CheckpointError unless `target` is free, an empty folder, or a folder of the kind that holds `marker`.
@@ -60,6 +63,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     digests = manifest.get("files")
     if not (isinstance(digests, dict) and digests and all(isinstance(digest, str) for digest in digests.values())):
         raise CheckpointError(f"{path}: is damaged: it vouches for no files", "copy the checkpoint again")
+    _check_names(folder, digests)
     for name, expected in digests.items():
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder}: the file {name} is missing", "copy the checkpoint again, whole")
@@ -74,6 +78,18 @@ def catalogue_facts(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]
     if isinstance(facts, dict) and isinstance(facts.get("items"), int) and isinstance(facts.get("fingerprint"), str):
         return facts
     raise CheckpointError(f"{folder / MANIFEST}: is damaged: it names no catalogue", "copy the checkpoint again")
+
+
+def _check_names(folder: Path, digests: Mapping[str, str]) -> None:
+    """Raise CheckpointError unless every file of a folder is vouched for, and no file elsewhere is."""
+    if outside := [name for name in digests if Path(name).is_absolute() or ".." in Path(name).parts]:
+        raise CheckpointError(f"{folder}: its {MANIFEST} names {outside[0]!r}, outside the folder", "do not trust it")
+    present = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    # notes and pictures may lie beside; these are read
+    unknown = sorted(name for name in present - set(digests) - {MANIFEST} if Path(name).suffix in _READ)
+    if unknown:
+        message = f"{folder}: its {MANIFEST} does not vouch for {unknown[0]}"
+        raise CheckpointError(message, "copy the checkpoint again, whole")
 
 
 def weights_of(folder: Path) -> dict[str, str]:

@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from recommender.config import ServingConfig
 from recommender.engine import Engine
 from recommender.server import http_errors
+from recommender.server.callers import CallerCheck
+from recommender.server.docs_page import docs_page
 from recommender.server.http_errors import ErrorBody
-from recommender.server.request_body import BodySizeLimit, JsonRoute
+from recommender.server.request_body import BodyLimits, JsonRoute
 from recommender.server.service import Service
 
 #: described once for all status codes, in the place of the 422 that FastAPI would announce and this server never sends
 _ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ErrorBody, "description": "the request cannot be answered; `message` says why"},
     "503": {"model": ErrorBody, "description": "the engine does not answer"},
+    "507": {"model": ErrorBody, "description": "the server's disk is full"},
 }
 
 
@@ -24,10 +28,23 @@ def create_app(engine: Engine, name: str, limits: ServingConfig | None = None) -
     """Return the application that serves `engine` under the model name `name`."""
     limits = limits or ServingConfig()
     service = Service(engine, name, limits)
-    app = FastAPI(title="recommender", description=f"Recommendations by {name}", version="1", responses=_ERRORS)
+    # the pages of FastAPI load scripts from elsewhere
+    pages: dict[str, Any] = {"docs_url": None, "redoc_url": None}
+    app = FastAPI(
+        title="recommender", description=f"Recommendations by {name}", version="1", responses=_ERRORS, **pages
+    )
     app.router.route_class = JsonRoute
     http_errors.install(app)
-    app.add_middleware(BodySizeLimit, limit=limits.body_bytes)
+    app.add_middleware(BodyLimits, limit=limits.body_bytes, seconds=limits.body_seconds)
+    if limits.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=limits.allowed_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("Content-Type", "Authorization"),
+        )
+    app.add_middleware(CallerCheck, hosts=(*limits.allowed_hosts, limits.host), origins=limits.allowed_origins)
+    app.state.metrics = service.metrics
     service.metrics.instrument(app)  # last, so that it is the outermost and measures refused bodies too
     app.post("/v1/recommendations", response_model=None)(service.recommendations)
     app.post("/v1/chat/completions", response_model=None)(service.chat)
@@ -35,5 +52,6 @@ def create_app(engine: Engine, name: str, limits: ServingConfig | None = None) -
     app.get("/v1/models")(service.models)
     app.get("/v1/models/{model:path}")(service.model)
     app.get("/healthz")(service.health)
-    app.get("/readyz")(service.health)  # the name that orchestrators and the Dockerfile ask for
+    app.get("/readyz")(service.ready)
+    app.get("/docs", include_in_schema=False, response_model=None)(lambda: docs_page(app))
     return app

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from recommender.errors import RecommenderError
-from recommender.server.http_errors import HttpError, http_error_of
+from recommender.server.http_errors import http_error_of
+from recommender.server.http_metrics import HttpMetrics
 from recommender.strict_json import json_text
 
 Events = AsyncGenerator[ServerSentEvent, None]
 _NEWLINE = "\n"
+#: a client that takes nothing for so long holds a connection and what waits to be sent
+UNREAD_SECONDS = 30
 
 
 def json_event(data: Any, name: str | None = None) -> ServerSentEvent:
@@ -26,22 +29,27 @@ def text_event(text: str, name: str | None = None) -> ServerSentEvent:
     return ServerSentEvent(text, event=name, sep=_NEWLINE)
 
 
-def event_stream(events: Events, drain_seconds: float) -> EventSourceResponse:
+def event_stream(events: Events, metrics: HttpMetrics, drain_seconds: float) -> EventSourceResponse:
     """Return the response that sends `events` as they come.
 
-    A client that leaves closes `events`. On shutdown they may go on for `drain_seconds`; without that the library would
-    cut them off at once.
+    A client that leaves, or reads nothing for `UNREAD_SECONDS`, closes `events`. On shutdown they may go on for
+    `drain_seconds`; without that the library would cut them off at once.
     """
-    return EventSourceResponse(_errors_as_events(events), sep=_NEWLINE, shutdown_grace_period=drain_seconds)
+    return EventSourceResponse(
+        _watched(events, metrics), sep=_NEWLINE, send_timeout=UNREAD_SECONDS, shutdown_grace_period=drain_seconds
+    )
 
 
-async def _errors_as_events(events: Events) -> Events:
-    """Yield events; after the first byte an error can only be an event too."""
+async def _watched(events: Events, metrics: HttpMetrics) -> Events:
+    """Yield events, and count how they end; after the first byte an error can only be an event too."""
     try:
         async with aclosing(events):
             async for event in events:
                 yield event
-    except HttpError as error:
-        yield json_event(error.body)
-    except RecommenderError as error:
-        yield json_event(http_error_of(error).body)
+    except (asyncio.CancelledError, GeneratorExit):
+        metrics.disconnected.inc()
+        raise
+    except Exception as error:
+        answer = http_error_of(error)
+        metrics.failed_streams.labels(answer.code).inc()
+        yield json_event(answer.body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from recommender.engine.vllm import VllmError
 from recommender.errors import (
     AssetError,
     CheckpointError,
@@ -21,6 +23,11 @@ from recommender.errors import (
 )
 
 RETRY_SECONDS = 1
+LONGEST = 1000
+"""Characters of a message: what it quotes may be as long as a body."""
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+
 logger = logging.getLogger(__name__)
 
 
@@ -43,7 +50,7 @@ class HttpError(HTTPException):
     """A request that is answered with an error. `status`: of HTTP; `code`: for programs; `param`: the field."""
 
     def __init__(self, status: int, message: str, code: str = "invalid_request", param: str | None = None) -> None:
-        super().__init__(status, message)
+        super().__init__(status, message if len(message) <= LONGEST else f"{message[:LONGEST]} ...")
         self.code, self.param = code, param
 
     @property
@@ -55,21 +62,41 @@ class HttpError(HTTPException):
 
     def response(self) -> JSONResponse:
         """Return the HTTP response; where it is worth trying again, Retry-After says when."""
-        headers = {"Retry-After": str(RETRY_SECONDS)} if self.status_code in (429, 503) else None
+        headers = {"Retry-After": str(RETRY_SECONDS)} if self.status_code in (429, 503, 507) else None
         return JSONResponse(self.body, self.status_code, headers)
 
 
-def http_error_of(error: RecommenderError) -> HttpError:
-    """Return the HTTP error for an error of the engine: 503 if it is gone, else 400.
-
-    What is wrong with this installation is for its operator: such errors name folders, and are told in the log only.
-    """
+def http_error_of(error: Exception) -> HttpError:
+    """Return the HTTP error for whatever was raised; what nobody foresaw goes to the log, and nothing of it is told."""
+    if isinstance(error, HttpError):
+        return error
     if isinstance(error, EngineLostError):
         return HttpError(503, "the engine does not answer; come again in a moment", "engine_lost")
     if isinstance(error, AssetError | CheckpointError | ConfigError):
+        # what is wrong with this installation is for its operator: such errors name folders
         logger.error("a request needs what is not here: %s", error)
         return HttpError(400, "this server cannot answer that: something it needs is not installed", "not_available")
-    return HttpError(400, str(error))
+    if isinstance(error, RecommenderError):
+        return HttpError(400, str(error))
+    if isinstance(error, (OSError, MemoryError)) and (known := _error_of_machine(error)):
+        return known
+    if isinstance(error, VllmError):
+        logger.error("%s", error)
+        return HttpError(503, "the engine failed; come again in a moment", "engine_failed")
+    logger.error("a request failed", exc_info=error)
+    return _failure(error)
+
+
+def _error_of_machine(error: OSError | MemoryError) -> HttpError | None:
+    """Return the HTTP error for what the machine has not enough of, said in one line of the log; None for another."""
+    number = error.errno if isinstance(error, OSError) else errno.ENOMEM
+    if number in _NO_SPACE:
+        logger.error("nothing can be written: %s", error)
+        return HttpError(507, "the server's disk is full; nothing was kept", "storage_full")
+    if number in _NO_RESOURCES:
+        logger.error("the machine has not enough for a request: %s", error)
+        return HttpError(503, "the server has no room for this at the moment", "out_of_resources")
+    return None
 
 
 def overloaded() -> HttpError:
@@ -78,10 +105,15 @@ def overloaded() -> HttpError:
 
 
 def install(app: FastAPI) -> None:
-    """Make `app` answer every error in this shape."""
+    """Make `app` answer every error in this shape.
+
+    Errors of these kinds are answered here and end here; of any other (`Exception`) Starlette answers and raises it again,
+    so that it ends in the log as a traceback.
+    """
     app.add_exception_handler(HTTPException, _http_exception)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, _invalid_body)  # type: ignore[arg-type]
-    app.add_exception_handler(RecommenderError, lambda _, error: http_error_of(error).response())
+    for kind in (RecommenderError, VllmError, OSError, MemoryError):
+        app.add_exception_handler(kind, lambda _, error: http_error_of(error).response())
     app.add_exception_handler(Exception, _server_failure)
 
 
@@ -100,4 +132,8 @@ def _invalid_body(_: Request, error: RequestValidationError) -> JSONResponse:
 
 
 def _server_failure(_: Request, error: Exception) -> JSONResponse:
-    return HttpError(500, f"the server failed ({type(error).__name__}); its log says more", "internal_error").response()
+    return _failure(error).response()
+
+
+def _failure(error: Exception) -> HttpError:
+    return HttpError(500, f"the server failed ({type(error).__name__}); its log says more", "internal_error")

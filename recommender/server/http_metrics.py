@@ -30,9 +30,16 @@ class HttpMetrics:
         )
         self.waiting = Gauge("recommender_waiting", "Requests that wait to be ranked", registry=registry)
         self.writing = Gauge("recommender_writing", "Lists whose justifications are being written", registry=registry)
+        self.failed_streams = Counter(
+            "recommender_failed_streams", "Streams that ended in an error, by its code", ("code",), registry=registry
+        )
         self.disconnected = Counter(
             "recommender_disconnected", "Requests whose client left before the answer", registry=registry
         )
+
+    def count_refused(self, status: int) -> None:
+        """Count what was refused before it was a request of any route."""
+        self.requests.labels("other", str(status)).inc()
 
     def instrument(self, app: FastAPI) -> None:
         """Measure every request of `app`, and add the route /metrics."""

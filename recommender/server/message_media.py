@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 
 from recommender.chat import Chat
 from recommender.chat.english_patterns import PICTURE_TURN
 from recommender.chat.media_queries import MediaQueries
-from recommender.errors import DataError
+from recommender.engine.background import check_stop
 from recommender.server.schemas import ChatBody, ChatMessage
 
 #: transcripts that are cached: clients send the sounds of earlier messages again with each request
@@ -38,34 +34,18 @@ class MessageMedia:
         messages = [message for message in chat.messages if message.role in ("system", "user", "assistant")]
         texts = [{"role": message.role, "content": self._text(message)} for message in messages]
         images = messages[-1].images if messages else []
-        return texts, self._image_gains(images[-1]) if images else None
+        return texts, self.media_queries.see(images[-1]) if images else None
 
     def _text(self, message: ChatMessage) -> str:
         texts = [message.text, *map(self._transcript, message.sounds)]
         return "\n".join(filter(None, texts)) or (PICTURE_TURN if message.images else "")
 
-    def _image_gains(self, content: bytes) -> np.ndarray:
-        with _temporary_file(content, "picture") as path:
-            return self.media_queries.see(path)
-
     def _transcript(self, content: bytes) -> str:
         digest = hashlib.sha256(content).hexdigest()
         if digest not in self._transcripts:
-            with _temporary_file(content, "sound") as path:
-                self._transcripts[digest] = self.media_queries.hear(path, self.conversation.hint)
+            check_stop()
+            self._transcripts[digest] = self.media_queries.hear(content, self.conversation.hint)
         self._transcripts.move_to_end(digest)
         while len(self._transcripts) > CACHED_TRANSCRIPTS:
             self._transcripts.popitem(last=False)
         return self._transcripts[digest]
-
-
-@contextmanager
-def _temporary_file(content: bytes, kind: str) -> Iterator[Path]:
-    """Yield the path of a file with this content; errors say "the {kind}" in place of its path."""
-    with tempfile.TemporaryDirectory(prefix="recommender-") as folder:
-        path = Path(folder) / kind
-        path.write_bytes(content)
-        try:
-            yield path
-        except DataError as error:
-            raise DataError(error.message.replace(str(path), f"the {kind}"), error.hint) from None

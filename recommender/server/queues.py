@@ -11,19 +11,22 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from recommender.config import ServingConfig
 from recommender.engine import Engine, RankedItem, Request, Response
-from recommender.errors import RecommenderError
+from recommender.engine.background import AbandonedError, check_stop, in_background
+from recommender.errors import EngineLostError, RecommenderError
 from recommender.server.http_errors import overloaded
 from recommender.server.http_metrics import HttpMetrics
 
 _Result = TypeVar("_Result")
+#: how often what waits for the engine looks whether its client has left
+_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +82,17 @@ class RankingQueue:
                     _settle(job.future, job.work)
 
     def _rank(self, engine: Engine, jobs: Sequence[_Job]) -> None:
+        """Settle each of a group. If the group fails each is tried alone, so that only who makes it fail has the error."""
         self.metrics.group_size.observe(len(jobs))
         try:
             answers = engine.answer_many([job.work for job in jobs if isinstance(job.work, Request)])
         except Exception as error:  # the worker must survive whatever a group raises
-            for job in jobs:
-                job.future.set_exception(error)
+            if len(jobs) == 1 or isinstance(error, EngineLostError):
+                for job in jobs:
+                    job.future.set_exception(error)
+            else:
+                for job in jobs:
+                    self._rank(engine, [job])
             return
         for job, answer in zip(jobs, answers, strict=True):
             if isinstance(answer, RecommenderError):
@@ -131,19 +139,45 @@ class WritingQueue:
         with self._count_lock:
             self._in_queue -= 1
 
+    @contextmanager
+    def _turn(self, stop: threading.Event) -> Iterator[None]:
+        """Wait for the engine and work on it in the background. Raises AbandonedError if `stop` is set before."""
+        with in_background(stop):
+            while not self._engine_slots.acquire(timeout=_LOOK_SECONDS):
+                check_stop()
+            try:
+                check_stop()
+                yield
+            finally:
+                self._engine_slots.release()
+
     async def run(self, work: Callable[[], _Result]) -> _Result:
         """Return the result of `work`, which writes, in its turn. Raises HttpError 429 if the queue is full, and as
-        `work` does."""
+        `work` does.
 
-        def in_turn() -> _Result:
-            with self._engine_slots:
-                return work()
-
+        Who is cancelled leaves the queue once `work` has ended, which it does between two of its groups. The thread is the
+        work's own: those of a shared pool would be taken by what waits, and with them whoever else uses the pool.
+        """
         self._enter()
+        stop, result = threading.Event(), Future[_Result]()
+        result.set_running_or_notify_cancel()
+
+        def in_turn() -> None:
+            try:
+                with self._turn(stop):
+                    value = work()
+            except Exception as error:
+                self._leave()
+                result.set_exception(error)
+            else:
+                self._leave()
+                result.set_result(value)
+
+        threading.Thread(target=in_turn, name="write", daemon=True).start()
         try:
-            return await asyncio.to_thread(in_turn)
+            return await asyncio.wrap_future(result)
         finally:
-            self._leave()
+            stop.set()
 
     async def stream_justifications(
         self,
@@ -168,14 +202,16 @@ class WritingQueue:
 
         def write() -> None:
             try:
-                with self._engine_slots:
+                with self._turn(stop):
                     for item in self._justified(engine or self.engine, request, items, stop, together, one_pass):
                         send(item)
-                send(None)
+                end: Exception | None = None
+            except AbandonedError:
+                end = None
             except Exception as error:
-                send(error)
-            finally:
-                self._leave()
+                end = error
+            self._leave()
+            send(end)
 
         threading.Thread(target=write, name="write", daemon=True).start()
         try:
@@ -195,8 +231,6 @@ class WritingQueue:
         together: bool,
         one_pass: bool,
     ) -> Iterable[RankedItem]:
-        if stop.is_set():  # the client left while this waited
-            return ()
         if one_pass:
             return engine.stream_justified_list(request, items, stop)
         return engine.stream_justifications(request, items, stop, together)

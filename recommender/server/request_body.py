@@ -1,7 +1,10 @@
-"""Reading request bodies: a limit to their size, and JSON that is stricter than FastAPI's."""
+"""Reading request bodies: a limit to their size and to how long they may take, and JSON that is stricter than FastAPI's."""
 
 from __future__ import annotations
 
+import asyncio
+import re
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -13,18 +16,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from recommender.server.http_errors import HttpError
 from recommender.strict_json import JsonError, parse_request
 
-_JSON_HEADER = (b"content-type", b"application/json")
+#: values in a body, by its commas: reading more would keep everybody waiting
+MOST_VALUES = 200_000
+_JSON_TYPE = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
 
 
-class BodySizeLimit:
-    """ASGI middleware that answers 413 to a larger body, without reading it to its end."""
+class BodyLimits:
+    """ASGI middleware that answers 413 to a larger body, without reading it to its end, and 408 to one that does not end."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        """`limit`: most bytes of a body."""
-        self.app, self.limit = app, limit
+    def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
+        """`limit`: most bytes of a body; `seconds`: how long it may take to arrive."""
+        self.app, self.limit, self.seconds = app, limit, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on while its body is within the limit: by its Content-Length, and by what really arrives."""
+        """Pass a request on while its body is within the limits: by its Content-Length, and by what really arrives."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -33,44 +38,57 @@ class BodySizeLimit:
         if length.isdecimal() and int(length) > self.limit:
             await too_large.response()(scope, receive, send)
             return
-        received = 0
+        received, until, whole = 0, time.monotonic() + self.seconds, False
 
-        async def receive_within_limit() -> Message:
-            nonlocal received
-            message = await receive()
+        async def receive_within_limits() -> Message:
+            nonlocal received, whole
+            if whole:  # what may come now is that the client leaves
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), until - time.monotonic())
+            except TimeoutError:
+                raise HttpError(408, f"the body did not come within {self.seconds:g} seconds", "body_timeout") from None
             received += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if received > self.limit:
                 raise too_large
             return message
 
-        await self.app(scope, receive_within_limit, send)
+        await self.app(scope, receive_within_limits, send)
 
 
 class JsonRequest(Request):
-    """A request whose body is read as JSON by `parse_json`."""
+    """A request whose body is read as JSON by `parse_json`, beside the event loop: large ones take a while."""
 
     async def json(self) -> Any:
         """Return the body as data. Raises HttpError 400."""
-        return parse_json(await self.body())
+        return await asyncio.to_thread(parse_json, await self.body())
 
 
 class JsonRoute(APIRoute):
-    """A route that takes every body as JSON, whatever its Content-Type: `curl -d` sends none that says so."""
+    """A route whose bodies are JSON and say so.
+
+    A browser sends what says that it is text or a form to any server, from any page; only for JSON it asks before.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler, given a `JsonRequest`."""
         handle = super().get_route_handler()
 
         async def handle_json(request: Request) -> Response:
-            headers = [pair for pair in request.scope["headers"] if pair[0] != b"content-type"]
-            scope = {**request.scope, "headers": [*headers, _JSON_HEADER]}
-            return await handle(JsonRequest(scope, request.receive))
+            if self.body_field is not None and not _JSON_TYPE.match(request.headers.get("content-type", "")):
+                message = "the body must be JSON and say so: Content-Type: application/json (curl --json)"
+                raise HttpError(415, message, "unsupported_media_type")
+            return await handle(JsonRequest(request.scope, request.receive))
 
         return handle_json
 
 
 def parse_json(raw: bytes) -> Any:
-    """Return JSON as data. Raises HttpError 400 for what `strict_json.parse_request` refuses."""
+    """Return JSON as data. Raises HttpError 400 for what `strict_json.parse_request` refuses, and for more values than any
+    request needs."""
+    if raw.count(b",") > MOST_VALUES:
+        raise HttpError(400, f"the body holds more than {MOST_VALUES:,} values", "too_long")
     try:
         return parse_request(raw)
     except JsonError as error:

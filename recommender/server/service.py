@@ -22,13 +22,16 @@ from recommender.engine import Engine, RankedItem, Request
 from recommender.engine import Response as Ranking
 from recommender.engine.trace import for_strangers, trace_of
 from recommender.errors import DataError
+from recommender.server.callers import caller_name
 from recommender.server.chat_completions import completion, completion_chunks, engine_request, ranked_items
 from recommender.server.connection import while_connected
 from recommender.server.event_stream import Events, event_stream, json_event
 from recommender.server.http_errors import HttpError
 from recommender.server.http_metrics import HttpMetrics
+from recommender.server.limits import check_id_lengths, check_media_count
 from recommender.server.message_media import MessageMedia
 from recommender.server.queues import RankingQueue, WritingQueue
+from recommender.server.readiness import Readiness
 from recommender.server.schemas import (
     ChatBody,
     FeedbackBody,
@@ -55,6 +58,7 @@ class Service:
         self.metrics = HttpMetrics()
         self.ranking = RankingQueue(engine, limits, self.metrics)
         self.writing = WritingQueue(engine, limits, self.metrics)
+        self.readiness = Readiness(engine)
         self._adapter_engines: dict[str, Engine] = {}
         self._started = int(time.time())
 
@@ -63,13 +67,14 @@ class Service:
     async def recommendations(self, http: HttpRequest, body: RecommendationsBody) -> Response:
         """Rank items for a history, and justify them if the request says so."""
         check_list_lengths(body, self.limits.history)
+        check_id_lengths(body)
         engine = await self._engine_for(body.model)
         if not body.stream:
             return await self._while_connected(http, self._recommendations(body, engine)) or _no_reader()
         ranking = await self._while_connected(http, self._ranked(body, engine))
         if ranking is None:
             return _no_reader()
-        return event_stream(self._recommendation_events(body, ranking, engine), self.limits.drain_seconds)
+        return self._stream(self._recommendation_events(body, ranking, engine))
 
     async def _ranked(self, body: RecommendationsBody, engine: Engine) -> Ranking:
         return await self.ranking.rank(body.model_copy(update={"explain": False}), engine)
@@ -78,16 +83,22 @@ class Service:
         ranking = await self._ranked(body, engine)
         items = ranking.items
         if body.explain:
-            items = await self._justified(body, items, engine)
+            most = self.limits.explained
+            items = (*await self._justified(body, items[:most], engine), *items[most:])
         data: dict[str, Any] = {
             "object": "list",
             "model": body.model or self.name,
             "items": [asdict(item) for item in items],
         }
         if body.trace:
-            trace = await self.ranking.run(lambda: trace_of(engine, body, items))
+            trace = await self.writing.run(lambda: trace_of(engine, body, items))
             data["trace"] = for_strangers(trace, body.model or self.name)
-        return JSONResponse({**data, "notes": list(ranking.notes)})
+        return JSONResponse({**data, "notes": self._notes(body, ranking)})
+
+    def _notes(self, body: RecommendationsBody, ranking: Ranking) -> list[str]:
+        most = self.limits.explained
+        cut = body.explain and len(ranking.items) > most
+        return [*ranking.notes, *([f"only the first {most} items are justified"] if cut else [])]
 
     async def _justified(
         self, request: Request, items: tuple[RankedItem, ...], engine: Engine, one_pass: bool = False
@@ -97,9 +108,11 @@ class Service:
             return tuple([item async for item in justifications])
 
     async def _recommendation_events(self, body: RecommendationsBody, ranking: Ranking, engine: Engine) -> Events:
-        yield json_event({"model": body.model or self.name, **ranking.to_dict()}, "items")
+        listed = {**ranking.to_dict(), "notes": self._notes(body, ranking)}
+        yield json_event({"model": body.model or self.name, **listed}, "items")
         if body.explain:
-            justifications = self.writing.stream_justifications(body, ranking.items, False, engine=engine)
+            items = ranking.items[: self.limits.explained]
+            justifications = self.writing.stream_justifications(body, items, False, engine=engine)
             async with aclosing(justifications):
                 async for item in justifications:
                     yield json_event(asdict(item), "justification")
@@ -111,10 +124,14 @@ class Service:
         """Answer a conversation with items, as text and as data."""
         engine = await self._engine_for(body.model)
         check_text_length(body, self.limits.message_chars)
+        check_media_count(body, self.limits.media)
         try:
-            messages, image_gains = await self._read_messages(body)
+            read = await self._while_connected(http, self._read_messages(body))
         except DataError as error:
             return self._unreadable(body, error)
+        if read is None:
+            return _no_reader()
+        messages, image_gains = read
         reply = self._reply(body, messages, image_gains, engine)
         if not body.stream:
             return await self._while_connected(http, self._completion(body, reply, engine)) or _no_reader()
@@ -131,7 +148,7 @@ class Service:
         """Answer an image or a sound that cannot be used with a sentence: the conversation goes on."""
         reply, model = sentence(error), body.model or self.name
         if body.stream:
-            return event_stream(completion_chunks(model, reply, ()), self.limits.drain_seconds)
+            return self._stream(completion_chunks(model, reply, ()))
         return JSONResponse(completion(model, reply, ()))
 
     async def _reply(
@@ -143,7 +160,8 @@ class Service:
     ) -> Reply:
         conversation = self.conversation.by(engine)
         # an answer to a question may take a written sentence, and lists must not wait for that
-        jobs = self.writing if conversation.asks_back(messages) else self.ranking
+        asks_back = await asyncio.to_thread(conversation.asks_back, messages)
+        jobs = self.writing if asks_back else self.ranking
         return await jobs.run(lambda: conversation.reply(messages, body.history, body.k, False, image_gains, body.user))
 
     async def _completion(self, body: ChatBody, reply: Awaitable[Reply], engine: Engine) -> JSONResponse:
@@ -159,21 +177,29 @@ class Service:
             request = engine_request(reply, body.user)
             justifications = self.writing.stream_justifications(request, items, False, body.one_pass, engine)
         chunks = completion_chunks(body.model or self.name, reply, items, justifications, body.one_pass)
-        return event_stream(chunks, self.limits.drain_seconds)
+        return self._stream(chunks)
+
+    def _stream(self, events: Events) -> Response:
+        return event_stream(events, self.metrics, self.limits.drain_seconds)
 
     # /v1/feedback
 
-    async def feedback(self, body: FeedbackBody) -> dict[str, Any]:
-        """Keep feedback; it counts from the next answer on."""
+    async def feedback(self, http: HttpRequest, body: FeedbackBody) -> dict[str, Any]:
+        """Keep feedback; it counts from the next answer on.
+
+        What is called wrong is not told again to anybody, so it is a vote of the caller, whoever they say that they are.
+        """
         await self._engine_for(body.model)
         policy = self.engine.feedback_policy
         if policy.store is None:
             raise HttpError(409, "this server keeps no feedback; start it with --feedback FILE", "no_feedback")
         feedback = Feedback.model_validate(body.model_dump(exclude={"model"}))
-        stored = await asyncio.to_thread(policy.take, feedback, self.engine.style.noun)
-        return {"object": "feedback", **stored.model_dump(mode="json")}
+        voter = caller_name(http) if feedback.opinion == "wrong" else feedback.user
+        kept = feedback.model_copy(update={"user": voter})
+        stored = await asyncio.to_thread(policy.take, kept, self.engine.style.noun)
+        return {"object": "feedback", **stored.model_dump(mode="json"), "user": feedback.user}
 
-    # /v1/models, /healthz
+    # /v1/models, /healthz, /readyz
 
     async def models(self) -> dict[str, Any]:
         """List the served model, and as NAME:ADAPTER each further ranking adapter that is loaded."""
@@ -190,8 +216,12 @@ class Service:
         return {"id": name, "object": "model", "created": self._started, "owned_by": "recommender", **facts}
 
     async def health(self) -> dict[str, str]:
-        """Say that the server and its engine are there. Raises HttpError 503 if the engine is gone."""
-        if not await asyncio.to_thread(self.engine.is_alive):
+        """Say that the server lives. It waits for nothing: what is busy is alive."""
+        return {"status": "ok"}
+
+    async def ready(self) -> dict[str, str]:
+        """Say that the server can answer. Raises HttpError 503 if the engine is gone."""
+        if not await self.readiness():
             raise HttpError(503, "the engine does not answer", "engine_lost")
         return {"status": "ok"}
 

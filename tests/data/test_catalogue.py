@@ -296,3 +296,16 @@ def test_the_embedded_films():
     assert len(catalogue) == 1682
     assert "Star Wars" in catalogue[catalogue.index("50")].title
     assert catalogue.facts(catalogue.index("50"))["genres"]
+
+
+@pytest.mark.parametrize("path", ["../secret.png", "{outside}/secret.png", "link.png"])
+def test_a_table_does_not_choose_files_outside_its_folder(tmp_path, path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "secret.png").write_bytes(b"x")
+    (data / "link.png").symlink_to(tmp_path / "secret.png")
+    table = jsonl(data / "i.jsonl", [{"item_id": "a", "title": "A", "image": path.format(outside=tmp_path)}])
+    with pytest.raises(DataError, match="outside the folder") as error:
+        Catalogue.load(table)
+    assert "RECOMMENDER_MEDIA_FOLDERS" in str(error.value)
+    assert Catalogue.load(table, media=False)[0].image is None

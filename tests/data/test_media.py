@@ -1,14 +1,26 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
 import soundfile
 from PIL import Image
 
-from recommender.data.media import audio_problems, content_hash, image_problems, keep_bytes, read_audio, read_image
+from recommender.data.media import (
+    MEDIA_FOLDERS,
+    audio_problems,
+    audio_seconds,
+    content_hash,
+    image_problems,
+    is_within,
+    keep_bytes,
+    read_audio,
+    read_image,
+)
 from recommender.errors import DataError
+from tests.server.fuzzing import png, wav
 
 
 def picture(size=(40, 20), seed=0):
@@ -146,3 +158,103 @@ def test_bytes_are_kept_once(tmp_path):
     assert keep_bytes(buffer.getvalue(), tmp_path / "media", ".png") == first
     assert read_image(first).size == (40, 20)
     assert len(list((tmp_path / "media").iterdir())) == 1
+
+
+def refused(read, content):
+    """Return the error for a content, which must cost next to nothing."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError) as caught:
+            read(content)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert "\n" not in caught.value.message and caught.value.hint
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [((1, 65_000), "no picture"), ((65_000, 1), "no picture"), ((20_000, 20_000), "pixels"), ((2, 101), "no picture")],
+)
+def test_a_small_file_of_a_picture_that_would_be_large_is_refused_before_it_is_decoded(tmp_path, size, reason):
+    content = png(*size)
+    assert len(content) < 1000 and reason in refused(read_image, content)
+    (tmp_path / "a.png").write_bytes(content)
+    assert reason in refused(read_image, tmp_path / "a.png")
+
+
+def test_long_pictures_within_reason_are_read():
+    for size in ((1, 50), (500, 10), (40, 2000)):
+        assert read_image(png(*size, rows=size[1])).size == size
+
+
+@pytest.mark.parametrize("name", ["EPS", "ICO", "TGA", "PCX", "SGI", "JPEG2000", "IM"])
+def test_formats_that_nobody_photographs_in_are_no_pictures(name):
+    held = io.BytesIO()
+    picture().save(held, name)
+    assert "known format" in refused(read_image, held.getvalue())
+
+
+def test_an_svg_is_no_picture():
+    assert "known format" in refused(read_image, b'<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>')
+
+
+@pytest.mark.parametrize("name", ["GIF", "WEBP", "TIFF", "PNG"])
+def test_of_an_animation_one_frame_is_read(name):
+    frames, held = [picture(seed=n) for n in range(40)], io.BytesIO()
+    frames[0].save(held, name, save_all=True, append_images=frames[1:])
+    assert read_image(held.getvalue()).size == (40, 20)
+
+
+@pytest.mark.parametrize("rate", [0, 1, 7, 999, 384_001, 4_000_037, 2_147_483_647, 4_294_967_295])
+def test_rates_that_no_recorder_has_are_refused_before_anything_is_computed(tmp_path, rate):
+    content = wav(rate)
+    for read in (read_audio, audio_seconds):
+        refused(read, content)
+    (tmp_path / "a.wav").write_bytes(content)
+    refused(read_audio, tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("channels", [0, 33, 1024, 65_535])
+def test_channels_that_no_recorder_has_are_refused(channels):
+    refused(read_audio, wav(channels=channels, seconds=0.001))
+
+
+def test_a_length_that_only_the_header_has_takes_no_memory():
+    for claimed in (2**31, 2**32 - 1):
+        try:
+            assert len(read_audio(wav(claimed=claimed))) == 320
+        except DataError as error:
+            assert "damaged" in error.message or "readable" in error.message
+    flac = io.BytesIO()
+    soundfile.write(flac, sine(8000), 8000, format="FLAC")
+    content = bytearray(flac.getvalue())
+    content[21:26] = bytes([content[21] | 0x0F, 0xFF, 0xFF, 0xFF, 0xFF])  # 36 bits of samples in STREAMINFO
+    assert "too long" in refused(read_audio, bytes(content))
+
+
+def test_a_content_is_read_as_its_file_is(tmp_path):
+    soundfile.write(tmp_path / "a.flac", np.stack([sine(22_050), sine(22_050, hertz=300)], axis=1), 22_050)
+    picture().save(tmp_path / "a.png")
+    for read in (read_audio, read_image):
+        path = tmp_path / ("a.flac" if read is read_audio else "a.png")
+        assert np.array_equal(np.asarray(read(path)), np.asarray(read(path.read_bytes())))
+    assert "the picture: not a picture" in refused(read_image, b"no")
+    assert "the sound: not a readable sound" in refused(read_audio, b"no")
+    assert "the picture: the file is empty" in refused(read_image, b"")
+
+
+def test_media_lie_in_the_folder_of_their_table_or_where_the_user_allows_it(tmp_path, monkeypatch):
+    data, other = tmp_path / "data", tmp_path / "other"
+    for folder in (data, other):
+        folder.mkdir()
+        (folder / "a.png").write_bytes(png(3, 3, 3))
+    (data / "link.png").symlink_to(other / "a.png")
+    (data / "loop").symlink_to(data / "loop")
+    assert is_within(data / "a.png", data) and is_within(data / "none.png", data)
+    for path in (other / "a.png", data / ".." / "other" / "a.png", data / "link.png"):
+        assert not is_within(path, data)
+        with monkeypatch.context() as allowed:
+            allowed.setenv(MEDIA_FOLDERS, f"{tmp_path / 'none'}:{other}")
+            assert is_within(path, data)

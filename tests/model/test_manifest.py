@@ -88,3 +88,44 @@ def test_a_block_that_fails_leaves_the_old_folder(folder):
     with written_folder(folder) as written:
         (written / "whole").write_text("whole")
     assert [path.name for path in folder.iterdir()] == ["whole"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "null",
+        '"x"',
+        "{}",
+        '{"files": []}',
+        '{"files": {}}',
+        '{"files": "x"}',
+        "[" * 5000,
+        "\ud800",
+        '{"files": 7}',
+    ],
+)
+def test_a_manifest_that_vouches_for_nothing_is_none(folder, content):
+    (folder / MANIFEST).write_text(content, encoding="utf-8", errors="surrogatepass")
+    with pytest.raises(CheckpointError) as error:
+        read_manifest(folder)
+    assert "\n" not in str(error.value) and error.value.hint
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "inner/../../outside"])
+def test_a_manifest_names_no_file_outside_its_folder(folder, name):
+    (folder.parent / "outside").write_text("x")
+    facts = json.loads((folder / MANIFEST).read_text())
+    facts["files"][name] = "0" * 64
+    (folder / MANIFEST).write_text(json.dumps(facts))
+    with pytest.raises(CheckpointError, match="outside the folder"):
+        read_manifest(folder)
+
+
+def test_what_is_read_must_be_vouched_for_and_notes_may_lie_beside(folder):
+    (folder / "notes.txt").write_text("mine")
+    assert read_manifest(folder)
+    (folder / "fusion.safetensors").write_text("theirs")
+    with pytest.raises(CheckpointError, match="does not vouch for fusion.safetensors"):
+        read_manifest(folder)

@@ -19,6 +19,7 @@ import uvicorn
 
 from recommender.config import ServingConfig
 from recommender.server.app import create_app
+from recommender.server.uvicorn_server import server_config
 
 RANK, CHAT, FEEDBACK = "/v1/recommendations", "/v1/chat/completions", "/v1/feedback"
 
@@ -30,19 +31,20 @@ class Server:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        app = create_app(engine, "tiny", ServingConfig(**limits))
-        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=5))
+        settings = ServingConfig(**{"drain_seconds": 5} | limits)
+        app = create_app(engine, "tiny", settings)
+        self.server = uvicorn.Server(server_config(app, settings, log_level="error"))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
         self.thread.start()
         while not self.server.started:
             time.sleep(0.01)
 
-    def post(self, path, body, content_type="application/json"):
+    def post(self, path, body, content_type="application/json", **headers):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.read(urllib.request.Request(self.url + path, data, {"Content-Type": content_type}))
+        return self.read(urllib.request.Request(self.url + path, data, {"Content-Type": content_type} | headers))
 
-    def get(self, path):
-        return self.read(urllib.request.Request(self.url + path))
+    def get(self, path, **headers):
+        return self.read(urllib.request.Request(self.url + path, headers=headers))
 
     def read(self, request):
         try:
@@ -133,7 +135,8 @@ def events(text):
 def raw_post(path, body):
     """Return the bytes of a POST request, for a socket."""
     data = json.dumps(body).encode()
-    return b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(data)) + data
+    head = "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return (head % (path, len(data))).encode() + data
 
 
 def check_that_it_drains(*arguments: str, stream: bool = False) -> None:
@@ -152,8 +155,9 @@ def check_that_it_drains(*arguments: str, stream: bool = False) -> None:
                 assert process.poll() is None
                 time.sleep(0.1)
         data = json.dumps({"k": 8, "history": ["103"], "explain": True, "stream": stream}).encode()
+        asked = urllib.request.Request(f"{url}{RANK}", data, {"Content-Type": "application/json"})
         with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(lambda: urllib.request.urlopen(f"{url}{RANK}", data, timeout=60).read())
+            answer = pool.submit(lambda: urllib.request.urlopen(asked, timeout=60).read())
             time.sleep(0.3)
             process.send_signal(signal.SIGTERM)
             if stream:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from recommender.errors import EngineLostError, RecommenderError
 from recommender.server.event_stream import event_stream, json_event, text_event
 from recommender.server.http_errors import overloaded
+from recommender.server.http_metrics import HttpMetrics
 from tests.server.http_server import events
 
 TEXT = st.text(st.characters(codec="utf-8"))  # requests can bring no lone surrogate
@@ -66,10 +67,10 @@ class Source:
             self.closed = True
 
 
-def sent(source, leaves_after=None):
+def sent(source, leaves_after=None, metrics=None):
     async def scenario():
         client = Client(leaves_after)
-        response = event_stream(source.events(), drain_seconds=5)
+        response = event_stream(source.events(), metrics or HttpMetrics(), drain_seconds=5)
         await asyncio.wait_for(response(SCOPE, client.receive, client.send), 10)
         return client
 

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from recommender.server import http_errors
 from recommender.server.http_errors import HttpError
-from recommender.server.request_body import BodySizeLimit, JsonRoute, parse_json
+from recommender.server.request_body import BodyLimits, JsonRoute, parse_json
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=32)).filter(lambda text: "\x7f" not in text)
 VALUES = st.recursive(
@@ -21,6 +21,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=20,
 )
+JSON = {"Content-Type": "application/json"}
 CONTROL = [chr(code) for code in (*range(9), 11, 12, *range(14, 32), 127, 0xD800, 0xDFFF)]
 
 
@@ -63,7 +64,7 @@ def client():
     app = FastAPI()
     app.router.route_class = JsonRoute
     http_errors.install(app)
-    app.add_middleware(BodySizeLimit, limit=100)
+    app.add_middleware(BodyLimits, limit=100, seconds=5)
 
     @app.post("/echo")
     async def echo(body: dict) -> dict:
@@ -82,24 +83,44 @@ def chunks(*sizes):
         yield b" " * size
 
 
+@pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8", "application/ld+json"])
+def test_a_body_that_says_that_it_is_json_is_read(client, kind):
+    assert client.post("/echo", content=b'{"a": [1]}', headers={"Content-Type": kind}).json() == {"a": [1]}
+
+
 @pytest.mark.parametrize(
-    "headers", [{}, {"Content-Type": "text/plain"}, {"Content-Type": "application/x-www-form-urlencoded"}]
+    "kind", [None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonp"]
 )
-def test_a_body_is_json_whatever_its_content_type(client, headers):
-    assert client.post("/echo", content=b'{"a": [1]}', headers=headers).json() == {"a": [1]}
+def test_what_any_page_may_send_is_not_read(client, kind):
+    answer = client.post("/echo", content=b'{"a": [1]}', headers={} if kind is None else {"Content-Type": kind})
+    assert answer.status_code == 415 and answer.json()["error"]["code"] == "unsupported_media_type"
+
+
+@pytest.mark.parametrize("depth", [150, 900, 990])
+@pytest.mark.parametrize(("opened", "closed"), ["[]", ('{"a":', "}")])
+def test_what_is_nested_too_deep_is_refused_at_every_depth(depth, opened, closed):
+    with pytest.raises(HttpError) as refused:
+        parse_json((opened * depth + "1" + closed * depth).encode())
+    assert refused.value.status_code == 400 and refused.value.code == "invalid_json"
+
+
+def test_more_values_than_any_request_needs_are_refused_before_they_are_read():
+    with pytest.raises(HttpError, match="values") as refused:
+        parse_json(b"[" + b"1," * 300_000 + b"1]")
+    assert refused.value.status_code == 400
 
 
 def test_bodies_within_the_limit_pass(client):
     longest = b'{"a": "%s"}' % (b"x" * 91)
     assert len(longest) == 100
-    assert client.post("/echo", content=longest).status_code == 200
-    assert client.post("/echo", content=iter([longest[:50], longest[50:]])).status_code == 200
+    assert client.post("/echo", content=longest, headers=JSON).status_code == 200
+    assert client.post("/echo", content=iter([longest[:50], longest[50:]]), headers=JSON).status_code == 200
     assert client.get("/nothing").json() == "here"
 
 
 @pytest.mark.parametrize("content", [b" " * 101, chunks(60, 41), chunks(101)], ids=["declared", "chunks", "one chunk"])
 def test_larger_bodies_are_refused(client, content):
-    answer = client.post("/echo", content=content)
+    answer = client.post("/echo", content=content, headers=JSON)
     assert answer.status_code == 413 and answer.json()["error"]["code"] == "body_too_large"
     assert "100 bytes" in answer.json()["error"]["message"]
 
@@ -113,7 +134,7 @@ def test_a_declared_length_is_refused_without_reading():
     async def send(message):
         sent.append(message)
 
-    limited = BodySizeLimit(unreadable, limit=10)
+    limited = BodyLimits(unreadable, limit=10, seconds=5)
     scope = {"type": "http", "headers": [(b"content-length", b"11")]}
     asyncio.run(limited(scope, unreadable, send))
     assert sent[0]["status"] == 413
@@ -125,5 +146,5 @@ def test_other_protocols_pass_untouched():
     async def app(scope, receive, send):
         scopes.append((scope, receive, send))
 
-    asyncio.run(BodySizeLimit(app, limit=1)({"type": "lifespan"}, "receive", "send"))
+    asyncio.run(BodyLimits(app, limit=1, seconds=5)({"type": "lifespan"}, "receive", "send"))
     assert scopes == [({"type": "lifespan"}, "receive", "send")]

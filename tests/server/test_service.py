@@ -172,12 +172,15 @@ def test_a_list_and_its_justifications_are_written_as_one_text(server, engine, m
         assert len([c for c in chunks if (c.choices[0].delta.content or "").startswith("\n")]) == 4
 
 
-def test_curl_works_without_a_content_type_of_its_own(server):
+def test_curl_works_as_it_is_documented_and_a_form_is_told_how(server):
     body = json.dumps({"messages": [{"role": "user", "content": "a comedy, please"}], "explain": False})
-    for header in (["-H", "Content-Type: application/json"], []):  # without: application/x-www-form-urlencoded
-        command = ["curl", "-sS", f"{server.url}{CHAT}", *header, "-d", body]
+    for option in (["-H", "Content-Type: application/json", "-d"], ["--json"], ["-d"]):
+        command = ["curl", "-sS", f"{server.url}{CHAT}", *option, body]
         answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        assert answer["object"] == "chat.completion" and len(answer["recommendations"]) == 5
+        if option == ["-d"]:  # what any page may send to any server
+            assert answer["error"]["code"] == "unsupported_media_type" and "--json" in answer["error"]["message"]
+        else:
+            assert answer["object"] == "chat.completion" and len(answer["recommendations"]) == 5
 
 
 def test_an_injected_message_makes_no_unknown_item_appear(server, catalogue):

@@ -27,7 +27,7 @@ from recommender.errors import EngineLostError
 from recommender.export.vllm_folder import load_exported
 from tests.batch.batch_files import read_lines, requests, write_lines
 from tests.conftest import write_tables
-from tests.server.http_server import Server, check_that_it_drains
+from tests.server.http_server import Server, check_that_it_drains, raw_post
 
 RANK = "/v1/recommendations"
 
@@ -81,11 +81,9 @@ def test_who_leaves_frees_vllms_work_within_a_second(both, served, stream):
     engine.setup.config = engine.config.updated({"justify.max_new_tokens": 1500})  # long enough to be left
     server = Server(engine)
     try:
-        body = json.dumps({"k": 8, "explain": True, "stream": stream}).encode()
+        body = {"k": 8, "explain": True, "stream": stream}
         with socket.create_connection(("127.0.0.1", server.port)) as client:
-            client.sendall(
-                b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (RANK.encode(), len(body)) + body
-            )
+            client.sendall(raw_post(RANK, body))
             until = time.monotonic() + 60
             while not running(engine.write_url) and time.monotonic() < until:
                 time.sleep(0.01)
@@ -207,7 +205,7 @@ def test_http_says_that_a_dead_engine_does_not_answer(both, served):
     try:
         status, headers, text = server.post(RANK, {"k": 3})
         assert status == 503 and headers["Retry-After"] == "1" and json.loads(text)["error"]["code"] == "engine_lost"
-        assert server.get("/healthz")[0] == 503
+        assert server.get("/readyz")[0] == 503 and server.get("/healthz")[0] == 200
     finally:
         server.close()
 
