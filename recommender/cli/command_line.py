@@ -25,6 +25,7 @@ from recommender.cli import (
 )
 from recommender.cli.options import Panel
 from recommender.cli.output import err
+from recommender.cli.stopping import end_on_sigterm
 from recommender.errors import RecommenderError
 
 HELP = """A recommender whose core is a language model: ranked items, each with a justification that is checked.
@@ -72,6 +73,7 @@ for _name, _group in _FORMER_NAMES.items():
 def main() -> None:
     """Run the command line; a wrong input ends in one clear line and exit code 2."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    end_on_sigterm()
     try:
         app()
     except RecommenderError as error:

@@ -9,6 +9,7 @@
 | config.yaml | the whole configuration, with the base model and the tables it was trained on |
 | metrics.json | validation of each stage, what was measured later, which templates it writes well |
 | README.md | the model card |
+| trained_on.safetensors | a digest of the interactions, and a sketch of those learned from; older ones have none |
 | fusion.safetensors | baselines and weights to rank together with, if `recommender fuse` added them |
 | checkpoint.json | the manifest: format, fingerprint of the catalogue, hashes of the prompts, versions, sha256 of files |
 
@@ -35,10 +36,11 @@ from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.errors import CheckpointError
-from recommender.model.card import write_card
+from recommender.model.card import ENCODED, write_card
 from recommender.model.language_model import load_llm
 from recommender.model.manifest import read_manifest, shipped_checkpoints, write_manifest, written_folder
 from recommender.model.network import RecommenderModel, is_adapter_parameter
+from recommender.model.trained_on import TRAINED_ON, TrainedOn
 from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
 from recommender.semantic_ids.codes import SemanticIds
@@ -70,6 +72,7 @@ class Checkpoint:
     """A model with all that is needed to prompt it.
 
     `metrics`: whatever was measured, for the card. `prompts`: the hashes of the templates that it was trained on.
+    `trained_on`: what of the interactions; None if that is not known.
     """
 
     model: RecommenderModel
@@ -78,6 +81,7 @@ class Checkpoint:
     config: Config
     metrics: dict[str, Any] = field(default_factory=dict)
     prompts: dict[str, str] = field(default_factory=prompts.template_hashes)
+    trained_on: TrainedOn | None = None
 
     @property
     def writes(self) -> bool:
@@ -110,8 +114,12 @@ def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:
         item_ids = json.dumps(checkpoint.catalogue.item_ids, ensure_ascii=False)
         (folder / ITEM_IDS).write_text(item_ids + "\n", encoding="utf-8")
         (folder / CONFIG).write_text(checkpoint.config.to_yaml(), encoding="utf-8")
-        _write_metrics(folder, checkpoint.metrics)
-        write_card(folder / CARD, checkpoint.config, checkpoint.metrics, len(checkpoint.catalogue))
+        if checkpoint.trained_on is not None:
+            checkpoint.trained_on.save(folder / TRAINED_ON)
+        present = checkpoint.model.features.present
+        metrics = checkpoint.metrics | {ENCODED: {modality: int(rows.sum()) for modality, rows in present.items()}}
+        _write_metrics(folder, metrics)
+        write_card(folder / CARD, checkpoint.config, metrics, len(checkpoint.catalogue))
         write_manifest(folder, _manifest(checkpoint))
 
 
@@ -133,7 +141,8 @@ def from_pretrained(
     features = Features.load(folder / "features.safetensors")
     model = RecommenderModel(llm, SemanticIds.load(folder / "semantic_ids.safetensors"), features, config)
     _read_parameters(model, folder / ADAPTER)
-    return Checkpoint(model.eval(), tokenizer, catalogue, config, _read_metrics(folder), prompt_hashes)
+    metrics, trained_on = _read_metrics(folder), TrainedOn.load(folder)
+    return Checkpoint(model.eval(), tokenizer, catalogue, config, metrics, prompt_hashes, trained_on)
 
 
 def copy_adapter(model: RecommenderModel, source: str | Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from recommender import adapters
 from recommender.errors import CheckpointError, did_you_mean
-from recommender.files import replacing_folder
+from recommender.files import locked, replacing_folder
 
 MANIFEST = "checkpoint.json"
 
@@ -37,11 +37,23 @@ def check_target(target: Path, marker: str = MANIFEST) -> None:
 def written_folder(target: Path, marker: str = MANIFEST) -> Iterator[Path]:
     """Yield an empty folder beside `target`; it replaces the target when the block ends without an error.
 
-    Raises CheckpointError if the target holds something else: see `check_target`.
+    Nobody else may write to the target meanwhile. Raises CheckpointError if the target holds something else: see
+    `check_target`; RecommenderError that says who writes to it already.
+    """
+    with claimed(target, "writing", marker), replacing_folder(target) as folder:
+        yield folder
+
+
+@contextmanager
+def claimed(target: Path, task: str, marker: str = MANIFEST) -> Iterator[None]:
+    """Hold the folder `target` for hours of work whose result will replace it; `task`: what others are told of it.
+
+    Raises CheckpointError if the target holds something else: see `check_target`; RecommenderError if somebody holds it.
     """
     check_target(target, marker)
-    with replacing_folder(target) as folder:
-        yield folder
+    with locked(target, task):
+        check_target(target, marker)  # what a killed writer had set aside is back
+        yield
 
 
 def shipped_checkpoints() -> dict[str, Path]:
@@ -69,6 +81,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         digests = dict(manifest["files"])
+        if not digests:
+            raise ValueError("no file is listed")
     except (ValueError, KeyError, TypeError):
         raise CheckpointError(f"{path}: is damaged", "copy the checkpoint again") from None
     for name, expected in digests.items():

@@ -105,7 +105,10 @@ def extend(checkpoint: Checkpoint, table: Catalogue, source: str, progress: Prog
     model = _extended_model(checkpoint, features, order, similarity, progress)
     config = checkpoint.config.updated({"data.items": source})
     metrics = {name: value for name, value in checkpoint.metrics.items() if name != "ranking"}
-    return Checkpoint(model, checkpoint.tokenizer, table, config, metrics | {"extended_by": len(new)})
+    metrics |= {"extended_by": len(new)}
+    # how it was trained stays true of it: on which prompts, on which interactions
+    kept = {"prompts": checkpoint.prompts, "trained_on": checkpoint.trained_on}
+    return Checkpoint(model, checkpoint.tokenizer, table, config, metrics, **kept)
 
 
 def _histories_of_known(extended: Checkpoint, interactions: str | None, is_new: np.ndarray) -> list[np.ndarray]:

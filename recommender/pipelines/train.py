@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,31 +20,39 @@ from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, Split, leave_one_out
 from recommender.encoders.collaborative import collaborative_vectors
 from recommender.encoders.features import Features
-from recommender.encoders.pipeline import encode_catalogue, encode_views, fit_reductions, reduce
+from recommender.encoders.pipeline import RawFeatures, encode_catalogue, encode_views, fit_reductions, reduce
 from recommender.errors import ConfigError, DataError
+from recommender.files import locked
 from recommender.inference.item_bias import init_popularity_bias
 from recommender.justify import Style, explain_examples
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint, copy_adapter, from_pretrained, save_pretrained
-from recommender.model.manifest import check_target
+from recommender.model.manifest import claimed
 from recommender.model.soft_targets import SoftTargets
+from recommender.model.trained_on import TrainedOn
 from recommender.progress import Progress
 from recommender.semantic_ids.codes import SemanticIds
 from recommender.training import StageResult, TrainingData, run_stages
 from recommender.training.distillation import make_soft_targets
 from recommender.training.loop import TEACHER, clear_state
 from recommender.training.query_synthesis import QuerySynthesizer
+from recommender.training.run_state import progress_of
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class PreparedData:
-    """The input of all later steps: items, histories split into train, validation and test, and encoder vectors."""
+    """The input of all later steps: items, histories split into train, validation and test, and encoder vectors.
+
+    `histories`: the whole ones. `sources`: modality -> a hash of what was encoded.
+    """
 
     catalogue: Catalogue
     split: Split
     features: Features
+    histories: Histories
+    sources: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,9 @@ def load_catalogue(config: Config, progress: Progress | None = None) -> Catalogu
     catalogue = Catalogue.load(config.data.items, config.data)
     if config.data.standin_media:
         sounds = config.encoders.audio is not None  # else nothing reads them
-        catalogue = standins.make_standins(catalogue, standin_folder(catalogue), progress, sounds)
+        folder = standin_folder(catalogue)
+        with locked(folder, "making stand-in media", wait=True):
+            catalogue = standins.make_standins(catalogue, folder, progress, sounds)
     return catalogue
 
 
@@ -70,12 +82,25 @@ def standin_folder(catalogue: Catalogue) -> Path:
 def prepare(config: Config, progress: Progress | None = None) -> PreparedData:
     """Read the tables, split the histories and encode the items; collaborative vectors use training histories only."""
     catalogue = load_catalogue(config, progress)
-    split = split_histories(config, catalogue)
-    return PreparedData(catalogue, split, encode(config, catalogue, split.train.items, progress))
+    histories = load_histories(config, catalogue)
+    split = split_of(config, histories)
+    raw = encode_catalogue(catalogue, config.encoders, progress)
+    features = _features(config, raw, split.train.items)
+    return PreparedData(catalogue, split, features, histories, raw.sources)
 
 
 def split_histories(config: Config, catalogue: Catalogue) -> Split:
     """Read the interactions and hold out each user's last two, unless the config trains on everything."""
+    return split_of(config, load_histories(config, catalogue))
+
+
+def split_of(config: Config, histories: Histories) -> Split:
+    """Hold out each user's last two interactions, unless the config trains on everything."""
+    return leave_one_out(histories) if config.training.keep_test_out else _everything(histories)
+
+
+def load_histories(config: Config, catalogue: Catalogue) -> Histories:
+    """Read the interactions that a config selects. Raises DataError."""
     histories = Histories.load(
         config.data.interactions, catalogue, config.data, minimum_rating=config.data.minimum_rating
     )
@@ -86,19 +111,21 @@ def split_histories(config: Config, catalogue: Catalogue) -> Split:
             config.data.minimum_rating,
             histories.report.dropped_users,
         )
-    histories = histories.sampled(config.data.users)
-    return leave_one_out(histories) if config.training.keep_test_out else _everything(histories)
+    return histories.sampled(config.data.users)
 
 
 def encode(
     config: Config, catalogue: Catalogue, histories: Sequence[np.ndarray], progress: Progress | None = None
 ) -> Features:
     """Encode every item; returns the features rounded as a checkpoint holds them."""
-    raw = encode_catalogue(catalogue, config.encoders, progress)
+    return _features(config, encode_catalogue(catalogue, config.encoders, progress), histories)
+
+
+def _features(config: Config, raw: RawFeatures, histories: Sequence[np.ndarray]) -> Features:
     features = reduce(raw, fit_reductions(raw, config.encoders.width))
     width = config.encoders.collaborative_width
     if width:
-        vectors = collaborative_vectors(histories, len(catalogue), width, config.seed)
+        vectors = collaborative_vectors(histories, raw.items, width, config.seed)
         features = features.with_modality("collaborative", vectors)
     return features.rounded()
 
@@ -111,7 +138,8 @@ def build(config: Config, prepared: PreparedData, progress: Progress | None = No
     model = RecommenderModel(llm, ids, prepared.features, config)
     if config.base.adapter:
         copy_adapter(model, config.base.adapter)
-    return Checkpoint(model, tokenizer, prepared.catalogue, config)
+    trained_on = TrainedOn.of(prepared.histories, prepared.split.train.items, prepared.catalogue)
+    return Checkpoint(model, tokenizer, prepared.catalogue, config, trained_on=trained_on)
 
 
 def train(
@@ -123,14 +151,33 @@ def train(
     hold an earlier checkpoint, which is replaced. `progress`: called as `progress(what, done, total)`. `recipe`: the name
     of the recipe on the model card, by default the path of the YAML file.
 
-    A killed run leaves its state in `<output>.training`; the same call resumes it to the same result. The log and the plot
-    of the losses stay there. Raises ConfigError, DataError or AssetError if something that it needs is missing or wrong,
-    CheckpointError if `output` holds other files, RecommenderError if the loss is not finite.
+    A killed or interrupted run leaves its state in `<output>.training`; the same call resumes it to the same result. The
+    log and the plot of the losses stay there. Raises ConfigError, DataError or AssetError if something that it needs is
+    missing or wrong, CheckpointError if `output` holds other files, RecommenderError if the loss is not finite or somebody
+    else trains into `output`.
     """
     if not isinstance(config, Config):
         config, recipe = Config.load(config), recipe or str(config)
     output = Path(output)
-    check_target(output)
+    with _claimed(output):
+        return _train(config, output, progress, recipe)
+
+
+@contextmanager
+def _claimed(output: Path) -> Iterator[None]:
+    """Hold the output and its work folder; of the processes of one run the first one holds them for all."""
+    if int(os.environ.get("RANK", "0")):
+        yield
+        return
+    with claimed(output, "training"), locked(_work_folder(output), "training"):
+        try:
+            yield
+        except KeyboardInterrupt:
+            logger.warning("stopped: %s", progress_of(_work_folder(output)))
+            raise
+
+
+def _train(config: Config, output: Path, progress: Progress | None, recipe: str | None) -> TrainingResult:
     prepared = prepare(config, progress)
     _check_long_enough(prepared.split)
     checkpoint = build(config, prepared, progress)
@@ -181,7 +228,7 @@ def _training_data(
         query = QuerySynthesizer(catalogue, config.prompt.noun).draw
     views = encode_views(catalogue, config.encoders, prepared.features, progress)
     teacher = _soft_targets(config, prepared, work, progress)
-    return TrainingData(checkpoint.builder, prepared.split, explanations, teacher, query, views)
+    return TrainingData(checkpoint.builder, prepared.split, explanations, teacher, query, views, prepared.sources)
 
 
 def teach_writing(
@@ -191,7 +238,11 @@ def teach_writing(
 
     `count`: number of examples, by default as in its config. Raises ConfigError if its recipe has no such stage.
     """
-    check_target(output)
+    with _claimed(output):
+        return _teach_writing(source, output, count, progress)
+
+
+def _teach_writing(source: str | Path, output: Path, count: int | None, progress: Progress | None) -> StageResult:
     checkpoint = from_pretrained(source, progress=progress)
     config = checkpoint.config
     stages = tuple(stage for stage in config.training.stages if stage.stage == "explain")
