@@ -82,7 +82,7 @@ def standin_folder(catalogue: Catalogue) -> Path:
 def prepare(config: Config, progress: Progress | None = None) -> PreparedData:
     """Read the tables, split the histories and encode the items; collaborative vectors use training histories only."""
     catalogue = load_catalogue(config, progress)
-    histories = load_histories(config, catalogue)
+    histories = _note_dropped(config, load_histories(config, catalogue))
     split = split_of(config, histories)
     raw = encode_catalogue(catalogue, config.encoders, progress)
     features = _features(config, raw, split.train.items)
@@ -91,7 +91,7 @@ def prepare(config: Config, progress: Progress | None = None) -> PreparedData:
 
 def split_histories(config: Config, catalogue: Catalogue) -> Split:
     """Read the interactions and hold out each user's last two, unless the config trains on everything."""
-    return split_of(config, load_histories(config, catalogue))
+    return split_of(config, _note_dropped(config, load_histories(config, catalogue)))
 
 
 def split_of(config: Config, histories: Histories) -> Split:
@@ -101,17 +101,17 @@ def split_of(config: Config, histories: Histories) -> Split:
 
 def load_histories(config: Config, catalogue: Catalogue) -> Histories:
     """Read the interactions that a config selects. Raises DataError."""
-    histories = Histories.load(
-        config.data.interactions, catalogue, config.data, minimum_rating=config.data.minimum_rating
-    )
-    if histories.report.dropped:
-        logger.warning(
-            "%d interactions rated below %g were dropped, and with them %d users",
-            histories.report.dropped,
-            config.data.minimum_rating,
-            histories.report.dropped_users,
-        )
-    return histories.sampled(config.data.users)
+    data = config.data
+    histories = Histories.load(data.interactions, catalogue, data, minimum_rating=data.minimum_rating)
+    return histories.sampled(data.users)
+
+
+def _note_dropped(config: Config, histories: Histories) -> Histories:
+    report = histories.report
+    if report.dropped:
+        said = "%d interactions rated below %g were dropped, and with them %d users"
+        logger.warning(said, report.dropped, config.data.minimum_rating, report.dropped_users)
+    return histories
 
 
 def encode(

@@ -58,8 +58,10 @@ def read_feedback(**fields: Any) -> Feedback:
 
 
 class FeedbackStore:
-    """The feedback in one file. Several processes, servers too, may share it: lines are appended one at a time, and `refresh`
-    reads what the others have appended."""
+    """The feedback in one file. Several processes, servers too, may share it: lines are appended one at a time.
+
+    `refresh` reads what the others have appended.
+    """
 
     def __init__(self, path: Path) -> None:
         """Read `path`, which need not exist yet. Raises DataError if no file can be there."""

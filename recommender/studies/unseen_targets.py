@@ -1,4 +1,4 @@
-"""Whether the targets of an evaluation were trained on, by content: names of tables, rating limits and splits say nothing."""
+"""Whether the targets of an evaluation were trained on: by content, whatever tables, rating limits and splits are called."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from recommender.baselines.topk import PADDING
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
-from recommender.data.histories import Histories
+from recommender.data.histories import Histories, Split
 from recommender.errors import DataError, RecommenderError
 from recommender.eval.holdout import Holdout
 from recommender.model.checkpoint import resolve
@@ -44,6 +42,8 @@ def check_targets_unseen(folder: str, holdout: Holdout, histories: Histories, ca
         seen = [target for target in targets if learned.saw(target, holdout, histories)]
         if seen:
             _refuse(folder, f"{len(seen)} of the {len(targets)} targets", seen[0], config, histories, catalogue)
+        if chose := sum(learned.chose(target, histories) for target in targets):
+            logger.warning("%s: %d of the %d targets decided when its training stopped", folder, chose, len(targets))
     elif trained is not None:
         pairs = [(histories.user_ids[target.user], catalogue.item_ids[target.item]) for target in targets]
         if (count := trained.too_many_seen(pairs)) is not None:
@@ -83,7 +83,9 @@ def _targets(holdout: Holdout) -> Iterator[_Target]:
 class _Learned:
     """What training saw: each user's items, and the beginnings of all histories, for users who have another name here."""
 
-    def __init__(self, histories: Histories, learned: Sequence[np.ndarray]) -> None:
+    def __init__(self, histories: Histories, split: Split) -> None:
+        learned = split.train.items
+        self.validation = dict(zip(histories.user_ids, split.validation.tolist(), strict=True))
         self.items = {user: frozenset(items.tolist()) for user, items in zip(histories.user_ids, learned, strict=True)}
         self.beginnings = {start for items in learned for start in _beginnings(items.tolist())}
 
@@ -94,6 +96,10 @@ class _Learned:
             return target.item in self.items[user]
         whole = list(_beginnings([*holdout.histories[target.user].tolist(), target.item]))
         return bool(whole) and whole[-1] in self.beginnings
+
+    def chose(self, target: _Target, histories: Histories) -> bool:
+        """Whether the target was the user's validation target."""
+        return self.validation.get(histories.user_ids[target.user], PADDING) == target.item
 
 
 def _beginnings(items: Sequence[int]) -> Iterator[int]:
@@ -113,4 +119,4 @@ def _learned(config: Config, catalogue: Catalogue, trained: TrainedOn | None) ->
         return None
     if trained is not None and digest_of(histories, catalogue) != trained.digest:
         return None
-    return _Learned(histories, split_of(config, histories).train.items)
+    return _Learned(histories, split_of(config, histories))
