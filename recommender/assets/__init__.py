@@ -69,7 +69,8 @@ def is_embedded(name: str) -> bool:
 def identity(name: str) -> str:
     """Return what tells one content of a named model or data set from another, without downloading anything.
 
-    Of an embedded one that is its pinned package, of a folder a hash of samples of its files, of a name on the hub the name.
+    Of an embedded one that is its pinned package, of a folder a hash of samples of its files but for those in Markdown, of a
+    name on the hub the name.
     """
     if is_embedded(name):
         asset = ASSETS[name]
@@ -77,7 +78,7 @@ def identity(name: str) -> str:
     path = Path(name).expanduser()
     if not path.exists():
         return name
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    files = sorted(f for f in path.rglob("*") if f.is_file() and f.suffix != ".md") if path.is_dir() else [path]
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.relative_to(path).as_posix()} {sampled_digest(file)}\n".encode())

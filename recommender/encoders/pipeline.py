@@ -43,7 +43,7 @@ class RawFeatures:
     """Identity of the encoder of each modality."""
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     """What was cached and what computed, for each modality that is switched on (and for transcripts)."""
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[Modality, str] = field(default_factory=dict)
     """Modality -> a hash of the encoder and of the content of all texts or files that it read."""
 
 

@@ -15,13 +15,13 @@ TERMS = {
     "movielens-100k": _MOVIELENS,
     "ml1m/interactions.csv": f"{_MOVIELENS}; posters and plots belong to their owners",
 }
-ENCODED = "encoded"
-"""The key of metrics.json under which stands how many items have each modality."""
 _TEMPLATE = Path(__file__).with_name("card.jinja")
 
 
-def write_card(path: Path, config: Config, metrics: dict[str, Any], items: int) -> None:
-    """Write the card of a checkpoint with `items` items to `path`."""
+def write_card(
+    path: Path, config: Config, metrics: dict[str, Any], items: int, encoded: Mapping[str, int] | None = None
+) -> None:
+    """Write the card of a checkpoint with `items` items to `path`; `encoded`: modality -> items that have it, if known."""
     template = Environment(undefined=StrictUndefined, autoescape=False).from_string(
         _TEMPLATE.read_text(encoding="utf-8")
     )
@@ -36,7 +36,7 @@ def write_card(path: Path, config: Config, metrics: dict[str, Any], items: int) 
         layers=config.base.rank_layers,
         items=items,
         data=config.data,
-        encoders=_encoders(config.encoders, metrics.get(ENCODED), items),
+        encoders=_encoders(config.encoders, encoded, items),
         codes=codes,
         seed=config.seed,
         terms=TERMS.get(config.data.interactions, "the user's own"),

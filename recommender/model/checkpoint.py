@@ -31,12 +31,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
-from recommender import prompts
+from recommender import assets, prompts
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.errors import CheckpointError
-from recommender.model.card import ENCODED, write_card
+from recommender.model.card import write_card
 from recommender.model.language_model import load_llm
 from recommender.model.manifest import read_manifest, shipped_checkpoints, write_manifest, written_folder
 from recommender.model.network import RecommenderModel, is_adapter_parameter
@@ -116,11 +116,10 @@ def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:
         (folder / CONFIG).write_text(checkpoint.config.to_yaml(), encoding="utf-8")
         if checkpoint.trained_on is not None:
             checkpoint.trained_on.save(folder / TRAINED_ON)
-        present = checkpoint.model.features.present
-        metrics = checkpoint.metrics | {ENCODED: {modality: int(rows.sum()) for modality, rows in present.items()}}
-        _write_metrics(folder, metrics)
-        write_card(folder / CARD, checkpoint.config, metrics, len(checkpoint.catalogue))
-        write_manifest(folder, _manifest(checkpoint))
+        _write_metrics(folder, checkpoint.metrics)
+        manifest = _manifest(checkpoint)
+        write_card(folder / CARD, checkpoint.config, checkpoint.metrics, len(checkpoint.catalogue), manifest["encoded"])
+        write_manifest(folder, manifest)
 
 
 def from_pretrained(
@@ -137,6 +136,7 @@ def from_pretrained(
         # serving needs the vectors of the checkpoint, not the media
         catalogue = Catalogue.load(catalogue or config.data.items, config.data, media=False)
     _check_catalogue(folder, manifest, catalogue)
+    _check_base(folder, manifest, config.base.llm)
     llm, tokenizer = load_llm(config.base, progress)
     features = Features.load(folder / "features.safetensors")
     model = RecommenderModel(llm, SemanticIds.load(folder / "semantic_ids.safetensors"), features, config)
@@ -179,7 +179,7 @@ def record(source: str | Path, name: str, value: Any) -> None:
     with written_folder(folder) as written:
         shutil.copytree(folder, written, dirs_exist_ok=True)
         _write_metrics(written, metrics)
-        write_card(written / CARD, config, metrics, manifest["catalogue"]["items"])
+        write_card(written / CARD, config, metrics, manifest["catalogue"]["items"], manifest.get("encoded"))
         write_manifest(written, manifest)
 
 
@@ -250,6 +250,21 @@ def _check_catalogue(folder: Path, manifest: dict[str, Any], catalogue: Catalogu
         )
 
 
+def _check_base(folder: Path, manifest: dict[str, Any], llm: str) -> None:
+    """Raise CheckpointError if the folder of the base model holds another model than that which the checkpoint extends."""
+    known = manifest.get("base")
+    if (
+        known is not None
+        and known != assets.identity(llm)
+        and Path(llm).expanduser().is_dir()
+        and not assets.is_embedded(llm)
+    ):
+        raise CheckpointError(
+            f"{folder}: was made for another base model than that which {llm} holds now",
+            "restore the base model, or name it: base.llm in config.yaml",
+        )
+
+
 def _check_format_and_prompts(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
     """Raise CheckpointError unless this version can serve a checkpoint; returns the hashes of its prompts.
 
@@ -279,7 +294,9 @@ def _manifest(checkpoint: Checkpoint) -> dict[str, Any]:
             "items": len(catalogue),
             "fingerprint": catalogue.fingerprint,
         },
+        "encoded": {modality: int(rows.sum()) for modality, rows in checkpoint.model.features.present.items()},
         "prompts": checkpoint.prompts,
+        "base": assets.identity(checkpoint.config.base.llm),
         "generation": {"do_sample": False, "num_beams": 1},
         "python": platform.python_version(),
         "packages": package_versions(),

@@ -107,8 +107,8 @@ def extend(checkpoint: Checkpoint, table: Catalogue, source: str, progress: Prog
     metrics = {name: value for name, value in checkpoint.metrics.items() if name != "ranking"}
     metrics |= {"extended_by": len(new)}
     # how it was trained stays true of it: on which prompts, on which interactions
-    kept = {"prompts": checkpoint.prompts, "trained_on": checkpoint.trained_on}
-    return Checkpoint(model, checkpoint.tokenizer, table, config, metrics, **kept)
+    trained = checkpoint.prompts, checkpoint.trained_on
+    return Checkpoint(model, checkpoint.tokenizer, table, config, metrics, *trained)
 
 
 def _histories_of_known(extended: Checkpoint, interactions: str | None, is_new: np.ndarray) -> list[np.ndarray]:

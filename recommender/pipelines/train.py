@@ -14,7 +14,7 @@ import torch
 
 from recommender import assets, prompts
 from recommender.baselines import FitData, ItemContent
-from recommender.config import Config
+from recommender.config import Config, Modality
 from recommender.data import standins
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, Split, leave_one_out
@@ -52,7 +52,7 @@ class PreparedData:
     split: Split
     features: Features
     histories: Histories
-    sources: Mapping[str, str]
+    sources: Mapping[Modality, str]
 
 
 @dataclass(frozen=True)

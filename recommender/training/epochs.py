@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recommender.config import StageConfig
+from recommender.config import Modality, StageConfig
 from recommender.data.histories import Split
 from recommender.encoders.features import Views
 from recommender.model.soft_targets import SoftTargets
@@ -37,7 +37,7 @@ class TrainingData:
     teacher: SoftTargets | None = None
     query: DrawQuery | None = None
     views: Views = field(default_factory=dict)
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[Modality, str] = field(default_factory=dict)
 
 
 def generator(seed: int, stage: int, epoch: int) -> np.random.Generator:
