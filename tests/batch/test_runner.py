@@ -322,8 +322,7 @@ def _in_a_thread(call):
 # --- stopping
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, "1"), (signal.SIGTERM, "2")])
 def test_a_signal_ends_it_at_once_and_keeps_the_lines(model, tmp_path, number, workers):
     source, output = write_lines(tmp_path / "in.jsonl", requests(3000, explain=True, k=5)), tmp_path / "out.jsonl"
     command = [sys.executable, "-m", "recommender", "batch", model, "--input", source, "--output", output]
