@@ -17,7 +17,7 @@ from rich import box
 from rich.table import Table
 
 from recommender.errors import DataError
-from recommender.files import write_together
+from recommender.files import locked, write_together
 
 _PACKAGES = ("recommender", "numpy", "scipy", "pandas")
 _SHARED_TEMPLATES = Path(__file__).parent
@@ -67,7 +67,8 @@ def write_files(folder: Path | str, contents: Mapping[str, bytes]) -> Path:
     """
     folder = Path(folder)
     try:
-        write_together(folder, dict(contents))
+        with locked(folder, "writing a report"):
+            write_together(folder, dict(contents))
     except OSError as error:
         message = f"{folder}: the report cannot be written: {error.strerror}"
         raise DataError(message, "give a folder you may write to") from error

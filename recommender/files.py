@@ -1,12 +1,33 @@
-"""Atomic writes: under a temporary name beside the target, then renamed, so that nobody ever reads half a file."""
+"""Files that are whole and written by one at a time: temporary names that are renamed, locks that say who holds them."""
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
+import hashlib
+import json
+import logging
 import os
+import re
 import shutil
+import socket
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from pathlib import Path
+
+from recommender.errors import RecommenderError
+
+logger = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.1
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
+_SAMPLES, _SAMPLE_BYTES = 128, 1 << 16
+#: what this thread holds at the moment, so that it may take a lock again within its own block
+_held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
 
 
 @contextmanager
@@ -14,7 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well, what was written there takes its place.
 
     Folders above `path` are made. The temporary name ends as the target's does, for libraries that go by it, and holds
-    the number of the process, so that several may write the same file.
+    the numbers of process and thread, so that several may write the same file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
@@ -56,9 +77,12 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `target`; when the block ends well, it takes the target's place."""
+    """Yield an empty folder beside `target`; when the block ends well, it takes the target's place.
+
+    On Linux the two change places in one step, so that there is a whole folder at `target` at any moment.
+    """
     target = target.absolute()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".{target.name}.{_writer()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
@@ -69,17 +93,145 @@ def replacing_folder(target: Path) -> Iterator[Path]:
 
 
 def _swap(new: Path, target: Path) -> None:
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    if target.exists():
-        os.replace(target, old)
-    try:
+    if not target.exists():
         os.replace(new, target)
-    except OSError:
-        if old.exists():
+    elif not _exchange(new, target):
+        old = target.with_name(f".{target.name}.{_writer()}.old")
+        os.replace(target, old)
+        try:
+            os.replace(new, target)
+        except OSError:
             os.replace(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; False where the system cannot."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    done: int = rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    return done == 0
+
+
+@contextmanager
+def locked(target: Path, task: str, wait: bool = False) -> Iterator[None]:
+    """Hold `target`, a file or folder that need not exist, for this process alone while the block runs.
+
+    `task`: what is done to it, as others are told. The lock is the hidden file `.NAME.lock` beside it. The system lets go
+    of it when its process ends, however that happens, and what a killed writer left of `target` is then removed. A thread
+    may take a lock again within its own block. Raises RecommenderError that says who holds it; `wait`: waits instead.
+    """
+    target = Path(os.path.realpath(target))
+    if target in _held.get():
+        yield
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path = target.with_name(f".{target.name}.lock")
+    descriptor = _acquire(path, target, wait)
+    _held.set(_held.get() | {target})
+    try:
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(_holder(task)).encode(), 0)
+        remove_leftovers(target)
+        yield
+    finally:
+        _held.set(_held.get() - {target})
+        path.unlink(missing_ok=True)  # while it is held: whoever has opened it sees that it is gone, and opens another
+        os.close(descriptor)
+
+
+def _acquire(path: Path, target: Path, wait: bool) -> int:
+    """Return the descriptor of the lock file, locked."""
+    told = False
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(descriptor, path):
+                return descriptor
+            os.close(descriptor)
+        except BlockingIOError:
+            holder = _told_of(os.pread(descriptor, 4096, 0))
+            os.close(descriptor)
+            if not wait:
+                raise RecommenderError(
+                    f"{target}: is held by {holder}", "wait until it ends, or name another output"
+                ) from None
+            if not told:
+                logger.warning("%s: waiting for %s", target, holder)
+            told = True
+            time.sleep(_POLL_SECONDS)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Return whether an open file still has its name: whoever held the lock removes it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _holder(task: str) -> dict[str, object]:
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return {"pid": os.getpid(), "host": socket.gethostname(), "task": task, "since": since}
+
+
+def _told_of(content: bytes) -> str:
+    """Return in words who holds a lock. Its file is empty for a moment after it was locked."""
+    try:
+        holder = json.loads(content)
+        return f"process {holder['pid']} on {holder['host']} ({holder['task']}, since {holder['since']})"
+    except (ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what killed writers left of `target`, and of the files in it if it is a folder; only who holds it may do so.
+
+    A folder that was set aside when its writer was killed is put back.
+    """
+    target = target.absolute()
+    aside = _named(target.parent, rf"\.{re.escape(target.name)}\.\d+-\d+\.old")
+    if aside and not target.exists():
+        os.replace(aside.pop(), target)
+    end = re.escape(target.suffix)
+    left = _named(
+        target.parent, rf"\.({re.escape(target.name)}\.\d+-\d+\.tmp|{re.escape(target.stem)}\.\d+-\d+\.tmp{end})"
+    )
+    for path in [*aside, *left, *_named(target, r"\..*\.\d+-\d+\.tmp[^/]*")]:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _named(folder: Path, pattern: str) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [folder / name for name in os.listdir(folder) if re.fullmatch(pattern, name)]
+
+
+def sampled_digest(path: Path) -> str:
+    """Return a hash of a file's size and of blocks spread evenly over it: 8 MB are read, however large it is.
+
+    It tells other weights from these, and damage of more than a hundredth of the file; single bytes it may miss.
+    """
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        if size <= _SAMPLES * _SAMPLE_BYTES:
+            digest.update(file.read())
+        else:
+            for number in range(_SAMPLES):
+                file.seek((size - _SAMPLE_BYTES) * number // (_SAMPLES - 1))
+                digest.update(file.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    return path.with_name(f".{path.stem}.{_writer()}.tmp{path.suffix}")
+
+
+def _writer() -> str:
+    """Return what tells this writer from all others of the machine."""
+    return f"{os.getpid()}-{threading.get_native_id()}"

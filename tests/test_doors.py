@@ -169,7 +169,9 @@ def test_arrays_series_and_tensors_are_lists():
     assert make_request(exclude={50, "50.0"}).exclude == ("50", "50")  # what has no order needs none
 
 
-@pytest.mark.parametrize("history", ["181", b"181", 181, {"50": 1}, np.array(50), {"50", "181"}], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "history", ["181", b"181", 181, {"50": 1}, np.array(50), {"50", "181"}], ids=lambda value: type(value).__name__
+)
 def test_a_history_is_a_list(engine, history):
     chat = Chat.of(engine)
     for ask in (

@@ -1,11 +1,23 @@
-"""Atomic writes of files and folders."""
+"""Files and folders appear whole, and one process at a time writes them."""
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from recommender.files import replacing, replacing_folder, write_bytes, write_text, write_together
+from recommender import files
+from recommender.errors import RecommenderError
+from recommender.files import (
+    locked,
+    replacing,
+    replacing_folder,
+    sampled_digest,
+    write_bytes,
+    write_text,
+    write_together,
+)
 
 
 def names(folder):
@@ -78,3 +90,149 @@ def test_readers_never_see_half_a_file(tmp_path):
     stop.set()
     reader.join()
     assert seen == {(100_000, 1)}
+
+
+# --- one at a time
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from recommender.files import locked, replacing, replacing_folder
+target = Path(sys.argv[1])
+with locked(target, "training"), replacing_folder(target) as folder, replacing(target.with_name("model.csv")) as file:
+    (folder / "half").touch()
+    file.touch()
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that is writing a folder; returns the process and the folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, tmp_path / "model"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n", process.stderr.read()
+    yield process, tmp_path / "model"
+    process.kill()
+    process.communicate()
+
+
+def test_the_second_one_is_told_who_holds_a_target(holder):
+    process, target = holder
+    said = rf"model: is held by process {process.pid} on .* \(training, since 20..-.* UTC\)"
+    with pytest.raises(RecommenderError, match=said) as error, locked(target, "extend"):
+        pass
+    assert "wait until it ends" in error.value.hint
+
+
+def test_another_name_of_a_target_is_the_same_target(holder):
+    _, target = holder
+    (target.parent / "link").symlink_to(target.parent)
+    with pytest.raises(RecommenderError, match="is held by"), locked(target.parent / "link" / "model", "extend"):
+        pass
+
+
+def test_a_killed_holder_holds_nothing_and_what_it_left_is_removed(holder):
+    process, target = holder
+    process.kill()
+    process.wait()
+    assert len(names(target.parent)) == 3  # lock, folder, file
+    with locked(target, "extend"), locked(target.with_name("model.csv"), "extend"):
+        assert [name for name in names(target.parent) if name.endswith((".tmp", ".csv"))] == []
+    assert names(target.parent) == []
+
+
+def test_who_waits_gets_it_when_it_is_free(holder, caplog):
+    process, target = holder
+    threading.Timer(0.3, process.kill).start()
+    with locked(target, "extend", wait=True):
+        assert f"waiting for process {process.pid}" in caplog.text
+
+
+def test_a_thread_may_take_it_again_and_another_thread_not(tmp_path):
+    refused = []
+
+    def take():
+        try:
+            with locked(tmp_path / "model", "export"):
+                pass
+        except RecommenderError as error:
+            refused.append(str(error))
+
+    with locked(tmp_path / "model", "extend"):
+        take()
+        assert refused == []
+        other = threading.Thread(target=take)
+        other.start()
+        other.join()
+    assert len(refused) == 1 and f"process {os.getpid()}" in refused[0]
+    take()
+    assert len(refused) == 1 and names(tmp_path) == []
+
+
+def test_leftovers_of_other_targets_stay(tmp_path):
+    others = [".model.b.1-1.tmp", ".model2.1-1.tmp", ".model.tmp", "model.1-1.tmp"]
+    for name in [*others, ".model.1-1.tmp", ".model.22-3.tmp"]:
+        (tmp_path / name).mkdir()
+    with locked(tmp_path / "model", "extend"):
+        pass
+    assert names(tmp_path) == sorted(others)
+
+
+def test_a_folder_that_was_set_aside_when_its_writer_was_killed_is_put_back(tmp_path):
+    (tmp_path / ".model.7-7.old").mkdir()
+    (tmp_path / ".model.7-7.old" / "a").touch()
+    with locked(tmp_path / "model", "extend"):
+        assert names(tmp_path / "model") == ["a"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux swaps two folders in one step")
+def test_readers_find_a_whole_folder_at_any_moment(tmp_path):
+    target, stop, missing = tmp_path / "model", threading.Event(), []
+    target.mkdir()
+    (target / "a").touch()
+
+    def read():
+        while not stop.is_set():
+            if not (target / "a").exists():
+                missing.append(1)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(200):
+        with replacing_folder(target) as folder:
+            (folder / "a").touch()
+    stop.set()
+    reader.join()
+    assert not missing
+
+
+def test_where_the_system_cannot_swap_folders_are_renamed(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    for text in ("old", "new"):
+        with replacing_folder(tmp_path / "model") as folder:
+            (folder / text).touch()
+    assert names(tmp_path / "model") == ["new"] and names(tmp_path) == ["model"]
+
+
+def test_threads_write_one_file_under_names_of_their_own(tmp_path):
+    with replacing(tmp_path / "a.csv") as mine:
+        other = threading.Thread(target=write_text, args=(tmp_path / "a.csv", "other"))
+        mine.write_text("mine")
+        other.start()
+        other.join()
+    assert (tmp_path / "a.csv").read_text() == "mine"
+
+
+def test_samples_tell_other_content_and_a_zeroed_part(tmp_path):
+    path = tmp_path / "weights"
+    path.write_bytes(os.urandom(1 << 16) * 400)
+    before = sampled_digest(path)
+    with path.open("rb+") as file:
+        file.seek(7 << 20)
+        file.write(bytes(2 << 20))
+    assert sampled_digest(path) != before
+    path.write_bytes(b"small")
+    assert sampled_digest(path) != before

@@ -6,6 +6,7 @@ on it needs no network. A conversion is built beside its final name and moved th
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ import platformdirs
 from recommender.assets import asset_cache
 from recommender.assets.packages import ASSETS
 from recommender.errors import AssetError, did_you_mean
+from recommender.files import sampled_digest
 from recommender.progress import Progress
 
-__all__ = ["AssetInfo", "cache_dir", "describe", "fetch", "is_embedded"]
+__all__ = ["AssetInfo", "cache_dir", "describe", "fetch", "identity", "is_embedded"]
 
 _HUB_NAME = re.compile(r"^\w[\w.-]*/[\w.-]+$", re.ASCII)
 # the same weights for other programs, often larger than the model itself
@@ -62,6 +64,25 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
 def is_embedded(name: str) -> bool:
     """Return whether `name` is one of the embedded assets."""
     return name in ASSETS
+
+
+def identity(name: str) -> str:
+    """Return what tells one content of a named model or data set from another, without downloading anything.
+
+    Of an embedded one that is its pinned package, of a folder a hash of samples of its files but for those in Markdown, of a
+    name on the hub the name.
+    """
+    if is_embedded(name):
+        asset = ASSETS[name]
+        return f"{asset.pin} {asset.sha256[:16]} {asset.layout}"
+    path = Path(name).expanduser()
+    if not path.exists():
+        return name
+    files = sorted(f for f in path.rglob("*") if f.is_file() and f.suffix != ".md") if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.relative_to(path).as_posix()} {sampled_digest(file)}\n".encode())
+    return digest.hexdigest()
 
 
 def describe() -> list[AssetInfo]:

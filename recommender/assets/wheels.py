@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -139,11 +140,10 @@ def _environment(scratch: Path) -> dict[str, str]:
 def _size(folder: Path) -> int:
     """Bytes below `folder`; files may vanish while we look."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except OSError:
-            continue
+    for parent, _, names in os.walk(folder):  # unlike rglob it passes over a folder that vanishes
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.stat(os.path.join(parent, name)).st_size
     return total
 
 

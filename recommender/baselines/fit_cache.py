@@ -8,31 +8,37 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.baselines.baseline import Baseline, FitData
+from recommender.baselines.baseline import Baseline, FitData, ItemContent
 from recommender.baselines.registry import make_baseline
 from recommender.baselines.topk import FittedBaseline, fit_baseline
 
 
 class FitCache:
-    """Fits each of the named baselines once for the same histories and seed. Fits of other baselines are not kept.
-
-    All data must hold the same content: it is not part of the key.
-    """
+    """Fits each of the named baselines once for the same histories, content and seed. Fits of others are not kept."""
 
     def __init__(self, names: Sequence[str]) -> None:
         """Take the names of the baselines that will be asked for more than once."""
         self._names = frozenset(names)
-        self._fits: dict[tuple[str, str], FittedBaseline] = {}
+        self._fits: dict[tuple[str, str, int], FittedBaseline] = {}
+        self._contents: list[ItemContent] = []
 
     def fit(self, name: str, data: FitData) -> FittedBaseline:
         """Return the fitted baseline, with the seconds that its fit took, now or the first time."""
-        key = name, _fingerprint(data)
+        key = name, _fingerprint(data), self._number(data.content)
         if key in self._fits:
             return self._fits[key]
         fitted = fit_baseline(make_baseline(name), data)
         if name in self._names:
             self._fits[key] = fitted
         return fitted
+
+    def _number(self, content: ItemContent | None) -> int:
+        """Return the number of an object of content: to compare the vectors would mean to encode what may not be needed."""
+        if content is None:
+            return -1
+        if not any(known is content for known in self._contents):
+            self._contents.append(content)
+        return next(number for number, known in enumerate(self._contents) if known is content)
 
     def make(self, name: str) -> Baseline:
         """Return an unfitted baseline whose fit goes through this cache."""

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,11 @@ import pyarrow.parquet as pq
 from recommender.batch.request_lines import BatchLine, read_line
 from recommender.data.formats import one_line
 from recommender.errors import DataError
-from recommender.files import replacing, write_text
+from recommender.files import locked, remove_leftovers, replacing, write_text
 from recommender.strict_json import json_text
 
 SUFFIXES = (".jsonl", ".parquet")
 _TABLE_ROWS = 1024
-_HASH_BYTES = 1 << 20
 #: columns of a parquet output that hold JSON as text, since its shape differs from row to row
 _JSON_COLUMNS = ("items", "notes", "error", "response")
 
@@ -82,27 +82,34 @@ class PartialOutput:
     """The lines written so far, in a hidden file beside the output. A line that a kill cut off is written again."""
 
     def __init__(self, output: Path, identity: str) -> None:
-        """Open the partial file of `output`, which may exist. `identity`: what decides its lines.
+        """Open the partial file of `output`, which may exist. `identity`: what decides its lines, see `batch_identity`.
 
-        Raises DataError if `output` exists, or if its partial file belongs to another batch.
+        Raises DataError if `output` exists, or if its partial file belongs to another batch; RecommenderError that says who
+        writes to it already.
         """
         check_suffix(output)
-        if output.exists():
-            raise DataError(f"{output}: is there already", "remove it, or name another output")
         if not output.absolute().parent.is_dir():
             raise DataError(f"{output.parent}: no such folder", "make it, or name another output")
         self.output = output
         self.path = output.with_name(f".{output.name}.partial")
         self._identity_path = output.with_name(f".{output.name}.identity")
-        self._claim(identity)
-        self.lines_done = self._drop_cut_line()
-        self._file = self.path.open("a", encoding="utf-8")
+        with ExitStack() as stack:
+            stack.enter_context(locked(output, "batch"))
+            if output.exists():
+                raise DataError(f"{output}: is there already", "remove it, or name another output")
+            self._claim(identity)
+            self.lines_done = self._drop_cut_line()
+            self._file = self.path.open("a", encoding="utf-8")
+            self._held = stack.pop_all()
 
     def _claim(self, identity: str) -> None:
         path = self._identity_path
-        if self.path.exists() and path.exists() and path.read_text(encoding="utf-8") != identity:
+        remove_leftovers(path)
+        known = path.read_text(encoding="utf-8") if path.exists() else None
+        begun = self.path.exists() and (known is not None or self.path.stat().st_size > 0)
+        if begun and known != identity:
             raise DataError(
-                f"{self.path}: was begun with another input, model or other options",
+                f"{self.path}: was begun with another input, model or other options ({_differing(known, identity)})",
                 f"give those again to go on with it, or remove {self.path} and {path}",
             )
         write_text(path, identity)
@@ -129,10 +136,11 @@ class PartialOutput:
     def close(self) -> None:
         """Close the partial file; the next run resumes it."""
         self._file.close()
+        self._held.close()
 
     def finish(self) -> None:
         """Turn the partial file into the output, by way of a table if that is parquet."""
-        self.close()
+        self._file.close()
         if self.output.suffix == ".parquet":
             with replacing(self.output) as target:
                 _write_parquet(self.path, target)
@@ -140,6 +148,7 @@ class PartialOutput:
         else:
             os.replace(self.path, self.output)
         self._identity_path.unlink()
+        self.close()
 
 
 def _write_parquet(json_lines: Path, target: Path) -> None:
@@ -160,10 +169,18 @@ def _table_row(line: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def batch_identity(source: Path, *settings: Any) -> str:
-    """Return what decides a batch's lines, as text: a hash of the input's content, and the settings."""
-    digest = hashlib.sha256()
+def batch_identity(source: Path, *settings: Any, **facts: Any) -> str:
+    """Return what decides a batch's lines, as JSON: a hash of the input's content, settings, and facts by their names."""
     with source.open("rb") as file:
-        while chunk := file.read(_HASH_BYTES):
-            digest.update(chunk)
-    return json.dumps([digest.hexdigest(), *map(str, settings)])
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return json.dumps({"input": digest, "settings": [*map(str, settings)], **facts}, sort_keys=True)
+
+
+def _differing(then: str | None, now: str) -> str:
+    """Return in words by what two identities differ."""
+    try:
+        old, new = json.loads(then or ""), json.loads(now)
+        names = [name for name in {**new, **old} if old.get(name) != new.get(name)]
+    except (ValueError, AttributeError):
+        return "nothing says of which it is"
+    return f"other {', '.join(names)}"

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing
+import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from recommender.adapters.shipped import check_present
+from recommender import assets
+from recommender.batch.executors import DaemonExecutor, HereExecutor, ended
 from recommender.batch.request_files import PartialOutput, batch_identity, check_suffix, read_requests
 from recommender.batch.request_lines import BatchLine, answer_line
+from recommender.config import Config
 from recommender.engine import Engine, Response, open_engine
-from recommender.errors import EngineLostError, RecommenderError
+from recommender.errors import CheckpointError, DataError, EngineLostError, RecommenderError
+from recommender.model.checkpoint import CARD, CONFIG, package_versions, resolve
+from recommender.model.manifest import read_manifest
 from recommender.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -25,6 +33,7 @@ GROUP_SIZE = 16
 AnswerLines = list[dict[str, Any]]
 Group = list[BatchLine]
 AnswerGroup = Callable[[Group], AnswerLines]
+Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,25 +60,78 @@ def run_batch(
 ) -> BatchReport:
     """Answer every request of `source` in `output`, .jsonl or .parquet; a partial output is resumed.
 
-    Raises DataError for files that cannot be used, what the engine raises for a model that cannot be opened, and
-    EngineLostError if its server goes away: the lines written until then stay, and the next run resumes behind them.
+    An interrupt ends it within a second: lines that are written stay, and the next run goes on behind them. Raises
+    DataError for files that cannot be used, RecommenderError if somebody else writes to `output`, what the engine raises
+    for a model that cannot be opened, and EngineLostError if its server goes away: what was written until then stays, too.
     """
     options = options or BatchOptions()
     check_suffix(output)
     lines = list(read_requests(source))
-    partial = PartialOutput(output, batch_identity(source, model, options.items, options.engine))
-    report_progress = progress or (lambda *_: None)
+    facts = facts_of_model(model, options.items)
+    partial = PartialOutput(
+        output, batch_identity(source, options.engine, options.engine_options.get("flags"), **facts)
+    )
+    with closing(partial), _saying_what_is_kept(partial, len(lines)), _workers(model, options, facts) as workers:
+        return _answer_rest(lines, partial, workers, progress or (lambda *_: None))
+
+
+def _answer_rest(
+    lines: Sequence[BatchLine], partial: PartialOutput, workers: _Workers, progress: Progress
+) -> BatchReport:
+    """Answer the lines that the partial output does not hold yet, and finish it."""
     written, errors = partial.lines_done, 0
-    with closing(partial), _workers(model, options) as (pool, answer, plain_note):
-        if any(line.request is not None and line.request.explain for line in lines):
-            pool.submit(plain_note).add_done_callback(_tell)
-        for answers in _in_order(pool, answer, _groups(lines[partial.lines_done :]), 2 * options.workers):
-            partial.write(answers)
-            written += len(answers)
-            errors += sum(map(_is_error, answers))
-            report_progress("batch", written, len(lines))
+    if any(line.request is not None and line.request.explain for line in lines):
+        workers.pool.submit(workers.plain_note).add_done_callback(_tell)
+    groups = _groups(lines[partial.lines_done :])
+    for answers in _in_order(workers.pool, workers.answer, groups, workers.ahead):
+        partial.write(answers)
+        written += len(answers)
+        errors += sum(map(_is_error, answers))
+        progress("batch", written, len(lines))
     partial.finish()
     return BatchReport(written, written - partial.lines_done, errors)
+
+
+def facts_of_model(model: str, items: str | None) -> Facts:
+    """Return hashes of what answers hang on: the model's files, its base, the items, packages; not where they lie.
+
+    Of what is no folder of a model the name only: opening it says what is wrong.
+    """
+    folder = resolve(model)
+    try:
+        digests = {name: digest for name, digest in read_manifest(folder)["files"].items() if name != CARD}
+        config = Config.load(next(path for path in (folder / CONFIG, folder / "prompting" / CONFIG) if path.is_file()))
+    except (CheckpointError, StopIteration):
+        return {"model": model}
+    tables = {"base model": config.base.llm, "items": items or config.data.items}
+    named = {name: assets.identity(source) for name, source in tables.items()}
+    return {
+        "model": sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest(),
+        **named,
+        "packages": package_versions(),
+    }
+
+
+def _open(model: str, options: BatchOptions, facts: Facts) -> Engine:
+    """Open the engine. Raises DataError if somebody has put another model into the folder than the one of `facts`."""
+    engine = open_engine(options.engine, model, options.items, **options.engine_options)
+    if facts_of_model(model, options.items) != facts:
+        engine.close()
+        raise DataError(f"{model}: was changed while it was opened", "start the batch again once it is written")
+    return engine
+
+
+@contextmanager
+def _saying_what_is_kept(output: PartialOutput, lines: int) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        with output.path.open("rb") as file:
+            done = sum(line.endswith(b"\n") for line in file)
+        logger.warning(
+            "stopped: %d of %d lines are kept in %s; the same command goes on from there", done, lines, output.path
+        )
+        raise
 
 
 def _is_error(answer: dict[str, Any]) -> bool:
@@ -77,8 +139,18 @@ def _is_error(answer: dict[str, Any]) -> bool:
 
 
 def _groups(lines: Sequence[BatchLine]) -> Iterator[Group]:
-    remaining = iter(lines)
-    while group := list(islice(remaining, GROUP_SIZE)):
+    """Put lines together that are only ranked; one that is explained takes seconds by itself and is written by itself."""
+    group: Group = []
+    for line in lines:
+        slow = line.request is not None and line.request.explain
+        if group and (slow or len(group) == GROUP_SIZE):
+            yield group
+            group = []
+        group.append(line)
+        if slow:
+            yield group
+            group = []
+    if group:
         yield group
 
 
@@ -93,24 +165,37 @@ def _in_order(pool: Executor, answer: AnswerGroup, groups: Iterable[Group], ahea
         yield pending.popleft().result()
 
 
-@contextmanager
-def _workers(model: str, options: BatchOptions) -> Iterator[tuple[Executor, AnswerGroup, Callable[[], str | None]]]:
-    """Open the engine where it will work, in each worker process or here.
+@dataclass(frozen=True)
+class _Workers:
+    """Where groups are answered, by what, and how many of them at once.
 
-    Yields the pool, what it has to do, and what tells there why sentences are plain, if they are.
+    `plain_note`: tells there why sentences are plain, if they are.
+    """
+
+    pool: Executor
+    answer: AnswerGroup
+    plain_note: Callable[[], str | None]
+    ahead: int
+
+
+@contextmanager
+def _workers(model: str, options: BatchOptions, facts: Facts) -> Iterator[_Workers]:
+    """Open the engine where it will work: in each worker process, or here.
+
+    An interrupt waits for nothing: answers that were not written are computed again by the next run.
     """
     if options.engine == "embedded" and options.workers > 1:
-        check_present(model)  # a worker process could only break the pool
-        arguments = (options.engine, model, options.items, options.engine_options)
-        context = multiprocessing.get_context("spawn")
-        with _cancelled_at_end(ProcessPoolExecutor(options.workers, context, _open_in_process, arguments)) as pool:
-            yield pool, _answer_in_process, _plain_note_in_process
+        context, arguments = multiprocessing.get_context("spawn"), (model, options, facts)
+        with ended(ProcessPoolExecutor(options.workers, context, _open_in_process, arguments)) as pool:
+            yield _Workers(pool, _answer_in_process, _plain_note_in_process, 2 * options.workers)
         return
-    with (
-        closing(open_engine(options.engine, model, options.items, **options.engine_options)) as engine,
-        _cancelled_at_end(ThreadPoolExecutor(options.workers)) as pool,
-    ):
-        yield pool, lambda group: answer_group(engine, group), lambda: engine.plain_note
+    with closing(_open(model, options, facts)) as engine:
+        if options.workers == 1:
+            yield _Workers(HereExecutor(), lambda group: answer_group(engine, group), lambda: engine.plain_note, 1)
+            return
+        with ended(DaemonExecutor(options.workers)) as pool:
+            ahead = 2 * options.workers
+            yield _Workers(pool, lambda group: answer_group(engine, group), lambda: engine.plain_note, ahead)
 
 
 def _tell(plain_note: Future[str | None]) -> None:
@@ -119,31 +204,41 @@ def _tell(plain_note: Future[str | None]) -> None:
         logger.warning("%s", plain_note.result())
 
 
-@contextmanager
-def _cancelled_at_end(pool: Executor) -> Iterator[Executor]:
+_opened_in_process: Engine | RecommenderError | None = None
+"""The engine of a worker process, or why it has none."""
+
+
+def _open_in_process(model: str, options: BatchOptions, facts: Facts) -> None:
+    global _opened_in_process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes; the first one ends the others
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
+        _opened_in_process = _open(model, options, facts)
+    except RecommenderError as error:
+        _opened_in_process = error
 
 
-_process_engine: Engine | None = None
-"""The engine of a worker process."""
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
-def _open_in_process(name: str, model: str, items: str | None, options: dict[str, Any]) -> None:
-    global _process_engine
-    _process_engine = open_engine(name, model, items, **options)
+def _engine_of_process() -> Engine:
+    if isinstance(_opened_in_process, RecommenderError):
+        raise _opened_in_process
+    assert _opened_in_process is not None
+    return _opened_in_process
 
 
 def _answer_in_process(group: Group) -> AnswerLines:
-    assert _process_engine is not None
-    return answer_group(_process_engine, group)
+    return answer_group(_engine_of_process(), group)
 
 
 def _plain_note_in_process() -> str | None:
-    assert _process_engine is not None
-    return _process_engine.plain_note
+    return _engine_of_process().plain_note
 
 
 def answer_group(engine: Engine, group: Sequence[BatchLine]) -> AnswerLines:

@@ -27,7 +27,7 @@ from recommender.cli import (
 from recommender.cli.help_text import ExplainedCommand, explained
 from recommender.cli.options import Panel
 from recommender.cli.output import err, print_text
-from recommender.cli.sigterm import unwinding_on_sigterm
+from recommender.cli.stopping import unwinding_on_sigterm
 from recommender.errors import RecommenderError
 
 HELP = """A recommender whose core is a language model: ranked items, each with a justification that is checked.

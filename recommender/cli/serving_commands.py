@@ -11,6 +11,7 @@ import typer
 from recommender.cli.inputs import split_pair, vllm_options
 from recommender.cli.options import AsJson, Items, Model, Quiet
 from recommender.cli.output import print_json, print_note, print_plain_note, print_rows
+from recommender.cli.stopping import stoppable
 
 if TYPE_CHECKING:
     from recommender.config import ServingConfig
@@ -95,7 +96,7 @@ def batch(
     from recommender.progress import progress_bars
 
     options = BatchOptions(engine, workers, items, vllm_options(engine, rank_url, write_url, vllm))
-    with progress_bars(quiet) as progress:
+    with stoppable(), progress_bars(quiet) as progress:
         report = run_batch(model, source, output, options, progress)
     print_rows([asdict(report)], f"written: {output}", as_json)
 
@@ -112,13 +113,14 @@ def export(
 
     LoRA, item rows and soft tokens are merged; the result is loaded again and compared before it is kept.
     """
-    from recommender.export.merge import merge
-    from recommender.export.vllm_folder import export_vllm
+    from recommender.export.merge import ITEMS, merge
+    from recommender.export.vllm_folder import MARKER, export_vllm
     from recommender.model.checkpoint import from_pretrained
+    from recommender.model.manifest import claimed
     from recommender.progress import progress_bars
 
-    write = {"transformers": merge, "vllm": export_vllm}[to]
-    with progress_bars(quiet) as progress:
+    write, marker = {"transformers": (merge, ITEMS), "vllm": (export_vllm, MARKER)}[to]
+    with progress_bars(quiet) as progress, claimed(target, "export", marker):
         report = asdict(write(from_pretrained(model, items, progress), target, progress))
     if as_json:
         print_json(report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from recommender.cli.inputs import read_config
 from recommender.cli.options import AsJson, Checkpoint, ConfigFile, Items, Model, Quiet, Settings, present_model
 from recommender.cli.output import print_rows
+from recommender.cli.stopping import stoppable
 
 
 def train(
@@ -17,15 +19,16 @@ def train(
 ) -> None:
     """Train a checkpoint from two tables.
 
-    A run that was killed goes on where it was when it is started again.
+    A run that was stopped or killed goes on where it was when it is started again.
     """
     recipe = read_config(config, settings)  # first: what trains takes seconds to import
     present_model(recipe.base.adapter)
     from recommender.pipelines.train import train as train_checkpoint
     from recommender.progress import progress_bars
 
-    with progress_bars(quiet) as progress:
-        result = train_checkpoint(recipe, output, progress, recipe=str(config))
+    told = shlex.join([str(config), *(part for text in settings or [] for part in ("--set", text))])
+    with stoppable(), progress_bars(quiet) as progress:
+        result = train_checkpoint(recipe, output, progress, recipe=told)
     print_rows([asdict(stage) for stage in result.stages], f"trained: {output}", as_json)
 
 
@@ -48,12 +51,11 @@ def extend(
     They are encoded, given codes and rows, and can be ranked at once.
     """
     from recommender.model.checkpoint import save_pretrained
-    from recommender.model.manifest import check_target
+    from recommender.model.manifest import claimed
     from recommender.pipelines.extend import load_extended
     from recommender.progress import progress_bars
 
-    check_target(output)
-    with progress_bars(quiet) as progress:
+    with progress_bars(quiet) as progress, claimed(output, "extend"):
         extended = load_extended(model, items, progress, times=times, interactions=interactions)
         extended.metrics |= {"name": output.name, "path": output.as_posix()}
         save_pretrained(extended, output)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from recommender.assets.packages import ASSETS
+from recommender.assets import identity
+from recommender.assets.asset_cache import file_digest
 from recommender.errors import AssetError
 
 Model = TypeVar("Model")
@@ -66,8 +66,7 @@ def embedded_identity(name: str) -> str:
     Those may differ in some bytes between versions of the libraries that write them, and a checkpoint made on one
     machine must know its encoders on another.
     """
-    asset = ASSETS[name]
-    return f"{asset.pin} {asset.sha256[:16]} {asset.layout}"
+    return identity(name)
 
 
 def files_hash(files: Iterable[Path]) -> str:
@@ -78,19 +77,11 @@ def files_hash(files: Iterable[Path]) -> str:
         raise AssetError("an encoder's folder holds no model files", "give the folder that holds its weights")
     for path in paths:
         try:
-            stat = path.stat()
-            content = _content(path, stat.st_size, stat.st_mtime_ns)
+            content = file_digest(path)
         except OSError as error:
             raise AssetError(f"{path}: cannot be read ({error.strerror})") from None
         digest.update(f"{path.name} {content}\n".encode())
     return digest.hexdigest()[:32]
-
-
-@lru_cache(maxsize=256)
-def _content(path: Path, size: int, modified: int) -> str:
-    """Size and time are there for the cache: a file that changed is read again."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def best_device() -> str:

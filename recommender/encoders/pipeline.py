@@ -43,6 +43,8 @@ class RawFeatures:
     """Identity of the encoder of each modality."""
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     """What was cached and what computed, for each modality that is switched on (and for transcripts)."""
+    sources: Mapping[Modality, str] = field(default_factory=dict)
+    """Modality -> a hash of the encoder and of the content of all texts or files that it read."""
 
 
 class Encoders:
@@ -89,7 +91,9 @@ class Encoders:
                 vectors[modality] = table
                 present[modality] = np.array([source is not None for source in item_sources], bool)
             log.info("%s: %s", modality, tallies[modality])
-        return RawFeatures(len(catalogue), vectors, present, {m: self.encoders[m].identity for m in vectors}, tallies)
+        identities = {m: self.encoders[m].identity for m in vectors}
+        read = {m: _digest(identities[m], (sources | media)[m]) for m in vectors}
+        return RawFeatures(len(catalogue), vectors, present, identities, tallies, read)
 
     def encode_views(self, catalogue: Catalogue, progress: Progress | None = None) -> list[RawFeatures]:
         """Encode each view of all pictures and sounds, through the cache; identities are those of the plain vectors."""
@@ -234,6 +238,11 @@ def _vectors(encoder: Encoder) -> Callable[[Sequence[Any]], list[bytes | None]]:
 
 def _with_transcript(text: str, transcript: str) -> str:
     return f"{text} {transcript}".strip()
+
+
+def _digest(identity: str, sources: Sequence[Source | None]) -> str:
+    contents = [None if source is None else source.content for source in sources]
+    return hashlib.sha256(repr((identity, contents)).encode()).hexdigest()
 
 
 def _text_sources(catalogue: Catalogue, transcripts: Mapping[int, str]) -> list[Source | None]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from recommender.config import Config
+from recommender.config import Config, EncodersConfig
 
 _MOVIELENS = "MovieLens: research, non-commercial, no redistribution (GroupLens)"
 TERMS = {
@@ -17,8 +18,10 @@ TERMS = {
 _TEMPLATE = Path(__file__).with_name("card.jinja")
 
 
-def write_card(path: Path, config: Config, metrics: dict[str, Any], items: int) -> None:
-    """Write the card of a checkpoint with `items` items to `path`."""
+def write_card(
+    path: Path, config: Config, metrics: dict[str, Any], items: int, encoded: Mapping[str, int] | None = None
+) -> None:
+    """Write the card of a checkpoint with `items` items to `path`; `encoded`: modality -> items that have it, if known."""
     template = Environment(undefined=StrictUndefined, autoescape=False).from_string(
         _TEMPLATE.read_text(encoding="utf-8")
     )
@@ -33,7 +36,7 @@ def write_card(path: Path, config: Config, metrics: dict[str, Any], items: int) 
         layers=config.base.rank_layers,
         items=items,
         data=config.data,
-        encoders=config.encoders,
+        encoders=_encoders(config.encoders, encoded, items),
         codes=codes,
         seed=config.seed,
         terms=TERMS.get(config.data.interactions, "the user's own"),
@@ -41,3 +44,18 @@ def write_card(path: Path, config: Config, metrics: dict[str, Any], items: int) 
         ranking=metrics.get("ranking"),
     )
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def _encoders(config: EncodersConfig, encoded: Mapping[str, int] | None, items: int) -> str:
+    """Return in words what was read of the items, and by what; `encoded`: modality -> items that have it, if known."""
+    names = {m: getattr(config, m) for m in ("text", "knowledge", "image", "audio")}
+    parts = []
+    for modality, name in names.items():
+        count = None if encoded is None else encoded.get(modality, 0)
+        if name is not None and count != 0:
+            parts.append(f"{modality} `{name}`{'' if count in (None, items) else f' ({count} of {items} items)'}")
+    if config.collaborative_width:
+        parts.append(f"collaborative vectors of width {config.collaborative_width}")
+    idle = [m for m, name in names.items() if name is not None and encoded is not None and not encoded.get(m)]
+    without = f"; no item has {' or '.join(idle)}" if idle else ""
+    return (", ".join(parts) or "none") + without

@@ -9,6 +9,7 @@
 | config.yaml | the whole configuration, with the base model and the tables it was trained on |
 | metrics.json | validation of each stage, what was measured later, which templates it writes well |
 | README.md | the model card |
+| trained_on.safetensors | a digest of the interactions, and a sketch of those learned from; older ones have none |
 | fusion.safetensors | baselines and weights to rank together with, if `recommender fuse` added them |
 | checkpoint.json | the manifest: format, fingerprint of the catalogue, hashes of the prompts, versions, sha256 of files |
 
@@ -32,7 +33,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from recommender import prompts
+from recommender import assets, prompts
 from recommender.adapters.lora import EXPLAIN, RANK, is_trained
 from recommender.adapters.shipped import resolve as resolve
 from recommender.config import Config
@@ -44,6 +45,7 @@ from recommender.model.card import write_card
 from recommender.model.language_model import load_llm
 from recommender.model.manifest import catalogue_facts, read_manifest, write_manifest, written_folder
 from recommender.model.network import RecommenderModel, is_adapter_parameter
+from recommender.model.trained_on import TRAINED_ON, TrainedOn
 from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
 from recommender.semantic_ids.codes import SemanticIds
@@ -76,7 +78,7 @@ class Checkpoint:
     """A model with all that is needed to prompt it.
 
     `metrics`: whatever was measured, for the card. `prompts`: the hashes of the templates that ranking and writing were
-    trained on; an adapter that never was has none.
+    trained on; an adapter that never was has none. `trained_on`: what of the interactions; None if that is not known.
     """
 
     model: RecommenderModel
@@ -85,6 +87,7 @@ class Checkpoint:
     config: Config
     metrics: dict[str, Any] = field(default_factory=dict)
     prompts: dict[str, str] = field(default_factory=prompts.template_hashes)
+    trained_on: TrainedOn | None = None
 
     @property
     def writes(self) -> bool:
@@ -139,9 +142,12 @@ def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:
         item_ids = json.dumps(checkpoint.catalogue.item_ids, ensure_ascii=False)
         (folder / ITEM_IDS).write_text(item_ids + "\n", encoding="utf-8")
         (folder / CONFIG).write_text(checkpoint.config.to_yaml(), encoding="utf-8")
+        if checkpoint.trained_on is not None:
+            checkpoint.trained_on.save(folder / TRAINED_ON)
         _write_metrics(folder, checkpoint.metrics)
-        write_card(folder / CARD, checkpoint.config, checkpoint.metrics, len(checkpoint.catalogue))
-        write_manifest(folder, _manifest(checkpoint))
+        manifest = _manifest(checkpoint)
+        write_card(folder / CARD, checkpoint.config, checkpoint.metrics, len(checkpoint.catalogue), manifest["encoded"])
+        write_manifest(folder, manifest)
 
 
 def from_pretrained(
@@ -160,6 +166,7 @@ def from_pretrained(
         catalogue = Catalogue.load(catalogue or config.data.items, config.data, media=False)
     with reading(folder):
         _check_catalogue(folder, manifest, catalogue)
+    _check_base(folder, manifest, config.base.llm)
     llm, tokenizer = load_llm(config.base, progress)
     with reading(folder):
         features = Features.load(folder / "features.safetensors")
@@ -168,8 +175,9 @@ def from_pretrained(
         model = RecommenderModel(llm, ids, features, config)
         saved = load_file(folder / ADAPTER)
         _read_parameters(model, saved, folder / ADAPTER)
-        trained_on = {RANK: prompt_hashes[RANK]} | writing_prompts(prompt_hashes, _of_writing(saved))
-        return Checkpoint(model.eval(), tokenizer, catalogue, config, _read_metrics(folder), trained_on)
+        hashes = {RANK: prompt_hashes[RANK]} | writing_prompts(prompt_hashes, _of_writing(saved))
+        metrics, trained_on = _read_metrics(folder), TrainedOn.load(folder)
+    return Checkpoint(model.eval(), tokenizer, catalogue, config, metrics, hashes, trained_on)
 
 
 @contextmanager
@@ -248,7 +256,8 @@ def record(source: str | Path, name: str, value: Any) -> None:
     with written_folder(folder) as written:
         shutil.copytree(folder, written, dirs_exist_ok=True)
         _write_metrics(written, metrics)
-        write_card(written / CARD, config, metrics, catalogue_facts(folder, manifest)["items"])
+        items = catalogue_facts(folder, manifest)["items"]
+        write_card(written / CARD, config, metrics, items, manifest.get("encoded"))
         write_manifest(written, manifest)
 
 
@@ -314,6 +323,21 @@ def _check_catalogue(folder: Path, manifest: dict[str, Any], catalogue: Catalogu
         )
 
 
+def _check_base(folder: Path, manifest: dict[str, Any], llm: str) -> None:
+    """Raise CheckpointError if the folder of the base model holds another model than that which the checkpoint extends."""
+    known = manifest.get("base")
+    if (
+        known is not None
+        and known != assets.identity(llm)
+        and Path(llm).expanduser().is_dir()
+        and not assets.is_embedded(llm)
+    ):
+        raise CheckpointError(
+            f"{folder}: was made for another base model than that which {llm} holds now",
+            "restore the base model, or name it: base.llm in config.yaml",
+        )
+
+
 def _check_format_and_prompts(folder: Path, manifest: dict[str, Any]) -> dict[str, str]:
     """Raise CheckpointError unless this version can serve a checkpoint; returns the hashes of its prompts.
 
@@ -347,7 +371,9 @@ def _manifest(checkpoint: Checkpoint) -> dict[str, Any]:
             "items": len(catalogue),
             "fingerprint": catalogue.fingerprint,
         },
+        "encoded": {modality: int(rows.sum()) for modality, rows in checkpoint.model.features.present.items()},
         "prompts": checkpoint.prompts,
+        "base": assets.identity(checkpoint.config.base.llm),
         "generation": {"do_sample": False, "num_beams": 1},
         "python": platform.python_version(),
         "packages": package_versions(),

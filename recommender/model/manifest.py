@@ -14,7 +14,7 @@ from recommender.adapters.shipped import MANIFEST as MANIFEST
 from recommender.adapters.shipped import check_present
 from recommender.adapters.shipped import shipped_checkpoints as shipped_checkpoints
 from recommender.errors import CheckpointError
-from recommender.files import replacing_folder
+from recommender.files import locked, replacing_folder
 from recommender.strict_json import read_json_object
 
 #: what a checkpoint may be read from
@@ -41,11 +41,23 @@ def check_target(target: Path, marker: str = MANIFEST) -> None:
 def written_folder(target: Path, marker: str = MANIFEST) -> Iterator[Path]:
     """Yield an empty folder beside `target`; it replaces the target when the block ends without an error.
 
-    Raises CheckpointError if the target holds something else: see `check_target`.
+    Nobody else may write to the target meanwhile. Raises CheckpointError if the target holds something else: see
+    `check_target`; RecommenderError that says who writes to it already.
+    """
+    with claimed(target, "writing", marker), replacing_folder(target) as folder:
+        yield folder
+
+
+@contextmanager
+def claimed(target: Path, task: str, marker: str = MANIFEST) -> Iterator[None]:
+    """Hold the folder `target` for hours of work whose result will replace it; `task`: what others are told of it.
+
+    Raises CheckpointError if the target holds something else: see `check_target`; RecommenderError if somebody holds it.
     """
     check_target(target, marker)
-    with replacing_folder(target) as folder:
-        yield folder
+    with locked(target, task):
+        check_target(target, marker)  # what a killed writer had set aside is back
+        yield
 
 
 def write_manifest(folder: Path, facts: dict[str, Any]) -> None:

@@ -8,13 +8,16 @@ from pathlib import Path
 
 from recommender.baselines import FitData, ItemContent, make_baseline
 from recommender.baselines.item_tables import STORABLE
+from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, leave_one_out
 from recommender.engine import Recommender
 from recommender.errors import DataError, did_you_mean
 from recommender.fusion.stored import FUSION_FILE
 from recommender.fusion.weights import FittedFusion, fit_fusion
-from recommender.model.checkpoint import save_copy_with
-from recommender.model.manifest import check_target
+from recommender.model.checkpoint import resolve, save_copy_with
+from recommender.model.manifest import claimed
+from recommender.model.trained_on import TrainedOn, digest_of
+from recommender.pipelines.train import load_histories
 from recommender.progress import Progress
 
 
@@ -32,7 +35,13 @@ def fuse_checkpoint(
             raise DataError(f"{name!r} cannot be kept in a checkpoint", did_you_mean(name, STORABLE))
     if not baselines:
         raise DataError("no baseline is given to fuse with", f"one or more of {', '.join(STORABLE)}")
-    check_target(output)
+    with claimed(output, "fuse"):
+        return _fuse(source, baselines, output, items, progress)
+
+
+def _fuse(
+    source: str, baselines: Sequence[str], output: Path, items: str | None, progress: Progress | None
+) -> FittedFusion:
     model = Recommender.from_pretrained(source, items, progress)
     config, catalogue = model.config, model.catalogue
     if not config.training.keep_test_out:
@@ -40,8 +49,9 @@ def fuse_checkpoint(
             f"{source}: was trained on each user's last items, so no weights can be fitted on them",
             "train with training.keep_test_out: true",
         )
-    histories = Histories.load(config.data.interactions, catalogue, config.data, config.data.minimum_rating)
-    known = leave_one_out(histories.sampled(config.data.users)).history_for("test")
+    histories = load_histories(config, catalogue)
+    _check_same_interactions(source, config.data.interactions, histories, catalogue)
+    known = leave_one_out(histories).history_for("test")
     content = ItemContent(
         [catalogue.document(i) for i in range(len(catalogue))], lambda: model.model.features.without("collaborative")
     )
@@ -50,3 +60,13 @@ def fuse_checkpoint(
     fused = fit_fusion(source, score, {name: partial(make_baseline, name) for name in baselines}, data, progress)
     save_copy_with(source, output, FUSION_FILE, fused.stored().save)
     return fused
+
+
+def _check_same_interactions(source: str, table: str, histories: Histories, catalogue: Catalogue) -> None:
+    """Raise DataError if the table is not what the checkpoint was trained on: the targets could be among what it learned."""
+    trained = TrainedOn.load(resolve(source))
+    if trained is not None and trained.digest != digest_of(histories, catalogue):
+        raise DataError(
+            f"{table}: holds other interactions than those that {source} was trained on",
+            "restore the table, or train on it as it is now: recommender train",
+        )

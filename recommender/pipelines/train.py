@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,14 +16,15 @@ from recommender import assets, prompts
 from recommender.adapters.lora import RANK
 from recommender.adapters.shipped import check_present
 from recommender.baselines import FitData, ItemContent, make_baseline
-from recommender.config import Config
+from recommender.config import Config, Modality, StageConfig
 from recommender.data import standins
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, Split, leave_one_out
 from recommender.encoders.collaborative import collaborative_vectors
 from recommender.encoders.features import Features
-from recommender.encoders.pipeline import encode_catalogue, encode_views, fit_reductions, reduce
+from recommender.encoders.pipeline import RawFeatures, encode_catalogue, encode_views, fit_reductions, reduce
 from recommender.errors import ConfigError, DataError
+from recommender.files import locked
 from recommender.inference.item_bias import init_popularity_bias
 from recommender.justify import Style, explain_examples
 from recommender.model import RecommenderModel, load_llm
@@ -33,25 +36,32 @@ from recommender.model.checkpoint import (
     from_pretrained,
     save_pretrained,
 )
-from recommender.model.manifest import check_target
+from recommender.model.manifest import claimed
 from recommender.model.soft_targets import SoftTargets
+from recommender.model.trained_on import TrainedOn
 from recommender.progress import Progress
 from recommender.semantic_ids.codes import SemanticIds
 from recommender.training import StageResult, TrainingData, run_stages
 from recommender.training.distillation import make_soft_targets
 from recommender.training.loop import TEACHER, clear_state
 from recommender.training.query_synthesis import QuerySynthesizer
+from recommender.training.run_state import progress_of
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class PreparedData:
-    """The input of all later steps: items, histories split into train, validation and test, and encoder vectors."""
+    """The input of all later steps: items, histories split into train, validation and test, and encoder vectors.
+
+    `histories`: the whole ones. `sources`: modality -> a hash of what was encoded.
+    """
 
     catalogue: Catalogue
     split: Split
     features: Features
+    histories: Histories
+    sources: Mapping[Modality, str]
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,9 @@ def load_catalogue(config: Config, progress: Progress | None = None) -> Catalogu
     catalogue = Catalogue.load(config.data.items, config.data)
     pictures, sounds = config.encoders.image is not None, config.encoders.audio is not None  # else nothing reads them
     if config.data.standin_media and (pictures or sounds):
-        catalogue = standins.make_standins(catalogue, standin_folder(catalogue), progress, sounds, pictures)
+        folder = standin_folder(catalogue)
+        with locked(folder, "making stand-in media", wait=True):
+            catalogue = standins.make_standins(catalogue, folder, progress, sounds, pictures)
     return catalogue
 
 
@@ -82,37 +94,52 @@ def prepare(config: Config, progress: Progress | None = None, to_train: bool = F
     `to_train`: raise DataError for histories that nothing can be learnt from, before anything is encoded.
     """
     catalogue = load_catalogue(config, progress)
-    split = split_histories(config, catalogue)
+    histories = _note_dropped(config, load_histories(config, catalogue))
+    split = split_of(config, histories)
     if to_train:
         _check_long_enough(split)
-    return PreparedData(catalogue, split, encode(config, catalogue, split.train.items, progress))
+    raw = encode_catalogue(catalogue, config.encoders, progress)
+    features = _features(config, raw, split.train.items)
+    return PreparedData(catalogue, split, features, histories, raw.sources)
 
 
 def split_histories(config: Config, catalogue: Catalogue) -> Split:
     """Read the interactions and hold out each user's last two, unless the config trains on everything."""
-    histories = Histories.load(
-        config.data.interactions, catalogue, config.data, minimum_rating=config.data.minimum_rating
-    )
-    if histories.report.dropped:
-        logger.warning(
-            "%d interactions rated below %g were dropped, and with them %d users",
-            histories.report.dropped,
-            config.data.minimum_rating,
-            histories.report.dropped_users,
-        )
-    histories = histories.sampled(config.data.users)
+    return split_of(config, _note_dropped(config, load_histories(config, catalogue)))
+
+
+def split_of(config: Config, histories: Histories) -> Split:
+    """Hold out each user's last two interactions, unless the config trains on everything."""
     return leave_one_out(histories) if config.training.keep_test_out else _everything(histories)
+
+
+def load_histories(config: Config, catalogue: Catalogue) -> Histories:
+    """Read the interactions that a config selects. Raises DataError."""
+    data = config.data
+    histories = Histories.load(data.interactions, catalogue, data, minimum_rating=data.minimum_rating)
+    return histories.sampled(data.users)
+
+
+def _note_dropped(config: Config, histories: Histories) -> Histories:
+    report = histories.report
+    if report.dropped:
+        said = "%d interactions rated below %g were dropped, and with them %d users"
+        logger.warning(said, report.dropped, config.data.minimum_rating, report.dropped_users)
+    return histories
 
 
 def encode(
     config: Config, catalogue: Catalogue, histories: Sequence[np.ndarray], progress: Progress | None = None
 ) -> Features:
     """Encode every item; returns the features rounded as a checkpoint holds them."""
-    raw = encode_catalogue(catalogue, config.encoders, progress)
+    return _features(config, encode_catalogue(catalogue, config.encoders, progress), histories)
+
+
+def _features(config: Config, raw: RawFeatures, histories: Sequence[np.ndarray]) -> Features:
     features = reduce(raw, fit_reductions(raw, config.encoders.width))
     width = config.encoders.collaborative_width
     if width:
-        vectors = collaborative_vectors(histories, len(catalogue), width, config.seed)
+        vectors = collaborative_vectors(histories, raw.items, width, config.seed)
         features = features.with_modality("collaborative", vectors)
     return features.rounded()
 
@@ -123,10 +150,11 @@ def build(config: Config, prepared: PreparedData, progress: Progress | None = No
     llm, tokenizer = load_llm(config.base, progress)
     torch.manual_seed(config.seed)
     model = RecommenderModel(llm, ids, prepared.features, config)
-    trained_on = {RANK: prompts.template_hashes()[RANK]}
+    hashes = {RANK: prompts.template_hashes()[RANK]}
     if config.base.adapter:
-        trained_on |= copy_adapter(model, config.base.adapter)
-    return Checkpoint(model, tokenizer, prepared.catalogue, config, prompts=trained_on)
+        hashes |= copy_adapter(model, config.base.adapter)
+    trained_on = TrainedOn.of(prepared.histories, prepared.split.train.items, prepared.catalogue)
+    return Checkpoint(model, tokenizer, prepared.catalogue, config, prompts=hashes, trained_on=trained_on)
 
 
 def train(
@@ -138,14 +166,33 @@ def train(
     hold an earlier checkpoint, which is replaced. `progress`: called as `progress(what, done, total)`. `recipe`: the name
     of the recipe on the model card, by default the path of the YAML file.
 
-    A killed run leaves its state in `<output>.training`; the same call resumes it to the same result. The log and the plot
-    of the losses stay there. Raises ConfigError, DataError or AssetError if something that it needs is missing or wrong,
-    CheckpointError if `output` holds other files, RecommenderError if the loss is not finite.
+    A killed or interrupted run leaves its state in `<output>.training`; the same call resumes it to the same result. The
+    log and the plot of the losses stay there. Raises ConfigError, DataError or AssetError if something that it needs is
+    missing or wrong, CheckpointError if `output` holds other files, RecommenderError if the loss is not finite or somebody
+    else trains into `output`.
     """
     if not isinstance(config, Config):
         config, recipe = Config.load(config), recipe or str(config)
     output = Path(output)
-    check_target(output)
+    with _claimed(output):
+        return _train(config, output, progress, recipe)
+
+
+@contextmanager
+def _claimed(output: Path) -> Iterator[None]:
+    """Hold the output and its work folder; of the processes of one run the first one holds them for all."""
+    if int(os.environ.get("RANK", "0")):
+        yield
+        return
+    with claimed(output, "training"), locked(_work_folder(output), "training"):
+        try:
+            yield
+        except KeyboardInterrupt:
+            logger.warning("stopped: %s", progress_of(_work_folder(output)))
+            raise
+
+
+def _train(config: Config, output: Path, progress: Progress | None, recipe: str | None) -> TrainingResult:
     _check_parts(config, progress)
     prepared = prepare(config, progress, to_train=True)
     checkpoint = build(config, prepared, progress)
@@ -208,7 +255,7 @@ def _training_data(
     reads_media = any(stage.stage != "explain" for stage in stages)
     views = encode_views(catalogue, config.encoders, prepared.features, progress) if reads_media else {}
     teacher = _soft_targets(config, prepared, work, progress)
-    return TrainingData(checkpoint.builder, prepared.split, explanations, teacher, query, views)
+    return TrainingData(checkpoint.builder, prepared.split, explanations, teacher, query, views, prepared.sources)
 
 
 def teach_writing(
@@ -218,11 +265,17 @@ def teach_writing(
 
     `count`: number of examples, by default as in its config. Raises ConfigError if its recipe has no such stage.
     """
-    check_target(output)
     recipe = Config.load(check_present(source) / CONFIG).training.stages
     stages = tuple(stage for stage in recipe if stage.stage == "explain")
     if not stages:
         raise ConfigError(f"{source}: its recipe has no stage `explain`", "add one to training.stages and train")
+    with _claimed(output):
+        return _teach_writing(source, output, stages, count, progress)
+
+
+def _teach_writing(
+    source: str | Path, output: Path, stages: tuple[StageConfig, ...], count: int | None, progress: Progress | None
+) -> StageResult:
     checkpoint = from_pretrained(source, progress=progress)
     config = checkpoint.config
     split = split_histories(config, checkpoint.catalogue)

@@ -6,6 +6,7 @@ that user again. `wrong`: the facts are not told again, to anybody. A user's las
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import threading
@@ -61,7 +62,10 @@ def read_feedback(**fields: Any) -> Feedback:
 
 
 class FeedbackStore:
-    """The feedback in one file. Several processes may append to it; `refresh` reads what the others have appended."""
+    """The feedback in one file. Several processes, servers too, may share it: lines are appended one at a time.
+
+    `refresh` reads what the others have appended.
+    """
 
     def __init__(self, path: Path) -> None:
         """Read `path`, which need not exist yet. Raises DataError if no file can be there, or one that holds
@@ -93,11 +97,22 @@ class FeedbackStore:
         return stamped
 
     def _append(self, line: bytes) -> None:
-        """Write one line at the end; a line that a killed process left unfinished is closed first."""
+        """Write one line at the end, whole and on disk or not at all; whoever else writes to the file is waited for.
+
+        A line that a killed process left unfinished is closed first. Raises OSError, for example if the disk is full.
+        """
         with open(self.path, "ab+") as file:
-            if file.tell() and not _ends_with_newline(file.fileno()):
+            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+            end = file.seek(0, os.SEEK_END)
+            if end and not _ends_with_newline(file.fileno()):
                 line = b"\n" + line
-            os.write(file.fileno(), line)  # one call: lines of several processes do not mix
+            try:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.ftruncate(file.fileno(), end)
+                raise
 
     def refresh(self) -> None:
         """Read the lines that were appended since. Those that hold no feedback are skipped, and counted."""

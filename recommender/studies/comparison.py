@@ -23,6 +23,7 @@ from recommender.eval.beyond_accuracy import ItemFacts
 from recommender.eval.evaluation import Evaluation
 from recommender.eval.holdout import Holdout
 from recommender.eval.protocol import Fit, evaluate_models
+from recommender.files import locked
 from recommender.fusion.weights import fit_fusion
 from recommender.model.checkpoint import resolve
 from recommender.pipelines import train
@@ -31,6 +32,7 @@ from recommender.studies.attributes import attributes_of
 from recommender.studies.entries import Entry, check_entries, folders_of, parse_entries
 from recommender.studies.rankings import rank_histories
 from recommender.studies.splits import by_table, split_by_name
+from recommender.studies.unseen_targets import check_targets_unseen
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,13 @@ def evaluate(
         import_extra("matplotlib", "a report", "eval")
     parsed = parse_entries(entries)
     config = _with_tables(config or _config_of(folders_of(parsed)), items, interactions)
-    evaluation = _Comparison(parsed, config, test, options, progress).run()
-    if output is not None:
-        from recommender.eval.report import write_report  # here: its plots need matplotlib
+    comparison = _Comparison(parsed, config, test, options, progress)
+    if output is None:
+        return comparison.run()
+    from recommender.eval.report import write_report  # here: its plots need matplotlib
 
+    with locked(Path(output), "evaluate"):
+        evaluation = comparison.run()
         write_report(evaluation, output)
     return evaluation
 
@@ -126,6 +131,8 @@ class _Comparison:
         holdout = self._holdout()
         split = self.options.split if self.test is None else "given"
         check_entries(self.entries, self.catalogue, split, holdout.details.get("moment"))
+        for folder in dict.fromkeys(folders_of(self.entries)):
+            check_targets_unseen(folder, holdout, self.histories, self.catalogue)
         evaluation = evaluate_models(
             {entry.name: self._fits(entry) for entry in self.entries},
             holdout.sampled(self.options.users),

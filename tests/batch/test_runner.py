@@ -2,22 +2,27 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from recommender.batch import BatchOptions, BatchReport, run_batch, runner
+from recommender.batch.request_files import PartialOutput
 from recommender.batch.request_lines import read_line
 from recommender.batch.runner import answer_group
 from recommender.engine import RankedItem, Response
 from recommender.errors import DataError, EngineLostError, RecommenderError
+from recommender.model.checkpoint import from_pretrained, save_pretrained
 from tests.batch.batch_files import read_lines, requests, write_lines
 
 
@@ -217,3 +222,171 @@ def test_a_missing_model_is_named_before_workers_start(tmp_path, workers):
     write_lines(tmp_path / "in.jsonl", requests(3))
     with pytest.raises(RecommenderError, match="no such checkpoint folder"):
         run_batch("nothing", tmp_path / "in.jsonl", tmp_path / "out.jsonl", BatchOptions(workers=workers))
+
+
+# --- one batch, one model
+
+
+@pytest.fixture
+def begun(model, tmp_path):
+    """A batch of explained lines that was killed behind its third line; returns input and output."""
+    source = write_lines(tmp_path / "in.jsonl", requests(6, explain=True))
+    lines = []
+
+    def kill(what, done, total):
+        lines.append(done)
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(model, source, tmp_path / "out.jsonl", progress=kill)
+    assert lines == [1, 2, 3]
+    return source, tmp_path / "out.jsonl"
+
+
+def test_lines_that_are_explained_are_written_one_by_one_and_kept(model, begun, caplog):
+    source, output = begun
+    assert len(read_lines(output.with_name(".out.jsonl.partial"))) == 3
+    said = caplog.get_records("setup")[-1].getMessage()
+    assert "3 of 6 lines are kept" in said and "the same command goes on" in said
+    assert run_batch(model, source, output) == BatchReport(6, 3, 0)
+    assert [line["custom_id"] for line in read_lines(output)] == [f"r{n}" for n in range(6)]
+
+
+def _retrain(folder, checkpoint, tables):
+    with torch.no_grad():
+        checkpoint.model.rows.add_(1)
+    save_pretrained(checkpoint, folder)
+
+
+def _describe(folder, checkpoint, tables):
+    rows = Path(tables["items"]).read_text().splitlines()
+    described = [f"{row},{'description' if n == 0 else 'a story'}" for n, row in enumerate(rows)]
+    Path(tables["items"]).write_text("\n".join(described) + "\n")
+
+
+def _other_settings(folder, checkpoint, tables):
+    checkpoint.config = checkpoint.config.updated({"decoding.beam": 9})
+    save_pretrained(checkpoint, folder)
+
+
+def _other_base(folder, checkpoint, tables):
+    base = Path(checkpoint.config.base.llm)
+    (base / "note").write_text("other weights")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(_retrain, "model"), (_other_settings, "model"), (_describe, "items"), (_other_base, "base model")],
+)
+def test_a_folder_with_another_content_is_another_model(make_checkpoint, model, begun, tmp_path, change, said):
+    source, output = begun
+    checkpoint = from_pretrained(model)
+    tables = {"items": checkpoint.config.data.items}
+    try:
+        change(model, checkpoint, tables)
+        with pytest.raises(DataError, match=rf"another input, model or other options \(other {said}\)"):
+            run_batch(model, source, output)
+    finally:
+        (Path(checkpoint.config.base.llm) / "note").unlink(missing_ok=True)
+    assert len(read_lines(output.with_name(".out.jsonl.partial"))) == 3
+
+
+def test_a_copy_of_the_model_is_the_same_model(model, begun, tmp_path):
+    source, output = begun
+    shutil.move(model, tmp_path / "moved")
+    assert run_batch(str(tmp_path / "moved"), source, output).written_now == 3
+
+
+def test_a_model_that_changes_while_it_is_opened_answers_nothing(model, tmp_path, monkeypatch):
+    opened = runner.open_engine
+
+    def change_then_open(*arguments, **options):
+        engine = opened(*arguments, **options)
+        _other_settings(model, from_pretrained(model), {})
+        return engine
+
+    monkeypatch.setattr(runner, "open_engine", change_then_open)
+    with pytest.raises(DataError, match="was changed while it was opened"):
+        run_batch(model, write_lines(tmp_path / "in.jsonl", requests(2)), tmp_path / "out.jsonl")
+
+
+def test_a_partial_output_of_which_nothing_is_known_is_not_taken_up(model, begun):
+    source, output = begun
+    output.with_name(".out.jsonl.identity").unlink()
+    with pytest.raises(DataError, match="nothing says of which"):
+        run_batch(model, source, output)
+
+
+def test_two_at_once_do_not_write_one_output(model, tmp_path, opened):
+    opened(FakeEngine())
+    source, held = write_lines(tmp_path / "in.jsonl", requests(3)), PartialOutput(tmp_path / "out.jsonl", "first")
+    with pytest.raises(
+        RecommenderError, match=rf"out.jsonl: is held by .* {os.getpid()} on .*batch|is held by"
+    ) as error:
+        _in_a_thread(lambda: run_batch("model", source, tmp_path / "out.jsonl"))
+    assert "name another output" in error.value.hint
+    held.close()
+    (tmp_path / ".out.jsonl.partial").unlink()
+    assert run_batch("model", source, tmp_path / "out.jsonl").lines == 3
+
+
+def _in_a_thread(call):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
+
+
+# --- stopping
+
+
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, "1"), (signal.SIGTERM, "2")])
+def test_a_signal_ends_it_at_once_and_keeps_the_lines(model, tmp_path, number, workers):
+    source, output = write_lines(tmp_path / "in.jsonl", requests(3000, explain=True, k=5)), tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "recommender", "batch", model, "--input", source, "--output", output]
+    process = subprocess.Popen(
+        [*command, "--workers", workers], start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    partial = tmp_path / ".out.jsonl.partial"
+    while process.poll() is None and not (partial.exists() and partial.stat().st_size > 5000):
+        time.sleep(0.02)
+    started = time.monotonic()
+    os.kill(process.pid, number)
+    _, said = process.communicate(timeout=30)
+    assert time.monotonic() - started < 10  # a second, on a machine that does nothing else
+    assert process.returncode == 128 + number, said
+    kept = read_lines(partial)
+    assert [line["custom_id"] for line in kept] == [f"r{n}" for n in range(len(kept))]
+    assert f"stopped: {len(kept)} of 3000 lines are kept" in said and "Traceback" not in said
+    _wait_for_end_of_group(process.pid)
+
+
+def test_workers_end_with_a_parent_that_was_killed(model, tmp_path):
+    source, output = write_lines(tmp_path / "in.jsonl", requests(3000, explain=True)), tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "recommender", "batch", model, "--input", source, "--output", output]
+    process = subprocess.Popen([*command, "--workers", "2"], start_new_session=True, stderr=subprocess.DEVNULL)
+    partial = tmp_path / ".out.jsonl.partial"
+    while process.poll() is None and not (partial.exists() and partial.stat().st_size > 0):
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    _wait_for_end_of_group(process.pid)
+
+
+def _wait_for_end_of_group(group):
+    deadline = time.monotonic() + 10
+    while _alive_in_group(group) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert _alive_in_group(group) == []
+
+
+def _alive_in_group(group):
+    """Return the processes of a group that have not ended."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(int(folder.name))
+    return found

@@ -61,8 +61,8 @@ def test_agreement(run, measured):
 
 def test_train(run, measured):
     calls = measured("recommender.benchmarks.training_speed.bench_train")
-    assert run("bench", "train", "somewhere", "--examples", 8, "--rounds", 1, "--seed", 5, "-q")[0] == 0
-    assert calls[0][:4] == ("somewhere", 8, 1, 5)
+    assert run("bench", "train", "movielens-100k", "--examples", 8, "--rounds", 1, "--seed", 5, "-q")[0] == 0
+    assert calls[0][:4] == ("movielens-100k", 8, 1, 5)
 
 
 def test_engines(run, measured):

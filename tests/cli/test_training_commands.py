@@ -2,9 +2,18 @@
 
 import csv
 import json
+import os
+import shutil
+import signal
+import threading
 
+import pytest
+import torch
 from PIL import Image
+from transformers import LlamaForCausalLM
 
+from recommender.files import locked
+from recommender.training import loop
 from tests.cli.conftest import refused, write_csv
 
 
@@ -59,3 +68,94 @@ def test_a_misspelt_key(run, recipe, tmp_path):
     path.write_text(recipe.read_text().replace("rank_layers", "rank_layer"))
     refused(run("train", "--config", path, "--output", tmp_path / "model", "-q"), "'base.rank_layer'", "rank_layers")
     assert not (tmp_path / "model").exists()
+
+
+def test_the_card_tells_what_was_changed_and_the_folder_holds_the_whole_recipe(run, recipe, tmp_path):
+    """`config.yaml` of a checkpoint trains the same checkpoint again, to the byte."""
+    changes = ("--set", "seed=5", "--set", "training.stages.1.max_steps=2")
+    code, _, _ = run("train", "--config", recipe, "--output", tmp_path / "one", *changes, "-q")
+    card = (tmp_path / "one" / "README.md").read_text()
+    assert (
+        code == 0 and f"`recommender train --config {recipe} --set seed=5 --set training.stages.1.max_steps=2`" in card
+    )
+    assert f"recommender train --config {tmp_path / 'one'}/config.yaml --output NEW" in card
+    assert "| encoders | collaborative vectors of width 4 |" in card
+    code, _, _ = run("train", "--config", tmp_path / "one" / "config.yaml", "--output", tmp_path / "two", "-q")
+    weights = [(tmp_path / name / "adapter.safetensors").read_bytes() for name in ("one", "two")]
+    assert code == 0 and weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train", "--config", "RECIPE", "--output"),
+        ("extend", "TRAINED", "--items", "ITEMS", "--output"),
+        ("fuse", "TRAINED", "ease", "--output"),
+        ("export", "TRAINED"),
+        ("export", "TRAINED", "--to", "vllm"),
+        ("evaluate", "popularity", "--items", "ITEMS", "--interactions", "INTERACTIONS", "--output"),
+    ],
+    ids=lambda command: "-".join(command[:1] + command[2:4]),
+)
+def test_two_at_once_into_one_folder_are_refused(run, recipe, trained, tables, tmp_path, command):
+    names = {
+        "RECIPE": recipe,
+        "TRAINED": trained,
+        "ITEMS": tables / "items.csv",
+        "INTERACTIONS": tables / "interactions.csv",
+    }
+    held, free = threading.Event(), threading.Event()
+
+    def hold():
+        with locked(tmp_path / "out", "training"):
+            held.set()
+            free.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(10)
+    try:
+        result = run(*(names.get(word, word) for word in command), tmp_path / "out", "-q")
+    finally:
+        free.set()
+        holder.join()
+    refused(result, f"out: is held by process {os.getpid()} on ", "(training, since 20", "hint: wait until it ends")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_training_says_what_is_kept_and_goes_on(run, recipe, tmp_path, number, monkeypatch, caplog):
+    output, step = tmp_path / "model", loop._Stage._step
+
+    def stop(stage, at):
+        if stage.config.stage == "rank" and at == 1:
+            os.kill(os.getpid(), number)
+        return step(stage, at)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Stage, "_step", stop)
+        code, _, err = run("train", "--config", recipe, "--output", output, "-q")
+    assert code == 128 + number and "Traceback" not in err and not output.exists()
+    assert (
+        f"stopped: the run is kept in {output}.training (stage 2, step 2 of 4); the same command goes on" in caplog.text
+    )
+    refused(
+        run("train", "--config", recipe, "--output", output, "--set", "training.stages.0.max_steps=1", "-q"),
+        "training.stages.0.max_steps is 1, was 2",
+    )
+    code, _, _ = run("train", "--config", recipe, "--output", output, "-q")
+    assert code == 0 and output.exists()
+
+
+def test_another_base_model_under_the_same_name_is_refused(run, trained, recipe, tmp_path, llm_folder):
+    base = tmp_path / "base"
+    shutil.copytree(llm_folder, base)
+    setting = f"base.llm={base}"
+    code, _, _ = run("train", "--config", recipe, "--output", tmp_path / "model", "--set", setting, "-q")
+    assert code == 0
+    torch.manual_seed(7)
+    LlamaForCausalLM(LlamaForCausalLM.from_pretrained(base).config).save_pretrained(base)
+    refused(
+        run("recommend", tmp_path / "model", "--history", "100", "--k", "1", "-q"),
+        "was made for another base model than that which",
+    )

@@ -37,7 +37,7 @@ HTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Handler).
 PARENT = """
 import sys
 from pathlib import Path
-from recommender.cli.sigterm import unwinding_on_sigterm
+from recommender.cli.stopping import unwinding_on_sigterm
 from recommender.engine.vllm_server import VllmServer
 with unwinding_on_sigterm():
     server = VllmServer(Path("model"), {}, constrained=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -174,3 +176,37 @@ def test_a_store_says_what_its_entries_say(tmp_path_factory, entries):
         assert {(item, fact) for item, facts in found.items() for fact in facts} == expected
     again = FeedbackStore(path)
     assert again.damaged_lines == 0 and again.wrong_facts() == store.wrong_facts()
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
+    store = FeedbackStore(tmp_path / "feedback.jsonl")
+    store.add(read_feedback(item_id="1", opinion="not for me", user="ann"))
+    before = (tmp_path / "feedback.jsonl").read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("recommender.store.feedback.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        store.add(read_feedback(item_id="2", opinion="not for me", user="ann"))
+    assert (tmp_path / "feedback.jsonl").read_bytes() == before
+    assert store.refused_items("ann") == {"1"}
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from recommender.store.feedback import FeedbackStore, read_feedback
+store = FeedbackStore(Path(sys.argv[1]))
+for number in range(200):
+    store.add(read_feedback(item_id=f"{sys.argv[2]}-{number}", opinion="not for me", user="ann"))
+"""
+
+
+def test_two_processes_lose_and_mix_no_line(tmp_path):
+    path = tmp_path / "feedback.jsonl"
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, path, name]) for name in "ab"]
+    store = FeedbackStore(path)
+    assert [writer.wait() for writer in writers] == [0, 0]
+    store.refresh()
+    assert store.damaged_lines == 0 and len(store.refused_items("ann")) == 400

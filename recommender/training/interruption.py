@@ -1,0 +1,54 @@
+"""Ending on Ctrl-C and on SIGTERM: at the end of the step under way, with all that was learned, or at once if it is long."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+GRACE_SECONDS = 0.7
+"""How long a step may go on before it is given up."""
+
+
+@contextmanager
+def deferred() -> Iterator[threading.Event]:
+    """Yield an event that the first SIGINT or SIGTERM sets; after `GRACE_SECONDS`, or at a second one, what they did before
+    happens. In a thread of its own signals are left as they are.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before: dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    pending: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGALRM:
+            pending.append(number)
+        if number != signal.SIGALRM and not asked.is_set():
+            asked.set()
+            signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
+        else:
+            _as_before(before[pending[-1]], pending[-1], frame)
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        if asked.is_set():
+            _as_before(before[pending[0]], pending[0], None)
+
+
+def _as_before(handler: Any, number: int, frame: FrameType | None) -> None:
+    """Do what a signal did before: by default Ctrl-C raises KeyboardInterrupt; so does SIGTERM, which would end unasked."""
+    if callable(handler):
+        handler(number, frame)
+    elif handler != signal.SIG_IGN:
+        raise KeyboardInterrupt

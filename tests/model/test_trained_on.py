@@ -1,0 +1,77 @@
+"""A digest of what was trained on, and a sketch that tells whether many targets were, and of none for certain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recommender.data.histories import Histories, leave_one_out
+from recommender.errors import CheckpointError
+from recommender.model.trained_on import FALSE_POSITIVES, TRAINED_ON, TrainedOn, digest_of
+
+
+@pytest.fixture
+def many(catalogue) -> Histories:
+    random = np.random.default_rng(0)
+    items = tuple(random.permutation(len(catalogue))[:8] for _ in range(300))
+    return Histories(tuple(f"u{n}" for n in range(300)), items)
+
+
+@pytest.fixture
+def trained(many, catalogue) -> TrainedOn:
+    return TrainedOn.of(many, leave_one_out(many).train.items, catalogue)
+
+
+def pairs(histories, place, catalogue, users=slice(None)):
+    chosen = list(zip(histories.user_ids, histories.items, strict=True))[users]
+    return [(user, catalogue.item_ids[items[place]]) for user, items in chosen]
+
+
+def test_the_digest_is_of_users_items_and_their_order_not_of_the_order_of_users(many, catalogue):
+    backwards = Histories(many.user_ids[::-1], many.items[::-1])
+    assert digest_of(many, catalogue) == digest_of(backwards, catalogue)
+    others = [
+        replace(many, user_ids=("x", *many.user_ids[1:])),
+        replace(many, items=(many.items[0][::-1], *many.items[1:])),
+        replace(many, items=(many.items[0][:-1], *many.items[1:])),  # one that was kept out is missing
+        Histories(many.user_ids[1:], many.items[1:]),
+    ]
+    assert len({digest_of(other, catalogue) for other in [many, *others]}) == 5
+
+
+def test_what_was_learned_always_looks_learned(trained, many, catalogue):
+    for place in range(6):
+        assert trained.count_seen(pairs(many, place, catalogue))[0] == 300
+
+
+def test_of_single_pairs_it_says_nothing_for_certain(trained, many, catalogue):
+    """One in eight that it never saw looks seen: whoever asks for all items of a user gets more wrong than right ones."""
+    seen, share = trained.count_seen(pairs(many, -1, catalogue))
+    assert 0.5 * FALSE_POSITIVES < seen / 300 < 1.6 * FALSE_POSITIVES
+    assert share == pytest.approx(FALSE_POSITIVES, rel=0.3)
+    assert trained.sketch.nbytes < 0.6 * 300 * 6  # bytes, of six interactions of each user
+
+
+@pytest.mark.parametrize(("leaked", "found"), [(0, False), (10, False), (60, True), (300, True)])
+def test_of_many_targets_it_says_whether_they_were_learned(trained, many, catalogue, leaked, found):
+    targets = pairs(many, 2, catalogue, slice(0, leaked)) + pairs(many, -1, catalogue, slice(leaked, None))
+    count = trained.too_many_seen(targets)
+    assert (count is not None) is found
+    assert count is None or abs(count - leaked) < 30
+
+
+def test_no_target_is_no_finding(trained):
+    assert trained.too_many_seen([]) is None
+
+
+def test_it_is_saved_whole_and_says_nothing_of_ids(trained, tmp_path):
+    trained.save(tmp_path / TRAINED_ON)
+    loaded = TrainedOn.load(tmp_path)
+    assert loaded.digest == trained.digest and np.array_equal(loaded.sketch, trained.sketch)
+    assert b"u12" not in (tmp_path / TRAINED_ON).read_bytes()
+    assert TrainedOn.load(tmp_path / "older") is None
+    (tmp_path / TRAINED_ON).write_bytes(b"cut")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        TrainedOn.load(tmp_path)
