@@ -49,6 +49,7 @@ TEMPLATE = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give every file to one process (`--dist loadgroup`), so that what its tests share is made once.
 

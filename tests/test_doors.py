@@ -103,6 +103,10 @@ def run(capsys, monkeypatch):
     return call
 
 
+def client_of(engine, name):
+    return TestClient(create_app(engine, name), base_url="http://localhost")
+
+
 def as_option(values):
     """Write values as one line of CSV, as options of the command line have them."""
     line = io.StringIO()
@@ -128,7 +132,7 @@ def test_every_field_of_a_request_has_one_form_of_an_id(spelling, item):
 
 def test_all_doors_rank_alike(engine, model, films, run, tmp_path):
     """The one table of cases, through Python, the command line, HTTP and batches of both kinds of files."""
-    client, histories = TestClient(create_app(engine, "tiny")), [[spelling] for spelling, _ in CASES]
+    client, histories = client_of(engine, "tiny"), [[spelling] for spelling, _ in CASES]
     expected = [[i.item_id for i in engine.recommend([item], k=5, explain=False)] for _, item in CASES]
     assert [[i.item_id for i in engine.recommend(h, k=5, explain=False)] for h in histories] == expected
     asked = [client.post(RANK, json={"history": h, "k": 5}) for h in histories]
@@ -187,7 +191,7 @@ def test_a_history_is_a_list(engine, history):
 
 @pytest.mark.parametrize("value", NO_IDS, ids=repr)
 def test_what_is_no_id_is_refused_at_every_door_and_named(engine, value):
-    client = TestClient(create_app(engine, "tiny"))
+    client = client_of(engine, "tiny")
     for field in ("history", "exclude", "only"):
         with pytest.raises(RecommenderError, match=f"{field}.1"):
             make_request(**{field: ["50", value]})
@@ -222,7 +226,7 @@ def test_answers_call_items_by_their_ids(engine):
 
 
 def test_feedback_of_one_person_under_every_spelling(engine, tmp_path):
-    client = TestClient(create_app(engine, "tiny"))
+    client = client_of(engine, "tiny")
     engine.feedback_policy.keep_in(tmp_path / "feedback.jsonl")
     said = {"item_id": 50.0, "opinion": "not for me", "user": 7.0}
     assert client.post("/v1/feedback", json=said).json()["item_id"] == "50"
@@ -251,7 +255,7 @@ def test_values_of_filters_are_texts_as_in_tables(engine, value, expected):
 def test_null_is_a_field_that_is_not_given(engine):
     fields = dict.fromkeys(Request.model_fields)
     assert make_request(**fields) == make_request() and read_line(1, {"custom_id": "a", **fields}).error is None
-    assert TestClient(create_app(engine, "tiny")).post(RANK, json=dict.fromkeys(fields)).status_code == 200
+    assert client_of(engine, "tiny").post(RANK, json=dict.fromkeys(fields)).status_code == 200
     with pytest.raises(RecommenderError, match="histroy"):
         make_request(histroy=None)
 
@@ -340,7 +344,7 @@ def test_every_option_reaches_the_request(model, run, tmp_path, engine):
 
 
 def test_a_list_of_nothing_through_all_doors(engine, model, run, tmp_path):
-    client = TestClient(create_app(engine, "tiny"))
+    client = client_of(engine, "tiny")
     for fields in ({}, {"explain": True}, {"trace": True}, {"query": "red", "boosts": {"50": 1}}):
         answer = client.post(RANK, json={"only": [], **fields})
         assert answer.status_code == 200 and answer.json()["items"] == [], answer.text

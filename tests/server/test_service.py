@@ -29,7 +29,7 @@ def test_a_trace_comes_with_an_answer_and_replays(server, engine):
     body = {"history": ["103", "107"], "k": 3, "explain": True, "trace": True}
     answer = json.loads(server.post(RANK, body)[2])
     assert answer["trace"]["items"] == answer["items"]
-    assert answer["trace"]["model"]["source"] == answer["model"] and "/" not in json.dumps(answer["trace"]["model"])
+    assert answer["trace"]["model"]["source"] == answer["model"] and '"/' not in json.dumps(answer["trace"]["model"])
     assert engine.name == "vllm" or replay(engine, answer["trace"]) == []  # vLLM adds up in another order each time
     assert "trace" not in json.loads(server.post(RANK, body | {"trace": False})[2])
 
