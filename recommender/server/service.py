@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from recommender.config import ServingConfig
 from recommender.engine import Engine, RankedItem, Request
 from recommender.engine import Response as Ranking
 from recommender.engine.trace import for_strangers, trace_of
-from recommender.errors import DataError
+from recommender.errors import DataError, RecommenderError
 from recommender.server.callers import caller_name
 from recommender.server.chat_completions import completion, completion_chunks, engine_request, ranked_items
 from recommender.server.connection import while_connected
@@ -61,6 +62,18 @@ class Service:
         self.readiness = Readiness(engine)
         self._adapter_engines: dict[str, Engine] = {}
         self._started = int(time.time())
+
+    def warm_up(self) -> None:
+        """Do once what is slow only the first time, so that no client waits while another one is the first.
+
+        What lives by then lives as long as the server: the garbage collector, which holds up everybody for a third of a
+        second whenever it looks through all of it, leaves it alone from here on.
+        """
+        with suppress(RecommenderError):  # an engine that cannot answer yet says so to those who ask
+            self.engine.answer(Request(history=self.engine.catalogue.item_ids[:1], k=1))
+            self.conversation.reply([{"role": "user", "content": "something good"}], explain=False)
+        gc.collect()
+        gc.freeze()
 
     # /v1/recommendations
 

@@ -98,4 +98,5 @@ def server_config(app: FastAPI, limits: ServingConfig, **options: Any) -> uvicor
 
 def run_server(app: FastAPI, limits: ServingConfig) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are answered first, for at most `drain_seconds`."""
+    app.state.warm_up()
     uvicorn.Server(server_config(app, limits)).run()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -17,6 +19,17 @@ from tests.server.http_server import CHAT, RANK, raw_post
 pytestmark = [pytest.mark.assets, pytest.mark.slow]
 SECONDS, CLIENTS = 120, 16
 GOOD = [{"history": ["50", "181"], "k": 5}, {"history": ["100"], "k": 3}, {"k": 4}, {"history": ["1", "258"], "k": 2}]
+LOOK = """
+import json, sys, time, urllib.request
+until, seconds = time.monotonic() + float(sys.argv[2]), []
+while time.monotonic() < until:
+    began = time.monotonic()
+    with urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[1]}/healthz", timeout=60) as answer:
+        assert answer.status == 200
+    seconds.append(time.monotonic() - began)
+    time.sleep(0.05)
+print(json.dumps(seconds))
+"""
 LARGE = {"history": ["50", "181", "258", "127", "174"], "k": 100, "explain": True}
 
 
@@ -73,12 +86,11 @@ class Fire:
                 self.wrong.append(answer)
             number += 1
 
-    def look(self):
-        while not self.ended.wait(0.1):
-            began = time.monotonic()
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=60) as answer:
-                assert answer.status == 200
-            self.health.append(time.monotonic() - began)
+    def look(self, seconds):
+        """From a process of its own: the threads of this one would wait for each other."""
+        run = subprocess.run([sys.executable, "-c", LOOK, str(self.port), str(seconds)], capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        self.health = sorted(json.loads(run.stdout))
 
     def hostile(self):
         while not self.ended.is_set():
@@ -96,7 +108,11 @@ class Fire:
             client.close()
 
     def run(self, seconds):
-        work = [(self.good, number) for number in range(CLIENTS)] + [(self.look,), (self.hostile,), (self.slow,)]
+        work = [(self.good, number) for number in range(CLIENTS)] + [
+            (self.look, seconds),
+            (self.hostile,),
+            (self.slow,),
+        ]
         threads = [threading.Thread(target=target, args=arguments) for target, *arguments in work]
         for thread in threads:
             thread.start()
@@ -116,11 +132,13 @@ def test_nothing_is_lost_or_wrong_and_health_answers_at_once(port):
     post(port, RANK, LARGE | {"k": 2})  # what is loaded with its first use is no leak
     before = process.memory_info().rss
     fire.run(SECONDS)
-    grown, worst = (process.memory_info().rss - before) / 2**20, max(fire.health)
+    grown, worst = (process.memory_info().rss - before) / 2**20, fire.health[-1]
     fire.seconds.sort()
     median, tail = fire.seconds[len(fire.seconds) // 2], fire.seconds[int(0.95 * len(fire.seconds))]
     print(f"{fire.answers} lists, median {median:.2f} s, 95th {tail:.2f} s; {len(fire.health)} looks at /healthz,")
-    print(f"slowest {worst:.3f} s; memory grew by {grown:.0f} MB")
+    print(
+        f"95th {fire.health[int(0.95 * len(fire.health))]:.3f} s, slowest {worst:.3f} s; memory grew by {grown:.0f} MB"
+    )
     assert not fire.lost and not fire.wrong and fire.answers
     assert worst < 0.1 and grown < 1024
     deadline = time.monotonic() + 2
