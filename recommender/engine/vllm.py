@@ -6,8 +6,8 @@ import copy
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from requests.adapters import HTTPAdapter
 from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.constraints.text_constraint import BREAK, LONGEST, TEXT_CONSTRAINT, TextConstraint, lines_of
 from recommender.data.catalogue import Catalogue
-from recommender.engine.background import check_stop, current_stop
+from recommender.engine.background import AbandonedError, check_stop, current_stop
 from recommender.engine.engine import Engine
 from recommender.engine.vllm_server import KEY, VllmServer, new_scratch, remove_scratch
 from recommender.errors import ConfigError, EngineLostError, RecommenderError
@@ -34,7 +34,7 @@ from recommender.progress import Progress
 from recommender.prompting.example import Example
 
 CONNECTIONS = 64
-_SECONDS, _PROBE = 300, 5
+_SECONDS, _PROBE, _LOOK_SECONDS = 300, 5, 0.05
 #: statuses by which vLLM says that it is the request which is wrong
 _REFUSED = (400, 413, 422)
 
@@ -208,7 +208,11 @@ class VllmRecommender(Engine):
         if constraint is not None:
             body["vllm_xargs"] = {TEXT_CONSTRAINT: constraint.to_json()}
         url = f"{self.write_url}/v1/completions"
-        with self._opened(url, body, stream=True) as answer:
+        try:
+            opened = self._opened(url, body, stream=True, left=stop)
+        except AbandonedError:
+            return
+        with opened as answer:
             try:
                 for line in answer.iter_lines():
                     if (stop is not None and stop.is_set()) or line == b"data: [DONE]":
@@ -219,12 +223,16 @@ class VllmRecommender(Engine):
                 raise _lost(url, type(error).__name__) from None
 
     def _post(self, url: str, body: dict[str, Any]) -> Any:
-        with self._opened(url, body) as answer:
+        with self._opened(url, body, left=current_stop()) as answer:
             return answer.json()
 
-    def _opened(self, url: str, body: dict[str, Any], stream: bool = False) -> requests.Response:
+    def _opened(
+        self, url: str, body: dict[str, Any], stream: bool = False, left: threading.Event | None = None
+    ) -> requests.Response:
+        """Send a request. Raises AbandonedError once `left` is set, whatever vLLM does by then."""
+        send = partial(self.session.post, url, json=body, stream=stream, timeout=_SECONDS, headers=self._headers(url))
         try:
-            answer = self.session.post(url, json=body, stream=stream, timeout=_SECONDS, headers=self._headers(url))
+            answer = send() if left is None else _unless_left(send, left)
         except requests.exceptions.InvalidJSONError as error:  # numbers that JSON has not
             raise RecommenderError(f"the request cannot be sent to vLLM ({error})") from None
         except requests.RequestException as error:
@@ -282,6 +290,29 @@ class VllmRecommender(Engine):
     def unload_adapter(self, name: str) -> None:
         """Take an adapter out of the running server."""
         self._opened(f"{self.rank_url}/v1/unload_lora_adapter", {"lora_name": name}).close()
+
+
+def _unless_left(send: Callable[[], requests.Response], left: threading.Event) -> requests.Response:
+    """Send in a thread of its own, and wait for the answer until `left` is set; then it is closed as soon as it comes."""
+    answer = Future[requests.Response]()
+
+    def work() -> None:
+        try:
+            answer.set_result(send())
+        except Exception as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=work, name="vllm", daemon=True).start()
+    while not wait((answer,), _LOOK_SECONDS).done:
+        if left.is_set():
+            answer.add_done_callback(_close)
+            raise AbandonedError
+    return answer.result()
+
+
+def _close(late: Future[requests.Response]) -> None:
+    if late.exception() is None:
+        late.result().close()
 
 
 def _lost(url: str, why: str) -> EngineLostError:
