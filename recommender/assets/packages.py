@@ -102,6 +102,18 @@ _ASSETS = (
             "Context, ACM TiiS 5(4), 2015, in publications; no endorsement by the university may be implied."
         ),
     ),
+    Asset(
+        name="film-facts",
+        package="bokeh-sampledata",
+        version="2026.1",
+        sha256="f40331a40ca30c64a1c1471835aad9006b61b0d9731a3f649ee8cbbf48d3822f",
+        megabytes=13,
+        folder_megabytes=10,
+        member="bokeh_sampledata/_data/movies.db",
+        converter="convert_film_facts",
+        licence="CC0",
+        terms="Facts of 17,472 films of 1940 to 2014 from Wikidata, under CC0; the package around it is BSD-3-Clause.",
+    ),
 )
 
 ASSETS: dict[str, Asset] = {asset.name: asset for asset in _ASSETS}
