@@ -73,6 +73,22 @@ class TableConfig(_Section):
     encoding: str | None = Field(None, description="of a text file, e.g. latin-1; default: found")
 
 
+class FactsConfig(_Section):
+    """A table that says more of the items than their own: who made a film, where a book is set."""
+
+    table: str = Field(description="a file, a folder or an embedded table, e.g. film-facts")
+    layout: TableConfig = Field(TableConfig(), description="how that table is written")
+    on: str = Field("title_year", description="how rows are found: title_year, item_id, or an attribute of both tables")
+    columns: tuple[str, ...] | None = Field(
+        None, description="the columns that items take where they have none of the name; default: all"
+    )
+    years_apart: int = Field(1, ge=0, le=5, description="by how many years the two tables may differ for one title")
+    most_people: int = Field(
+        8, ge=1, description="a longer cast is cut to this many people: those of most items of the catalogue"
+    )
+    known_from: int = Field(2, ge=1, description="of a longer cast only people of so many items are taken")
+
+
 class DataConfig(_Section):
     """The tables of items and interactions: each a file, a folder, or the name of an embedded data set."""
 
@@ -81,6 +97,7 @@ class DataConfig(_Section):
     columns: ColumnsConfig = ColumnsConfig()
     items_table: TableConfig = TableConfig()
     interactions_table: TableConfig = TableConfig()
+    facts: FactsConfig | None = Field(None, description="a table that says more of the items, joined to them")
     on_error: Literal["stop", "drop"] = Field(
         "stop", description="drop: leave out rows with errors, and list them in a file beside the table"
     )

@@ -17,6 +17,7 @@ import numpy as np
 from recommender.config import ColumnsConfig, DataConfig
 from recommender.data.attribute_index import AttributeIndex
 from recommender.data.dropping import usable_rows
+from recommender.data.facts_join import FactsReport, load_facts
 from recommender.data.ids import canonical_id
 from recommender.data.item_rows import Item, read_items
 from recommender.data.tables import read_table, say_warnings
@@ -38,6 +39,8 @@ class CatalogueReport:
     blank_texts: int = 0
     missing_images: int = 0
     missing_audio: int = 0
+    facts: FactsReport | None = None
+    """What `data.facts` found, if it names a table."""
 
 
 class Catalogue(Sequence[Item]):
@@ -75,7 +78,10 @@ class Catalogue(Sequence[Item]):
         usable = usable_rows(table, read.problems, data.on_error, "items")
         items = [item for row, item in zip(read.rows, read.items, strict=True) if usable[row]]
         say_warnings(read.problems, _SAID)
-        return cls(items, _count(items, html_cleaned=read.html_cleaned))
+        facts = None
+        if data.facts is not None:
+            items, facts = load_facts(items, data.facts)
+        return cls(items, replace(_count(items, html_cleaned=read.html_cleaned), facts=facts))
 
     def __len__(self) -> int:
         return len(self._items)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ import numpy as np
 
 from recommender.config import ColumnsConfig, DataConfig
 from recommender.data.catalogue import Catalogue
+from recommender.data.facts_join import load_facts
 from recommender.data.histories import Events, read_events
-from recommender.data.item_rows import ReadItems, read_items
+from recommender.data.item_rows import Item, ReadItems, read_items
 from recommender.data.media import audio_problems, content_hash, image_problems, read_audio, read_image
 from recommender.data.tables import Problem, Table, read_table
 from recommender.errors import DataError
@@ -34,6 +35,8 @@ class ValidationReport:
     images: int = 0
     sounds: int = 0
     dropping: bool = False
+    facts: tuple[str, ...] = ()
+    """What `data.facts` found, in lines."""
 
     @property
     def ok(self) -> bool:
@@ -55,6 +58,7 @@ class ValidationReport:
         return {
             "ok": self.ok,
             **{name: getattr(self, name) for name in sizes},
+            "facts": list(self.facts),
             "counts": self.counts,
             "problems": [asdict(problem) for problem in self.problems],
         }
@@ -63,7 +67,8 @@ class ValidationReport:
         """Return the report as text, with at most `shown` problems of each kind."""
         lines = [
             f"{self.items} items ({self.images} images, {self.sounds} sounds),"
-            f" {self.interactions} interactions of {self.users} users"
+            f" {self.interactions} interactions of {self.users} users",
+            *self.facts,
         ]
         for kind, count in self.counts.items():
             of_kind = [problem for problem in self.problems if problem.kind == kind]
@@ -104,6 +109,7 @@ def validate(
         catalogue = Catalogue(read.items) if read.items else None
         events = _check_interactions(interactions, catalogue, data, problems)
     usable = np.zeros(0, bool) if events is None else (events.users >= 0) & (events.items >= 0)
+    facts = _facts(read.items, data, problems)
     return ValidationReport(
         problems=tuple(problems),
         items=len(read.items),
@@ -112,7 +118,19 @@ def validate(
         images=sum(item.image is not None for item in read.items),
         sounds=sum(item.audio is not None for item in read.items),
         dropping=data.on_error == "drop",
+        facts=facts,
     )
+
+
+def _facts(items: Sequence[Item], data: DataConfig, problems: list[Problem]) -> tuple[str, ...]:
+    """Return what the table of facts gives the items, in lines."""
+    if data.facts is None or not items:
+        return ()
+    try:
+        return tuple(load_facts(items, data.facts)[1].lines())
+    except DataError as error:
+        problems.append(Problem(data.facts.table, None, "", "unusable-facts", error.message, hint=error.hint))
+        return ()
 
 
 def _read(source: Any, kind: Any, data: DataConfig, problems: list[Problem]) -> Table | None:

@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from recommender.config import FactsConfig
-from recommender.data.item_rows import PEOPLE, Item
+from recommender.config import ColumnsConfig, FactsConfig
+from recommender.data.cells import PEOPLE
+from recommender.data.item_rows import Item, read_items
+from recommender.data.tables import fail_on_errors, read_table, say_once
 from recommender.data.title_match import Match, TitleIndex
 from recommender.errors import DataError
 
@@ -55,19 +57,34 @@ class FactsReport:
         return lines
 
 
+def load_facts(items: Sequence[Item], config: FactsConfig) -> tuple[list[Item], FactsReport]:
+    """Read the table of facts and join it to the items; what does not match or contradicts is said in a line of the log.
+
+    Raises DataError for a table that cannot be read, or of which nothing matches.
+    """
+    read = read_items(
+        read_table(config.table, "items", config.layout), ColumnsConfig().model_copy(update=dict(config.layout.columns))
+    )
+    fail_on_errors([problem for problem in read.problems if problem.kind != "missing-media"])
+    joined, report = join_facts(items, read.items, config)
+    say_once(f"{config.table}: {'; '.join(report.lines())}")
+    return joined, report
+
+
 def join_facts(items: Sequence[Item], facts: Sequence[Item], config: FactsConfig) -> tuple[list[Item], FactsReport]:
     """Return the items with the attributes of their rows of `facts`, and what was found.
 
     Raises DataError if nothing matches, or if a key stands in two rows.
     """
     find = _by_title(facts, config.years_apart) if config.on == "title_year" else _by_key(facts, config.on)
-    known = _known_people(facts, config.known_from)
+    matches = [find(item) for item in items]
+    rows = [match.rows[0] for match in matches if match is not None and len(match.rows) == 1]
+    known = _known_people([facts[row] for row in dict.fromkeys(rows)], config.known_from)
     matched: Counter[str] = Counter()
     contradictions: Counter[str] = Counter()
     added: Counter[str] = Counter()
     ambiguous, unmatched, joined = [], [], []
-    for item in items:
-        match = find(item)
+    for item, match in zip(items, matches, strict=True):
         if match is None or len(match.rows) > 1:
             (unmatched if match is None else ambiguous).append(item.title)
             joined.append(item)
@@ -75,7 +92,7 @@ def join_facts(items: Sequence[Item], facts: Sequence[Item], config: FactsConfig
         matched[match.kind] += 1
         new, differing = _new_facts(item, facts[match.rows[0]], config, known)
         contradictions.update(differing)
-        added.update(new)
+        added.update(list(new))
         joined.append(replace(item, attributes={**item.attributes, **new}))
     report = FactsReport(
         len(items), len(facts), dict(matched), tuple(ambiguous), tuple(unmatched), dict(contradictions), dict(added)
@@ -145,7 +162,7 @@ def _new_facts(
 
 
 def _known_people(facts: Sequence[Item], known_from: int) -> dict[str, Counter[str]]:
-    """Return for each column of people in how many rows each of them stands, leaving out those in too few."""
+    """Return for each column of people in how many of these rows each of them stands, leaving out those in too few."""
     counts: dict[str, Counter[str]] = {}
     for row in facts:
         for name, values in row.attributes.items():

@@ -74,7 +74,9 @@ class TitleIndex:
             yield "other title", self._within(self._whole[_key(form)], year, 0)
         for form in forms:
             # "The Fear" (1995) is not "Fear" (1996): where the year differs, the article must not
-            same = [row for row in self._whole[_key(form)] if _has_article(self._titles[row]) == _has_article(_words(form))]
+            same = [
+                row for row in self._whole[_key(form)] if _has_article(self._titles[row]) == _has_article(_words(form))
+            ]
             yield "year apart", self._within(same, year, apart)
         for distance in range(apart + 1):
             for form in forms:
