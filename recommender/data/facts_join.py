@@ -6,7 +6,7 @@ what matched, what did not, and where the two tables contradict each other.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -79,7 +79,7 @@ def join_facts(items: Sequence[Item], facts: Sequence[Item], config: FactsConfig
     find = _by_title(facts, config.years_apart) if config.on == "title_year" else _by_key(facts, config.on)
     matches = [find(item) for item in items]
     rows = [match.rows[0] for match in matches if match is not None and len(match.rows) == 1]
-    known = _known_people([facts[row] for row in dict.fromkeys(rows)], config.known_from)
+    known = _known_people([facts[row] for row in dict.fromkeys(rows)], facts, config.known_from)
     matched: Counter[str] = Counter()
     contradictions: Counter[str] = Counter()
     added: Counter[str] = Counter()
@@ -145,7 +145,7 @@ def _year(item: Item) -> int | None:
 
 
 def _new_facts(
-    item: Item, fact: Item, config: FactsConfig, known: Mapping[str, Counter[str]]
+    item: Item, fact: Item, config: FactsConfig, known: Mapping[str, Mapping[str, tuple[int, int]]]
 ) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     """Return the attributes that an item takes, and the names of those that the tables disagree on."""
     new: dict[str, tuple[str, ...]] = {}
@@ -161,24 +161,33 @@ def _new_facts(
     return {name: values for name, values in new.items() if values}, differing
 
 
-def _known_people(facts: Sequence[Item], known_from: int) -> dict[str, Counter[str]]:
-    """Return for each column of people in how many of these rows each of them stands, leaving out those in too few."""
-    counts: dict[str, Counter[str]] = {}
-    for row in facts:
-        for name, values in row.attributes.items():
-            if name.casefold() in PEOPLE:
-                counts.setdefault(name, Counter()).update(values)
+def _known_people(
+    rows: Sequence[Item], all_rows: Sequence[Item], known_from: int
+) -> dict[str, dict[str, tuple[int, int]]]:
+    """Return for each column of people those in enough of `rows`, with their number of rows there and of all rows."""
+    of_items, of_all = _people(rows), _people(all_rows)
     return {
-        name: Counter({person: n for person, n in people.items() if n >= known_from}) for name, people in counts.items()
+        name: {person: (n, of_all[name][person]) for person, n in people.items() if n >= known_from}
+        for name, people in of_items.items()
     }
 
 
-def _best_known(people: tuple[str, ...], known: Mapping[str, int], most: int) -> tuple[str, ...]:
-    """Return at most `most` people: a short list as it is, of a long one those who stand in most rows, in its order."""
+def _people(rows: Sequence[Item]) -> dict[str, Counter[str]]:
+    """Return column of people -> person -> number of rows."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        for name, values in row.attributes.items():
+            if name.casefold() in PEOPLE:
+                counts[name].update(values)
+    return counts
+
+
+def _best_known(people: tuple[str, ...], known: Mapping[str, tuple[int, int]], most: int) -> tuple[str, ...]:
+    """Return at most `most` people: a short list as it is, of a long one those of most items, in its order."""
     if len(people) <= most:
         return people
-    ranked = sorted((person for person in people if person in known), key=lambda person: -known[person])[:most]
-    return tuple(person for person in people if person in set(ranked))
+    ranked = set(sorted((person for person in people if person in known), key=known.__getitem__, reverse=True)[:most])
+    return tuple(person for person in people if person in ranked)
 
 
 def _some(titles: Sequence[str]) -> str:
