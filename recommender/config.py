@@ -78,7 +78,7 @@ class FactsConfig(_Section):
 
     table: str = Field(description="a file, a folder or an embedded table, e.g. film-facts")
     layout: TableConfig = Field(TableConfig(), description="how that table is written")
-    on: str = Field("title_year", description="how rows are found: title_year, item_id, or an attribute of both tables")
+    by: str = Field("title_year", description="how rows are found: title_year, item_id, or an attribute of both tables")
     columns: tuple[str, ...] | None = Field(
         None, description="the columns that items take where they have none of the name; default: all"
     )

@@ -63,7 +63,8 @@ def load_facts(items: Sequence[Item], config: FactsConfig) -> tuple[list[Item], 
     Raises DataError for a table that cannot be read, or of which nothing matches.
     """
     read = read_items(
-        read_table(config.table, "items", config.layout), ColumnsConfig().model_copy(update=dict(config.layout.columns))
+        read_table(config.table, "items", config.layout),
+        ColumnsConfig().model_copy(update=dict(config.layout.columns.items())),
     )
     fail_on_errors([problem for problem in read.problems if problem.kind != "missing-media"])
     joined, report = join_facts(items, read.items, config)
@@ -76,14 +77,16 @@ def join_facts(items: Sequence[Item], facts: Sequence[Item], config: FactsConfig
 
     Raises DataError if nothing matches, or if a key stands in two rows.
     """
-    find = _by_title(facts, config.years_apart) if config.on == "title_year" else _by_key(facts, config.on)
+    find = _by_title(facts, config.years_apart) if config.by == "title_year" else _by_key(facts, config.by)
     matches = [find(item) for item in items]
     rows = [match.rows[0] for match in matches if match is not None and len(match.rows) == 1]
     known = _known_people([facts[row] for row in dict.fromkeys(rows)], facts, config.known_from)
     matched: Counter[str] = Counter()
     contradictions: Counter[str] = Counter()
     added: Counter[str] = Counter()
-    ambiguous, unmatched, joined = [], [], []
+    ambiguous: list[str] = []
+    unmatched: list[str] = []
+    joined: list[Item] = []
     for item, match in zip(items, matches, strict=True):
         if match is None or len(match.rows) > 1:
             (unmatched if match is None else ambiguous).append(item.title)
@@ -100,8 +103,8 @@ def join_facts(items: Sequence[Item], facts: Sequence[Item], config: FactsConfig
     if items and not matched:
         raise DataError(
             f"data.facts: none of the {len(items)} items is among the {len(facts)} rows of {config.table},"
-            f" joined by {config.on}",
-            "join by another column (data.facts.on), or name the columns of title and year as the catalogue does",
+            f" joined by {config.by}",
+            "join by another column (data.facts.by), or name the columns of title and year as the catalogue does",
         )
     return joined, report
 

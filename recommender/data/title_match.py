@@ -37,7 +37,8 @@ class Match:
     """Rows of the other table that a title may mean: one, or several that cannot be told apart."""
 
     rows: tuple[int, ...]
-    kind: MatchKind
+    kind: MatchKind | str
+    """A `MatchKind`, or the name of the key that was the same."""
 
 
 class TitleIndex:

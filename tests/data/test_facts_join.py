@@ -73,22 +73,22 @@ def test_a_long_cast_is_cut_to_those_who_are_known():
 def test_a_key_of_both_tables():
     items = [item("1", "A", "1990", isbn="X1"), item("2", "B", "1990", isbn="X2")]
     facts = [item("9", "other title", "1950", isbn="X2", author="Nick Hornby")]
-    joined, report = join_facts(items, facts, FactsConfig(table="books", on="isbn"))
+    joined, report = join_facts(items, facts, FactsConfig(table="books", by="isbn"))
     assert joined[1].attributes["author"] == ("Nick Hornby",) and report.matched == {"isbn": 1}
-    by_id, _ = join_facts(items, [item("2", "?", "1900", author="X")], FactsConfig(table="books", on="item_id"))
+    by_id, _ = join_facts(items, [item("2", "?", "1900", author="X")], FactsConfig(table="books", by="item_id"))
     assert by_id[1].attributes["author"] == ("X",)
 
 
 def test_a_key_in_two_rows_is_an_error():
     facts = [item("8", "A", "1950", isbn="X1"), item("9", "B", "1950", isbn="X1")]
     with pytest.raises(DataError, match="isbn 'X1' stands in two rows"):
-        join_facts(ITEMS, facts, FactsConfig(table="books", on="isbn"))
+        join_facts(ITEMS, facts, FactsConfig(table="books", by="isbn"))
 
 
 def test_a_table_that_matches_nothing_is_an_error():
     with pytest.raises(DataError, match="none of the 4 items") as caught:
         join_facts(ITEMS, [item("x", "Solaris", "1972", director="T")], CONFIG)
-    assert "data.facts.on" in caught.value.hint
+    assert "data.facts.by" in caught.value.hint
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_catalogue_is_loaded_with_its_facts(tables, caplog):
 def test_validate_reports_the_join(tables, tmp_path):
     report = validate(tables.items, None, tables)
     assert report.ok and "facts for 1 of 2 items (1 by title and year)" in report.render()
-    other = tables.facts.model_copy(update={"on": "isbn"})
+    other = tables.facts.model_copy(update={"by": "isbn"})
     failed = validate(tables.items, None, tables.model_copy(update={"facts": other}))
     assert not failed.ok and failed.counts["unusable-facts"] == 1
 
