@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -147,7 +148,15 @@ def _acquire(path: Path, target: Path, wait: bool) -> int:
     """Return the descriptor of the lock file, locked."""
     told = False
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:  # a link would lead to a file of somebody else
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        except OSError as error:
+            raise RecommenderError(
+                f"{path}: cannot be the lock of {target.name} ({error.strerror})", "remove it, or name another output"
+            ) from None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise RecommenderError(f"{path}: is no plain file, so it locks nothing", "remove it")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(descriptor, path):

@@ -236,3 +236,13 @@ def test_samples_tell_other_content_and_a_zeroed_part(tmp_path):
     assert sampled_digest(path) != before
     path.write_bytes(b"small")
     assert sampled_digest(path) != before
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_is_no_plain_file_locks_nothing(tmp_path, kind):
+    other, lock = tmp_path / "precious.txt", tmp_path / ".out.lock"
+    other.write_text("precious")
+    {"link": lambda: lock.symlink_to(other), "pipe": lambda: os.mkfifo(lock), "folder": lock.mkdir}[kind]()
+    with pytest.raises(RecommenderError, match=r"\.out\.lock"), locked(tmp_path / "out", "a test"):
+        pass
+    assert other.read_text() == "precious"

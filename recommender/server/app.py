@@ -52,7 +52,7 @@ def create_app(engine: Engine, name: str, limits: ServingConfig | None = None) -
     app.post("/v1/feedback")(service.feedback)
     app.get("/v1/models")(service.models)
     app.get("/v1/models/{model:path}")(service.model)
-    app.get("/healthz")(service.health)
-    app.get("/readyz")(service.ready)
+    app.api_route("/healthz", methods=["GET", "HEAD"])(service.health)
+    app.api_route("/readyz", methods=["GET", "HEAD"])(service.ready)
     app.get("/docs", include_in_schema=False, response_model=None)(lambda: docs_page(app))
     return app

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 from collections.abc import Collection
 
 from starlette.datastructures import Headers
@@ -18,6 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from recommender.server.http_errors import HttpError
 
 _LOCAL = ("localhost", "localhost.localdomain")
+#: a name or an address, and a port; whatever else stands there is no host
+_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.-]+))(?::\d{1,5})?")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -32,7 +35,9 @@ class CallerCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on if its Host and its Origin may ask."""
-        if scope["type"] in ("http", "websocket") and (refused := self._refused(Headers(scope=scope), scope["method"])):
+        if scope["type"] in ("http", "websocket") and (
+            refused := self._refused(Headers(scope=scope), scope.get("method", "GET"))
+        ):
             await refused.response()(scope, receive, send)
             return
         await self.app(scope, receive, send)
@@ -75,9 +80,10 @@ def caller_name(http: HTTPConnection) -> str:
 
 def _name(host: str) -> str:
     """Return a Host header without its port and brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower().rstrip(".")
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return ""
+    return match["address"] or match["name"].lower().rstrip(".")
 
 
 def _is_address(name: str) -> bool:

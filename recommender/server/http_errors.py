@@ -26,6 +26,7 @@ RETRY_SECONDS = 1
 LONGEST = 1000
 """Characters of a message: what it quotes may be as long as a body."""
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NO_FILE = (errno.EISDIR, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EIO, errno.ETIMEDOUT)
 _NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
 logger = logging.getLogger(__name__)
@@ -96,6 +97,9 @@ def _error_of_machine(error: OSError | MemoryError) -> HttpError | None:
     if number in _NO_RESOURCES:
         logger.error("the machine has not enough for a request: %s", error)
         return HttpError(503, "the server has no room for this at the moment", "out_of_resources")
+    if number in _NO_FILE:
+        logger.error("a file cannot be used: %s", error)
+        return HttpError(503, "the server cannot use one of its files at the moment", "storage_unavailable")
     return None
 
 

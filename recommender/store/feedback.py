@@ -6,10 +6,13 @@ that user again. `wrong`: the facts are not told again, to anybody. A user's las
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
+import stat
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -28,6 +31,11 @@ OPINIONS: tuple[Opinion, ...] = get_args(Opinion)
 Fact = tuple[str, ValueText]
 
 logger = logging.getLogger(__name__)
+
+#: bytes before the end of what was read, by which the file is known again
+_REMEMBERED = 256
+#: seconds that another process may hold the file while somebody waits to add to it
+_LONGEST_HELD = 2.0
 
 
 class Feedback(BaseModel):
@@ -70,19 +78,27 @@ class FeedbackStore:
     def __init__(self, path: Path) -> None:
         """Read `path`, which need not exist yet. Raises DataError if no file can be there, or one that holds
         something else; single lines that hold no feedback are counted, and a warning tells how many."""
-        if path.is_dir() or not path.parent.is_dir():
+        if (
+            (path.exists() and not path.is_file())
+            or (path.is_symlink() and not path.exists())
+            or not path.parent.is_dir()
+        ):
             raise DataError(f"{path}: feedback cannot be kept there", "name a file in a folder that exists")
-        self.path, self.damaged_lines, self._lines = path, 0, 0
-        self._bytes_read = 0
+        self.path = path
         self._lock = threading.Lock()
-        self._last_opinions: defaultdict[str, dict[str, Opinion]] = defaultdict(dict)
-        self._wrong_votes: defaultdict[tuple[str, Fact], set[str]] = defaultdict(set)
-        self._helpful_attributes: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self.refresh()
+        self._forget()
+        self._read_new_lines()
         if not self._lines and _holds_something_else(path):
             raise DataError(f"{path}: holds no feedback, but something else", "name a new file for it")
         if self.damaged_lines:
             logger.warning("%s: %d lines hold no feedback and do not count", path, self.damaged_lines)
+
+    def _forget(self) -> None:
+        self.damaged_lines = self._lines = self._bytes_read = 0
+        self._last_read = b""
+        self._last_opinions: defaultdict[str, dict[str, Opinion]] = defaultdict(dict)
+        self._wrong_votes: defaultdict[tuple[str, Fact], set[str]] = defaultdict(set)
+        self._helpful_attributes: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     def add(self, feedback: Feedback) -> Feedback:
         """Append feedback, stamped with the time, and return it. Raises DataError if nothing can follow from it."""
@@ -91,18 +107,18 @@ class FeedbackStore:
         if feedback.opinion == "wrong" and not feedback.facts:
             raise DataError("feedback 'wrong' needs to know what is wrong", "give a fact, or the justification")
         stamped = feedback.model_copy(update={"time": datetime.now(UTC).isoformat(timespec="seconds")})
-        with self._lock:
-            self._append(stamped.model_dump_json(exclude_defaults=True).encode() + b"\n")
+        self._append(stamped.model_dump_json(exclude_defaults=True).encode() + b"\n")
         self.refresh()
         return stamped
 
     def _append(self, line: bytes) -> None:
-        """Write one line at the end, whole and on disk or not at all; whoever else writes to the file is waited for.
+        """Write one line at the end, whole and on disk or not at all; who else writes to the file is waited for a while.
 
-        A line that a killed process left unfinished is closed first. Raises OSError, for example if the disk is full.
+        A line that a killed process left unfinished is closed first. Raises OSError, for example if the disk is full, or
+        TimeoutError if somebody holds the file.
         """
-        with open(self.path, "ab+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+        with open(self.path, "ab+", opener=_opened_plainly) as file:
+            _hold(file.fileno(), self.path)
             end = file.seek(0, os.SEEK_END)
             if end and not _ends_with_newline(file.fileno()):
                 line = b"\n" + line
@@ -115,16 +131,32 @@ class FeedbackStore:
                 raise
 
     def refresh(self) -> None:
-        """Read the lines that were appended since. Those that hold no feedback are skipped, and counted."""
+        """Read the lines that were appended since. Those that hold no feedback are skipped, and counted.
+
+        A file that was rotated or cut is read anew. One that cannot be read at the moment is said in the log; what is
+        known goes on to count.
+        """
+        try:
+            self._read_new_lines()
+        except OSError as error:
+            logger.error("%s: feedback cannot be read: %s", self.path, error.strerror)
+
+    def _read_new_lines(self) -> None:
         with self._lock:
             try:
-                with open(self.path, "rb") as file:
-                    file.seek(self._bytes_read)
+                with open(self.path, "rb", opener=_opened_plainly) as file:
+                    file.seek(self._bytes_read - len(self._last_read))
                     content = file.read()
+                    if not content.startswith(self._last_read):
+                        self._forget()  # the file was rotated or cut: what it holds now counts
+                        file.seek(0)
+                        content = file.read()
+                    content = content[len(self._last_read) :]
             except FileNotFoundError:
                 return
             whole_lines = content[: content.rfind(b"\n") + 1]
             self._bytes_read += len(whole_lines)
+            self._last_read = (self._last_read + whole_lines)[-_REMEMBERED:]
             for line in whole_lines.splitlines():
                 if line.strip():
                     self._take_in(line)
@@ -161,6 +193,28 @@ class FeedbackStore:
         """Return the attributes in justifications that this user called helpful, the most frequent first."""
         counts = self._helpful_attributes.get(user or "", Counter())
         return tuple(sorted(counts, key=lambda name: (-counts[name], name)))
+
+
+def _opened_plainly(path: str, flags: int) -> int:
+    """Open a file; a pipe or a device under its name is an error and keeps nobody waiting."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EISDIR, "no plain file", path)
+    return descriptor
+
+
+def _hold(descriptor: int, path: Path) -> None:
+    """Lock a file until it is closed. Raises TimeoutError if somebody holds it for `_LONGEST_HELD` seconds."""
+    deadline = time.monotonic() + _LONGEST_HELD
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, "another process holds the file", str(path)) from None
+            time.sleep(0.01)
 
 
 def _ends_with_newline(descriptor: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import urllib.request
 
 import pytest
@@ -95,3 +96,20 @@ def test_a_household_is_one_caller():
 
     assert name("2001:db8::1") == name("2001:db8::ffff:2") != name("2001:db8:0:1::1")
     assert name("10.0.0.1") != name("10.0.0.2") and name(None)
+
+
+@pytest.mark.parametrize(
+    "host", ["[localhost].evil.com", "[::1].evil.com", "localhost:80@evil.com", "localhost:x", "", "localhost/evil"]
+)
+def test_what_only_begins_like_a_host_of_ours_is_refused(embedded_server, host):
+    request = f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", embedded_server.port)) as client:
+        client.sendall(request.encode())
+        assert b" 400 " in client.recv(100)
+
+
+def test_health_may_be_asked_for_its_head(embedded_server):
+    for path in ("/healthz", "/readyz"):
+        with socket.create_connection(("127.0.0.1", embedded_server.port)) as client:
+            client.sendall(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+            assert b" 200 " in client.recv(100)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -210,3 +212,61 @@ def test_two_processes_lose_and_mix_no_line(tmp_path):
     assert [writer.wait() for writer in writers] == [0, 0]
     store.refresh()
     assert store.damaged_lines == 0 and len(store.refused_items("ann")) == 400
+
+
+# what happens to the file while it is in use
+
+
+def liked(item, user="ann"):
+    return Feedback(item_id=item, opinion="not for me", user=user)
+
+
+def test_a_file_that_was_cut_or_rotated_is_read_anew(tmp_path):
+    store = FeedbackStore(tmp_path / "feedback.jsonl")
+    store.add(liked("1"))
+    store.path.write_text("")
+    store.add(liked("2"))
+    assert store.refused_items("ann") == {"2"}
+    store.path.rename(tmp_path / "old.jsonl")
+    store.add(liked("3"))
+    assert store.refused_items("ann") == {"3"} and len(store.path.read_text().splitlines()) == 1
+
+
+def test_who_holds_the_file_keeps_nobody_waiting_for_long(tmp_path, monkeypatch):
+    monkeypatch.setattr("recommender.store.feedback._LONGEST_HELD", 0.1)
+    store = FeedbackStore(tmp_path / "feedback.jsonl")
+    store.add(liked("1"))
+    with open(store.path) as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TimeoutError, match="another process holds the file"):
+            store.add(liked("2"))
+        store.refresh()
+        assert store.refused_items("ann") == {"1"}
+    store.add(liked("2"))
+    assert store.refused_items("ann") == {"1", "2"}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "link to nowhere", "loop"])
+def test_only_a_plain_file_keeps_feedback(tmp_path, kind):
+    path = tmp_path / "feedback.jsonl"
+    make = {
+        "pipe": lambda: os.mkfifo(path),
+        "device": lambda: path.symlink_to("/dev/full"),
+        "folder": path.mkdir,
+        "link to nowhere": lambda: path.symlink_to(tmp_path / "nothing"),
+        "loop": lambda: path.symlink_to(path),
+    }
+    make[kind]()
+    with pytest.raises((DataError, OSError)):
+        FeedbackStore(path)
+
+
+def test_a_file_that_becomes_something_else_is_told_to_who_adds(tmp_path, caplog):
+    store = FeedbackStore(tmp_path / "feedback.jsonl")
+    store.add(liked("1"))
+    store.path.unlink()
+    store.path.mkdir()
+    with pytest.raises(OSError, match="directory|plain"):
+        store.add(liked("2"))
+    store.refresh()
+    assert store.refused_items("ann") == {"1"} and "cannot be read" in caplog.text
