@@ -59,6 +59,10 @@ def parse_request(raw: str | bytes) -> Any:
     return value
 
 
+#: bytes of a file that is read as one JSON object; the largest that we write, traces, have less than a megabyte
+MOST_BYTES = 256 << 20
+
+
 def read_json_object(
     path: Path,
     what: str,
@@ -71,6 +75,10 @@ def read_json_object(
     Raises `error` in one line for a file that is not there, cannot be read, or holds something else.
     """
     try:
+        if not path.is_file() and path.exists():
+            raise error(f"{path}: is no {what}: no plain file", hint)
+        if path.exists() and path.stat().st_size > MOST_BYTES:
+            raise error(f"{path}: is no {what}: {path.stat().st_size >> 20} MB of JSON", hint)
         value = parse_json(path.read_bytes(), nan_is_null)
     except OSError as failure:
         raise error(f"{path}: cannot be read ({failure.strerror})", hint) from None

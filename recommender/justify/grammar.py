@@ -41,7 +41,7 @@ class Grammar:
 def grammar(noun: str) -> Grammar:
     """Return the patterns for sentences that recommend `noun` (in the plural)."""
     words = domain_words(noun)
-    verbs = "|".join(words.past_verbs)
+    verbs = "|".join(map(re.escape, words.past_verbs))
     did = rf"you (?:have |ve |had )?{_OFTEN}(?:{verbs})"
     return Grammar(
         deed=re.compile(rf"\b(?:you|your|{verbs}|{'|'.join(sorted(TASTE))}|(?:recommend|suggest)(?:ed|ing)?)\b"),
@@ -58,7 +58,9 @@ def _any(*patterns: str) -> re.Pattern[str]:
 
 def _fill(words: DomainWords) -> str:
     """Return the pattern of what may stand before a name without changing who is meant."""
-    nouns = "|".join((words.singular, words.plural, *words.other_nouns, "title", "titles", "item", "items"))
+    nouns = "|".join(
+        map(re.escape, (words.singular, words.plural, *words.other_nouns, "title", "titles", "item", "items"))
+    )
     return rf"(?:(?:the|a|an|both|also|<V>|{nouns}|:|and) )*"
 
 

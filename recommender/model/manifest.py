@@ -111,4 +111,5 @@ def weights_of(folder: Path) -> dict[str, str]:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:  # a file may be larger than memory
+        return hashlib.file_digest(file, "sha256").hexdigest()
