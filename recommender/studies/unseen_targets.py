@@ -64,9 +64,8 @@ def _check(
     targets = list(_targets(holdout))
     learned = _learned(config, catalogue, trained)
     if learned is not None:
-        seen = [target for target in targets if learned.saw(target, histories)]
-        if not seen:
-            seen = learned.followed(folder, targets, holdout)
+        followed = {*learned.followed(folder, targets, holdout)}
+        seen = [target for target in targets if target in followed or learned.saw(target, histories)]
         if seen:
             _refuse(folder, f"{len(seen)} of the {len(targets)} targets", seen[0], config, histories, catalogue)
         if chose := sum(learned.chose(target, histories) for target in targets):
