@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +23,7 @@ from recommender.strict_json import json_text
 
 SUFFIXES = (".jsonl", ".parquet")
 _TABLE_ROWS = 1024
+_DAMAGED = re.compile("[\udc80-\udcff]")
 #: columns of a parquet output that hold JSON as text, since its shape differs from row to row
 _JSON_COLUMNS = ("items", "notes", "error", "response")
 
@@ -43,7 +45,7 @@ def read_requests(path: Path) -> Iterator[BatchLine]:
     seen: set[str] = set()
     rows = _parquet_rows(path) if path.suffix == ".parquet" else _json_lines(path)
     for number, raw in rows:
-        line = read_line(number, raw)
+        line = _not_utf8(number) if isinstance(raw, str) and _DAMAGED.search(raw) else read_line(number, raw)
         if line.custom_id in seen:
             error = f"line {number}: custom_id {line.custom_id!r} stood on an earlier line"
             line = BatchLine(number, line.custom_id, None, error, line.wrapped)
@@ -52,10 +54,16 @@ def read_requests(path: Path) -> Iterator[BatchLine]:
         yield line
 
 
+def _not_utf8(number: int) -> BatchLine:
+    return BatchLine(number, None, None, f"line {number} holds bytes that are no UTF-8; save the file as UTF-8")
+
+
 def _json_lines(path: Path) -> Iterator[tuple[int, str]]:
     with path.open("rb") as file:
         encoding = "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-    with path.open(encoding=encoding, errors="replace") as file:
+    # bytes that are no UTF-8 become lone surrogates, which text cannot hold: two damaged lines do not look alike
+    errors = "replace" if encoding == "utf-16" else "surrogateescape"
+    with path.open(encoding=encoding, errors=errors) as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield number, line

@@ -27,6 +27,7 @@ from recommender.cli import (
 from recommender.cli.help_text import ExplainedCommand, explained
 from recommender.cli.options import Panel
 from recommender.cli.output import err, print_text
+from recommender.cli.starting import INTERRUPTED
 from recommender.cli.stopping import unwinding_on_sigterm
 from recommender.errors import RecommenderError
 
@@ -104,6 +105,8 @@ def main() -> None:
         if error.hint:
             err.print(Text(f"hint: {error.hint}"), soft_wrap=True)
         sys.exit(2)
+    except KeyboardInterrupt:  # between commands; those that are under way end themselves
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # whoever read the output has enough
         sys.stderr.close()
         sys.exit(0)

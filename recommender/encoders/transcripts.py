@@ -19,11 +19,17 @@ DOUBTFUL, GUESSED = -1.0, -2.0
 #: probability that nothing is said, from which a doubtful text or a stock phrase is not believed. Whisper itself asks for
 #: .6; of its tiny model music has .3 to .5, clear speech less than .2, and single words up to .7.
 UNHEARD = 0.3
-_ANNOTATION = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|\*[^*]*\*|[♩♪♫♬]+")
-_STOCK_PHRASES = frozenset(
-    "you|thank you|thank you very much|thanks|thanks for watching|thank you for watching|thank you so much for watching"
-    "|please subscribe|subscribe|bye|bye bye|the end|music|applause|silence|laughter|beep|blank audio|so|oh|i'm sorry"
-    "|subtitles by the amara.org community|subtitles by the amara org community".split("|")
+#: one that is not closed goes on to the end of its segment
+_ANNOTATION = re.compile(r"<\|[^|]*\|>|\[[^\[\]]*(?:\]|$)|\([^()]*(?:\)|$)|\*[^*]*\*|[♩♪♫♬]+")
+_STOCK_PHRASES = re.compile(
+    r"you|(thanks|thank you)( so much| very much)?( for (watching|listening|viewing))?"
+    r"|(please |don't forget to |remember to )?(like and )?subscribe( to (my|our|the|this) channel)?( and like)?( for more)?"
+    r"|see you (next time|later|soon|in the next (one|video|episode))|bye|goodbye|bye bye|the end|so|oh|i'm sorry"
+    r"|((upbeat|soft|gentle|dramatic|tense|suspenseful|light|slow|calm|ominous|eerie|somber|sad|happy|cheerful|epic|intense"
+    r"|piano|guitar|classical|electronic|instrumental|background|rock) )*music( playing| continues| fades)?"
+    r"|applause|silence|laughter|beep|blank audio"
+    r"|(subtitles|subtitled|captions|captioned|captioning|closed captioning|transcription|transcript|transcribed|translated"
+    r"|translation)( provided| made)? by .+"
 )
 
 
@@ -58,4 +64,11 @@ def _words(segment: Mapping[str, Any]) -> str:
 
 
 def _is_stock_phrase(text: str) -> bool:
-    return " ".join(re.sub(r"[^\w.' ]", " ", text.lower()).split()).strip(". ") in _STOCK_PHRASES
+    """Return whether a text is a stock phrase, or several, or one of them over and over."""
+    return bool(_STOCK_PHRASES.fullmatch(_plain(text))) or all(
+        _STOCK_PHRASES.fullmatch(part) for part in map(_plain, re.split(r"[.!?,;]+", text)) if part
+    )
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.sub(r"[^\w' ]", " ", text.lower().replace("’", "'")).split())

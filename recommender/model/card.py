@@ -35,6 +35,7 @@ def write_card(
         noun=config.prompt.noun,
         layers=config.base.rank_layers,
         items=items,
+        extended_by=metrics.get("extended_by", 0),
         data=config.data,
         encoders=_encoders(config.encoders, encoded, items),
         codes=codes,

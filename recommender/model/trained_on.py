@@ -13,9 +13,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -25,52 +27,85 @@ from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories
 from recommender.errors import CheckpointError
 
+T = TypeVar("T")
 TRAINED_ON = "trained_on.safetensors"
 FALSE_POSITIVES = 1 / 8
 _HASHES = 3
 _BITS_A_PAIR = -math.log(FALSE_POSITIVES) / math.log(2) ** 2
+#: items before a learned one by which it is known without the user's name
+WINDOW = 2
 #: chance with which unseen targets may look seen by accident
-_ACCIDENT = 1e-6
+_ACCIDENT = 1e-4
 
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """The digest of all interactions that were read, kept-out ones too, and the sketch of the pairs that were learned."""
+    """The digest of all interactions that were read, kept-out ones too, and sketches of what was learned."""
 
     digest: str
     sketch: np.ndarray
-    """uint8 [bytes]: the bits of the filter."""
+    """uint8 [bytes]: the bits of the filter of (user, item)."""
+    windows: np.ndarray | None = None
+    """uint8 [bytes]: the bits of the filter of (items before, item); None of an older checkpoint."""
+    chance: float = 0.0
+    """The share of items that follow the items before them in another user's history, too."""
+    earlier: TrainedOn | None = None
+    """What the adapter that the training began from was trained on."""
 
     @classmethod
-    def of(cls, histories: Histories, learned: Sequence[np.ndarray], catalogue: Catalogue) -> TrainedOn:
+    def of(
+        cls,
+        histories: Histories,
+        learned: Sequence[np.ndarray],
+        catalogue: Catalogue,
+        earlier: TrainedOn | None = None,
+    ) -> TrainedOn:
         """Describe what was read; `learned`: for each user of `histories` the items [n] that training saw."""
         digest, item_ids = digest_of(histories, catalogue), catalogue.item_ids
-        count = sum(map(len, learned))
-        bits = np.zeros(8 * math.ceil(max(count, 1) * _BITS_A_PAIR / 8), dtype=bool)
-        pairs = (
-            (user, item_ids[item]) for user, items in zip(histories.user_ids, learned, strict=True) for item in items
-        )
-        bits[_places(pairs, digest, len(bits)).ravel()] = True
-        return cls(digest, np.packbits(bits))
+        named = [[item_ids[item] for item in items] for items in learned]
+        pairs = [(user, item) for user, items in zip(histories.user_ids, named, strict=True) for item in items]
+        runs = [run for items in named for run in runs_of(items, WINDOW)]
+        chance = chance_of_runs(named, WINDOW)
+        return cls(digest, _filter(pairs, digest), _filter(runs, digest), chance, earlier)
 
     def count_seen(self, pairs: Sequence[tuple[str, str]]) -> tuple[int, float]:
         """Return how many (user id, item id) pairs look learned, and the share of unseen ones that would."""
-        bits = np.unpackbits(self.sketch).astype(bool)
-        places = _places(pairs, self.digest, len(bits))
-        return int(bits[places].all(axis=1).sum()), float(bits.mean()) ** _HASHES
+        found, share = _look_up(self.sketch, pairs, self.digest)
+        return int(found.sum()), share
 
-    def too_many_seen(self, pairs: Sequence[tuple[str, str]]) -> int | None:
-        """Return how many of the pairs were learned, about, if that is more than accident; else None."""
-        from scipy.special import bdtrc  # here: only evaluations need it
+    def too_many_seen(
+        self, pairs: Sequence[tuple[str, str]], runs: Sequence[tuple[str, ...]] | None = None
+    ) -> int | None:
+        """Return how many targets were learned, about, if that is more than accident; else None.
 
-        seen, share = self.count_seen(pairs)
-        if not seen or bdtrc(seen - 1, len(pairs), share) >= _ACCIDENT:
-            return None
-        return max(round((seen - share * len(pairs)) / max(1 - share, 1e-9)), 1)
+        `pairs`: (user id, item id) of each target; `runs`: its item id after the ids of up to `WINDOW` items before it.
+        """
+        found, share = _look_up(self.sketch, pairs, self.digest)
+        counts = [excess(int(found.sum()), len(pairs), share)]
+        if self.windows is not None and runs is not None:
+            followed, by_accident = _look_up(self.windows, runs, self.digest)
+            whole = np.array([len(run) > WINDOW for run in runs], dtype=bool)
+            followed, by_accident = followed & whole, by_accident + (1 - by_accident) * self.chance
+            counts.append(excess(int(followed.sum()), int(whole.sum()), by_accident))
+            counts.append(excess(int((found & followed).sum()), int(whole.sum()), share * by_accident))
+        return max((count for count in counts if count is not None), default=None)
 
     def save(self, path: Path) -> None:
         """Write one safetensors file."""
-        save_file({"sketch": self.sketch}, path, {"recommender": json.dumps({"digest": self.digest})})
+        tensors, facts = {}, []
+        for place, one in enumerate(self._lineage()):
+            name = f".{place}" if place else ""
+            tensors[f"sketch{name}"] = one.sketch
+            if one.windows is not None:
+                tensors[f"windows{name}"] = one.windows
+            facts.append({"digest": one.digest, "chance": one.chance})
+        save_file(tensors, path, {"recommender": json.dumps(facts[0] | {"earlier": facts[1:]})})
+
+    def _lineage(self) -> Iterator[TrainedOn]:
+        one: TrainedOn | None = self
+        while one is not None:
+            yield one
+            one = one.earlier
 
     @classmethod
     def load(cls, folder: Path) -> TrainedOn | None:
@@ -80,9 +115,45 @@ class TrainedOn:
             return None
         try:
             with safe_open(path, framework="numpy") as file:
-                return cls(json.loads(file.metadata()["recommender"])["digest"], file.get_tensor("sketch"))
+                facts = json.loads(file.metadata()["recommender"])
+                tensors = {name: file.get_tensor(name) for name in (*file.keys(),)}
+            loaded = None
+            for place, fact in reversed([*enumerate([facts, *facts.get("earlier", [])])]):
+                name = f".{place}" if place else ""
+                windows = tensors.get(f"windows{name}")
+                loaded = cls(fact["digest"], tensors[f"sketch{name}"], windows, fact.get("chance", 0.0), loaded)
+            return loaded
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
             raise CheckpointError(f"{path}: is damaged", "copy the checkpoint again, whole") from None
+
+
+def runs_of(items: Sequence[T], before: int) -> Iterator[tuple[T, ...]]:
+    """Yield each item but the first after the items before it, at most `before` of them."""
+    for end in range(1, len(items)):
+        yield tuple(items[max(end - before, 0) : end + 1])
+
+
+def chance_of_runs(histories: Sequence[Sequence[T]], before: int) -> float:
+    """Return in which share of the histories the first or the last full run stands in another one; never quite 0.
+
+    The larger of both: many begin with the same items, where all are shown the same at first.
+    """
+    counts = Counter(run for items in histories for run in set(runs_of(items, before)))
+    ends = [(tuple(items[: before + 1]), tuple(items[-before - 1 :])) for items in histories if len(items) > before]
+    shared = [sum(counts[pair[end]] > 1 for pair in ends) for end in (0, 1)]
+    return (max(shared) + 1) / (len(ends) + 1)
+
+
+def excess(seen: int, count: int, share: float) -> int | None:
+    """Return about how many of `count` targets were learned if `seen` look so; None if that may be accident.
+
+    `share`: of targets that were not learned, how many look learned all the same.
+    """
+    from scipy.special import bdtrc  # here: only evaluations need it
+
+    if not seen or share >= 1 or bdtrc(seen - 1, count, share) >= _ACCIDENT:
+        return None
+    return max(round((seen - share * count) / (1 - share)), 1)
 
 
 def digest_of(histories: Histories, catalogue: Catalogue) -> str:
@@ -95,10 +166,25 @@ def digest_of(histories: Histories, catalogue: Catalogue) -> str:
     return hashlib.sha256(b"".join(sorted(users))).hexdigest()
 
 
-def _places(pairs: Iterable[tuple[str, str]], key: str, bits: int) -> np.ndarray:
-    """Return the places of each pair in a filter, int64 [pairs, hashes]."""
+def _filter(entries: Sequence[tuple[str, ...]], key: str) -> np.ndarray:
+    """Return the bits of a filter that holds the entries, uint8 [bytes]."""
+    bits = np.zeros(8 * math.ceil(max(len(entries), 1) * _BITS_A_PAIR / 8), dtype=bool)
+    bits[_places(entries, key, len(bits)).ravel()] = True
+    return np.packbits(bits)
+
+
+def _look_up(sketch: np.ndarray, entries: Sequence[tuple[str, ...]], key: str) -> tuple[np.ndarray, float]:
+    """Return which entries a filter seems to hold, bool [entries], and the share of others that it would."""
+    bits = np.unpackbits(sketch).astype(bool)
+    return bits[_places(entries, key, len(bits))].all(axis=1), float(bits.mean()) ** _HASHES
+
+
+def _places(entries: Iterable[tuple[str, ...]], key: str, bits: int) -> np.ndarray:
+    """Return the places of each entry in a filter, int64 [entries, hashes]."""
     secret = bytes.fromhex(key)
-    hashes = b"".join(hashlib.blake2b(json.dumps(pair).encode(), digest_size=16, key=secret).digest() for pair in pairs)
+    hashes = b"".join(
+        hashlib.blake2b(json.dumps(entry).encode(), digest_size=16, key=secret).digest() for entry in entries
+    )
     both = np.frombuffer(hashes, dtype="<u8").reshape(-1, 2)
     steps = np.arange(_HASHES, dtype=np.uint64)
     return ((both[:, :1] + steps * (both[:, 1:] | np.uint64(1))) % np.uint64(bits)).astype(np.int64)

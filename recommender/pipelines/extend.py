@@ -105,7 +105,7 @@ def extend(checkpoint: Checkpoint, table: Catalogue, source: str, progress: Prog
     model = _extended_model(checkpoint, features, order, similarity, progress)
     config = checkpoint.config.updated({"data.items": source})
     metrics = {name: value for name, value in checkpoint.metrics.items() if name != "ranking"}
-    metrics |= {"extended_by": len(new)}
+    metrics |= {"extended_by": metrics.get("extended_by", 0) + len(new)}
     # how it was trained stays true of it: on which prompts, on which interactions
     trained = checkpoint.prompts, checkpoint.trained_on
     return Checkpoint(model, checkpoint.tokenizer, table, config, metrics, *trained)

@@ -34,6 +34,7 @@ from recommender.model.checkpoint import (
     check_adapter,
     copy_adapter,
     from_pretrained,
+    resolve,
     save_pretrained,
 )
 from recommender.model.manifest import claimed
@@ -153,7 +154,8 @@ def build(config: Config, prepared: PreparedData, progress: Progress | None = No
     hashes = {RANK: prompts.template_hashes()[RANK]}
     if config.base.adapter:
         hashes |= copy_adapter(model, config.base.adapter)
-    trained_on = TrainedOn.of(prepared.histories, prepared.split.train.items, prepared.catalogue)
+    earlier = TrainedOn.load(resolve(config.base.adapter)) if config.base.adapter else None
+    trained_on = TrainedOn.of(prepared.histories, prepared.split.train.items, prepared.catalogue, earlier)
     return Checkpoint(model, tokenizer, prepared.catalogue, config, prompts=hashes, trained_on=trained_on)
 
 

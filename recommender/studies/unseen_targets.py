@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from recommender.baselines.topk import PADDING
@@ -13,12 +13,12 @@ from recommender.data.histories import Histories, Split
 from recommender.errors import DataError, RecommenderError
 from recommender.eval.holdout import Holdout
 from recommender.model.checkpoint import resolve
-from recommender.model.trained_on import TrainedOn, digest_of
+from recommender.model.trained_on import WINDOW, TrainedOn, chance_of_runs, digest_of, excess, runs_of
 from recommender.pipelines.train import load_histories, split_of
 
 logger = logging.getLogger(__name__)
 LEAST = 5
-"""Items of a history by which a user under another name is known again."""
+"""Items before a target by which it is known again under another user's name."""
 
 
 @dataclass(frozen=True)
@@ -35,22 +35,43 @@ def check_targets_unseen(folder: str, holdout: Holdout, histories: Histories, ca
     Exact where the table that it was trained on is at hand; from the checkpoint's own sketch where that has changed or gone:
     see `TrainedOn`. A note says so of a checkpoint that holds neither.
     """
-    config, trained = Config.load(resolve(folder) / "config.yaml"), TrainedOn.load(resolve(folder))
+    _check_lineage(folder, TrainedOn.load(resolve(folder)), holdout, histories, catalogue)
+
+
+def _check_lineage(
+    folder: str, trained: TrainedOn | None, holdout: Holdout, histories: Histories, catalogue: Catalogue
+) -> None:
+    """Check a checkpoint, and the adapters that its training began from: what those learned, it knows."""
+    config = Config.load(resolve(folder) / "config.yaml")
+    _check(folder, config, trained, holdout, histories, catalogue)
+    earlier, adapter = trained.earlier if trained is not None else None, config.base.adapter
+    if adapter and (resolve(adapter) / "config.yaml").is_file():
+        _check_lineage(adapter, TrainedOn.load(resolve(adapter)) or earlier, holdout, histories, catalogue)
+        return
+    while earlier is not None:
+        _check_by_sketch(f"{folder}: the adapter that it began from", earlier, None, holdout, histories, catalogue)
+        earlier = earlier.earlier
+
+
+def _check(
+    folder: str,
+    config: Config,
+    trained: TrainedOn | None,
+    holdout: Holdout,
+    histories: Histories,
+    catalogue: Catalogue,
+) -> None:
     targets = list(_targets(holdout))
     learned = _learned(config, catalogue, trained)
     if learned is not None:
-        seen = [target for target in targets if learned.saw(target, holdout, histories)]
+        followed = {*learned.followed(folder, targets, holdout)}
+        seen = [target for target in targets if target in followed or learned.saw(target, histories)]
         if seen:
             _refuse(folder, f"{len(seen)} of the {len(targets)} targets", seen[0], config, histories, catalogue)
         if chose := sum(learned.chose(target, histories) for target in targets):
             logger.warning("%s: %d of the %d targets decided when its training stopped", folder, chose, len(targets))
     elif trained is not None:
-        pairs = [(histories.user_ids[target.user], catalogue.item_ids[target.item]) for target in targets]
-        if (count := trained.too_many_seen(pairs)) is not None:
-            _refuse(folder, f"about {count} of the {len(targets)} targets", None, config, histories, catalogue)
-        logger.warning(
-            "%s: its interactions are not at hand any more; few of the targets may have been trained on", folder
-        )
+        _check_by_sketch(folder, trained, config, holdout, histories, catalogue)
     if trained is None:
         known = "by the name of its table only" if learned is not None else "not"
         logger.warning(
@@ -58,18 +79,38 @@ def check_targets_unseen(folder: str, holdout: Holdout, histories: Histories, ca
         )
 
 
+def _check_by_sketch(
+    what: str,
+    trained: TrainedOn,
+    config: Config | None,
+    holdout: Holdout,
+    histories: Histories,
+    catalogue: Catalogue,
+) -> None:
+    targets, ids = list(_targets(holdout)), catalogue.item_ids
+    pairs = [(histories.user_ids[target.user], ids[target.item]) for target in targets]
+    runs = [tuple(ids[item] for item in _run(target, holdout, WINDOW)) for target in targets]
+    if (count := trained.too_many_seen(pairs, runs)) is not None:
+        _refuse(what, f"about {count} of the {len(targets)} targets", None, config, histories, catalogue)
+    logger.warning(
+        "%s: its interactions are not at hand any more; that it was trained on many of the targets would show, that it"
+        " was on a few would not",
+        what,
+    )
+
+
 def _refuse(
-    folder: str, how_many: str, first: _Target | None, config: Config, histories: Histories, catalogue: Catalogue
+    folder: str, how_many: str, first: _Target | None, config: Config | None, histories: Histories, catalogue: Catalogue
 ) -> None:
     named = ""
     if first is not None:
         named = f"; first user {histories.user_ids[first.user]!r} and item {catalogue.item_ids[first.item]!r}"
-    data = config.data
-    raise DataError(
-        f"{folder}: was trained on {how_many}{named}",
-        f"evaluate it on what it kept out: {data.interactions} with data.minimum_rating: {data.minimum_rating} by"
-        " leave-one-out; or train it without these targets",
-    )
+    hint = "train it without these targets"
+    if config is not None and config.training.keep_test_out:
+        data = config.data
+        kept_out = f"{data.interactions} with data.minimum_rating: {data.minimum_rating} by leave-one-out"
+        hint = f"evaluate it on what it kept out: {kept_out}; or {hint}"
+    raise DataError(f"{folder}: was trained on {how_many}{named}", hint)
 
 
 def _targets(holdout: Holdout) -> Iterator[_Target]:
@@ -80,35 +121,45 @@ def _targets(holdout: Holdout) -> Iterator[_Target]:
                 yield _Target(user, item)
 
 
+def _run(target: _Target, holdout: Holdout, before: int) -> tuple[int, ...]:
+    """Return the target's item after the items before it."""
+    return (*holdout.histories[target.user].tolist()[-before:], target.item)
+
+
 class _Learned:
-    """What training saw: each user's items, and the beginnings of all histories, for users who have another name here."""
+    """What training saw: each user's items, and what followed which items, for users who have another name here."""
 
     def __init__(self, histories: Histories, split: Split) -> None:
-        learned = split.train.items
+        learned = [items.tolist() for items in split.train.items]
         self.validation = dict(zip(histories.user_ids, split.validation.tolist(), strict=True))
-        self.items = {user: frozenset(items.tolist()) for user, items in zip(histories.user_ids, learned, strict=True)}
-        self.beginnings = {start for items in learned for start in _beginnings(items.tolist())}
+        self.items = {user: frozenset(items) for user, items in zip(histories.user_ids, learned, strict=True)}
+        self.learned = learned
 
-    def saw(self, target: _Target, holdout: Holdout, histories: Histories) -> bool:
+    def saw(self, target: _Target, histories: Histories) -> bool:
         """Whether the target's item was learned as this user's."""
-        user = histories.user_ids[target.user]
-        if user in self.items:
-            return target.item in self.items[user]
-        whole = list(_beginnings([*holdout.histories[target.user].tolist(), target.item]))
-        return bool(whole) and whole[-1] in self.beginnings
+        return target.item in self.items.get(histories.user_ids[target.user], ())
+
+    def followed(self, folder: str, targets: list[_Target], holdout: Holdout) -> list[_Target]:
+        """Return the targets that were learned after the same items from whatever user; [] if that may be accident."""
+        learned, maybe = [], 0
+        for before in range(1, LEAST + 1):
+            alike = [(t, run) for t in targets if len(run := _run(t, holdout, LEAST)) == before + 1]
+            if not alike:
+                continue
+            runs = {run for items in self.learned for run in runs_of(items, before)}
+            found = [target for target, run in alike if run in runs]
+            if excess(len(found), len(alike), chance_of_runs(self.learned, before)) is not None:
+                learned += found
+            else:
+                maybe += len(found)
+        if maybe:
+            said = "%s: %d of the %d targets follow the same items in what it was trained on, maybe by accident"
+            logger.warning(said, folder, maybe, len(targets))
+        return learned
 
     def chose(self, target: _Target, histories: Histories) -> bool:
         """Whether the target was the user's validation target."""
         return self.validation.get(histories.user_ids[target.user], PADDING) == target.item
-
-
-def _beginnings(items: Sequence[int]) -> Iterator[int]:
-    """Yield a hash of each beginning of a history that is long enough to tell users apart."""
-    value = 0
-    for count, item in enumerate(items, start=1):
-        value = hash((value, item))
-        if count > LEAST:
-            yield value
 
 
 def _learned(config: Config, catalogue: Catalogue, trained: TrainedOn | None) -> _Learned | None:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from recommender import assets
 from recommender.config import Config
 from recommender.errors import RecommenderError
 from recommender.files import replacing
@@ -39,7 +40,6 @@ _NOT_DECISIVE = (
     "base.adapter",
 )
 _ABSENT = "not there"
-_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 FIELDS = ("number", "stage", "step", "epoch", "loss", "learning_rate", "positions_per_second", "validation")
 
 
@@ -88,7 +88,7 @@ def facts_of(config: Config, data: TrainingData, model: nn.Module) -> dict[str, 
         "interactions": _hash([[len(items), *items.tolist()] for items in split.train.items]),
         "validation targets": _hash(split.validation.tolist()),
         "justifications": _hash(list(data.explanations)),
-        "base model": _hash(_sums(model)),
+        "base model": _hash([assets.identity(config.base.llm), *_digests(model)]),
     }
     if config.base.adapter:
         hashes["base.adapter"] = _hash(sorted(weights_of(resolve(config.base.adapter)).items()))
@@ -103,10 +103,14 @@ def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def _sums(model: nn.Module) -> list[tuple[str, int]]:
-    """Return a sum over the bits of every frozen parameter: whole numbers, the same in any order of addition."""
+def _digests(model: nn.Module) -> list[tuple[str, str]]:
+    """Return a hash of every frozen parameter, whole and in order."""
     frozen = [(name, p.detach()) for name, p in model.named_parameters() if not is_adapter_parameter(name)]
-    return [(name, int(p.reshape(-1).view(_BITS[p.element_size()]).sum(dtype=torch.int64))) for name, p in frozen]
+    return [(name, hashlib.sha256(_bytes(p)).hexdigest()) for name, p in frozen]
+
+
+def _bytes(values: torch.Tensor) -> Any:
+    return values.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -30,7 +30,22 @@ def test_damaged_text_spoils_its_line_only(tmp_path):
     path = tmp_path / "in.jsonl"
     path.write_bytes(b'{"custom_id": "a\xff"}\n\xfe\n{"custom_id": "b"}')
     lines = list(read_requests(path))
-    assert [line.custom_id for line in lines] == ["a\ufffd", None, "b"] and lines[1].error
+    assert [line.custom_id for line in lines] == [None, None, "b"]
+    assert all("no UTF-8" in line.error for line in lines[:2])
+
+
+def test_latin_1_ids_are_not_taken_for_each_other(tmp_path):
+    path = tmp_path / "in.jsonl"
+    rows = ['{"custom_id": "é", "history": ["1"]}', '{"custom_id": "è", "history": ["1"]}', '{"custom_id": "e"}']
+    path.write_bytes("\n".join(rows).encode("latin-1"))
+    errors = [line.error for line in read_requests(path)]
+    assert [error and error.split(";")[0] for error in errors] == [
+        "line 1 holds bytes that are no UTF-8",
+        "line 2 holds bytes that are no UTF-8",
+        None,
+    ]
+    path.write_text("\n".join(rows), encoding="utf-8")
+    assert [line.custom_id for line in read_requests(path)] == ["é", "è", "e"]
 
 
 def test_a_table_is_read_as_lines_are(tmp_path, monkeypatch):

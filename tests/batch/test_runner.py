@@ -21,7 +21,7 @@ from recommender.batch.request_files import PartialOutput
 from recommender.batch.request_lines import read_line
 from recommender.batch.runner import answer_group
 from recommender.engine import RankedItem, Response
-from recommender.errors import DataError, EngineLostError, RecommenderError
+from recommender.errors import CheckpointError, DataError, EngineLostError, RecommenderError
 from recommender.model.checkpoint import from_pretrained, save_pretrained
 from tests.batch.batch_files import read_lines, requests, write_lines
 
@@ -393,3 +393,21 @@ def _alive_in_group(group):
         if int(fields[2]) == group and fields[0] != "Z":
             found.append(int(folder.name))
     return found
+
+
+@pytest.mark.parametrize("which", ["rank_url", "write_url"])
+def test_another_server_is_another_batch(tmp_path, which):
+    """Nothing says what a server answers with, so that its lines are not mixed with those of another."""
+    source, output = write_lines(tmp_path / "in.jsonl", requests(2)), tmp_path / "out.jsonl"
+
+    def run(port):
+        options = {"rank_url": "http://localhost:1", which: f"http://localhost:{port}"}
+        run_batch(str(tmp_path / "gone"), source, output, BatchOptions("vllm", engine_options=options))
+
+    with pytest.raises(CheckpointError):
+        run(1)  # begins; no model is there
+    output.with_name(".out.jsonl.partial").write_text('{"custom_id": "r0"}\n')
+    with pytest.raises(DataError, match=f"other server at {which}"):
+        run(2)
+    with pytest.raises(CheckpointError):
+        run(1)

@@ -124,3 +124,29 @@ def test_a_reader_who_has_enough_ends_it_quietly(monkeypatch):
     with pytest.raises(SystemExit) as exit_:
         main()
     assert exit_.value.code == 0 and Closed.closed
+
+
+@pytest.mark.parametrize("moment", ["recommender.cli.options", "typer", "recommender.cli.command_line"])
+def test_ctrl_c_while_it_is_loaded_ends_it_quietly(moment):
+    """The signal comes as the module begins to be imported."""
+    program = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {moment!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from recommender.cli import main\n"
+        "main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_ctrl_c_outside_of_a_command_ends_it_quietly(monkeypatch, capsys):
+    def stop():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("recommender.cli.command_line.app", stop)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130 and capsys.readouterr() == ("", "")

@@ -62,6 +62,38 @@ def test_what_was_not_heard_is_not_said(heard):
     assert spoken([heard, segment(" .")]) == ""
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        " Thank you. Thank you.",
+        " Thank you, bye!",
+        " Please subscribe to my channel.",
+        " Don’t forget to like and subscribe!",
+        " Thanks for watching. See you next time.",
+        " Thank you for listening.",
+        " Transcription by CastingWords",
+        " Subtitles by the Amara.org community",
+        " Captioned by Some Name, London",
+        "<|nospeech|>",
+        "<|startoftranscript|> you",
+        " (upbeat music",
+        " [Music",
+        " upbeat music)",
+        " Soft piano music playing",
+    ],
+)
+def test_stock_phrases_that_were_hardly_heard_are_not_said(text):
+    assert spoken([segment(text, 0.9)]) == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["The Sound of Music", "Thank You for Smoking", "Bye Bye Birdie", "Music of the Heart"]
+)
+def test_titles_are_said(text):
+    assert spoken([segment(text, 0.1)]) == text
+    assert spoken([segment(text, 0.4)]) == text
+
+
 def test_what_was_heard_is_said_once():
     parts = [segment(" Monty Python."), segment(" Comedy.", 0.36, -0.77), segment(" Comedy."), segment(" you", 0.7)]
     assert spoken(parts) == "Monty Python. Comedy. you"

@@ -40,3 +40,16 @@ def test_a_saved_checkpoint_counts_what_its_items_have(make_checkpoint, tmp_path
     save_pretrained(make_checkpoint(), tmp_path / "model")
     record(tmp_path / "model", "note", 1)
     assert "(19 of 20 items)" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_items_that_were_added_without_training_are_told(tmp_path, config):
+    write_card(tmp_path / "README.md", config, {"extended_by": 3}, 20)
+    text = (tmp_path / "README.md").read_text()
+    assert "| added items | 3 of the 20" in text and "without training" in text
+    assert "holds every setting that it was trained with" not in text and "makes another model" in text
+    rows = text[text.index("| part |") : text.index("## Training")].strip().splitlines()
+    assert all(row.startswith("|") for row in rows)
+    write_card(tmp_path / "README.md", config, {}, 20)
+    text = (tmp_path / "README.md").read_text()
+    assert "added" not in text and "holds every setting that it was trained with" in text
+    assert "|\n| whole recipe" in text and "|\n| encoders" in text

@@ -54,12 +54,36 @@ def test_of_single_pairs_it_says_nothing_for_certain(trained, many, catalogue):
     assert trained.sketch.nbytes < 0.6 * 300 * 6  # bytes, of six interactions of each user
 
 
-@pytest.mark.parametrize(("leaked", "found"), [(0, False), (10, False), (60, True), (300, True)])
+@pytest.mark.parametrize(("leaked", "found"), [(0, False), (2, False), (60, True), (300, True)])
 def test_of_many_targets_it_says_whether_they_were_learned(trained, many, catalogue, leaked, found):
     targets = pairs(many, 2, catalogue, slice(0, leaked)) + pairs(many, -1, catalogue, slice(leaked, None))
     count = trained.too_many_seen(targets)
     assert (count is not None) is found
     assert count is None or abs(count - leaked) < 30
+
+
+def windows(histories, place, catalogue, users):
+    chosen = histories.items[users]
+    return [tuple(catalogue.item_ids[i] for i in items[: len(items) + place + 1][-3:]) for items in chosen]
+
+
+@pytest.mark.parametrize(("count", "leaked", "found"), [(6, 6, True), (60, 8, True), (60, 0, False), (6, 0, False)])
+def test_of_few_targets_it_says_so_too(trained, many, catalogue, count, leaked, found):
+    honest = slice(leaked, count)
+    both = [of(many, -3, catalogue, slice(0, leaked)) + of(many, -1, catalogue, honest) for of in (pairs, windows)]
+    assert (trained.too_many_seen(*both) is not None) is found
+
+
+def test_under_other_names_what_followed_what_is_known(trained, many, catalogue):
+    names = [(f"x{n}", item) for n, (_, item) in enumerate(pairs(many, -3, catalogue))]
+    assert trained.too_many_seen(names, windows(many, -3, catalogue, slice(None))) > 250
+    assert trained.too_many_seen(names, windows(many, -1, catalogue, slice(None))) is None
+
+
+def test_what_came_before_is_saved_too(trained, many, catalogue, tmp_path):
+    TrainedOn.of(many, leave_one_out(many).train.items, catalogue, trained).save(tmp_path / TRAINED_ON)
+    loaded = TrainedOn.load(tmp_path)
+    assert np.array_equal(loaded.earlier.windows, trained.windows) and loaded.earlier.chance == trained.chance
 
 
 def test_no_target_is_no_finding(trained):

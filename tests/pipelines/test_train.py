@@ -19,7 +19,9 @@ from recommender.data.catalogue import Catalogue, Item
 from recommender.engine import Recommender, Request
 from recommender.errors import CheckpointError, ConfigError, DataError, RecommenderError
 from recommender.model.checkpoint import from_pretrained
+from recommender.model.trained_on import TrainedOn
 from recommender.pipelines import train
+from recommender.studies.comparison import evaluate
 from recommender.studies.justifications import draft_study, justification_study
 from recommender.training.loop import STATE
 from recommender.training.run_state import trainable
@@ -324,6 +326,17 @@ def test_only_a_writing_stage_makes_a_model_that_writes_and_others_generate_noth
     assert study["sources"] == {"model": 0, "rewritten": 0, "plain": 2}
     with pytest.raises(RecommenderError, match="does not write: the writing adapter was never trained"):
         draft_study(model, [np.array([1, 5, 7])], drafts=1)
+
+
+def test_what_the_adapter_had_learned_comes_along(config_of, histories, tmp_path):
+    changes = {"training.stages": RANK}
+    everything = config_of(histories, **changes, **{"training.keep_test_out": False})
+    train.train(everything, tmp_path / "all")
+    train.train(config_of(histories, **changes, **{"base.adapter": str(tmp_path / "all")}), tmp_path / "later")
+    learned = TrainedOn.load(tmp_path / "later")
+    assert learned.earlier.digest == TrainedOn.load(tmp_path / "all").digest and learned.earlier.earlier is None
+    with pytest.raises(DataError, match=r"all: was trained on \d+ of the \d+ targets"):
+        evaluate([str(tmp_path / "later")])
 
 
 def test_a_writing_adapter_comes_along_with_the_prompts_that_it_was_trained_on(whole, config_of, histories, tmp_path):

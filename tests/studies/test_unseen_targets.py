@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,75 @@ def test_users_under_other_names_are_known_by_what_they_did(world, tmp_path):
     shorter = table(tmp_path / "shorter.csv", [items[:-3] for items in histories], "person {}")
     with pytest.raises(DataError, match="trained on 12 of the 12 targets; first user 'person 0'"):
         evaluate([folder], interactions=shorter)
+
+
+OTHERS = {
+    "swapped": lambda items, user: f"u{user ^ 1}",
+    "rotated": lambda items, user: f"u{(user + 1) % USERS}",
+    "other": lambda items, user: f"x{user}",
+}
+CUTS = {"end": slice(0, -3), "both": slice(1, -3), "five": slice(0, 5), "four": slice(2, 6)}
+
+
+def renamed(path: Path, histories, name) -> str:
+    rows = [(name(items, u), 100 + i, t) for u, items in enumerate(histories) for t, i in enumerate(items)]
+    write_csv(path, "user_id item_id timestamp", rows)
+    return str(path)
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("name", OTHERS)
+def test_whatever_the_users_are_called_what_was_learned_is_refused(world, tmp_path, name, cut):
+    folder, histories = world()
+    shorter = renamed(tmp_path / "shorter.csv", [items[CUTS[cut]] for items in histories], OTHERS[name])
+    with pytest.raises(DataError, match=r"trained on \d+ of the \d+ targets"):
+        evaluate([folder], interactions=shorter)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_targets_of_a_table_of_renamed_users_are_refused(world, tmp_path, name):
+    folder, histories = world()
+    shorter = renamed(tmp_path / "shorter.csv", [items[:6] for items in histories], OTHERS[name])
+    rows = [(OTHERS[name](items, user), 100 + items[6]) for user, items in enumerate(histories)]
+    write_csv(tmp_path / "test.csv", "user_id item_id", rows)
+    with pytest.raises(DataError, match=r"trained on \d+ of the \d+ targets"):
+        evaluate([folder], interactions=shorter, test=str(tmp_path / "test.csv"))
+
+
+def test_one_target_that_follows_the_same_items_is_noted(world, tmp_path, caplog):
+    folder, histories = world()
+    evaluate([folder], interactions=table(tmp_path / "one.csv", [histories[0][:-3]], "x{}"))
+    assert "1 of the 1 targets follow the same items" in caplog.text
+
+
+def test_renamed_users_are_known_without_the_table(world, tmp_path):
+    folder, histories = world()
+    (tmp_path / "interactions.csv").unlink()
+    shorter = table(tmp_path / "shorter.csv", [items[:-3] for items in histories], "x{}")
+    with pytest.raises(DataError, match=r"trained on about \d+ of the 12 targets"):
+        evaluate([folder], interactions=shorter)
+    few = table(tmp_path / "few.csv", [items[:-3] for items in histories[:6]])
+    with pytest.raises(DataError, match=r"trained on about \d of the 6 targets"):
+        evaluate([folder], interactions=few)
+
+
+def test_what_the_adapter_of_the_beginning_learned_is_known(world, make_checkpoint, tmp_path, caplog):
+    """The first training kept nothing out, the one that went on from it did."""
+    folder, histories = world(training__keep_test_out=False)
+    later = Path(folder).rename(tmp_path / "first")
+    first = TrainedOn.load(later)
+    settings = loosened(later).updated({"training.keep_test_out": True, "base.adapter": str(later)})
+    checkpoint = make_checkpoint(1, settings)
+    checkpoint.catalogue = Catalogue.load(settings.data.items)
+    read = load_histories(settings, checkpoint.catalogue)
+    learned = split_of(settings, read).train.items
+    checkpoint.trained_on = TrainedOn.of(read, learned, checkpoint.catalogue, first)
+    save_pretrained(checkpoint, tmp_path / "model")
+    with pytest.raises(DataError, match="first: was trained on 12 of the 12 targets"):
+        evaluate([folder])
+    shutil.rmtree(later)
+    with pytest.raises(DataError, match="began from: was trained on about"):
+        evaluate([folder])
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["gone", "changed"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,9 +99,18 @@ def _other_base(data, checkpoint):
     return data
 
 
+def _flipped_rows(data, checkpoint):
+    """The same numbers, of other words."""
+    with torch.no_grad():
+        weight = next(p for n, p in checkpoint.model.named_parameters() if n.endswith("embed_tokens.weight"))
+        weight.copy_(weight.flip(0))
+    return data
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (_flipped_rows, "other base model than then"),
         (_other_picture, "other encoded image than then"),
         (_other_validation, "other validation targets than then"),
         (_other_history, "other interactions than then"),
@@ -110,6 +121,20 @@ def _other_base(data, checkpoint):
 def test_other_data_under_the_same_names_is_refused(killed, train, change, said):
     with pytest.raises(RecommenderError, match=said):
         train(change=change)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "chat_template.jinja"])
+def test_another_file_of_the_base_model_is_refused(train, llm_folder, tmp_path, name):
+    base = Path(shutil.copytree(llm_folder, tmp_path / "base"))
+    with pytest.raises(KeyboardInterrupt):
+        train(kill=("rank", 4), **{"base.llm": str(base)})
+    moved = base.rename(tmp_path / "moved")
+    with pytest.raises(KeyboardInterrupt):
+        train(kill=("rank", 5), **{"base.llm": str(moved)})
+    path = moved / name
+    path.write_text((path.read_text() if path.exists() else "{{ messages[0] }}") + "\n")
+    with pytest.raises(RecommenderError, match="other base model than then"):
+        train(**{"base.llm": str(moved)})
 
 
 def test_what_decides_nothing_may_change(killed, train):
