@@ -51,7 +51,7 @@ def plain_column(column: pa.ChunkedArray) -> Column:
     return column
 
 
-def python_values(column: Column) -> list[Any]:
+def python_values(column: Column | pa.Array) -> list[Any]:
     """Return a column's values, None where there is none. Short floats stay short: 0.1 is not 0.10000000149."""
     if isinstance(column, list):
         return column
