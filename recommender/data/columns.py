@@ -60,6 +60,4 @@ def python_values(column: Column | pa.Array) -> list[Any]:
         kind = np.float32 if pa.types.is_float32(column.type) else np.float16
         values = column.to_pylist()
         return [kind(value) if present else None for value, present in zip(values, valid, strict=True)]
-    if pa.types.is_map(column.type):
-        return [None if pairs is None else dict(pairs) for pairs in column.to_pylist()]
-    return column.to_pylist()
+    return column.to_pylist(maps_as_pydicts="lossy") if pa.types.is_nested(column.type) else column.to_pylist()
