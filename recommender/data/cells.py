@@ -96,8 +96,8 @@ def flat(value: Any) -> Iterator[str]:
 def listed(values: Sequence[Any], name: str) -> list[list[str]]:
     """Return the texts of each cell of an attribute column.
 
-    Lists of any type stay as they are, also where a text writes one as JSON, or as Python, numpy or Postgres print it. Other text is
-    one value, unless the column's name means a list: then it is split at "|"; or else at ";"; or else at commas that do not
+    Lists of any type stay as they are, also where a text writes one as JSON, Python, numpy or Postgres do. Other text is one
+    value, unless the column's name means a list: then it is split at "|"; or else at ";"; or else at commas that do not
     belong to a name ("Robert Downey, Jr.", "Clothing, Shoes & Jewelry").
     """
     cells = [read_list(value) if isinstance(value, str) else value for value in values]

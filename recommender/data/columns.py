@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from recommender.data.formats import Column
+from recommender.errors import DataError
 
 # as pandas, and parquet written by pandas, call an index that has no name
 _UNNAMED = re.compile(r"\s*|Unnamed: \d+(_level_\d+)?|__index_level_\d+__|None|nan", re.ASCII)
@@ -21,10 +22,18 @@ def is_unnamed(name: str) -> bool:
 
 
 def from_frame(frame: pd.DataFrame) -> dict[str, Column]:
-    """Return a frame's columns, and the levels of its index that have names."""
+    """Return a frame's columns, and the levels of its index that have names.
+
+    Raises DataError for two names that are one as text: 1 and "1".
+    """
     if any(name is not None and name not in frame.columns for name in frame.index.names):
         frame = frame.reset_index(
             [name for name in frame.index.names if name is not None and name not in frame.columns]
+        )
+    names = list(map(str, frame.columns))
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise DataError(
+            f"DataFrame: the column name {repeated[0]!r} stands twice, as text and as another type", "rename one"
         )
     return {str(name): from_series(frame[name]) for name in frame.columns}
 

@@ -185,6 +185,8 @@ def _names(path: Path, layout: Layout, utf8: bytes) -> list[str]:
         if len(first) != len(layout.names):
             reason = f"the first line has {len(first)} fields, and the config names {len(layout.names)} columns"
             raise DataError(f"{path}: {reason}", "name every column of a file without a header, in order")
+        if repeated := [name for name in layout.names if layout.names.count(name) > 1]:
+            raise DataError(f"{path}: the config names column {repeated[0]!r} twice", "give each column another name")
         return list(layout.names)
     names = [name.strip() for name in first]
     if any("\ufffd" in name for name in names):
@@ -198,6 +200,8 @@ def _names(path: Path, layout: Layout, utf8: bytes) -> list[str]:
         raise DataError(f"{path}: {reason}", "name the columns in data.items_table.header or interactions_table.header")
     if all(_TYPED_NAME.fullmatch(name) for name in names):
         names = [name.partition(":")[0] for name in names]
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise DataError(f"{path}: column {repeated[0]!r} stands twice in the header", "rename one of the two")
     return _distinct(names)
 
 

@@ -14,10 +14,9 @@ _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NUMPY_LIST = re.compile(rf"\[\s*(?:(?:{_STRING}|{_NUMBER}|{_NOTHING})(?:\s+|(?=[\]'\"])))*\]", re.DOTALL)
 _NUMPY_MEMBER = re.compile(rf"{_STRING}|{_NUMBER}|{_NOTHING}", re.DOTALL)
 # as Postgres writes an array: whatever holds a blank, a comma or a brace stands in double quotes
-_POSTGRES = re.compile(
-    r"\{(?:\"(?:[^\"\\]|\\.)*\"|[^\s\"'{},\\]+)(?:,(?:\"(?:[^\"\\]|\\.)*\"|[^\s\"'{},\\]+))*\}", re.DOTALL
-)
-_POSTGRES_MEMBER = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|([^\s\"'{},\\]+)", re.DOTALL)
+_MEMBER = r"\"((?:[^\"\\]|\\.)*)\"|([^\s\"'{},\\]+)"
+_POSTGRES_MEMBER = re.compile(_MEMBER, re.DOTALL)
+_POSTGRES = re.compile(rf"\{{(?:{_MEMBER})(?:,(?:{_MEMBER}))*\}}", re.DOTALL)
 _NAMED = re.compile(r"(?:frozenset|set|array|deque|tuple|list)\((.*?)(?:,\s*(?:dtype|maxlen)=[^()\[\]]+)?\)", re.DOTALL)
 # what Python and numpy print within a list that is no literal: nan, np.str_('a')
 _NO_LITERAL = re.compile(rf"{_STRING}|<NA>|\b(?:nan|NaN|NaT|null)\b|\bnp\.\w+\(({_STRING}|{_NUMBER}|nan)\)", re.DOTALL)
