@@ -19,6 +19,7 @@ import pyarrow.csv
 from recommender.config import TableConfig
 from recommender.data.layout import Layout, find_layout, read_unpacked, sniff_encoding
 from recommender.errors import DataError
+from recommender.strict_json import JsonError, distinct_keys
 
 Column: TypeAlias = pa.ChunkedArray | list[Any]
 _BLOCK_BYTES = 1 << 24  # one record must fit: descriptions can be long
@@ -85,7 +86,7 @@ def read_jsonl(path: Path, told: TableConfig | None = None) -> Parsed:
         raw = Layout(encoding).utf8(raw)
     note = None if encoding == "utf-8" else f"read as {encoding}"
     if raw.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
-        array = _json_array(raw)
+        array = _json_array(path, raw)
         if array is not None:
             return _from_array(array, note)
     records: list[dict[str, Any]] = []
@@ -135,10 +136,15 @@ def _from_array(array: list[Any], note: str | None) -> Parsed:
     return _from_records([array[place - 1] for place in places], places, problems, note)
 
 
-def _json_array(raw: bytes) -> list[Any] | None:
-    """Return the entries of a file that is one JSON array with objects in it, None if it is anything else."""
+def _json_array(path: Path, raw: bytes) -> list[Any] | None:
+    """Return the entries of a file that is one JSON array with objects in it, None if it is anything else.
+
+    Raises DataError if an object has a key twice.
+    """
     try:
-        whole = json.loads(raw.decode("utf-8-sig"))
+        whole = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=distinct_keys)
+    except JsonError as error:
+        raise DataError(f"{path}: {error}", "give each key once") from None
     except (ValueError, RecursionError):
         return None
     return whole if isinstance(whole, list) and any(isinstance(record, dict) for record in whole) else None
@@ -147,7 +153,7 @@ def _json_array(raw: bytes) -> list[Any] | None:
 def _json_object(number: int, raw: bytes) -> dict[str, Any] | LineProblem:
     try:
         text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        record = json.loads(text)
+        record = json.loads(text, object_pairs_hook=distinct_keys)
     except UnicodeDecodeError:
         return _not_utf8(number, raw)
     except json.JSONDecodeError as error:
