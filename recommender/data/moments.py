@@ -56,7 +56,7 @@ def read_moments(column: Column) -> Moments:
         return fast
     values = column if isinstance(column, list) else column.to_pylist()
     codes, distinct = _distinct(values)
-    return _from_keys(codes, _keys(distinct))
+    return _from_keys(codes, _keys(distinct), _EXACT if isinstance(column, list) else _exact_below(column.type))
 
 
 def as_number(value: Any) -> float:
@@ -109,7 +109,12 @@ def _keys(values: Sequence[Any]) -> list[_Key | str]:
     return keys
 
 
-def _from_keys(codes: np.ndarray, keys: Sequence[_Key | str]) -> Moments:
+def _exact_below(kind: pa.DataType) -> int:
+    """Return from which number on a column of this type leaves integers out."""
+    return 2**11 if pa.types.is_float16(kind) else 2**24 if pa.types.is_float32(kind) else _EXACT
+
+
+def _from_keys(codes: np.ndarray, keys: Sequence[_Key | str], exact: int = _EXACT) -> Moments:
     rows_of = np.bincount(codes, minlength=len(keys))
     dates, numbers = (
         sum(int(rows_of[n]) for n, key in enumerate(keys) if not isinstance(key, str) and key[0] is kind)
@@ -127,7 +132,7 @@ def _from_keys(codes: np.ndarray, keys: Sequence[_Key | str]) -> Moments:
     times = np.array(seconds, dtype=np.float64)[codes]
     wrong = {int(row): reasons[codes[row]] for row in np.flatnonzero(ranks[codes] < 0)}
     rounded = "a float this large is not exact, so its place may be wrong"
-    inexact = {n for n, value in usable.items() if isinstance(value, float) and abs(value) >= _EXACT}
+    inexact = {n for n, value in usable.items() if isinstance(value, float) and abs(value) >= exact}
     doubts = {int(row): rounded for row in np.flatnonzero(np.isin(codes, list(inexact)))}
     return Moments(ranks[codes], times, wrong, doubts or ({} if are_dates else _unit_doubts(times)))
 
