@@ -184,9 +184,12 @@ def _is_list(value: Any) -> bool:
 
 
 def _moment_text(value: datetime | np.datetime64) -> str:
-    moment = pd.Timestamp(value)
-    whole_day = moment.time() == time() and moment.tzinfo is None
-    return str(date(moment.year, moment.month, moment.day)) if whole_day else str(moment)
+    try:
+        moment = pd.Timestamp(value)
+        whole_day = moment.time() == time() and moment.tzinfo is None
+        return str(date(moment.year, moment.month, moment.day)) if whole_day else str(moment)
+    except (ValueError, OverflowError):  # before the year 1 or after 9999
+        return str(value)
 
 
 def _integer_text(value: int) -> str:

@@ -24,6 +24,19 @@ NOT_A_TIME = "neither a number nor an ISO date"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _INTEGER = r"^-?[0-9]{1,19}$"
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_ATTOSECONDS = {
+    "W": 604_800 * 10**18,
+    "D": 86_400 * 10**18,
+    "h": 3600 * 10**18,
+    "m": 60 * 10**18,
+    "s": 10**18,
+    "ms": 10**15,
+    "us": 10**12,
+    "ns": 10**9,
+    "ps": 10**6,
+    "fs": 10**3,
+    "as": 1,
+}
 _EXACT = 2**53
 _UNITS = ("no time since 1970", "seconds", "milliseconds", "microseconds", "nanoseconds")
 _UNIT_EDGES = (1e8, 1e11, 1e14, 1e17)  # of times since 1970 that are counted in these units: 1973 to 5138
@@ -193,13 +206,21 @@ def _date_text(text: str) -> int | None:
 
 def _nanoseconds(moment: Any) -> int:
     if isinstance(moment, np.datetime64):
-        moment = pd.Timestamp(moment)
+        return _nanoseconds_of(moment)
     if not isinstance(moment, datetime):
         moment = datetime(moment.year, moment.month, moment.day)
     known = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     past = known.to_pydatetime(warn=False) if isinstance(known, pd.Timestamp) else known
     micros = (past - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     return micros * 1000 + (moment.nanosecond if isinstance(moment, pd.Timestamp) else 0)
+
+
+def _nanoseconds_of(moment: np.datetime64) -> int:
+    """Return the nanoseconds since 1970 of a moment of any year, exact: numpy's own integers do not hold them all."""
+    unit, count = np.datetime_data(moment.dtype)
+    if unit not in _ATTOSECONDS:  # months and years, which have no one length
+        moment, unit, count = moment.astype("datetime64[D]"), "D", 1
+    return int(moment.astype(np.int64)) * count * _ATTOSECONDS[unit] // 10**9
 
 
 def _duration(length: pd.Timedelta) -> Decimal:
