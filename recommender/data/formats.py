@@ -83,6 +83,7 @@ def read_jsonl(path: Path, told: TableConfig | None = None) -> Parsed:
     raw = read_unpacked(path)
     encoding = (told.encoding if told else None) or _unicode_encoding(raw)
     if encoding != "utf-8":
+        find_layout(raw, path, TableConfig(encoding=encoding))  # says if there is no such encoding
         raw = Layout(encoding).utf8(raw)
     note = None if encoding == "utf-8" else f"read as {encoding}"
     if raw.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):

@@ -52,13 +52,20 @@ class Layout:
     @property
     def one_char_separator(self) -> str:
         """The separator as parsers take it, after `utf8` has put it in."""
-        return self.separator if len(self.separator) == 1 else _UNIT
+        return (
+            self.separator
+            if len(self.separator) == 1 and self.separator.isascii() and self.separator != "\0"
+            else _UNIT
+        )
 
     def utf8(self, raw: bytes) -> bytes:
-        """Return the file's text as UTF-8, with separators of one character; bytes that fit no letter become U+FFFD."""
+        """Return the file's text as UTF-8, with separators of one character; bytes that fit no letter become U+FFFD.
+
+        Raises DataError for an encoding that does not exist, or of which Python reads no text.
+        """
         if self.encoding != "utf-8":
-            raw = raw.decode(self.encoding, errors="replace").removeprefix("\ufeff").encode("utf-8", errors="replace")
-        if len(self.separator) > 1:
+            raw = _decoded(raw, self.encoding).removeprefix("\ufeff").encode("utf-8", errors="replace")
+        if self.one_char_separator != self.separator:
             raw = raw.replace(_UNIT.encode(), b" ").replace(self.separator.encode(), _UNIT.encode())
         return _SEPARATOR_LINE.sub(b"\n", raw, count=1)  # a blank line, so that lines keep their numbers
 
@@ -138,9 +145,9 @@ def find_layout(raw: bytes, path: Path, told: TableConfig) -> Layout:
     """
     encoding = told.encoding or sniff_encoding(raw)
     try:
-        text = raw[: 4 * _SAMPLE_CHARS].decode(encoding, errors="replace").removeprefix("\ufeff")
-    except LookupError:
-        raise DataError(f"{path}: there is no encoding {encoding!r}", "for example utf-8, cp1252, utf-16") from None
+        text = _decoded(raw[: 4 * _SAMPLE_CHARS], encoding).removeprefix("\ufeff")
+    except DataError as error:
+        raise DataError(f"{path}: {error.message}", error.hint) from None
     sample = text[:_SAMPLE_CHARS]
     encoding = "utf-8" if encoding.lower().replace("_", "-") in ("utf8", "utf-8-sig") else encoding
     excel = _SEPARATOR_LINE.match(sample[:16].encode())
@@ -156,6 +163,13 @@ def find_layout(raw: bytes, path: Path, told: TableConfig) -> Layout:
         best = max(layouts, key=lambda layout: _consistency(layout, sample))
     escapes = best.quoted and b"\\" in raw and _escapes(best, best.utf8(raw))
     return replace(best, escaped=True) if escapes else best
+
+
+def _decoded(raw: bytes, encoding: str) -> str:
+    try:
+        return raw.decode(encoding, errors="replace")
+    except (LookupError, ValueError):  # of no text, such as idna, or no name
+        raise DataError(f"there is no encoding {encoding!r} of tables", "for example utf-8, cp1252, utf-16") from None
 
 
 def _eight_bit_encoding(raw: bytes) -> str:

@@ -190,3 +190,17 @@ def test_json_in_other_forms(tmp_path):
     assert (columns(mixed), list(mixed.lines()), mixed.problems[0].line) == ({"a": [1, 2]}, [1, 3], 2)
     problems = read_jsonl(tmp_path / "long.jsonl").problems
     assert [(problem.line, problem.kind) for problem in problems] == [(2, "bad-json")]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+@pytest.mark.parametrize("encoding", ["idna", "undefined", "utf\0", "punycode", "rot13"])
+def test_encodings_of_no_tables_are_refused(encoding, name, tmp_path):
+    (tmp_path / name).write_text('{"item_id": "é"}\n')
+    read = read_csv if name.endswith("csv") else read_jsonl
+    with pytest.raises(DataError, match="there is no encoding"):
+        read(tmp_path / name, TableConfig(encoding=encoding))
+
+
+def test_a_separator_may_be_any_letter(tmp_path):
+    (tmp_path / "t.csv").write_text("item_idétitle\n1éA\n")
+    assert list(read_csv(tmp_path / "t.csv", TableConfig(separator="é")).columns) == ["item_id", "title"]
