@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -28,6 +28,10 @@ _ENCLOSING = (",", ";")  # fields of these are quoted by habit; in the others a 
 _UNIT = "\x1f"  # stands for a separator of several characters, which parsers do not know
 _SEPARATOR_LINE = re.compile(rb"\A(?:\xef\xbb\xbf)?sep=([^\r\n])\r?\n")  # as Excel begins a file for itself
 _SAMPLE_CHARS = 1 << 20
+_PART_BYTES = 1 << 20
+_SMALL_UNPACKED = 64 << 20  # bytes to which a file may unpack whatever its size
+_MOST_TIMES = 200  # its size, to which a larger one may: tables of text pack five to fifty times
+_MOST_UNPACKED = 8 << 30
 _SAMPLE_ROWS = 200
 _BOMS = (  # the longer first: that of UTF-32 begins with that of UTF-16
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -253,20 +257,35 @@ def _unzip(path: Path) -> bytes:
             raise DataError(
                 f"{path}: the zip holds {len(names)} files ({listed})", "unpack it, and name the file itself"
             )
-        return archive.read(names[0])
+        with archive.open(names[0]) as file:
+            return _bounded(file, path)
+
+
+def _bounded(file: Any, path: Path) -> bytes:
+    """Return all that a stream unpacks to. Raises DataError where that is far more than tables pack."""
+    packed = path.stat().st_size
+    most = min(max(_SMALL_UNPACKED, _MOST_TIMES * packed), _MOST_UNPACKED)
+    parts, size = [], 0
+    while part := file.read(_PART_BYTES):
+        size += len(part)
+        if size > most:
+            reason = f"{packed:,} bytes unpack to more than {most:,}, which no table does"
+            raise DataError(f"{path}: {reason}", "unpack it, and name the file itself")
+        parts.append(bytes(part))
+    return b"".join(parts)
 
 
 def _unpack_with(opener: Callable[..., io.BufferedIOBase]) -> Callable[[Path], bytes]:
     def unpack(path: Path) -> bytes:
         with opener(path) as file:
-            return file.read()
+            return _bounded(file, path)
 
     return unpack
 
 
 def _unzstd(path: Path) -> bytes:
     with pa.input_stream(str(path), compression="zstd") as stream:
-        return bytes(stream.read())
+        return _bounded(stream, path)
 
 
 _UNPACK: dict[bytes, Callable[[Path], bytes]] = {
