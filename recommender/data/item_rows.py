@@ -11,7 +11,7 @@ from typing import Any
 
 from recommender.config import ColumnsConfig
 from recommender.data.cells import PEOPLE, flat, listed, plain_text
-from recommender.data.cleaning import clean_text, is_blank, is_placeholder
+from recommender.data.cleaning import clean_text, clean_title, is_blank, is_placeholder
 from recommender.data.columns import is_unnamed
 from recommender.data.ids import canonical_id
 from recommender.data.tables import Problem, Table
@@ -115,7 +115,7 @@ def _texts(table: Table, column: str, kind: str, problems: list[Problem]) -> lis
     texts = []
     for row, value in enumerate(table.values(column)):
         raw = _text(table, row, column, value, problems)
-        text = clean_text(raw)
+        text = clean_title(raw) if kind == "title" else clean_text(raw)
         blank = not text if kind == "title" else is_blank(text)
         if blank:
             reason = "blank" if not text else f"near-blank text {text[:20]!r}"
