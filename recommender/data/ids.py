@@ -75,7 +75,7 @@ def refuse_rounded(values: Iterable[Any], kind: Any) -> None:
     name = str(kind).rpartition(".")[2].lower()
     exact = _EXACT_SHORT.get(name)
     for value in values if exact else ():
-        if isinstance(value, float | np.floating) and exact and abs(value) >= exact and math.isfinite(value):
+        if isinstance(value, float | np.floating) and exact and math.isfinite(value) and abs(float(value)) >= exact:
             raise DataError(
                 f"{value:.0f} is no id: a {name} this large is not exact",
                 f"ids from {exact:,} on must be integers or text, or some become equal",
