@@ -38,7 +38,9 @@ def parse_json(raw: str | bytes, nan_is_null: bool = False) -> Any:
     """
     try:
         text = raw.decode("utf-8-sig") if isinstance(raw, bytes) else raw.removeprefix("\ufeff")
-        value = json.loads(text, parse_constant=_null if nan_is_null else _refuse_constant, object_pairs_hook=_object)
+        value = json.loads(
+            text, parse_constant=_null if nan_is_null else _refuse_constant, object_pairs_hook=distinct_keys
+        )
     except RecursionError:
         raise _too_deep() from None
     except UnicodeDecodeError as error:
@@ -107,7 +109,8 @@ def _refuse_constant(name: str) -> None:
     raise JsonError(f"{name} is not a JSON number")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of these keys and values, for the parser of JSON. Raises JsonError if a key stands twice."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
         repeated, _ = Counter(name for name, _ in pairs).most_common(1)[0]

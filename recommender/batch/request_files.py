@@ -44,8 +44,10 @@ def read_requests(path: Path) -> Iterator[BatchLine]:
         raise DataError(f"{path}: no such file", "give a file of requests")
     seen: set[str] = set()
     rows = _parquet_rows(path) if path.suffix == ".parquet" else _json_lines(path)
-    for number, raw in rows:
+    for number, raw, fault in rows:
         line = _not_utf8(number) if isinstance(raw, str) and _DAMAGED.search(raw) else read_line(number, raw)
+        if fault:
+            line = BatchLine(number, line.custom_id, None, f"line {number}: {fault}", line.wrapped)
         if line.custom_id in seen:
             error = f"line {number}: custom_id {line.custom_id!r} stood on an earlier line"
             line = BatchLine(number, line.custom_id, None, error, line.wrapped)
@@ -58,7 +60,7 @@ def _not_utf8(number: int) -> BatchLine:
     return BatchLine(number, None, None, f"line {number} holds bytes that are no UTF-8; save the file as UTF-8")
 
 
-def _json_lines(path: Path) -> Iterator[tuple[int, str]]:
+def _json_lines(path: Path) -> Iterator[tuple[int, str, str]]:
     with path.open("rb") as file:
         encoding = "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     # bytes that are no UTF-8 become lone surrogates, which text cannot hold: two damaged lines do not look alike
@@ -66,17 +68,37 @@ def _json_lines(path: Path) -> Iterator[tuple[int, str]]:
     with path.open(encoding=encoding, errors=errors) as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
-                yield number, line
+                yield number, line, ""
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any], str]]:
+    """Yield (number, row, what is wrong with it or "")."""
     try:
-        batches = pq.ParquetFile(path).iter_batches(_TABLE_ROWS)
-        rows = [row for batch in batches for row in batch.to_pylist(maps_as_pydicts="lossy")]
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise DataError(f"{path}: column {repeated[0]!r} stands twice", "rename one of the two")
+        rows = [row for batch in file.iter_batches(_TABLE_ROWS) for row in _rows(batch)]
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a readable parquet file ({one_line(error)})") from None
-    for number, row in enumerate(rows, start=1):
-        yield number, {name: _without_nulls(value) for name, value in row.items() if value is not None}
+    for number, (row, fault) in enumerate(rows, start=1):
+        yield number, {name: _without_nulls(value) for name, value in row.items() if value is not None}, fault
+
+
+def _rows(batch: pa.RecordBatch) -> list[tuple[dict[str, Any], str]]:
+    """Return the rows of a batch, and of each what is wrong with it: a map that has a key twice has no one meaning."""
+    try:
+        return [(row, "") for row in batch.to_pylist(maps_as_pydicts="strict")]
+    except KeyError:
+        pass
+    rows = []
+    named = batch.select([name for name in ("custom_id", "url") if name in batch.schema.names])
+    for place in range(len(batch)):
+        try:
+            rows.append((batch.slice(place, 1).to_pylist(maps_as_pydicts="strict")[0], ""))
+        except KeyError:
+            rows.append((named.slice(place, 1).to_pylist()[0], "a key stands twice in a map"))
+    return rows
 
 
 def _without_nulls(value: Any) -> Any:

@@ -14,8 +14,10 @@ from recommender.cli.output import print_json, print_rows, print_text
 
 
 def validate(
-    items: Annotated[str, typer.Option(help="items table, or the name of an embedded data set")],
-    interactions: Annotated[str | None, typer.Option(help="interactions table")] = None,
+    items: Annotated[
+        str | None, typer.Option(help="items table, or the name of an embedded data set; default: the config's")
+    ] = None,
+    interactions: Annotated[str | None, typer.Option(help="interactions table; default: the config's")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="a YAML file with a section data")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -28,7 +30,15 @@ def validate(
     from recommender.data.checks import validate as check
     from recommender.progress import progress_bars
 
+    if items is None and config is None:
+        raise typer.BadParameter(
+            "say which tables: by --items and --interactions, or by --config", param_hint="--items"
+        )
     data = (Config.load(config) if config else Config()).data
+    whole = items is None and "items" not in data.model_fields_set  # both tables are the default's
+    if interactions is None and ("interactions" in data.model_fields_set or whole):
+        interactions = data.interactions
+    items = data.items if items is None else items
     with progress_bars(quiet or as_json) as progress:
         report = check(items, interactions, data, progress=progress)
     if as_json:

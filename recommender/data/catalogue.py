@@ -18,6 +18,7 @@ from recommender.config import ColumnsConfig, DataConfig
 from recommender.data.attribute_index import AttributeIndex
 from recommender.data.dropping import usable_rows
 from recommender.data.facts_join import FactsReport, load_facts
+from recommender.data.id_fields import listed_ids
 from recommender.data.ids import canonical_id
 from recommender.data.item_rows import Item, read_items
 from recommender.data.tables import read_table, say_warnings
@@ -47,7 +48,7 @@ class Catalogue(Sequence[Item]):
     """All items, in file order; an item's index is its position."""
 
     def __init__(self, items: Iterable[Item], report: CatalogueReport | None = None) -> None:
-        self._items = tuple(items)
+        self._items = tuple(map(_with_canonical_id, items))
         self.item_ids: tuple[str, ...] = tuple(item.item_id for item in self._items)
         self._index = {item_id: index for index, item_id in enumerate(self.item_ids)}
         if len(self._index) < len(self._items):
@@ -112,10 +113,8 @@ class Catalogue(Sequence[Item]):
         return position
 
     def indices(self, ids: Iterable[Any]) -> np.ndarray:
-        """Return the positions of item ids, int64 [n]. Raises DataError naming the first unknown id."""
-        if isinstance(ids, str | bytes):
-            raise DataError(f"expected a list of item ids, found the text {ids!r}", f"write [{ids!r}]")
-        return np.array([self.index(item_id) for item_id in ids], dtype=np.int64)
+        """Return the positions of item ids, int64 [n]. Raises DataError naming the first unknown id, and for no list."""
+        return np.array([self.index(item_id) for item_id in listed_ids(ids)], dtype=np.int64)
 
     def _position(self, item_id: Any) -> int | None:
         """Return the position of an item id, None if it is unknown. Raises DataError for what is no id."""
@@ -187,6 +186,11 @@ class Catalogue(Sequence[Item]):
         if similar:
             return f"did you mean {' or '.join(_label(self[self._index[name]]) for name in similar)}?"
         return f"the catalogue's ids look like {', '.join(self.item_ids[:3])}"
+
+
+def _with_canonical_id(item: Item) -> Item:
+    name = canonical_id(item.item_id)
+    return item if name == item.item_id and isinstance(item.item_id, str) else replace(item, item_id=name)
 
 
 def _is_link(values: tuple[str, ...]) -> bool:

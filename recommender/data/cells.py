@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -16,6 +14,7 @@ import pandas as pd
 
 from recommender.data.cleaning import clean_text
 from recommender.data.ids import is_missing
+from recommender.data.written_lists import read_list
 from recommender.errors import DataError
 
 _PEOPLE_NAMES = "cast actors starring director directors writer writers artist artists author authors"
@@ -27,13 +26,21 @@ _BAR = re.compile(r"\|" + _OUTSIDE_BRACKETS)
 _SEMICOLON = re.compile(r"\s*;" + _OUTSIDE_BRACKETS)
 # "Robert Downey, Jr." and "Tolkien, J. R. R." are one person, "Acme, Inc." is one firm
 _COMMA = re.compile(
-    r",(?!\s*(?:(?:Jr|Sr|Esq|Ph\.? ?D|M\.? ?D|Inc|LLC|Ltd|Co|II|III|IV)\.?|(?:[A-Z]\.[ -]?)+)\s*(?:[,(]|$))"
-    + _OUTSIDE_BRACKETS
+    r",(?!\s*(?:(?:(?i:Jr|Sr|Esq|Ph\.? ?D|M\.? ?D|Inc|LLC|Ltd)|Co|II|III|IV)\.?|(?:[A-Z]\.[ -]?)+)"
+    r"\s*(?:[,(]|$|&|\band\b))" + _OUTSIDE_BRACKETS
 )
+_COMMA_OF_TEXT = re.compile(r"(?!(?<=\d),\d{3}(?!\d))" + _COMMA.pattern)  # not that of "10,000 Maniacs"
 _ENUMERATING = re.compile(r"\s(?:&|and)\s")
-_QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
-_NUMPY_LIST = re.compile(r"\[\s*(?:(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")\s*)*\]", re.DOTALL)
-_MOST_LISTED = 1 << 16  # characters of a text that is read as a list
+_ENUMERATING = re.compile(r"\s(?:&|and)\s")
+_ALL_NUMBERS = re.compile(r"[\d,\s]+")
+_QUOTED_PART = re.compile(r'(?:(?<=[,;|])|^)\s*"([^"]+)"\s*(?=[,;|]|$)')
+_MASKS = str.maketrans({",": "\ue000", ";": "\ue001", "|": "\ue002"})  # letters that no text has
+_UNMASKS = {ord(mask): sign for sign, mask in _MASKS.items()}
+_BAND = re.compile(r"\w+(?:, \w+)+,? (?:&|and) \w+|\w+, [Tt]he \w+")  # Earth, Wind & Fire; Tyler, The Creator
+# one word, and its particles: "King, Stephen", "van Gogh, Vincent", but not "Stephen King, Peter Straub"
+_SURNAME_FIRST = re.compile(r"(?:(?:[a-z]+|[DLV][aeiu]n?|St\.?) )*[\w'’-]+, [^,;|&]+")
+# columns of one person each, and what is one name there though it holds a comma
+_ONE_NAME = dict.fromkeys(("author", "writer", "director"), _SURNAME_FIRST) | {"artist": _BAND}
 
 
 def plain_text(value: Any) -> str | None:
@@ -65,21 +72,23 @@ def plain_text(value: Any) -> str | None:
 def flat(value: Any) -> Iterator[str]:
     """Yield the plain texts of a cell: of each member of a list, set or array, "name: text" of each entry of a mapping.
 
-    Of a mapping in a list that has a "name", only that: such records say more of themselves than of the item. Sets come
+    Of a mapping that has a "name", only that: such records say more of themselves than of the item. Sets come
     in order of their texts, for they have none of their own.
     """
     if isinstance(value, str) or value is None:  # what most cells are
         if value and (stripped := value.strip()):
             yield stripped
     elif isinstance(value, Mapping):
+        if isinstance(named := value.get("name"), str):
+            yield from flat(named)
+            return
         for name, inner in value.items():
             yield from (f"{name}: {text}" for text in flat(inner))
     elif isinstance(value, AbstractSet):
         yield from sorted(text for inner in value for text in flat(inner))
     elif _is_list(value):
         for inner in value:
-            named = isinstance(inner, Mapping) and isinstance(inner.get("name"), str)
-            yield from flat(inner["name"] if named else inner)
+            yield from flat(inner)
     elif (text := plain_text(value)) is not None:
         yield text
 
@@ -87,46 +96,39 @@ def flat(value: Any) -> Iterator[str]:
 def listed(values: Sequence[Any], name: str) -> list[list[str]]:
     """Return the texts of each cell of an attribute column.
 
-    Lists of any type stay as they are, also where a text writes one as JSON or as Python and numpy print it. Other text is
-    one value, unless the column's name means a list: then it is split at "|"; or else at ";"; or else at commas that do not
+    Lists of any type stay as they are, also where a text writes one as JSON, Python, numpy or Postgres do. Other text is one
+    value, unless the column's name means a list: then it is split at "|"; or else at ";"; or else at commas that do not
     belong to a name ("Robert Downey, Jr.", "Clothing, Shoes & Jewelry").
     """
     cells = [read_list(value) if isinstance(value, str) else value for value in values]
     if name.lower() not in LISTS:
         return [list(flat(cell)) for cell in cells]
     cells = [clean_text(cell) if isinstance(cell, str) else cell for cell in cells]  # "&amp;" holds a semicolon
-    split = _splitter([cell for cell in cells if isinstance(cell, str)], people=name.lower() in PEOPLE)
+    split = _splitter([cell for cell in cells if isinstance(cell, str)], name.lower())
     return [split(cell) if isinstance(cell, str) else list(flat(cell)) for cell in cells]
 
 
-def read_list(text: str) -> Any:
-    """Return the list or mapping that a text writes as JSON, Python or numpy do; the text itself if it is none."""
-    stripped = text.strip()
-    if stripped[:1] + stripped[-1:] not in ("[]", "{}") or len(stripped) > _MOST_LISTED:
-        return text
-    if _NUMPY_LIST.fullmatch(stripped) and "," not in _QUOTED.sub("", stripped):
-        return [ast.literal_eval(match[0]) for match in _QUOTED.finditer(stripped)]
-    for read in (json.loads, ast.literal_eval):
-        try:
-            value = read(stripped)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        return value if isinstance(value, list | set | dict) else text
-    return text
-
-
-def _splitter(cells: Sequence[str], people: bool) -> Callable[[str], list[str]]:
+def _splitter(cells: Sequence[str], column: str) -> Callable[[str], list[str]]:
     """Return how the plain texts of a list column are split. What else the column holds tells which commas separate."""
     others = any("|" in cell or ";" in cell for cell in cells)
+    people, one_name = column in PEOPLE, _ONE_NAME.get(column)
     joined = frozenset() if people else _collocations(cells)
 
     def split(cell: str) -> list[str]:
+        if '"' not in cell or not any(mark in cell for mark in ",;|"):
+            return split_plain(cell)
+        masked = _QUOTED_PART.sub(lambda match: match[1].translate(_MASKS), cell)
+        return [part.translate(_UNMASKS) for part in split_plain(masked)]
+
+    def split_plain(cell: str) -> list[str]:
+        if one_name and one_name.fullmatch(cell):
+            return [cell]
         for mark, separator in (("|", _BAR), (";", _SEMICOLON)):
             if mark in cell:
                 return _stripped(separator.split(cell))
         if others and ", " in cell and not people:
             return [cell]
-        return _joined(_stripped(_COMMA.split(cell)), joined)
+        return _joined(_parts(cell), joined)
 
     return split
 
@@ -140,7 +142,7 @@ def _collocations(cells: Sequence[str]) -> frozenset[tuple[str, str]]:
     after: dict[str, set[str]] = {}
     counts: dict[str, int] = {}
     for cell in cells:
-        parts = _stripped(_COMMA.split(cell)) if "|" not in cell and ";" not in cell else [cell]
+        parts = _parts(cell) if "|" not in cell and ";" not in cell else [cell]
         for previous, part, following in zip(["", *parts], parts, [*parts[1:], ""], strict=False):
             before.setdefault(part, set()).add(previous)
             after.setdefault(part, set()).add(following)
@@ -151,6 +153,10 @@ def _collocations(cells: Sequence[str]) -> frozenset[tuple[str, str]]:
         for first, part in pairs
         if first and _ENUMERATING.search(part) and (counts[part] > 1 or after[first] == {part})
     )
+
+
+def _parts(cell: str) -> list[str]:
+    return _stripped((_COMMA if _ALL_NUMBERS.fullmatch(cell) else _COMMA_OF_TEXT).split(cell))
 
 
 def _joined(parts: list[str], pairs: frozenset[tuple[str, str]]) -> list[str]:
@@ -178,9 +184,12 @@ def _is_list(value: Any) -> bool:
 
 
 def _moment_text(value: datetime | np.datetime64) -> str:
-    moment = pd.Timestamp(value)
-    whole_day = moment.time() == time() and moment.tzinfo is None
-    return str(date(moment.year, moment.month, moment.day)) if whole_day else str(moment)
+    try:
+        moment = pd.Timestamp(value)
+        whole_day = moment.time() == time() and moment.tzinfo is None
+        return str(date(moment.year, moment.month, moment.day)) if whole_day else str(moment)
+    except (ValueError, OverflowError):  # before the year 1 or after 9999
+        return str(value)
 
 
 def _integer_text(value: int) -> str:

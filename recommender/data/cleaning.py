@@ -7,6 +7,7 @@ By the standard library's parser: selectolax 1.0 is nine times as fast, but drop
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 from html.parser import HTMLParser
 
@@ -21,6 +22,14 @@ _INLINE_NAMES = (
 )
 _BLOCKS = frozenset(_BLOCK_NAMES.split())
 _TAGS = _BLOCKS | frozenset(_INLINE_NAMES.split())
+_BARE_NAMES = (
+    "allowfullscreen async autofocus autoplay border checked compact controls default defer disabled hidden inert ismap"
+    " itemscope loop multiple muted nohref nomodule noshade novalidate nowrap open playsinline readonly required reversed"
+    " selected / dir class id style title alt"
+)
+_BARE = frozenset(_BARE_NAMES.split())  # attributes that may stand without a value
+_LONE_TAG = re.compile(r"\s*<[A-Z][A-Za-z0-9]*>\s*")
+_EMPTY_TAGS = frozenset({"<br>", "<hr>", "<img>", "<wbr>", "<input>"})
 _SILENT = frozenset({"script", "style"})
 # Invisible characters that reorder or split what the eye reads.
 _HIDDEN = frozenset("\u200b\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -42,14 +51,14 @@ class _TextCollector(HTMLParser):
             self.parts.append(data)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in _TAGS:
+        if not _is_tag(tag, attrs):
             self.handle_data(self.get_starttag_text() or "")
         elif tag in _BLOCKS:
             self.parts.append(" ")
         self.silent += tag in _SILENT
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in _TAGS:
+        if not _is_tag(tag, attrs):
             self.handle_data(self.get_starttag_text() or "")
         elif tag in _BLOCKS:
             self.parts.append(" ")
@@ -58,6 +67,13 @@ class _TextCollector(HTMLParser):
         self.silent = max(0, self.silent - (tag in _SILENT))
         if tag in _BLOCKS:
             self.parts.append(" ")
+
+
+def _is_tag(name: str, attrs: list[tuple[str, str | None]]) -> bool:
+    """Return whether this is markup: "a<b and c>d" is not, for "and" and "c" are no attributes."""
+    return (
+        name in _SILENT or name in _TAGS and all(value is not None or attribute in _BARE for attribute, value in attrs)
+    )
 
 
 def strip_html(text: str) -> str:
@@ -91,6 +107,14 @@ def clean_text(text: str) -> str:
     if not text.isascii() or not text.isprintable():
         text = "".join(" " if char.isspace() else char for char in text if char.isspace() or _is_visible(char))
     return " ".join(text.split())
+
+
+def clean_title(text: str) -> str:
+    """Return a title as clean text. One that is nothing but a capitalised tag ("<Title>", "<S>") is kept: it is a name."""
+    clean = clean_text(text)
+    return (
+        text.strip() if not clean and _LONE_TAG.fullmatch(text) and text.strip().lower() not in _EMPTY_TAGS else clean
+    )
 
 
 def is_blank(text: str) -> bool:

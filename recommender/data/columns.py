@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from recommender.data.formats import Column
+from recommender.errors import DataError
 
 # as pandas, and parquet written by pandas, call an index that has no name
 _UNNAMED = re.compile(r"\s*|Unnamed: \d+(_level_\d+)?|__index_level_\d+__|None|nan", re.ASCII)
@@ -21,10 +22,18 @@ def is_unnamed(name: str) -> bool:
 
 
 def from_frame(frame: pd.DataFrame) -> dict[str, Column]:
-    """Return a frame's columns, and the levels of its index that have names."""
+    """Return a frame's columns, and the levels of its index that have names.
+
+    Raises DataError for two names that are one as text: 1 and "1".
+    """
     if any(name is not None and name not in frame.columns for name in frame.index.names):
         frame = frame.reset_index(
             [name for name in frame.index.names if name is not None and name not in frame.columns]
+        )
+    names = list(map(str, frame.columns))
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise DataError(
+            f"DataFrame: the column name {repeated[0]!r} stands twice, as text and as another type", "rename one"
         )
     return {str(name): from_series(frame[name]) for name in frame.columns}
 
@@ -51,7 +60,7 @@ def plain_column(column: pa.ChunkedArray) -> Column:
     return column
 
 
-def python_values(column: Column) -> list[Any]:
+def python_values(column: Column | pa.Array) -> list[Any]:
     """Return a column's values, None where there is none. Short floats stay short: 0.1 is not 0.10000000149."""
     if isinstance(column, list):
         return column
@@ -60,6 +69,4 @@ def python_values(column: Column) -> list[Any]:
         kind = np.float32 if pa.types.is_float32(column.type) else np.float16
         values = column.to_pylist()
         return [kind(value) if present else None for value, present in zip(values, valid, strict=True)]
-    if pa.types.is_map(column.type):
-        return [None if pairs is None else dict(pairs) for pairs in column.to_pylist()]
-    return column.to_pylist()
+    return column.to_pylist(maps_as_pydicts="lossy") if pa.types.is_nested(column.type) else column.to_pylist()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +31,9 @@ def usable_rows(table: Table, problems: Sequence[Problem], on_error: str, kind: 
     usable = np.ones(table.rows, dtype=bool)
     if not errors:
         return usable
-    wrong = {problem.row for problem in errors}
     places = {table.line(row): row for row in range(table.rows)}
+    errors = _at_first_lines(errors, places)
+    wrong = {problem.row for problem in errors}
     usable[[places[line] for line in wrong if line in places]] = False
     _report(table, errors, places, len(wrong))
     if not usable.any():
@@ -38,6 +41,18 @@ def usable_rows(table: Table, problems: Sequence[Problem], on_error: str, kind: 
             f"{table.name}: no row of the {kind} is left without an error", "`recommender validate` lists them"
         )
     return usable
+
+
+def _at_first_lines(errors: Sequence[Problem], places: dict[int, int]) -> list[Problem]:
+    """Return errors with the first line of their row: a byte that is no text may stand on a later line of a quoted field."""
+    others = {problem.row for problem in errors if problem.kind != "not-utf8" and problem.row is not None}
+    starts = sorted(places.keys() | others)
+    moved = []
+    for problem in errors:
+        before = bisect_right(starts, problem.row or 0)
+        within = problem.kind == "not-utf8" and not problem.field and problem.unit == "line" and before > 0
+        moved.append(replace(problem, row=starts[before - 1]) if within else problem)
+    return moved
 
 
 def _report(table: Table, errors: Sequence[Problem], places: dict[int, int], wrong: int) -> None:

@@ -19,6 +19,7 @@ import pyarrow.csv
 from recommender.config import TableConfig
 from recommender.data.layout import Layout, find_layout, read_unpacked, sniff_encoding
 from recommender.errors import DataError
+from recommender.strict_json import JsonError, distinct_keys
 
 Column: TypeAlias = pa.ChunkedArray | list[Any]
 _BLOCK_BYTES = 1 << 24  # one record must fit: descriptions can be long
@@ -82,10 +83,11 @@ def read_jsonl(path: Path, told: TableConfig | None = None) -> Parsed:
     raw = read_unpacked(path)
     encoding = (told.encoding if told else None) or _unicode_encoding(raw)
     if encoding != "utf-8":
+        find_layout(raw, path, TableConfig(encoding=encoding))  # says if there is no such encoding
         raw = Layout(encoding).utf8(raw)
     note = None if encoding == "utf-8" else f"read as {encoding}"
     if raw.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
-        array = _json_array(raw)
+        array = _json_array(path, raw)
         if array is not None:
             return _from_array(array, note)
     records: list[dict[str, Any]] = []
@@ -135,10 +137,15 @@ def _from_array(array: list[Any], note: str | None) -> Parsed:
     return _from_records([array[place - 1] for place in places], places, problems, note)
 
 
-def _json_array(raw: bytes) -> list[Any] | None:
-    """Return the entries of a file that is one JSON array with objects in it, None if it is anything else."""
+def _json_array(path: Path, raw: bytes) -> list[Any] | None:
+    """Return the entries of a file that is one JSON array with objects in it, None if it is anything else.
+
+    Raises DataError if an object has a key twice.
+    """
     try:
-        whole = json.loads(raw.decode("utf-8-sig"))
+        whole = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=distinct_keys)
+    except JsonError as error:
+        raise DataError(f"{path}: {error}", "give each key once") from None
     except (ValueError, RecursionError):
         return None
     return whole if isinstance(whole, list) and any(isinstance(record, dict) for record in whole) else None
@@ -147,7 +154,7 @@ def _json_array(raw: bytes) -> list[Any] | None:
 def _json_object(number: int, raw: bytes) -> dict[str, Any] | LineProblem:
     try:
         text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        record = json.loads(text)
+        record = json.loads(text, object_pairs_hook=distinct_keys)
     except UnicodeDecodeError:
         return _not_utf8(number, raw)
     except json.JSONDecodeError as error:
@@ -185,6 +192,8 @@ def _names(path: Path, layout: Layout, utf8: bytes) -> list[str]:
         if len(first) != len(layout.names):
             reason = f"the first line has {len(first)} fields, and the config names {len(layout.names)} columns"
             raise DataError(f"{path}: {reason}", "name every column of a file without a header, in order")
+        if repeated := [name for name in layout.names if layout.names.count(name) > 1]:
+            raise DataError(f"{path}: the config names column {repeated[0]!r} twice", "give each column another name")
         return list(layout.names)
     names = [name.strip() for name in first]
     if any("\ufffd" in name for name in names):
@@ -198,6 +207,8 @@ def _names(path: Path, layout: Layout, utf8: bytes) -> list[str]:
         raise DataError(f"{path}: {reason}", "name the columns in data.items_table.header or interactions_table.header")
     if all(_TYPED_NAME.fullmatch(name) for name in names):
         names = [name.partition(":")[0] for name in names]
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise DataError(f"{path}: column {repeated[0]!r} stands twice in the header", "rename one of the two")
     return _distinct(names)
 
 

@@ -36,13 +36,15 @@ class HistoriesReport:
 class Histories:
     """One array of catalogue indices a user, oldest first; `times` in the unit of the table, None without time stamps.
 
-    Dates become seconds since 1970 (UTC). Times are float64, or int64 where a float would not hold them.
+    Dates become seconds since 1970 (UTC). Times are float64, or int64 where a float would not hold them. `ranks`, int64, are
+    the places of the times among all distinct ones of the table: exact also where floats are not.
     """
 
     user_ids: tuple[str, ...]
     items: tuple[np.ndarray, ...]
     times: tuple[np.ndarray, ...] | None = None
     report: HistoriesReport = field(default_factory=HistoriesReport, compare=False)
+    ranks: tuple[np.ndarray, ...] | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -54,7 +56,8 @@ class Histories:
         sample = evenly(len(self), users).tolist()
         times = self.times and tuple(self.times[user] for user in sample)
         user_ids, items = tuple(self.user_ids[user] for user in sample), tuple(self.items[user] for user in sample)
-        return Histories(user_ids, items, times, self.report)
+        ranks = self.ranks and tuple(self.ranks[user] for user in sample)
+        return Histories(user_ids, items, times, self.report, ranks)
 
     @classmethod
     def load(
@@ -121,7 +124,9 @@ class Events:
             dropped_users=len(self.user_ids) - len(present),
         )
         names = tuple(self.user_ids[user] for user in present)
-        return Histories(names, tuple(groups), None if times is None else tuple(times), report)
+        if times is None:
+            return Histories(names, tuple(groups), None, report)
+        return Histories(names, tuple(groups), tuple(times), report, tuple(np.split(self.order[sorting], starts[1:])))
 
 
 @dataclass(frozen=True)
@@ -166,11 +171,12 @@ def time_split(histories: Histories, validation: float = 0.1, test: float = 0.1)
         raise DataError("a split by time needs time stamps, and the interactions have none", "use leave-one-out")
     if not (validation >= 0 and test > 0 and validation + test < 1):
         raise ValueError("validation and test must be shares that sum to less than 1, test above 0")
-    all_times = np.concatenate(histories.times)
+    moments = histories.ranks or histories.times
+    all_times = np.concatenate(moments)
     places = np.quantile(np.arange(len(all_times)), [1 - validation - test, 1 - test], method="higher")
     first, second = np.sort(all_times)[places.astype(np.int64)]
     ends, targets = [], np.full((2, len(histories)), -1, dtype=np.int64)
-    for user, (items, times) in enumerate(zip(histories.items, histories.times, strict=True)):
+    for user, (items, times) in enumerate(zip(histories.items, moments, strict=True)):
         start, late = np.searchsorted(times, [first, second], side="left")
         ends.append(int(start))
         if 0 < start < late:
@@ -270,4 +276,5 @@ def _id_problems(table: Table, mask: np.ndarray, column: str, what: str) -> list
 def _truncated(histories: Histories, ends: Sequence[int]) -> Histories:
     items = tuple(items[:end] for items, end in zip(histories.items, ends, strict=True))
     times = histories.times and tuple(times[:end] for times, end in zip(histories.times, ends, strict=True))
-    return Histories(histories.user_ids, items, times, histories.report)
+    ranks = histories.ranks and tuple(ranks[:end] for ranks, end in zip(histories.ranks, ends, strict=True))
+    return Histories(histories.user_ids, items, times, histories.report, ranks)

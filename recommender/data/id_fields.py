@@ -9,10 +9,11 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from recommender.data.cells import plain_text
-from recommender.data.ids import canonical_id
+from recommender.data.ids import canonical_id, refuse_rounded
 from recommender.errors import DataError
 
 _SHOWN = 40
+_TEXT_ARRAYS = ("b", "B", "u", "w")  # of the standard library: bytes and letters, not ids
 
 
 def item_ids(values: Any) -> tuple[str, ...]:
@@ -20,7 +21,7 @@ def item_ids(values: Any) -> tuple[str, ...]:
 
     Raises DataError for a single text or number, for a mapping, and for what is no id.
     """
-    return tuple(map(canonical_id, _listed(values)))
+    return tuple(map(canonical_id, listed_ids(values)))
 
 
 def history_ids(values: Any) -> tuple[str, ...]:
@@ -64,18 +65,32 @@ def value_text(value: Any) -> str:
     return text
 
 
-def _listed(values: Any) -> list[Any]:
-    """Return the elements of a list, an array of one dimension or the like. Raises DataError for all else."""
-    listed = values.tolist() if hasattr(values, "tolist") else values  # numpy, pandas, torch
-    if isinstance(listed, str | bytes | Mapping) or not isinstance(listed, Iterable):
+def listed_ids(values: Any) -> list[Any]:
+    """Return the elements of a list, an array of one dimension or the like, as they are.
+
+    Raises DataError for all else: a text, bytes, a mapping, a table; and for short floats that may have been rounded.
+    """
+    listed = values
+    if not isinstance(values, bytearray | memoryview) and hasattr(values, "tolist"):  # numpy, pandas, torch
+        listed = values.tolist()
+    is_text = (
+        isinstance(listed, str | bytes | bytearray | memoryview) or getattr(values, "typecode", "") in _TEXT_ARRAYS
+    )
+    is_table = isinstance(listed, Mapping) or hasattr(listed, "columns")
+    if is_text or is_table or not isinstance(listed, Iterable):
         raise DataError(f"expected a list of item ids, found {_shown(values)}", 'write ["50"] for a single one')
-    return list(listed)
+    listed = list(listed)
+    kind = (
+        "float32" if getattr(values, "typecode", "") == "f" else getattr(values, "dtype", getattr(values, "type", ""))
+    )
+    refuse_rounded(listed, kind)
+    return listed
 
 
 def _in_order(values: Any) -> list[Any]:
     if isinstance(values, set | frozenset) and len(values) > 1:
         raise DataError("a set has no order, and a history is told oldest first", "give a list")
-    return _listed(values)
+    return listed_ids(values)
 
 
 def _several(values: Any) -> Any:
@@ -103,9 +118,11 @@ def _reads(read: Callable[[Any], Any]) -> BeforeValidator:
 
 ItemId = Annotated[str, _reads(canonical_id)]
 """The id of one item."""
-ItemIds = Annotated[tuple[ItemId, ...], _reads(_listed)]
+ItemIds = Annotated[tuple[ItemId, ...], _reads(listed_ids)]
 """Ids of items, in any order."""
-SomeItemIds = Annotated[tuple[ItemId, ...] | None, _reads(lambda values: None if values is None else _listed(values))]
+SomeItemIds = Annotated[
+    tuple[ItemId, ...] | None, _reads(lambda values: None if values is None else listed_ids(values))
+]
 """Ids of items, or None for all."""
 HistoryIds = Annotated[tuple[ItemId, ...], _reads(_in_order)]
 """Ids of items, oldest first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from recommender.errors import DataError
 # Integers are written so by programs that know no gaps in a column of integers: pandas makes 50 and a gap 50.0 and NaN.
 _WHOLE_TEXT = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
 _EXACT = 2**53  # from here on floats leave integers out, so two ids may have become one
+_EXACT_SHORT = {"float32": 2**24, "float": 2**24, "float16": 2**11, "halffloat": 2**11, "half": 2**11, "bfloat16": 2**8}
 _SHOWN = 40
 
 
@@ -24,7 +26,8 @@ def canonical_id(value: Any) -> str:
 
     Text keeps its letters, case and leading zeros and loses blanks around it. Integers are decimal. Whole numbers have no
     fraction: 50, 50.0, "50.0" and Decimal("50.00") are all "50". UTF-8 bytes are their text. Raises DataError for nothing
-    (None, NaN, ""), truth values, fractions, floats from 2**53 on, bytes that are no UTF-8, unprintable text, and for
+    (None, NaN, ""), truth values, fractions, floats from 2**53 on (of 32
+    bits from 2**24, of 16 bits from 2**11), bytes that are no UTF-8, unprintable text, and for
     values that are no plain text or number (lists, dates).
     """
     if isinstance(value, str):
@@ -32,6 +35,7 @@ def canonical_id(value: Any) -> str:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, np.generic) and not isinstance(value, np.datetime64 | np.timedelta64):
+        refuse_rounded([value], value.dtype)
         value = value.item()
     if is_missing(value):
         raise DataError("the id is empty", "give text or a whole number")
@@ -61,6 +65,21 @@ def is_missing(value: Any) -> bool:
     if isinstance(value, np.datetime64 | np.timedelta64):
         return bool(np.isnat(value))
     return isinstance(value, float | np.floating) and math.isnan(value)
+
+
+def refuse_rounded(values: Iterable[Any], kind: Any) -> None:
+    """Raise DataError for an id that a short float may have rounded. `kind`: the type of the array that held the values.
+
+    A float32 holds every integer below 2**24, a float16 below 2**11, a bfloat16 below 2**8.
+    """
+    name = str(kind).rpartition(".")[2].lower()
+    exact = _EXACT_SHORT.get(name)
+    for value in values if exact else ():
+        if isinstance(value, float | np.floating) and exact and math.isfinite(value) and abs(float(value)) >= exact:
+            raise DataError(
+                f"{value:.0f} is no id: a {name} this large is not exact",
+                f"ids from {exact:,} on must be integers or text, or some become equal",
+            )
 
 
 def _from_text(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from recommender.config import ColumnsConfig
 from recommender.data.cells import PEOPLE, flat, listed, plain_text
-from recommender.data.cleaning import clean_text, is_blank, is_placeholder
+from recommender.data.cleaning import clean_text, clean_title, is_blank, is_placeholder
 from recommender.data.columns import is_unnamed
 from recommender.data.ids import canonical_id
 from recommender.data.tables import Problem, Table
@@ -22,7 +22,7 @@ LONG_TITLE = 300
 LONG_TEXT = 20_000
 """characters from which a description is warned of: text encoders read the first few hundred words"""
 _ROLE = re.compile(r"\s*\([^()]*\)$")
-_FLOAT = re.compile(r"-?(0|[1-9][0-9]*)\.0")
+_FLOAT = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-][0-9]{2,3})?")
 _CHAT_MARKUP = re.compile(
     r"<\|[^|<>]{1,40}\|>|\[/?INST\]|<<SYS>>|</?s>|<(?:start|end)_of_turn>|^\s*#{2,} ?(?:Instruction|Response):", re.I
 )
@@ -115,7 +115,7 @@ def _texts(table: Table, column: str, kind: str, problems: list[Problem]) -> lis
     texts = []
     for row, value in enumerate(table.values(column)):
         raw = _text(table, row, column, value, problems)
-        text = clean_text(raw)
+        text = clean_title(raw) if kind == "title" else clean_text(raw)
         blank = not text if kind == "title" else is_blank(text)
         if blank:
             reason = "blank" if not text else f"near-blank text {text[:20]!r}"
@@ -245,7 +245,7 @@ def _attributes(table: Table, columns: ColumnsConfig, problems: list[Problem]) -
 
 def _attribute_column(table: Table, name: str, problems: list[Problem]) -> list[list[str]]:
     """Return the texts of each cell of an attribute; bytes that are no text are reported, and none."""
-    values = _without_gap_fractions(table.values(name))
+    values = _as_written_floats(table.values(name))
     try:
         return listed(values, name)
     except DataError:
@@ -253,12 +253,19 @@ def _attribute_column(table: Table, name: str, problems: list[Problem]) -> list[
         return listed(readable, name)
 
 
-def _without_gap_fractions(values: list[Any]) -> list[Any]:
-    """Return the years 1995 of a text column "1995.0", "": so pandas writes integers if some are missing."""
-    texts = [value.strip() if isinstance(value, str) else None for value in values]
-    if "" not in texts or not all(text is not None and (not text or _FLOAT.fullmatch(text)) for text in texts):
-        return values
-    return [text.partition(".")[0] for text in texts if text is not None]
+def _as_written_floats(values: list[Any]) -> list[Any]:
+    """Return a text column of floats as Python and pandas write them ("1995.0", "1e+16", "") as floats, others as they are.
+
+    So the table says what the frame said from which it was written: 1995 where that held 1995.0. A column with texts of
+    another form ("19.90", "2") is left alone.
+    """
+    floats: list[Any] = []
+    for value in values:
+        text = value.strip() if isinstance(value, str) else "" if value is None else None
+        if text is None or (text and not (_FLOAT.fullmatch(text) and repr(float(text)) == text)):
+            return values
+        floats.append(float(text) if text else None)
+    return floats
 
 
 def _if_text(table: Table, row: int, name: str, value: Any, problems: list[Problem]) -> Any:

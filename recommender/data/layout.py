@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -28,6 +28,10 @@ _ENCLOSING = (",", ";")  # fields of these are quoted by habit; in the others a 
 _UNIT = "\x1f"  # stands for a separator of several characters, which parsers do not know
 _SEPARATOR_LINE = re.compile(rb"\A(?:\xef\xbb\xbf)?sep=([^\r\n])\r?\n")  # as Excel begins a file for itself
 _SAMPLE_CHARS = 1 << 20
+_PART_BYTES = 1 << 20
+_SMALL_UNPACKED = 64 << 20  # bytes to which a file may unpack whatever its size
+_MOST_TIMES = 200  # its size, to which a larger one may: tables of text pack five to fifty times
+_MOST_UNPACKED = 8 << 30
 _SAMPLE_ROWS = 200
 _BOMS = (  # the longer first: that of UTF-32 begins with that of UTF-16
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -52,13 +56,20 @@ class Layout:
     @property
     def one_char_separator(self) -> str:
         """The separator as parsers take it, after `utf8` has put it in."""
-        return self.separator if len(self.separator) == 1 else _UNIT
+        return (
+            self.separator
+            if len(self.separator) == 1 and self.separator.isascii() and self.separator != "\0"
+            else _UNIT
+        )
 
     def utf8(self, raw: bytes) -> bytes:
-        """Return the file's text as UTF-8, with separators of one character; bytes that fit no letter become U+FFFD."""
+        """Return the file's text as UTF-8, with separators of one character; bytes that fit no letter become U+FFFD.
+
+        Raises DataError for an encoding that does not exist, or of which Python reads no text.
+        """
         if self.encoding != "utf-8":
-            raw = raw.decode(self.encoding, errors="replace").removeprefix("\ufeff").encode("utf-8", errors="replace")
-        if len(self.separator) > 1:
+            raw = _decoded(raw, self.encoding).removeprefix("\ufeff").encode("utf-8", errors="replace")
+        if self.one_char_separator != self.separator:
             raw = raw.replace(_UNIT.encode(), b" ").replace(self.separator.encode(), _UNIT.encode())
         return _SEPARATOR_LINE.sub(b"\n", raw, count=1)  # a blank line, so that lines keep their numbers
 
@@ -138,9 +149,9 @@ def find_layout(raw: bytes, path: Path, told: TableConfig) -> Layout:
     """
     encoding = told.encoding or sniff_encoding(raw)
     try:
-        text = raw[: 4 * _SAMPLE_CHARS].decode(encoding, errors="replace").removeprefix("\ufeff")
-    except LookupError:
-        raise DataError(f"{path}: there is no encoding {encoding!r}", "for example utf-8, cp1252, utf-16") from None
+        text = _decoded(raw[: 4 * _SAMPLE_CHARS], encoding).removeprefix("\ufeff")
+    except DataError as error:
+        raise DataError(f"{path}: {error.message}", error.hint) from None
     sample = text[:_SAMPLE_CHARS]
     encoding = "utf-8" if encoding.lower().replace("_", "-") in ("utf8", "utf-8-sig") else encoding
     excel = _SEPARATOR_LINE.match(sample[:16].encode())
@@ -156,6 +167,13 @@ def find_layout(raw: bytes, path: Path, told: TableConfig) -> Layout:
         best = max(layouts, key=lambda layout: _consistency(layout, sample))
     escapes = best.quoted and b"\\" in raw and _escapes(best, best.utf8(raw))
     return replace(best, escaped=True) if escapes else best
+
+
+def _decoded(raw: bytes, encoding: str) -> str:
+    try:
+        return raw.decode(encoding, errors="replace")
+    except (LookupError, ValueError):  # of no text, such as idna, or no name
+        raise DataError(f"there is no encoding {encoding!r} of tables", "for example utf-8, cp1252, utf-16") from None
 
 
 def _eight_bit_encoding(raw: bytes) -> str:
@@ -239,20 +257,35 @@ def _unzip(path: Path) -> bytes:
             raise DataError(
                 f"{path}: the zip holds {len(names)} files ({listed})", "unpack it, and name the file itself"
             )
-        return archive.read(names[0])
+        with archive.open(names[0]) as file:
+            return _bounded(file, path)
+
+
+def _bounded(file: Any, path: Path) -> bytes:
+    """Return all that a stream unpacks to. Raises DataError where that is far more than tables pack."""
+    packed = path.stat().st_size
+    most = min(max(_SMALL_UNPACKED, _MOST_TIMES * packed), _MOST_UNPACKED)
+    parts, size = [], 0
+    while part := file.read(_PART_BYTES):
+        size += len(part)
+        if size > most:
+            reason = f"{packed:,} bytes unpack to more than {most:,}, which no table does"
+            raise DataError(f"{path}: {reason}", "unpack it, and name the file itself")
+        parts.append(bytes(part))
+    return b"".join(parts)
 
 
 def _unpack_with(opener: Callable[..., io.BufferedIOBase]) -> Callable[[Path], bytes]:
     def unpack(path: Path) -> bytes:
         with opener(path) as file:
-            return file.read()
+            return _bounded(file, path)
 
     return unpack
 
 
 def _unzstd(path: Path) -> bytes:
     with pa.input_stream(str(path), compression="zstd") as stream:
-        return bytes(stream.read())
+        return _bounded(stream, path)
 
 
 _UNPACK: dict[bytes, Callable[[Path], bytes]] = {

@@ -24,6 +24,19 @@ NOT_A_TIME = "neither a number nor an ISO date"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _INTEGER = r"^-?[0-9]{1,19}$"
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_ATTOSECONDS = {
+    "W": 604_800 * 10**18,
+    "D": 86_400 * 10**18,
+    "h": 3600 * 10**18,
+    "m": 60 * 10**18,
+    "s": 10**18,
+    "ms": 10**15,
+    "us": 10**12,
+    "ns": 10**9,
+    "ps": 10**6,
+    "fs": 10**3,
+    "as": 1,
+}
 _EXACT = 2**53
 _UNITS = ("no time since 1970", "seconds", "milliseconds", "microseconds", "nanoseconds")
 _UNIT_EDGES = (1e8, 1e11, 1e14, 1e17)  # of times since 1970 that are counted in these units: 1973 to 5138
@@ -56,7 +69,7 @@ def read_moments(column: Column) -> Moments:
         return fast
     values = column if isinstance(column, list) else column.to_pylist()
     codes, distinct = _distinct(values)
-    return _from_keys(codes, _keys(distinct))
+    return _from_keys(codes, _keys(distinct), _EXACT if isinstance(column, list) else _exact_below(column.type))
 
 
 def as_number(value: Any) -> float:
@@ -109,7 +122,12 @@ def _keys(values: Sequence[Any]) -> list[_Key | str]:
     return keys
 
 
-def _from_keys(codes: np.ndarray, keys: Sequence[_Key | str]) -> Moments:
+def _exact_below(kind: pa.DataType) -> int:
+    """Return from which number on a column of this type leaves integers out."""
+    return 2**11 if pa.types.is_float16(kind) else 2**24 if pa.types.is_float32(kind) else _EXACT
+
+
+def _from_keys(codes: np.ndarray, keys: Sequence[_Key | str], exact: int = _EXACT) -> Moments:
     rows_of = np.bincount(codes, minlength=len(keys))
     dates, numbers = (
         sum(int(rows_of[n]) for n, key in enumerate(keys) if not isinstance(key, str) and key[0] is kind)
@@ -127,7 +145,7 @@ def _from_keys(codes: np.ndarray, keys: Sequence[_Key | str]) -> Moments:
     times = np.array(seconds, dtype=np.float64)[codes]
     wrong = {int(row): reasons[codes[row]] for row in np.flatnonzero(ranks[codes] < 0)}
     rounded = "a float this large is not exact, so its place may be wrong"
-    inexact = {n for n, value in usable.items() if isinstance(value, float) and abs(value) >= _EXACT}
+    inexact = {n for n, value in usable.items() if isinstance(value, float) and abs(value) >= exact}
     doubts = {int(row): rounded for row in np.flatnonzero(np.isin(codes, list(inexact)))}
     return Moments(ranks[codes], times, wrong, doubts or ({} if are_dates else _unit_doubts(times)))
 
@@ -188,13 +206,21 @@ def _date_text(text: str) -> int | None:
 
 def _nanoseconds(moment: Any) -> int:
     if isinstance(moment, np.datetime64):
-        moment = pd.Timestamp(moment)
+        return _nanoseconds_of(moment)
     if not isinstance(moment, datetime):
         moment = datetime(moment.year, moment.month, moment.day)
     known = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     past = known.to_pydatetime(warn=False) if isinstance(known, pd.Timestamp) else known
     micros = (past - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     return micros * 1000 + (moment.nanosecond if isinstance(moment, pd.Timestamp) else 0)
+
+
+def _nanoseconds_of(moment: np.datetime64) -> int:
+    """Return the nanoseconds since 1970 of a moment of any year, exact: numpy's own integers do not hold them all."""
+    unit, count = np.datetime_data(moment.dtype)
+    if unit not in _ATTOSECONDS:  # months and years, which have no one length
+        moment, unit, count = moment.astype("datetime64[D]"), "D", 1
+    return int(moment.astype(np.int64)) * count * _ATTOSECONDS[unit] // 10**9
 
 
 def _duration(length: pd.Timedelta) -> Decimal:

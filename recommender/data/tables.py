@@ -321,7 +321,7 @@ def _factorize(column: Column) -> tuple[np.ndarray, list[Any]]:
         column = column.dictionary_encode()
     column = column.unify_dictionaries().combine_chunks()
     codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes, column.dictionary.to_pylist()
+    return codes, python_values(column.dictionary)
 
 
 def _is_blank(value: Any) -> bool:

@@ -23,7 +23,15 @@ MOST_NATS = 1000.0
 Vector = Annotated[
     tuple[FiniteFloat, ...], BeforeValidator(lambda values: values.tolist() if hasattr(values, "tolist") else values)
 ]
-Nats = Annotated[FiniteFloat, Field(ge=-MOST_NATS, le=MOST_NATS)]
+
+
+def _no_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):  # Python takes true for 1
+        raise ValueError("expected a number, found a truth value")
+    return value
+
+
+Nats = Annotated[FiniteFloat, BeforeValidator(_no_truth_value), Field(ge=-MOST_NATS, le=MOST_NATS)]
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +64,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     history: HistoryIds = ()
-    k: int = Field(10, ge=1)
+    k: Annotated[int, BeforeValidator(_no_truth_value)] = Field(10, ge=1)
     exclude: ItemIds = Field((), description="item ids that must not be recommended")
     only: SomeItemIds = Field(None, description="item ids that may be recommended; default all")
     explain: bool = True

@@ -165,3 +165,22 @@ def test_a_parquet_file_that_is_cut_in_its_middle_is_one_line(tmp_path):
     with pytest.raises(DataError, match=r"in\.parquet: not a readable parquet file") as error:
         list(read_requests(path))
     assert "\n" not in error.value.message
+
+
+def test_what_stands_twice_in_a_table_is_refused(tmp_path):
+    history = pa.array([["1"], ["2"]])
+    twice = pa.Table.from_arrays([pa.array(["a", "b"]), history, history], names=["custom_id", "history", "history"])
+    pq.write_table(twice, tmp_path / "twice.parquet")
+    with pytest.raises(DataError, match="column 'history' stands twice"):
+        list(read_requests(tmp_path / "twice.parquet"))
+    boosts = pa.array([[("1", 1.0), ("1", 2.0)], [("1", 1.0)]], pa.map_(pa.string(), pa.float64()))
+    pq.write_table(pa.table({"custom_id": ["a", "b"], "boosts": boosts}), tmp_path / "map.parquet")
+    first, second = read_requests(tmp_path / "map.parquet")
+    assert first.custom_id == "a" and "a key stands twice" in first.error and second.request.boosts == {"1": 1.0}
+
+
+@pytest.mark.parametrize("fields", ['"k": true', '"boosts": {"1": true}'])
+def test_a_truth_value_is_no_number(fields, tmp_path):
+    (tmp_path / "in.jsonl").write_text(f'{{"custom_id": "a", {fields}}}\n')
+    (line,) = read_requests(tmp_path / "in.jsonl")
+    assert line.request is None and "truth value" in line.error

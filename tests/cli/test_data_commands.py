@@ -88,3 +88,13 @@ def test_an_unknown_column_key_of_one_table_is_refused(run, tmp_path):
     (tmp_path / "data.yaml").write_text("data:\n  items_table: {columns: {itemid: id}}\n")
     answer = run("validate", "--items", "movielens-100k", "--config", tmp_path / "data.yaml")
     refused(answer, "data.items_table.columns", "item_id")
+
+
+def test_validate_takes_the_tables_of_the_config(run, tables, tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        f"data: {{items: {tables / 'items.csv'}, interactions: {tables / 'interactions.csv'}}}\n"
+    )
+    both = run("validate", "--items", tables / "items.csv", "--interactions", tables / "interactions.csv", "--json")
+    assert run("validate", "--config", tmp_path / "mine.yaml", "--json")[:2] == both[:2]
+    code, _, err = run("validate")
+    assert code == 2 and "--config" in err

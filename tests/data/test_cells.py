@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from recommender.data.cells import flat, listed, plain_text, read_list
+from recommender.data.cells import flat, listed, plain_text
+from recommender.data.columns import python_values
+from recommender.data.written_lists import read_list
 from recommender.errors import DataError
 
 
@@ -133,3 +137,74 @@ def test_mappings_say_their_names():
 @pytest.mark.parametrize("text", ["[REC]", "[*]", "{", "[", "[1, 2", "{x}", "[" * 5000 + "]" * 5000, "['a' 'b' + 'c']"])
 def test_what_only_looks_like_a_list_is_text(text):
     assert read_list(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "('Robert Downey, Jr.', 'Chris Evans')",
+        "array(['Robert Downey, Jr.', 'Chris Evans'], dtype=object)",
+        "array(['Robert Downey, Jr.', 'Chris Evans'], dtype='<U18')",
+        "deque(['Robert Downey, Jr.', 'Chris Evans'])",
+        "['Robert Downey, Jr.', nan, 'Chris Evans']",
+        "['Robert Downey, Jr.', None, 'Chris Evans', <NA>]",
+        "['Robert Downey, Jr.' 'Chris Evans' nan]",
+        "[np.str_('Robert Downey, Jr.'), np.str_('Chris Evans')]",
+        '{"Robert Downey, Jr.","Chris Evans"}',
+        '{"Robert Downey, Jr.","Chris Evans",NULL}',
+        '"Robert Downey, Jr.", Chris Evans',
+        'Robert Downey, Jr., "Chris Evans"',
+        "Robert Downey, Jr.;Chris Evans",
+    ],
+)
+def test_lists_that_programs_print_are_lists(text):
+    assert listed([text], "cast") == [["Robert Downey, Jr.", "Chris Evans"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "values"),
+    [
+        ("tags", "frozenset({'b', 'a, c'})", ["a, c", "b"]),
+        ("tags", "set()", []),
+        ("numbers", "[1. 2.]", ["1", "2"]),
+        ("numbers", "[ 1.5 nan 2 ]", ["1.5", "2"]),
+        ("cast", '{"Robert Downey, Jr.",Action}', ["Robert Downey, Jr.", "Action"]),
+        ("genres", "{Drama,Action}", ["Drama", "Action"]),
+        ("genres", "{'id': 28, 'name': 'Action'}", ["Action"]),
+        ("genres", '[{"id": 28, "name": "Action"}]', ["Action"]),
+        ("authors", "Griffey, jr.", ["Griffey, jr."]),
+        ("cast", "Robert Downey, JR, X", ["Robert Downey, JR", "X"]),
+        ("tags", '"a; b", "c, d"', ["a; b", "c, d"]),
+        ("authors", "King, Jr. and Coretta", ["King, Jr. and Coretta"]),
+        ("authors", '"a, b", c', ["a, b", "c"]),
+        ("artists", '"Weird Al" Yankovic, Prince', ['"Weird Al" Yankovic', "Prince"]),
+        ("artist", '"Heroes"', ['"Heroes"']),
+        ("author", "King, Stephen", ["King, Stephen"]),
+        ("author", "van Gogh, Vincent", ["van Gogh, Vincent"]),
+        ("author", "Le Guin, Ursula K.", ["Le Guin, Ursula K."]),
+        ("author", "Stephen King, Peter Straub", ["Stephen King", "Peter Straub"]),
+        ("artist", "Earth, Wind & Fire", ["Earth, Wind & Fire"]),
+        ("artist", "Crosby, Stills, Nash & Young", ["Crosby, Stills, Nash & Young"]),
+        ("artist", "Tyler, The Creator", ["Tyler, The Creator"]),
+        ("artist", "Drake, Rihanna", ["Drake", "Rihanna"]),
+        ("artists", "10,000 Maniacs, Prince", ["10,000 Maniacs", "Prince"]),
+        ("genres", "28,878,12", ["28", "878", "12"]),
+        ("titles", "('x')", ["('x')"]),
+        ("titles", "(500) Days", ["(500) Days"]),
+        ("titles", "(500)", ["(500)"]),
+    ],
+)
+def test_what_is_one_value_and_what_is_several(name, text, values):
+    assert listed([text], name) == [values]
+
+
+def test_long_lists_are_lists_too():
+    names = [f"Name {number}, Jr." for number in range(9000)]
+    for text in (json.dumps(names), str(names)):
+        assert len(text) > 1 << 17 and listed([text], "cast") == [names]
+
+
+def test_maps_in_lists_are_mappings():
+    kind = pa.list_(pa.map_(pa.string(), pa.string()))
+    column = pa.chunked_array([pa.array([[[("id", "28"), ("name", "Action")]], None], kind)])
+    assert listed(python_values(column), "genres") == [["Action"], []]

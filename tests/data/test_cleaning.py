@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.data.cleaning import clean_text, is_blank
+from recommender.data.cleaning import clean_text, clean_title, is_blank
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,30 @@ def test_text_without_markup_keeps_its_words(text):
 def test_blank_texts():
     assert all(map(is_blank, ["", "-", "...", "NaN", "n/a", "None"]))
     assert not any(map(is_blank, ["M", "9", "π", "Nan, my grandmother", "七人の侍"]))
+
+
+@pytest.mark.parametrize("text", ["a<b and c>d", "x <p or q> y", "if a<i then b>j"])
+def test_comparisons_and_asides_are_no_tags(text):
+    assert clean_text(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ('<a href="x">A</a>', "A"),
+        ("<td nowrap>A</td>", "A"),
+        ("a<br />b", "a b"),
+        ("<hr noshade>A", "A"),
+        ("<b>A</b>", "A"),
+    ],
+)
+def test_tags_are(text, clean):
+    assert clean_text(text) == clean
+
+
+@pytest.mark.parametrize(
+    ("title", "kept"),
+    [("<Title>", "<Title>"), (" <S> ", "<S>"), ("<P>", "<P>"), ("<BR>", ""), ("<p></p>", ""), ("<b>", "")],
+)
+def test_a_title_that_is_a_lone_tag_is_a_name(title, kept):
+    assert clean_title(title) == kept

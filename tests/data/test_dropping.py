@@ -7,7 +7,7 @@ import json
 import pandas as pd
 import pytest
 
-from recommender.config import DataConfig
+from recommender.config import DataConfig, TableConfig
 from recommender.data.catalogue import Catalogue, Item
 from recommender.data.dropping import usable_rows
 from recommender.data.histories import Histories
@@ -69,3 +69,12 @@ def test_warnings_drop_nothing():
     table = Table("t", {"a": [1, 2]}, 2)
     warning = table.problem(0, "a", "odd", "is odd", severity="warning")
     assert usable_rows(table, [warning], "drop", "items").all() and usable_rows(table, [warning], "stop", "items").all()
+
+
+def test_a_bad_byte_on_a_later_line_of_a_field_drops_its_row(tmp_path, caplog):
+    text = b'item_id,title,text\n1,A,fine\n2,B,"first\nsec\xffond"\n3,C,x,y\n4,D,"one\ntwo"\n5,"E\n\xff",x,y\n'
+    (tmp_path / "items.csv").write_bytes(text)
+    data = DataConfig(on_error="drop", items_table=TableConfig(encoding="utf-8"))
+    catalogue = Catalogue.load(tmp_path / "items.csv", data)
+    assert catalogue.item_ids == ("1", "4")
+    assert any("left out 3 of 5 rows" in line for line in caplog.messages)

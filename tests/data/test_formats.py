@@ -95,3 +95,15 @@ def test_json_nested_too_deep_is_reported(tmp_path):
 
 def test_messages_of_libraries_are_cut_to_one_line():
     assert one_line(ValueError("a\n  b")) == "a b" and len(one_line(ValueError("x" * 999))) == 200
+
+
+def test_a_key_that_stands_twice_in_an_object_is_refused(tmp_path):
+    (tmp_path / "t.jsonl").write_text(
+        '{"item_id": 1, "item_id": 2}\n{"item_id": 3, "a": {"b": 1, "b": 2}}\n{"item_id": 4}\n'
+    )
+    parsed = read_jsonl(tmp_path / "t.jsonl")
+    assert parsed.rows == 1 and [problem.line for problem in parsed.problems] == [1, 2]
+    assert "the key 'item_id' stands twice" in parsed.problems[0].reason
+    (tmp_path / "t.json").write_text('[{"item_id": 1, "item_id": 2}]')
+    with pytest.raises(DataError, match="the key 'item_id' stands twice"):
+        read_jsonl(tmp_path / "t.json")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from recommender.config import ColumnsConfig
 from recommender.data.catalogue import Catalogue, Item
 from recommender.data.histories import Histories, leave_one_out, time_split
+from recommender.data.tables import say_once
 from recommender.errors import DataError
 
 CATALOGUE = Catalogue([Item(name, f"Title {name}") for name in ["10", "20", "30", "40", "007"]])
@@ -186,3 +187,28 @@ def test_splits_refuse_what_they_cannot_do():
 def test_the_embedded_ratings():
     report = Histories.load("movielens-100k", Catalogue.load("movielens-100k")).report
     assert (report.interactions, report.users) == (100_000, 943)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        np.array([2**64 - 9 + place for place in range(8)], dtype=np.uint64),
+        [f"2020-01-01T00:00:00.00000000{place}" for place in range(8)],
+        [f"{2**60}.00{place}" for place in range(1, 9)],
+    ],
+)
+def test_a_time_split_is_exact_where_floats_are_not(times):
+    frame = pd.DataFrame({"user_id": ["u", "v"] * 4, "item_id": ["10", "20", "30", "40"] * 2, "timestamp": times})
+    split = time_split(Histories.load(frame, CATALOGUE), 0.25, 0.25)
+    assert [items.tolist() for items in split.train.items] == [[0, 2], [1, 3]]
+    assert split.validation.tolist() == [0, 1] and split.test.tolist() == [2, 3]
+    assert [ranks.tolist() for ranks in split.train.ranks] == [[0, 2], [1, 3]]
+
+
+@pytest.mark.parametrize(("kind", "first"), [("float32", 1_600_000_000), ("float16", 4096)])
+def test_times_of_short_floats_are_doubted(kind, first, caplog):
+    say_once.cache_clear()
+    times = np.array([first, first + 1], dtype=kind)
+    frame = pd.DataFrame({"user_id": ["u", "u"], "item_id": ["10", "20"], "timestamp": times})
+    Histories.load(frame, CATALOGUE)
+    assert "a float this large is not exact" in caplog.text

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import torch
 from pydantic import BaseModel, Field, ValidationError
 
+from recommender.data.catalogue import Catalogue
+from recommender.data.histories import Histories
 from recommender.data.id_fields import (
     ByItem,
     HistoryIds,
@@ -24,6 +31,7 @@ from recommender.data.id_fields import (
     user_id,
     value_text,
 )
+from recommender.data.item_rows import Item
 from recommender.errors import DataError
 
 
@@ -84,3 +92,56 @@ def test_functions_raise_our_own_errors():
     ):
         with pytest.raises(DataError):
             wrong()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([16777217], dtype=np.float32),
+        np.array([2049], dtype=np.float16),
+        [np.float32(16777217)],
+        pd.Series([16777217.0], dtype="float32"),
+        pd.Series([16777217.0], dtype="Float32"),
+        torch.tensor([16777217.0]),
+        torch.tensor([257.0], dtype=torch.bfloat16),
+        array("f", [16777217.0]),
+        pa.array([16777217.0], pa.float32()),
+    ],
+)
+def test_short_floats_that_may_have_been_rounded_are_no_ids(values):
+    with pytest.raises(DataError, match="not exact"):
+        history_ids(values)
+
+
+def test_small_short_floats_are_ids():
+    assert history_ids(torch.tensor([50.0, 2**24 - 1])) == ("50", "16777215")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [bytearray(b"181"), memoryview(b"181"), array("B", b"181"), array("u", "181"), pd.DataFrame({"181": [1]})],
+)
+def test_bytes_letters_and_tables_are_no_lists_of_ids(values):
+    with pytest.raises(DataError, match="expected a list of item ids"):
+        history_ids(values)
+    with pytest.raises(DataError, match="expected a list of item ids"):
+        Catalogue([Item("1", "x"), Item("181", "y")]).indices(values)
+
+
+def test_a_catalogue_made_of_items_has_canonical_ids():
+    assert Catalogue([Item(50, "x")]).item_ids == ("50",)
+    with pytest.raises(DataError, match="stands twice"):
+        Catalogue([Item(50, "x"), Item("50.0", "y")])
+
+
+@pytest.mark.parametrize(("kind", "value"), [("float32", 16777217), ("float16", 2049)])
+def test_a_column_of_rounded_ids_is_refused(kind, value, tmp_path):
+    frame = pd.DataFrame({"user_id": np.array([value, value - 1], dtype=kind), "item_id": [1, 1], "position": [0, 1]})
+    catalogue = Catalogue([Item("1", "x")])
+    with pytest.raises(DataError, match="not exact"):
+        Histories.load(frame, catalogue)
+    pq.write_table(pa.table({name: pa.array(frame[name].to_numpy()) for name in frame}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="not exact"):
+        Histories.load(tmp_path / "t.parquet", catalogue)
+    with pytest.raises(DataError, match="not exact"):
+        Catalogue.load(pd.DataFrame({"item_id": frame["user_id"], "title": ["a", "b"]}))

@@ -121,7 +121,7 @@ def test_values_that_stand_for_nothing_are_no_attributes_but_signs_are():
 def test_years_with_gaps_have_no_fraction(tmp_path):
     (tmp_path / "i.csv").write_text("item_id,year,version,score\n1,1995.0,1.0,8.0\n2,,1.10,\n3,2001.0,2.0,7.5\n")
     assert [item.attributes for item in read(tmp_path / "i.csv").items] == [
-        {"year": ("1995",), "version": ("1.0",), "score": ("8.0",)},
+        {"year": ("1995",), "version": ("1.0",), "score": ("8",)},
         {"version": ("1.10",)},
         {"year": ("2001",), "version": ("2.0",), "score": ("7.5",)},
     ]
@@ -159,3 +159,19 @@ def test_dropped_items_are_listed_and_absent_pictures_only_left_out(tmp_path, ca
 def test_titles_that_may_stand_for_nothing_are_kept_and_warned_of():
     found = read(pd.DataFrame({"item_id": [1, 2, 3], "title": ["N/A", "-", "!!!"], "description": ["x"] * 3}))
     assert warned(found) == [("odd-title", 1), ("odd-title", 2)]
+
+
+def test_floats_in_a_text_table_are_what_the_frame_said_from_which_it_was_written(tmp_path):
+    frame = pd.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"], "year": [1995.0, 1990.0], "price": [5.0, 4.5]})
+    frame["views"] = [1e16, 3.0]
+    frame.to_csv(tmp_path / "items.csv", index=False)
+    frame.to_parquet(tmp_path / "items.parquet")
+    expected = {"year": ("1995",), "price": ("5",), "views": ("10000000000000000",)}
+    for source in (frame, tmp_path / "items.csv", tmp_path / "items.parquet"):
+        assert Catalogue.load(source)[0].attributes == expected
+
+
+def test_texts_that_no_float_is_written_as_stay(tmp_path):
+    (tmp_path / "items.csv").write_text("item_id,title,version,price,grade\n1,A,1.10,19.90,2\n2,B,1.0,5.0,1.0\n")
+    assert [item.attributes["version"] for item in Catalogue.load(tmp_path / "items.csv")] == [("1.10",), ("1.0",)]
+    assert Catalogue.load(tmp_path / "items.csv")[1].attributes["grade"] == ("1.0",)

@@ -190,3 +190,32 @@ def test_json_in_other_forms(tmp_path):
     assert (columns(mixed), list(mixed.lines()), mixed.problems[0].line) == ({"a": [1, 2]}, [1, 3], 2)
     problems = read_jsonl(tmp_path / "long.jsonl").problems
     assert [(problem.line, problem.kind) for problem in problems] == [(2, "bad-json")]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+@pytest.mark.parametrize("encoding", ["idna", "undefined", "utf\0", "punycode", "rot13"])
+def test_encodings_of_no_tables_are_refused(encoding, name, tmp_path):
+    (tmp_path / name).write_text('{"item_id": "é"}\n')
+    read = read_csv if name.endswith("csv") else read_jsonl
+    with pytest.raises(DataError, match="there is no encoding"):
+        read(tmp_path / name, TableConfig(encoding=encoding))
+
+
+def test_a_separator_may_be_any_letter(tmp_path):
+    (tmp_path / "t.csv").write_text("item_idétitle\n1éA\n")
+    assert list(read_csv(tmp_path / "t.csv", TableConfig(separator="é")).columns) == ["item_id", "title"]
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zst", "zip"])
+def test_what_unpacks_to_far_more_than_a_table_is_refused(suffix, tmp_path, monkeypatch):
+    monkeypatch.setattr("recommender.data.layout._SMALL_UNPACKED", 1 << 20)
+    path, raw = tmp_path / f"t.csv.{suffix}", b"item_id\n" + b"1\n" * (1 << 21)
+    if suffix == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("t.csv", raw)
+    elif suffix == "zst":
+        path.write_bytes(pa.compress(raw, "zstd", asbytes=True))
+    else:
+        path.write_bytes({"gz": gzip, "bz2": bz2, "xz": lzma}[suffix].compress(raw))
+    with pytest.raises(DataError, match="bytes unpack to more than"):
+        read_unpacked(path)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.data.cells import plain_text
 from recommender.data.columns import from_series
 from recommender.data.moments import NOT_A_TIME, read_moments
 
@@ -141,3 +142,12 @@ def test_times_in_other_units_than_most_are_doubted(times, rows):
 def test_times_that_floats_would_round_stay_integers():
     assert read_moments(arrow([NANO + 1, NANO])).times.tolist() == [NANO + 1, NANO]
     assert read_moments(arrow([1, None])).times.dtype == np.float64
+
+
+def test_moments_of_any_year_have_an_order():
+    days = ["2500000-01-01", "-0044-03-15", "1995-03-01", "1970-01-01T00:00:00.000000001"]
+    column = [np.datetime64(day) for day in (*days, "2020", "2020-02")]
+    moments = read_moments(column)
+    assert moments.ranks.tolist() == [5, 0, 2, 1, 3, 4] and not moments.reasons
+    assert moments.times[2] == pd.Timestamp("1995-03-01").timestamp()
+    assert plain_text(column[0]) == "2500000-01-01" and plain_text(column[1]).endswith("44-03-15")

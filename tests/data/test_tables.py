@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from recommender.config import TableConfig
 from recommender.data.tables import Problem, Table, fail_on_errors, read_table, say_once
 from recommender.errors import DataError
 
@@ -158,3 +159,11 @@ def test_a_parquet_file_under_another_name_is_read(tmp_path):
     pd.DataFrame({"item_id": [1]}).to_parquet(tmp_path / "t.parquet")
     (tmp_path / "t.parquet").rename(tmp_path / "t.csv")
     assert read_table(tmp_path / "t.csv", "items").values("item_id") == [1]
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    with pytest.raises(DataError, match="'1' stands twice"):
+        read_table(pd.DataFrame({1: [1], "1": [2]}), "items")
+    (tmp_path / "t.csv").write_text("1,2,3\n")
+    with pytest.raises(DataError, match="names column 'item_id' twice"):
+        read_table(tmp_path / "t.csv", "interactions", TableConfig(header=("user_id", "item_id", "item_id")))

@@ -84,3 +84,13 @@ def test_values_with_commas_and_accents_are_found(value, left):
 def test_a_list_of_which_one_part_is_unknown_is_refused():
     with pytest.raises(RecommenderError, match="no item has 'Action, Horor'"):
         matching(FILMS, {"genres": ["Action, Horor"]})
+
+
+def test_a_number_is_found_however_it_is_written():
+    priced = Catalogue(
+        [Item("1", "A", attributes={"price": ("5.00",)}), Item("2", "B", attributes={"price": ("007",)})]
+    )
+    assert matching(priced, {"price": ["5"]}).tolist() == matching(priced, {"price": ["5.0"]}).tolist() == [True, False]
+    assert matching(FILMS, {"year": ["1995.0"]}).tolist() == [True, False, False]
+    with pytest.raises(RecommenderError, match="no item has '7'"):
+        matching(priced, {"price": ["7"]})
