@@ -10,16 +10,20 @@ from typing import Any
 
 _STRING = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _NOTHING = r"nan|NaN|None|NaT|<NA>|null|NULL"
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _NUMPY_LIST = re.compile(rf"\[\s*(?:(?:{_STRING}|{_NUMBER}|{_NOTHING})(?:\s+|(?=[\]'\"])))*\]", re.DOTALL)
 _NUMPY_MEMBER = re.compile(rf"{_STRING}|{_NUMBER}|{_NOTHING}", re.DOTALL)
 # as Postgres writes an array: whatever holds a blank, a comma or a brace stands in double quotes
 _MEMBER = r"\"((?:[^\"\\]|\\.)*)\"|([^\s\"'{},\\]+)"
 _POSTGRES_MEMBER = re.compile(_MEMBER, re.DOTALL)
 _POSTGRES = re.compile(rf"\{{(?:{_MEMBER})(?:,(?:{_MEMBER}))*\}}", re.DOTALL)
-_NAMED = re.compile(r"(?:frozenset|set|array|deque|tuple|list)\((.*?)(?:,\s*(?:dtype|maxlen)=[^()\[\]]+)?\)", re.DOTALL)
+_NAMED = re.compile(
+    r"(?:frozenset|set|array|deque|tuple|list)\((|[\[({].*?)(?:,\s*(?:dtype|maxlen)=[^()\[\],]+)?\)", re.DOTALL
+)
 # what Python and numpy print within a list that is no literal: nan, np.str_('a')
-_NO_LITERAL = re.compile(rf"{_STRING}|<NA>|\b(?:nan|NaN|NaT|null)\b|\bnp\.\w+\(({_STRING}|{_NUMBER}|nan)\)", re.DOTALL)
+_NO_LITERAL = re.compile(
+    rf"{_STRING}|\\.|<NA>|\b(?:nan|NaN|NaT|null)\b|\bnp\.\w+\(({_STRING}|{_NUMBER}|nan)\)", re.DOTALL
+)
 _MOST_PYTHON = 1 << 20  # characters that are read as Python: that takes a hundred times their memory
 _BRACKETS = ("[]", "{}", "()")
 
@@ -76,6 +80,6 @@ def _from_python(text: str) -> Any:
 
 
 def _as_literal(match: re.Match[str]) -> str:
-    if match[0][0] in "'\"":
+    if match[0][0] in "'\"\\":
         return match[0]
     return "None" if match[1] in (None, "nan") else match[1]

@@ -6,6 +6,7 @@ import json
 from collections import deque
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from time import monotonic
 
 import numpy as np
 import pandas as pd
@@ -208,3 +209,18 @@ def test_maps_in_lists_are_mappings():
     kind = pa.list_(pa.map_(pa.string(), pa.string()))
     column = pa.chunked_array([pa.array([[[("id", "28"), ("name", "Action")]], None], kind)])
     assert listed(python_values(column), "genres") == [["Action"], []]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" + "1" * 60_000 + "x]",
+        "['" + "\\'" * 30_000 + "]",
+        "set(" * 5000 + ")" * 5000,
+        "array(" + ",dtype=" * 8000 + ")",
+        "[" + "1 " * 30_000 + "x]",
+    ],
+)
+def test_hostile_texts_are_read_quickly(text):
+    started = monotonic()
+    assert read_list(text) == text and monotonic() - started < 2
