@@ -268,7 +268,7 @@ def test_ids_must_be_there_and_unique(tmp_path):
         ("b.csv", b"item_id,title\n1,a\n2\n", ["b.csv, line 3", "1 fields"]),
         ("c.csv", b"item_id,title\n1,\xc3\xa9\xc3\xa8\xc3\xa0\n2,caf\xe9\n", ["c.csv, line 3", "not UTF-8", "0xe9"]),
         ("d.csv", b'item_id,title\n1,a\n2,"b\n3,c\n', ["d.csv", "after line 2", "never closed"]),
-        ("e.csv.gz", gzip.compress(b"item_id,title\n1,a\n")[:20], ["e.csv.gz", "cannot be unpacked"]),
+        ("e.csv.gz", gzip.compress(b"item_id,title\n1,a\n", mtime=0)[:20], ["e.csv.gz", "cannot be unpacked"]),
         ("f.jsonl", b'{"item_id": 1}\n{"item_id": \n', ["f.jsonl, line 2", "not valid JSON"]),
         ("g.jsonl", b'{"item_id": 1}\n[2]\n', ["g.jsonl, line 2", "found list"]),
         ("h.jsonl", b'{"item_id": "caf\xe9"}\n', ["h.jsonl, line 1", "not UTF-8"]),
