@@ -180,7 +180,7 @@ def test_json_in_other_forms(tmp_path):
     for name, raw in (
         ("array.json", rows.encode()),
         ("wide.jsonl", '{"a": 1}\n{"a": 2}\n'.encode("utf-16")),
-        ("packed.jsonl.gz", gzip.compress(b'{"a": 1}\n{"a": 2}\n')),
+        ("packed.jsonl.gz", gzip.compress(b'{"a": 1}\n{"a": 2}\n', mtime=0)),
     ):
         (tmp_path / name).write_bytes(raw)
         assert columns(read_jsonl(tmp_path / name)) == {"a": [1, 2]}
