@@ -7,7 +7,7 @@ LINT := build/lint
 API := build/api
 # rooms whose tests need neither a base model nor a training: seconds each
 QUICK := $(addprefix tests/,cli/test_output.py cli/test_result_views.py cli/test_command_line.py constraints data \
-	docs eval justify numerics prompting semantic_ids store test_config.py test_errors.py test_files.py test_progress.py)
+	docs eval justify numerics prompting semantic_ids store strict test_config.py test_errors.py test_files.py test_progress.py)
 
 .PHONY: demo quick test test-slow coverage lint typecheck unit docs graph vllm-env train clean
 

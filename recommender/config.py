@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from recommender.errors import ConfigError, did_you_mean
-from recommender.strict_yaml import parse_yaml
+from recommender.strict.yaml_documents import parse_yaml
 
 Modality = Literal["text", "knowledge", "image", "audio", "collaborative"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)

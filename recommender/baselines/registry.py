@@ -9,7 +9,7 @@ from typing import Any
 
 from recommender.baselines.baseline import Baseline
 from recommender.errors import DataError, did_you_mean
-from recommender.strict_json import parse_json
+from recommender.strict.json_documents import parse_json
 
 
 def lazy(module: str, name: str, *arguments: Any, **settings: Any) -> Callable[[], Baseline]:

@@ -19,7 +19,7 @@ from recommender.batch.request_lines import BatchLine, read_line
 from recommender.data.formats import one_line
 from recommender.errors import DataError
 from recommender.files import locked, remove_leftovers, replacing, write_text
-from recommender.strict_json import json_text
+from recommender.strict.json_documents import json_text
 
 SUFFIXES = (".jsonl", ".parquet")
 _TABLE_ROWS = 1024

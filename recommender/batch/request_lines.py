@@ -13,7 +13,7 @@ from typing import Any
 from recommender.data.ids import canonical_id
 from recommender.engine import Request, Response, make_request
 from recommender.errors import DataError, RecommenderError
-from recommender.strict_json import JsonError, parse_request
+from recommender.strict.json_documents import JsonError, parse_request
 
 URL = "/v1/recommendations"
 INVALID, FAILED = "invalid_request", "internal_error"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def read_config(path: Path, settings: list[str] | None) -> Config:
     """Return the Config of a YAML file with KEY=VALUE overrides. Raises ConfigError."""
     from recommender.config import Config
-    from recommender.strict_yaml import parse_yaml
+    from recommender.strict.yaml_documents import parse_yaml
 
     texts = dict(split_pair("--set", text, "decoding.beam=20") for text in settings or [])
     config = Config.load(path)

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from recommender.strict_json import json_text
+from recommender.strict.json_documents import json_text
 
 if TYPE_CHECKING:
     from recommender.engine import Engine

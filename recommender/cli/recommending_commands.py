@@ -22,7 +22,7 @@ from recommender.cli.options import (
     User,
 )
 from recommender.cli.output import print_json, print_note, print_plain_note, print_text, print_view
-from recommender.strict_json import read_json_object
+from recommender.strict.json_documents import read_json_object
 
 _VECTORS = 'write {"50": {"image": [0.1, ...]}}: history item -> modality -> vector'
 

@@ -12,7 +12,7 @@ from recommender.cli.inputs import read_config, split_list
 from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Settings, Users
 from recommender.cli.output import print_json, print_rows, print_view
 from recommender.errors import DataError
-from recommender.strict_yaml import parse_yaml
+from recommender.strict.yaml_documents import parse_yaml
 
 if TYPE_CHECKING:
     from recommender.config import Config

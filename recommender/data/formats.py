@@ -19,7 +19,7 @@ import pyarrow.csv
 from recommender.config import TableConfig
 from recommender.data.layout import Layout, find_layout, read_unpacked, sniff_encoding
 from recommender.errors import DataError
-from recommender.strict_json import JsonError, distinct_keys
+from recommender.strict.json_documents import JsonError, distinct_keys
 
 Column: TypeAlias = pa.ChunkedArray | list[Any]
 _BLOCK_BYTES = 1 << 24  # one record must fit: descriptions can be long

@@ -20,7 +20,7 @@ from recommender.files import write_text
 from recommender.model.checkpoint import package_versions
 from recommender.prompting.builder import ExampleBuilder
 from recommender.prompting.example import ITEM, TOKEN, Example
-from recommender.strict_json import json_text, read_json_object
+from recommender.strict.json_documents import json_text, read_json_object
 
 #: 2: requests have `query` and `boosts`
 FORMAT = 2

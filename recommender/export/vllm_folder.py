@@ -39,7 +39,7 @@ from recommender.model.manifest import catalogue_facts, check_target, read_manif
 from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
 from recommender.semantic_ids.codes import SemanticIds
-from recommender.strict_json import read_json_object
+from recommender.strict.json_documents import read_json_object
 from recommender.vllm_plugin.served_folder import write_served
 
 MARKER = "vllm.json"

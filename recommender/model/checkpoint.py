@@ -49,7 +49,7 @@ from recommender.model.trained_on import TRAINED_ON, TrainedOn
 from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
 from recommender.semantic_ids.codes import SemanticIds
-from recommender.strict_json import JsonError, json_text, parse_json, read_json_object
+from recommender.strict.json_documents import JsonError, json_text, parse_json, read_json_object
 
 FORMAT = 2
 ADAPTER, CONFIG, METRICS, CARD, ITEM_IDS = (

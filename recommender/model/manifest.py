@@ -15,7 +15,7 @@ from recommender.adapters.shipped import check_present
 from recommender.adapters.shipped import shipped_checkpoints as shipped_checkpoints
 from recommender.errors import CheckpointError
 from recommender.files import locked, replacing_folder
-from recommender.strict_json import read_json_object
+from recommender.strict.json_documents import read_json_object
 
 #: what a checkpoint may be read from
 _READ = (".safetensors", ".yaml", ".json", ".jinja", ".bin", ".pt")

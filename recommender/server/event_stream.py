@@ -11,7 +11,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from recommender.server.http_errors import http_error_of
 from recommender.server.http_metrics import HttpMetrics
-from recommender.strict_json import json_text
+from recommender.strict.json_documents import json_text
 
 Events = AsyncGenerator[ServerSentEvent, None]
 _NEWLINE = "\n"

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recommender.server.http_errors import HttpError
-from recommender.strict_json import JsonError, parse_request
+from recommender.strict.json_documents import JsonError, parse_request
 
 #: values in a body, by its commas: reading more would keep everybody waiting
 MOST_VALUES = 200_000
@@ -85,7 +85,7 @@ class JsonRoute(APIRoute):
 
 
 def parse_json(raw: bytes) -> Any:
-    """Return JSON as data. Raises HttpError 400 for what `strict_json.parse_request` refuses, and for more values than any
+    """Return JSON as data. Raises HttpError 400 for what `parse_request` refuses, and for more values than any
     request needs."""
     if raw.count(b",") > MOST_VALUES:
         raise HttpError(400, f"the body holds more than {MOST_VALUES:,} values", "too_long")

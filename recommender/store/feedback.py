@@ -24,7 +24,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from recommender.data.id_fields import ItemId, UserId, ValueText
 from recommender.errors import DataError, wrong_fields
-from recommender.strict_json import parse_json
+from recommender.strict.json_documents import parse_json
 
 Opinion = Literal["helpful", "wrong", "not for me"]
 OPINIONS: tuple[Opinion, ...] = get_args(Opinion)

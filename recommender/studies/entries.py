@@ -10,7 +10,7 @@ from recommender.adapters.shipped import resolve, shipped_checkpoints
 from recommender.baselines import BASELINES, is_baseline, make_baseline
 from recommender.config import Config
 from recommender.errors import CheckpointError, DataError, did_you_mean
-from recommender.strict_json import read_json_object
+from recommender.strict.json_documents import read_json_object
 
 if TYPE_CHECKING:
     from recommender.data.catalogue import Catalogue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recommender.strict_yaml import DEEPEST, parse_yaml
+from recommender.strict.yaml_documents import DEEPEST, parse_yaml
 
 LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{new}: &{new} [{','.join(['*' + old] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)

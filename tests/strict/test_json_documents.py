@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.errors import CheckpointError, DataError
-from recommender.strict_json import DEEPEST, JsonError, json_text, parse_json, parse_request, read_json_object
+from recommender.strict.json_documents import DEEPEST, JsonError, json_text, parse_json, parse_request, read_json_object
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
