@@ -72,12 +72,6 @@ def read_moments(column: Column) -> Moments:
     return _from_keys(codes, _keys(distinct), _EXACT if isinstance(column, list) else _exact_below(column.type))
 
 
-def as_number(value: Any) -> float:
-    """Return a cell's finite number, NaN if it holds none. Dates and truth values are no numbers."""
-    key = _key_of(value)
-    return math.nan if isinstance(key, str) or key[0] else _as_float(key[1])
-
-
 def _from_integers(column: pa.ChunkedArray) -> Moments | None:
     """Read a column of integers, of texts of integers, or of dates, without making Python values; None if it is no such."""
     kind = column.type

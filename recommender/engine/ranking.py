@@ -112,10 +112,8 @@ class ListRanker:
         they do, all items are scored; with several levels, unless baselines rank along, only what a beam finds and as
         many items that gain most, since scoring all of them exactly takes a beam as wide as the catalogue.
         """
-        counts = allowed.sum(dim=1)
-        if not bool(counts.all()):  # an engine is asked only where there is something to rank
-            return self._rank_nonempty(prompts, histories, k, allowed, signals)
-        k = min(k, int(counts.max())) if len(prompts) else k
+        if len(prompts):  # no beam need be wider than what may be listed
+            k = min(k, max(int(allowed.sum(dim=1).max()), 1))
         if not any(map(self.changes_scores, signals)):
             return self.scorer.rank_prompts(prompts, k, allowed)
         if not signals[0].fused and self.setup.builder.code_tokens.shape[1] > 1:
@@ -123,23 +121,6 @@ class ListRanker:
         scores = torch.from_numpy(self._scores(prompts, histories, signals)).masked_fill(~allowed.cpu(), -torch.inf)
         best, items = scores.topk(min(k, scores.shape[1]))
         return [Ranking(i[s > -torch.inf].numpy(), s[s > -torch.inf].numpy()) for s, i in zip(best, items, strict=True)]
-
-    def _rank_nonempty(
-        self,
-        prompts: Sequence[Example],
-        histories: Sequence[np.ndarray],
-        k: int,
-        allowed: torch.Tensor,
-        signals: Sequence[Signals],
-    ) -> list[Ranking]:
-        """Return an empty ranking for each prompt of which nothing is allowed, and rank the others."""
-        rows = allowed.any(dim=1).nonzero()[:, 0].tolist()
-        chosen = ([each[row] for row in rows] for each in (prompts, histories, signals))
-        some_prompts, some_histories, some_signals = chosen
-        found = self.rank(some_prompts, some_histories, k, allowed[rows], some_signals) if rows else []
-        rankings = dict(zip(rows, found, strict=True))
-        nothing = Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
-        return [rankings.get(row, nothing) for row in range(len(prompts))]
 
     def score_all(
         self,

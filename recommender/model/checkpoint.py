@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -50,6 +51,8 @@ from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
 from recommender.semantic_ids.codes import SemanticIds
 from recommender.strict.json_documents import JsonError, json_text, parse_json, read_json_object
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 2
 ADAPTER, CONFIG, METRICS, CARD, ITEM_IDS = (
@@ -187,7 +190,8 @@ def reading(folder: Path) -> Iterator[None]:
         yield
     except RecommenderError:
         raise
-    except (Exception, RecursionError) as error:
+    except Exception as error:
+        logger.debug("%s cannot be read", folder, exc_info=True)
         reason = next(iter(str(error).strip().splitlines()), "")[:200]
         message = f"{folder}: is damaged, or no checkpoint ({type(error).__name__}{': ' if reason else ''}{reason})"
         raise CheckpointError(message, "copy the checkpoint again, whole") from None
@@ -326,12 +330,9 @@ def _check_catalogue(folder: Path, manifest: dict[str, Any], catalogue: Catalogu
 def _check_base(folder: Path, manifest: dict[str, Any], llm: str) -> None:
     """Raise CheckpointError if the folder of the base model holds another model than that which the checkpoint extends."""
     known = manifest.get("base")
-    if (
-        known is not None
-        and known != assets.identity(llm)
-        and Path(llm).expanduser().is_dir()
-        and not assets.is_embedded(llm)
-    ):
+    # an embedded model is pinned, and of a name on the hub nothing is known without loading it
+    is_folder = not assets.is_embedded(llm) and Path(llm).expanduser().is_dir()
+    if known is not None and is_folder and known != assets.identity(llm):
         raise CheckpointError(
             f"{folder}: was made for another base model than that which {llm} holds now",
             "restore the base model, or name it: base.llm in config.yaml",
