@@ -9,10 +9,9 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from recommender.data.cells import plain_text
-from recommender.data.ids import canonical_id, refuse_rounded
+from recommender.data.ids import canonical_id, refuse_rounded, shown
 from recommender.errors import DataError
 
-_SHOWN = 40
 _TEXT_ARRAYS = ("b", "B", "u", "w")  # of the standard library: bytes and letters, not ids
 
 
@@ -61,7 +60,7 @@ def value_text(value: Any) -> str:
     """
     text = None if isinstance(value, list | tuple | Mapping) else plain_text(value)
     if text is None:
-        raise DataError(f"expected a text or a number, found {_shown(value)}")
+        raise DataError(f"expected a text or a number, found {shown(value)}")
     return text
 
 
@@ -78,7 +77,7 @@ def listed_ids(values: Any) -> list[Any]:
     )
     is_table = isinstance(listed, Mapping) or hasattr(listed, "columns")
     if is_text or is_table or not isinstance(listed, Iterable):
-        raise DataError(f"expected a list of item ids, found {_shown(values)}", 'write ["50"] for a single one')
+        raise DataError(f"expected a list of item ids, found {shown(values)}", 'write ["50"] for a single one')
     listed = list(listed)
     kind = (
         "float32" if getattr(values, "typecode", "") == "f" else getattr(values, "dtype", getattr(values, "type", ""))
@@ -97,11 +96,6 @@ def _several(values: Any) -> Any:
     """Return one value as a list of it, and several as they are."""
     listed = values.tolist() if hasattr(values, "tolist") else values
     return listed if isinstance(listed, list | tuple | set | frozenset) else [listed]
-
-
-def _shown(value: Any) -> str:
-    shown = " ".join(repr(value).split())
-    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
 
 
 def _reads(read: Callable[[Any], Any]) -> BeforeValidator:

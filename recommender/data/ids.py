@@ -26,9 +26,8 @@ def canonical_id(value: Any) -> str:
 
     Text keeps its letters, case and leading zeros and loses blanks around it. Integers are decimal. Whole numbers have no
     fraction: 50, 50.0, "50.0" and Decimal("50.00") are all "50". UTF-8 bytes are their text. Raises DataError for nothing
-    (None, NaN, ""), truth values, fractions, floats from 2**53 on (of 32
-    bits from 2**24, of 16 bits from 2**11), bytes that are no UTF-8, unprintable text, and for
-    values that are no plain text or number (lists, dates).
+    (None, NaN, ""), truth values, fractions, floats from 2**53 on (of 32 bits from 2**24, of 16 bits from 2**11), bytes that
+    are no UTF-8, unprintable text, and for values that are no plain text or number (lists, dates).
     """
     if isinstance(value, str):
         return _from_text(value)
@@ -44,7 +43,7 @@ def canonical_id(value: Any) -> str:
     if isinstance(value, str | UUID):
         return _from_text(str(value))
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise DataError(f"{_shown(value)} is no id, but {_described(value)}", "give text or a whole number")
+        raise DataError(f"{shown(value)} is no id, but {_described(value)}", "give text or a whole number")
     return _from_number(value)
 
 
@@ -87,7 +86,7 @@ def _from_text(text: str) -> str:
     if not name:
         raise DataError("the id is empty", "give text or a whole number")
     if not name.isprintable():
-        raise DataError(f"{_shown(name)} is no id: it holds a character that cannot be printed", "remove it")
+        raise DataError(f"{shown(name)} is no id: it holds a character that cannot be printed", "remove it")
     whole = _WHOLE_TEXT.fullmatch(name) if name.endswith("0") else None
     if whole is None:
         return name
@@ -98,15 +97,15 @@ def _from_bytes(raw: bytes) -> str:
     try:
         return _from_text(raw.decode("utf-8"))
     except UnicodeDecodeError:
-        raise DataError(f"{_shown(raw)} is no id: the bytes are no UTF-8", "give text or a whole number") from None
+        raise DataError(f"{shown(raw)} is no id: the bytes are no UTF-8", "give text or a whole number") from None
 
 
 def _from_number(value: int | float | Decimal) -> str:
     if not isinstance(value, int) and (not math.isfinite(value) or value != int(value)):
-        raise DataError(f"{_shown(value)} is no id: it is no whole number", "give text or a whole number")
+        raise DataError(f"{shown(value)} is no id: it is no whole number", "give text or a whole number")
     if isinstance(value, float) and abs(value) >= _EXACT:
         hint = "ids of 16 digits and more must be integers or text, or some become equal"
-        raise DataError(f"{_shown(value)} is no id: a float this large is not exact", hint)
+        raise DataError(f"{shown(value)} is no id: a float this large is not exact", hint)
     try:
         return str(int(value))
     except ValueError:  # Python writes no integer of more than 4,300 digits
@@ -119,6 +118,7 @@ def _described(value: Any) -> str:
     return f"of the type {type(value).__name__}"
 
 
-def _shown(value: Any) -> str:
-    shown = " ".join(repr(value).split())
-    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+def shown(value: Any) -> str:
+    """Return a value as a message may show it: on one line, cut if it is long."""
+    line = " ".join(repr(value).split())
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
