@@ -134,14 +134,17 @@ def runs_of(items: Sequence[T], before: int) -> Iterator[tuple[T, ...]]:
 
 
 def chance_of_runs(histories: Sequence[Sequence[T]], before: int) -> float:
-    """Return in which share of the histories the first or the last full run stands in another one; never quite 0.
+    """Return in which share of the histories the first, the last or any full run stands in another one; never quite 0.
 
-    The larger of both: many begin with the same items, where all are shown the same at first.
+    The largest of these: many begin with the same items, where all are shown the same at first, and many have the same
+    items in the same order throughout, where these are the parts of a series or of a course.
     """
     counts = Counter(run for items in histories for run in set(runs_of(items, before)))
+    full = [counts[run] > 1 for items in histories for run in runs_of(items, before) if len(run) > before]
+    throughout = sum(full) / max(len(full), 1)
     ends = [(tuple(items[: before + 1]), tuple(items[-before - 1 :])) for items in histories if len(items) > before]
     shared = [sum(counts[pair[end]] > 1 for pair in ends) for end in (0, 1)]
-    return (max(shared) + 1) / (len(ends) + 1)
+    return max((max(shared) + 1) / (len(ends) + 1), throughout)
 
 
 def excess(seen: int, count: int, share: float) -> int | None:

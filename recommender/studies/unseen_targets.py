@@ -64,7 +64,8 @@ def _check(
     targets = list(_targets(holdout))
     learned = _learned(config, catalogue, trained)
     if learned is not None:
-        followed = {*learned.followed(folder, targets, holdout)}
+        others = [target for target in targets if not learned.knows(histories, target.user)]
+        followed = {*learned.followed(folder, others, holdout)}
         seen = [target for target in targets if target in followed or learned.saw(target, histories)]
         if seen:
             _refuse(folder, f"{len(seen)} of the {len(targets)} targets", seen[0], config, histories, catalogue)
@@ -133,7 +134,18 @@ class _Learned:
         learned = [items.tolist() for items in split.train.items]
         self.validation = dict(zip(histories.user_ids, split.validation.tolist(), strict=True))
         self.items = {user: frozenset(items) for user, items in zip(histories.user_ids, learned, strict=True)}
+        self.read = {
+            user: frozenset(items.tolist()) for user, items in zip(histories.user_ids, histories.items, strict=True)
+        }
         self.learned = learned
+
+    def knows(self, histories: Histories, user: int) -> bool:
+        """Whether a user of this name had these items when training read them, more or fewer of them: the same person.
+
+        Then what was learned of them is known by name, and what others took after the same items says nothing.
+        """
+        before, now = self.read.get(histories.user_ids[user]), set(histories.items[user].tolist())
+        return before is not None and min(len(before), len(now)) > 1 and (before <= now or now <= before)
 
     def saw(self, target: _Target, histories: Histories) -> bool:
         """Whether the target's item was learned as this user's."""

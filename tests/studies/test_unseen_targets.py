@@ -36,7 +36,7 @@ def world(make_checkpoint, catalogue, config, tmp_path):
     random = np.random.default_rng(0)
     histories = [random.permutation(ITEMS)[:10].tolist() for _ in range(USERS)]
 
-    def make(sketch=True, **changes):
+    def make(sketch=True, histories=histories, **changes):
         tables = write_tables(tmp_path, catalogue, [])
         tables["interactions"] = table(tmp_path / "interactions.csv", histories)
         changes = {key.replace("__", "."): value for key, value in changes.items()}
@@ -61,6 +61,17 @@ def loosened(folder):
 def test_what_was_kept_out_is_evaluated(world, caplog):
     folder, _ = world()
     assert len(evaluate([folder]).per_user) and not caplog.text
+
+
+COURSE = [[(u + 3 * step) % ITEMS for step in range(8)] for u in range(18)]
+"""Everybody takes the parts of a course in their order: what one has next, another one had."""
+
+
+def test_the_parts_of_a_course_in_their_order_are_no_leak(world, tmp_path):
+    folder, histories = world(histories=COURSE)
+    assert len(evaluate([folder]).per_user)
+    table(tmp_path / "interactions.csv", histories[1:])  # the table has changed since
+    evaluate([folder])
 
 
 def test_another_minimum_rating_is_refused_and_the_target_named(world):
