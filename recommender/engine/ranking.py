@@ -113,7 +113,7 @@ class ListRanker:
         many items that gain most, since scoring all of them exactly takes a beam as wide as the catalogue.
         """
         if len(prompts):  # no beam need be wider than what may be listed
-            k = min(k, max(int(allowed.sum(dim=1).max()), 1))
+            k = max(min(k, int(allowed.sum(dim=1).max())), 1)
         if not any(map(self.changes_scores, signals)):
             return self.scorer.rank_prompts(prompts, k, allowed)
         if not signals[0].fused and self.setup.builder.code_tokens.shape[1] > 1:
