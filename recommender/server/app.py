@@ -13,7 +13,7 @@ from recommender.server import http_errors
 from recommender.server.callers import CallerCheck
 from recommender.server.docs_page import docs_page
 from recommender.server.http_errors import ErrorBody
-from recommender.server.request_body import BodyLimits, JsonRoute
+from recommender.server.request_body import BodyLimits, json_route
 from recommender.server.service import Service
 
 #: described once for all status codes, in the place of the 422 that FastAPI would announce and this server never sends
@@ -33,7 +33,7 @@ def create_app(engine: Engine, name: str, limits: ServingConfig | None = None) -
     app = FastAPI(
         title="recommender", description=f"Recommendations by {name}", version="1", responses=_ERRORS, **pages
     )
-    app.router.route_class = JsonRoute
+    app.router.route_class = json_route(limits.history)
     http_errors.install(app)
     app.add_middleware(BodyLimits, limit=limits.body_bytes, seconds=limits.body_seconds)
     if limits.allowed_origins:
@@ -52,7 +52,8 @@ def create_app(engine: Engine, name: str, limits: ServingConfig | None = None) -
     app.post("/v1/feedback")(service.feedback)
     app.get("/v1/models")(service.models)
     app.get("/v1/models/{model:path}")(service.model)
-    app.api_route("/healthz", methods=["GET", "HEAD"])(service.health)
-    app.api_route("/readyz", methods=["GET", "HEAD"])(service.ready)
+    for path, answer in (("/healthz", service.health), ("/readyz", service.ready)):
+        app.get(path)(answer)
+        app.head(path, include_in_schema=False)(answer)
     app.get("/docs", include_in_schema=False, response_model=None)(lambda: docs_page(app))
     return app

@@ -60,9 +60,18 @@ class BodyLimits:
 class JsonRequest(Request):
     """A request whose body is read as JSON by `parse_json`, beside the event loop: large ones take a while."""
 
+    def __init__(self, scope: Scope, receive: Receive, longest: int, turn: asyncio.Lock) -> None:
+        """`longest`: most entries of one list or object; `turn`: held while one body is read."""
+        super().__init__(scope, receive)
+        self.longest, self.turn = longest, turn
+
     async def json(self) -> Any:
         """Return the body as data. Raises HttpError 400."""
-        return await asyncio.to_thread(parse_json, await self.body())
+        raw = await self.body()
+        async with (
+            self.turn
+        ):  # what follows holds the interpreter, so that a crowd of large bodies would stop everybody
+            return await asyncio.to_thread(parse_json, raw, self.longest)
 
 
 class JsonRoute(APIRoute):
@@ -70,6 +79,11 @@ class JsonRoute(APIRoute):
 
     A browser sends what says that it is text or a form to any server, from any page; only for JSON it asks before.
     """
+
+    #: most entries of one list or object of a body
+    longest = MOST_VALUES
+    #: bodies are read one after the other, so that what is small passes between two that are large
+    turn: asyncio.Lock = asyncio.Lock()
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler, given a `JsonRequest`."""
@@ -79,19 +93,40 @@ class JsonRoute(APIRoute):
             if self.body_field is not None and not _JSON_TYPE.match(request.headers.get("content-type", "")):
                 message = "the body must be JSON and say so: Content-Type: application/json (curl --json)"
                 raise HttpError(415, message, "unsupported_media_type")
-            return await handle(JsonRequest(request.scope, request.receive))
+            return await handle(JsonRequest(request.scope, request.receive, self.longest, self.turn))
 
         return handle_json
 
 
-def parse_json(raw: bytes) -> Any:
-    """Return JSON as data. Raises HttpError 400 for what `parse_request` refuses, and for more values than any
-    request needs."""
+def json_route(longest: int) -> type[JsonRoute]:
+    """Return the routes of one application, whose bodies hold no list or object of more than `longest` entries."""
+    return type("LimitedJsonRoute", (JsonRoute,), {"longest": longest, "turn": asyncio.Lock()})
+
+
+def parse_json(raw: bytes, longest: int = MOST_VALUES) -> Any:
+    """Return JSON as data.
+
+    Raises HttpError 400 for what `parse_request` refuses, for more values than any request needs, and for a list or an
+    object of more than `longest` entries.
+    """
     if raw.count(b",") > MOST_VALUES:
         raise HttpError(400, f"the body holds more than {MOST_VALUES:,} values", "too_long")
     try:
-        return parse_request(raw)
+        value = parse_request(raw)
     except JsonError as error:
         if error.is_json:
             raise HttpError(400, str(error), param=error.field) from None
         raise HttpError(400, f"the body is not valid JSON ({error})", "invalid_json") from None
+    _check_lengths(value, longest)
+    return value
+
+
+def _check_lengths(value: Any, longest: int, field: str = "") -> None:
+    if not isinstance(value, list | dict):
+        return
+    if len(value) > longest:
+        name = field or "the body"
+        raise HttpError(400, f"{name}: more than {longest:,} items", "too_long", field or None)
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(inner, list | dict):
+            _check_lengths(inner, longest, f"{field}.{key}" if field else str(key))

@@ -74,6 +74,8 @@ class AudioPart(BaseModel):
     input_audio: AudioData
 
 
+#: parts of one message; whoever writes more can put them into one
+MOST_PARTS = 64
 ContentPart = Annotated[TextPart | ImagePart | AudioPart, Field(discriminator="type")]
 
 
@@ -82,7 +84,7 @@ class ChatMessage(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[ContentPart] | None = None
+    content: str | Annotated[list[ContentPart], Field(max_length=MOST_PARTS)] | None = None
 
     @property
     def text(self) -> str:
@@ -130,13 +132,6 @@ class FeedbackBody(Feedback):
 
     time: Literal[""] = Field("", description="set by the server")
     model: str | None = Field(None, description="the name of the served model, or NAME:ADAPTER")
-
-
-def check_list_lengths(body: RecommendationsBody, longest: int) -> None:
-    """Raise HttpError 400 if a list of item ids has more than `longest` entries."""
-    for field in ("history", "exclude", "only", "boosts"):
-        if len(getattr(body, field) or ()) > longest:
-            raise HttpError(400, f"{field}: more than {longest:,} items", "too_long", field)
 
 
 def check_text_length(body: ChatBody, longest: int) -> None:

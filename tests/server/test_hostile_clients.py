@@ -165,6 +165,23 @@ def test_one_slow_and_one_hostile_client_beside_sixteen_for_two_minutes(engine):
     beside_others(engine, 120, 16, most_seconds=0.1)
 
 
+LARGE = [
+    (CHAT, {"messages": [{"role": "user", "content": [{"type": "text", "text": ""}] * 60_000}]}),
+    (RANK, {"history": ["103"] * 150_000}),
+    (RANK, {"filters": {str(number): ["x"] * 9_000 for number in range(20)}}),
+]
+
+
+def test_a_crowd_of_large_bodies_holds_nobody_up(embedded):
+    with running(embedded) as server, Bystanders(server, 2) as others:
+        crowd = [(server, path, body) for path, body in LARGE] * 6
+        with ThreadPoolExecutor(16) as pool:
+            statuses = list(pool.map(lambda each: each[0].post(*each[1:])[0], crowd))
+        others.ended.set()
+        assert set(statuses) == {400}
+    others.check(0.5)
+
+
 def test_headers_and_bodies_that_do_not_come_are_closed_and_counted(embedded):
     with running(embedded, header_seconds=0.3, body_seconds=0.3) as server:
         request = raw_post(RANK, GOOD[0])

@@ -110,6 +110,20 @@ def test_more_values_than_any_request_needs_are_refused_before_they_are_read():
     assert refused.value.status_code == 400
 
 
+@pytest.mark.parametrize("field", ["history", "exclude", "only", "boosts", "filters.genre", "vectors.1.image"])
+def test_lists_and_objects_have_a_longest_length(field):
+    def body(count):
+        value = {str(i): i for i in range(count)} if field == "boosts" else list(range(count))
+        for key in reversed(field.split(".")):
+            value = {key: value}
+        return json.dumps(value).encode()
+
+    assert parse_json(body(3), 3)
+    with pytest.raises(HttpError, match=f"{field}: more than 3 items") as refused:
+        parse_json(body(4), 3)
+    assert refused.value.status_code == 400 and refused.value.param == field and refused.value.code == "too_long"
+
+
 def test_bodies_within_the_limit_pass(client):
     longest = b'{"a": "%s"}' % (b"x" * 91)
     assert len(longest) == 100
