@@ -24,8 +24,8 @@ _QUERY = "SELECT * FROM omdb ORDER BY ID"
 def convert(source: Path, target: Path) -> None:
     """Write `target`/items.jsonl from the folder `source` that holds movies.db.
 
-    Columns: item_id (that of the Internet Movie Database), title, year, age_rating, oscars (how many it won), and the lists
-    genres, director, writer, cast (in alphabetical order), language and country. A film that stands there twice is
+    Columns: item_id (that of the Internet Movie Database), title, year, age_rating, and the lists genres, director, writer,
+    cast (in alphabetical order), language, country and award (whether it won an Oscar). A film that stands there twice is
     written once.
     """
     with closing(sqlite3.connect(f"file:{source / 'movies.db'}?mode=ro", uri=True)) as database:
@@ -39,7 +39,7 @@ def _item(row: sqlite3.Row) -> dict[str, Any]:
     item: dict[str, Any] = {"item_id": row["imdbID"], "title": row["Title"], "year": str(row["Year"])}
     item |= {name: _values(row[column]) for name, column in _LISTS.items()}
     item["age_rating"] = row["Rating"] or ""
-    item["oscars"] = str(row["Oscars"]) if row["Oscars"] else ""
+    item["award"] = ["Oscar"] if row["Oscars"] else []
     return item
 
 

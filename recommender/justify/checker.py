@@ -210,10 +210,25 @@ class _Reading:
             return all_items
         clause = self._clause(place)
         titles = [self.named[p] for p in clause if self.spans[p].kind == "title"]
+        if not titles and (subject := self._subject_of_which(clause.start)):
+            return subject
         pronoun = any(self.tags[p] in PRONOUNS for p in clause)
         if not titles and pronoun:
             return frozenset({self.evidence.item})
         return titles[0] if len(titles) == 1 and not pronoun else all_items
+
+    def _subject_of_which(self, start: int) -> frozenset[int]:
+        """Return whom a clause that "which" begins is about: the one name right before it; of a list, nobody for sure."""
+        if not start or self.tags[start - 1] != "which":
+            return frozenset()
+        place = start - 2
+        if place >= 0 and self.tags[place] == ",":
+            place -= 1
+        if place >= 2 and self.tags[place] == ")":  # behind the year
+            place -= 3
+        if place < 0 or self.spans[place].kind != "title" or (place and self.tags[place - 1] in ("and", "or", ",")):
+            return frozenset()
+        return self.named[place]
 
     def _clause(self, place: int) -> range:
         start, end = place, place

@@ -49,8 +49,9 @@ def domain_words(noun: str) -> DomainWords:
 
 
 #: words that claim nothing of their own
-NEUTRAL = frozenset(
-    """a add adds after again all along alongside also among an and another are as at based be because been being besides
+NEUTRAL = (
+    frozenset(
+        """a add adds after again all along alongside also among an and another are as at based be because been being besides
     both can choice choices come comes could each else every fan fans fit fits fitting follow following follows for from
     given go goes good had has have here history if in into is it item items join joins lead leads like link links list
     match matches may might more much natural next now of on once one ones option or other others our pick picks point
@@ -58,7 +59,10 @@ NEUTRAL = frozenset(
     should similar similarly since so some something such suggest suggested suggesting suggestion suggestions suit suits
     than thanks that the their them then these they this those title titles to together too try us was we well what when
     which who will with would you your""".split()
-) | frozenset("already alike appreciate common enjoy enjoyed had just liked loved want wanted".split())
+    )
+    | frozenset("part mainly rank ranks up won that".split())
+    | frozenset("already alike appreciate common enjoy enjoyed had just liked loved want wanted".split())
+)
 #: words of taste, allowed only about what somebody may like, or if they like it
 TASTE = frozenset("liked loved enjoyed wanted".split())
 #: endings split off by an apostrophe: it's, you've, we'll, they're, you'd
@@ -81,6 +85,7 @@ CUES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("artist", "artists", "performed", "sung"), frozenset({"artist"})),
     **dict.fromkeys(("released", "year"), frozenset({"year"})),
     "decade": frozenset({"decade"}),
+    "rated": frozenset({"rating", "age rating"}),
     "by": frozenset(
         {"director", "writer", "artist", "brand", "maker", "manufacturer", "publisher", "developer", "label"}
     ),

@@ -15,6 +15,7 @@ from recommender.data.attribute_index import AttributeIndex
 from recommender.data.catalogue import Catalogue
 from recommender.justify.inflection import singular
 from recommender.justify.item_names import title_year
+from recommender.justify.series import series_of
 
 #: attribute names in the singular -> the role that justifications know them by; any other attribute is its own role
 ROLES = {
@@ -25,6 +26,9 @@ ROLES = {
     **dict.fromkeys(("artist", "band", "singer", "composer", "performer"), "artist"),
     **dict.fromkeys(("year", "release year", "publication year", "year of release"), "year"),
 }
+
+#: the attribute that holds the series of which an item's title says that it is a part
+SERIES = "series"
 
 Fact = tuple[str, str]
 """A name and one of its values."""
@@ -121,11 +125,15 @@ def fact_index(catalogue: Catalogue) -> FactIndex:
 def _build_index(catalogue: Catalogue) -> FactIndex:
     complete = catalogue.complete
     if complete is catalogue:
-        return FactIndex([_facts(catalogue, item) for item in range(len(catalogue))])
-    facts = list(fact_index(complete).facts)
+        facts = [_facts(catalogue, item) for item in range(len(catalogue))]
+        for item, name in enumerate(series_of([item.title for item in catalogue])):
+            if name is not None:
+                facts[item].setdefault(SERIES, (name,))
+        return FactIndex(facts)
+    stated = list(fact_index(complete).facts)
     for item, withheld in catalogue.withheld.items():
-        facts[item] = _without(facts[item], withheld)
-    return FactIndex(facts)
+        stated[item] = _without(stated[item], withheld)
+    return FactIndex(stated)
 
 
 def facts_of(catalogue: Catalogue, item: int) -> Facts:
@@ -133,7 +141,7 @@ def facts_of(catalogue: Catalogue, item: int) -> Facts:
     return fact_index(catalogue).facts[item]
 
 
-def _facts(catalogue: Catalogue, item: int) -> Facts:
+def _facts(catalogue: Catalogue, item: int) -> dict[str, tuple[str, ...]]:
     facts = dict(catalogue.facts(item))
     years = tuple(v for name, values in facts.items() if role(name) == "year" for v in values if _is_year(v))
     if not years and (year := title_year(catalogue[item].title)):

@@ -7,73 +7,33 @@ texts stand in prompts/.
 from __future__ import annotations
 
 import zlib
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from recommender import prompts
 from recommender.data.catalogue import Catalogue
 from recommender.justify.checker import ClaimChecker
-from recommender.justify.evidence import Evidence, SharedFact
-from recommender.justify.facts import facts_of, role, years_of
+from recommender.justify.evidence import Evidence
+from recommender.justify.fact_choice import FactChoice
+from recommender.justify.facts import fact_index
 from recommender.justify.style import ENGLISH, Style
-from recommender.justify.templates import Fact, Outline, Template, phrases_of, templates_of
-
-#: the roles that say most come first; any other attribute comes last, for its name may not fit a sentence
-_ROLES_BY_INTEREST = ("director", "writer", "artist", "cast", "kind", "year", "decade")
+from recommender.justify.templates import Outline, Template, phrases_of, templates_of
 
 
 def make_outline(evidence: Evidence, checker: ClaimChecker, style: Style) -> Outline:
-    """Choose the facts that all influences share with the item, or else those of the strongest that shares any.
+    """Choose what to say: facts that tell most, of the history items that count most, or else what the item itself is.
 
-    Without influences the facts are the item's own.
+    Without influences the facts are the item's own. With influences that share nothing telling with it, they are named
+    as they are, and `own` says what the item is.
     """
-    influences = [influence.item for influence in evidence.influences[: style.size.named]]
+    choice = FactChoice(fact_index(checker.catalogue), checker.vocabulary.sayable, style)
+    influences = evidence.influences[: style.size.named]
     if not influences:
-        return Outline(evidence.item, (), _group_by_attribute(_facts_of_item(evidence.item, checker), checker, style))
-    shared = [fact for fact in evidence.shared if set(fact.items) & set(influences)]
-    if not shared:
-        return Outline(evidence.item, tuple(influences), ())
-    named = _sharing_influences(shared, influences)
-    common = [fact for fact in shared if set(named) <= set(fact.items)]
-    return Outline(evidence.item, named, _group_by_attribute(common, checker, style))
-
-
-def _facts_of_item(item: int, checker: ClaimChecker) -> list[SharedFact]:
-    facts = facts_of(checker.catalogue, item)
-    pairs = [SharedFact(name, value, ()) for name, values in facts.items() for value in values]
-    if years_of(facts):  # the year stands behind the title already
-        pairs = [fact for fact in pairs if fact.name != "decade" and role(fact.name) != "year"]
-    return pairs
-
-
-def _sharing_influences(shared: Sequence[SharedFact], influences: Sequence[int]) -> tuple[int, ...]:
-    """Return all influences if one fact holds for all, else those that share a fact with the strongest that shares any."""
-    first = next(i for i in influences if any(i in fact.items for fact in shared))
-    widest = max(
-        (fact for fact in shared if first in fact.items),
-        key=lambda fact: len(set(fact.items) & set(influences)),
-    )
-    return tuple(i for i in influences if i in widest.items)
-
-
-def _group_by_attribute(facts: Sequence[SharedFact], checker: ClaimChecker, style: Style) -> tuple[Fact, ...]:
-    """Return the facts to be said, values grouped by attribute; as many as the style's length allows."""
-    values: defaultdict[str, list[str]] = defaultdict(list)
-    for fact in facts:
-        if checker.vocabulary.sayable(fact.value):
-            values[fact.name].append(fact.value)
-    names = sorted(values, key=lambda name: (_preference(name, style), _interest(role(name))))[: style.size.groups]
-    names.sort(key=lambda name: role(name) != "kind")
-    return tuple(Fact(name, tuple(values[name][: style.size.values])) for name in names)
-
-
-def _preference(name: str, style: Style) -> int:
-    return style.prefers.index(name) if name in style.prefers else len(style.prefers)
-
-
-def _interest(attribute_role: str) -> int:
-    known = attribute_role in _ROLES_BY_INTEREST
-    return _ROLES_BY_INTEREST.index(attribute_role) if known else len(_ROLES_BY_INTEREST)
+        return Outline(evidence.item, (), choice.of_item(evidence.item, with_year=False))
+    named, facts = choice.shared(evidence, influences)
+    if facts:
+        return Outline(evidence.item, named, facts)
+    others = tuple(influence.item for influence in influences)
+    return Outline(evidence.item, others, (), choice.of_item(evidence.item, with_year=False))
 
 
 def writing_prompt(catalogue: Catalogue, outline: Outline, style: Style, cues: Sequence[str]) -> str:
@@ -112,8 +72,11 @@ def _shortened(outline: Outline) -> Iterator[Outline]:
         for fact in outline.facts:
             yield Outline(outline.item, outline.others, (fact,))
     if len(outline.others) > 1:
-        yield Outline(outline.item, outline.others[:1], outline.facts)
-    if outline.facts:
+        yield Outline(outline.item, outline.others[:1], outline.facts, outline.own)
+    if len(outline.own) > 1:
+        for fact in outline.own:
+            yield Outline(outline.item, outline.others, (), (fact,))
+    if outline.facts or outline.own:
         yield Outline(outline.item, outline.others, ())
     if len(outline.others) > 1:
         yield Outline(outline.item, outline.others[:1], ())

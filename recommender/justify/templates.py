@@ -37,11 +37,15 @@ class Fact:
 
 @dataclass(frozen=True)
 class Outline:
-    """What a justification will say: of `item`, naming these history items (`others`), with these facts."""
+    """What a justification will say: of `item`, naming these history items (`others`), with these facts.
+
+    `facts` hold for everything that is named, `own` for the item alone.
+    """
 
     item: int
     others: tuple[int, ...]
     facts: tuple[Fact, ...]
+    own: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def templates_of(catalogue: Catalogue, outline: Outline, style: Style, seed: int
 
 def _block_of(outline: Outline) -> str:
     if outline.others:
-        return "shared" if outline.facts else "unshared"
+        return "shared" if outline.facts else "own" if outline.own else "unshared"
     return "alone" if outline.facts else "bare"
 
 
@@ -113,6 +117,8 @@ def phrases_of(catalogue: Catalogue, outline: Outline, style: Style) -> dict[str
         "are_all": _facts_phrase(outline.facts, "all", style),
         "noun": _facts_phrase(outline.facts, "noun", style),
         "group": _facts_phrase(outline.facts, "group", style),
+        "own_one": _facts_phrase(outline.own, "one", style),
+        "own_noun": _facts_phrase(outline.own, "noun", style),
     }
 
 

@@ -30,5 +30,5 @@ def test_a_film_is_written_once_with_lists_of_whole_names(tmp_path):
         "language": ["English"],
         "country": ["United Kingdom", "France"],
         "age_rating": "PG-13",
-        "oscars": "2",
+        "award": ["Oscar"],
     }

@@ -1,0 +1,129 @@
+"""Chooses which facts a justification states: those that tell most of the item, and that the score really hangs on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations
+
+from recommender.justify import information
+from recommender.justify.evidence import Evidence, Influence
+from recommender.justify.facts import Fact as Pair
+from recommender.justify.facts import FactIndex, role, years_of
+from recommender.justify.style import Style
+from recommender.justify.templates import Fact
+
+#: what is worth saying first: series, people, themes; then kinds; then any other attribute; years and decades last
+_TIERS = {
+    **dict.fromkeys(("series",), 0),
+    **dict.fromkeys(("director", "writer", "artist", "cast"), 1),
+    **dict.fromkeys(("theme", "keyword", "tag", "subject"), 2),
+    "kind": 3,
+    "year": 5,
+    "decade": 6,
+}
+_OTHER, _YEARS = 4, (5, 6)
+#: tiers of facts that say why, where a kind only says what
+_SPECIFIC = 2
+#: an influence counts for a specific fact if its effect is at least this share of the strongest one's
+_SMALLEST_EFFECT = 0.1
+#: a second fact must tell so many bits more
+_LEAST_GAIN = 0.5
+
+
+class FactChoice:
+    """Weighs facts by what they tell of an item in one catalogue, within what a style allows."""
+
+    def __init__(self, index: FactIndex, sayable: Callable[[str], bool], style: Style) -> None:
+        """`sayable`: whether a value in a text can be distinguished from plain words."""
+        self.index, self.sayable, self.style = index, sayable, style
+
+    def shared(self, evidence: Evidence, influences: Sequence[Influence]) -> tuple[tuple[int, ...], tuple[Fact, ...]]:
+        """Return which influences to name, and the facts that all of them share with the item; none if none tells enough.
+
+        Sets of influences are weighed by the bits of what they share times their part of all effects. Series, people and
+        themes go before kinds, and kinds before anything else, whatever they weigh.
+        """
+        total = sum(influence.effect for influence in influences) or 1.0
+        strongest = max(influence.effect for influence in influences)
+        best: tuple[tuple[bool, float], tuple[int, ...], tuple[Pair, ...]] | None = None
+        for count in range(1, len(influences) + 1):
+            for named in combinations(influences, count):
+                items = tuple(influence.item for influence in named)
+                pairs = [(f.name, f.value) for f in evidence.shared if set(items) <= set(f.items)]
+                chosen = self._choose(pairs)
+                told = information.bits(self.index, chosen)
+                if told < information.TELLING:
+                    continue
+                counts = all(influence.effect >= _SMALLEST_EFFECT * strongest for influence in named)
+                specific = counts and min(map(self._tier, chosen)) <= _SPECIFIC
+                weight = told * sum(influence.effect for influence in named) / total
+                if best is None or (specific, weight) > best[0]:
+                    best = (specific, weight), items, chosen
+        return (best[1], self._grouped(best[2])) if best else ((), ())
+
+    def of_item(self, item: int, with_year: bool = True) -> tuple[Fact, ...]:
+        """Return what an item is: its kinds, and who made it or what it is about.
+
+        `with_year`: also when it is from; a year may stand behind the name already.
+        """
+        facts = self.index.facts[item]
+        pairs = [(name, value) for name, values in facts.items() for value in values]
+        if not with_year and years_of(facts):
+            pairs = [pair for pair in pairs if self._tier(pair) not in _YEARS]
+        kinds = [pair for pair in pairs if role(pair[0]) == "kind"]
+        others = [pair for pair in pairs if role(pair[0]) != "kind"]
+        size = self.style.size
+        chosen = self._choose(kinds, groups=1) if kinds and size.groups > 1 else ()
+        rest = self._best_known(others) if size.groups > 1 or not kinds else self._choose(pairs)
+        return self._grouped((*chosen, *self._choose(rest, groups=max(size.groups - bool(chosen), 1))))
+
+    def _best_known(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """Return facts in an order that puts those first that a reader is likely to know: shared with other items."""
+        return sorted(pairs, key=lambda pair: (self._tier(pair), -len(self.index.items(pair))))
+
+    def _choose(self, pairs: Iterable[Pair], groups: int | None = None) -> tuple[Pair, ...]:
+        """Return the facts that together tell most, tier by tier, as many as the style allows."""
+        groups = self.style.size.groups if groups is None else groups
+        left = [pair for pair in pairs if self.sayable(pair[1])]
+        chosen: list[Pair] = []
+        told = 0.0
+        while left:
+            open_pairs = [pair for pair in left if self._fits(chosen, pair, groups)]
+            if not open_pairs:
+                break
+            first = min(map(self._preference, open_pairs))
+            of_tier = [pair for pair in open_pairs if self._preference(pair) == first]
+            gains = [information.bits(self.index, [*chosen, pair]) - told for pair in of_tier]
+            place = max(range(len(of_tier)), key=lambda n: gains[n])
+            if not chosen or gains[place] >= _LEAST_GAIN:
+                chosen.append(of_tier[place])
+                told += gains[place]
+                left.remove(of_tier[place])
+            else:
+                left = [pair for pair in left if self._preference(pair) > first]
+        return tuple(chosen)
+
+    def _fits(self, chosen: Sequence[Pair], pair: Pair, groups: int) -> bool:
+        names = [name for name, _ in chosen]
+        if pair[0] in names:
+            return names.count(pair[0]) < self.style.size.values
+        # a decade is never added to what tells more, nor is a year to its decade
+        vague = self._tier(pair) in _YEARS
+        return len(set(names)) < groups and not (vague and names)
+
+    def _tier(self, pair: Pair) -> int:
+        return _TIERS.get(role(pair[0]), _OTHER)
+
+    def _preference(self, pair: Pair) -> tuple[int, int]:
+        """Return what goes first: attributes that this reader prefers, then the tiers."""
+        prefers = self.style.prefers
+        return (prefers.index(pair[0]) if pair[0] in prefers else len(prefers), self._tier(pair))
+
+    def _grouped(self, pairs: Iterable[Pair]) -> tuple[Fact, ...]:
+        """Return facts with the values of one attribute together, kinds first."""
+        values: defaultdict[str, list[str]] = defaultdict(list)
+        for name, value in pairs:
+            values[name].append(value)
+        names = sorted(values, key=lambda name: role(name) != "kind")
+        return tuple(Fact(name, tuple(values[name])) for name in names)
