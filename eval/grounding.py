@@ -22,7 +22,12 @@ _WATCHED = re.compile(
     rf"\b[Yy]ou (?:have |also |already )*(?:watched|saw|seen|chose|chosen|picked|read|heard|played|listened to) {_NAMES}"
 )
 _CLAUSE_END = re.compile(r"[,;:]| (?=(?:because|since|so|as|which|and you|if)\b)")
-_OF_ALL = re.compile(r"\b(?:both|all|too|also|like|well|another|such|more|similar|same|each|them|these)\b")
+_OF_ALL = re.compile(
+    r"\b(?:both|all|too|also|(?<!may )(?<!might )like|well|another|such|more|similar|same|each|them|these)\b"
+)
+#: "X (1990), a thriller by Y": said of X alone; so is "A thriller by Y, X (1990) ..."
+_DESCRIBES = re.compile(r"^ an? \b")
+_DESCRIBES_NEXT = re.compile(r'^An? [^",;:]*, ?$')
 _WHICH_IS = re.compile(r"^ ?which (?:is|was|has|stars)\b")
 _OFFERED = re.compile(r'\b(?:try|suggest|recommend|(?:might|may) (?:like|enjoy)|pick is|suggestion is) "([^"]*)"')
 
@@ -63,9 +68,13 @@ class Grounding:
             claims.append(ParsedClaim("year", year, any(int(year) in s.years for s in subjects if name in s.names)))
         about_all = bool(_OF_ALL.search(_QUOTED.sub(" ", text)))
         names_before: list[str] = []
-        for clause in _clauses(text):
+        clauses = _clauses(text)
+        for place, clause in enumerate(clauses):
             names = _QUOTED.findall(clause)
-            about = [] if about_all else _clause_subjects(clause, names, names_before, subjects)
+            if described := _described(clause, clauses[place + 1 :], names_before):
+                about = [s for s in subjects if described in s.names]
+            else:
+                about = [] if about_all else _clause_subjects(clause, names, names_before, subjects)
             claims += self._fact_claims(clause, about or named)
             names_before = names or names_before
         return [*claims, *self._role_claims(text, item, history)]
@@ -95,6 +104,15 @@ def _clauses(text: str) -> list[str]:
     masked = _QUOTED.sub(lambda match: '"' + "\0" * len(match[1]) + '"', text)
     cuts = [0, *(match.end() for match in _CLAUSE_END.finditer(masked)), len(text)]
     return [text[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+
+
+def _described(clause: str, following: Sequence[str], names_before: Sequence[str]) -> str | None:
+    """Return the name that a clause describes: "a thriller by Y" behind it, or before it at the beginning."""
+    if _QUOTED.search(clause) or _OF_ALL.search(clause):
+        return None
+    if _DESCRIBES_NEXT.search(clause):
+        return next(iter(_QUOTED.findall(following[0] if following else "")), None)
+    return names_before[-1] if _DESCRIBES.search(clause) and names_before else None
 
 
 def _clause_subjects(

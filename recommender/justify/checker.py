@@ -206,9 +206,11 @@ class _Reading:
         if place and self.spans[place - 1].form == "(" and place > 1 and self.named[place - 2]:
             return self.named[place - 2]
         all_items = self.mentioned | {self.evidence.item}
+        clause = self._clause(place)
+        if described := self._described(clause):
+            return described
         if self.sharing:
             return all_items
-        clause = self._clause(place)
         titles = [self.named[p] for p in clause if self.spans[p].kind == "title"]
         if not titles and (subject := self._subject_of_which(clause.start)):
             return subject
@@ -216,6 +218,30 @@ class _Reading:
         if not titles and pronoun:
             return frozenset({self.evidence.item})
         return titles[0] if len(titles) == 1 and not pronoun else all_items
+
+    def _described(self, clause: range) -> frozenset[int]:
+        """Return whom a clause like "a thriller by Y" describes: the name right before it, or, at the beginning, right after.
+
+        One that says "too" or the like is about all.
+        """
+        tags = self.tags[clause.start : clause.stop]
+        if tags[0] not in ("a", "an") or SHARING & set(tags):
+            return frozenset()
+        if not clause.start:
+            after = clause.stop + 1
+            return (
+                self.named[after]
+                if self.tags[clause.stop : clause.stop + 1] == [","] and after < len(self.tags)
+                else frozenset()
+            )
+        return self._named_before(clause.start - 1) if self.tags[clause.start - 1] == "," else frozenset()
+
+    def _named_before(self, place: int) -> frozenset[int]:
+        """Return which items the name before a mark means; it may have its year behind it."""
+        place -= 1
+        if place >= 2 and self.tags[place] == ")":
+            place -= 3
+        return self.named[place] if place >= 0 else frozenset()
 
     def _subject_of_which(self, start: int) -> frozenset[int]:
         """Return whom a clause that "which" begins is about: the one name right before it; of a list, nobody for sure."""
@@ -258,6 +284,12 @@ class _Reading:
             yield from self._value_list(step, 1)
         elif place and self.tags[place - 1] == "<V>":
             yield from self._value_list(place - 1, -1)
+        else:  # "Y, who directed A, also directed B": those who are named last
+            roles = self.spans[place].roles
+            for before in range(place - 1, -1, -1):
+                if any(role(name) in roles for name, _ in self.spans[before].facts):
+                    yield from self._value_list(before, -1)
+                    return
 
     def _value_list(self, place: int, step: int) -> Iterator[int]:
         """Yield the places of the values of a list that starts at `place`; it ends at the next cue."""

@@ -60,7 +60,7 @@ NEUTRAL = (
     than thanks that the their them then these they this those title titles to together too try us was we well what when
     which who will with would you your""".split()
     )
-    | frozenset("part mainly rank ranks up won that".split())
+    | frozenset("part mainly rank ranks up won that back belongs made there whom".split())
     | frozenset("already alike appreciate common enjoy enjoyed had just liked loved want wanted".split())
 )
 #: words of taste, allowed only about what somebody may like, or if they like it
@@ -81,7 +81,7 @@ CUES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("genre", "genres", "category", "categories"), frozenset({"kind"})),
     **dict.fromkeys(("directed", "director", "directors"), frozenset({"director"})),
     **dict.fromkeys(("star", "stars", "starring", "starred", "actor", "actors", "cast"), frozenset({"cast"})),
-    **dict.fromkeys(("written", "writer", "writers", "author", "authors"), frozenset({"writer"})),
+    **dict.fromkeys(("written", "wrote", "writer", "writers", "author", "authors"), frozenset({"writer"})),
     **dict.fromkeys(("artist", "artists", "performed", "sung"), frozenset({"artist"})),
     **dict.fromkeys(("released", "year"), frozenset({"year"})),
     "decade": frozenset({"decade"}),
@@ -101,6 +101,7 @@ SYNONYMS = {
     "animation": ("animated",),
     "film-noir": ("noir",),
     "musical": ("musicals",),
+    "biography": ("biographical",),
 }
 
 

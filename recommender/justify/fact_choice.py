@@ -8,8 +8,8 @@ from itertools import combinations
 
 from recommender.justify import information
 from recommender.justify.evidence import Evidence, Influence
+from recommender.justify.facts import PEOPLE, FactIndex, role
 from recommender.justify.facts import Fact as Pair
-from recommender.justify.facts import FactIndex, role, years_of
 from recommender.justify.style import Style
 from recommender.justify.templates import Fact
 
@@ -23,10 +23,16 @@ _TIERS = {
     "decade": 6,
 }
 _OTHER, _YEARS = 4, (5, 6)
+#: facts that are no taste: two items that share them are not alike
+_NO_TASTE = frozenset(("age rating", "rating", "publisher", "label", "year", "decade"))
+#: facts of one item that its description leaves out: its year stands behind its name
+_SAID_OTHERWISE = frozenset(("age rating", "rating", "year", "decade", "series"))
 #: tiers of facts that say why, where a kind only says what
 _SPECIFIC = 2
 #: an influence counts for a specific fact if its effect is at least this share of the strongest one's
 _SMALLEST_EFFECT = 0.1
+#: roles of whoever made all of an item; a film's writer did not
+_LEADING = ("director", "artist", "writer")
 #: a second fact must tell so many bits more
 _LEAST_GAIN = 0.5
 
@@ -51,6 +57,7 @@ class FactChoice:
             for named in combinations(influences, count):
                 items = tuple(influence.item for influence in named)
                 pairs = [(f.name, f.value) for f in evidence.shared if set(items) <= set(f.items)]
+                pairs = [pair for pair in pairs if role(pair[0]) not in _NO_TASTE]
                 chosen = self._choose(pairs)
                 told = information.bits(self.index, chosen)
                 if told < information.TELLING:
@@ -62,25 +69,37 @@ class FactChoice:
                     best = (specific, weight), items, chosen
         return (best[1], self._grouped(best[2])) if best else ((), ())
 
-    def of_item(self, item: int, with_year: bool = True) -> tuple[Fact, ...]:
+    def of_item(self, item: int, shared: Sequence[Fact] = (), with_year: bool = False) -> tuple[Fact, ...]:
         """Return what an item is: its kinds, and who made it or what it is about.
 
-        `with_year`: also when it is from; a year may stand behind the name already.
+        `shared`: what is said already, so that its attributes are left out. `with_year`: also when it is from.
         """
-        facts = self.index.facts[item]
-        pairs = [(name, value) for name, values in facts.items() for value in values]
-        if not with_year and years_of(facts):
+        size, facts = self.style.size, self.index.facts[item]
+        said = {role(fact.name) for fact in shared}
+        groups = min(size.groups - len(shared) // 2, 2) if shared else size.groups
+        pairs = [(n, value) for n, values in facts.items() for value in values if role(n) not in said | _SAID_OTHERWISE]
+        if not with_year:
             pairs = [pair for pair in pairs if self._tier(pair) not in _YEARS]
         kinds = [pair for pair in pairs if role(pair[0]) == "kind"]
-        others = [pair for pair in pairs if role(pair[0]) != "kind"]
-        size = self.style.size
-        chosen = self._choose(kinds, groups=1) if kinds and size.groups > 1 else ()
-        rest = self._best_known(others) if size.groups > 1 or not kinds else self._choose(pairs)
-        return self._grouped((*chosen, *self._choose(rest, groups=max(size.groups - bool(chosen), 1))))
+        others = [pair for pair in pairs if role(pair[0]) != "kind" and self._tier(pair) <= _OTHER]
+        people = [pair for pair in others if self._tier(pair) <= _SPECIFIC]
+        if groups < 1 or shared and size.groups == 1:
+            return ()
+        roles = frozenset(role(name) for name, _ in people)
+        best = max(people or others, key=lambda pair: self._known(pair, roles), default=None)
+        if groups == 1 and best is not None and shared:
+            return self._grouped((best,))
+        chosen = self._choose(kinds, groups=1)
+        return self._grouped((*chosen, *([best] if best and (groups > 1 or not chosen) else ())))
 
-    def _best_known(self, pairs: Sequence[Pair]) -> list[Pair]:
-        """Return facts in an order that puts those first that a reader is likely to know: shared with other items."""
-        return sorted(pairs, key=lambda pair: (self._tier(pair), -len(self.index.items(pair))))
+    def _known(self, pair: Pair, roles: frozenset[str]) -> tuple[int, bool, int, int]:
+        """Return how telling one of several facts of an item is. `roles`: those of all of them.
+
+        Whoever made all of it stands first, if more than this item is theirs, then who has most items.
+        """
+        who, count = role(pair[0]), len(self.index.items(pair))
+        leads = who in _LEADING and not (who == "writer" and "director" in roles) and count > 1
+        return -self._tier(pair), leads, count, -PEOPLE.index(who) if who in PEOPLE else -len(PEOPLE)
 
     def _choose(self, pairs: Iterable[Pair], groups: int | None = None) -> tuple[Pair, ...]:
         """Return the facts that together tell most, tier by tier, as many as the style allows."""

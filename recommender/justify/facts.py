@@ -27,6 +27,8 @@ ROLES = {
     **dict.fromkeys(("year", "release year", "publication year", "year of release"), "year"),
 }
 
+#: roles of those who made an item
+PEOPLE = ("director", "cast", "writer", "artist")
 #: the attribute that holds the series of which an item's title says that it is a part
 SERIES = "series"
 

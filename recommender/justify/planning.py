@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from recommender import prompts
 from recommender.data.catalogue import Catalogue
@@ -28,12 +29,11 @@ def make_outline(evidence: Evidence, checker: ClaimChecker, style: Style) -> Out
     choice = FactChoice(fact_index(checker.catalogue), checker.vocabulary.sayable, style)
     influences = evidence.influences[: style.size.named]
     if not influences:
-        return Outline(evidence.item, (), choice.of_item(evidence.item, with_year=False))
+        return Outline(evidence.item, (), (), choice.of_item(evidence.item))
     named, facts = choice.shared(evidence, influences)
-    if facts:
-        return Outline(evidence.item, named, facts)
-    others = tuple(influence.item for influence in influences)
-    return Outline(evidence.item, others, (), choice.of_item(evidence.item, with_year=False))
+    if not facts:
+        named = tuple(influence.item for influence in influences)
+    return Outline(evidence.item, named, facts, choice.of_item(evidence.item, facts))
 
 
 def writing_prompt(catalogue: Catalogue, outline: Outline, style: Style, cues: Sequence[str]) -> str:
@@ -68,15 +68,12 @@ def choose_template(evidence: Evidence, checker: ClaimChecker, style: Style) -> 
 def _shortened(outline: Outline) -> Iterator[Outline]:
     """Yield an outline and what is left of it when it says less and less."""
     yield outline
-    if len(outline.facts) > 1:
-        for fact in outline.facts:
-            yield Outline(outline.item, outline.others, (fact,))
+    for fact in outline.own if len(outline.own) > 1 else ():
+        yield replace(outline, own=(fact,))
+    if outline.own and outline.facts:
+        yield replace(outline, own=())
+    for fact in outline.facts if len(outline.facts) > 1 else ():
+        yield replace(outline, facts=(fact,), own=())
     if len(outline.others) > 1:
-        yield Outline(outline.item, outline.others[:1], outline.facts, outline.own)
-    if len(outline.own) > 1:
-        for fact in outline.own:
-            yield Outline(outline.item, outline.others, (), (fact,))
-    if outline.facts or outline.own:
-        yield Outline(outline.item, outline.others, ())
-    if len(outline.others) > 1:
-        yield Outline(outline.item, outline.others[:1], ())
+        yield replace(outline, others=outline.others[:1])
+    yield replace(outline, others=outline.others[:1], facts=(), own=())

@@ -14,9 +14,10 @@ from typing import Any
 
 from recommender import prompts
 from recommender.data.catalogue import Catalogue
-from recommender.justify.facts import facts_of, label, role, years_of
+from recommender.justify.facts import PEOPLE, facts_of, label, role, years_of
 from recommender.justify.inflection import plural
 from recommender.justify.item_names import display_name, title_year
+from recommender.justify.kinds import kind_phrase
 from recommender.justify.style import Style
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
@@ -25,6 +26,8 @@ _PROTECT = str.maketrans({"[": "\ue012", "]": "\ue013", "|": "\ue014", "\n": " "
 _RESTORE = str.maketrans({"\ue012": "[", "\ue013": "]", "\ue014": "|", _OPEN: None, _CLOSE: None})
 _PROTECTED = re.compile(f"{_OPEN}[^{_CLOSE}]*{_CLOSE}")
 _DRAWS_PER_LINE = 4
+#: blocks of a language that are choices of words, used within its lines
+_CHOICES_OF_WORDS = ("offer", "fit")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Fact:
 class Outline:
     """What a justification will say: of `item`, naming these history items (`others`), with these facts.
 
-    `facts` hold for everything that is named, `own` for the item alone.
+    `facts` hold for everything that is named, `own` for the item alone: what it is.
     """
 
     item: int
@@ -65,13 +68,16 @@ def templates_of(catalogue: Catalogue, outline: Outline, style: Style, seed: int
 
     Only the style's `lines` are used, if it names some of this block.
     """
-    block = _block_of(outline)
     draw = random.Random(seed)
     verb = draw.choice(style.words.verbs)
     variables = phrases_of(catalogue, outline, style) | {"verb": verb}
     protected = {name: _protect(value) for name, value in variables.items()}
-    rendered = prompts.render_block(f"lang/{style.language}", block, **protected).splitlines()
-    numbered = [(f"{block}.{n}", line) for n, line in enumerate(line.strip() for line in rendered if line.strip())]
+    protected |= {name: prompts.render_block(f"lang/{style.language}", name) for name in _CHOICES_OF_WORDS}
+    numbered = [
+        (f"{block}.{number}", line)
+        for block in _blocks_of(outline)
+        for number, line in enumerate(_lines(prompts.render_block(f"lang/{style.language}", block, **protected)))
+    ]
     draw.shuffle(numbered)
     numbered = [(name, line) for name, line in numbered if name in style.lines] or numbered
     yielded: set[str] = set()
@@ -82,10 +88,29 @@ def templates_of(catalogue: Catalogue, outline: Outline, style: Style, seed: int
             yield template
 
 
-def _block_of(outline: Outline) -> str:
-    if outline.others:
-        return "shared" if outline.facts else "own" if outline.own else "unshared"
-    return "alone" if outline.facts else "bare"
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _blocks_of(outline: Outline) -> tuple[str, ...]:
+    """Return the blocks of a language whose lines can say an outline."""
+    if not outline.others:
+        return ("alone",) if outline.own else ("bare",)
+    if not outline.facts:
+        return ("own",) if outline.own else ("unshared",)
+    by_role = [name for name, has in (("people", _people(outline)), ("series", _series(outline))) if has]
+    return ("shared_own" if outline.own else "shared", *by_role)
+
+
+def _people(outline: Outline) -> Fact | None:
+    """Return those whose works all named items are, if nothing else is said of what they share."""
+    only = outline.facts[0] if len(outline.facts) == 1 else None
+    return only if only and role(only.name) in PEOPLE else None
+
+
+def _series(outline: Outline) -> Fact | None:
+    only = outline.facts[0] if len(outline.facts) == 1 else None
+    return only if only and role(only.name) == "series" else None
 
 
 def _protect(value: Any) -> Any:
@@ -108,6 +133,8 @@ def _make_choices(name: str, line: str, verb: str, draw: random.Random) -> Templ
 def phrases_of(catalogue: Catalogue, outline: Outline, style: Style) -> dict[str, Any]:
     """Return the variables of a template: names in quotation marks, and the facts as phrases in every form."""
     count = len(outline.others) + 1
+    people, series = _people(outline), _series(outline)
+    own = _facts_phrase(outline.own, "noun", style)
     return {
         "about": _name_with_year(catalogue, outline.item),
         "history": enumeration([_quoted_name(catalogue, other) for other in outline.others], style),
@@ -117,9 +144,20 @@ def phrases_of(catalogue: Catalogue, outline: Outline, style: Style) -> dict[str
         "are_all": _facts_phrase(outline.facts, "all", style),
         "noun": _facts_phrase(outline.facts, "noun", style),
         "group": _facts_phrase(outline.facts, "group", style),
-        "own_one": _facts_phrase(outline.own, "one", style),
-        "own_noun": _facts_phrase(outline.own, "noun", style),
+        "own": own,
+        "own_tail": f", {own}" if own else "",
+        "own_middle": f", {own}," if own else "",
+        "own_group": _facts_phrase(outline.own, "group", style),
+        "people": enumeration(people.values, style) if people else "",
+        "deed": _deed(people, style) if people else "",
+        "series": enumeration(series.values, style) if series else "",
     }
+
+
+def _deed(people: Fact, style: Style) -> str:
+    """Return what people did in a work: "directed", "stars in"."""
+    variables = {"role": role(people.name), "count": len(people.values)}
+    return prompts.render_block(f"lang/{style.language}", "deed", **variables)
 
 
 def enumeration(values: Sequence[str], style: Style) -> str:
@@ -147,6 +185,8 @@ def _fact_phrase(fact: Fact, form: str, style: Style) -> str:
         "phrase": style.phrases[fact.name].replace("{values}", values) if fact.name in style.phrases else "",
         "one": style.words.singular,
         "many": style.words.plural,
+        "kind_one": kind_phrase(fact.values, style.words.singular, values, several=False),
+        "kind_many": kind_phrase(fact.values, style.words.plural, values, several=True),
     }
     return prompts.render_block(f"lang/{style.language}", "fact", **variables)
 
