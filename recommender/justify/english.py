@@ -60,7 +60,7 @@ NEUTRAL = (
     than thanks that the their them then these they this those title titles to together too try us was we well what when
     which who will with would you your""".split()
     )
-    | frozenset("part mainly rank ranks up won that back belongs made there whom".split())
+    | frozenset("part mainly rank ranks up won that back belongs made there touch touches whom".split())
     | frozenset("already alike appreciate common enjoy enjoyed had just liked loved want wanted".split())
 )
 #: words of taste, allowed only about what somebody may like, or if they like it
@@ -85,7 +85,8 @@ CUES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("artist", "artists", "performed", "sung"), frozenset({"artist"})),
     **dict.fromkeys(("released", "year"), frozenset({"year"})),
     "decade": frozenset({"decade"}),
-    "rated": frozenset({"rating", "age rating"}),
+    "rated": frozenset({"age rating"}),
+    "tagged": frozenset({"keyword", "tag"}),
     "by": frozenset(
         {"director", "writer", "artist", "brand", "maker", "manufacturer", "publisher", "developer", "label"}
     ),

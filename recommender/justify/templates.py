@@ -171,14 +171,16 @@ def _facts_phrase(facts: Sequence[Fact], form: str, style: Style) -> str:
         return ""
     joins = form in ("group", "noun") or role(facts[0].name) == "kind"
     first = _fact_phrase(facts[0], form, style)
-    rest = [_fact_phrase(fact, "tail" if joins else form, style) for fact in facts[1:]]
+    tail = "tail of one" if form in ("one", "noun") else "tail"
+    rest = [_fact_phrase(fact, tail if joins else form, style) for fact in facts[1:]]
     return " ".join([first, *rest]) if joins else enumeration([first, *rest], style)
 
 
 def _fact_phrase(fact: Fact, form: str, style: Style) -> str:
     name, values = label(fact.name), enumeration(fact.values, style)
     variables: Mapping[str, Any] = {
-        "form": form,
+        "form": form.partition(" ")[0],
+        "single": form.endswith("of one"),
         "role": role(fact.name),
         "label": name if len(fact.values) == 1 or name.endswith("s") else plural(name),
         "values": values,
