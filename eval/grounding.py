@@ -27,6 +27,7 @@ _OF_ALL = re.compile(
 )
 #: "X (1990), a thriller by Y": said of X alone; so is "A thriller by Y, X (1990) ..."
 _DESCRIBES = re.compile(r"^ an? \b")
+_ABOUT_IT = re.compile(r"^ it (?:is|was|has|stars|won|touches)\b")
 _DESCRIBES_NEXT = re.compile(r'^An? [^",;:]*, ?$')
 _WHICH_IS = re.compile(r"^ ?which (?:is|was|has|stars)\b")
 _OFFERED = re.compile(r'\b(?:try|suggest|recommend|(?:might|may) (?:like|enjoy)|pick is|suggestion is) "([^"]*)"')
@@ -75,6 +76,8 @@ class Grounding:
                 about = [s for s in subjects if described in s.names]
             else:
                 about = [] if about_all else _clause_subjects(clause, names, names_before, subjects)
+                if not about_all and not names and _ABOUT_IT.search(clause):  # what is recommended
+                    about = [item]
             claims += self._fact_claims(clause, about or named)
             names_before = names or names_before
         return [*claims, *self._role_claims(text, item, history)]

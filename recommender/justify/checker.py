@@ -220,21 +220,17 @@ class _Reading:
         return titles[0] if len(titles) == 1 and not pronoun else all_items
 
     def _described(self, clause: range) -> frozenset[int]:
-        """Return whom a clause like "a thriller by Y" describes: the name right before it, or, at the beginning, right after.
+        """Return whom a clause like "a thriller by Y" describes: the name right before it, or right after, at the beginning.
 
         One that says "too" or the like is about all.
         """
         tags = self.tags[clause.start : clause.stop]
         if tags[0] not in ("a", "an") or SHARING & set(tags):
             return frozenset()
-        if not clause.start:
-            after = clause.stop + 1
-            return (
-                self.named[after]
-                if self.tags[clause.stop : clause.stop + 1] == [","] and after < len(self.tags)
-                else frozenset()
-            )
-        return self._named_before(clause.start - 1) if self.tags[clause.start - 1] == "," else frozenset()
+        if clause.start:
+            return self._named_before(clause.start - 1) if self.tags[clause.start - 1] == "," else frozenset()
+        comma = clause.stop
+        return self.named[comma + 1] if self.tags[comma] == "," and comma + 1 < len(self.tags) else frozenset()
 
     def _named_before(self, place: int) -> frozenset[int]:
         """Return which items the name before a mark means; it may have its year behind it."""
@@ -324,18 +320,21 @@ class _Reading:
         return tags.replace("<I>", "the recommended one").replace("<H>", "a history item").replace("<V>", "…")
 
     def _form(self) -> Iterator[Claim]:
-        plain = [tag for tag in self.tags if tag[0].isalnum()]
+        plain = [tag for tag in self.tags if tag[0].isalnum() or tag[0] == "<"]
         inner_stops = [p for p, tag in enumerate(self.tags[:-1]) if tag in _STOPS]
         mentions = Counter(item for items in self.named if len(items) == 1 for item in items)
         doubled = any(left == right for left, right in zip(self.tags, self.tags[1:], strict=False) if left[0].isalnum())
-        triples = Counter(zip(plain, plain[1:], plain[2:], strict=False))
+        triples = Counter(t for t in zip(plain, plain[1:], plain[2:], strict=False) if not any(w[0] == "<" for w in t))
+        values = Counter(span.form for span in self.spans if span.kind == "value" and not span.form[:1].isdigit())
         if inner_stops or self.tags and self.tags[-1] not in _STOPS:
             yield Claim("form", "", False, "not exactly one sentence")
         if sum(span.kind != "mark" for span in self.spans) > self.most_words:
             yield Claim("form", "", False, "too many words")
         if any(self._wrong_article(place) for place in range(len(self.spans) - 1)):
             yield Claim("form", "a", False, "not English before a vowel")
-        if doubled or any(count > 1 for count in triples.values()) or any(count > 2 for count in mentions.values()):
+        if any(count > 1 for counts in (triples, values) for count in counts.values()):
+            doubled = True
+        if doubled or any(count > 2 for count in mentions.values()):
             yield Claim("form", "", False, "repeats itself")
 
     def _wrong_article(self, place: int) -> bool:

@@ -45,6 +45,7 @@ class FactChoice:
     def __init__(self, index: FactIndex, sayable: Callable[[str], bool], style: Style) -> None:
         """`sayable`: whether a value in a text can be distinguished from plain words."""
         self.index, self.sayable, self.style = index, sayable, style
+        self.least = information.telling(index)
 
     def shared(self, evidence: Evidence, influences: Sequence[Influence]) -> tuple[tuple[int, ...], tuple[Fact, ...]]:
         """Return which influences to name, and the facts that all of them share with the item; none if none tells enough.
@@ -62,7 +63,7 @@ class FactChoice:
                 pairs = [pair for pair in pairs if role(pair[0]) not in _NO_TASTE]
                 chosen = self._choose(pairs)
                 told = information.bits(self.index, chosen)
-                if told < information.TELLING:
+                if not chosen or told < self.least:
                     continue
                 counts = all(influence.effect >= _SMALLEST_EFFECT * strongest for influence in named)
                 specific = counts and min(map(self._tier, chosen)) <= _SPECIFIC

@@ -65,7 +65,7 @@ def _fill(words: DomainWords) -> str:
 
 
 def _allowed(did: str, verbs: str) -> tuple[str, ...]:
-    ends = r"(?: (?:[,.!;:]|<|because|since|as|after|and|who|if|based|is)|$)"
+    ends = r"(?: (?:[,.!;:]|<|because|since|as|after|following|alongside|and|who|if|based|is)|$)"
     return (
         rf"\b{did}\b",
         rf"\bif you {_OFTEN}(?:like|liked|enjoy|enjoyed|want|wanted|love|loved|{verbs})\b",
@@ -100,4 +100,5 @@ def _unoffered(fill: str) -> tuple[str, ...]:
         rf"<H> {_YEAR}(?:also )?(?:follows?|comes?|goes|go|fits?|suits?|joins?|matches|adds?)\b",
         rf"\b(?:fans? of|for) [^.]* is {fill}<H>",
         rf"^<H> {_YEAR}(?:is|was|has|stars)\b",
+        rf"\balso (?:directed|wrote|stars? in|made) {fill}<H>",
     )
