@@ -36,7 +36,7 @@ _SMALLEST_EFFECT = 0.1
 #: roles of whoever made all of an item; a film's writer did not
 _LEADING = ("director", "artist", "writer")
 #: a second fact must tell so many bits more
-_LEAST_GAIN = 0.5
+_LEAST_GAIN = 1.0
 
 
 class FactChoice:
