@@ -31,9 +31,10 @@ _CROWD = re.compile(
 _WHO = re.compile(rf"\bwho (?:have |had |also )*(?:{_DID})\b")
 _ANYBODY = re.compile(r"\b(?:everyone|everybody|anyone|nobody|many|people)\b", re.IGNORECASE)
 _QUANTITY = re.compile(
-    r"(?:(?:because|since|as|and|so) )?(?:(?:many|many people|many others|others|people|(?P<number>\d+) (?:people|others))"
-    r"|(?P<those>(?:of|among) (?:those|others|people)))"
+    r"many|many people|many others|others|people|(?P<number>\d+) (?:people|others)"
+    r"|(?P<those>(?:of|among) (?:those|others|people))"
 )
+_REASON = re.compile(r"\b(?:because|since|as|and|so)\b")
 #: people of whom it takes at least so many to say that many did
 MANY = 5
 _CLAUSE_END = re.compile(r"[,;:]| (?=(?:because|since|so|as|which|and you|if)\b)")
@@ -150,7 +151,7 @@ def _crowd_claims(text: str, item: Subject, counts: Sequence[tuple[Subject, int]
 
 def _right_quantity(match: re.Match[str], people: Sequence[Sequence[int]]) -> bool:
     """Return whether as many are said to have done something as were counted: many, or the very number."""
-    quantity = _QUANTITY.fullmatch(match["who"].strip().lower())
+    quantity = _QUANTITY.fullmatch(_REASON.split(match["who"].lower())[-1].strip())
     if quantity is None:
         return False
     if quantity["those"] and "many" not in match["of"].split():

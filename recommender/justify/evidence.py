@@ -79,7 +79,8 @@ def find_evidence(
     """
     recommended = [int(item) for item in recommended]
     history = np.asarray(history, dtype=np.int64)
-    tested = [item for item in dict.fromkeys(history[::-1][:window].tolist()) if item not in disliked]
+    possible = history[~np.isin(history, list(disliked))]
+    tested = list(dict.fromkeys(possible[::-1][:window].tolist()))
     if not recommended or not tested:
         return [Evidence(item) for item in recommended]
     if orders:
