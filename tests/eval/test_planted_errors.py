@@ -82,7 +82,9 @@ def test_a_false_crowd_is_planted_and_found(text):
     wrong = planted(text, AMONG)["crowd"]
     assert len(wrong) > 2
     for changed in wrong:
-        assert "crowd" in [c.kind for c in reader.claims(changed, ALIENS, [ALIEN, heat], [12, 0]) if not c.true], changed
+        assert "crowd" in [c.kind for c in reader.claims(changed, ALIENS, [ALIEN, heat], [12, 0]) if not c.true], (
+            changed
+        )
 
 
 def test_another_item_of_the_history_takes_the_place_of_a_companion():

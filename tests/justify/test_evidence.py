@@ -134,4 +134,6 @@ def test_what_the_reader_dislikes_is_no_reason(orders):
     assert sorted(influence.item for influence in found.influences) == [1, 3]
     assert find_evidence(CATALOGUE, history, [0], score, 5, 3, orders, disliked=[1, 2, 3]) == [Evidence(0)]
     # it does not use up the window
-    assert [i.item for i in find_evidence(CATALOGUE, history, [0], score, 1, 3, orders, disliked=[3])[0].influences] == [2]
+    assert [
+        i.item for i in find_evidence(CATALOGUE, history, [0], score, 1, 3, orders, disliked=[3])[0].influences
+    ] == [2]
