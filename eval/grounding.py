@@ -139,7 +139,7 @@ def _crowd_claims(text: str, item: Subject, counts: Sequence[tuple[Subject, int]
         names = _QUOTED.findall(match["had"]) or [name for name in _QUOTED.findall(before) if name not in item.names]
         people = [[n for subject, n in counts if name in subject.names] for name in names]
         known = bool(people) and all(found and min(found) >= MANY for found in people)
-        about_item = match["too"] in item.names if match["too"] is not None else True
+        about_item = _said_of_item(match, text, item)
         jointly = re.search(r" and $| and ", _QUOTED.sub('""', match["had"])) is not None
         true = known and about_item and not jointly and _right_quantity(match, people)
         claims.append(ParsedClaim("crowd", match.group(), true))
@@ -147,6 +147,15 @@ def _crowd_claims(text: str, item: Subject, counts: Sequence[tuple[Subject, int]
     rest = _QUOTED.sub('""', rest)
     claims += [ParsedClaim("crowd", found, False) for found in (*_WHO.findall(rest), *_ANYBODY.findall(rest))]
     return claims
+
+
+def _said_of_item(match: re.Match[str], text: str, item: Subject) -> bool:
+    """Return whether what others did also is the recommended item, by its name or as "it", and nothing beside it."""
+    before, behind = text[: match.start()], text[match.end() :]
+    nearest = _QUOTED.findall(before)[-1:] or _QUOTED.findall(behind)[:1]
+    names = [match["too"]] if match["too"] is not None else nearest
+    beside = _QUOTED.findall(re.split(r"[.;:](?: |$)", behind)[0]) if match["too"] is not None else []
+    return bool(names) and all(name in item.names for name in (*names, *beside))
 
 
 def _right_quantity(match: re.Match[str], people: Sequence[Sequence[int]]) -> bool:

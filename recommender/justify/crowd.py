@@ -19,7 +19,8 @@ _QUANTITY = r"(?:(?:many|others|people|\d+)(?: (?:other|others|people|of those|o
 _OF_THOSE = r"(?:of|among) (?:those|others|people|the people|the many)"
 #: before a claim: "all people who ..." and "more people who ..." say something else
 _BEFORE = frozenset((",", ":", ";", "—", "–", "because", "since", "as", "and", "so"))
-_BEHIND = r"(?= [,.;:!?(—–]|$)"
+#: behind it the sentence may go on, but not with something else that they did
+_BEHIND = r"(?: \( <V> \))?(?= [,.;:!?—–]|$)(?![^.;:!?]*<[HB]>)"
 _YOURS = r"(?: (?:from|in) your history)?"
 
 
@@ -51,7 +52,7 @@ def crowd_claims(
         if match["it"]:  # what was named before
             names = range(places.start)
         items = [named[place] for place in names if tags[place] in ("<H>", "<B>")]
-        known = not places.start or tags[places.start - 1] in _BEFORE
+        known = (not places.start or tags[places.start - 1] in _BEFORE) and _right_pronoun(match, text)
         yield CrowdClaim(places, match.group(), _wrong(match, items, counts) if known else "nobody counted this")
     # whoever else is said to have done something, and these words anywhere else
     for match in re.finditer(rf"\b(?:\w+ )?who (?:have |had |also )*(?:{did}|liked|loved|enjoyed)\b", text):
@@ -70,7 +71,15 @@ def _claim(did: str) -> re.Pattern[str]:
     had = rf"(?P<had>{names}|(?P<it>it|either(?: of (?:them|these|those))?))"
     also = rf"(?(of)(?: ,)? (?P<many>many|\d+))(?: ,)? (?:have )?also (?:{did})"
     # if "it" is what people had, it is not what they also had
-    return re.compile(rf"\b{who} {had}{_YOURS}{also} (?:<I>|(?(it)<I>|it)){_BEHIND}")
+    return re.compile(rf"\b{who} {had}{_YOURS}{also} (?P<too><I>|(?(it)<I>|it)){_BEHIND}")
+
+
+def _right_pronoun(match: re.Match[str], text: str) -> bool:
+    """Return whether "it" is what the claim needs it to be: what was named last, or, if nothing was, what comes next."""
+    named = re.findall(r"<[HIB]>", text[: match.start()])[-1:] or re.findall(r"<[HIB]>", text[match.end() :])[:1]
+    if match["it"]:
+        return named == ["<H>"]
+    return match["too"] == "<I>" or named == ["<I>"]
 
 
 def _wrong(match: re.Match[str], items: Sequence[frozenset[int]], counts: Mapping[int, int]) -> str:

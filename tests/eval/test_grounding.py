@@ -144,6 +144,8 @@ def test_what_others_did_is_compared_with_the_counts(sentence):
         'Many people love "Aliens", and you watched "Alien".',
         'You watched "Alien", and everybody watched "Aliens".',
         'Some who watched "Alien" also watched "Aliens".',
+        'Many who watched "Alien" also watched "Aliens" (1986), and "Blade Runner".',
+        'You watched "Alien": many who watched "Blade Runner" also watched it, so try "Aliens".',
     ],
 )
 def test_what_nobody_counted_of_others_is_false(sentence):

@@ -69,6 +69,10 @@ def test_what_was_counted_may_be_said_and_nothing_else(sentence):
         'Many who watched "The Mission" also watched "Alien".',
         'Many who watched "Alien" also watched "Blade Runner", so try "The Mission".',
         'You watched "Alien", many who watched it also watched it, so try "The Mission".',
+        'Many who watched "Alien" also watched "The Mission" (1986) and "Blade Runner".',
+        'Many who watched "Alien" also watched "The Mission", a drama, and "Blade Runner".',
+        'You watched "Alien": many who watched "Blade Runner" also watched it, so try "The Mission".',
+        'Try "The Mission", as many who watched it also watched "The Mission", like you watched "Alien".',
         # what is not known of anybody
         'Many who liked "Alien" also liked "The Mission".',
         'You watched "Alien", and many people like "The Mission".',
