@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from recommender.data.catalogue import Catalogue
-from recommender.justify.english import PRONOUNS, RESEMBLING, SHARING, neutral_words
+from recommender.justify.crowd import crowd_claims
+from recommender.justify.english import PRONOUNS, RESEMBLING, SHARING, history_verbs, neutral_words
 from recommender.justify.evidence import Evidence
 from recommender.justify.facts import facts_of, role, years_of
 from recommender.justify.grammar import grammar
@@ -33,8 +34,8 @@ _IN_LIST = frozenset(("and", ",", "or", "by", "the"))
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of a text. `kind`: title, an attribute's name, role, deed, resemblance, word (one that cannot be checked)
-    or form."""
+    """One claim of a text. `kind`: title, an attribute's name, role, deed, crowd (what others did), resemblance, word (one
+    that cannot be checked) or form."""
 
     kind: str
     text: str
@@ -54,8 +55,12 @@ class Verdict:
 class ClaimChecker:
     """Checks texts against one catalogue; built once."""
 
-    def __init__(self, catalogue: Catalogue, phrases: Mapping[str, str] | None = None) -> None:
-        """Index the names and attribute values of the catalogue. `phrases`: attribute -> how its value is said."""
+    def __init__(self, catalogue: Catalogue, phrases: Mapping[str, str] | None = None, liked: bool = False) -> None:
+        """Index the names and attribute values of the catalogue. `phrases`: attribute -> how its value is said.
+
+        `liked`: histories hold only what people rated high, so they liked it.
+        """
+        self.liked = liked
         self.catalogue = catalogue
         self.vocabulary = Vocabulary(catalogue, phrases)
 
@@ -74,7 +79,7 @@ class ClaimChecker:
         if malformed := _malformed(sentence):
             return Verdict(False, (malformed,), malformed.reason)
         spans = tuple(self.vocabulary.spans(sentence, neutral_words(noun)))
-        claims = tuple(_Reading(self.vocabulary, spans, evidence, noun, most_words).claims())
+        claims = tuple(_Reading(self.vocabulary, spans, evidence, noun, most_words, self.liked).claims())
         false = next((claim for claim in claims if not claim.true), None)
         reason = "" if false is None else f"{false.kind} {false.text!r}: {false.reason}"
         return Verdict(false is None, claims, reason)
@@ -124,17 +129,26 @@ class _Reading:
     """One sentence compared with one piece of evidence."""
 
     def __init__(
-        self, vocabulary: Vocabulary, spans: Sequence[Span], evidence: Evidence, noun: str, most_words: int
+        self,
+        vocabulary: Vocabulary,
+        spans: Sequence[Span],
+        evidence: Evidence,
+        noun: str,
+        most_words: int,
+        liked: bool = False,
     ) -> None:
         self.most_words = most_words
         self.facts = vocabulary.facts
         self.spans = spans
         self.evidence = evidence
-        self.grammar = grammar(noun)
+        self.grammar = grammar(noun, liked)
         self.history = frozenset(influence.item for influence in evidence.influences)
         self.named = [self._named_items(place) for place in range(len(spans))]
         self.mentioned = frozenset[int]().union(*self.named)
         self.tags = [self._tag(place) for place in range(len(spans))]
+        verbs = history_verbs(noun, liked)
+        self.of_others = tuple(crowd_claims(self.tags, self.named, dict(evidence.companions), verbs))
+        self.told_of_others = frozenset(place for claim in self.of_others for place in claim.places)
         self.sharing = bool(SHARING & set(self._without_possible_liking().split()))
 
     def claims(self) -> Iterator[Claim]:
@@ -146,10 +160,11 @@ class _Reading:
                 yield self._value(place)
             elif span.kind == "cue":
                 yield from self._cue(place)
-            elif span.kind == "unknown":
+            elif span.kind == "unknown" and place not in self.told_of_others:
                 problem = "not a known name" if span.text[:1].isupper() else "cannot be checked"
                 yield Claim("word", span.text, False, problem)
         yield from self._misplaced_titles()
+        yield from (Claim("crowd", claim.text, not claim.reason, claim.reason) for claim in self.of_others)
         yield from self._deeds()
         yield from self._form()
         yield from self._coverage()
@@ -310,7 +325,7 @@ class _Reading:
             yield Claim("title", self._spelled(match.group()), False, "is not what is recommended")
 
     def _deeds(self) -> Iterator[Claim]:
-        text = " ".join(self.tags)
+        text = " ".join("…" if place in self.told_of_others else tag for place, tag in enumerate(self.tags))
         for match in self.grammar.allowed.finditer(text):
             yield Claim("deed", match.group(), True)
         for match in self.grammar.deed.finditer(self.grammar.allowed.sub("", text)):

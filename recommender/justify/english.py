@@ -48,6 +48,13 @@ def domain_words(noun: str) -> DomainWords:
     return _DOMAINS.get(noun.casefold()) or DomainWords(singular(noun), noun)
 
 
+def history_verbs(noun: str, liked: bool) -> tuple[str, ...]:
+    """Return what people are known to have done with what they had; `liked`: only what they rated high was kept."""
+    return (*domain_words(noun).past_verbs, *(LIKING if liked else ()))
+
+
+#: words that speak of what others did, which is compared with counts
+CROWD = frozenset("many people".split())
 #: words that claim nothing of their own
 NEUTRAL = (
     frozenset(
@@ -62,9 +69,13 @@ NEUTRAL = (
     )
     | frozenset("part mainly rank ranks up won that back belongs made there touch touches whom".split())
     | frozenset("already alike appreciate common enjoy enjoyed had just liked loved want wanted".split())
+    | CROWD
+    | frozenset(("either",))
 )
 #: words of taste, allowed only about what somebody may like, or if they like it
 TASTE = frozenset("liked loved enjoyed wanted".split())
+#: what people may be said to have done with items that they rated high, beside what they do with any
+LIKING = ("liked", "enjoyed", "loved")
 #: endings split off by an apostrophe: it's, you've, we'll, they're, you'd
 CLITICS = frozenset(("s", "ve", "ll", "re", "d"))
 #: words that say that a fact holds for more than one item

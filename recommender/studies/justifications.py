@@ -17,6 +17,7 @@ from recommender.eval.grounding import Grounding, ParsedClaim, Subject, feature_
 from recommender.eval.planted_errors import Swaps, plant_error
 from recommender.eval.text_overlap import text_overlap
 from recommender.justify import ClaimChecker, Evidence, Justification, Style, sources
+from recommender.justify.companions import Companions
 from recommender.justify.facts import facts_of, role, years_of
 from recommender.justify.item_names import display_name, other_names
 from recommender.justify.planning import make_outline
@@ -31,18 +32,24 @@ DRAFTS_AT_ONCE = 16
 
 
 def checker_study(
-    catalogue: Catalogue, histories: Sequence[np.ndarray], style: Style, count: int = 1000, seed: int = 0
+    catalogue: Catalogue,
+    histories: Sequence[np.ndarray],
+    style: Style,
+    count: int = 1000,
+    seed: int = 0,
+    companions: Companions | None = None,
 ) -> dict[str, Any]:
     """Return how many of `count` planted errors the product's checker finds, and how many true sentences it rejects.
 
-    The true sentences come from the templates, on simulated evidence from these histories.
+    The true sentences come from the templates, on simulated evidence from these histories. `companions`: what many people
+    had together in them.
     """
     draw, random_ = random.Random(seed), np.random.default_rng(seed)
-    checker = ClaimChecker(catalogue, style.phrases)
+    checker = ClaimChecker(catalogue, style.phrases, style.liked)
     usable = [history for history in histories if len(history) > 1]
     planted, found, rejected, true, missed = Counter[str](), Counter[str](), 0, 0, []
     while planted.total() < count:
-        evidence = simulated_evidence(catalogue, draw.choice(usable), random_)
+        evidence = simulated_evidence(catalogue, draw.choice(usable), random_, companions)
         text = next(templates_of(catalogue, make_outline(evidence, checker, style), style, draw.randrange(2**31))).text
         true += 1
         rejected += not checker.check(text, evidence, style.noun, style.size.words).ok
@@ -75,7 +82,10 @@ def _swaps(catalogue: Catalogue, evidence: Evidence, text: str, draw: random.Ran
     true_values = {value for item in named for value in _values(catalogue, item)}
     sampled_values = {value for item in range(0, len(catalogue), 7) for value in _values(catalogue, item)}
     names = [display_name(catalogue[item]) for item in named]
-    return Swaps(names, strangers, true_values, sorted(sampled_values - true_values))
+    together = {item for item, _ in evidence.companions}
+    apart = [display_name(catalogue[i.item]) for i in evidence.influences if i.item not in together]
+    companions = {display_name(catalogue[item]) for item in together} - set(apart)
+    return Swaps(names, strangers, true_values, sorted(sampled_values - true_values), companions, apart)
 
 
 def _values(catalogue: Catalogue, item: int) -> set[str]:
@@ -99,7 +109,8 @@ def draft_study(
     if not model.writes:
         raise RecommenderError(f"the model does not write: {model.plain_because}", "train it again")
     style = replace(model.style, lines=frozenset())
-    trials = draw_trials(model.checker, histories, style, drafts, np.random.default_rng(seed))
+    random_ = np.random.default_rng(seed)
+    trials = draw_trials(model.checker, histories, style, drafts, random_, model.setup.companions)
     counts = {trial.line: [0, 0] for trial in sorted(trials, key=lambda trial: trial.line)}
     for start in range(0, len(trials), DRAFTS_AT_ONCE):
         batch = trials[start : start + DRAFTS_AT_ONCE]
@@ -130,7 +141,7 @@ def justification_study(
         if progress:
             progress("justifications", number + 1, len(histories))
     catalogue, texts = model.catalogue, [justification.text for justification in justifications]
-    claims = _read_claims(catalogue, justifications)
+    claims = _read_claims(catalogue, justifications, model.setup.companions)
     false = [text for text, made in zip(texts, claims, strict=True) if not all(claim.true for claim in made)]
     return {
         "groundedness": groundedness(claims),
@@ -143,17 +154,28 @@ def justification_study(
     }
 
 
-def _read_claims(catalogue: Catalogue, justifications: Sequence[Justification]) -> list[list[ParsedClaim]]:
+def _read_claims(
+    catalogue: Catalogue, justifications: Sequence[Justification], companions: Companions | None
+) -> list[list[ParsedClaim]]:
     """Return the claims of each justification, read independently of the product's checker."""
-    grounding = Grounding({value for item in range(len(catalogue)) for value in _values(catalogue, item)})
+    values = {value for item in range(len(catalogue)) for value in _values(catalogue, item)}
+    grounding = Grounding(values, liked=companions is not None and companions.liked)
     return [
         grounding.claims(
             justification.text,
             _subject(catalogue, justification.evidence.item),
             [_subject(catalogue, influence.item) for influence in justification.evidence.influences],
+            _together(justification.evidence, companions),
         )
         for justification in justifications
     ]
+
+
+def _together(evidence: Evidence, companions: Companions | None) -> list[int]:
+    """Return for each influence how many people had it and the item, as counted; 0 where that is not known."""
+    influences = [influence.item for influence in evidence.influences]
+    counted = {} if companions is None else dict(companions.among(evidence.item, influences))
+    return [counted.get(item, 0) for item in influences]
 
 
 def _draft_measures(justifications: Sequence[Justification]) -> dict[str, Any]:
