@@ -37,6 +37,8 @@ _SMALLEST_EFFECT = 0.1
 _LEADING = ("director", "artist", "writer")
 #: a second fact must tell so many bits more
 _LEAST_GAIN = 1.0
+#: bits of a kind that is true of an eighth of the catalogue
+_COMMON = 3.0
 
 
 class FactChoice:
@@ -71,6 +73,11 @@ class FactChoice:
                 if best is None or (specific, weight) > best[0]:
                     best = (specific, weight), items, chosen
         return (best[1], self._grouped(best[2])) if best else ((), ())
+
+    def is_common(self, facts: Sequence[Fact]) -> bool:
+        """Return whether shared facts are a common kind and no more: true of more than an eighth of the catalogue."""
+        pairs = [(fact.name, value) for fact in facts for value in fact.values]
+        return min(map(self._tier, pairs)) > _SPECIFIC and information.bits(self.index, pairs) < _COMMON
 
     def of_item(self, item: int, shared: Sequence[Fact] = (), with_year: bool = False) -> tuple[Fact, ...]:
         """Return what an item is: its kinds, and who made it or what it is about.

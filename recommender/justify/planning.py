@@ -24,17 +24,19 @@ def make_outline(evidence: Evidence, checker: ClaimChecker, style: Style) -> Out
     """Choose what to say: facts that tell most, of the history items that count most, or else what the item itself is.
 
     Without influences the facts are the item's own. With influences that share nothing telling with it, `own` says what the
-    item is, and those are named that many people had together with it, or else all as they are.
+    item is, and those are named that many people had together with it, or else all as they are. What many had together
+    also tells more than one common kind: "both are action films".
     """
     choice = FactChoice(fact_index(checker.catalogue), checker.vocabulary.sayable, style)
     influences = evidence.influences[: style.size.named]
     if not influences:
         return Outline(evidence.item, (), (), choice.of_item(evidence.item))
     named, facts = choice.shared(evidence, influences)
-    if facts:
+    many = evidence.companions[: style.size.named]
+    if facts and not (many and choice.is_common(facts)):
         return Outline(evidence.item, named, facts, choice.of_item(evidence.item, facts))
     own = choice.of_item(evidence.item)
-    if many := evidence.companions[: style.size.named]:
+    if many:
         others, counts = (tuple(numbers) for numbers in zip(*many, strict=True))
         return Outline(evidence.item, others, (), own, counts)
     named = tuple(influence.item for influence in influences)
