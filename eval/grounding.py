@@ -43,9 +43,9 @@ _OF_ALL = re.compile(
 )
 #: "X (1990), a thriller by Y": said of X alone; so is "A thriller by Y, X (1990) ..."
 _DESCRIBES = re.compile(r"^ an? \b")
-_ABOUT_IT = re.compile(r"^ it (?:is|was|has|stars|won|touches)\b")
+_ABOUT_IT = re.compile(r"^ it (?:is|was|has|stars|features|won|touches)\b")
 _DESCRIBES_NEXT = re.compile(r'^An? [^",;:]*, ?$')
-_WHICH_IS = re.compile(r"^ ?which (?:is|was|has|stars)\b")
+_WHICH_IS = re.compile(r"^ ?which (?:is|was|has|stars|features|won|touches)\b")
 _OFFERED = re.compile(r'\b(?:try|suggest|recommend|(?:might|may) (?:like|enjoy)|pick is|suggestion is) "([^"]*)"')
 
 

@@ -92,6 +92,7 @@ CUES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("genre", "genres", "category", "categories"), frozenset({"kind"})),
     **dict.fromkeys(("directed", "director", "directors"), frozenset({"director"})),
     **dict.fromkeys(("star", "stars", "starring", "starred", "actor", "actors", "cast"), frozenset({"cast"})),
+    **dict.fromkeys(("feature", "features", "featuring", "appear", "appears"), frozenset({"cast"})),
     **dict.fromkeys(("written", "wrote", "writer", "writers", "author", "authors"), frozenset({"writer"})),
     **dict.fromkeys(("artist", "artists", "performed", "sung"), frozenset({"artist"})),
     **dict.fromkeys(("released", "year"), frozenset({"year"})),

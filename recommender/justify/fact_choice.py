@@ -99,7 +99,7 @@ class FactChoice:
             return ()
         roles = frozenset(role(name) for name, _ in people)
         best = max(people or others, key=lambda pair: self._known(pair, roles), default=None)
-        if groups == 1 and best is not None and shared:
+        if groups == 1 and best is not None and (shared or best in people):
             return self._grouped((best,))
         chosen = self._choose(kinds, groups=1)
         return self._grouped((*chosen, *([best] if best and (groups > 1 or not chosen) else ())))
@@ -152,9 +152,9 @@ class FactChoice:
         return (prefers.index(pair[0]) if pair[0] in prefers else len(prefers), self._tier(pair))
 
     def _grouped(self, pairs: Iterable[Pair]) -> tuple[Fact, ...]:
-        """Return facts with the values of one attribute together, kinds first."""
+        """Return facts with the values of one attribute together, kinds first and awards last."""
         values: defaultdict[str, list[str]] = defaultdict(list)
         for name, value in pairs:
             values[name].append(value)
-        names = sorted(values, key=lambda name: role(name) != "kind")
+        names = sorted(values, key=lambda name: (role(name) != "kind") + (role(name) == "award"))
         return tuple(Fact(name, tuple(values[name])) for name in names)

@@ -103,5 +103,5 @@ def _unoffered(fill: str) -> tuple[str, ...]:
         rf"<H> {_YEAR}(?:also )?(?:follows?|comes?|goes|go|fits?|suits?|joins?|matches|adds?)\b",
         rf"\b(?:fans? of|for) [^.]* is {fill}<H>",
         rf"^<H> {_YEAR}(?:is|was|has|stars)\b",
-        rf"\balso (?:directed|wrote|stars? in|made) {fill}<H>",
+        rf"\balso (?:directed|wrote|stars? in|appears? in|made) {fill}<H>",
     )

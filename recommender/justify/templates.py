@@ -157,6 +157,7 @@ def phrases_of(catalogue: Catalogue, outline: Outline, style: Style) -> dict[str
         "own_middle": f", {own}," if own else "",
         "own_group": _facts_phrase(outline.own, "group", style),
         "people": enumeration(people.values, style) if people else "",
+        "many_people": people is not None and len(people.values) > 1,
         "deed": _deed(people, style) if people else "",
         "series": enumeration(series.values, style) if series else "",
     }

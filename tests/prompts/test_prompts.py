@@ -17,12 +17,15 @@ FACT = {
     "one": "film",
     "many": "films",
     "phrase": "",
+    "kind_one": "action film",
+    "kind_many": "action films",
+    "single": True,
 }
 
 
 def test_blocks_render_text_verbatim():
     assert prompts.render_block("lang/en", "listed", values=["a & b", "<c>", 'd"e']) == 'a & b, <c> and d"e'
-    assert prompts.render_block("lang/en", "fact", **FACT) == "is an Action film"
+    assert prompts.render_block("lang/en", "fact", **FACT) == "is an action film"
 
 
 def test_a_missing_variable_is_an_error():
