@@ -25,18 +25,22 @@ def train(
     examples: Annotated[
         int | None, typer.Option(help="justifications to learn from; default as in its config", min=20)
     ] = None,
+    facts: Annotated[
+        str | None,
+        typer.Option(help="a table that says more of the items, joined by title and year: a file, or film-facts"),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Train the writing adapter of a checkpoint again; the ranking stays as it is.
 
-    For example after a change of its prompts.
+    For example after a change of its prompts, or with a table that says more of the items.
     """
     from recommender.pipelines.train import teach_writing
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
-        result = teach_writing(model, output, examples, progress)
+        result = teach_writing(model, output, examples, progress, facts)
     print_rows([asdict(result)], None, as_json)
 
 

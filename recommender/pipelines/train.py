@@ -14,7 +14,6 @@ import torch
 
 from recommender import assets, prompts
 from recommender.adapters.lora import RANK
-from recommender.adapters.shipped import check_present
 from recommender.baselines import FitData, ItemContent, make_baseline
 from recommender.config import Config, Modality, StageConfig
 from recommender.data import standins
@@ -23,14 +22,13 @@ from recommender.data.histories import Histories, Split, leave_one_out
 from recommender.encoders.collaborative import collaborative_vectors
 from recommender.encoders.features import Features
 from recommender.encoders.pipeline import RawFeatures, encode_catalogue, encode_views, fit_reductions, reduce
-from recommender.errors import ConfigError, DataError
+from recommender.errors import DataError
 from recommender.files import locked
 from recommender.inference.item_bias import init_popularity_bias
 from recommender.justify import Style, explain_examples
 from recommender.justify.companions import Companions, count_companions
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import (
-    CONFIG,
     Checkpoint,
     check_adapter,
     copy_adapter,
@@ -270,26 +268,30 @@ def _training_data(
 
 
 def teach_writing(
-    source: str | Path, output: Path, count: int | None = None, progress: Progress | None = None
+    source: str | Path,
+    output: Path,
+    count: int | None = None,
+    progress: Progress | None = None,
+    facts: str | None = None,
 ) -> StageResult:
     """Train the stage `explain` of a checkpoint again and write the result to `output`; its ranking stays the same.
 
-    `count`: number of examples, by default as in its config. Raises ConfigError if its recipe has no such stage.
+    `count`: number of examples, by default as in its config. `facts`: a table that says more of its items, joined by title
+    and year, which its config names from then on. A recipe without such a stage gets one.
     """
-    recipe = Config.load(check_present(source) / CONFIG).training.stages
-    stages = tuple(stage for stage in recipe if stage.stage == "explain")
-    if not stages:
-        raise ConfigError(f"{source}: its recipe has no stage `explain`", "add one to training.stages and train")
     with _claimed(output):
-        return _teach_writing(source, output, stages, count, progress)
+        return _teach_writing(source, output, count, facts, progress)
 
 
 def _teach_writing(
-    source: str | Path, output: Path, stages: tuple[StageConfig, ...], count: int | None, progress: Progress | None
+    source: str | Path, output: Path, count: int | None, facts: str | None, progress: Progress | None
 ) -> StageResult:
     checkpoint = from_pretrained(source, progress=progress)
-    config = checkpoint.config
+    if facts is not None:
+        checkpoint = _with_facts(checkpoint, facts, progress)
+    checkpoint.config = config = _with_writing_stage(checkpoint.config)
     split = split_histories(config, checkpoint.catalogue)
+    stages = tuple(stage for stage in config.training.stages if stage.stage == "explain")
     only = config.model_copy(update={"training": config.training.model_copy(update={"stages": stages})})
     if checkpoint.companions is None:
         checkpoint.companions = companions_in(split.train, checkpoint.catalogue)
@@ -305,6 +307,21 @@ def _teach_writing(
     save_pretrained(checkpoint, output)
     clear_state(work)
     return result
+
+
+def _with_facts(checkpoint: Checkpoint, table: str, progress: Progress | None) -> Checkpoint:
+    """Return a checkpoint of the same items, of which a table of facts says more. Raises what joining raises."""
+    config = checkpoint.config.updated({"data.facts": {"table": table}}, "--facts")
+    return replace(checkpoint, config=config, catalogue=load_catalogue(config, progress))
+
+
+def _with_writing_stage(config: Config) -> Config:
+    """Return a config whose recipe has a stage `explain`."""
+    stages = config.training.stages
+    if any(stage.stage == "explain" for stage in stages):
+        return config
+    training = config.training.model_copy(update={"stages": (*stages, StageConfig(stage="explain", epochs=1))})
+    return config.model_copy(update={"training": training})
 
 
 def _soft_targets(config: Config, prepared: PreparedData, work: Path, progress: Progress | None) -> SoftTargets | None:
