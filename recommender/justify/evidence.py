@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 import numpy as np
@@ -44,13 +44,15 @@ class SharedFact:
 class Evidence:
     """For one recommended item: influences, strongest first, facts shared with them, and passages shared with their texts.
 
-    The `value` of a passage is spelled as in the item's own text. All are empty for a cold start.
+    The `value` of a passage is spelled as in the item's own text. All are empty for a cold start. `shapley`: the effects are
+    Shapley values, not what removing one item costs.
     """
 
     item: int
     influences: tuple[Influence, ...] = ()
     shared: tuple[SharedFact, ...] = ()
     passages: tuple[SharedFact, ...] = ()
+    shapley: bool = False
 
 
 def find_evidence(
@@ -74,7 +76,7 @@ def find_evidence(
     history = np.asarray(history, dtype=np.int64)
     tested = list(dict.fromkeys(history[::-1][:window].tolist()))
     if not recommended or not tested:
-        return [Evidence(item) for item in recommended]
+        return [Evidence(item, shapley=bool(orders)) for item in recommended]
     if orders:
         effects = shapley_values(history, tested, recommended, score, orders)
     else:
@@ -82,7 +84,7 @@ def find_evidence(
     found = []
     for column, item in enumerate(recommended):
         between()
-        found.append(_evidence(catalogue, item, tested, effects[:, column], most))
+        found.append(replace(_evidence(catalogue, item, tested, effects[:, column], most), shapley=bool(orders)))
     return found
 
 

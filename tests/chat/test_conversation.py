@@ -252,7 +252,10 @@ def test_questions_back_are_answered_and_the_conversation_goes_on(chat):
     shown = [item.title for item in talk(chat, *begin).items]
     assert shown == ["Toy Story (1995)", "Blade Runner (1982)"]
     why = talk(chat, *begin, "why the second one?")
-    assert why.text == 'Because of item 2. It rests most on "Platoon (1986)": without it, its score falls by 1.50 nats.'
+    assert why.text == (
+        'Because of item 2. The score of "Blade Runner (1982)" rests most on "Platoon (1986)": '
+        'without "Platoon (1986)" that score falls by 1.50 nats.'
+    )
     assert not why.items and not why.asks
     assert "does not meet what you asked for: 1980 or later" in talk(chat, *begin, "why not Alien?").text
     heat = talk(chat, *begin, "why not Heat?").text
