@@ -145,7 +145,9 @@ def _read_key(path: Path) -> dict[str, Any]:
         if not all(side in (first, second) for side in key["left"].values()):
             raise ValueError("it names another system")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: no key of a blind sheet ({error})", "give the key.json that was written with it") from None
+        raise DataError(
+            f"{path}: no key of a blind sheet ({error})", "give the key.json that was written with it"
+        ) from None
     return dict(key)
 
 

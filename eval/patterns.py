@@ -27,13 +27,19 @@ _SYNONYMS: tuple[tuple[str, str], ...] = (
         r"|(?:may|might|could|should|would|will)(?: well)? (?:suit|fit|please) you|suits you|fits you)",
     ),
     ("BECAUSE", r"(?:because|since|as|given that|for)(?= you\b)"),
-    ("YOU-DID", r"you(?: have|'ve)?(?: also| already| once| just)* (?:watched|saw|seen|chose|chosen|picked|read|heard|"
-     r"played|listened to|liked|loved|enjoyed)"),
+    (
+        "YOU-DID",
+        r"you(?: have|'ve)?(?: also| already| once| just)* (?:watched|saw|seen|chose|chosen|picked|read|heard|"
+        r"played|listened to|liked|loved|enjoyed)",
+    ),
     ("DID", r"\b(?:watched|saw|seen|chose|chosen|picked|read|heard|played|listened to|liked|loved|enjoyed)"),
     ("AFTER", r"(?:after|following|with|given)(?= NAME)"),
     ("LIKE", r"(?:much like|just like|such as|like|similar to)"),
-    ("GOES", r"(?:goes well with|goes with|follows|joins|comes after|fits with|fits|matches|go with|lead to|leads to|"
-     r"point to|points to)"),
+    (
+        "GOES",
+        r"(?:goes well with|goes with|follows|joins|comes after|fits with|fits|matches|go with|lead to|leads to|"
+        r"point to|points to)",
+    ),
     ("TOO", r",? ?\b(?:too|as well|also)"),
     ("COLON", r"(?::|, (?:as|and|since|because)|;)(?= (?:both|all|they|it)\b)"),
     ("ALL", r"(?:both of them|both|all of them|all|they)"),
@@ -42,8 +48,10 @@ _SYNONYMS: tuple[tuple[str, str], ...] = (
     ("HISTORY", r"(?:from|in) your (?:history|list)"),
     ("FILM", r"(?:films?|movies?|books?|songs?|tracks?|games?|items?|titles?|shows?)"),
 )
-_COMPILED = tuple((name, re.compile(rf"(?<![\w]){words}(?!\w)" if words[:2] != ",?" and words[:4] != "(?::"
-                                    else words)) for name, words in _SYNONYMS)
+_COMPILED = tuple(
+    (name, re.compile(rf"(?<![\w]){words}(?!\w)" if words[:2] != ",?" and words[:4] != "(?::" else words))
+    for name, words in _SYNONYMS
+)
 
 
 class PatternReader:
