@@ -46,7 +46,7 @@ class TellingReader:
     def __init__(
         self, items: Sequence[Subject], own: Mapping[str, Collection[str]], descriptions: Sequence[str] = ()
     ) -> None:
-        """`items`: by index. `own`: what is an item's own (person, series, theme) -> its values. `descriptions`: by index."""
+        """`items`, `descriptions`: by index. `own`: what is an item's own (person, series, theme) -> its values."""
         self.items = items
         self.own = {name: frozenset(values) for name, values in own.items()}
         self.descriptions = [_plain(text) for text in descriptions]

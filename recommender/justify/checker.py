@@ -167,12 +167,10 @@ class _Reading:
         yield from self._coverage()
 
     def stated(self) -> tuple[tuple[str, str], ...]:
-        """Return the facts that the sentence states of the item, without the year in brackets behind a name."""
+        """Return the facts of the item that the sentence names, without the year in brackets behind a name."""
         places = [p for p, span in enumerate(self.spans) if span.kind == "value" and not self._in_brackets(p)]
-        of_item = [p for p in places if self.evidence.item in self._subjects(p)]
-        holding = [
-            [f for f in sorted(self.spans[p].facts) if self._true_of_all((f,), (self.evidence.item,))] for p in of_item
-        ]
+        item = (self.evidence.item,)
+        holding = [[fact for fact in sorted(self.spans[p].facts) if self._true_of_all((fact,), item)] for p in places]
         return tuple(dict.fromkeys(facts[0] for facts in holding if facts))
 
     def _in_brackets(self, place: int) -> bool:
@@ -181,7 +179,7 @@ class _Reading:
     def _wellformed(self) -> Iterator[Claim]:
         """Yield what is not English, and what is said twice."""
         values = [p for p, span in enumerate(self.spans) if span.kind == "value" and not self._in_brackets(p)]
-        said = [(min(self.spans[p].facts)[1], self._subjects(p)) for p in values]
+        said = [(next(iter(self.spans[p].facts)), self._subjects(p)) for p in values if len(self.spans[p].facts) == 1]
         for text, reason in (
             *Sentence(self.spans, self.tags, self.words).faults(),
             *repetitions(self.spans, self.named),
@@ -359,11 +357,12 @@ class _Reading:
         return tags.replace("<I>", "the recommended one").replace("<H>", "a history item").replace("<V>", "…")
 
     def _form(self) -> Iterator[Claim]:
-        plain = [tag for tag in self.tags if tag[0].isalnum()]
         inner_stops = [p for p, tag in enumerate(self.tags[:-1]) if tag in _STOPS]
         mentions = Counter(item for items in self.named if len(items) == 1 for item in items)
         doubled = any(left == right for left, right in zip(self.tags, self.tags[1:], strict=False) if left[0].isalnum())
-        triples = Counter(zip(plain, plain[1:], plain[2:], strict=False))
+        unmarked = [tag for tag in self.tags if tag[0].isalnum() or tag[0] == "<"]
+        threes = zip(unmarked, unmarked[1:], unmarked[2:], strict=False)
+        triples = Counter(three for three in threes if all(tag[0].isalnum() for tag in three))
         if inner_stops or self.tags and self.tags[-1] not in _STOPS:
             yield Claim("form", "", False, "not exactly one sentence")
         if sum(span.kind != "mark" for span in self.spans) > self.most_words:

@@ -29,15 +29,14 @@ def vacuous(
     `claimed`: the facts that it truly states of the item; `named`: the history items that it names; `most_words`: how
     long it may be.
     """
-    told = bits(index, claimed) if claimed else 0.0
-    if told >= TELLING:
-        return None
     facts = index.facts[evidence.item]
     known = [(name, value) for name, values in facts.items() for value in values if sayable(value)]
-    if not claimed and any(role(name) not in _IDLE | {"series"} for name, _ in known):
-        return "says nothing of it, where something is known"
-    if claimed and all(role(name) in _IDLE for name, _ in claimed) and any(role(n) not in _IDLE for n, _ in known):
-        return "says only when it was made or the like"
+    if all(role(name) in _IDLE for name, _ in claimed) and any(
+        role(name) not in _IDLE | {"series"} for name, _ in known
+    ):
+        return "says only when it was made or the like" if claimed else "says nothing of it, where something is known"
+    if claimed and bits(index, claimed) >= TELLING:
+        return None
     shared = [(f.name, f.value) for f in evidence.shared if named and named <= set(f.items) and sayable(f.value)]
     if _telling(index, (fact for fact in shared if role(fact[0]) in _OWN | {"kind"})):
         return "is true of too many, where they share more"

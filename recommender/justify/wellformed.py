@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from recommender.justify.english import DomainWords
-from recommender.justify.facts import PEOPLE, role
+from recommender.justify.facts import PEOPLE, Fact, role
 from recommender.justify.vocabulary import Span
 
 Fault = tuple[str, str]
@@ -46,9 +46,10 @@ _DETERMINERS = frozenset("a an the of by with from our your more".split())
 _MARKS = frozenset(",;:.!?")
 #: clauses that begin so have no verb of the main clause
 _SIDE = frozenset(
-    """because since as which who whom that if when where like just after following with given for also another a an
+    """because since as which who whom that if when where like just after following with given for another a an
     besides""".split()
 )
+_OFFERS = ("suggestion", "recommendation", "pick", "choice", "option", "match", "one")
 _VOWELS = "aeio"
 _SILENT_H = ("hour", "honest", "honor", "honour", "heir")
 _ONE_SOUND = ("one", "once", "eu", "ewe")
@@ -57,7 +58,7 @@ _SINGLE = re.compile(
     r"(?:^|(?<=[,;:] )|(?<=because )|(?<=since )|(?<=so )|(?<=as ))<[IHB]> (?:\( <V> \) )?"
     r"(?:, an? [^,;:]*, )?(?:(?:in|from) your history )?(\S+)"
 )
-_BARE_NAME = re.compile(r"<[IHB]> (?:\( <V> \) )?(?:a|an|our|it|both|recommended|suggested|natural|good) ")
+_BARE_NAME = re.compile(r"<[IHB]> (?:\( <V> \) )?(?:a|an|our|it|both|here|recommended|suggested|natural|good) ")
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ class Sentence:
         pronoun = self._tag(place - 1)
         if pronoun in ("both", "they", "we", "you", "them") and word in _VERBS and word not in ("suits", "fits"):
             yield f"{pronoun} {word}", "does not agree"
-        if pronoun in ("it", "this") and word in _VERBS.values():
+        if pronoun in ("it", "this", *_OFFERS) and word in _VERBS.values():
             yield f"{pronoun} {word}", "does not agree"
         if word in ("try", "recommend", "suggest") and self._tag(place - 1) not in ("to",) and self._ends(place + 1):
             yield word, "has no object"
@@ -347,8 +348,8 @@ def repetitions(spans: Sequence[Span], named: Sequence[frozenset[int]]) -> Itera
             yield next(span.text for span, means in zip(spans, named, strict=True) if means == items), "is named twice"
 
 
-def tautologies(claims: Sequence[tuple[str, frozenset[int]]]) -> Iterator[Fault]:
-    """Yield each value that is claimed twice of the same items. `claims`: (value, items that it is claimed of)."""
-    for (value, _), count in Counter(claims).items():
+def tautologies(claims: Sequence[tuple[Fact, frozenset[int]]]) -> Iterator[Fault]:
+    """Yield each value that is claimed twice of the same items. `claims`: (fact, items that it is claimed of)."""
+    for ((_, value), _), count in Counter(claims).items():
         if count > 1:
             yield value, "is said twice"

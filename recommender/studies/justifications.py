@@ -13,17 +13,19 @@ import numpy as np
 from recommender.data.catalogue import Catalogue
 from recommender.engine import Recommender
 from recommender.errors import RecommenderError
-from recommender.eval.grounding import Grounding, ParsedClaim, Subject, feature_metrics, groundedness, variety
-from recommender.eval.planted_errors import Swaps, plant_error
+from recommender.eval.grounding import feature_metrics, groundedness, variety
+from recommender.eval.planted_errors import PlantedError, Swaps, plant_error
+from recommender.eval.planted_faults import Room, plant_fault
 from recommender.eval.text_overlap import text_overlap
 from recommender.justify import ClaimChecker, Evidence, Justification, Style, sources
-from recommender.justify.facts import facts_of, role, years_of
+from recommender.justify.facts import facts_of, years_of
 from recommender.justify.item_names import display_name, other_names
 from recommender.justify.planning import make_outline
 from recommender.justify.template_selection import draw_trials
 from recommender.justify.templates import templates_of
 from recommender.justify.writing_examples import simulated_evidence
 from recommender.progress import Progress
+from recommender.studies.reading import Readers, read_claims, reading_measures, values_of
 
 MOST_LISTED = 20
 """Examples of each kind in the results."""
@@ -35,8 +37,10 @@ def checker_study(
 ) -> dict[str, Any]:
     """Return how many of `count` planted errors the product's checker finds, and how many true sentences it rejects.
 
-    The true sentences come from the templates, on simulated evidence from these histories.
+    Errors make a sentence false, faults make it badly written: each is every second one. The true sentences come from the
+    templates, on simulated evidence from these histories.
     """
+    readers = Readers.of(catalogue)
     draw, random_ = random.Random(seed), np.random.default_rng(seed)
     checker = ClaimChecker(catalogue, style.phrases)
     usable = [history for history in histories if len(history) > 1]
@@ -46,7 +50,7 @@ def checker_study(
         text = next(templates_of(catalogue, make_outline(evidence, checker, style), style, draw.randrange(2**31))).text
         true += 1
         rejected += not checker.check(text, evidence, style.noun, style.size.words).ok
-        error = plant_error(text, _swaps(catalogue, evidence, text, draw), draw)
+        error = _planted(readers, catalogue, evidence, text, style, draw, faulty=planted.total() % 2 == 1)
         if error is None:
             continue
         planted[error.kind] += 1
@@ -65,6 +69,27 @@ def checker_study(
     }
 
 
+def _planted(
+    readers: Readers,
+    catalogue: Catalogue,
+    evidence: Evidence,
+    text: str,
+    style: Style,
+    draw: random.Random,
+    faulty: bool,
+) -> PlantedError | None:
+    """Return the text with an error, or `faulty`: with a fault."""
+    swaps = _swaps(catalogue, evidence, text, draw)
+    if not faulty:
+        return plant_error(text, swaps, draw)
+    words, history = style.words, [influence.item for influence in evidence.influences]
+    named = [i for i in (evidence.item, *history) if display_name(catalogue[i]) in swaps.names]
+    decades = [set(facts_of(catalogue, item).get("decade", ())) for item in named]
+    decade = min(set.intersection(*decades), default=None) if decades else None
+    telling = not readers.told(text, evidence.item, history).vacuous
+    return plant_fault(text, Room(swaps.names, words.verbs[0], words.singular, words.plural, decade, telling), draw)
+
+
 def _swaps(catalogue: Catalogue, evidence: Evidence, text: str, draw: random.Random) -> Swaps:
     """Return what an error in a sentence on this evidence may swap."""
     involved = [evidence.item, *(influence.item for influence in evidence.influences)]
@@ -72,16 +97,10 @@ def _swaps(catalogue: Catalogue, evidence: Evidence, text: str, draw: random.Ran
     taken = {name for i in involved for name in other_names(catalogue[i], years_of(facts_of(catalogue, i)))}
     drawn = [catalogue[draw.randrange(len(catalogue))] for _ in range(20)]
     strangers = [display_name(item) for item in drawn if display_name(item) not in taken]
-    true_values = {value for item in named for value in _values(catalogue, item)}
-    sampled_values = {value for item in range(0, len(catalogue), 7) for value in _values(catalogue, item)}
+    true_values = {value for item in named for value in values_of(catalogue, item)}
+    sampled_values = {value for item in range(0, len(catalogue), 7) for value in values_of(catalogue, item)}
     names = [display_name(catalogue[item]) for item in named]
     return Swaps(names, strangers, true_values, sorted(sampled_values - true_values))
-
-
-def _values(catalogue: Catalogue, item: int) -> set[str]:
-    """Return the attribute values of an item, without years and decades."""
-    facts = facts_of(catalogue, item).items()
-    return {value for name, values in facts for value in values if role(name) not in ("year", "decade")}
 
 
 def draft_study(
@@ -130,30 +149,19 @@ def justification_study(
         if progress:
             progress("justifications", number + 1, len(histories))
     catalogue, texts = model.catalogue, [justification.text for justification in justifications]
-    claims = _read_claims(catalogue, justifications)
+    readers = Readers.of(catalogue)
+    claims = read_claims(readers, justifications)
     false = [text for text, made in zip(texts, claims, strict=True) if not all(claim.true for claim in made)]
     return {
         "groundedness": groundedness(claims),
         "false": false[:MOST_LISTED],
         "sources": sources(justifications),
+        **reading_measures(readers, justifications, claims),
         **_draft_measures(justifications),
         **variety(texts),
-        **feature_metrics(texts, [_values(catalogue, j.evidence.item) for j in justifications]),
+        **feature_metrics(texts, [values_of(catalogue, j.evidence.item) for j in justifications]),
         "deletion_faithfulness": sum(faithful) / len(faithful) if faithful else None,
     }
-
-
-def _read_claims(catalogue: Catalogue, justifications: Sequence[Justification]) -> list[list[ParsedClaim]]:
-    """Return the claims of each justification, read independently of the product's checker."""
-    grounding = Grounding({value for item in range(len(catalogue)) for value in _values(catalogue, item)})
-    return [
-        grounding.claims(
-            justification.text,
-            _subject(catalogue, justification.evidence.item),
-            [_subject(catalogue, influence.item) for influence in justification.evidence.influences],
-        )
-        for justification in justifications
-    ]
 
 
 def _draft_measures(justifications: Sequence[Justification]) -> dict[str, Any]:
@@ -199,9 +207,3 @@ def _deletions(
     row_of = {item: row for row, item in enumerate(removed)}
     pairs = enumerate(zip(strongest, others, strict=True))
     return [bool(scores[row_of[item], n] < scores[row_of[other], n]) for n, (item, other) in pairs if item != other]
-
-
-def _subject(catalogue: Catalogue, item: int) -> Subject:
-    years = years_of(facts_of(catalogue, item))
-    names = frozenset(other_names(catalogue[item], years))
-    return Subject(names, frozenset(_values(catalogue, item)), frozenset(map(int, years)))
