@@ -50,6 +50,15 @@ _SIDE = frozenset(
     besides""".split()
 )
 _OFFERS = ("suggestion", "recommendation", "pick", "choice", "option", "match", "one")
+#: subjects -> the method that finds whether one has no verb
+_VERBLESS = {
+    **dict.fromkeys(("which", "who"), "_relative_lacks"),
+    **dict.fromkeys(("it", "they"), "_pronoun_lacks"),
+    "both": "_both_lacks",
+    "them": "_them_lacks",
+    "you": "_you_lacks",
+    "we": "_we_lacks",
+}
 _VOWELS = "aeio"
 _SILENT_H = ("hour", "honest", "honor", "honour", "heir")
 _ONE_SOUND = ("one", "once", "eu", "ewe")
@@ -58,7 +67,7 @@ _SINGLE = re.compile(
     r"(?:^|(?<=[,;:] )|(?<=because )|(?<=since )|(?<=so )|(?<=as ))<[IHB]> (?:\( <V> \) )?"
     r"(?:, an? [^,;:]*, )?(?:(?:in|from) your history )?(\S+)"
 )
-_BARE_NAME = re.compile(r"<[IHB]> (?:\( <V> \) )?(?:a|an|our|it|both|here|recommended|suggested|natural|good) ")
+_BARE_NAME = re.compile(r"<[IHB]> (?:\( <V> \) )?(?:<[IHB]>|a|an|our|it|both|here|recommended|suggested|natural|good) ")
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,12 @@ class Sentence:
         while self._tag(place) in _ADVERBS:
             place += 1
         return place
+
+    def _verb_at(self, place: int) -> str:
+        """Return the verb at a place or behind adverbs there, "" for another word; "directed by" is none of its own."""
+        place = self._past_adverbs(place)
+        verb = self._tag(place)
+        return "" if verb in _PAST and self._tag(place + 1) == "by" else verb
 
     @cached_property
     def _did(self) -> frozenset[str]:
@@ -131,40 +146,35 @@ class Sentence:
     def _subject(self, place: int) -> Iterator[Fault]:
         """A subject needs a verb behind it."""
         word, before = self._tag(place), self._tag(place - 1)
+        if word in _VERBLESS and getattr(self, _VERBLESS[word])(place, before):
+            yield word, "has no verb"
+
+    def _relative_lacks(self, place: int, before: str) -> bool:
+        return self._verb_at(place + 1) not in _FINITE | {"you", "we"}
+
+    def _pronoun_lacks(self, place: int, before: str) -> bool:
         opens = not before or before in _OPENERS
-        verb = self._tag(self._past_adverbs(place + 1))
-        if (
-            word in ("which", "who")
-            and verb not in _FINITE
-            and verb not in ("you", "we")
-            or word in ("it", "they")
-            and opens
-            and verb not in _FINITE
-            and not self._is_clitic(place + 1)
-            or word == "both"
-            and before not in (",", *_FINITE)
-            and opens
-            and self._lacks_verb(place + 1)
-        ):
-            yield word, "has no verb"
-        elif word == "them" and before == "of" and self._tag(place - 2) == "all" and self._lacks_verb(place + 1):
-            yield "all of them", "has no verb"
-        elif (
-            word == "you"
-            and before not in _OBJECT_OF
-            and not self._is_done(place + 1)
-            or word == "we"
-            and verb not in ("recommend", "suggest", *_MODALS)
-            and not self._is_clitic(place + 1)
-        ):
-            yield word, "has no verb"
+        return opens and self._verb_at(place + 1) not in _FINITE and not self._is_clitic(place + 1)
+
+    def _both_lacks(self, place: int, before: str) -> bool:
+        """ "as both dramas" has no verb; ", both dramas" needs none."""
+        return before != "," and (not before or before in _OPENERS) and self._lacks_verb(place + 1)
+
+    def _them_lacks(self, place: int, before: str) -> bool:
+        return before == "of" and self._tag(place - 2) == "all" and self._lacks_verb(place + 1)
+
+    def _you_lacks(self, place: int, before: str) -> bool:
+        return before not in _OBJECT_OF and not self._is_done(place + 1)
+
+    def _we_lacks(self, place: int, before: str) -> bool:
+        return self._verb_at(place + 1) not in {"recommend", "suggest", *_MODALS} and not self._is_clitic(place + 1)
 
     def _lacks_verb(self, place: int) -> bool:
         while self._tag(place) in ("of", "them", "these", "are") or self._is_noun(place):
             if self._tag(place) == "are":
                 return False
             place += 1
-        return self._tag(self._past_adverbs(place)) not in _FINITE
+        return self._verb_at(place) not in _FINITE
 
     def _is_done(self, place: int) -> bool:
         verb = self._tag(self._past_adverbs(place))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ def _planted(
     faulty: bool,
 ) -> PlantedError | None:
     """Return the text with an error, or `faulty`: with a fault."""
-    swaps = _swaps(catalogue, evidence, text, draw)
+    swaps = _swaps(readers, catalogue, evidence, text, draw)
     if not faulty:
         return plant_error(text, swaps, draw)
     words, history = style.words, [influence.item for influence in evidence.influences]
@@ -90,7 +90,7 @@ def _planted(
     return plant_fault(text, Room(swaps.names, words.verbs[0], words.singular, words.plural, decade, telling), draw)
 
 
-def _swaps(catalogue: Catalogue, evidence: Evidence, text: str, draw: random.Random) -> Swaps:
+def _swaps(readers: Readers, catalogue: Catalogue, evidence: Evidence, text: str, draw: random.Random) -> Swaps:
     """Return what an error in a sentence on this evidence may swap."""
     involved = [evidence.item, *(influence.item for influence in evidence.influences)]
     named = [item for item in involved if f'"{display_name(catalogue[item])}"' in text]
@@ -99,8 +99,11 @@ def _swaps(catalogue: Catalogue, evidence: Evidence, text: str, draw: random.Ran
     strangers = [display_name(item) for item in drawn if display_name(item) not in taken]
     true_values = {value for item in named for value in values_of(catalogue, item)}
     sampled_values = {value for item in range(0, len(catalogue), 7) for value in values_of(catalogue, item)}
+    spoken = readers.grounding.spoken.items()
+    true_forms = {form for form, meant in spoken if meant & true_values}
+    false_forms = {form for form, meant in spoken if meant <= sampled_values - true_values}
     names = [display_name(catalogue[item]) for item in named]
-    return Swaps(names, strangers, true_values, sorted(sampled_values - true_values))
+    return Swaps(names, strangers, true_forms, sorted(false_forms))
 
 
 def draft_study(
@@ -131,25 +134,48 @@ def draft_study(
     return {line: (drafted, passed) for line, (drafted, passed) in counts.items()}
 
 
+@dataclass(frozen=True)
+class JustificationStudy:
+    """Measures of justifications, and these: `of_users` for each history."""
+
+    measures: dict[str, Any]
+    of_users: tuple[tuple[Justification, ...], ...]
+
+
 def justification_study(
     model: Recommender, histories: Sequence[np.ndarray], k: int = 10, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Return measures of the justifications of each user's next k items.
+    """Return measures of the justifications of each user's next k items: see `study_justifications`."""
+    return study_justifications(model, histories, k, progress).measures
 
-    These are: truth by an independent reading, where the texts come from, drafts that pass the check and what was wrong
-    with the others, overlap of drafts and templates, variety, features, and faithfulness by deletion.
+
+def study_justifications(
+    model: Recommender, histories: Sequence[np.ndarray], k: int = 10, progress: Progress | None = None
+) -> JustificationStudy:
+    """Justify each user's next k items and measure the texts.
+
+    Measured are: truth by an independent reading, what the texts tell, their patterns and grammar, where they come from,
+    drafts that pass the check and what was wrong with the others, overlap of drafts and templates, variety, features, and
+    faithfulness by deletion.
     """
-    justifications: list[Justification] = []
+    of_users: list[tuple[Justification, ...]] = []
     faithful: list[bool] = []
     for number, history in enumerate(histories):
         items = [int(item) for item in model.rank([history], k, fused=False)[0].items]
         of_user = model.explain(history, items)
-        justifications += of_user
+        of_users.append(tuple(of_user))
         faithful += _deletions(model, history, of_user, np.random.default_rng(number))
         if progress:
             progress("justifications", number + 1, len(histories))
-    catalogue, texts = model.catalogue, [justification.text for justification in justifications]
-    readers = Readers.of(catalogue)
+    justifications = [justification for of_user in of_users for justification in of_user]
+    measures = text_measures(Readers.of(model.catalogue), model.catalogue, justifications)
+    measures["deletion_faithfulness"] = sum(faithful) / len(faithful) if faithful else None
+    return JustificationStudy(measures, tuple(of_users))
+
+
+def text_measures(readers: Readers, catalogue: Catalogue, justifications: Sequence[Justification]) -> dict[str, Any]:
+    """Return all measures that need the texts and their evidence only."""
+    texts = [justification.text for justification in justifications]
     claims = read_claims(readers, justifications)
     false = [text for text, made in zip(texts, claims, strict=True) if not all(claim.true for claim in made)]
     return {
@@ -160,7 +186,6 @@ def justification_study(
         **_draft_measures(justifications),
         **variety(texts),
         **feature_metrics(texts, [values_of(catalogue, j.evidence.item) for j in justifications]),
-        "deletion_faithfulness": sum(faithful) / len(faithful) if faithful else None,
     }
 
 
