@@ -68,7 +68,7 @@ class PatternReader:
         text = _YEAR.sub("YEAR", text)
         text = text[:1].lower() + text[1:] if not text.startswith(("NAME", "VALUE", "YEAR")) else text
         for name, words in _COMPILED:
-            text = words.sub(f" {name}" if name == "TOO" else name, text)
+            text = words.sub(f" {name}" if name in ("TOO", "COLON") else name, text)
         for one in ("NAME", "VALUE"):  # how many are listed, or stand in a row, makes no other pattern
             text = re.sub(rf"{one}(?:(?:,? and |, | ){one})+", one, text)
         text = re.sub(r"\b(?:a|an|the) (?=VALUE)", "", text)

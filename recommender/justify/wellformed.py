@@ -321,9 +321,11 @@ class Sentence:
             main = [clause for clause in clauses if clause and (clause[0] not in _SIDE or self._inner_verb(clause))]
             if not any(finite & set(clause) or self._did & set(clause) for clause in main):
                 yield "", "has no verb"
-        for clause in _split(self.tags, frozenset(";:,")):
+        clauses = _split(self.tags, frozenset(";:,"))
+        for place, clause in enumerate(clauses):
             words = clause[1:] if clause[:1] == ["and"] else clause
-            if words[:1] == ["so"] and not (_FINITE | {"try", "recommend", "suggest"}) & set(words):
+            goes_on = any(later[:1] and later[0] in _FINITE for later in clauses[place + 1 :])  # behind ", a drama,"
+            if words[:1] == ["so"] and not goes_on and not (_FINITE | {"try", "recommend", "suggest"}) & set(words):
                 yield "so", "has no verb"
 
     def _inner_verb(self, clause: Sequence[str]) -> bool:
