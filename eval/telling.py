@@ -52,7 +52,8 @@ class TellingReader:
         self.descriptions = [_plain(text) for text in descriptions]
         self._holders: defaultdict[str | int, list[int]] = defaultdict(list)
         for index, item in enumerate(items):
-            for key in (*item.values, *item.years):
+            keys: list[str | int] = [*item.values, *item.years]
+            for key in keys:
                 self._holders[key].append(index)
 
     def read(self, text: str, claims: Sequence[ParsedClaim], item: int) -> Told:

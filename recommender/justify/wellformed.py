@@ -293,11 +293,11 @@ class Sentence:
             if match[1] in _VERBS and (joined or not before or before[-1] not in ("<H>",)):
                 yield match[1], "does not agree with several"
         for match in _SINGLE.finditer(text):
-            if match[1] in many - {"fit"} or match[1] == "fit":
+            if match[1] in many:
                 yield match[1], "does not agree with one"
         yield from self._people()
-        if match := _BARE_NAME.search(f"{text} "):
-            yield match[0].split()[-1], "has no verb before it"
+        if bare := _BARE_NAME.search(f"{text} "):
+            yield bare[0].split()[-1], "has no verb before it"
 
     def _people(self) -> Iterator[Fault]:
         """Those who made an item: "Tom Hanks stars in", "A and B star in"."""

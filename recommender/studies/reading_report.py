@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -94,7 +94,7 @@ def write_study(
     folder: Path,
     catalogue: Catalogue,
     about: dict[str, Any],
-    systems: dict[str, tuple[dict[str, Any], Sequence[Sequence[Justification]]]],
+    systems: Mapping[str, tuple[dict[str, Any], Sequence[Sequence[Justification]]]],
     sheet: Sheet | None,
 ) -> dict[str, Any]:
     """Write metrics.json, justifications.jsonl, report.html and the blind sheet, and return what metrics.json holds.
