@@ -3,7 +3,8 @@
 Item names stand in quotation marks. The rest of the text is searched for every attribute value and every year of the
 catalogue. A value belongs to the only name of its clause, or to the name before "which is"; everywhere else, and in
 texts with a word such as "both", "too" or "like", it must hold for all named items. A year in brackets belongs to the
-name before it. A list of names ends with its "and": text behind a further comma begins a new clause.
+name before it. A list of names ends with its "and": text behind a further comma begins a new clause. What others did, as
+in "many who watched X or Y also watched Z", is compared with counts of people for each name.
 """
 
 from __future__ import annotations
@@ -20,15 +21,31 @@ _BRACKETED = re.compile(r'"([^"]*)" \((\d{4})\)')
 _YEAR = re.compile(r"\b(1[89]\d\d|20\d\d)(s?)\b")
 _NAME = r'"[^"]*"(?: \(\d{4}\))?'
 _NAMES = rf"({_NAME}(?:(?:, {_NAME})*,? (?:and|or|as well as) {_NAME})?)"
-_WATCHED = re.compile(
-    rf"\b[Yy]ou (?:have |also |already )*(?:watched|saw|seen|chose|chosen|picked|read|heard|played|listened to) {_NAMES}"
+_LIKED = "liked|loved|enjoyed"
+_DID = f"watched|saw|seen|chose|chosen|picked|read|heard|played|listened to|{_LIKED}"
+_WATCHED = re.compile(rf"\b[Yy]ou (?:have |also |already )*(?:{_DID}) {_NAMES}")
+_SAID_TO_LIKE = re.compile(rf"(?<!if )\b(?:you|who) (?:have |also |already )*({_LIKED})\b", re.IGNORECASE)
+#: "many who watched X or Y also watched Z": who, what they had, what they also had
+_CROWD = re.compile(
+    rf"(?P<who>[\w ]*)\bwho (?:have )?(?:{_DID}) (?P<had>{_NAME}(?:(?:, | or |, or | and |, and ){_NAME})*|it|either[ \w]*?)"
+    rf'(?P<of>[ \w,]*?),? (?:have )?also (?:{_DID}) (?:"(?P<too>[^"]*)"|it\b)'
 )
+_WHO = re.compile(rf"\bwho (?:have |had |also )*(?:{_DID})\b")
+_ANYBODY = re.compile(r"\b(?:everyone|everybody|anyone|nobody|many|people)\b", re.IGNORECASE)
+_QUANTITY = re.compile(
+    r"many|many people|many others|others|people|(?P<number>\d+) (?:people|others)"
+    r"|(?P<those>(?:of|among) (?:those|others|people))"
+)
+_REASON = re.compile(r"\b(?:because|since|as|and|so)\b")
+#: people of whom it takes at least so many to say that many did
+MANY = 5
 _CLAUSE_END = re.compile(r"[,;:]| (?=(?:because|since|so|as|which|and you|if)\b)")
 _OF_ALL = re.compile(
     r"\b(?:both|all|too|also|(?<!may )(?<!might )like|well|another|such|more|similar|same|each|them|these)\b"
 )
 #: "X (1990), a thriller by Y": said of X alone; so is "A thriller by Y, X (1990) ..."
 _DESCRIBES = re.compile(r"^ an? \b")
+_ABOUT_IT = re.compile(r"^ it (?:is|was|has|stars|won|touches)\b")
 _DESCRIBES_NEXT = re.compile(r'^An? [^",;:]*, ?$')
 _WHICH_IS = re.compile(r"^ ?which (?:is|was|has|stars)\b")
 _OFFERED = re.compile(r'\b(?:try|suggest|recommend|(?:might|may) (?:like|enjoy)|pick is|suggestion is) "([^"]*)"')
@@ -55,16 +72,23 @@ class ParsedClaim:
 class Grounding:
     """Reads the claims of justifications on one catalogue.
 
-    `values`: every attribute value that a text could name; `kinds`: those that people say in words of their own.
+    `values`: every attribute value that a text could name; `kinds`: those that people say in words of their own. `liked`:
+    whether people are known to like what they had.
     """
 
-    def __init__(self, values: Collection[str], kinds: Collection[str] = ()) -> None:
+    def __init__(self, values: Collection[str], kinds: Collection[str] = (), liked: bool = False) -> None:
         """Compile a pattern of the values, the longest first."""
+        self.liked = liked
         self.spoken = spoken_values(values, kinds)
         self.pattern = pattern_of(self.spoken)
 
-    def claims(self, text: str, item: Subject, history: Sequence[Subject]) -> list[ParsedClaim]:
-        """Return the claims of a justification on the recommended item and the history items that it may name."""
+    def claims(
+        self, text: str, item: Subject, history: Sequence[Subject], together: Sequence[int] = ()
+    ) -> list[ParsedClaim]:
+        """Return the claims of a justification on the recommended item and the history items that it may name.
+
+        `together`: for each of `history` how many people had it and the item; 0 if that is not known.
+        """
         subjects = [item, *history]
         claims = [ParsedClaim("name", name, any(name in s.names for s in subjects)) for name in _QUOTED.findall(text)]
         named = [s for s in subjects if any(name in s.names for name in _QUOTED.findall(text))]
@@ -80,9 +104,18 @@ class Grounding:
                 about = [s for s in subjects if described in s.names]
             else:
                 about = [] if about_all else _clause_subjects(clause, names, names_before, subjects)
+                if not about_all and not names and _ABOUT_IT.search(clause):  # what is recommended
+                    about = [item]
             claims += self._fact_claims(clause, about or named)
             names_before = names or names_before
+        claims += [ParsedClaim("liked", verb, self.liked) for verb in _SAID_TO_LIKE.findall(_QUOTED.sub('""', text))]
+        claims += _crowd_claims(self._without_values(text), item, list(zip(history, together, strict=False)))
         return [*claims, *self._role_claims(text, item, history)]
+
+    def _without_values(self, text: str) -> str:
+        """Return a text with each value outside of names as "…"."""
+        parts = re.split(r'("[^"]*")', text)
+        return "".join(p if p.startswith('"') or not self.pattern else self.pattern.sub("…", p) for p in parts)
 
     def _fact_claims(self, clause: str, subjects: Sequence[Subject]) -> list[ParsedClaim]:
         """Return the years and values that a clause states; each is true if it holds for all subjects."""
@@ -104,6 +137,43 @@ class Grounding:
             *(ParsedClaim("watched", name, any(name in s.names for s in history)) for name in watched),
             *(ParsedClaim("offered", name, name in item.names) for name in _OFFERED.findall(text)),
         ]
+
+
+def _crowd_claims(text: str, item: Subject, counts: Sequence[tuple[Subject, int]]) -> list[ParsedClaim]:
+    """Return what a text says that others did; `counts`: history items, and how many people had each and the item."""
+    claims, rest = [], text
+    for match in _CROWD.finditer(text):
+        before = text[: match.start()]
+        names = _QUOTED.findall(match["had"]) or [name for name in _QUOTED.findall(before) if name not in item.names]
+        people = [[n for subject, n in counts if name in subject.names] for name in names]
+        known = bool(people) and all(found and min(found) >= MANY for found in people)
+        about_item = _said_of_item(match, text, item)
+        jointly = re.search(r" and $| and ", _QUOTED.sub('""', match["had"])) is not None
+        true = known and about_item and not jointly and _right_quantity(match, people)
+        claims.append(ParsedClaim("crowd", match.group(), true))
+        rest = rest.replace(match.group(), " ")
+    rest = _QUOTED.sub('""', rest)
+    claims += [ParsedClaim("crowd", found, False) for found in (*_WHO.findall(rest), *_ANYBODY.findall(rest))]
+    return claims
+
+
+def _said_of_item(match: re.Match[str], text: str, item: Subject) -> bool:
+    """Return whether what others did also is the recommended item, by its name or as "it", and nothing beside it."""
+    before, behind = text[: match.start()], text[match.end() :]
+    nearest = _QUOTED.findall(before)[-1:] or _QUOTED.findall(behind)[:1]
+    names = [match["too"]] if match["too"] is not None else nearest
+    beside = _QUOTED.findall(re.split(r"[.;:](?: |$)", behind)[0]) if match["too"] is not None else []
+    return bool(names) and all(name in item.names for name in (*names, *beside))
+
+
+def _right_quantity(match: re.Match[str], people: Sequence[Sequence[int]]) -> bool:
+    """Return whether as many are said to have done something as were counted: many, or the very number."""
+    quantity = _QUANTITY.fullmatch(_REASON.split(match["who"].lower())[-1].strip())
+    if quantity is None:
+        return False
+    if quantity["those"] and "many" not in match["of"].split():
+        return False
+    return quantity["number"] is None or people == [[int(quantity["number"])]]
 
 
 def _clauses(text: str) -> list[str]:

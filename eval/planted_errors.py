@@ -7,7 +7,11 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-KINDS = ("name", "never watched", "year", "value")
+KINDS = ("name", "never watched", "year", "value", "crowd")
+_MANY_WHO = re.compile(r"\b[Mm]any(?: people| others)? who\b")
+_COUNT = re.compile(r"\b\d+(?= people who\b)")
+#: what is never true of others
+_TOO_MANY = ("everyone who", "most people who", "all who", "nobody who")
 _YEAR = re.compile(r"(?<=\()\d{4}(?=\))")
 
 
@@ -25,12 +29,16 @@ class Swaps:
 
     names: of the recommended item, then of the history items that the text names; strangers: names of other items.
     true_values: attribute values of the named items; false_values: values that hold for none of them.
+    companions: those of the names that many people had together with the recommended item; not_companions: names of other
+    history items.
     """
 
     names: Sequence[str]
     strangers: Sequence[str]
     true_values: Collection[str]
     false_values: Sequence[str]
+    companions: Collection[str] = ()
+    not_companions: Sequence[str] = ()
 
 
 def plant_error(text: str, swaps: Swaps, draw: random.Random) -> PlantedError | None:
@@ -76,9 +84,27 @@ def _shape(value: str) -> tuple[bool, bool]:
     return value[:1].isupper(), value.endswith("s")
 
 
+def _wrong_crowd(text: str, swaps: Swaps, draw: random.Random) -> str | None:
+    """Say of too many people what many did, give another number, or say it of an item that few had together with this."""
+    if count := _COUNT.search(text):
+        return text[: count.start()] + str(int(count[0]) + draw.choice((-3, 1, 20))) + text[count.end() :]
+    if many := _MANY_WHO.search(text):
+        stated = [name for name in swaps.names[1:] if name in swaps.companions and f'"{name}"' in text[many.end() :]]
+        if stated and swaps.not_companions and draw.random() < 0.5:
+            return _swap(text, draw.choice(stated), draw.choice(swaps.not_companions))
+        wrong = draw.choice(_TOO_MANY)
+        return text[: many.start()] + (wrong if many[0][0] == "m" else wrong.capitalize()) + text[many.end() :]
+    if not swaps.names[1:] or not text.endswith("."):
+        return None
+    name = draw.choice(swaps.names[1:])
+    who = draw.choice(_TOO_MANY) if name in swaps.companions else "many who"
+    return f'{text[:-1]}, and {who} chose "{name}" also chose "{swaps.names[0]}".'
+
+
 _PLANTERS: dict[str, Callable[[str, Swaps, random.Random], str | None]] = {
     "name": _wrong_name,
     "never watched": _never_watched,
     "year": _wrong_year,
     "value": _wrong_value,
+    "crowd": _wrong_crowd,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,6 +70,27 @@ def tune(
 
 
 @app.command()
+def companions(
+    model: Model,
+    output: Annotated[
+        Path | None, typer.Option(help="folder for a copy of the checkpoint; default: kept in it")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count which items many people had together, and keep the counts in a checkpoint.
+
+    A justification may then say that many who watched one also watched the other. Training does this by itself. What is
+    counted is what the checkpoint was trained on; nothing but counts of five people and more is kept.
+    """
+    from recommender.pipelines.companions import add_companions
+
+    counted = add_companions(model, output)
+    pairs, items = int((counted.others >= 0).sum()), int((counted.others >= 0).any(1).sum())
+    facts = {"pairs": pairs, "items": items, "of_items": len(counted), "liked": counted.liked}
+    print_facts(facts | {"kept_in": str(output or model)}, as_json)
+
+
+@app.command()
 def evaluate(
     model: Model,
     users: Annotated[int, typer.Option(help="users whose lists are justified", min=1)] = 20,
@@ -103,13 +124,14 @@ def plant(
 ) -> None:
     """Plant errors in true justifications and count how many the checker finds."""
     from recommender.justify import Style
-    from recommender.pipelines.train import split_histories
+    from recommender.pipelines.train import companions_in, split_histories
     from recommender.studies.justifications import checker_study
 
     config, catalogue = catalogue_of(model)
-    histories = split_histories(config, catalogue).train.items
-    style = Style.of(config.prompt, config.justify)
-    _report(checker_study(catalogue, histories, style, count, seed), output, as_json)
+    histories = split_histories(config, catalogue).train
+    companions = companions_in(histories, catalogue)
+    style = replace(Style.of(config.prompt, config.justify), liked=companions.liked)
+    _report(checker_study(catalogue, histories.items, style, count, seed, companions), output, as_json)
 
 
 @app.command()

@@ -197,7 +197,7 @@ def justifications(
             compared = compare(engine, study, histories, (model, name), other, seed, pairs, progress)
             systems[name], sheet = (compared.measures, compared.of_users), compared.sheet
     about = {"model": model, "against": against, "users": len(histories), "k": k, "seed": seed}
-    metrics = write_study(output, engine.catalogue, about, systems, sheet)
+    metrics = write_study(output, engine.catalogue, about, systems, sheet, engine.setup.companions)
     if as_json:
         print_json(metrics)
         return

@@ -23,13 +23,17 @@ _MOST_LOOKED_UP = 50_000  # known ids that these are compared with altogether, a
 
 @dataclass(frozen=True)
 class HistoriesReport:
-    """What was read: `repeated` interactions of a user with one item are kept, `dropped` ones had a lower rating."""
+    """What was read: `repeated` interactions of a user with one item are kept, `dropped` ones had a lower rating.
+
+    `liked`: only ratings in the upper fifth of the scale were kept, so that people may be said to have liked what they had.
+    """
 
     interactions: int = 0
     users: int = 0
     repeated: int = 0
     dropped: int = 0
     dropped_users: int = 0
+    liked: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,10 @@ class Histories:
             selected &= events.ratings >= minimum_rating
             if not selected.any():
                 raise DataError(f"{table.name}: no rating reaches {minimum_rating:g}", "lower data.minimum_rating")
-        return events.histories(selected)
+        histories = events.histories(selected)
+        if minimum_rating is None or not only_liked(events.ratings, minimum_rating):
+            return histories
+        return replace(histories, report=replace(histories.report, liked=True))
 
 
 @dataclass(frozen=True)
@@ -143,6 +150,17 @@ class Split:
             return self.train.items
         pairs = zip(self.train.items, self.validation, strict=True)
         return tuple(np.append(items, target) if target >= 0 else items for items, target in pairs)
+
+
+def only_liked(ratings: np.ndarray | None, minimum: float) -> bool:
+    """Return whether interactions rated at least `minimum` are liked ones: 4 of 5, or as much of another scale.
+
+    `ratings`: all of the table. Two numbers are no scale: 1 may be a click, and 0 none.
+    """
+    if ratings is None:
+        return False
+    scale = np.unique(ratings[np.isfinite(ratings)])
+    return len(scale) > 2 and scale[0] >= 0 and minimum >= 0.8 * float(scale[-1])
 
 
 def leave_one_out(histories: Histories, minimum: int = 3) -> Split:

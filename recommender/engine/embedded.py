@@ -59,7 +59,8 @@ class Recommender(Engine):
     def __init__(self, checkpoint: Checkpoint, fusion: StoredFusion | None = None) -> None:
         """Serve a loaded checkpoint; `fusion`: what ranks along with it."""
         features = checkpoint.model.features
-        super().__init__(checkpoint.catalogue, checkpoint.config, checkpoint.builder, features, fusion)
+        catalogue, config, companions = checkpoint.catalogue, checkpoint.config, checkpoint.companions
+        super().__init__(catalogue, config, checkpoint.builder, features, fusion, companions)
         # an adapter that learned nothing, or other prompts, would be replaced sentence by sentence
         self.writes, self.plain_because = checkpoint.writes, checkpoint.plain_because
         if self.writes:  # it is asked for the templates that it writes well

@@ -10,7 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -35,6 +35,7 @@ from recommender.errors import EngineLostError, RecommenderError
 from recommender.fusion.stored import StoredFusion
 from recommender.inference.beam_search import Ranking
 from recommender.justify import ClaimChecker, Evidence, Justification, Style
+from recommender.justify.companions import Companions
 from recommender.numerics.vectors import unit_rows
 from recommender.prompting.builder import ExampleBuilder
 from recommender.prompting.example import Example, VectorOverrides
@@ -81,11 +82,15 @@ class Engine(ABC):
         builder: ExampleBuilder,
         features: Features,
         fusion: StoredFusion | None = None,
+        companions: Companions | None = None,
     ) -> None:
-        """Answer for this catalogue with these prompts and vectors; `fusion`: the baselines that rank along."""
-        style = Style.of(config.prompt, config.justify)
-        self.setup = EngineSetup(catalogue, config, builder, features, fusion, style)
-        self.checker = ClaimChecker(catalogue, style.phrases)
+        """Answer for this catalogue with these prompts and vectors; `fusion`: the baselines that rank along.
+
+        `companions`: what many people had together.
+        """
+        style = replace(Style.of(config.prompt, config.justify), liked=companions is not None and companions.liked)
+        self.setup = EngineSetup(catalogue, config, builder, features, fusion, style, companions)
+        self.checker = ClaimChecker(catalogue, style.phrases, style.liked)
         self.feedback_policy = FeedbackPolicy(self.checker, config.justify.wrong_votes)
         self.rules = ListingRules(catalogue, self.feedback_policy)
         self._query_scorers = QueryScorerCache()
@@ -313,7 +318,8 @@ class Engine(ABC):
         score = partial(self.score, query=request.query, overrides=self.overrides(request))
         try:
             with in_background(stop):
-                return self.justifier.evidence(self.catalogue.indices(request.history), indices, score)
+                history = self.catalogue.indices(request.history)
+                return self.justifier.evidence(history, indices, score, request.user)
         except AbandonedError:
             return []
 
@@ -376,7 +382,8 @@ class Engine(ABC):
         self, history: np.ndarray, items: Sequence[int], query: str | None = None, user: str | None = None
     ) -> list[Justification]:
         """Find what drove each item, have the LLM write a sentence from it, and check the sentence."""
-        return self.justifier.justify(self.justifier.evidence(history, items, partial(self.score, query=query)), user)
+        evidence = self.justifier.evidence(history, items, partial(self.score, query=query), user)
+        return self.justifier.justify(evidence, user)
 
     def similar_items(self, item: int, count: int) -> list[int]:
         """Return the `count` items most like one in their texts, itself left out; none where the engine has no vectors."""

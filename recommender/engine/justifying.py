@@ -49,14 +49,26 @@ class Justifier:
         """`writer`: the engine; `policy`: facts that people called wrong are not told again."""
         self.setup, self.writer, self.policy = setup, writer, policy
 
-    def evidence(self, history: np.ndarray, items: Sequence[int], score: ScoreItems) -> list[Evidence]:
+    def evidence(
+        self, history: np.ndarray, items: Sequence[int], score: ScoreItems, user: str | None = None
+    ) -> list[Evidence]:
         """Measure what each history item adds to the scores of `items`, and which facts they share.
 
-        Raises AbandonedError if nobody waits for it any more.
+        What `user` said is not for them is no reason. Raises AbandonedError if nobody waits for it any more.
         """
         config, catalogue = self.setup.config.justify, self.policy.checker().catalogue
-        most = max(config.evidence, self.setup.style.size.named)
-        return find_evidence(catalogue, history, items, score, config.window, most, config.shapley_samples, check_stop)
+        return find_evidence(
+            catalogue,
+            history,
+            items,
+            score,
+            config.window,
+            max(config.evidence, self.setup.style.size.named),
+            config.shapley_samples,
+            check_stop,
+            companions=self.setup.companions,
+            disliked=self.policy.refused(user),
+        )
 
     def justify(
         self, evidence: Sequence[Evidence], user: str | None = None, stop: threading.Event | None = None
@@ -114,6 +126,7 @@ def with_justification(item: RankedItem, justification: Justification, catalogue
 def evidence_as_dict(justification: Justification, catalogue: Catalogue) -> dict[str, Any]:
     """Return evidence and checks as data that JSON can hold, with item ids instead of indices."""
     evidence = justification.evidence
+    companions = [{"item_id": catalogue[i].item_id, "people": count} for i, count in evidence.companions]
     return {
         "influences": [
             {"item_id": catalogue[i.item].item_id, "title": catalogue[i.item].title, "effect": round(i.effect, 4)}
@@ -127,5 +140,6 @@ def evidence_as_dict(justification: Justification, catalogue: Catalogue) -> dict
             {"text": passage.value, "items": [catalogue[i].item_id for i in passage.items]}
             for passage in evidence.passages
         ],
+        **({"companions": companions} if companions else {}),
         "claims": [{"kind": c.kind, "text": c.text, "true": c.true} for c in justification.verdict.claims],
     }

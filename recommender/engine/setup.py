@@ -9,13 +9,14 @@ from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.fusion.stored import StoredFusion
 from recommender.justify import Style
+from recommender.justify.companions import Companions
 from recommender.prompting.builder import ExampleBuilder
 
 
 @dataclass
 class EngineSetup:
     """`builder`: makes prompts. `features`: the items' encoder vectors. `fusion`: the baselines that may rank along.
-    `style`: how justifications are written."""
+    `style`: how justifications are written. `companions`: what many people had together, if that was counted."""
 
     catalogue: Catalogue
     config: Config
@@ -23,3 +24,4 @@ class EngineSetup:
     features: Features
     fusion: StoredFusion | None
     style: Style
+    companions: Companions | None = None

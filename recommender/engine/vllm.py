@@ -67,7 +67,9 @@ class VllmRecommender(Engine):
             raise ConfigError(
                 "decoding.exact: vLLM's beams cannot be widened", "use the embedded engine, or a wider beam"
             )
-        super().__init__(exported.catalogue, exported.config, exported.builder, exported.features)
+        super().__init__(
+            exported.catalogue, exported.config, exported.builder, exported.features, companions=exported.companions
+        )
         self.exported, self.options = exported, options or VllmOptions()
         self.source, self.files = str(exported.folder), weights_of(exported.folder)
         self.plain_because = exported.plain_because

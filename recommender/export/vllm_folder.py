@@ -2,7 +2,7 @@
 
 `rank/`: the base cut to the ranking depth with items and codes as rows of its vocabulary, projectors, encoder vectors, and
 the trie. `write/`: the base unchanged. `lora/rank`, `lora/explain`: the adapters. `prompting/`: the base's tokenizer,
-semantic ids, config, and the features of the items.
+semantic ids, config, the features of the items, and what many people had together, if the checkpoint has that.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from recommender.export.merge import (
     write_items,
 )
 from recommender.export.projectors_export import placeholders, save_projectors, soft_reading
+from recommender.justify.companions import COMPANIONS, Companions
 from recommender.model.checkpoint import Checkpoint, plain_because, reading, writing_prompts
 from recommender.model.manifest import catalogue_facts, check_target, read_manifest, write_manifest, written_folder
 from recommender.progress import Progress
@@ -93,6 +94,8 @@ def _save_prompting(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -
     checkpoint.tokenizer.save_pretrained(folder / "prompting")
     checkpoint.model.ids.save(folder / "prompting" / "semantic_ids.safetensors")
     checkpoint.model.features.save(folder / "prompting" / FEATURES)
+    if checkpoint.companions is not None:
+        checkpoint.companions.save(folder / "prompting" / COMPANIONS)
     (folder / "prompting" / "config.yaml").write_text(checkpoint.config.to_yaml(), encoding="utf-8")
     write_items(checkpoint, layout, folder / ITEMS)
     facts = {
@@ -126,6 +129,7 @@ class Exported:
     builder: ExampleBuilder
     features: Features
     plain_because: str | None = None
+    companions: Companions | None = None
 
 
 def is_export(folder: Path) -> bool:
@@ -165,4 +169,6 @@ def _loaded(folder: Path, manifest: dict[str, Any], catalogue: Catalogue | str |
     builder = ExampleBuilder(*args, soft_modalities=facts["modalities"], window=facts.get("window", SERVED_WINDOW))
     features = Features.load(folder / "prompting" / FEATURES)
     trained_on = writing_prompts(recorded, load_file(folder / "lora" / EXPLAIN / "adapter_model.safetensors"))
-    return Exported(folder, catalogue, config, tokenizer, ids, layout, builder, features, plain_because(trained_on))
+    companions = Companions.load(folder / "prompting", len(catalogue))
+    plain = plain_because(trained_on)
+    return Exported(folder, catalogue, config, tokenizer, ids, layout, builder, features, plain, companions)

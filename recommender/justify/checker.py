@@ -14,14 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from recommender.data.catalogue import Catalogue
-from recommender.justify.english import PRONOUNS, RESEMBLING, SHARING, domain_words, neutral_words
+from recommender.justify.crowd import crowd_claims
+from recommender.justify.english import PRONOUNS, RESEMBLING, SHARING, domain_words, history_verbs, neutral_words
 from recommender.justify.evidence import Evidence
 from recommender.justify.facts import fact_index, facts_of, role, years_of
 from recommender.justify.grammar import grammar
 from recommender.justify.item_names import DOUBLE_QUOTES, display_name, forms, other_names
 from recommender.justify.vacuity import vacuous
 from recommender.justify.vocabulary import Span, Vocabulary
-from recommender.justify.wellformed import Sentence, repetitions, tautologies
+from recommender.justify.wellformed import Sentence, repetitions
 
 _QUOTED = re.compile(f"([{DOUBLE_QUOTES}])([^{DOUBLE_QUOTES}]+)([{DOUBLE_QUOTES}])")
 LONGEST = 600
@@ -35,8 +36,8 @@ _IN_LIST = frozenset(("and", ",", "or", "by", "the"))
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of a text. `kind`: title, an attribute's name, role, deed, resemblance, word (one that cannot be checked)
-    or form."""
+    """One claim of a text. `kind`: title, an attribute's name, role, deed, crowd (what others did), resemblance, word (one
+    that cannot be checked) or form."""
 
     kind: str
     text: str
@@ -56,8 +57,12 @@ class Verdict:
 class ClaimChecker:
     """Checks texts against one catalogue; built once."""
 
-    def __init__(self, catalogue: Catalogue, phrases: Mapping[str, str] | None = None) -> None:
-        """Index the names and attribute values of the catalogue. `phrases`: attribute -> how its value is said."""
+    def __init__(self, catalogue: Catalogue, phrases: Mapping[str, str] | None = None, liked: bool = False) -> None:
+        """Index the names and attribute values of the catalogue. `phrases`: attribute -> how its value is said.
+
+        `liked`: histories hold only what people rated high, so they liked it.
+        """
+        self.liked = liked
         self.catalogue = catalogue
         self.vocabulary = Vocabulary(catalogue, phrases)
 
@@ -76,7 +81,7 @@ class ClaimChecker:
         if malformed := _malformed(sentence):
             return Verdict(False, (malformed,), malformed.reason)
         spans = tuple(self.vocabulary.spans(sentence, neutral_words(noun)))
-        reading = _Reading(self.vocabulary, spans, evidence, noun, most_words)
+        reading = _Reading(self.vocabulary, spans, evidence, noun, most_words, self.liked)
         claims = (*reading.claims(), *self._vacuity(reading))
         false = next((claim for claim in claims if not claim.true), None)
         reason = "" if false is None else f"{false.kind} {false.text!r}: {false.reason}"
@@ -84,6 +89,8 @@ class ClaimChecker:
 
     def _vacuity(self, reading: _Reading) -> Iterator[Claim]:
         """Yield a claim if the sentence says too little for what is known."""
+        if reading.of_others:  # what others did tells, too
+            return
         evidence, index = reading.evidence, fact_index(self.catalogue)
         named, sayable = reading.mentioned & reading.history, self.vocabulary.sayable
         if reason := vacuous(index, evidence, reading.stated(), named, sayable, reading.most_words):
@@ -134,18 +141,27 @@ class _Reading:
     """One sentence compared with one piece of evidence."""
 
     def __init__(
-        self, vocabulary: Vocabulary, spans: Sequence[Span], evidence: Evidence, noun: str, most_words: int
+        self,
+        vocabulary: Vocabulary,
+        spans: Sequence[Span],
+        evidence: Evidence,
+        noun: str,
+        most_words: int,
+        liked: bool = False,
     ) -> None:
         self.most_words = most_words
         self.facts = vocabulary.facts
         self.spans = spans
         self.evidence = evidence
-        self.grammar = grammar(noun)
+        self.grammar = grammar(noun, liked)
         self.words = domain_words(noun)
         self.history = frozenset(influence.item for influence in evidence.influences)
         self.named = [self._named_items(place) for place in range(len(spans))]
         self.mentioned = frozenset[int]().union(*self.named)
         self.tags = [self._tag(place) for place in range(len(spans))]
+        verbs = history_verbs(noun, liked)
+        self.of_others = tuple(crowd_claims(self.tags, self.named, dict(evidence.companions), verbs))
+        self.told_of_others = frozenset(place for claim in self.of_others for place in claim.places)
         self.sharing = bool(SHARING & set(self._without_possible_liking().split()))
 
     def claims(self) -> Iterator[Claim]:
@@ -157,10 +173,11 @@ class _Reading:
                 yield self._value(place)
             elif span.kind == "cue":
                 yield from self._cue(place)
-            elif span.kind == "unknown":
+            elif span.kind == "unknown" and place not in self.told_of_others:
                 problem = "not a known name" if span.text[:1].isupper() else "cannot be checked"
                 yield Claim("word", span.text, False, problem)
         yield from self._misplaced_titles()
+        yield from (Claim("crowd", claim.text, not claim.reason, claim.reason) for claim in self.of_others)
         yield from self._deeds()
         yield from self._form()
         yield from self._wellformed()
@@ -177,14 +194,9 @@ class _Reading:
         return bool(place) and self.spans[place - 1].form == "("
 
     def _wellformed(self) -> Iterator[Claim]:
-        """Yield what is not English, and what is said twice."""
-        values = [p for p, span in enumerate(self.spans) if span.kind == "value" and not self._in_brackets(p)]
-        said = [(next(iter(self.spans[p].facts)), self._subjects(p)) for p in values if len(self.spans[p].facts) == 1]
-        for text, reason in (
-            *Sentence(self.spans, self.tags, self.words).faults(),
-            *repetitions(self.spans, self.named),
-            *tautologies(said),
-        ):
+        """Yield what is not English, and each name that stands twice."""
+        sentence = Sentence(self.spans, self.tags, self.words)
+        for text, reason in (*sentence.faults(), *repetitions(self.spans, self.named)):
             yield Claim("form", text, False, reason)
 
     # which items the names mean
@@ -253,21 +265,17 @@ class _Reading:
         return titles[0] if len(titles) == 1 and not pronoun else all_items
 
     def _described(self, clause: range) -> frozenset[int]:
-        """Return whom a clause like "a thriller by Y" describes: the name right before it, or, at the beginning, right after.
+        """Return whom a clause like "a thriller by Y" describes: the name right before it, or right after, at the beginning.
 
         One that says "too" or the like is about all.
         """
         tags = self.tags[clause.start : clause.stop]
         if tags[0] not in ("a", "an") or SHARING & set(tags):
             return frozenset()
-        if not clause.start:
-            after = clause.stop + 1
-            return (
-                self.named[after]
-                if self.tags[clause.stop : clause.stop + 1] == [","] and after < len(self.tags)
-                else frozenset()
-            )
-        return self._named_before(clause.start - 1) if self.tags[clause.start - 1] == "," else frozenset()
+        if clause.start:
+            return self._named_before(clause.start - 1) if self.tags[clause.start - 1] == "," else frozenset()
+        comma = clause.stop
+        return self.named[comma + 1] if self.tags[comma] == "," and comma + 1 < len(self.tags) else frozenset()
 
     def _named_before(self, place: int) -> frozenset[int]:
         """Return which items the name before a mark means; it may have its year behind it."""
@@ -347,7 +355,7 @@ class _Reading:
             yield Claim("title", self._spelled(match.group()), False, "is not what is recommended")
 
     def _deeds(self) -> Iterator[Claim]:
-        text = " ".join(self.tags)
+        text = " ".join("…" if place in self.told_of_others else tag for place, tag in enumerate(self.tags))
         for match in self.grammar.allowed.finditer(text):
             yield Claim("deed", match.group(), True)
         for match in self.grammar.deed.finditer(self.grammar.allowed.sub("", text)):
@@ -357,19 +365,21 @@ class _Reading:
         return tags.replace("<I>", "the recommended one").replace("<H>", "a history item").replace("<V>", "…")
 
     def _form(self) -> Iterator[Claim]:
+        plain = [tag for tag in self.tags if tag[0].isalnum() or tag[0] == "<"]
         inner_stops = [p for p, tag in enumerate(self.tags[:-1]) if tag in _STOPS]
         mentions = Counter(item for items in self.named if len(items) == 1 for item in items)
         doubled = any(left == right for left, right in zip(self.tags, self.tags[1:], strict=False) if left[0].isalnum())
-        unmarked = [tag for tag in self.tags if tag[0].isalnum() or tag[0] == "<"]
-        threes = zip(unmarked, unmarked[1:], unmarked[2:], strict=False)
-        triples = Counter(three for three in threes if all(tag[0].isalnum() for tag in three))
+        triples = Counter(t for t in zip(plain, plain[1:], plain[2:], strict=False) if not any(w[0] == "<" for w in t))
+        values = Counter(span.form for span in self.spans if span.kind == "value" and not span.form[:1].isdigit())
         if inner_stops or self.tags and self.tags[-1] not in _STOPS:
             yield Claim("form", "", False, "not exactly one sentence")
         if sum(span.kind != "mark" for span in self.spans) > self.most_words:
             yield Claim("form", "", False, "too many words")
         if any(self._wrong_article(place) for place in range(len(self.spans) - 1)):
             yield Claim("form", "a", False, "not English before a vowel")
-        if doubled or any(count > 1 for count in triples.values()) or any(count > 2 for count in mentions.values()):
+        if any(count > 1 for counts in (triples, values) for count in counts.values()):
+            doubled = True
+        if doubled or any(count > 2 for count in mentions.values()):
             yield Claim("form", "", False, "repeats itself")
 
     def _wrong_article(self, place: int) -> bool:

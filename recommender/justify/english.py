@@ -48,6 +48,13 @@ def domain_words(noun: str) -> DomainWords:
     return _DOMAINS.get(noun.casefold()) or DomainWords(singular(noun), noun)
 
 
+def history_verbs(noun: str, liked: bool) -> tuple[str, ...]:
+    """Return what people are known to have done with what they had; `liked`: only what they rated high was kept."""
+    return (*domain_words(noun).past_verbs, *(LIKING if liked else ()))
+
+
+#: words that speak of what others did, which is compared with counts
+CROWD = frozenset("many people".split())
 #: words that claim nothing of their own
 NEUTRAL = (
     frozenset(
@@ -60,11 +67,15 @@ NEUTRAL = (
     than thanks that the their them then these they this those title titles to together too try us was we well what when
     were which who will with would you your""".split()
     )
-    | frozenset("part mainly rank ranks up won that back belongs made there whom".split())
+    | frozenset("part mainly rank ranks up won that back belongs made there touch touches whom".split())
     | frozenset("already alike appreciate common enjoy enjoyed had just liked loved want wanted".split())
+    | CROWD
+    | frozenset(("either",))
 )
 #: words of taste, allowed only about what somebody may like, or if they like it
 TASTE = frozenset("liked loved enjoyed wanted".split())
+#: what people may be said to have done with items that they rated high, beside what they do with any
+LIKING = ("liked", "enjoyed", "loved")
 #: endings split off by an apostrophe: it's, you've, we'll, they're, you'd
 CLITICS = frozenset(("s", "ve", "ll", "re", "d"))
 #: words that say that a fact holds for more than one item
@@ -85,7 +96,8 @@ CUES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("artist", "artists", "performed", "sung"), frozenset({"artist"})),
     **dict.fromkeys(("released", "year"), frozenset({"year"})),
     "decade": frozenset({"decade"}),
-    "rated": frozenset({"rating", "age rating"}),
+    "rated": frozenset({"age rating"}),
+    "tagged": frozenset({"keyword", "tag"}),
     "by": frozenset(
         {"director", "writer", "artist", "brand", "maker", "manufacturer", "publisher", "developer", "label"}
     ),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 import numpy as np
 
 from recommender.data.catalogue import Catalogue
+from recommender.justify.companions import Companions
 from recommender.justify.english import NEUTRAL
 from recommender.justify.facts import facts_of
 from recommender.justify.item_names import words
@@ -44,7 +45,8 @@ class SharedFact:
 class Evidence:
     """For one recommended item: influences, strongest first, facts shared with them, and passages shared with their texts.
 
-    The `value` of a passage is spelled as in the item's own text. All are empty for a cold start. `shapley`: the effects are
+    The `value` of a passage is spelled as in the item's own text. `companions`: influences that many people had together
+    with the item, and how many people. All are empty for a cold start. `shapley`: the effects are
     Shapley values, not what removing one item costs.
     """
 
@@ -52,6 +54,7 @@ class Evidence:
     influences: tuple[Influence, ...] = ()
     shared: tuple[SharedFact, ...] = ()
     passages: tuple[SharedFact, ...] = ()
+    companions: tuple[tuple[int, int], ...] = ()
     shapley: bool = False
 
 
@@ -64,17 +67,22 @@ def find_evidence(
     most: int,
     orders: int = 0,
     between: Between = lambda: None,
+    *,
+    companions: Companions | None = None,
+    disliked: Collection[int] = (),
 ) -> list[Evidence]:
     """Measure what each item of the last `window` positions of the history adds to the scores, all in one batch.
 
     By default each is removed in turn. That credits neither of two similar items with what they add together, so with
     `orders` > 0 effects are Shapley values, sampled over so many orders (`shapley_values`); they add up to the score
     minus the score without any of them. An item that occurs several times is removed everywhere. Only positive effects
-    count, at most `most` of them for each recommended item. Raises what `between` raises.
+    count, at most `most` of them for each recommended item. `companions`: what others had together. `disliked`: items that
+    are never a reason for this reader, so they stay in the history. Raises what `between` raises.
     """
     recommended = [int(item) for item in recommended]
     history = np.asarray(history, dtype=np.int64)
-    tested = list(dict.fromkeys(history[::-1][:window].tolist()))
+    possible = history[~np.isin(history, list(disliked))]
+    tested = list(dict.fromkeys(possible[::-1][:window].tolist()))
     if not recommended or not tested:
         return [Evidence(item, shapley=bool(orders)) for item in recommended]
     if orders:
@@ -84,8 +92,17 @@ def find_evidence(
     found = []
     for column, item in enumerate(recommended):
         between()
-        found.append(replace(_evidence(catalogue, item, tested, effects[:, column], most), shapley=bool(orders)))
+        evidence = replace(_evidence(catalogue, item, tested, effects[:, column], most), shapley=bool(orders))
+        found.append(with_companions(evidence, companions))
     return found
+
+
+def with_companions(evidence: Evidence, companions: Companions | None) -> Evidence:
+    """Return evidence with those of its influences that many had together with the item."""
+    if companions is None:
+        return evidence
+    influences = [influence.item for influence in evidence.influences]
+    return replace(evidence, companions=companions.among(evidence.item, influences))
 
 
 def deletion_effects(

@@ -15,26 +15,28 @@ from recommender.justify.templates import Fact
 
 #: what is worth saying first: series, people, themes; then kinds; then any other attribute; years and decades last
 _TIERS = {
-    **dict.fromkeys(("series",), 0),
-    **dict.fromkeys(("director", "writer", "artist", "cast"), 1),
-    **dict.fromkeys(("theme", "keyword", "tag", "subject"), 2),
-    "kind": 3,
-    "year": 5,
-    "decade": 6,
+    "series": 0,
+    **dict.fromkeys(("director", "artist"), 1),
+    "cast": 2,
+    "writer": 3,
+    **dict.fromkeys(("theme", "keyword", "tag", "subject"), 4),
+    "kind": 5,
+    "year": 7,
+    "decade": 8,
 }
-_OTHER, _YEARS = 4, (5, 6)
+_OTHER, _YEARS = 6, (7, 8)
 #: facts that are no taste: two items that share them are not alike
-_NO_TASTE = frozenset(("age rating", "rating", "publisher", "label", "year", "decade"))
+_NO_TASTE = frozenset(("age rating", "publisher", "label", "year", "decade"))
 #: facts of one item that its description leaves out: its year stands behind its name
-_SAID_OTHERWISE = frozenset(("age rating", "rating", "year", "decade", "series"))
+_SAID_OTHERWISE = frozenset(("age rating", "year", "decade", "series"))
 #: tiers of facts that say why, where a kind only says what
-_SPECIFIC = 2
+_SPECIFIC = 4
 #: an influence counts for a specific fact if its effect is at least this share of the strongest one's
 _SMALLEST_EFFECT = 0.1
 #: roles of whoever made all of an item; a film's writer did not
 _LEADING = ("director", "artist", "writer")
 #: a second fact must tell so many bits more
-_LEAST_GAIN = 0.5
+_LEAST_GAIN = 1.0
 
 
 class FactChoice:
@@ -43,6 +45,7 @@ class FactChoice:
     def __init__(self, index: FactIndex, sayable: Callable[[str], bool], style: Style) -> None:
         """`sayable`: whether a value in a text can be distinguished from plain words."""
         self.index, self.sayable, self.style = index, sayable, style
+        self.least = information.telling(index)
 
     def shared(self, evidence: Evidence, influences: Sequence[Influence]) -> tuple[tuple[int, ...], tuple[Fact, ...]]:
         """Return which influences to name, and the facts that all of them share with the item; none if none tells enough.
@@ -60,7 +63,7 @@ class FactChoice:
                 pairs = [pair for pair in pairs if role(pair[0]) not in _NO_TASTE]
                 chosen = self._choose(pairs)
                 told = information.bits(self.index, chosen)
-                if told < information.TELLING:
+                if not chosen or told < self.least:
                     continue
                 counts = all(influence.effect >= _SMALLEST_EFFECT * strongest for influence in named)
                 specific = counts and min(map(self._tier, chosen)) <= _SPECIFIC
@@ -76,8 +79,10 @@ class FactChoice:
         """
         size, facts = self.style.size, self.index.facts[item]
         said = {role(fact.name) for fact in shared}
+        named = {value for fact in shared for value in fact.values}
         groups = min(size.groups - len(shared) // 2, 2) if shared else size.groups
-        pairs = [(n, value) for n, values in facts.items() for value in values if role(n) not in said | _SAID_OTHERWISE]
+        said |= _SAID_OTHERWISE
+        pairs = [(n, v) for n, values in facts.items() for v in values if role(n) not in said and v not in named]
         if not with_year:
             pairs = [pair for pair in pairs if self._tier(pair) not in _YEARS]
         kinds = [pair for pair in pairs if role(pair[0]) == "kind"]

@@ -5,6 +5,7 @@ The facts of a catalogue are worked out once and kept for as long as the catalog
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from weakref import WeakKeyDictionary
@@ -16,6 +17,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.justify.inflection import singular
 from recommender.justify.item_names import title_year
 from recommender.justify.series import series_of
+from recommender.justify.themes import themes_of
 
 #: attribute names in the singular -> the role that justifications know them by; any other attribute is its own role
 ROLES = {
@@ -24,13 +26,15 @@ ROLES = {
     **dict.fromkeys(("cast", "actor", "actress", "star", "starring"), "cast"),
     **dict.fromkeys(("writer", "author", "written by"), "writer"),
     **dict.fromkeys(("artist", "band", "singer", "composer", "performer"), "artist"),
+    **dict.fromkeys(("rated", "rating", "age rating", "certificate"), "age rating"),
     **dict.fromkeys(("year", "release year", "publication year", "year of release"), "year"),
 }
 
 #: roles of those who made an item
 PEOPLE = ("director", "cast", "writer", "artist")
-#: the attribute that holds the series of which an item's title says that it is a part
-SERIES = "series"
+#: the attributes of what is found in titles and texts: the series that an item is a part of, and what it touches on
+SERIES, THEME = "series", "theme"
+_NOTE = re.compile(r"\s*\([^()]*\)$")
 
 Fact = tuple[str, str]
 """A name and one of its values."""
@@ -131,6 +135,9 @@ def _build_index(catalogue: Catalogue) -> FactIndex:
         for item, name in enumerate(series_of([item.title for item in catalogue])):
             if name is not None:
                 facts[item].setdefault(SERIES, (name,))
+        for item, themes in enumerate(themes_of([item.text for item in catalogue])):
+            if themes:
+                facts[item].setdefault(THEME, themes)
         return FactIndex(facts)
     stated = list(fact_index(complete).facts)
     for item, withheld in catalogue.withheld.items():
@@ -144,13 +151,20 @@ def facts_of(catalogue: Catalogue, item: int) -> Facts:
 
 
 def _facts(catalogue: Catalogue, item: int) -> dict[str, tuple[str, ...]]:
-    facts = dict(catalogue.facts(item))
+    facts = {name: _names_only(name, values) for name, values in catalogue.facts(item).items()}
     years = tuple(v for name, values in facts.items() if role(name) == "year" for v in values if _is_year(v))
     if not years and (year := title_year(catalogue[item].title)):
         years = facts["year"] = (year,)
     if years and "decade" not in facts:
         facts["decade"] = tuple(dict.fromkeys(f"{year[:3]}0s" for year in years))
     return facts
+
+
+def _names_only(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of people without notes in brackets: "Joss Whedon (screenplay by)"."""
+    if role(name) not in PEOPLE or not any("(" in value for value in values):
+        return values
+    return tuple(dict.fromkeys(_NOTE.sub("", value) or value for value in values))
 
 
 def _without(facts: Facts, withheld: frozenset[Fact]) -> Facts:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from recommender.justify.english import TASTE, DomainWords, domain_words
+from recommender.justify.english import TASTE, DomainWords, domain_words, history_verbs
 
 _OFTEN = r"(?:(?:also|already|once|just) )*"
 _MODAL = r"(?:may|might|could|would|should|will|can|ll|d)"
@@ -38,10 +38,13 @@ class Grammar:
 
 
 @lru_cache(maxsize=64)
-def grammar(noun: str) -> Grammar:
-    """Return the patterns for sentences that recommend `noun` (in the plural)."""
+def grammar(noun: str, liked: bool = False) -> Grammar:
+    """Return the patterns for sentences that recommend `noun` (in the plural).
+
+    `liked`: what people had they are known to have liked.
+    """
     words = domain_words(noun)
-    verbs = "|".join(map(re.escape, words.past_verbs))
+    verbs = "|".join(map(re.escape, history_verbs(noun, liked)))
     did = rf"you (?:have |ve |had )?{_OFTEN}(?:{verbs})"
     return Grammar(
         deed=re.compile(rf"\b(?:you|your|{verbs}|{'|'.join(sorted(TASTE))}|(?:recommend|suggest)(?:ed|ing)?)\b"),
@@ -65,7 +68,7 @@ def _fill(words: DomainWords) -> str:
 
 
 def _allowed(did: str, verbs: str) -> tuple[str, ...]:
-    ends = r"(?: (?:[,.!;:]|<|because|since|as|after|and|who|if|based|is)|$)"
+    ends = r"(?: (?:[,.!;:]|<|because|since|as|after|following|alongside|and|who|if|based|is)|$)"
     return (
         rf"\b{did}\b",
         rf"\bif you {_OFTEN}(?:like|liked|enjoy|enjoyed|want|wanted|love|loved|{verbs})\b",
@@ -100,4 +103,5 @@ def _unoffered(fill: str) -> tuple[str, ...]:
         rf"<H> {_YEAR}(?:also )?(?:follows?|comes?|goes|go|fits?|suits?|joins?|matches|adds?)\b",
         rf"\b(?:fans? of|for) [^.]* is {fill}<H>",
         rf"^<H> {_YEAR}(?:is|was|has|stars)\b",
+        rf"\balso (?:directed|wrote|stars? in|made) {fill}<H>",
     )

@@ -13,8 +13,8 @@ import numpy as np
 
 from recommender.justify.facts import Fact, FactIndex
 
-#: bits of a claim that is true of a fifth of the catalogue; one that tells less is hardly worth saying
-TELLING = math.log2(5)
+#: a claim that is true of more than this share of a catalogue is hardly worth saying; in a small one, of more items
+_LARGEST_SHARE, _FEW_ITEMS = 0.2, 3
 
 
 def items_with(index: FactIndex, facts: Iterable[Fact]) -> np.ndarray:
@@ -31,3 +31,11 @@ def bits(index: FactIndex, facts: Collection[Fact]) -> float:
     if not facts:
         return 0.0
     return math.log2(len(index.facts) / max(len(items_with(index, facts)), 1))
+
+
+def telling(index: FactIndex) -> float:
+    """Return how many bits a claim must tell to be worth saying: it is true of a fifth of the catalogue or less.
+
+    In a catalogue of a dozen items, what three of them share tells something too.
+    """
+    return -math.log2(max(_LARGEST_SHARE, min(_FEW_ITEMS / max(len(index.facts), 1), 1)))

@@ -23,17 +23,22 @@ from recommender.justify.templates import Outline, Template, phrases_of, templat
 def make_outline(evidence: Evidence, checker: ClaimChecker, style: Style) -> Outline:
     """Choose what to say: facts that tell most, of the history items that count most, or else what the item itself is.
 
-    Without influences the facts are the item's own. With influences that share nothing telling with it, they are named
-    as they are, and `own` says what the item is.
+    Without influences the facts are the item's own. With influences that share nothing telling with it, `own` says what the
+    item is, and those are named that many people had together with it, or else all as they are.
     """
     choice = FactChoice(fact_index(checker.catalogue), checker.vocabulary.sayable, style)
     influences = evidence.influences[: style.size.named]
     if not influences:
         return Outline(evidence.item, (), (), choice.of_item(evidence.item))
     named, facts = choice.shared(evidence, influences)
-    if not facts:
-        named = tuple(influence.item for influence in influences)
-    return Outline(evidence.item, named, facts, choice.of_item(evidence.item, facts))
+    if facts:
+        return Outline(evidence.item, named, facts, choice.of_item(evidence.item, facts))
+    own = choice.of_item(evidence.item)
+    if many := evidence.companions[: style.size.named]:
+        others, counts = (tuple(numbers) for numbers in zip(*many, strict=True))
+        return Outline(evidence.item, others, (), own, counts)
+    named = tuple(influence.item for influence in influences)
+    return Outline(evidence.item, named, facts, own)
 
 
 def writing_prompt(catalogue: Catalogue, outline: Outline, style: Style, cues: Sequence[str]) -> str:
@@ -75,5 +80,7 @@ def _shortened(outline: Outline) -> Iterator[Outline]:
     for fact in outline.facts if len(outline.facts) > 1 else ():
         yield replace(outline, facts=(fact,), own=())
     if len(outline.others) > 1:
-        yield replace(outline, others=outline.others[:1])
-    yield replace(outline, others=outline.others[:1], facts=(), own=())
+        yield replace(outline, others=outline.others[:1], crowd=outline.crowd[:1])
+    yield replace(outline, others=outline.others[:1], facts=(), own=(), crowd=outline.crowd[:1])
+    if outline.crowd:
+        yield from _shortened(replace(outline, crowd=()))

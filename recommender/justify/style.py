@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from recommender import prompts
 from recommender.config import LENGTHS, JustifyConfig, Length, PromptConfig
 from recommender.errors import ConfigError
-from recommender.justify.english import DomainWords, domain_words
+from recommender.justify.english import DomainWords, domain_words, history_verbs
 
 ENGLISH = "en"
 
@@ -35,6 +35,7 @@ class Style:
     """`noun`: what is recommended, in the plural. `phrases`: attribute -> how its value is said, as in "rated {values}".
 
     `prefers`: attributes that are named before others. `lines`: the templates to use, as in `Template.line`; empty: all.
+    `liked`: histories hold only what people rated high, so that they may be said to have liked it.
     """
 
     noun: str = "items"
@@ -43,6 +44,7 @@ class Style:
     phrases: Mapping[str, str] = field(default_factory=dict)
     prefers: tuple[str, ...] = ()
     lines: frozenset[str] = frozenset()
+    liked: bool = False
 
     def __post_init__(self) -> None:
         """Raises ConfigError for an unknown language or length."""
@@ -68,7 +70,7 @@ class Style:
     def words(self) -> DomainWords:
         """The words for what is recommended, in the language of the justification."""
         english = domain_words(self.noun)
-        verbs = tuple(verb for verb in english.past_verbs if verb != "chosen")
+        verbs = tuple(verb for verb in history_verbs(self.noun, self.liked) if verb != "chosen")
         variables = {"noun": self.noun.casefold(), "one": english.singular, "many": english.plural, "verbs": verbs}
         one, many, *translated = prompts.render_block(f"lang/{self.language}", "words", **variables).split("|")
         return DomainWords(one, many, tuple(translated))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommender.justify.checker import ClaimChecker
+from recommender.justify.companions import Companions
 from recommender.justify.evidence import Evidence
 from recommender.justify.planning import make_outline, writing_prompt
 from recommender.justify.style import Style
@@ -35,7 +36,12 @@ class Trial:
 
 
 def draw_trials(
-    checker: ClaimChecker, histories: Sequence[np.ndarray], style: Style, drafts: int, random: np.random.Generator
+    checker: ClaimChecker,
+    histories: Sequence[np.ndarray],
+    style: Style,
+    drafts: int,
+    random: np.random.Generator,
+    companions: Companions | None = None,
 ) -> list[Trial]:
     """Return `drafts` trials of every line that can justify evidence from these histories."""
     usable = [history for history in histories if len(history) > 1]
@@ -43,7 +49,8 @@ def draw_trials(
     trials: list[Trial] = []
     fruitless_draws = 0
     while usable and fruitless_draws < _MOST_DRAWS * drafts:
-        evidence = simulated_evidence(checker.catalogue, usable[int(random.integers(len(usable)))], random)
+        history = usable[int(random.integers(len(usable)))]
+        evidence = simulated_evidence(checker.catalogue, history, random, companions)
         outline = make_outline(evidence, checker, style)
         by_line: dict[str, Template] = {}
         for template in templates_of(checker.catalogue, outline, style, int(random.integers(2**31))):

@@ -42,13 +42,15 @@ class Fact:
 class Outline:
     """What a justification will say: of `item`, naming these history items (`others`), with these facts.
 
-    `facts` hold for everything that is named, `own` for the item alone: what it is.
+    `facts` hold for everything that is named, `own` for the item alone: what it is. `crowd`: how many people had each of
+    `others` and the item; empty if that is not to be said.
     """
 
     item: int
     others: tuple[int, ...]
     facts: tuple[Fact, ...]
     own: tuple[Fact, ...] = ()
+    crowd: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,9 @@ def _blocks_of(outline: Outline) -> tuple[str, ...]:
     """Return the blocks of a language whose lines can say an outline."""
     if not outline.others:
         return ("alone",) if outline.own else ("bare",)
+    if outline.crowd:
+        more = (("companions_own", bool(outline.own)), ("companions_counted", len(outline.crowd) == 1))
+        return ("companions", *(block for block, fits in more if fits))
     if not outline.facts:
         return ("own",) if outline.own else ("unshared",)
     by_role = [name for name, has in (("people", _people(outline)), ("series", _series(outline))) if has]
@@ -138,6 +143,9 @@ def phrases_of(catalogue: Catalogue, outline: Outline, style: Style) -> dict[str
     return {
         "about": _name_with_year(catalogue, outline.item),
         "history": enumeration([_quoted_name(catalogue, other) for other in outline.others], style),
+        "any_of": enumeration([_quoted_name(catalogue, other) for other in outline.others], style, "any_of"),
+        "people_count": str(outline.crowd[0]) if len(outline.crowd) == 1 else "",
+        "crowd": bool(outline.crowd),
         "many_named": len(outline.others) > 1,
         "both": prompts.render_block(f"lang/{style.language}", "both", count=count),
         "is_one": _facts_phrase(outline.facts, "one", style),
@@ -160,9 +168,9 @@ def _deed(people: Fact, style: Style) -> str:
     return prompts.render_block(f"lang/{style.language}", "deed", **variables)
 
 
-def enumeration(values: Sequence[str], style: Style) -> str:
-    """Return values as an enumeration: "a, b and c"."""
-    return prompts.render_block(f"lang/{style.language}", "listed", values=list(values))
+def enumeration(values: Sequence[str], style: Style, block: str = "listed") -> str:
+    """Return values as an enumeration: "a, b and c"; by the block `any_of`: "a, b or c"."""
+    return prompts.render_block(f"lang/{style.language}", block, values=list(values))
 
 
 def _facts_phrase(facts: Sequence[Fact], form: str, style: Style) -> str:
@@ -171,14 +179,16 @@ def _facts_phrase(facts: Sequence[Fact], form: str, style: Style) -> str:
         return ""
     joins = form in ("group", "noun") or role(facts[0].name) == "kind"
     first = _fact_phrase(facts[0], form, style)
-    rest = [_fact_phrase(fact, "tail" if joins else form, style) for fact in facts[1:]]
+    tail = "tail of one" if form in ("one", "noun") else "tail"
+    rest = [_fact_phrase(fact, tail if joins else form, style) for fact in facts[1:]]
     return " ".join([first, *rest]) if joins else enumeration([first, *rest], style)
 
 
 def _fact_phrase(fact: Fact, form: str, style: Style) -> str:
     name, values = label(fact.name), enumeration(fact.values, style)
     variables: Mapping[str, Any] = {
-        "form": form,
+        "form": form.partition(" ")[0],
+        "single": form.endswith("of one"),
         "role": role(fact.name),
         "label": name if len(fact.values) == 1 or name.endswith("s") else plural(name),
         "values": values,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from recommender.justify.evidence import Evidence
 from recommender.justify.facts import PEOPLE, Fact, FactIndex, role
-from recommender.justify.information import TELLING, bits
+from recommender.justify.information import bits, telling
 
 #: facts that say nothing of what an item is
 _IDLE = frozenset(("year", "decade", "rating", "age rating", "publisher", "label"))
@@ -35,7 +35,7 @@ def vacuous(
         role(name) not in _IDLE | {"series"} for name, _ in known
     ):
         return "says only when it was made or the like" if claimed else "says nothing of it, where something is known"
-    if claimed and bits(index, claimed) >= TELLING:
+    if claimed and bits(index, claimed) >= telling(index):
         return None
     shared = [(f.name, f.value) for f in evidence.shared if named and named <= set(f.items) and sayable(f.value)]
     if _telling(index, (fact for fact in shared if role(fact[0]) in _OWN | {"kind"})):
@@ -46,4 +46,4 @@ def vacuous(
 
 
 def _telling(index: FactIndex, facts: Iterable[Fact]) -> bool:
-    return any(bits(index, (fact,)) >= TELLING for fact in facts)
+    return any(bits(index, (fact,)) >= telling(index) for fact in facts)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from recommender.justify.english import DomainWords
-from recommender.justify.facts import PEOPLE, Fact, role
+from recommender.justify.facts import PEOPLE, role
 from recommender.justify.vocabulary import Span
 
 Fault = tuple[str, str]
@@ -150,7 +150,7 @@ class Sentence:
             yield word, "has no verb"
 
     def _relative_lacks(self, place: int, before: str) -> bool:
-        return self._verb_at(place + 1) not in _FINITE | {"you", "we"}
+        return self._verb_at(place + 1) not in _FINITE | self._did | {"you", "we", "liked", "loved", "enjoyed"}
 
     def _pronoun_lacks(self, place: int, before: str) -> bool:
         opens = not before or before in _OPENERS
@@ -358,10 +358,3 @@ def repetitions(spans: Sequence[Span], named: Sequence[frozenset[int]]) -> Itera
     for items, count in counts.items():
         if count > len(items):
             yield next(span.text for span, means in zip(spans, named, strict=True) if means == items), "is named twice"
-
-
-def tautologies(claims: Sequence[tuple[Fact, frozenset[int]]]) -> Iterator[Fault]:
-    """Yield each value that is claimed twice of the same items. `claims`: (fact, items that it is claimed of)."""
-    for ((_, value), _), count in Counter(claims).items():
-        if count > 1:
-            yield value, "is said twice"

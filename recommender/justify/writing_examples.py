@@ -10,7 +10,8 @@ import numpy as np
 from recommender.config import Length
 from recommender.data.catalogue import Catalogue
 from recommender.justify.checker import ClaimChecker
-from recommender.justify.evidence import Evidence, Influence, shared_facts
+from recommender.justify.companions import Companions
+from recommender.justify.evidence import Evidence, Influence, shared_facts, with_companions
 from recommender.justify.planning import choose_template, make_outline, writing_prompt
 from recommender.justify.style import Style
 from recommender.justify.templates import templates_of
@@ -24,25 +25,33 @@ _DRAWS = 6
 
 
 def explain_examples(
-    catalogue: Catalogue, histories: Sequence[np.ndarray], count: int, seed: int, style: Style | None = None
+    catalogue: Catalogue,
+    histories: Sequence[np.ndarray],
+    count: int,
+    seed: int,
+    style: Style | None = None,
+    companions: Companions | None = None,
 ) -> list[tuple[str, str]]:
     """Return (prompt, completion) pairs of every length; every completion passes the check. Deterministic in the seed.
 
     A later item of a history stands for the recommended one, one to three earlier items for its influences: those that
     share most with it, or any, so that texts without common facts are learned too; a few have no influence at all.
+    `companions`: what many people had together.
     """
     random = np.random.default_rng([seed, count])
-    checker = ClaimChecker(catalogue)
+    checker = ClaimChecker(catalogue, liked=style is not None and style.liked)
     usable = [history for history in histories if len(history) > 1]
     examples = []
     for _ in range(count if usable else 0):
-        evidence = simulated_evidence(catalogue, usable[int(random.integers(len(usable)))], random)
+        evidence = simulated_evidence(catalogue, usable[int(random.integers(len(usable)))], random, companions)
         length = _LENGTHS[int(random.integers(len(_LENGTHS)))]
         examples.append(_example(checker, evidence, replace(style or Style(), length=length), random))
     return examples
 
 
-def simulated_evidence(catalogue: Catalogue, history: np.ndarray, random: np.random.Generator) -> Evidence:
+def simulated_evidence(
+    catalogue: Catalogue, history: np.ndarray, random: np.random.Generator, companions: Companions | None = None
+) -> Evidence:
     """Return evidence as it might be found for an item of a real history; the effects are made up."""
     position = int(random.integers(1, len(history)))
     item = int(history[position])
@@ -54,7 +63,7 @@ def simulated_evidence(catalogue: Catalogue, history: np.ndarray, random: np.ran
         earlier.sort(key=lambda other: -len(shared_facts(catalogue, item, [other])))
     influencing = earlier[: int(random.integers(1, MOST_INFLUENCES + 1))]
     influences = tuple(Influence(other, 1 / rank) for rank, other in enumerate(influencing, start=1))
-    return Evidence(item, influences, shared_facts(catalogue, item, influencing))
+    return with_companions(Evidence(item, influences, shared_facts(catalogue, item, influencing)), companions)
 
 
 def _example(checker: ClaimChecker, evidence: Evidence, style: Style, random: np.random.Generator) -> tuple[str, str]:

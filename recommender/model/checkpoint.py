@@ -10,6 +10,7 @@
 | metrics.json | validation of each stage, what was measured later, which templates it writes well |
 | README.md | the model card |
 | trained_on.safetensors | a digest of the interactions, and a sketch of those learned from; older ones have none |
+| companions.safetensors | items that many people had together, as counts, for justifications; older ones have none |
 | fusion.safetensors | baselines and weights to rank together with, if `recommender fuse` added them |
 | checkpoint.json | the manifest: format, fingerprint of the catalogue, hashes of the prompts, versions, sha256 of files |
 
@@ -42,6 +43,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.data.ids import canonical_id
 from recommender.encoders.features import Features
 from recommender.errors import CheckpointError, DataError, RecommenderError
+from recommender.justify.companions import COMPANIONS, Companions
 from recommender.model.card import write_card
 from recommender.model.language_model import load_llm
 from recommender.model.manifest import catalogue_facts, read_manifest, write_manifest, written_folder
@@ -82,6 +84,7 @@ class Checkpoint:
 
     `metrics`: whatever was measured, for the card. `prompts`: the hashes of the templates that ranking and writing were
     trained on; an adapter that never was has none. `trained_on`: what of the interactions; None if that is not known.
+    `companions`: what many people had together in them; None if that was not counted.
     """
 
     model: RecommenderModel
@@ -91,6 +94,7 @@ class Checkpoint:
     metrics: dict[str, Any] = field(default_factory=dict)
     prompts: dict[str, str] = field(default_factory=prompts.template_hashes)
     trained_on: TrainedOn | None = None
+    companions: Companions | None = None
 
     @property
     def writes(self) -> bool:
@@ -147,6 +151,8 @@ def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:
         (folder / CONFIG).write_text(checkpoint.config.to_yaml(), encoding="utf-8")
         if checkpoint.trained_on is not None:
             checkpoint.trained_on.save(folder / TRAINED_ON)
+        if checkpoint.companions is not None:
+            checkpoint.companions.save(folder / COMPANIONS)
         _write_metrics(folder, checkpoint.metrics)
         manifest = _manifest(checkpoint)
         write_card(folder / CARD, checkpoint.config, checkpoint.metrics, len(checkpoint.catalogue), manifest["encoded"])
@@ -180,7 +186,8 @@ def from_pretrained(
         _read_parameters(model, saved, folder / ADAPTER)
         hashes = {RANK: prompt_hashes[RANK]} | writing_prompts(prompt_hashes, _of_writing(saved))
         metrics, trained_on = _read_metrics(folder), TrainedOn.load(folder)
-    return Checkpoint(model.eval(), tokenizer, catalogue, config, metrics, hashes, trained_on)
+        companions = Companions.load(folder, len(catalogue))
+    return Checkpoint(model.eval(), tokenizer, catalogue, config, metrics, hashes, trained_on, companions)
 
 
 @contextmanager

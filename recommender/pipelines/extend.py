@@ -108,7 +108,8 @@ def extend(checkpoint: Checkpoint, table: Catalogue, source: str, progress: Prog
     metrics |= {"extended_by": metrics.get("extended_by", 0) + len(new)}
     # how it was trained stays true of it: on which prompts, on which interactions
     trained = checkpoint.prompts, checkpoint.trained_on
-    return Checkpoint(model, checkpoint.tokenizer, table, config, metrics, *trained)
+    companions = checkpoint.companions.reordered(order) if checkpoint.companions is not None else None
+    return Checkpoint(model, checkpoint.tokenizer, table, config, metrics, *trained, companions)
 
 
 def _histories_of_known(extended: Checkpoint, interactions: str | None, is_new: np.ndarray) -> list[np.ndarray]:

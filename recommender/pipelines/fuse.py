@@ -50,7 +50,7 @@ def _fuse(
             "train with training.keep_test_out: true",
         )
     histories = load_histories(config, catalogue)
-    _check_same_interactions(source, config.data.interactions, histories, catalogue)
+    check_same_interactions(source, config.data.interactions, histories, catalogue)
     known = leave_one_out(histories).history_for("test")
     content = ItemContent(
         [catalogue.document(i) for i in range(len(catalogue))], lambda: model.model.features.without("collaborative")
@@ -62,7 +62,7 @@ def _fuse(
     return fused
 
 
-def _check_same_interactions(source: str, table: str, histories: Histories, catalogue: Catalogue) -> None:
+def check_same_interactions(source: str | Path, table: str, histories: Histories, catalogue: Catalogue) -> None:
     """Raise DataError if the table is not what the checkpoint was trained on: the targets could be among what it learned."""
     trained = TrainedOn.load(resolve(source))
     if trained is not None and trained.digest != digest_of(histories, catalogue):

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from recommender.errors import ConfigError, DataError
 from recommender.files import locked
 from recommender.inference.item_bias import init_popularity_bias
 from recommender.justify import Style, explain_examples
+from recommender.justify.companions import Companions, count_companions
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import (
     CONFIG,
@@ -156,7 +157,15 @@ def build(config: Config, prepared: PreparedData, progress: Progress | None = No
         hashes |= copy_adapter(model, config.base.adapter)
     earlier = TrainedOn.load(resolve(config.base.adapter)) if config.base.adapter else None
     trained_on = TrainedOn.of(prepared.histories, prepared.split.train.items, prepared.catalogue, earlier)
-    return Checkpoint(model, tokenizer, prepared.catalogue, config, prompts=hashes, trained_on=trained_on)
+    companions = companions_in(prepared.split.train, prepared.catalogue)
+    return Checkpoint(
+        model, tokenizer, prepared.catalogue, config, prompts=hashes, trained_on=trained_on, companions=companions
+    )
+
+
+def companions_in(train: Histories, catalogue: Catalogue) -> Companions:
+    """Count what many people had together in the histories that training sees."""
+    return count_companions(train.items, len(catalogue), train.report.liked)
 
 
 def train(
@@ -248,9 +257,9 @@ def _training_data(
     stages, catalogue = config.training.stages, prepared.catalogue
     explanations: list[tuple[str, str]] = []
     if any(stage.stage == "explain" for stage in stages):
-        style = Style.of(config.prompt, config.justify)
+        style = replace(Style.of(config.prompt, config.justify), liked=prepared.split.train.report.liked)
         histories, count = prepared.split.train.items, config.justify.examples
-        explanations = explain_examples(catalogue, histories, count, config.seed, style)
+        explanations = explain_examples(catalogue, histories, count, config.seed, style, checkpoint.companions)
     query = None
     if any(stage.query_share for stage in stages):
         query = QuerySynthesizer(catalogue, config.prompt.noun).draw
@@ -282,9 +291,12 @@ def _teach_writing(
     config = checkpoint.config
     split = split_histories(config, checkpoint.catalogue)
     only = config.model_copy(update={"training": config.training.model_copy(update={"stages": stages})})
-    style = Style.of(config.prompt, config.justify)
+    if checkpoint.companions is None:
+        checkpoint.companions = companions_in(split.train, checkpoint.catalogue)
+    style = replace(Style.of(config.prompt, config.justify), liked=checkpoint.companions.liked)
     examples = count or config.justify.examples
-    pairs = explain_examples(checkpoint.catalogue, split.train.items, examples, config.seed, style)
+    histories, companions = split.train.items, checkpoint.companions
+    pairs = explain_examples(checkpoint.catalogue, histories, examples, config.seed, style, companions)
     work = _work_folder(output)
     result = run_stages(checkpoint.model, TrainingData(checkpoint.builder, split, pairs), only, work, progress)[0]
     others = [stage for stage in checkpoint.metrics.get("stages", []) if stage["stage"] != "explain"]

@@ -18,6 +18,7 @@ from recommender.eval.planted_errors import PlantedError, Swaps, plant_error
 from recommender.eval.planted_faults import Room, plant_fault
 from recommender.eval.text_overlap import text_overlap
 from recommender.justify import ClaimChecker, Evidence, Justification, Style, sources
+from recommender.justify.companions import Companions
 from recommender.justify.facts import facts_of, years_of
 from recommender.justify.item_names import display_name, other_names
 from recommender.justify.planning import make_outline
@@ -33,20 +34,25 @@ DRAFTS_AT_ONCE = 16
 
 
 def checker_study(
-    catalogue: Catalogue, histories: Sequence[np.ndarray], style: Style, count: int = 1000, seed: int = 0
+    catalogue: Catalogue,
+    histories: Sequence[np.ndarray],
+    style: Style,
+    count: int = 1000,
+    seed: int = 0,
+    companions: Companions | None = None,
 ) -> dict[str, Any]:
     """Return how many of `count` planted errors the product's checker finds, and how many true sentences it rejects.
 
     Errors make a sentence false, faults make it badly written: each is every second one. The true sentences come from the
-    templates, on simulated evidence from these histories.
+    templates, on simulated evidence from these histories. `companions`: what many people had together in them.
     """
     readers = Readers.of(catalogue)
     draw, random_ = random.Random(seed), np.random.default_rng(seed)
-    checker = ClaimChecker(catalogue, style.phrases)
+    checker = ClaimChecker(catalogue, style.phrases, style.liked)
     usable = [history for history in histories if len(history) > 1]
     planted, found, rejected, true, missed = Counter[str](), Counter[str](), 0, 0, []
     while planted.total() < count:
-        evidence = simulated_evidence(catalogue, draw.choice(usable), random_)
+        evidence = simulated_evidence(catalogue, draw.choice(usable), random_, companions)
         text = next(templates_of(catalogue, make_outline(evidence, checker, style), style, draw.randrange(2**31))).text
         true += 1
         rejected += not checker.check(text, evidence, style.noun, style.size.words).ok
@@ -103,7 +109,10 @@ def _swaps(readers: Readers, catalogue: Catalogue, evidence: Evidence, text: str
     true_forms = {form for form, meant in spoken if meant & true_values}
     false_forms = {form for form, meant in spoken if meant <= sampled_values - true_values}
     names = [display_name(catalogue[item]) for item in named]
-    return Swaps(names, strangers, true_forms, sorted(false_forms))
+    together = {item for item, _ in evidence.companions}
+    apart = [display_name(catalogue[i.item]) for i in evidence.influences if i.item not in together]
+    companions = {display_name(catalogue[item]) for item in together} - set(apart)
+    return Swaps(names, strangers, true_forms, sorted(false_forms), companions, apart)
 
 
 def draft_study(
@@ -121,7 +130,8 @@ def draft_study(
     if not model.writes:
         raise RecommenderError(f"the model does not write: {model.plain_because}", "train it again")
     style = replace(model.style, lines=frozenset())
-    trials = draw_trials(model.checker, histories, style, drafts, np.random.default_rng(seed))
+    random_ = np.random.default_rng(seed)
+    trials = draw_trials(model.checker, histories, style, drafts, random_, model.setup.companions)
     counts = {trial.line: [0, 0] for trial in sorted(trials, key=lambda trial: trial.line)}
     for start in range(0, len(trials), DRAFTS_AT_ONCE):
         batch = trials[start : start + DRAFTS_AT_ONCE]
@@ -168,7 +178,7 @@ def study_justifications(
         if progress:
             progress("justifications", number + 1, len(histories))
     justifications = [justification for of_user in of_users for justification in of_user]
-    measures = text_measures(Readers.of(model.catalogue), model.catalogue, justifications)
+    measures = text_measures(Readers.of(model.catalogue, model.setup.companions), model.catalogue, justifications)
     measures["deletion_faithfulness"] = sum(faithful) / len(faithful) if faithful else None
     return JustificationStudy(measures, tuple(of_users))
 

@@ -13,6 +13,7 @@ from recommender.eval.grounding import Grounding, ParsedClaim, Subject
 from recommender.eval.patterns import PatternReader
 from recommender.eval.telling import TellingReader, Told, telling_measures
 from recommender.justify import Justification
+from recommender.justify.companions import Companions
 from recommender.justify.facts import PEOPLE, facts_of, role, years_of
 from recommender.justify.item_names import other_names
 
@@ -42,23 +43,27 @@ class Readers:
     telling: TellingReader
     patterns: PatternReader
     proper: tuple[str, ...]
+    companions: Companions | None = None
 
     @classmethod
-    def of(cls, catalogue: Catalogue) -> Readers:
-        """Index what may be said of a catalogue."""
+    def of(cls, catalogue: Catalogue, companions: Companions | None = None) -> Readers:
+        """Index what may be said of a catalogue. `companions`: what many people had together."""
         subjects = tuple(subject_of(catalogue, item) for item in range(len(catalogue)))
         of_role = _values_by_role(catalogue)
         kinds = of_role.get("kind", set())
-        grounding = Grounding({value for subject in subjects for value in subject.values}, kinds)
+        liked = companions is not None and companions.liked
+        grounding = Grounding({value for subject in subjects for value in subject.values}, kinds, liked)
         own = {name: set().union(*(of_role.get(one, set()) for one in roles)) for name, roles in _OWN.items()}
         descriptions = [catalogue[item].text for item in range(len(catalogue))]
         proper = tuple(sorted(own["person"] | own["series"]))
         patterns = PatternReader(tuple(sorted(grounding.spoken)))
-        return cls(subjects, grounding, TellingReader(subjects, own, descriptions), patterns, proper)
+        return cls(subjects, grounding, TellingReader(subjects, own, descriptions), patterns, proper, companions)
 
     def claims(self, text: str, item: int, history: Sequence[int]) -> list[ParsedClaim]:
         """Return the claims of a text on an item and the history items that it may name."""
-        return self.grounding.claims(text, self.subjects[item], [self.subjects[other] for other in history])
+        counted = {} if self.companions is None else dict(self.companions.among(item, list(history)))
+        subjects = [self.subjects[other] for other in history]
+        return self.grounding.claims(text, self.subjects[item], subjects, [counted.get(other, 0) for other in history])
 
     def told(self, text: str, item: int, history: Sequence[int]) -> Told:
         """Return what a text tells of an item."""

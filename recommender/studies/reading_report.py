@@ -17,6 +17,7 @@ from recommender.errors import DataError
 from recommender.eval.blind_sheet import Pair, Sheet, blind_sheet, sheet_files
 from recommender.eval.report_parts import json_bytes, page_environment, versions, write_files
 from recommender.justify import Justification, justify
+from recommender.justify.companions import Companions
 from recommender.justify.item_names import display_name
 from recommender.progress import Progress
 from recommender.studies.justifications import JustificationStudy, text_measures
@@ -61,7 +62,8 @@ def compare(
     catalogue = (other or model).catalogue
     texts = [justification for of_user in of_users for justification in of_user]
     pairs = _pairs(model.catalogue, histories, study.of_users, of_users)
-    measures = text_measures(Readers.of(catalogue), catalogue, texts)
+    readers = Readers.of(catalogue, (other or model).setup.companions)
+    measures = text_measures(readers, catalogue, texts)
     return Compared(measures, tuple(of_users), blind_sheet(pairs, names, seed, most))
 
 
@@ -96,15 +98,17 @@ def write_study(
     about: dict[str, Any],
     systems: Mapping[str, tuple[dict[str, Any], Sequence[Sequence[Justification]]]],
     sheet: Sheet | None,
+    companions: Companions | None = None,
 ) -> dict[str, Any]:
     """Write metrics.json, justifications.jsonl, report.html and the blind sheet, and return what metrics.json holds.
 
-    `systems`: name -> its measures and its justifications of each user.
+    `systems`: name -> its measures and its justifications of each user. `companions`: what many people had together.
     """
     measured = {name: measures for name, (measures, _) in systems.items()}
     metrics = {"about": about, "versions": _versions(), "systems": measured}
     page = page_environment(Path(__file__).parent).get_template("reading.html.jinja")
-    texts = {name: _lines(catalogue, of_users) for name, (_, of_users) in systems.items()}
+    readers = Readers.of(catalogue, companions)
+    texts = {name: _lines(catalogue, readers, of_users) for name, (_, of_users) in systems.items()}
     lines = [{"system": name, **line} for name, rows in texts.items() for line in rows]
     contents = {
         "justifications.jsonl": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode(),
@@ -123,8 +127,7 @@ def _versions() -> dict[str, str]:
         return {**versions(), "harper-py": "not installed"}
 
 
-def _lines(catalogue: Catalogue, of_users: Sequence[Sequence[Justification]]) -> list[dict[str, Any]]:
-    readers = Readers.of(catalogue)
+def _lines(catalogue: Catalogue, readers: Readers, of_users: Sequence[Sequence[Justification]]) -> list[dict[str, Any]]:
     lines = []
     for user, of_user in enumerate(of_users):
         for one in of_user:

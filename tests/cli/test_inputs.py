@@ -196,7 +196,7 @@ def test_what_is_missing_is_said_before_anything_heavy_is_imported(tmp_path):
         ["evaluate", "mine=runs/nothing,runs/none", "--output", "out"],
         ["evaluate", "runs/nothing+ease-decay", "--output", "out"],
         ["study", "queries", "nothing", "--output", "out"],
-        *(["justifications", part, "nothing"] for part in ("tune", "evaluate", "plant", "dialogues")),
+        *(["justifications", part, "nothing"] for part in ("tune", "companions", "evaluate", "plant", "dialogues")),
         ["justifications", "train", "nothing", "--output", "out"],
         *(["bench", part, "nothing"] for part in ("train", "serve", "replies", "engines")),
         ["feedback", "nothing", "wrong", "--item", "1", "--file", "feedback.jsonl"],

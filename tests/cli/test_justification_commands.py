@@ -47,3 +47,12 @@ def test_the_writer_is_trained_again_and_the_ranking_stays(run, model, tmp_path)
     assert code == 0 and stage["stage"] == "explain"
     asked = ("--history", "103,107", "--k", 5, "--no-explain", "--json", "-q")
     assert run("recommend", target, *asked)[1] == run("recommend", model, *asked)[1]
+
+
+def test_counts_of_what_many_had_together_are_kept_in_the_checkpoint_or_in_a_copy(run, model, tmp_path):
+    counted = json.loads(run("justifications", "companions", model, "--json")[1])
+    assert counted["of_items"] == 20 and counted["kept_in"] == str(model) and counted["liked"] is False
+    copy = tmp_path / "copy"
+    code, out, _ = run("justifications", "companions", model, "--output", copy)
+    assert code == 0 and str(copy) in out
+    assert (copy / "companions.safetensors").read_bytes() == (model / "companions.safetensors").read_bytes()

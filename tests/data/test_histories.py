@@ -212,3 +212,24 @@ def test_times_of_short_floats_are_doubted(kind, first, caplog):
     frame = pd.DataFrame({"user_id": ["u", "u"], "item_id": ["10", "20"], "timestamp": times})
     Histories.load(frame, CATALOGUE)
     assert "a float this large is not exact" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("ratings", "minimum", "liked"),
+    [
+        ((1, 2, 5, 4), 4, True),
+        ((1, 2, 5, 4), 3.5, False),
+        ((1, 2, 5, 4), None, False),
+        ((0.5, 3, 10, 8), 8, True),
+        ((0.5, 3, 10, 8), 4, False),
+        ((20, 100, 55, 80), 80, True),
+        ((0, 1, 1, 1), 1, False),  # clicks
+        ((1, 1, 1, 1), 1, False),
+        ((-10, -3, 7, 9), 9, False),
+    ],
+)
+def test_only_high_ratings_mean_that_people_liked_what_they_had(tmp_path, ratings, minimum, liked):
+    rows = "".join(f"u,10,{time},{rating}\n" for time, rating in enumerate(ratings))
+    path = csv(tmp_path, f"user_id,item_id,timestamp,rating\n{rows}")
+    histories = Histories.load(path, CATALOGUE, minimum_rating=minimum)
+    assert histories.report.liked is liked and leave_one_out(histories).train.report.liked is liked

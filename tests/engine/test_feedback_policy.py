@@ -77,3 +77,20 @@ def test_wrong_feedback_is_one_clear_error(model, make_checkpoint):
             model.feedback_policy.take(wrong, "films")
     with pytest.raises(DataError, match="not kept here"):
         Recommender(make_checkpoint()).feedback_policy.take(opinion_of("100", "helpful"), "films")
+
+
+def test_what_is_not_for_somebody_is_no_reason_for_them(model):
+    history = ("101", "103", "105", "107")
+    request = Request(history=history, k=4)
+    reasons = [entry["item_id"] for item in model.answer(request).items for entry in item.evidence["influences"]]
+    disliked = max(set(reasons), key=reasons.count)
+    model.feedback_policy.take(opinion_of(disliked, "not for me"), "films")
+    name = f'"{model.catalogue[model.catalogue.index(disliked)].title}"'
+    for user, named in (("ann", False), ("bob", True)):
+        items = model.answer(request.model_copy(update={"user": user})).items
+        told = [entry["item_id"] for item in items for entry in item.evidence["influences"]]
+        assert (disliked in told) is named and all(item.justification for item in items)
+        assert named or all(name not in item.justification for item in items)
+    known, indices = model.catalogue.indices(history), [model.catalogue.index(i.item_id) for i in items]
+    explained = model.explain(known, indices, user="ann")
+    assert all(model.catalogue.index(disliked) not in [i.item for i in j.evidence.influences] for j in explained)

@@ -103,3 +103,64 @@ def test_the_longest_value_is_read_first():
 
 def test_wordings_hide_names_and_years():
     assert wordings(['Try "Heat" (1995), a film from 1995.']) == ("Try … , a film from 0.",)
+
+
+RUNNER = Subject(frozenset({"Blade Runner"}), frozenset({"Sci-Fi"}), frozenset({1982}))
+
+
+def false_of_others(sentence, *together, reader=READER):
+    claims = reader.claims(sentence, ALIENS, [ALIEN, RUNNER], together)
+    return [claim.kind for claim in claims if not claim.true]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        'Many who watched "Alien" also watched "Aliens" (1986), an Action film.',
+        'Many people who saw "Alien" or "Blade Runner" from your history also saw "Aliens" (1986).',
+        'Of those who chose "Alien", many also chose "Aliens".',
+        '"Aliens" (1986), an Action film, is here because many others who saw "Alien" also saw it.',
+        'You watched "Alien" and "Blade Runner", and many who watched either of them also watched "Aliens".',
+        '12 people who watched "Alien" also watched "Aliens".',
+        'Try "Aliens": 12 people who watched "Alien" also watched it.',
+    ],
+)
+def test_what_others_did_is_compared_with_the_counts(sentence):
+    assert false_of_others(sentence, 12, 7) == []
+    assert false_of_others(sentence) == ["crowd"] == false_of_others(sentence, 4, 7)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        'Everyone who watched "Alien" also watched "Aliens".',
+        'Most people who watched "Alien" also watched "Aliens".',
+        'Those who watched "Alien" also watched "Aliens".',
+        'Of those who watched "Alien", most also watched "Aliens".',
+        'Many who watched "Alien" and "Blade Runner" also watched "Aliens".',
+        '13 people who watched "Alien" also watched "Aliens".',
+        '12 people who watched "Alien" or "Blade Runner" also watched "Aliens".',
+        'Many who watched "Aliens" also watched "Alien".',
+        'Many people love "Aliens", and you watched "Alien".',
+        'You watched "Alien", and everybody watched "Aliens".',
+        'Some who watched "Alien" also watched "Aliens".',
+        'Many who watched "Alien" also watched "Aliens" (1986), and "Blade Runner".',
+        'You watched "Alien": many who watched "Blade Runner" also watched it, so try "Aliens".',
+    ],
+)
+def test_what_nobody_counted_of_others_is_false(sentence):
+    assert "crowd" in false_of_others(sentence, 12, 12)
+
+
+def test_those_who_rated_high_liked_it():
+    sentence = 'You loved "Alien", so try "Aliens".'
+    assert false_of_others(sentence) == ["liked"]
+    assert false_of_others(sentence, reader=Grounding(set(), liked=True)) == []
+    assert false_of_others('If you liked "Alien", try "Aliens".') == []
+
+
+def test_values_that_sound_like_people_are_values():
+    reader = Grounding({"Many People"})
+    item = Subject(frozenset({"Aliens"}), frozenset({"Many People"}), frozenset())
+    claims = reader.claims('You saw "Alien", so try "Aliens", a film by Many People.', item, [ALIEN])
+    assert all(claim.true for claim in claims)

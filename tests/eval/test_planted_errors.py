@@ -55,6 +55,11 @@ def test_a_value_within_a_name_is_left_alone():
         ('Try "Aliens".', Swaps(["Aliens"], ["Heat"], set(), []), {"name"}),
         ('Try "Aliens" (1986).', Swaps(["Aliens"], ["Heat"], {"Sci-Fi"}, ["Drama"]), {"name", "year"}),
         ('Try "Aliens", a Sci-Fi film.', Swaps(["Aliens"], ["Heat"], {"Sci-Fi"}, []), {"name"}),
+        (
+            'You saw "Alien", so try "Aliens".',
+            Swaps(["Aliens", "Alien"], ["Heat"], set(), []),
+            {"name", "never watched", "crowd"},
+        ),
     ],
 )
 def test_only_kinds_that_the_text_has_room_for_are_planted(text, swaps, kinds):
@@ -63,3 +68,24 @@ def test_only_kinds_that_the_text_has_room_for_are_planted(text, swaps, kinds):
 
 def test_a_text_without_room_for_any_error_gets_none():
     assert plant_error("Try this one.", Swaps(["Aliens"], ["Heat"], set(), []), random.Random(0)) is None
+
+
+MANY = 'Many who saw "Alien" also saw "Aliens" (1986).'
+COUNTED = '12 people who saw "Alien" also saw "Aliens" (1986).'
+AMONG = Swaps(["Aliens", "Alien"], ["Heat"], set(), [], {"Alien"}, ["Heat"])
+
+
+@pytest.mark.parametrize("text", [MANY, COUNTED, 'You saw "Alien", so try "Aliens".'])
+def test_a_false_crowd_is_planted_and_found(text):
+    reader, heat = Grounding(set()), Subject(frozenset({"Heat"}), frozenset(), frozenset())
+    assert all(claim.true for claim in reader.claims(text, ALIENS, [ALIEN, heat], [12, 0]))
+    wrong = planted(text, AMONG)["crowd"]
+    assert len(wrong) > 2
+    for changed in wrong:
+        assert "crowd" in [c.kind for c in reader.claims(changed, ALIENS, [ALIEN, heat], [12, 0]) if not c.true], (
+            changed
+        )
+
+
+def test_another_item_of_the_history_takes_the_place_of_a_companion():
+    assert MANY.replace('"Alien"', '"Heat"') in planted(MANY, AMONG)["crowd"]

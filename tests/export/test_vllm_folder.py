@@ -16,6 +16,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.engine.vllm import VllmOptions, VllmRecommender
 from recommender.errors import CheckpointError, ConfigError
 from recommender.export.vllm_folder import MARKER, export_vllm, is_export, load_exported
+from recommender.justify.companions import Companions
 
 
 @pytest.fixture(params=[1, 3], ids=["atomic", "three levels"])
@@ -125,3 +126,13 @@ def test_a_trained_writer_of_this_or_other_prompts(exported, catalogue):
     stale = manifest | {"prompts": manifest["prompts"] | {"explain": "0" * 64}}
     (folder / "checkpoint.json").write_text(json.dumps(stale))
     assert "other prompts" in str(load_exported(folder, catalogue).plain_because)
+
+
+def test_what_many_had_together_comes_along(make_checkpoint, catalogue, tmp_path):
+    checkpoint = make_checkpoint()
+    others = np.full((len(catalogue), 1), 4, np.int16)
+    checkpoint.companions = Companions(others, others + 5, liked=True)
+    export_vllm(checkpoint, tmp_path / "out")
+    engine = VllmRecommender(load_exported(tmp_path / "out", catalogue), VllmOptions(rank_url="http://127.0.0.1:9"))
+    assert engine.setup.companions.among(0, [3, 4]) == ((4, 9),) and engine.style.liked and engine.checker.liked
+    engine.close()

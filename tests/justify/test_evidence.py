@@ -10,6 +10,7 @@ from recommender.justify import (
     Evidence,
     find_evidence,
 )
+from recommender.justify.companions import Companions
 from recommender.justify.evidence import shapley_values, shared_facts, shared_passages
 from tests.justify.films import CATALOGUE
 
@@ -108,3 +109,31 @@ def test_passages_are_runs_of_words_that_texts_share():
     found = shared_passages(catalogue, 0, [1, 2, 3, 4])
     assert [(p.value, p.items) for p in found] == [("A crew in deep space meets", (1,)), ("an unknown creature", (2,))]
     assert shared_passages(catalogue, 4, [0, 1]) == ()
+
+
+def test_companions_are_those_of_the_influences():
+    companions = Companions(np.array([[3, 1], [-1, -1], [-1, -1], [0, -1], [-1, -1]]), np.full((5, 2), 9))
+
+    def score(histories, candidates):
+        return np.array([[len(set(h.tolist()) & {1, 2, 3}) for _ in candidates] for h in histories], np.float64)
+
+    history = np.array([1, 2, 3])
+    first, second = find_evidence(CATALOGUE, history, [0, 4], score, 5, 3, companions=companions)
+    assert set(first.companions) == {(1, 9), (3, 9)} and second.companions == ()
+    assert first.influences and second.influences
+    assert find_evidence(CATALOGUE, history, [0], score, 5, 3)[0].companions == ()
+
+
+@pytest.mark.parametrize("orders", [0, 4])
+def test_what_the_reader_dislikes_is_no_reason(orders):
+    def score(histories, candidates):
+        return np.array([[len(h) for _ in candidates] for h in histories], np.float64)
+
+    history = np.array([1, 2, 3])
+    found = find_evidence(CATALOGUE, history, [0], score, 5, 3, orders, disliked=[2])[0]
+    assert sorted(influence.item for influence in found.influences) == [1, 3]
+    assert find_evidence(CATALOGUE, history, [0], score, 5, 3, orders, disliked=[1, 2, 3]) == [Evidence(0)]
+    # it does not use up the window
+    assert [
+        i.item for i in find_evidence(CATALOGUE, history, [0], score, 1, 3, orders, disliked=[3])[0].influences
+    ] == [2]

@@ -19,7 +19,7 @@ from tests.justify.films import CATALOGUE, CHECKER, FILMS, evidence, plain
 
 def test_a_plain_justification_says_the_evidence():
     sentence = plain(evidence(0, 1, 2), CHECKER, FILMS)
-    assert all(name in sentence for name in ('"Aliens" (1986)', '"Alien"', '"Blade Runner"')) and "Sci-Fi" in sentence
+    assert all(name in sentence for name in ('"Aliens" (1986)', '"Alien"', '"Blade Runner"', "science fiction"))
     assert sentence == plain(evidence(0, 1, 2), CHECKER, FILMS) != plain(evidence(0, 1), CHECKER, FILMS)
     assert '"Nothing Known"' in plain(Evidence(4), CHECKER, Style())
     cold = plain(Evidence(0), CHECKER, FILMS)
@@ -28,14 +28,15 @@ def test_a_plain_justification_says_the_evidence():
 
 def test_only_facts_that_all_named_items_share_are_said():
     sentence = plain(evidence(2, 1, 0), CHECKER, FILMS)
-    assert "Sci-Fi" in sentence and "Ridley Scott" not in sentence
+    assert "science fiction" in sentence and '"Alien"' in sentence
+    assert "Ridley Scott" in sentence and '"Aliens"' not in sentence  # what one influence shares tells more
     assert "Ridley Scott" in plain(evidence(2, 1), CHECKER, FILMS)
 
 
 def test_the_prompt_holds_all_names_and_facts():
     outline, template = choose_template(evidence(0, 1, 2), CHECKER, FILMS)
     prompt = writing_prompt(CATALOGUE, outline, FILMS, template.cues)
-    assert all(word in prompt for word in ('"Aliens" (1986)', '"Alien"', '"Blade Runner"', "Sci-Fi", "normal"))
+    assert all(word in prompt for word in ('"Aliens" (1986)', '"Alien"', '"Blade Runner"', "science fiction", "normal"))
     assert "None" not in prompt
     assert "You" not in writing_prompt(CATALOGUE, make_outline(Evidence(0), CHECKER, FILMS), FILMS, ())
 

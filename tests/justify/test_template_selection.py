@@ -21,9 +21,9 @@ from recommender.studies.justifications import draft_study
 def test_every_line_is_tried_as_often(catalogue, histories):
     trials = draw_trials(ClaimChecker(catalogue), histories, Style("films"), 4, np.random.default_rng(0))
     counts = Counter(trial.line for trial in trials)
-    common = {count for line, count in counts.items() if line.startswith(("shared", "alone"))}
+    common = {count for line, count in counts.items() if line.startswith(("own", "alone"))}
     assert common == {4} and max(counts.values()) == 4  # other kinds are rare in so small a world
-    assert {line.partition(".")[0] for line in counts} >= {"shared", "alone"} and len(counts) > 12
+    assert {line.partition(".")[0] for line in counts} >= {"own", "alone"} and len(counts) > 12
     assert all('"' in trial.prompt for trial in trials)
     assert draw_trials(ClaimChecker(catalogue), [], Style("films"), 4, np.random.default_rng(0)) == []
 

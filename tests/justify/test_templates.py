@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from recommender.justify import (
 )
 from recommender.justify.evidence import shared_facts
 from recommender.justify.planning import make_outline
-from recommender.justify.templates import enumeration, templates_of
+from recommender.justify.templates import Fact, enumeration, templates_of
 from tests.justify.films import CATALOGUE, CHECKER, FILMS, evidence, plain
 
 
@@ -53,12 +54,20 @@ def test_a_seed_decides_the_order_and_nothing_else():
 
 
 @pytest.mark.parametrize(
-    ("given", "block"), [((0, 1), "shared"), ((0, 4), "unshared"), ((0,), "alone"), ((4,), "bare")]
+    ("given", "blocks"),
+    [
+        ((0, 1), {"shared_own"}),
+        ((2, 1), {"shared_own", "people"}),
+        ((0, 3), {"own"}),
+        ((4, 0), {"unshared"}),
+        ((0,), {"alone"}),
+        ((4,), {"bare"}),
+    ],
 )
-def test_the_outline_decides_the_block(given, block):
+def test_the_outline_decides_the_blocks(given, blocks):
     outline = make_outline(evidence(*given), CHECKER, FILMS)
     lines = {template.line.partition(".")[0] for template in templates_of(CATALOGUE, outline, FILMS)}
-    assert lines == {block}
+    assert lines == blocks
 
 
 def test_cues_are_words_of_the_text_in_order():
@@ -79,9 +88,12 @@ def test_an_enumeration_has_one_and(values, text):
 
 
 def test_several_values_have_their_attribute_in_the_plural():
-    attributes = {"country": ("France", "Spain"), "series": ("Alpha", "Beta")}
-    catalogue = Catalogue(Item(str(i), f"Toy {i}", attributes=attributes) for i in range(2))
+    attributes = {"material": ("Wood", "Wool"), "play series": ("Alpha", "Beta")}
+    catalogue = Catalogue(Item(str(i), f"Toy {i}", attributes=attributes if i < 2 else {}) for i in range(9))
     shared = Evidence(0, (Influence(1, 1.0),), shared_facts(catalogue, 0, [1]))
     outline = make_outline(shared, ClaimChecker(catalogue), Style("toys"))
+    outline = replace(
+        outline, facts=(Fact("material", ("Wood", "Wool")), Fact("play series", ("Alpha", "Beta"))), own=()
+    )
     text = next(templates_of(catalogue, outline, Style("toys"))).text
-    assert "countries France and Spain" in text and "series Alpha and Beta" in text
+    assert "materials Wood and Wool" in text and "play series Alpha and Beta" in text

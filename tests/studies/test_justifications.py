@@ -9,7 +9,9 @@ from recommender.engine import Recommender
 from recommender.errors import RecommenderError
 from recommender.eval import text_overlap
 from recommender.justify import ClaimChecker, Style
+from recommender.justify.companions import Companions
 from recommender.studies.justifications import checker_study, draft_study, justification_study
+from tests.conftest import ITEMS
 
 
 @pytest.fixture
@@ -107,3 +109,20 @@ def test_progress_counts_users(model, histories):
         ("justifications", 1, 2),
         ("justifications", 2, 2),
     ]
+
+
+# --- what others did
+
+
+def test_what_others_did_is_told_planted_and_read(make_checkpoint, catalogue, histories):
+    checkpoint = make_checkpoint()
+    others = np.tile(np.arange(ITEMS, dtype=np.int16), (ITEMS, 1))
+    checkpoint.companions = Companions(others, np.full(others.shape, 8, np.int16))
+    study = checker_study(catalogue, histories, Style("films"), 80, companions=checkpoint.companions)
+    assert study["kinds"]["crowd"]["planted"] == study["kinds"]["crowd"]["found"] > 3 and study["objected_to"] == 0
+    model = Recommender(checkpoint)
+    model.writes = False
+    justified = [model.explain(history, range(ITEMS)) for history in histories[:3]]
+    assert any(claim.kind == "crowd" for each in justified for j in each for claim in j.verdict.claims)
+    study = justification_study(model, histories[:3], k=8)
+    assert not study["false"] and study["groundedness"]["share"] == 1
