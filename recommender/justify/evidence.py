@@ -84,7 +84,7 @@ def find_evidence(
     possible = history[~np.isin(history, list(disliked))]
     tested = list(dict.fromkeys(possible[::-1][:window].tolist()))
     if not recommended or not tested:
-        return [Evidence(item, shapley=bool(orders)) for item in recommended]
+        return [Evidence(item) for item in recommended]
     if orders:
         effects = shapley_values(history, tested, recommended, score, orders)
     else:

@@ -14,6 +14,8 @@ _IDLE = frozenset(("year", "decade", "rating", "age rating", "publisher", "label
 _OWN = frozenset((*PEOPLE, "series", "theme", "keyword", "tag", "subject"))
 #: words of the shortest sentences, which have no room for two facts
 _SHORT = 20
+#: items of a catalogue; in a smaller one three items are more than a fifth, and nobody needs to be told more
+_SMALLEST = 15
 
 
 def vacuous(
@@ -29,6 +31,8 @@ def vacuous(
     `claimed`: the facts that it truly states of the item; `named`: the history items that it names; `most_words`: how
     long it may be.
     """
+    if len(index.facts) < _SMALLEST:
+        return None
     facts = index.facts[evidence.item]
     known = [(name, value) for name, values in facts.items() for value in values if sayable(value)]
     if all(role(name) in _IDLE for name, _ in claimed) and any(
