@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from recommender.eval.spoken_values import pattern_of, spoken_values
+
 _QUOTED = re.compile(r'"([^"]*)"')
 _BRACKETED = re.compile(r'"([^"]*)" \((\d{4})\)')
 _YEAR = re.compile(r"\b(1[89]\d\d|20\d\d)(s?)\b")
@@ -68,13 +70,17 @@ class ParsedClaim:
 
 
 class Grounding:
-    """Reads the claims of justifications on one catalogue. `values`: every attribute value that a text could name."""
+    """Reads the claims of justifications on one catalogue.
 
-    def __init__(self, values: Collection[str], liked: bool = False) -> None:
-        """Compile a pattern of the values, the longest first. `liked`: whether people are known to like what they had."""
+    `values`: every attribute value that a text could name; `kinds`: those that people say in words of their own. `liked`:
+    whether people are known to like what they had.
+    """
+
+    def __init__(self, values: Collection[str], kinds: Collection[str] = (), liked: bool = False) -> None:
+        """Compile a pattern of the values, the longest first."""
         self.liked = liked
-        words = sorted({v for v in values if not v.isdigit()}, key=len, reverse=True)
-        self.pattern = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, words))})(?![\w-])") if words else None
+        self.spoken = spoken_values(values, kinds)
+        self.pattern = pattern_of(self.spoken)
 
     def claims(
         self, text: str, item: Subject, history: Sequence[Subject], together: Sequence[int] = ()
@@ -118,8 +124,10 @@ class Grounding:
         for text, decade in _YEAR.findall(unquoted):
             years = range(int(text), int(text) + (10 if decade else 1))
             claims.append(ParsedClaim("year", text + decade, all(set(years) & s.years for s in subjects)))
-        for value in self.pattern.findall(unquoted) if self.pattern else ():
-            claims.append(ParsedClaim("value", value, all(value in s.values for s in subjects)))
+        for text in self.pattern.findall(unquoted) if self.pattern else ():
+            meant = sorted(self.spoken[text])
+            true = next((value for value in meant if all(value in s.values for s in subjects)), None)
+            claims.append(ParsedClaim("value", true or meant[0], true is not None))
         return claims
 
     def _role_claims(self, text: str, item: Subject, history: Sequence[Subject]) -> list[ParsedClaim]:

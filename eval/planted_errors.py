@@ -72,8 +72,16 @@ def _wrong_value(text: str, swaps: Swaps, draw: random.Random) -> str | None:
     stated = [value for value in swaps.true_values if re.search(rf"\b{re.escape(value)}\b", unquoted)]
     if not stated or not swaps.false_values:
         return None
-    old, new = draw.choice(sorted(stated)), draw.choice(swaps.false_values)
-    return "".join(part if part.startswith('"') else part.replace(old, new) for part in parts)
+    old = draw.choice(sorted(stated))
+    alike = [new for new in swaps.false_values if _shape(new) == _shape(old)]
+    new = draw.choice(alike or list(swaps.false_values))
+    spoken = re.compile(rf"\b{re.escape(old)}\b")
+    return "".join(part if part.startswith('"') else spoken.sub(lambda _: new, part) for part in parts)
+
+
+def _shape(value: str) -> tuple[bool, bool]:
+    """Return what the English around a value depends on: a capital, a plural."""
+    return value[:1].isupper(), value.endswith("s")
 
 
 def _wrong_crowd(text: str, swaps: Swaps, draw: random.Random) -> str | None:

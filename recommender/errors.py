@@ -13,6 +13,7 @@ from pydantic import ValidationError
 #: packages whose name in the registry is not that of the module
 _PACKAGES = {
     "espeakng_loader": "espeakng-loader",
+    "harper": "harper-py",
     "ir_measures": "ir-measures",
     "rouge_score": "rouge-score",
     "whisper": "openai-whisper",

@@ -13,7 +13,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.justify import Justification, Style, answers
 from recommender.justify.counterfactual import MOST_CHANGES, ScoreAll, shift, shortfall
 from recommender.justify.facts import facts_of
-from recommender.justify.item_names import display_name
+from recommender.justify.item_names import display_name, namesakes
 
 #: history items whose removal is tried, and items alike whose addition is
 WINDOW, ADDITIONS = 20, 10
@@ -64,7 +64,9 @@ class Situation:
         seen = bool(item in self.history)
         added = [other for other in self.similar_items(item, 2 * ADDITIONS) if other not in self.history][:ADDITIONS]
         most = 0 if seen or hidden else MOST_CHANGES
-        standing = shortfall(self.history, item, self._k, self.scores, self._allowed(free), WINDOW, added, most)
+        same_name = namesakes(self.catalogue, item, (*self.history.tolist(), *added))
+        allowed = self._allowed(free)
+        standing = shortfall(self.history, item, self._k, self.scores, allowed, WINDOW, added, most, same_name)
         return answers.why_not(self.catalogue, standing, self._k, self.style, barred, seen)
 
     def _what_if(self, items: Sequence[int]) -> str:

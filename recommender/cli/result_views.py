@@ -76,7 +76,7 @@ def why_view(why: Mapping[str, Any]) -> Views:
     if why["query"] is not None:
         effects.append({"modality": "the query in words", "effect": why["query"]})
     tables = (
-        (evidence["influences"], "history items, by how much they raise the score"),
+        (evidence["influences"], f"history items, by how much they raise the score ({why['effects_are']})"),
         (shared, "facts shared with them"),
         (passages, "words that their texts share"),
         (effects, "modalities, by how much they raise the score"),

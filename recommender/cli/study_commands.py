@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from recommender.cli.inputs import read_config, split_list
-from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Settings, Users
-from recommender.cli.output import print_json, print_rows, print_view
+from recommender.cli.inputs import open_model, read_config, sampled_histories, split_list
+from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Seed, Settings, Users, present_model
+from recommender.cli.output import print_json, print_note, print_plain_note, print_rows, print_text, print_view
 from recommender.errors import DataError
 from recommender.strict.yaml_documents import parse_yaml
 
@@ -158,6 +158,76 @@ def signal(
     ]
     if rows:
         print_rows(rows, "what only one of them knows")
+
+
+@app.command()
+def justifications(
+    model: Model,
+    output: Annotated[Path, typer.Option(help="folder for the figures, the texts, the report and the blind sheet")],
+    users: Annotated[int, typer.Option(help="users whose lists are justified", min=1)] = 20,
+    k: Annotated[int, typer.Option(help="items a user", min=1)] = 10,
+    against: Annotated[
+        str | None, typer.Option(help="a second model, or `plain`: both stand on a blind sheet", metavar="MODEL")
+    ] = None,
+    pairs: Annotated[int | None, typer.Option(help="pairs on the blind sheet; default: all that differ", min=1)] = None,
+    seed: Seed = 0,
+    items: Items = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Read justifications: are they true, do they tell something, in how many patterns, in what English?
+
+    With --against two systems justify the same items, and a blind sheet lets a person choose: see `study preference`.
+    """
+    from recommender.progress import progress_bars
+    from recommender.studies.justifications import study_justifications
+    from recommender.studies.reading_report import PLAIN, compare, headline, write_study
+
+    if against not in (None, PLAIN):
+        present_model(against)
+    with progress_bars(quiet) as progress:
+        engine = open_model(model, items, progress)
+        print_plain_note(engine)
+        histories = sampled_histories(engine, users)
+        study = study_justifications(engine, histories, k, progress)
+        systems, sheet = {model: (study.measures, study.of_users)}, None
+        if against is not None:
+            other = None if against == PLAIN else open_model(against, items, progress)
+            name = against if against != model else f"{against} again"
+            compared = compare(engine, study, histories, (model, name), other, seed, pairs, progress)
+            systems[name], sheet = (compared.measures, compared.of_users), compared.sheet
+    about = {"model": model, "against": against, "users": len(histories), "k": k, "seed": seed}
+    metrics = write_study(output, engine.catalogue, about, systems, sheet, engine.setup.companions)
+    if as_json:
+        print_json(metrics)
+        return
+    for name, (measures, _) in systems.items():
+        print_rows([{"measure": label, "value": value} for label, value in headline(measures).items()], name)
+        if reason := measures["grammar"].get("not measured"):
+            print_note(f"grammar is not measured: {reason}")
+
+
+@app.command()
+def preference(
+    sheet: Annotated[Path, typer.Argument(help="a marked sheet of `study justifications`: CSV or JSON lines")],
+    key: Annotated[Path | None, typer.Option(help="its key; default: key.json beside it")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read a marked blind sheet: which system is preferred, with a sign test and its interval."""
+    from recommender.eval.blind_sheet import preference as read_preference
+
+    told = read_preference(sheet, key or sheet.with_name("key.json"))
+    if as_json:
+        print_json(told)
+        return
+    first, second = told["systems"]
+    rows = [{"preferred": name, "pairs": count} for name, count in told["preferred"].items()]
+    print_rows([*rows, {"preferred": "not marked", "pairs": told["not_marked"]}], f"{first} against {second}")
+    if told["share"] is None:
+        print_note("no pair has a preference")
+    else:
+        share = f"{told['share']:.1%} of those with a preference choose {first}"
+        print_text(f"{share} (95 % from {told['low']:.1%} to {told['high']:.1%}; sign test p = {told['p']:.3g})")
 
 
 def _recipes(recipe: Config, without: str, variant: list[str] | None) -> dict[str, Any]:

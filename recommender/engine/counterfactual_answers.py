@@ -16,6 +16,7 @@ from recommender.engine.requests import Request
 from recommender.errors import RecommenderError
 from recommender.justify import answers
 from recommender.justify.counterfactual import MOST_CHANGES, Change, ScoreAll, shift, shortfall
+from recommender.justify.item_names import namesakes
 
 #: items like the one asked about that are tried as additions to the history
 ADDITIONS = 20
@@ -41,6 +42,7 @@ def why_not(engine: Engine, request: Request, item_id: str) -> dict[str, Any]:
         engine.config.justify.window,
         similar[:ADDITIONS],
         most=0 if seen else MOST_CHANGES,
+        unhelpful=namesakes(catalogue, item, (*history.tolist(), *similar)),
     )
     return {
         "item_id": catalogue[item].item_id,

@@ -145,6 +145,7 @@ class Recommender(Engine):
             "query": None if gains is None else round(float(gains[item]), 4),
             "justification": justification.text,
             "written_by": justification.source,
+            "effects_are": "Shapley values" if justification.evidence.shapley else "left out one by one",
             "rests_on": answers.rests_on(self.catalogue, justification.evidence, self.style),
             "evidence": evidence_as_dict(justification, self.catalogue),
             "contributions": effects,

@@ -47,26 +47,37 @@ def barred(kind: str, style: Style, name: str = "", wanted: Sequence[str] = (), 
 
 
 def what_if(catalogue: Catalogue, removed: Sequence[int], shift: Shift, style: Style) -> str:
-    """Say how a list would differ without the items `removed` in the history."""
+    """Say how a list would differ without the items `removed` in the history.
+
+    An item that another one of the same name replaces is not told: to a reader nothing changes there.
+    """
+    names = {item: display_name(catalogue[item]) for item in (*removed, *shift.left, *shift.entered)}
+    gone, come = ({names[item] for item in items} for items in (shift.left, shift.entered))
+    known = {names[item] for item in removed}
     return _render(
         "what_if",
         style,
         removed=_names(catalogue, removed, style),
-        left=_names(catalogue, shift.left, style),
-        entered=_names(catalogue, shift.entered, style),
+        left=_names(catalogue, [item for item in shift.left if names[item] not in come], style),
+        entered=_names(catalogue, [item for item in shift.entered if names[item] not in gone | known], style),
         count=len(shift.before),
         reordered=shift.before != shift.after,
     )
 
 
 def rests_on(catalogue: Catalogue, evidence: Evidence, style: Style) -> str:
-    """Say which history items raise an item's score, and by how much the strongest of them does."""
+    """Say which history items raise an item's score, and by how much the strongest of them does.
+
+    A Shapley value is called so: it is a share of what the history adds, not what removing one item costs.
+    """
     influences = evidence.influences
     return _render(
         "rests_on",
         style,
         influences=_names(catalogue, [influence.item for influence in influences], style),
-        many=len(influences) > 1,
+        about=f'"{display_name(catalogue[evidence.item])}"',
+        strongest=_names(catalogue, [influence.item for influence in influences[:1]], style),
+        shapley=evidence.shapley,
         effect=f"{influences[0].effect:.2f}" if influences else "",
     )
 

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 
 from recommender.data.catalogue import Catalogue
 from recommender.justify.crowd import crowd_claims
-from recommender.justify.english import PRONOUNS, RESEMBLING, SHARING, history_verbs, neutral_words
+from recommender.justify.english import PRONOUNS, RESEMBLING, SHARING, domain_words, history_verbs, neutral_words
 from recommender.justify.evidence import Evidence
-from recommender.justify.facts import facts_of, role, years_of
+from recommender.justify.facts import fact_index, facts_of, role, years_of
 from recommender.justify.grammar import grammar
 from recommender.justify.item_names import DOUBLE_QUOTES, display_name, forms, other_names
+from recommender.justify.vacuity import vacuous
 from recommender.justify.vocabulary import Span, Vocabulary
+from recommender.justify.wellformed import Sentence, repetitions
 
 _QUOTED = re.compile(f"([{DOUBLE_QUOTES}])([^{DOUBLE_QUOTES}]+)([{DOUBLE_QUOTES}])")
 LONGEST = 600
@@ -79,10 +81,20 @@ class ClaimChecker:
         if malformed := _malformed(sentence):
             return Verdict(False, (malformed,), malformed.reason)
         spans = tuple(self.vocabulary.spans(sentence, neutral_words(noun)))
-        claims = tuple(_Reading(self.vocabulary, spans, evidence, noun, most_words, self.liked).claims())
+        reading = _Reading(self.vocabulary, spans, evidence, noun, most_words, self.liked)
+        claims = (*reading.claims(), *self._vacuity(reading))
         false = next((claim for claim in claims if not claim.true), None)
         reason = "" if false is None else f"{false.kind} {false.text!r}: {false.reason}"
         return Verdict(false is None, claims, reason)
+
+    def _vacuity(self, reading: _Reading) -> Iterator[Claim]:
+        """Yield a claim if the sentence says too little for what is known."""
+        if reading.of_others:  # what others did tells, too
+            return
+        evidence, index = reading.evidence, fact_index(self.catalogue)
+        named, sayable = reading.mentioned & reading.history, self.vocabulary.sayable
+        if reason := vacuous(index, evidence, reading.stated(), named, sayable, reading.most_words):
+            yield Claim("vacuous", "", False, reason)
 
     def first_sentence(self, text: str) -> str:
         """Return the first sentence of a text; a full stop within a name does not end it."""
@@ -142,6 +154,7 @@ class _Reading:
         self.spans = spans
         self.evidence = evidence
         self.grammar = grammar(noun, liked)
+        self.words = domain_words(noun)
         self.history = frozenset(influence.item for influence in evidence.influences)
         self.named = [self._named_items(place) for place in range(len(spans))]
         self.mentioned = frozenset[int]().union(*self.named)
@@ -167,7 +180,24 @@ class _Reading:
         yield from (Claim("crowd", claim.text, not claim.reason, claim.reason) for claim in self.of_others)
         yield from self._deeds()
         yield from self._form()
+        yield from self._wellformed()
         yield from self._coverage()
+
+    def stated(self) -> tuple[tuple[str, str], ...]:
+        """Return the facts of the item that the sentence names, without the year in brackets behind a name."""
+        places = [p for p, span in enumerate(self.spans) if span.kind == "value" and not self._in_brackets(p)]
+        item = (self.evidence.item,)
+        holding = [[fact for fact in sorted(self.spans[p].facts) if self._true_of_all((fact,), item)] for p in places]
+        return tuple(dict.fromkeys(facts[0] for facts in holding if facts))
+
+    def _in_brackets(self, place: int) -> bool:
+        return bool(place) and self.spans[place - 1].form == "("
+
+    def _wellformed(self) -> Iterator[Claim]:
+        """Yield what is not English, and each name that stands twice."""
+        sentence = Sentence(self.spans, self.tags, self.words)
+        for text, reason in (*sentence.faults(), *repetitions(self.spans, self.named)):
+            yield Claim("form", text, False, reason)
 
     # which items the names mean
 

@@ -6,7 +6,7 @@ history is ranked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,14 +82,15 @@ def top_items(scores: np.ndarray, allowed: np.ndarray, k: int) -> tuple[int, ...
 
 
 def shift(history: np.ndarray, removed: Sequence[int], k: int, scores: ScoreAll, allowed: np.ndarray) -> Shift:
-    """Return how the list of `k` changes if the items `removed` leave the history; they may be listed then themselves.
+    """Return how the list of `k` changes if the items `removed` leave the history.
 
-    `allowed` bool [items]: what may be shown now.
+    They are not listed then either: that what is forgotten would be suggested again helps nobody. `allowed` bool [items]:
+    what may be shown.
     """
     change = Change(removed=tuple(removed))
     scores_now, scores_then = scores([history, change.of(history)])
     allowed_then = allowed.copy()
-    allowed_then[list(change.removed)] = True
+    allowed_then[list(change.removed)] = False
     before, after = top_items(scores_now, allowed, k), top_items(scores_then, allowed_then, k)
     moved = tuple((item, float(scores_then[item] - scores_now[item])) for item in before if item in after)
     return Shift(before, after, moved)
@@ -104,12 +105,13 @@ def shortfall(
     window: int,
     added: Sequence[int] = (),
     most: int = MOST_CHANGES,
+    unhelpful: Collection[int] = (),
 ) -> Shortfall:
     """Return how far `item` is from the `k` best allowed items, and the smallest changes that bring it in.
 
     Tried are removals of the items at the last `window` positions and additions of `added`; removed items stay hidden.
     All single changes are tried, so one is found if there is one. Of larger ones a greedy search keeps the best of each
-    round, up to `most` changes.
+    round, up to `most` changes. `unhelpful`: items that no change is to name, such as another edition of `item`.
     """
     item_scores = scores([history])[0]
     best = top_items(item_scores, allowed, k)
@@ -117,8 +119,9 @@ def shortfall(
     result = Shortfall(item, _rank(item_scores, item, allowed), float(item_scores[item]), last)
     if result.rank <= k:
         return result
-    options = [Change(removed=(i,)) for i in dict.fromkeys(history[::-1][:window].tolist()) if i != item]
-    options += [Change(added=(i,)) for i in dict.fromkeys(added) if i != item and i not in history]
+    never = {item, *unhelpful}
+    options = [Change(removed=(i,)) for i in dict.fromkeys(history[::-1][:window].tolist()) if i not in never]
+    options += [Change(added=(i,)) for i in dict.fromkeys(added) if i not in never and i not in history]
     return replace(result, changes=_smallest_changes(item, history, options, k, scores, allowed, most))
 
 

@@ -65,7 +65,7 @@ NEUTRAL = (
     points reason recommend recommendation recommendations recommending recommended same share shared shares sharing
     should similar similarly since so some something such suggest suggested suggesting suggestion suggestions suit suits
     than thanks that the their them then these they this those title titles to together too try us was we well what when
-    which who will with would you your""".split()
+    were which who will with would you your""".split()
     )
     | frozenset("part mainly rank ranks up won that back belongs made there touch touches whom".split())
     | frozenset("already alike appreciate common enjoy enjoyed had just liked loved want wanted".split())

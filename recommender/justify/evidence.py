@@ -46,7 +46,8 @@ class Evidence:
     """For one recommended item: influences, strongest first, facts shared with them, and passages shared with their texts.
 
     The `value` of a passage is spelled as in the item's own text. `companions`: influences that many people had together
-    with the item, and how many people. All are empty for a cold start.
+    with the item, and how many people. All are empty for a cold start. `shapley`: the effects are
+    Shapley values, not what removing one item costs.
     """
 
     item: int
@@ -54,6 +55,7 @@ class Evidence:
     shared: tuple[SharedFact, ...] = ()
     passages: tuple[SharedFact, ...] = ()
     companions: tuple[tuple[int, int], ...] = ()
+    shapley: bool = False
 
 
 def find_evidence(
@@ -90,7 +92,7 @@ def find_evidence(
     found = []
     for column, item in enumerate(recommended):
         between()
-        evidence = _evidence(catalogue, item, tested, effects[:, column], most)
+        evidence = replace(_evidence(catalogue, item, tested, effects[:, column], most), shapley=bool(orders))
         found.append(with_companions(evidence, companions))
     return found
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from recommender.data.catalogue import Item
+from recommender.data.catalogue import Catalogue, Item
 
 #: characters; longer names are cut, so that a justification can be read in one go
 NAME_LENGTH = 60
@@ -84,3 +85,9 @@ def other_names(item: Item, years: tuple[str, ...]) -> set[str]:
     names |= {_BRACKET.sub("", name) for name in names}
     names |= {f"{name} ({year})" for name in names for year in years}
     return {name for name in names if forms(name)}
+
+
+def namesakes(catalogue: Catalogue, item: int, among: Iterable[int]) -> frozenset[int]:
+    """Return those of some items that a reader cannot tell from `item`: they bear the same name."""
+    name = forms(display_name(catalogue[item]))
+    return frozenset(other for other in among if forms(display_name(catalogue[other])) == name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,18 +13,20 @@ import numpy as np
 from recommender.data.catalogue import Catalogue
 from recommender.engine import Recommender
 from recommender.errors import RecommenderError
-from recommender.eval.grounding import Grounding, ParsedClaim, Subject, feature_metrics, groundedness, variety
-from recommender.eval.planted_errors import Swaps, plant_error
+from recommender.eval.grounding import feature_metrics, groundedness, variety
+from recommender.eval.planted_errors import PlantedError, Swaps, plant_error
+from recommender.eval.planted_faults import Room, plant_fault
 from recommender.eval.text_overlap import text_overlap
 from recommender.justify import ClaimChecker, Evidence, Justification, Style, sources
 from recommender.justify.companions import Companions
-from recommender.justify.facts import facts_of, role, years_of
+from recommender.justify.facts import facts_of, years_of
 from recommender.justify.item_names import display_name, other_names
 from recommender.justify.planning import make_outline
 from recommender.justify.template_selection import draw_trials
 from recommender.justify.templates import templates_of
 from recommender.justify.writing_examples import simulated_evidence
 from recommender.progress import Progress
+from recommender.studies.reading import Readers, read_claims, reading_measures, values_of
 
 MOST_LISTED = 20
 """Examples of each kind in the results."""
@@ -41,9 +43,10 @@ def checker_study(
 ) -> dict[str, Any]:
     """Return how many of `count` planted errors the product's checker finds, and how many true sentences it rejects.
 
-    The true sentences come from the templates, on simulated evidence from these histories. `companions`: what many people
-    had together in them.
+    Errors make a sentence false, faults make it badly written: each is every second one. The true sentences come from the
+    templates, on simulated evidence from these histories. `companions`: what many people had together in them.
     """
+    readers = Readers.of(catalogue)
     draw, random_ = random.Random(seed), np.random.default_rng(seed)
     checker = ClaimChecker(catalogue, style.phrases, style.liked)
     usable = [history for history in histories if len(history) > 1]
@@ -53,7 +56,7 @@ def checker_study(
         text = next(templates_of(catalogue, make_outline(evidence, checker, style), style, draw.randrange(2**31))).text
         true += 1
         rejected += not checker.check(text, evidence, style.noun, style.size.words).ok
-        error = plant_error(text, _swaps(catalogue, evidence, text, draw), draw)
+        error = _planted(readers, catalogue, evidence, text, style, draw, faulty=planted.total() % 2 == 1)
         if error is None:
             continue
         planted[error.kind] += 1
@@ -72,26 +75,44 @@ def checker_study(
     }
 
 
-def _swaps(catalogue: Catalogue, evidence: Evidence, text: str, draw: random.Random) -> Swaps:
+def _planted(
+    readers: Readers,
+    catalogue: Catalogue,
+    evidence: Evidence,
+    text: str,
+    style: Style,
+    draw: random.Random,
+    faulty: bool,
+) -> PlantedError | None:
+    """Return the text with an error, or `faulty`: with a fault."""
+    swaps = _swaps(readers, catalogue, evidence, text, draw)
+    if not faulty:
+        return plant_error(text, swaps, draw)
+    words, history = style.words, [influence.item for influence in evidence.influences]
+    named = [i for i in (evidence.item, *history) if display_name(catalogue[i]) in swaps.names]
+    decades = [set(facts_of(catalogue, item).get("decade", ())) for item in named]
+    decade = min(set.intersection(*decades), default=None) if decades else None
+    telling = not readers.told(text, evidence.item, history).vacuous
+    return plant_fault(text, Room(swaps.names, words.verbs[0], words.singular, words.plural, decade, telling), draw)
+
+
+def _swaps(readers: Readers, catalogue: Catalogue, evidence: Evidence, text: str, draw: random.Random) -> Swaps:
     """Return what an error in a sentence on this evidence may swap."""
     involved = [evidence.item, *(influence.item for influence in evidence.influences)]
     named = [item for item in involved if f'"{display_name(catalogue[item])}"' in text]
     taken = {name for i in involved for name in other_names(catalogue[i], years_of(facts_of(catalogue, i)))}
     drawn = [catalogue[draw.randrange(len(catalogue))] for _ in range(20)]
     strangers = [display_name(item) for item in drawn if display_name(item) not in taken]
-    true_values = {value for item in named for value in _values(catalogue, item)}
-    sampled_values = {value for item in range(0, len(catalogue), 7) for value in _values(catalogue, item)}
+    true_values = {value for item in named for value in values_of(catalogue, item)}
+    sampled_values = {value for item in range(0, len(catalogue), 7) for value in values_of(catalogue, item)}
+    spoken = readers.grounding.spoken.items()
+    true_forms = {form for form, meant in spoken if meant & true_values}
+    false_forms = {form for form, meant in spoken if meant <= sampled_values - true_values}
     names = [display_name(catalogue[item]) for item in named]
     together = {item for item, _ in evidence.companions}
     apart = [display_name(catalogue[i.item]) for i in evidence.influences if i.item not in together]
     companions = {display_name(catalogue[item]) for item in together} - set(apart)
-    return Swaps(names, strangers, true_values, sorted(sampled_values - true_values), companions, apart)
-
-
-def _values(catalogue: Catalogue, item: int) -> set[str]:
-    """Return the attribute values of an item, without years and decades."""
-    facts = facts_of(catalogue, item).items()
-    return {value for name, values in facts for value in values if role(name) not in ("year", "decade")}
+    return Swaps(names, strangers, true_forms, sorted(false_forms), companions, apart)
 
 
 def draft_study(
@@ -123,59 +144,59 @@ def draft_study(
     return {line: (drafted, passed) for line, (drafted, passed) in counts.items()}
 
 
+@dataclass(frozen=True)
+class JustificationStudy:
+    """Measures of justifications, and these: `of_users` for each history."""
+
+    measures: dict[str, Any]
+    of_users: tuple[tuple[Justification, ...], ...]
+
+
 def justification_study(
     model: Recommender, histories: Sequence[np.ndarray], k: int = 10, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Return measures of the justifications of each user's next k items.
+    """Return measures of the justifications of each user's next k items: see `study_justifications`."""
+    return study_justifications(model, histories, k, progress).measures
 
-    These are: truth by an independent reading, where the texts come from, drafts that pass the check and what was wrong
-    with the others, overlap of drafts and templates, variety, features, and faithfulness by deletion.
+
+def study_justifications(
+    model: Recommender, histories: Sequence[np.ndarray], k: int = 10, progress: Progress | None = None
+) -> JustificationStudy:
+    """Justify each user's next k items and measure the texts.
+
+    Measured are: truth by an independent reading, what the texts tell, their patterns and grammar, where they come from,
+    drafts that pass the check and what was wrong with the others, overlap of drafts and templates, variety, features, and
+    faithfulness by deletion.
     """
-    justifications: list[Justification] = []
+    of_users: list[tuple[Justification, ...]] = []
     faithful: list[bool] = []
     for number, history in enumerate(histories):
         items = [int(item) for item in model.rank([history], k, fused=False)[0].items]
         of_user = model.explain(history, items)
-        justifications += of_user
+        of_users.append(tuple(of_user))
         faithful += _deletions(model, history, of_user, np.random.default_rng(number))
         if progress:
             progress("justifications", number + 1, len(histories))
-    catalogue, texts = model.catalogue, [justification.text for justification in justifications]
-    claims = _read_claims(catalogue, justifications, model.setup.companions)
+    justifications = [justification for of_user in of_users for justification in of_user]
+    measures = text_measures(Readers.of(model.catalogue, model.setup.companions), model.catalogue, justifications)
+    measures["deletion_faithfulness"] = sum(faithful) / len(faithful) if faithful else None
+    return JustificationStudy(measures, tuple(of_users))
+
+
+def text_measures(readers: Readers, catalogue: Catalogue, justifications: Sequence[Justification]) -> dict[str, Any]:
+    """Return all measures that need the texts and their evidence only."""
+    texts = [justification.text for justification in justifications]
+    claims = read_claims(readers, justifications)
     false = [text for text, made in zip(texts, claims, strict=True) if not all(claim.true for claim in made)]
     return {
         "groundedness": groundedness(claims),
         "false": false[:MOST_LISTED],
         "sources": sources(justifications),
+        **reading_measures(readers, justifications, claims),
         **_draft_measures(justifications),
         **variety(texts),
-        **feature_metrics(texts, [_values(catalogue, j.evidence.item) for j in justifications]),
-        "deletion_faithfulness": sum(faithful) / len(faithful) if faithful else None,
+        **feature_metrics(texts, [values_of(catalogue, j.evidence.item) for j in justifications]),
     }
-
-
-def _read_claims(
-    catalogue: Catalogue, justifications: Sequence[Justification], companions: Companions | None
-) -> list[list[ParsedClaim]]:
-    """Return the claims of each justification, read independently of the product's checker."""
-    values = {value for item in range(len(catalogue)) for value in _values(catalogue, item)}
-    grounding = Grounding(values, liked=companions is not None and companions.liked)
-    return [
-        grounding.claims(
-            justification.text,
-            _subject(catalogue, justification.evidence.item),
-            [_subject(catalogue, influence.item) for influence in justification.evidence.influences],
-            _together(justification.evidence, companions),
-        )
-        for justification in justifications
-    ]
-
-
-def _together(evidence: Evidence, companions: Companions | None) -> list[int]:
-    """Return for each influence how many people had it and the item, as counted; 0 where that is not known."""
-    influences = [influence.item for influence in evidence.influences]
-    counted = {} if companions is None else dict(companions.among(evidence.item, influences))
-    return [counted.get(item, 0) for item in influences]
 
 
 def _draft_measures(justifications: Sequence[Justification]) -> dict[str, Any]:
@@ -221,9 +242,3 @@ def _deletions(
     row_of = {item: row for row, item in enumerate(removed)}
     pairs = enumerate(zip(strongest, others, strict=True))
     return [bool(scores[row_of[item], n] < scores[row_of[other], n]) for n, (item, other) in pairs if item != other]
-
-
-def _subject(catalogue: Catalogue, item: int) -> Subject:
-    years = years_of(facts_of(catalogue, item))
-    names = frozenset(other_names(catalogue[item], years))
-    return Subject(names, frozenset(_values(catalogue, item)), frozenset(map(int, years)))

@@ -114,6 +114,7 @@ def test_why():
         "justification": SENTENCE,
         "written_by": "model",
         "rests_on": "It rests mostly on your history.",
+        "effects_are": "left out one by one",
         "query": 0.25,
         "contributions": {"text": 0.5},
         "evidence": {

@@ -66,3 +66,33 @@ def test_a_variant_reads_yaml_values():
     assert study_commands._variant("a b: x=null y=[1]") == ("a b", {"x": None, "y": [1]})
     with pytest.raises(RecommenderError, match="not YAML"):
         study_commands._variant("a: x=[1")
+
+
+def test_justifications_are_read_and_compared_and_a_marked_sheet_is_counted(run, trained, tmp_path):
+    asked = (
+        "study",
+        "justifications",
+        trained,
+        "--users",
+        2,
+        "--k",
+        3,
+        "--against",
+        "plain",
+        "--output",
+        tmp_path,
+        "-q",
+    )
+    code, out, _ = run(*asked)
+    assert code == 0 and "vacuous" in out and "patterns" in out and "grammar faults per 100" in out
+    code, out, _ = run(*asked, "--json")
+    metrics = json.loads(out)
+    assert code == 0 and metrics == json.loads((tmp_path / "metrics.json").read_text())
+    assert set(metrics["systems"]) == {str(trained), "plain"} and metrics["about"]["seed"] == 0
+    (tmp_path / "sheet.csv").write_text("number,preferred\n1,left\n2,right\n3,same\n")
+    (tmp_path / "key.json").write_text('{"systems": ["a", "b"], "left": {"1": "a", "2": "b", "3": "a"}}')
+    code, out, _ = run("study", "preference", tmp_path / "sheet.csv")
+    assert code == 0 and "100.0% of those with a preference choose a" in out and "sign test p = 0.5" in out
+    (tmp_path / "sheet.csv").write_text("number,preferred\n1,perhaps\n")
+    code, _, err = run("study", "preference", tmp_path / "sheet.csv")
+    assert code == 2 and "row 1" in err and "left, right or same" in err

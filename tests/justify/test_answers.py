@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from recommender import prompts
+from recommender.data.catalogue import Catalogue, Item
 from recommender.justify import Evidence, Influence, Style, answers
 from recommender.justify.counterfactual import Change, Shift, Shortfall
 from tests.justify.films import CATALOGUE, FILMS, TITLES
@@ -28,7 +31,7 @@ def test_several_items_of_a_change_have_a_verb_in_the_plural():
 
 
 def test_without_a_change_it_says_that_nothing_helps():
-    assert "up to 3 changes of your history, nothing brings it in" in why_not(14)
+    assert 'up to 3 changes of your history, nothing brings "Aliens" in' in why_not(14)
 
 
 def test_a_listed_item_has_its_place_and_needs_nothing():
@@ -44,9 +47,9 @@ def test_unmet_conditions_come_first_and_the_rank_is_the_one_without_them():
     text = why_not(3, barred=["genres must be Drama, and it has Action", "it is among what must be left out"])
     assert text == (
         '"Aliens" does not meet what you asked for: genres must be Drama, and it has Action; it is among what must be left'
-        " out. Without that it would be at place 3."
+        ' out. Without that "Aliens" would be at place 3.'
     )
-    assert "Even then it would be at place 14" in why_not(14, barred=["no"])
+    assert 'Even then "Aliens" would be at place 14' in why_not(14, barred=["no"])
 
 
 @pytest.mark.parametrize(
@@ -77,9 +80,38 @@ def test_what_would_differ_is_named():
 
 def test_the_strongest_influence_comes_with_its_effect():
     evidence = Evidence(ALIENS, (Influence(ALIEN, 1.234), Influence(RUNNER, 0.5)))
-    text = answers.rests_on(CATALOGUE, evidence, FILMS)
-    assert text.startswith('It rests most on "Alien" and "Blade Runner"') and "by 1.23 nats" in text
-    assert answers.rests_on(CATALOGUE, Evidence(ALIENS), FILMS) == "No single thing that you know moves it."
+    assert answers.rests_on(CATALOGUE, evidence, FILMS) == (
+        'The score of "Aliens" rests most on "Alien" and "Blade Runner": without "Alien" that score falls by 1.23 nats.'
+    )
+    assert answers.rests_on(CATALOGUE, Evidence(ALIENS), FILMS) == (
+        'No single item of your history raises the score of "Aliens".'
+    )
+
+
+@pytest.mark.parametrize("language", prompts.languages())
+def test_a_shapley_value_is_called_so_and_is_no_fall_of_the_score(language):
+    style = Style("films", language=language)
+    text = answers.rests_on(CATALOGUE, Evidence(ALIENS, (Influence(ALIEN, 1.08),), shapley=True), style)
+    assert "Shapley" in text and "1.08" in text and not {"falls", "fällt", "without", "ohne"} & set(text.split())
+
+
+@pytest.mark.parametrize("shapley", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_no_pronoun_leaves_open_what_is_meant(shapley, count):
+    influences = (Influence(ALIEN, 1.2), Influence(RUNNER, 0.5))[:count]
+    text = answers.rests_on(CATALOGUE, Evidence(ALIENS, influences, shapley=shapley), FILMS)
+    assert not {"it", "its", "It"} & set(re.findall(r"\w+", text)) and '"Aliens"' in text
+    added = why_not(14, [Change(added=(MISSION,)), Change(removed=(ALIEN,), added=(MISSION,))])
+    assert not {"it", "its", "It"} & set(re.findall(r"\w+", added))
+
+
+def test_an_item_that_takes_the_place_of_its_namesake_is_not_told():
+    twins = Catalogue(Item(str(n), title) for n, title in enumerate(("Chasing Amy", "Chasing Amy", "Heat", "Fargo")))
+    moved = Shift((0, 2), (1, 2), ())
+    assert answers.what_if(twins, [3], moved, FILMS).endswith("the same 2 would be listed, in another order.")
+    again = Shift((2, 0), (2, 3), ())  # what was forgotten, under another number
+    text = answers.what_if(Catalogue([*twins][:3] + [Item("9", "Fargo")]), [3], again, FILMS)
+    assert text == 'Without "Fargo" in your history, "Chasing Amy" would not be listed.'
 
 
 @pytest.mark.parametrize("language", prompts.languages())

@@ -50,17 +50,17 @@ TRUE = [
         'Because you watched "Alien", you might like "Aliens", another science fiction film with Sigourney Weaver.',
     ),
     (TWO, "Because you watched Alien and Star Wars, you might like Aliens, which is Sci-Fi too."),
-    (TWO, 'You\'ve watched "Alien" (1979), so "Aliens" (1986) may be a good next choice.'),
+    (TWO, 'You\'ve watched "Alien" (1979), so "Aliens" (1986), a Sci-Fi film, may be a good next choice.'),
     (TWO, '"Aliens" is directed by James Cameron and fits your history, as you watched "Alien".'),
     (TWO, '"Aliens" (1986) shares the Sci-Fi genre with "Alien", starring Sigourney Weaver.'),
     (TWO, 'You saw "Star Wars", and "Aliens" is an Action film too!'),
-    (TWO, "Because you watched “Alien”, we suggest “Aliens”."),
+    (TWO, "Because you watched “Alien”, we suggest “Aliens”, a Sci-Fi film."),
     (TWO, 'If you liked "Alien", you might also enjoy "Aliens", a sci-fi movie.'),
     (
         evidence(OPUS, BECAUSE),
-        "Because you watched 'Because', 'Mr. Holland's Opus' is suggested: both are Dramas.",
+        "Because you watched 'Because', we suggest 'Mr. Holland's Opus', a Drama directed by Stephen Herek.",
     ),
-    (evidence(MONKEY, BECAUSE), 'Because you watched "Because", try "Monkey Business", also from 1986.'),
+    (evidence(MONKEY, BECAUSE), 'Because you watched "Because", try "Monkey Business", a comedy: both are from 1986.'),
     (evidence(ALIENS), '"Aliens" is suggested: it is an Action film from the 1980s.'),
     (evidence(ALIENS), 'You might like "Aliens", which stars Michael Biehn.'),
 ]
@@ -178,7 +178,7 @@ def test_claims_are_listed_with_their_kinds():
 
 
 def test_the_noun_decides_what_people_did():
-    sentence = 'Because you watched "Alien", "Aliens" is suggested.'
+    sentence = 'Because you watched "Alien", "Aliens" by James Cameron is suggested.'
     assert CHECKER.check(sentence, TWO, "films").ok
     assert not CHECKER.check(sentence, TWO, "books").ok
     assert CHECKER.check(sentence.replace("watched", "read"), TWO, "books").ok
@@ -193,7 +193,7 @@ def test_namesakes_are_told_apart_by_year():
         ]
     )
     checker, found = ClaimChecker(catalogue), Evidence(1, (Influence(0, 1.0),))
-    assert checker.check('Because you watched "Hamlet" (1948), "Hamlet" (1996) is suggested.', found, "films").ok
+    assert checker.check('You watched "Hamlet" (1948), so try "Hamlet" (1996), a tragedy.', found, "films").ok
     assert not checker.check('Because you watched "Hamlet" (1996), "Hamlet" (1948) is suggested.', found, "films").ok
     assert not checker.check('"Hamlet" (1996) is a Drama film, and you watched "Hamlet" (1948).', found, "films").ok
 

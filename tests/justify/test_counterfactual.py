@@ -37,11 +37,19 @@ def test_listed_is_what_is_allowed_best_first():
     assert top_items(np.array([3.0, 1.0, 2.0]), np.array([False, True, True]), 5) == (2, 1)
 
 
-def test_what_would_be_listed_had_it_not_been_seen():
+def test_what_would_be_listed_had_it_not_been_seen_is_never_that_itself():
     scores = scorer({(0, 3): 5.0, (1, 4): 3.0, (1, 0): 9.0, (1, 3): 1.0, (1, 5): 2.0})
     result = shift(np.array([0, 1]), [0], 2, scores, allowed(0, 1))
-    assert result.before == (3, 4) and result.after == (0, 4)
-    assert result.left == (3,) and result.entered == (0,) and result.moved == ((4, 0.0),)
+    assert result.before == (3, 4) and result.after == (4, 5)
+    assert result.left == (3,) and result.entered == (5,) and result.moved == ((4, 0.0),)
+
+
+def test_no_change_names_another_edition_of_the_item():
+    scores = scorer({(0, 3): 5.0, (6, 4): 9.0, (7, 4): 8.0})
+    ask = {"history": np.array([0, 1]), "item": 4, "k": 1, "scores": scores, "allowed": allowed(0, 1), "window": 5}
+    assert Change(added=(6,)) in shortfall(**ask, added=[6, 7]).changes
+    assert Change(added=(7,)) in shortfall(**ask, added=[6, 7], unhelpful={6}).changes
+    assert not any(0 in change.removed for change in shortfall(**ask, unhelpful={0}).changes)
 
 
 def test_a_listed_item_needs_no_change():

@@ -21,7 +21,7 @@ def test_justify_keeps_true_drafts_and_replaces_false_ones():
     def write(prompts, names=None):
         asked.append((list(prompts), names))
         false = 'Because you watched "Alien", "Blade Runner" is a Drama film.'
-        true = 'Because you watched "Alien", "Aliens" is a Sci-Fi film too. You will love it!'
+        true = 'Because you watched "Alien", try "Aliens", an Action film. You will love it!'
         return [false] if names else [true, false]
 
     true, false = justify(CATALOGUE, [evidence(0, 1), evidence(2, 1)], write, CHECKER, FILMS)
@@ -29,7 +29,7 @@ def test_justify_keeps_true_drafts_and_replaces_false_ones():
     assert asked[1][0] == asked[0][0][1:] and sources([true, false]) == {"model": 1, "rewritten": 0, "plain": 1}
     assert (true.source, true.text) == (
         "model",
-        'Because you watched "Alien", "Aliens" is a Sci-Fi film too.',
+        'Because you watched "Alien", try "Aliens", an Action film.',
     )
     assert true.verdict.ok and true.verdict == true.draft_verdict
     assert false.source == "plain" and "Drama" not in false.text and "Drama" in false.draft
@@ -47,7 +47,7 @@ def test_whatever_the_model_writes_the_answer_is_true(draft):
 
 def test_a_second_try_counts_as_one():
     def write(prompts, names=None):
-        return ['Because you watched "Alien", try "Aliens".' if names else "No idea." for _ in prompts]
+        return ['Because you watched "Alien", try "Aliens" by James Cameron.' if names else "No idea." for _ in prompts]
 
     justification = justify(CATALOGUE, [evidence(0, 1)], write, CHECKER, FILMS)[0]
     assert (
