@@ -36,6 +36,7 @@ from recommender.fusion.stored import StoredFusion
 from recommender.inference.beam_search import Ranking
 from recommender.justify import ClaimChecker, Evidence, Justification, Style
 from recommender.justify.companions import Companions
+from recommender.justify.query_answer import QueryAnswer
 from recommender.numerics.vectors import unit_rows
 from recommender.prompting.builder import ExampleBuilder
 from recommender.prompting.example import Example, VectorOverrides
@@ -293,8 +294,9 @@ class Engine(ABC):
             justifications = self.justifier.stream(
                 self._evidence_for(request, group, stop), request.user, stop, at_once
             )
-            for item, justification in zip(group, justifications, strict=False):
-                yield with_justification(item, justification, self.catalogue, request.trace)
+            answers = self._query_answers(request, group)
+            for item, justification, answer in zip(group, justifications, answers, strict=False):
+                yield with_justification(item, justification, self.catalogue, request.trace, answer)
 
     def stream_justified_list(
         self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None = None
@@ -307,8 +309,12 @@ class Engine(ABC):
             yield from self.stream_justifications(request, items, stop)
             return
         justifications = self.justifier.stream_list(self._evidence_for(request, items, stop), request.user, stop)
-        for item, justification in zip(items, justifications, strict=False):
-            yield with_justification(item, justification, self.catalogue, request.trace)
+        answers = self._query_answers(request, items)
+        for item, justification, answer in zip(items, justifications, answers, strict=False):
+            yield with_justification(item, justification, self.catalogue, request.trace, answer)
+
+    def _query_answers(self, request: Request, items: Sequence[RankedItem]) -> list[QueryAnswer | None]:
+        return self.justifier.query_answers(request.query, [self.catalogue.index(item.item_id) for item in items])
 
     def _evidence_for(
         self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None

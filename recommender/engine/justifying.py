@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.engine.requests import RankedItem
 from recommender.engine.setup import EngineSetup
 from recommender.justify import Evidence, Justification, find_evidence, justify, written_list
+from recommender.justify.query_answer import QueryAnswer, answer_query
 
 ScoreItems = Callable[[Sequence[np.ndarray], Sequence[int]], np.ndarray]
 """Histories of catalogue indices and items -> log-probabilities [histories, items]."""
@@ -70,6 +71,11 @@ class Justifier:
             disliked=self.policy.refused(user),
         )
 
+    def query_answers(self, query: str | None, items: Sequence[int]) -> list[QueryAnswer | None]:
+        """Return which part of a query each item meets, and which not."""
+        checker = self.policy.checker()
+        return answer_query(query, items, checker, self.setup.style) if query else [None] * len(items)
+
     def justify(
         self, evidence: Sequence[Evidence], user: str | None = None, stop: threading.Event | None = None
     ) -> list[Justification]:
@@ -109,9 +115,22 @@ class Justifier:
         return written_list(evidence, write, can_spell, checker, style)
 
 
-def with_justification(item: RankedItem, justification: Justification, catalogue: Catalogue, trace: bool) -> RankedItem:
-    """Return a ranked item with its justification; `trace`: with how it was written, for a decision trace."""
+def with_justification(
+    item: RankedItem,
+    justification: Justification,
+    catalogue: Catalogue,
+    trace: bool,
+    answer: QueryAnswer | None = None,
+) -> RankedItem:
+    """Return a ranked item with its justification, behind an answer to what was asked for, if anything was.
+
+    `trace`: with how it was written, for a decision trace.
+    """
     evidence = evidence_as_dict(justification, catalogue)
+    text = justification.text
+    if answer is not None:
+        text = f"{answer.text} {text}"
+        evidence["query"] = {"met": list(map(asdict, answer.met)), "missed": list(map(asdict, answer.missed))}
     if trace:
         evidence["writing"] = {
             "prompt": justification.prompt,
@@ -120,7 +139,7 @@ def with_justification(item: RankedItem, justification: Justification, catalogue
             "wrong_with_it": justification.draft_verdict.reason,
             "rewrite": justification.rewrite,
         }
-    return replace(item, justification=justification.text, written_by=justification.source, evidence=evidence)
+    return replace(item, justification=text, written_by=justification.source, evidence=evidence)
 
 
 def evidence_as_dict(justification: Justification, catalogue: Catalogue) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def phrases_of(catalogue: Catalogue, outline: Outline, style: Style) -> dict[str
     """Return the variables of a template: names in quotation marks, and the facts as phrases in every form."""
     count = len(outline.others) + 1
     people, series = _people(outline), _series(outline)
-    own = _facts_phrase(outline.own, "noun", style)
+    own = facts_phrase(outline.own, "noun", style)
     return {
         "about": _name_with_year(catalogue, outline.item),
         "history": enumeration([_quoted_name(catalogue, other) for other in outline.others], style),
@@ -148,14 +148,14 @@ def phrases_of(catalogue: Catalogue, outline: Outline, style: Style) -> dict[str
         "crowd": bool(outline.crowd),
         "many_named": len(outline.others) > 1,
         "both": prompts.render_block(f"lang/{style.language}", "both", count=count),
-        "is_one": _facts_phrase(outline.facts, "one", style),
-        "are_all": _facts_phrase(outline.facts, "all", style),
-        "noun": _facts_phrase(outline.facts, "noun", style),
-        "group": _facts_phrase(outline.facts, "group", style),
+        "is_one": facts_phrase(outline.facts, "one", style),
+        "are_all": facts_phrase(outline.facts, "all", style),
+        "noun": facts_phrase(outline.facts, "noun", style),
+        "group": facts_phrase(outline.facts, "group", style),
         "own": own,
         "own_tail": f", {own}" if own else "",
         "own_middle": f", {own}," if own else "",
-        "own_group": _facts_phrase(outline.own, "group", style),
+        "own_group": facts_phrase(outline.own, "group", style),
         "people": enumeration(people.values, style) if people else "",
         "many_people": people is not None and len(people.values) > 1,
         "deed": _deed(people, style) if people else "",
@@ -174,7 +174,7 @@ def enumeration(values: Sequence[str], style: Style, block: str = "listed") -> s
     return prompts.render_block(f"lang/{style.language}", block, values=list(values))
 
 
-def _facts_phrase(facts: Sequence[Fact], form: str, style: Style) -> str:
+def facts_phrase(facts: Sequence[Fact], form: str, style: Style) -> str:
     """Return facts as one phrase: "is a Drama film from the 1990s", "stars Tom Hanks and is from 1995"."""
     if not facts:
         return ""
