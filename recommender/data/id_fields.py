@@ -9,8 +9,8 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from recommender.data.cells import plain_text
-from recommender.data.ids import canonical_id, refuse_rounded, shown
-from recommender.errors import DataError
+from recommender.data.ids import canonical_id, refuse_rounded
+from recommender.errors import DataError, shown
 
 _TEXT_ARRAYS = ("b", "B", "u", "w")  # of the standard library: bytes and letters, not ids
 

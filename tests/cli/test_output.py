@@ -116,3 +116,12 @@ def test_rows_without_rows(console):
     output.print_rows([], "nothing")
     output.print_rows([], as_json=True)
     assert file.getvalue().splitlines()[-1] == "[]"
+
+
+def test_a_terminal_is_not_steered_by_titles_and_notes():
+    file = io.StringIO()
+    console = output._Screen(file=file, width=80, force_terminal=True, color_system=None)
+    table = output.table_of([{"title": "\x1b[2J\u202eStar", "n": 1}])
+    console.print(table)
+    console.print("\x1b]0;owned\x07 note")
+    assert "\x1b" not in file.getvalue() and "\u202e" not in file.getvalue() and "\\u001b]0;owned" in file.getvalue()
