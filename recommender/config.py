@@ -149,8 +149,10 @@ class EncodersConfig(_Section):
     image: str | None = "efficientnet-lite0"
     audio: str | None = "whisper-tiny.en"
     transcript: bool = Field(False, description="add Whisper's transcript to the item's text")
-    width: int = Field(128, ge=1, description="text, image and audio vectors are reduced to this many components")
-    collaborative_width: int = Field(64, ge=0, description="0 switches the collaborative vectors off")
+    width: int = Field(
+        128, ge=1, le=8192, description="text, image and audio vectors are reduced to this many components"
+    )
+    collaborative_width: int = Field(64, ge=0, le=8192, description="0 switches the collaborative vectors off")
     window_seconds: float = Field(30.0, gt=0, le=30, description="longer audio is read in windows of this length")
     batch_size: int = Field(32, ge=1)
     views: int = Field(
@@ -178,7 +180,7 @@ class PromptConfig(_Section):
 
     history: int = Field(100, ge=1, description="most recent items that the prompt holds")
     titled: int = Field(3, ge=0, description="how many of the last items are spelled out with title and soft tokens")
-    soft_tokens: int = Field(1, ge=1, description="soft tokens per modality of a spelled-out item")
+    soft_tokens: int = Field(1, ge=1, le=256, description="soft tokens per modality of a spelled-out item")
     noun: str = Field("items", description="what is recommended, in the plural: films, books, songs")
 
 

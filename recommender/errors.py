@@ -33,10 +33,10 @@ def printable(text: str, keep: str = "") -> str:
     return _UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else f"\\u{ord(found[0]):04x}", text)
 
 
-def shown(value: Any) -> str:
+def shown(value: Any, most: int = _SHOWN) -> str:
     """Return a value as a message may show it: on one line, cut if it is long."""
     line = " ".join(repr(value).split())
-    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
+    return line if len(line) <= most else f"{line[:most]}..."
 
 
 class RecommenderError(Exception):

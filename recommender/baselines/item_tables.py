@@ -60,4 +60,7 @@ def _table(attribute: str, arrays: Mapping[str, np.ndarray]) -> Any:
     if f"{attribute}.indptr" not in arrays:
         return arrays[attribute]
     data, indices, indptr, shape = (arrays[f"{attribute}.{part}"] for part in _CSR_PARTS)
+    rows, columns = (int(size) for size in shape)
+    if columns > max(rows, len(data)):  # columns are items, or words that some item has
+        raise DataError(f"the array {attribute} claims {columns} columns for {len(data)} numbers", "fit it again")
     return sp.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))

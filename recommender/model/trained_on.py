@@ -121,10 +121,20 @@ class TrainedOn:
             for place, fact in reversed([*enumerate([facts, *facts.get("earlier", [])])]):
                 name = f".{place}" if place else ""
                 windows = tensors.get(f"windows{name}")
+                _check_sketch(fact["digest"], tensors[f"sketch{name}"], windows)
                 loaded = cls(fact["digest"], tensors[f"sketch{name}"], windows, fact.get("chance", 0.0), loaded)
             return loaded
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
             raise CheckpointError(f"{path}: is damaged", "copy the checkpoint again, whole") from None
+
+
+def _check_sketch(digest: str, *filters: np.ndarray | None) -> None:
+    """Raise ValueError unless filters can be looked up with the digest as their key."""
+    if len(bytes.fromhex(digest)) != hashlib.sha256().digest_size:
+        raise ValueError("the digest is none")
+    for bits in filters:
+        if bits is not None and (bits.dtype != np.uint8 or bits.ndim != 1 or not len(bits)):
+            raise ValueError("a sketch is none")
 
 
 def runs_of(items: Sequence[T], before: int) -> Iterator[tuple[T, ...]]:
