@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recommender.errors import CheckpointError, did_you_mean
+from recommender.files import status
 
 MANIFEST = "checkpoint.json"
 
@@ -18,9 +19,10 @@ def resolve(source: str | Path) -> Path:
     """Return the folder of a checkpoint: the path itself, or else a shipped one.
 
     `movielens-100k` and `adapters/movielens-100k` name a shipped checkpoint from any folder. A path to nothing is returned
-    as it is: reading it says what is missing.
+    as it is: reading it says what is missing. Raises CheckpointError for what can be no path.
     """
     path = Path(source)
+    status(path, CheckpointError)
     named = path.parent in (Path(), Path("adapters"))
     return shipped_checkpoints().get(path.name, path) if named and not path.exists() else path
 

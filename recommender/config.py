@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from recommender.errors import ConfigError, did_you_mean
-from recommender.strict.yaml_documents import parse_yaml
+from recommender.strict.yaml_documents import read_yaml
 
 Modality = Literal["text", "knowledge", "image", "audio", "collaborative"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
@@ -363,16 +363,7 @@ class Config(_Section):
     @classmethod
     def load(cls, path: str | Path) -> Config:
         """Read a YAML file. Raises ConfigError naming the file, the key and the closest known key."""
-        path = Path(path)
-        try:
-            raw = parse_yaml(path.read_bytes().decode("utf-8-sig"))
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read ({error.strerror})", "check the path of --config") from None
-        except UnicodeDecodeError as error:
-            reason = f"not valid YAML (byte {error.start} is not UTF-8)"
-            raise ConfigError(f"{path}: {reason}", "save the file as UTF-8") from None
-        except ValueError as error:  # yaml itself raises it for a date that is none
-            raise ConfigError(f"{path}: not valid YAML ({error})") from None
+        raw = read_yaml(Path(path), ConfigError)
         if raw is not None and not isinstance(raw, dict):
             raise ConfigError(f"{path}: expected a mapping of keys to values, found {type(raw).__name__}")
         return cls.parse(raw or {}, source=str(path))

@@ -14,7 +14,7 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -27,8 +27,50 @@ logger = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
 _SAMPLES, _SAMPLE_BYTES = 128, 1 << 16
+_PATH_CHARS = 4096  # as Linux has it
+_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 #: what this thread holds at the moment, so that it may take a lock again within its own block
 _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
+
+
+def status(path: Path, error: type[RecommenderError] = RecommenderError) -> os.stat_result | None:
+    """Return what the system says of a path, None if nothing is there.
+
+    Raises `error` in one line for a name that no file can have (too long, a NUL in it, links in a circle), and for a folder
+    that may not be looked into.
+    """
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as failure:
+        raise error(f"{shown_path(path)}: cannot be read ({failure.strerror})", "check the path") from None
+    except ValueError:
+        raise error(
+            f"{shown_path(path)}: is no name of a file (a NUL, or half a character)", "check the path"
+        ) from None
+
+
+def check_plain(path: Path, error: type[RecommenderError] = RecommenderError, hint: str | None = None) -> None:
+    """Raise `error` unless there is a plain file: to open a pipe may wait for ever, and a device may have no end."""
+    found = status(path, error)
+    if found is None:
+        raise error(f"{path}: no such file", hint)
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((kind for is_kind, kind in _KINDS if is_kind(found.st_mode)), "something else")
+        raise error(f"{path}: is {kind}, expected a plain file", hint)
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as a message may show it: of a very long one the beginning."""
+    text = str(path)
+    return text if len(text) <= _PATH_CHARS else f"{text[:80]}... ({len(text):,} characters)"
 
 
 @contextmanager

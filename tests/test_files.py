@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -246,3 +247,76 @@ def test_what_is_no_plain_file_locks_nothing(tmp_path, kind):
     with pytest.raises(RecommenderError, match=r"\.out\.lock"), locked(tmp_path / "out", "a test"):
         pass
     assert other.read_text() == "precious"
+
+
+NO_NAMES = ["a" * 5000, "n" * 300, "b/" * 3000, "a\0b", "\ud800", "loop", "file/inside"]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_names_that_no_file_can_have_are_one_error_at_every_edge(tmp_path, monkeypatch, name):
+    from recommender import assets
+    from recommender.batch.request_files import read_requests
+    from recommender.data.catalogue import Catalogue
+    from recommender.engine import Recommender
+    from recommender.engine.trace import load as read_trace
+    from recommender.model.checkpoint import item_ids_of
+    from recommender.model.manifest import check_target
+    from recommender.store.feedback import FeedbackStore
+
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    Path("file").write_text("")
+    edges = [
+        lambda: Recommender.from_pretrained(name),
+        lambda: item_ids_of(name),
+        lambda: Catalogue.load(name),
+        lambda: Catalogue.load(f"{name}.csv"),
+        lambda: list(read_requests(Path(f"{name}.jsonl"))),
+        lambda: read_trace(Path(name)),
+        lambda: assets.fetch(name),
+    ]
+    for edge in edges:
+        with pytest.raises(RecommenderError) as error:
+            edge()
+        assert len(error.value.message) < 12_000 and "\n" not in str(error.value) and "\0" not in str(error.value)
+    if name not in ("loop", "file/inside"):
+        for edge in (
+            lambda: check_target(Path(name)),
+            lambda: FeedbackStore(Path(name)),
+            lambda: assets.identity(name),
+        ):
+            with pytest.raises(RecommenderError):
+                edge()
+
+
+def test_the_home_of_nobody_is_one_error():
+    from recommender import assets
+
+    for ask in (assets.fetch, assets.identity):
+        with pytest.raises(RecommenderError, match="no user has that home"):
+            ask("~nobody-of-this-name/model")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet", ".csv.gz", ".tsv", ".json"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket"])
+def test_tables_and_requests_are_plain_files(tmp_path, suffix, kind):
+    import socket
+
+    from recommender.batch.request_files import read_requests
+    from recommender.data.catalogue import Catalogue, Item
+    from recommender.data.histories import Histories
+
+    path = tmp_path / f"items{suffix}"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        socket.socket(socket.AF_UNIX).bind(str(path))
+    catalogue = Catalogue([Item(item_id="a", title="A")])
+    edges = [lambda: Catalogue.load(path), lambda: Histories.load(path, catalogue)]
+    if suffix in (".jsonl", ".parquet"):
+        edges.append(lambda: list(read_requests(path)))
+    for edge in edges:
+        with pytest.raises(RecommenderError, match="expected a plain file"):
+            edge()

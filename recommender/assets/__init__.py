@@ -17,7 +17,7 @@ import platformdirs
 from recommender.assets import asset_cache
 from recommender.assets.packages import ASSETS
 from recommender.errors import AssetError, did_you_mean
-from recommender.files import sampled_digest
+from recommender.files import sampled_digest, status
 from recommender.progress import Progress
 
 __all__ = ["AssetInfo", "cache_dir", "describe", "fetch", "identity", "is_embedded"]
@@ -48,7 +48,8 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     """
     if is_embedded(name):
         return asset_cache.ready(ASSETS[name], cache_dir(), progress)
-    path = Path(name).expanduser()
+    path = _local(name)
+    status(path, AssetError)
     if name and path.is_dir():
         return path
     if path.is_file():
@@ -75,14 +76,22 @@ def identity(name: str) -> str:
     if is_embedded(name):
         asset = ASSETS[name]
         return f"{asset.pin} {asset.sha256[:16]} {asset.layout}"
-    path = Path(name).expanduser()
-    if not path.exists():
+    path = _local(name)
+    if status(path, AssetError) is None:
         return name
     files = sorted(f for f in path.rglob("*") if f.is_file() and f.suffix != ".md") if path.is_dir() else [path]
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.relative_to(path).as_posix()} {sampled_digest(file)}\n".encode())
     return digest.hexdigest()
+
+
+def _local(name: str) -> Path:
+    """Return the path that a name would be. Raises AssetError for the home of a user who does not exist."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise AssetError(f"{name}: no user has that home", "write ./ before a name that begins with ~") from None
 
 
 def describe() -> list[AssetInfo]:

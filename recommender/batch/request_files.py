@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from recommender.batch.request_lines import BatchLine, read_line
 from recommender.data.formats import one_line
 from recommender.errors import DataError
-from recommender.files import locked, remove_leftovers, replacing, write_text
+from recommender.files import check_plain, locked, remove_leftovers, replacing, write_text
 from recommender.strict.json_documents import json_text
 
 SUFFIXES = (".jsonl", ".parquet")
@@ -40,8 +40,7 @@ def read_requests(path: Path) -> Iterator[BatchLine]:
     Raises DataError for a file that cannot be read.
     """
     check_suffix(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file", "give a file of requests")
+    check_plain(path, DataError, "give a file of requests")
     seen: set[str] = set()
     rows = _parquet_rows(path) if path.suffix == ".parquet" else _json_lines(path)
     for number, raw, fault in rows:

@@ -23,6 +23,7 @@ from recommender.data.ids import canonical_id, id_or_none, is_missing
 from recommender.data.layout import PACKED_SUFFIXES, unpacked_suffix
 from recommender.data.moments import Moments, read_moments
 from recommender.errors import DataError, closest, did_you_mean, import_extra
+from recommender.files import check_plain, status
 
 Kind = Literal["items", "interactions", "targets"]
 SUFFIXES = (".parquet", ".csv", ".jsonl")
@@ -198,7 +199,7 @@ def _locate(source: str | Path, kind: Kind) -> Path:
 
     # an embedded name wins over a folder that happens to be called so, as for models
     path = assets.fetch(str(source)) if assets.is_embedded(str(source)) else Path(source)
-    if not path.exists():
+    if status(path, DataError) is None:
         beside = [str(other) for other in path.parent.iterdir()] if path.parent.is_dir() else []
         elsewhere = f"say where the table of {kind} is, by its option or in the section data of the config"
         raise DataError(f"{path}: no such file or folder for the {kind}", did_you_mean(str(path), beside) or elsewhere)
@@ -210,6 +211,7 @@ def _locate(source: str | Path, kind: Kind) -> Path:
         )
         message = f"{path}: cannot read a table from a {path.suffix or 'nameless'} file"
         raise DataError(message, f"use one of {', '.join(SUFFIXES)}{others}")
+    check_plain(path, DataError, f"give the table of {kind} as a file")
     return path
 
 

@@ -175,7 +175,7 @@ def from_pretrained(
         ids = SemanticIds.load(folder / "semantic_ids.safetensors")
         _check_items(folder, len(catalogue), ids, features)
         check_adapter_types(folder / ADAPTER)
-    _check_base(folder, manifest, config.base.llm)
+        _check_base(folder, manifest, config.base.llm)
     llm, tokenizer = load_llm(config.base, progress)
     with reading(folder):
         check_adapter_fits(folder / ADAPTER, llm, ids, features, config)

@@ -14,7 +14,7 @@ from recommender.adapters.shipped import MANIFEST as MANIFEST
 from recommender.adapters.shipped import check_present
 from recommender.adapters.shipped import shipped_checkpoints as shipped_checkpoints
 from recommender.errors import CheckpointError
-from recommender.files import locked, replacing_folder
+from recommender.files import locked, replacing_folder, status
 from recommender.strict.json_documents import read_json_object
 
 #: what a checkpoint may be read from
@@ -27,7 +27,7 @@ def check_target(target: Path, marker: str = MANIFEST) -> None:
     Other files may be somebody's work and are never replaced.
     """
     target = target.absolute()
-    if not target.exists() and not target.is_symlink():
+    if status(target, CheckpointError) is None and not target.is_symlink():
         parent = next(path for path in target.parents if path.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK):
             raise CheckpointError(f"{target}: cannot be made, {parent} is no folder that you may write to")

@@ -24,6 +24,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from recommender.data.id_fields import ItemId, UserId, ValueText
 from recommender.errors import DataError, wrong_fields
+from recommender.files import status
 from recommender.strict.json_documents import parse_json
 
 Opinion = Literal["helpful", "wrong", "not for me"]
@@ -78,6 +79,7 @@ class FeedbackStore:
     def __init__(self, path: Path) -> None:
         """Read `path`, which need not exist yet. Raises DataError if no file can be there, or one that holds
         something else; single lines that hold no feedback are counted, and a warning tells how many."""
+        status(path, DataError)
         if (
             (path.exists() and not path.is_file())
             or (path.is_symlink() and not path.exists())
