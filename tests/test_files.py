@@ -320,3 +320,87 @@ def test_tables_and_requests_are_plain_files(tmp_path, suffix, kind):
     for edge in edges:
         with pytest.raises(RecommenderError, match="expected a plain file"):
             edge()
+
+
+@pytest.mark.parametrize("make", ["pipe", "device", "full", "folder"])
+def test_what_is_no_plain_file_is_never_replaced(tmp_path, make):
+    path = tmp_path / "out"
+    if make == "pipe":
+        os.mkfifo(path)
+    elif make == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/null" if make == "device" else "/dev/full")
+    before = path.lstat()
+    for write in (
+        lambda: write_text(path, "x"),
+        lambda: write_together(tmp_path, {"a": b"1", "out": b"2"}),
+        lambda: files.check_output(path),
+    ):
+        with pytest.raises(RecommenderError, match="expected a plain file"):
+            write()
+    assert os.path.samestat(path.lstat(), before) and names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("place", ["/proc/x.json", "/proc/self/x.json", "/dev/full/x.json", "/sys/x/y.json"])
+def test_outputs_that_cannot_be_are_refused_before_the_work(place):
+    with pytest.raises(RecommenderError, match="cannot be written"):
+        files.check_output(Path(place))
+    with pytest.raises(RecommenderError, match="cannot be written there"), locked(Path(place), "a test"):
+        pass
+
+
+def test_an_output_that_can_be_is_left_as_it_is(tmp_path):
+    (tmp_path / "there").write_text("x")
+    files.check_output(tmp_path / "there")
+    files.check_output(tmp_path / "a" / "b" / "c.json")
+    assert names(tmp_path) == ["there"]
+
+
+def test_a_full_disk_names_the_output(tmp_path):
+    with pytest.raises(OSError) as error, replacing(tmp_path / "out.json") as temporary:
+        temporary.symlink_to("/dev/full")
+        with temporary.open("w") as file:
+            file.write("x")
+    assert error.value.filename == str(tmp_path / "out.json") and not names(tmp_path)
+
+
+def holding(target):
+    """Start a process that holds a target until its standard input closes."""
+    code = (
+        "import sys; from pathlib import Path; from recommender.files import locked\n"
+        "with locked(Path(sys.argv[1]), 'training'): print('held', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(target)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("run", "run/out.jsonl"),
+        ("run", "run/a/b/c/out.jsonl"),
+        ("run/out.jsonl", "run"),
+        ("run/a/b/out.jsonl", "run"),
+        ("run/a", "run"),
+        ("link/out.jsonl", "run"),
+        ("run", "link/out.jsonl"),
+    ],
+)
+def test_a_folder_and_what_lies_in_it_have_one_holder(tmp_path, theirs, ours):
+    (tmp_path / "run" / "a" / "b" / "c").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("run")
+    process = holding(tmp_path / theirs)
+    try:
+        with pytest.raises(RecommenderError, match=f"held by process {process.pid}"), locked(tmp_path / ours, "a test"):
+            pass
+        with locked(tmp_path / "run2", "a test"), locked(tmp_path / "run.jsonl", "a test"):
+            pass
+    finally:
+        process.communicate("")
+    with locked(tmp_path / ours, "a test"), locked(tmp_path / theirs, "a test"):  # within its own block it may
+        pass
+    assert not list(tmp_path.rglob(".*.lock"))

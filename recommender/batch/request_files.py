@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from recommender.batch.request_lines import BatchLine, read_line
 from recommender.data.formats import one_line
 from recommender.errors import DataError
-from recommender.files import check_plain, locked, remove_leftovers, replacing, write_text
+from recommender.files import check_plain, locked, remove_leftovers, replacing, write_bytes, write_text
 from recommender.strict.json_documents import json_text
 
 SUFFIXES = (".jsonl", ".parquet")
@@ -147,6 +147,8 @@ class PartialOutput:
         """Remove a last line without an end, and return how many lines are left."""
         if not self.path.exists():
             return 0
+        if self.path.stat().st_nlink > 1:  # appended to under two names, it would hold two batches
+            write_bytes(self.path, self.path.read_bytes())
         size, lines = 0, 0
         with self.path.open("rb+") as file:
             for line in file:

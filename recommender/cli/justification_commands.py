@@ -9,13 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from recommender.cli.inputs import catalogue_of, open_model, sampled_histories
-from recommender.cli.options import AsJson, Items, Model, Quiet, Seed
+from recommender.cli.options import AsJson, Items, Model, Quiet, Seed, output_file
 from recommender.cli.output import print_facts, print_plain_note, print_rows
 from recommender.files import write_text
 from recommender.strict.json_documents import json_text
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
-JsonFile = Annotated[Path | None, typer.Option("--output", help="also write the result to this JSON file")]
+JsonFile = Annotated[
+    Path | None, typer.Option("--output", help="also write the result to this JSON file", callback=output_file)
+]
 
 
 @app.command()

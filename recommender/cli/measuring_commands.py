@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from recommender.cli.inputs import config_of, split_list
-from recommender.cli.options import AsJson, OwnConfig, Quiet, Users, present_model
+from recommender.cli.options import AsJson, OwnConfig, Quiet, Users, output_folder, present_model
 from recommender.cli.output import print_json, print_view
 
 
@@ -20,7 +20,9 @@ def evaluate(
             " runs of one recipe"
         ),
     ],
-    output: Annotated[Path, typer.Option(help="folder for report.html, metrics.json and the parquet tables")],
+    output: Annotated[
+        Path, typer.Option(help="folder for report.html, metrics.json and the parquet tables", callback=output_folder)
+    ],
     config: OwnConfig = None,
     items: Annotated[str | None, typer.Option(help="items table; default: the first checkpoint's")] = None,
     interactions: Annotated[
@@ -79,7 +81,9 @@ def evaluate(
 
 
 def ratings(
-    output: Annotated[Path, typer.Option(help="folder for report.html, metrics.json and predictions.parquet")],
+    output: Annotated[
+        Path, typer.Option(help="folder for report.html, metrics.json and predictions.parquet", callback=output_folder)
+    ],
     config: OwnConfig = None,
     items: Annotated[str | None, typer.Option(help="items table; default: the config's")] = None,
     interactions: Annotated[str | None, typer.Option(help="table with ratings; default: the config's")] = None,

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from recommender.adapters.shipped import check_present
+from recommender.errors import RecommenderError
+from recommender.files import check_output, status
 
 Panel = Literal["Try it", "Your data", "Train", "Recommend", "Serve", "Measure", "Operate"]
 PANELS: tuple[Panel, ...] = ("Try it", "Your data", "Train", "Recommend", "Serve", "Measure", "Operate")
@@ -19,6 +21,22 @@ def present_model(model: str | None) -> str | None:
     if model is not None:
         check_present(model)
     return model
+
+
+def output_file(path: Path | None) -> Path | None:
+    """Return the path of a result, or refuse it before the work: minutes later there would be nowhere to put it."""
+    if path is not None:
+        check_output(path)
+    return path
+
+
+def output_folder(path: Path) -> Path:
+    """Return the folder of a report, as `output_file`."""
+    found = status(path)
+    if found is not None and not path.is_dir():
+        raise RecommenderError(f"{path}: is no folder", "name a folder for the output")
+    check_output(path if found is None else path / "report")
+    return path
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
@@ -39,7 +57,10 @@ FeedbackFile = Annotated[
     Path | None, typer.Option("--feedback", help="file of feedback, made by `recommender feedback`")
 ]
 User = Annotated[str | None, typer.Option(help="who asks: what this user marked `not for me` is left out")]
-Trace = Annotated[Path | None, typer.Option(help="also write the decision trace to this JSON file: see `replay`")]
+Trace = Annotated[
+    Path | None,
+    typer.Option(help="also write the decision trace to this JSON file: see `replay`", callback=output_file),
+]
 Query = Annotated[
     str | None, typer.Option("--query", "--wish", help="a sentence about what is wanted; --wish is its former name")
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recommender.cli.inputs import read_config, split_list
-from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Settings, Users
+from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Settings, Users, output_folder
 from recommender.cli.output import print_json, print_rows, print_view
 from recommender.errors import DataError
 from recommender.strict.yaml_documents import parse_yaml
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from recommender.config import Config
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
-Output = Annotated[Path, typer.Option(help="folder for the checkpoints and the report; a killed run goes on")]
+Output = Annotated[
+    Path, typer.Option(help="folder for the checkpoints and the report; a killed run goes on", callback=output_folder)
+]
 Baselines = Annotated[str, typer.Option(help="baselines beside them, with commas")]
 Without = Annotated[str, typer.Option(help="modalities: text, knowledge, image, audio, collaborative")]
 Variant = Annotated[

@@ -13,8 +13,8 @@ from typing import Any
 from recommender.adapters.shipped import MANIFEST as MANIFEST
 from recommender.adapters.shipped import check_present
 from recommender.adapters.shipped import shipped_checkpoints as shipped_checkpoints
-from recommender.errors import CheckpointError
-from recommender.files import locked, replacing_folder, status
+from recommender.errors import CheckpointError, RecommenderError
+from recommender.files import check_output, locked, replacing_folder, status
 from recommender.strict.json_documents import read_json_object
 
 #: what a checkpoint may be read from
@@ -31,6 +31,10 @@ def check_target(target: Path, marker: str = MANIFEST) -> None:
         parent = next(path for path in target.parents if path.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK):
             raise CheckpointError(f"{target}: cannot be made, {parent} is no folder that you may write to")
+        try:
+            check_output(target)
+        except RecommenderError as error:
+            raise CheckpointError(error.message, error.hint) from None
         return
     if not target.is_dir() or (any(target.iterdir()) and not (target / marker).is_file()):
         kind = "a folder with other things in it" if target.is_dir() else "a file"
