@@ -20,9 +20,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from recommender.data.id_fields import ItemId, UserId, ValueText
+from recommender.data.id_fields import ItemId, UserId, ValueText, given_fields
 from recommender.errors import DataError, wrong_fields
 from recommender.strict.json_documents import parse_json
 
@@ -59,6 +59,11 @@ class Feedback(BaseModel):
         description="the justification as it was shown; its facts are meant",
     )
     time: str = Field("", max_length=40, description="when it was stored; set by the store")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, fields: Any) -> Any:
+        return given_fields(fields, cls.model_fields)
 
 
 def read_feedback(**fields: Any) -> Feedback:
