@@ -163,7 +163,8 @@ class Chat:
         """Answer a conversation: {"role", "content"} messages, oldest first, the last one the user's.
 
         `history`: item ids known beforehand, None for none. `boosts` [items]: nats by which this turn prefers items, e.g.
-        what looks like a picture. `user`: who speaks; what they call not for them is kept where feedback is, and not shown to them again.
+        what looks like a picture. `user`: who speaks; what they call not for them is kept where feedback is, and not shown
+        to them again.
         Raises RecommenderError for messages of another form and for unknown ids.
         """
         known = tuple(int(i) for i in self.catalogue.indices(history_ids(() if history is None else history)))

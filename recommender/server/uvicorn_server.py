@@ -16,11 +16,12 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from recommender.config import ServingConfig
+from recommender.server.http_errors import HttpError
 from recommender.server.http_metrics import HttpMetrics
 
 
 class WatchedConnection(H11Protocol):
-    """A connection that must bring whole headers in time. Also counts what never becomes a request."""
+    """A connection that must bring whole headers in time. Refuses WebSockets, and counts what never becomes a request."""
 
     def __init__(self, limits: ServingConfig, metrics: HttpMetrics | None, **uvicorn_arguments: Any) -> None:
         """`uvicorn_arguments`: what uvicorn makes connections with."""
@@ -62,6 +63,23 @@ class WatchedConnection(H11Protocol):
         """Answer and count what is no HTTP."""
         self._count(400)
         super().send_400_response(msg)
+
+    def _should_upgrade(self) -> bool:
+        """Nothing here speaks another protocol. Who asks for WebSockets waits for their handshake, so they are told."""
+        return self._get_upgrade() == b"websocket"
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Refuse and count a handshake of WebSockets, whatever its path."""
+        self._count(426)
+        refusal = HttpError(426, "this server speaks HTTP/1.1 and no WebSocket", "no_websocket").response()
+        headers = [*refusal.raw_headers, (b"connection", b"close")]
+        for part in (
+            h11.Response(status_code=426, headers=headers, reason=b"Upgrade Required"),
+            h11.Data(data=bytes(refusal.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(part) or b"")
+        self.transport.close()
 
     def _watch(self) -> None:
         if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
