@@ -39,8 +39,11 @@ def config_of(path: Path | None, checkpoints: list[str]) -> Config:
 
     if path is not None:
         return Config.load(path)
-    saved = resolve(checkpoints[0]) / "config.yaml" if checkpoints else None
-    return Config.load(saved) if saved is not None and saved.is_file() else Config()
+    folder = resolve(checkpoints[0]) if checkpoints else None
+    saved = (
+        [] if folder is None else [folder / "config.yaml", folder / "prompting" / "config.yaml"]
+    )  # exports have it there
+    return next((Config.load(path) for path in saved if path.is_file()), Config())
 
 
 def catalogue_of(model: str) -> tuple[Config, Catalogue]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from recommender.cli.inputs import split_pair, vllm_options
+from recommender.cli.inputs import config_of, split_pair, vllm_options
 from recommender.cli.options import AsJson, Items, Model, Quiet
 from recommender.cli.output import print_json, print_note, print_plain_note, print_rows
 from recommender.cli.stopping import stoppable
@@ -51,28 +51,30 @@ def serve(
     /v1/recommendations, /v1/chat/completions (as the OpenAI client speaks it), /v1/feedback, /v1/models, /healthz,
     /readyz, /metrics, and /docs for all of them.
     """
+    options = vllm_options(engine, rank_url, write_url, vllm)
+    given: dict[str, Any] = {"host": host, "port": port, "feedback": feedback}
+    given |= {"allowed_hosts": allowed_host, "allowed_origins": allowed_origin}
+    limits = _limits(config_of(None, [model]).serving, settings, given)
     from recommender.errors import import_extra
     from recommender.progress import progress_bars
+    from recommender.server.listening import reserved
 
-    for module in SERVER_MODULES:
-        import_extra(module, "recommender serve", "server")
-    from recommender.engine import open_engine
-    from recommender.server.app import create_app
-    from recommender.server.uvicorn_server import run_server
+    with reserved(limits.host, limits.port) as sockets:  # before what takes seconds to import
+        for module in SERVER_MODULES:
+            import_extra(module, "recommender serve", "server")
+        from recommender.engine import open_engine
+        from recommender.server.app import create_app
+        from recommender.server.uvicorn_server import run_server
 
-    options = vllm_options(engine, rank_url, write_url, vllm)
-    with progress_bars(quiet) as progress:
-        opened = open_engine(engine, model, items, progress, **options)
-    for part, address in opened.addresses().items():  # adapters are loaded and unloaded there
-        print_note(f"{part}: {address}")
-    print_plain_note(opened)
-    try:
-        given: dict[str, Any] = {"host": host, "port": port, "feedback": feedback}
-        given |= {"allowed_hosts": allowed_host, "allowed_origins": allowed_origin}
-        limits = _limits(opened.config.serving, settings, given)
-        run_server(create_app(opened, name or Path(model).resolve().name, limits), limits)
-    finally:
-        opened.close()
+        with progress_bars(quiet) as progress:
+            opened = open_engine(engine, model, items, progress, **options)
+        try:
+            for part, address in opened.addresses().items():  # adapters are loaded and unloaded there
+                print_note(f"{part}: {address}")
+            print_plain_note(opened)
+            run_server(create_app(opened, name or Path(model).resolve().name, limits), limits, sockets)
+        finally:
+            opened.close()
 
 
 def batch(

@@ -7,6 +7,8 @@ time is closed, and where there are too many connections, those that wait longes
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from recommender.config import ServingConfig
 from recommender.server.http_errors import HttpError
 from recommender.server.http_metrics import HttpMetrics
+from recommender.server.listening import listen
 
 
 class WatchedConnection(H11Protocol):
@@ -114,7 +117,11 @@ def server_config(app: FastAPI, limits: ServingConfig, **options: Any) -> uvicor
     )
 
 
-def run_server(app: FastAPI, limits: ServingConfig) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way are answered first, for at most `drain_seconds`."""
+def run_server(app: FastAPI, limits: ServingConfig, sockets: Sequence[socket.socket]) -> None:
+    """Serve until SIGTERM or SIGINT; requests under way are answered first, for at most `drain_seconds`.
+
+    `sockets`: of `reserved`. They listen once what is slow the first time was done.
+    """
     app.state.warm_up()
-    uvicorn.Server(server_config(app, limits)).run()
+    listen(sockets)
+    uvicorn.Server(server_config(app, limits)).run(list(sockets))

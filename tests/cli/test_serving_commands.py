@@ -1,6 +1,7 @@
 """Export, and outputs that would replace something else."""
 
 import json
+import socket
 import sys
 
 import pytest
@@ -43,7 +44,9 @@ def test_batch_answers_a_file(run, trained, tmp_path):
 def served(monkeypatch):
     """Serve nothing; returns the limits and the names that a server would have had."""
     calls = []
-    monkeypatch.setattr("recommender.server.uvicorn_server.run_server", lambda app, limits: calls.append(limits))
+    monkeypatch.setattr(
+        "recommender.server.uvicorn_server.run_server", lambda app, limits, sockets: calls.append(limits)
+    )
     return calls
 
 
@@ -65,6 +68,17 @@ def test_serve_takes_limits_from_options_and_settings(run, trained, served):
 )
 def test_a_server_that_is_none(run, trained, served, options, said):
     refused(run("serve", trained, *options, "-q"), said)
+    assert served == []
+
+
+def test_a_port_that_is_taken_and_a_host_elsewhere_are_one_line(run, trained, served):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        for host in ("127.0.0.1", "localhost", "0.0.0.0"):
+            refused(run("serve", trained, "--host", host, "--port", port, "-q"), f"port {port} of", "taken", "--port")
+        refused(run("serve", trained, "--set", f"port={port}", "-q"), f"port {port} of 127.0.0.1 is taken")
+    for host in ("8.8.8.8", "nowhere.invalid", "1.2.3", "a" * 70, "2001:db8::1"):
+        refused(run("serve", trained, "--host", host, "--port", 0, "-q"), f"host {host!r}", "--host")
     assert served == []
 
 
