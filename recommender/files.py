@@ -12,6 +12,7 @@ import re
 import shutil
 import socket
 import stat
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
-from recommender.errors import RecommenderError
+from recommender.errors import DataError, RecommenderError
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,42 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
 _SAMPLES, _SAMPLE_BYTES = 128, 1 << 16
 #: what this thread holds at the moment, so that it may take a lock again within its own block
 _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
+
+
+def check_input_file(path: Path) -> None:
+    """Raise DataError unless there is a file that may be read."""
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder, expected a file", "name a file in it")
+    if not path.exists():
+        raise DataError(f"{path}: no such file", "check its name")
+    if not os.access(path, os.R_OK):
+        raise DataError(f"{path}: may not be read by this user", "check its permissions")
+
+
+def check_output_file(path: Path) -> None:
+    """Raise DataError unless a file can be written at `path`; folders above it that are missing can be made."""
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder, and a file is to be written", "name a file in it")
+    check_can_write_in(path.parent, path)
+
+
+def check_output_folder(path: Path) -> None:
+    """Raise DataError unless files can be written in a folder `path`, which need not exist."""
+    if (path.exists() or path.is_symlink()) and not path.is_dir():
+        raise DataError(f"{path}: is a file, and a folder is to be written", "name a folder")
+    check_can_write_in(path, path)
+
+
+def check_can_write_in(folder: Path, output: Path, error_type: type[RecommenderError] = DataError) -> None:
+    """Raise `error_type` unless files can be made in `folder`, or it itself in one that exists, for the sake of
+    `output`."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):  # what the permissions say is not all: disks may be read-only
+            pass
+    except OSError as error:
+        reason = f"{there} is no folder that you may write to ({error.strerror})"
+        raise error_type(f"{output}: cannot be made, {reason}", "name another output") from None
 
 
 @contextmanager

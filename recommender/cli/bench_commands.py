@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from recommender.cli import early_checks
 from recommender.cli.inputs import open_model, sampled_histories, split_list, use_threads, whole_numbers
 from recommender.cli.options import AsJson, Model, Quiet, Seed
 from recommender.cli.output import print_json, print_rows, print_text
@@ -55,10 +56,17 @@ def decode(
     transformers: Annotated[bool, typer.Option(help="measure generate of transformers too")] = True,
     int8: Annotated[bool, typer.Option(help="measure our decoder in 8-bit integers too")] = True,
     vllm_python: Annotated[
-        Path | None, typer.Option(help="measure vLLM's beam search too: a Python that has vLLM; see `make vllm-env`")
+        Path | None,
+        typer.Option(
+            help="measure vLLM's beam search too: a Python that has vLLM; see `make vllm-env`",
+            callback=early_checks.input_file,
+        ),
     ] = None,
     keep: Annotated[
-        Path | None, typer.Option(help="file of finished cases; those that are in it are not repeated")
+        Path | None,
+        typer.Option(
+            help="file of finished cases; those that are in it are not repeated", callback=early_checks.output_file
+        ),
     ] = None,
     seed: Seed = 0,
     threads: Threads = None,
@@ -191,7 +199,7 @@ def engines(
 @app.command()
 def serve(
     model: Model = SHIPPED,
-    engine: Annotated[str, typer.Option(help="embedded or vllm")] = "vllm",
+    engine: Annotated[str, typer.Option(help="embedded or vllm", callback=early_checks.engine_name)] = "vllm",
     url: Annotated[str | None, typer.Option(help="a server of this model that runs already")] = None,
     clients: Annotated[int, typer.Option(help="clients that ask without a pause", min=1)] = 16,
     seconds: Annotated[float, typer.Option(help="for how long", min=1)] = 120.0,

@@ -80,9 +80,9 @@ class FeedbackStore:
     `refresh` reads what the others have appended.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tell: bool = True) -> None:
         """Read `path`, which need not exist yet. Raises DataError if no file can be there, or one that holds
-        something else; single lines that hold no feedback are counted, and a warning tells how many."""
+        something else; single lines that hold no feedback are counted, and a warning tells how many if `tell`."""
         if (
             (path.exists() and not path.is_file())
             or (path.is_symlink() and not path.exists())
@@ -95,7 +95,7 @@ class FeedbackStore:
         self._read_new_lines()
         if not self._lines and _holds_something_else(path):
             raise DataError(f"{path}: holds no feedback, but something else", "name a new file for it")
-        if self.damaged_lines:
+        if self.damaged_lines and tell:
             logger.warning("%s: %d lines hold no feedback and do not count", path, self.damaged_lines)
 
     def _forget(self) -> None:
