@@ -162,7 +162,7 @@ def locked(target: Path, task: str, wait: bool = False) -> Iterator[None]:
     of it when its process ends, however that happens, and what a killed writer left of `target` is then removed. A thread
     may take a lock again within its own block. Raises RecommenderError that says who holds it; `wait`: waits instead.
     """
-    target = Path(os.path.realpath(target))
+    named, target = target.absolute(), Path(os.path.realpath(target))
     if target in _held.get():
         yield
         return
@@ -173,7 +173,8 @@ def locked(target: Path, task: str, wait: bool = False) -> Iterator[None]:
     try:
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(_holder(task)).encode(), 0)
-        remove_leftovers(target)
+        for name in {named, target}:  # of a link: what is written to replace it lies beside the link
+            remove_leftovers(name)
         yield
     finally:
         _held.set(_held.get() - {target})

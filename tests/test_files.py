@@ -144,6 +144,20 @@ def test_a_killed_holder_holds_nothing_and_what_it_left_is_removed(holder):
     assert names(target.parent) == []
 
 
+def test_what_a_killed_writer_left_beside_a_link_is_removed_too(tmp_path):
+    (tmp_path / "disk" / "model").mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "disk" / "model")
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, link], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    process.kill()
+    process.communicate()
+    assert len(names(tmp_path)) == 4  # disk, link, folder, file
+    with locked(link, "extend"), locked(tmp_path / "model.csv", "extend"):
+        pass
+    assert names(tmp_path) == ["disk", "link"] and names(tmp_path / "disk") == ["model"]
+
+
 def test_who_waits_gets_it_when_it_is_free(holder, caplog):
     process, target = holder
     threading.Timer(0.3, process.kill).start()

@@ -1,8 +1,11 @@
 """Export, and outputs that would replace something else."""
 
 import json
+import os
 import socket
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -87,3 +90,16 @@ def test_serving_without_its_extra_is_one_line(run, trained, served, monkeypatch
     monkeypatch.setitem(sys.modules, module, None)
     refused(run("serve", trained, "-q"), f"recommender serve needs the package {module}", "recommender[server]")
     assert served == []
+
+
+def test_the_next_run_of_a_killed_export_removes_what_it_left(run, trained, tmp_path):
+    command = [sys.executable, "-m", "recommender", "export", trained, tmp_path / "plain", "-q"]
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    while not (left := list(tmp_path.glob(".plain.*.tmp"))):
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert left[0].is_dir() and not (tmp_path / "plain").exists()
+    assert run("export", trained, tmp_path / "plain", "-q")[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["plain"]
