@@ -69,8 +69,11 @@ class Service:
         second whenever it looks through all of it, leaves it alone from here on.
         """
         with suppress(RecommenderError):  # an engine that cannot answer yet says so to those who ask
-            self.engine.answer(Request(history=self.engine.catalogue.item_ids[:1], k=1))
+            first = self.engine.catalogue.item_ids[:1]
+            self.engine.answer(Request(history=first, k=1))
+            self.engine.answer(Request(history=first, k=1, query="something good"))  # what reads texts
             self.conversation.reply([{"role": "user", "content": "something good"}], explain=False)
+        self.message_media.media_queries.load()
         gc.collect()
         gc.freeze()
 
