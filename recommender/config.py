@@ -335,6 +335,9 @@ class ServingConfig(_Section):
         (), description="origins whose pages may ask this server beside its own, as https://shop.example.com"
     )
     feedback: str | None = Field(None, description="file that /v1/feedback appends to; null: feedback is not kept")
+    stuck_seconds: float = Field(
+        120, gt=0, description="how long the engine may bring nothing forth, all of it taken, until /readyz says 503"
+    )
     drain_seconds: int = Field(30, ge=0, description="how long SIGTERM waits for running requests")
 
 

@@ -11,6 +11,7 @@ import fcntl
 import logging
 import os
 import stat
+import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 #: bytes before the end of what was read, by which the file is known again
 _REMEMBERED = 256
+#: bytes that a disk must have room for: a block of most
+_PROBED = 4096
 #: seconds that another process may hold the file while somebody waits to add to it
 _LONGEST_HELD = 2.0
 
@@ -134,6 +137,17 @@ class FeedbackStore:
             except OSError:
                 os.ftruncate(file.fileno(), end)
                 raise
+
+    def check_writable(self) -> None:
+        """Raise OSError if nothing can be added at the moment: a full disk, a folder that is gone, somebody who holds the
+        file."""
+        with tempfile.TemporaryFile(dir=self.path.parent) as file:
+            file.write(b" " * _PROBED)
+            file.flush()
+            os.fsync(file.fileno())
+        if self.path.exists():
+            with open(self.path, "ab", opener=_opened_plainly) as file:
+                _hold(file.fileno(), self.path)
 
     def refresh(self) -> None:
         """Read the lines that were appended since. Those that hold no feedback are skipped, and counted.
