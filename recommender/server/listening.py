@@ -6,6 +6,7 @@ import errno
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from recommender.errors import ConfigError
 
@@ -49,7 +50,7 @@ def listen(sockets: Sequence[socket.socket]) -> None:
         one.listen(_BACKLOG)
 
 
-def _addresses(host: str, port: int) -> Iterator[tuple[socket.AddressFamily, tuple[str | int, ...]]]:
+def _addresses(host: str, port: int) -> Iterator[tuple[socket.AddressFamily, Any]]:
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
@@ -58,7 +59,7 @@ def _addresses(host: str, port: int) -> Iterator[tuple[socket.AddressFamily, tup
     yield from dict.fromkeys((family, address) for family, _, _, _, address in found)
 
 
-def _bound(family: socket.AddressFamily, address: tuple[str | int, ...]) -> socket.socket:
+def _bound(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
     """Return a socket that holds an address alone."""
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
