@@ -7,15 +7,12 @@ None, and returns it as it is.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from recommender import assets
 from recommender.adapters.shipped import check_present, check_target
-from recommender.config import check_engine
+from recommender.config import Config, check_engine
 from recommender.data.paths import Kind, check_answers, check_requests, check_table
 from recommender.files import check_can_write_in, check_input_file, check_output_file, check_output_folder
-
-if TYPE_CHECKING:
-    from recommender.config import Config
 
 
 def present_model(model: str | None) -> str | None:
@@ -99,6 +96,18 @@ def kept_feedback(path: Path) -> Path:
     feedback_file(path)
     check_can_write_in(path.parent, path)
     return path
+
+
+def base_model(name: str) -> str:
+    """Refuse a base model that is neither embedded, nor a folder, nor a name on the hub."""
+    assets.check_name(name)
+    return name
+
+
+def dtype_name(name: str) -> str:
+    """Refuse a type of numbers that no base model is loaded in."""
+    Config().updated({"base.dtype": name}, "--dtype")
+    return name
 
 
 def check_tables(config: Config, interactions: bool = True) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recommender.cli.early_checks import check_tables, present_model
+from recommender.cli.early_checks import base_model, check_tables, present_model
 from recommender.errors import ConfigError, DataError
 from recommender.progress import Progress
 
@@ -37,14 +37,20 @@ def read_recipe(path: Path, settings: list[str] | None) -> Config:
     """Return the Config of a recipe whose tables and starting checkpoint are there. Raises RecommenderError."""
     recipe = read_config(path, settings)
     check_tables(recipe)
+    base_model(recipe.base.llm)
     present_model(recipe.base.adapter)
     return recipe
 
 
-def check_items_at_hand(model: str, items: str | None) -> None:
-    """Raise DataError unless the items of a checkpoint are there: the table that is named, or its config's."""
+def check_parts_at_hand(model: str, items: str | None) -> None:
+    """Raise RecommenderError unless a checkpoint's base model is there, and its items: those named, or its config's."""
+    config = config_of(None, [model])
+    from recommender.adapters.shipped import resolve
+
+    if not (resolve(model) / "prompting").is_dir():  # an export has its base in it
+        base_model(config.base.llm)
     if items is None:
-        check_tables(config_of(None, [model]), interactions=False)
+        check_tables(config, interactions=False)
 
 
 def config_of(path: Path | None, checkpoints: list[str]) -> Config:
@@ -92,7 +98,7 @@ def read_request(progress: Progress, **fields: Any) -> Request:
 
 def open_model(model: str, items: str | None, progress: Progress, feedback: Path | None = None) -> Recommender:
     """Load a checkpoint into the embedded engine; `feedback`: the file whose feedback counts. Raises RecommenderError."""
-    check_items_at_hand(model, items)
+    check_parts_at_hand(model, items)
     with step(progress, f"load {Path(model).name}"):
         from recommender.engine import Recommender
 

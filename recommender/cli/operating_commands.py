@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from recommender.cli import early_checks
-from recommender.cli.inputs import catalogue_of, check_items_at_hand, open_model, values_by_name
+from recommender.cli.inputs import catalogue_of, config_of, open_model, values_by_name
 from recommender.cli.options import AsJson, Items, Model, Quiet
 from recommender.cli.output import print_json, print_rows, print_text
 
@@ -45,7 +45,7 @@ def feedback(
         raise ConfigError(f"unknown opinion {opinion!r}", hint)
     facts = tuple((name, value) for name, values in values_by_name("--fact", fact).items() for value in values)
     given = read_feedback(item_id=item, opinion=known_opinion, user=user, facts=facts, sentence=sentence)
-    check_items_at_hand(model, None)
+    early_checks.check_tables(config_of(None, [model]), interactions=False)
     from recommender.engine.feedback_policy import FeedbackPolicy
     from recommender.justify import ClaimChecker, Style
 

@@ -10,7 +10,7 @@ import typer
 
 from recommender.adapters.shipped import check_target
 from recommender.cli import early_checks
-from recommender.cli.inputs import check_items_at_hand, config_of, split_pair, vllm_options
+from recommender.cli.inputs import check_parts_at_hand, config_of, split_pair, vllm_options
 from recommender.cli.options import AsJson, Items, Model, Quiet
 from recommender.cli.output import print_json, print_note, print_plain_note, print_rows
 from recommender.cli.stopping import stoppable
@@ -61,7 +61,7 @@ def serve(
     given: dict[str, Any] = {"host": host, "port": port, "feedback": feedback}
     given |= {"allowed_hosts": allowed_host, "allowed_origins": allowed_origin}
     limits = _limits(config_of(None, [model]).serving, settings, given)
-    check_items_at_hand(model, items)
+    check_parts_at_hand(model, items)
     if limits.feedback is not None:
         early_checks.kept_feedback(Path(limits.feedback))
     from recommender.errors import import_extra
@@ -117,7 +117,7 @@ def batch(
     Answers keep its order, one line each, errors too. A run that was killed goes on where it was.
     """
     engine_options = vllm_options(engine, rank_url, write_url, vllm)
-    check_items_at_hand(model, items)
+    check_parts_at_hand(model, items)
     from recommender.batch import BatchOptions, run_batch
     from recommender.progress import progress_bars
 
@@ -140,7 +140,7 @@ def export(
     LoRA, item rows and soft tokens are merged; the result is loaded again and compared before it is kept.
     """
     check_target(target, {"transformers": ITEMS, "vllm": MARKER}[to])  # before what takes seconds to import
-    check_items_at_hand(model, items)
+    check_parts_at_hand(model, items)
     from recommender.export.merge import merge
     from recommender.export.vllm_folder import export_vllm
     from recommender.model.checkpoint import from_pretrained

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recommender.cli import early_checks
-from recommender.cli.inputs import check_items_at_hand, read_recipe, split_list
+from recommender.cli.inputs import check_parts_at_hand, read_recipe, split_list
 from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Settings, Users
 from recommender.cli.output import print_json, print_rows, print_view
 from recommender.errors import DataError
@@ -121,7 +121,7 @@ def queries(
 
     Beside the usual table: the share of the first ten that have what was asked for.
     """
-    check_items_at_hand(model, items)
+    check_parts_at_hand(model, items)
     from recommender.progress import progress_bars
     from recommender.studies.text_queries import query_study
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from recommender.cli import early_checks
-from recommender.cli.inputs import check_items_at_hand, config_of, read_recipe
+from recommender.cli.inputs import check_parts_at_hand, config_of, read_recipe
 from recommender.cli.options import AsJson, Checkpoint, ConfigFile, Items, Model, Quiet, Settings
 from recommender.cli.output import print_rows
 from recommender.cli.stopping import stoppable
@@ -86,7 +86,7 @@ def fuse(
 
     The weights are fitted on validation targets. The new checkpoint ranks with them unless `decoding.fused` is off.
     """
-    check_items_at_hand(model, items)
+    check_parts_at_hand(model, items)
     check_table(config_of(None, [model]).data.interactions, "interactions")
     from recommender.baselines.item_tables import check_storable
 

@@ -43,6 +43,7 @@ def place(tmp_path_factory):
     (folder / "gone.yaml").write_text(yaml.safe_dump({"data": items}))
     (folder / "half.yaml").write_text(yaml.safe_dump({"data": {"interactions": items["interactions"]}}))
     (folder / "start.yaml").write_text(yaml.safe_dump({"base": {"adapter": "movilens-100k"}}))
+    (folder / "base.yaml").write_text(yaml.safe_dump({"base": {"llm": "smolm2-135m-instruct"}}))
     (folder / "good.yaml").write_text("{}\n")
     trace = {"format": 2, "model": {"source": "movilens-100k"}, "request": {"history": []}, "explains": None}
     (folder / "trace.json").write_text(json.dumps(trace))
@@ -181,6 +182,13 @@ def cases(place):
         ([*batch, answers, "--rank-url", "http://there"], "--engine embedded has no rank_url"),
         (["serve", MODEL, "--write-url", "http://there"], "--engine embedded has no write_url"),
         (["serve", MODEL, "--set", "wating=3"], "did you mean"),
+        (["train", "--config", str(place / "base.yaml"), "--output", new], "did you mean smollm2-135m-instruct"),
+        (["train", "--config", good, "--set", f"base.llm={file}", "--output", new], "a file, expected a folder"),
+        (["bench", "decode", "--llm", "smolm2-135m-instruct"], "did you mean smollm2-135m-instruct"),
+        (["bench", "decode", "--dtype", "flaot32"], "dtype"),
+        (["bench", "profile", "--beams", "x"], "--beams 'x': expected whole numbers"),
+        (["bench", "trie", "--sizes", "0"], "--sizes '0': expected whole numbers"),
+        (["bench", "agreement", "--formats", "int9"], "expected some of float32"),
         (["fuse", MODEL, "eese", "--output", new], "did you mean ease"),
         (["fuse", MODEL, "sasrec", "--output", new], "cannot be kept in a checkpoint"),
         (["evaluate", "popularty", "--output", new], "did you mean popularity"),
