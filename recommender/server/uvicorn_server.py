@@ -117,6 +117,16 @@ def server_config(app: FastAPI, limits: ServingConfig, **options: Any) -> uvicor
     )
 
 
+class ListeningServer(uvicorn.Server):
+    """A server that is given its sockets, and says where it listens, as one does that makes them."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        if self.started and sockets:
+            self._log_started_message(sockets)
+
+
 def run_server(app: FastAPI, limits: ServingConfig, sockets: Sequence[socket.socket]) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are answered first, for at most `drain_seconds`.
 
@@ -124,4 +134,4 @@ def run_server(app: FastAPI, limits: ServingConfig, sockets: Sequence[socket.soc
     """
     app.state.warm_up()
     listen(sockets)
-    uvicorn.Server(server_config(app, limits)).run(list(sockets))
+    ListeningServer(server_config(app, limits)).run(list(sockets))

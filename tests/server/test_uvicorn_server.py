@@ -2,13 +2,18 @@
 
 import json
 import socket
+import threading
 
 import pytest
 
+from recommender.config import ServingConfig
 from recommender.data.catalogue import Catalogue
 from recommender.model.checkpoint import save_pretrained
+from recommender.server.app import create_app
+from recommender.server.listening import listen, reserved
+from recommender.server.uvicorn_server import ListeningServer, server_config
 from tests.conftest import write_tables
-from tests.server.http_server import RANK, check_that_it_drains
+from tests.server.http_server import RANK, check_that_it_drains, until
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -18,6 +23,21 @@ def test_sigterm_drains(make_checkpoint, catalogue, histories, config, tmp_path,
     checkpoint.catalogue = Catalogue.load(tables["items"])
     save_pretrained(checkpoint, tmp_path / "model")
     check_that_it_drains(str(tmp_path / "model"), stream=stream)
+
+
+def test_a_server_says_where_it_listens(embedded, caplog):
+    caplog.set_level("INFO", "uvicorn.error")
+    with reserved("127.0.0.1", 0) as sockets:
+        port = sockets[0].getsockname()[1]
+        limits = ServingConfig(port=0)
+        server = ListeningServer(server_config(create_app(embedded, "tiny", limits), limits, log_config=None))
+        listen(sockets)
+        thread = threading.Thread(target=server.run, args=(sockets,))
+        thread.start()
+        until(lambda: f"running on http://127.0.0.1:{port} " in caplog.text)
+        server.should_exit = True
+        thread.join(20)
+    assert not thread.is_alive()
 
 
 HANDSHAKE = "Connection: keep-alive, Upgrade\r\nUpgrade: {}\r\nSec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n"
