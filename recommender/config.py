@@ -15,6 +15,7 @@ from recommender.strict.yaml_documents import read_yaml
 
 Modality = Literal["text", "knowledge", "image", "audio", "collaborative"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
+ENGINES = ("embedded", "vllm")
 SOFT_MODALITIES: tuple[Modality, ...] = ("image", "audio", "collaborative")
 Stage = Literal["align", "rank", "explain"]
 ColumnKey = Literal["item_id", "title", "description", "image", "audio", "user_id", "timestamp", "position", "rating"]
@@ -336,6 +337,9 @@ class ServingConfig(_Section):
         (), description="origins whose pages may ask this server beside its own, as https://shop.example.com"
     )
     feedback: str | None = Field(None, description="file that /v1/feedback appends to; null: feedback is not kept")
+    stuck_seconds: float = Field(
+        120, gt=0, description="how long the engine may bring nothing forth, all of it taken, until /readyz says 503"
+    )
     drain_seconds: int = Field(30, ge=0, description="how long SIGTERM waits for running requests")
 
 
@@ -476,3 +480,9 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         for inner in (field.annotation, *get_args(field.annotation)):
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 yield from _keys(inner, f"{prefix}{name}.")
+
+
+def check_engine(name: str) -> None:
+    """Raise ConfigError for a name that no engine has."""
+    if name not in ENGINES:
+        raise ConfigError(f"unknown engine {name!r}", did_you_mean(name, ENGINES) or f"there are {', '.join(ENGINES)}")

@@ -12,6 +12,7 @@ import re
 import shutil
 import socket
 import stat
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
-from recommender.errors import RecommenderError
+from recommender.errors import DataError, RecommenderError
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,39 @@ def shown_path(path: Path) -> str:
     return text if len(text) <= _PATH_CHARS else f"{text[:80]}... ({len(text):,} characters)"
 
 
+def check_input_file(path: Path) -> None:
+    """Raise DataError unless there is a file that may be read."""
+    check_plain(path, DataError, "check its name")
+    if not os.access(path, os.R_OK):
+        raise DataError(f"{path}: may not be read by this user", "check its permissions")
+
+
+def check_output_file(path: Path) -> None:
+    """Raise DataError unless a file can be written at `path`; folders above it that are missing can be made."""
+    _check_replaceable(path)
+    check_can_write_in(path.parent, path)
+
+
+def check_output_folder(path: Path) -> None:
+    """Raise DataError unless files can be written in a folder `path`, which need not exist."""
+    if (status(path, DataError) is not None or path.is_symlink()) and not path.is_dir():
+        raise DataError(f"{path}: is no folder, and one is to be written", "name a folder")
+    check_can_write_in(path, path)
+
+
+def check_can_write_in(folder: Path, output: Path, error_type: type[RecommenderError] = DataError) -> None:
+    """Raise `error_type` unless files can be made in `folder`, or it itself in one that exists, for the sake of
+    `output`."""
+    above = (folder.absolute(), *folder.absolute().parents)
+    there = next(path for path in above if status(path, error_type) is not None)
+    try:
+        with tempfile.TemporaryFile(dir=there):  # what the permissions say is not all: disks may be read-only
+            pass
+    except OSError as error:
+        reason = f"{there} is no folder that you may write to ({error.strerror})"
+        raise error_type(f"{shown_path(output)}: cannot be made, {reason}", "name another output") from None
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well, what was written there takes its place.
@@ -94,22 +128,9 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def check_output(path: Path) -> None:
-    """Raise RecommenderError unless a file can be written at `path`: asked before the work whose result it will hold."""
-    _check_replaceable(path)
-    above = next(folder for folder in path.absolute().parents if status(folder) is not None)
-    probe = above / _beside(path).name
-    try:
-        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
-        probe.unlink()
-    except OSError as error:
-        message = f"{path}: cannot be written, no file can be made in {above} ({error.strerror})"
-        raise RecommenderError(message, "name an output in a folder that you may write to") from None
-
-
 def _check_replaceable(path: Path) -> None:
     if status(path) is not None:
-        check_plain(path, hint="name another file for the output")
+        check_plain(path, DataError, "name another file for the output")
 
 
 @contextmanager
@@ -208,7 +229,7 @@ def locked(target: Path, task: str, wait: bool = False) -> Iterator[None]:
     `target` alone. Links in the path are followed. Hard links of one file are two targets: what is locked is replaced under
     its name, and never changed under the other one.
     """
-    target = Path(os.path.realpath(target))
+    named, target = target.absolute(), Path(os.path.realpath(target))
     if target in _held.get():
         yield
         return
@@ -224,7 +245,8 @@ def locked(target: Path, task: str, wait: bool = False) -> Iterator[None]:
         os.pwrite(descriptor, json.dumps(_holder(task)).encode(), 0)
         if not wait:
             _check_relatives(target)
-        remove_leftovers(target)
+        for name in {named, target}:  # of a link: what is written to replace it lies beside the link
+            remove_leftovers(name)
         yield
     finally:
         _held.set(_held.get() - {target})

@@ -145,6 +145,20 @@ def test_a_killed_holder_holds_nothing_and_what_it_left_is_removed(holder):
     assert names(target.parent) == []
 
 
+def test_what_a_killed_writer_left_beside_a_link_is_removed_too(tmp_path):
+    (tmp_path / "disk" / "model").mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "disk" / "model")
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, link], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    process.kill()
+    process.communicate()
+    assert len(names(tmp_path)) == 4  # disk, link, folder, file
+    with locked(link, "extend"), locked(tmp_path / "model.csv", "extend"):
+        pass
+    assert names(tmp_path) == ["disk", "link"] and names(tmp_path / "disk") == ["model"]
+
+
 def test_who_waits_gets_it_when_it_is_free(holder, caplog):
     process, target = holder
     threading.Timer(0.3, process.kill).start()
@@ -335,7 +349,7 @@ def test_what_is_no_plain_file_is_never_replaced(tmp_path, make):
     for write in (
         lambda: write_text(path, "x"),
         lambda: write_together(tmp_path, {"a": b"1", "out": b"2"}),
-        lambda: files.check_output(path),
+        lambda: files.check_output_file(path),
     ):
         with pytest.raises(RecommenderError, match="expected a plain file"):
             write()
@@ -345,15 +359,15 @@ def test_what_is_no_plain_file_is_never_replaced(tmp_path, make):
 @pytest.mark.parametrize("place", ["/proc/x.json", "/proc/self/x.json", "/dev/full/x.json", "/sys/x/y.json"])
 def test_outputs_that_cannot_be_are_refused_before_the_work(place):
     with pytest.raises(RecommenderError, match="cannot be written"):
-        files.check_output(Path(place))
+        files.check_output_file(Path(place))
     with pytest.raises(RecommenderError, match="cannot be written there"), locked(Path(place), "a test"):
         pass
 
 
 def test_an_output_that_can_be_is_left_as_it_is(tmp_path):
     (tmp_path / "there").write_text("x")
-    files.check_output(tmp_path / "there")
-    files.check_output(tmp_path / "a" / "b" / "c.json")
+    files.check_output_file(tmp_path / "there")
+    files.check_output_file(tmp_path / "a" / "b" / "c.json")
     assert names(tmp_path) == ["there"]
 
 

@@ -20,7 +20,7 @@ from recommender.errors import AssetError, did_you_mean
 from recommender.files import sampled_digest, status
 from recommender.progress import Progress
 
-__all__ = ["AssetInfo", "cache_dir", "describe", "fetch", "identity", "is_embedded"]
+__all__ = ["AssetInfo", "cache_dir", "check_name", "describe", "fetch", "identity", "is_embedded"]
 
 _HUB_NAME = re.compile(r"^\w[\w.-]*/[\w.-]+$", re.ASCII)
 # the same weights for other programs, often larger than the model itself
@@ -46,16 +46,23 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     ("owner/model"). An embedded name wins over a folder of the same name: write ./name for the folder.
     Raises AssetError with one line and a hint.
     """
+    check_name(name)
     if is_embedded(name):
         return asset_cache.ready(ASSETS[name], cache_dir(), progress)
     path = _local(name)
+    return path if path.is_dir() else _from_hub(name)
+
+
+def check_name(name: str) -> None:
+    """Raise AssetError unless `name` is that of an embedded asset, of a local folder, or may be one on the hub."""
+    path = _local(name)
     status(path, AssetError)
-    if name and path.is_dir():
-        return path
+    if is_embedded(name) or (name and path.is_dir()):
+        return
     if path.is_file():
         raise AssetError(f"{name}: a file, expected a folder", f"name the folder that holds it: {path.parent}")
     if _HUB_NAME.match(name):
-        return _from_hub(name)
+        return
     raise AssetError(
         f"{name or 'an empty name'}: no embedded asset, no local folder and no hub name (owner/model)",
         did_you_mean(name, ASSETS) or f"embedded are {', '.join(ASSETS)}",

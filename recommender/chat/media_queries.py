@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from recommender.encoders.image import ImageEncoder
 from recommender.encoders.pipeline import encode_catalogue
 from recommender.encoders.reduction import Reduction
 from recommender.engine.background import check_stop
-from recommender.errors import DataError
+from recommender.errors import DataError, RecommenderError
 from recommender.numerics.vectors import unit_rows
 from recommender.pipelines.train import load_catalogue
 
@@ -35,6 +36,21 @@ class MediaQueries:
         checkpoints, the catalogue's pictures are encoded once and cached."""
         self.config, self.features = config, features
         self._turn = threading.Lock()
+
+    def load(self) -> None:
+        """Load now what reads sounds and pictures, so that nobody waits for it.
+
+        What is not at hand is left for those who ask, and so are pictures of a catalogue that must be encoded first.
+        """
+        named = self.config.encoders
+        with self._turn, suppress(RecommenderError):
+            if named.image is not None:
+                self._image_encoder.load()
+                if self._reduction is not None:
+                    self._pictures  # noqa: B018  kept once it is known
+        with self._turn, suppress(RecommenderError):
+            if named.audio is not None:
+                self._audio_encoder.load()
 
     def hear(self, source: Path | bytes, hint: str | None = None) -> str:
         """Return what is said in a sound: a file, or the content of one.

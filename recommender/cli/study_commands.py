@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from recommender.cli.inputs import read_config, split_list
-from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Settings, Users, output_folder
+from recommender.cli import early_checks
+from recommender.cli.inputs import check_parts_at_hand, read_recipe, split_list
+from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Settings, Users
 from recommender.cli.output import print_json, print_rows, print_view
 from recommender.errors import DataError
 from recommender.strict.yaml_documents import parse_yaml
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 Output = Annotated[
-    Path, typer.Option(help="folder for the checkpoints and the report; a killed run goes on", callback=output_folder)
+    Path,
+    typer.Option(
+        help="folder for the checkpoints and the report; a killed run goes on", callback=early_checks.output_folder
+    ),
 ]
 Baselines = Annotated[str, typer.Option(help="baselines beside them, with commas")]
 Without = Annotated[str, typer.Option(help="modalities: text, knowledge, image, audio, collaborative")]
@@ -42,7 +46,7 @@ def ablation(
     quiet: Quiet = False,
 ) -> None:
     """Train a recipe whole and without each of its parts, and print the paired differences."""
-    recipe = read_config(config, settings)
+    recipe = read_recipe(config, settings)
     from recommender.progress import progress_bars
     from recommender.studies.ablation import ablation_study
     from recommender.studies.entries import parse_seeds
@@ -77,7 +81,7 @@ def cold(
     `full` is the recipe, `unlisted` the same model while it lists no new item; other rows are what --without and --variant
     make of the recipe.
     """
-    recipe = read_config(config, settings)
+    recipe = read_recipe(config, settings)
     from recommender.progress import progress_bars
     from recommender.studies.ablation import FULL
     from recommender.studies.cold_start import ColdStartOptions, cold_start_study
@@ -103,7 +107,10 @@ def queries(
     model: Model,
     output: Output,
     items: Items = None,
-    interactions: Annotated[str | None, typer.Option(help="by default those of the checkpoint's recipe")] = None,
+    interactions: Annotated[
+        str | None,
+        typer.Option(help="by default those of the checkpoint's recipe", callback=early_checks.interactions_table),
+    ] = None,
     attribute: Annotated[str | None, typer.Option(help="what is queried for; default: what tells items apart")] = None,
     users: Users = None,
     seed: Annotated[int, typer.Option(help="which queries and phrasings are drawn")] = 0,
@@ -114,6 +121,7 @@ def queries(
 
     Beside the usual table: the share of the first ten that have what was asked for.
     """
+    check_parts_at_hand(model, items)
     from recommender.progress import progress_bars
     from recommender.studies.text_queries import query_study
 
@@ -136,7 +144,7 @@ def signal(
     quiet: Quiet = False,
 ) -> None:
     """Measure before any training how much an item's content says of who likes it: a linear probe."""
-    recipe = read_config(config, settings)
+    recipe = read_recipe(config, settings)
     from recommender.progress import progress_bars
     from recommender.studies.signal_probe import signal_study
 

@@ -22,10 +22,11 @@ from recommender.data.formats import Column, Parsed, one_line, read_csv, read_js
 from recommender.data.ids import canonical_id, id_or_none, is_missing
 from recommender.data.layout import PACKED_SUFFIXES, unpacked_suffix
 from recommender.data.moments import Moments, read_moments
-from recommender.errors import DataError, closest, did_you_mean, import_extra
-from recommender.files import check_plain, status
+from recommender.data.paths import Kind as Kind
+from recommender.data.paths import check_table
+from recommender.errors import DataError, closest, import_extra
+from recommender.files import check_plain
 
-Kind = Literal["items", "interactions", "targets"]
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".dat", ".data", ".txt", ".psv", ".item", ".inter", ".base", ".test")
@@ -199,10 +200,7 @@ def _locate(source: str | Path, kind: Kind) -> Path:
 
     # an embedded name wins over a folder that happens to be called so, as for models
     path = assets.fetch(str(source)) if assets.is_embedded(str(source)) else Path(source)
-    if status(path, DataError) is None:
-        beside = [str(other) for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        elsewhere = f"say where the table of {kind} is, by its option or in the section data of the config"
-        raise DataError(f"{path}: no such file or folder for the {kind}", did_you_mean(str(path), beside) or elsewhere)
+    check_table(path, kind)
     if path.is_dir():
         return path if _is_saved_dataset(path) else _table_in(path, kind)
     if unpacked_suffix(path) not in (".parquet", *_TEXT_SUFFIXES, *_JSON_SUFFIXES):

@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from recommender.baselines import FitData, ItemContent, make_baseline
-from recommender.baselines.item_tables import STORABLE
+from recommender.baselines.item_tables import check_storable
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, leave_one_out
 from recommender.engine import Recommender
-from recommender.errors import DataError, did_you_mean
+from recommender.errors import DataError
 from recommender.fusion.stored import FUSION_FILE
 from recommender.fusion.weights import FittedFusion, fit_fusion
 from recommender.model.checkpoint import resolve, save_copy_with
@@ -29,12 +29,7 @@ def fuse_checkpoint(
     The weights are fitted on each user's validation target; test targets are not used. Raises DataError for a baseline
     that cannot be saved in a checkpoint and for a checkpoint that was trained on the validation targets; CheckpointError.
     """
-    for name in baselines:
-        make_baseline(name)
-        if name.partition(":")[0] not in STORABLE:
-            raise DataError(f"{name!r} cannot be kept in a checkpoint", did_you_mean(name, STORABLE))
-    if not baselines:
-        raise DataError("no baseline is given to fuse with", f"one or more of {', '.join(STORABLE)}")
+    check_storable(baselines)
     with claimed(output, "fuse"):
         return _fuse(source, baselines, output, items, progress)
 

@@ -20,12 +20,17 @@ SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 TEST_SHARE = 0.1  # of the interactions, in a split by time
 
 
+def check_split(name: str) -> None:
+    """Raise DataError for a split that is none."""
+    if name not in SPLITS:
+        raise DataError(f"no split {name!r}", did_you_mean(name, SPLITS) or f"one of {', '.join(SPLITS)}")
+
+
 def split_by_name(
     histories: Histories, catalogue: Catalogue, split: str = "leave-one-out", folds: int = 5, seed: int = 0
 ) -> Holdout:
     """Return the hold-out of a named split. Raises DataError for an unknown split, or if no user has a target."""
-    if split not in SPLITS:
-        raise DataError(f"no split {split!r}", did_you_mean(split, SPLITS) or f"one of {', '.join(SPLITS)}")
+    check_split(split)
     if split == "time":
         return by_time(histories, len(catalogue))
     if split == "folds":

@@ -1,12 +1,22 @@
 """The routes over a real socket with real clients, over both engines: lists, streams, conversations, feedback, models."""
 
+import io
 import json
 import subprocess
+import wave
 
+import numpy as np
 import openai
 import pytest
+from PIL import Image
 
+from recommender import Recommender
+from recommender.config import ServingConfig
+from recommender.encoders import audio, image, text
+from recommender.engine import Request
 from recommender.engine.trace import replay
+from recommender.errors import DataError
+from recommender.server.service import Service
 from tests.server.http_server import CHAT, FEEDBACK, RANK, events, running
 
 
@@ -189,3 +199,36 @@ def test_an_injected_message_makes_no_unknown_item_appear(server, catalogue):
     answer = json.loads(server.post(CHAT, body)[2])
     assert all(item["item_id"] in catalogue for item in answer["recommendations"])
     assert "Purple" not in answer["choices"][0]["message"]["content"]
+
+
+def sound_of_noise():
+    content, noise = io.BytesIO(), np.random.default_rng(0).integers(-9000, 9000, 16000)
+    with wave.open(content, "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(noise.astype("<i2").tobytes())
+    return content.getvalue()
+
+
+@pytest.mark.assets
+def test_no_first_query_picture_or_sound_waits_for_an_encoder(monkeypatch):
+    engine, loaded = Recommender.from_pretrained("movielens-100k"), []
+    service = Service(engine, "shipped", ServingConfig())
+    for encoder in (text, image, audio):
+        load = encoder.loading
+        monkeypatch.setattr(
+            encoder, "loading", lambda name, kind, build, load=load: loaded.append(kind) or load(name, kind, build)
+        )
+    service.warm_up()
+    assert sorted(loaded) == ["audio", "image", "text"]
+    loaded.clear()
+    assert engine.answer(Request(history=["50"], k=2, explain=False, query="a western")).items
+    picture, media = io.BytesIO(), service.message_media.media_queries
+    Image.effect_noise((60, 90), 80).convert("RGB").save(picture, "PNG")
+    assert len(media.see(picture.getvalue())) == len(engine.catalogue)
+    with pytest.raises(DataError, match="nothing is said"):
+        media.hear(sound_of_noise())
+    assert loaded == []
+
+
+def test_a_server_starts_without_the_encoders_that_are_not_at_hand(embedded):
+    Service(embedded, "tiny", ServingConfig()).warm_up()
