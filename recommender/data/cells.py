@@ -79,7 +79,8 @@ def flat(value: Any) -> Iterator[str]:
         if value and (stripped := value.strip()):
             yield stripped
     elif isinstance(value, Mapping):
-        if isinstance(named := value.get("name"), str):
+        named = value.get("name")
+        if isinstance(named, str) or isinstance(named, list) and all(isinstance(one, str) for one in named):
             yield from flat(named)
             return
         for name, inner in value.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import io
 import json
@@ -20,6 +19,7 @@ from recommender.config import TableConfig
 from recommender.data.layout import Layout, find_layout, read_unpacked, sniff_encoding
 from recommender.errors import DataError
 from recommender.strict.json_documents import JsonError, distinct_keys
+from recommender.strict.python_literals import parse_literal
 
 Column: TypeAlias = pa.ChunkedArray | list[Any]
 _BLOCK_BYTES = 1 << 24  # one record must fit: descriptions can be long
@@ -159,8 +159,8 @@ def _json_object(number: int, raw: bytes) -> dict[str, Any] | LineProblem:
         return _not_utf8(number, raw)
     except json.JSONDecodeError as error:
         record = _python_dict(text)
-        if record is None:
-            reason = f"not valid JSON ({error.msg}, column {error.colno})"
+        if not isinstance(record, dict):
+            reason = f"not valid JSON ({record or f'{error.msg}, column {error.colno}'})"
             return LineProblem(number, "bad-json", reason, "write one JSON object a line")
     except (ValueError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else one_line(error)
@@ -171,12 +171,17 @@ def _json_object(number: int, raw: bytes) -> dict[str, Any] | LineProblem:
     return record
 
 
-def _python_dict(text: str) -> dict[str, Any] | None:
-    """Return the dictionary of a line that Python printed, as in older public sets ({'asin': ...}); None for others."""
+def _python_dict(text: str) -> dict[str, Any] | str | None:
+    """Return the dictionary of a line that Python printed, as in older public sets ({'asin': ...}); None for others.
+
+    If it has a key twice, that is said instead.
+    """
     try:
-        record = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        record = parse_literal(text.strip())
+    except (SyntaxError, RecursionError, MemoryError):
         return None
+    except ValueError as error:
+        return str(error) if "twice" in str(error) else None
     return record if isinstance(record, dict) and all(isinstance(name, str) for name in record) else None
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from recommender.config import TableConfig
-from recommender.data.columns import from_frame, plain_column, python_values
+from recommender.data.columns import from_frame, plain_column, python_values, refuse_doubled_fields
 from recommender.data.formats import Column, Parsed, one_line, read_csv, read_jsonl
 from recommender.data.ids import canonical_id, id_or_none, is_missing
 from recommender.data.layout import PACKED_SUFFIXES, unpacked_suffix
@@ -311,6 +311,8 @@ def _unique_columns(path: Path, table: pa.Table) -> dict[str, Column]:
     repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if repeated:
         raise DataError(f"{path}: column {repeated[0]!r} stands twice in the header", "rename one of the two")
+    for name, column in zip(names, table.columns, strict=True):
+        refuse_doubled_fields(path, name, column)
     return {name: plain_column(column) for name, column in zip(names, table.columns, strict=True)}
 
 

@@ -224,3 +224,9 @@ def test_maps_in_lists_are_mappings():
 def test_hostile_texts_are_read_quickly(text):
     started = monotonic()
     assert read_list(text) == text and monotonic() - started < 2
+
+
+@pytest.mark.parametrize("text", ['{"k": "x", "k": "y"}', "{'k': 'x', 'k': 'y'}"])
+def test_a_mapping_in_a_text_loses_no_value_of_a_key_that_stands_twice(text):
+    (texts,) = listed([text], "details")
+    assert "x" in " ".join(texts) and "y" in " ".join(texts)

@@ -107,3 +107,11 @@ def test_a_key_that_stands_twice_in_an_object_is_refused(tmp_path):
     (tmp_path / "t.json").write_text('[{"item_id": 1, "item_id": 2}]')
     with pytest.raises(DataError, match="the key 'item_id' stands twice"):
         read_jsonl(tmp_path / "t.json")
+
+
+def test_a_line_of_python_with_a_key_twice_is_reported(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text("{'id': 'a', 'tags': ['x']}\n{'id': 'b', 'id': 'c'}\n")
+    parsed = read_jsonl(path)
+    assert parsed.columns["id"] == ["a"]
+    assert [(problem.line, "'id' stands twice" in problem.reason) for problem in parsed.problems] == [(2, True)]

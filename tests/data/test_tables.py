@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from recommender.config import TableConfig
+from recommender.data.cells import flat
 from recommender.data.tables import Problem, Table, fail_on_errors, read_table, say_once
 from recommender.errors import DataError
 
@@ -121,6 +122,39 @@ def test_parquet_of_periods_maps_and_short_floats(tmp_path):
     table = read_table(tmp_path / "t.parquet", "items")
     assert table.values("details") == [{"Colour": "red"}, None]
     assert [str(value) for value in table.values("price")] == ["12.99", "None"]
+
+
+DOUBLED = [("k", "x"), ("k", "y")]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "texts"),
+    [
+        ([DOUBLED], pa.map_(pa.string(), pa.string()), ["k: x", "k: y"]),
+        ([[(1, "x"), (1, "y")]], pa.map_(pa.int32(), pa.string()), ["1: x", "1: y"]),
+        ([[DOUBLED]], pa.list_(pa.map_(pa.string(), pa.string())), ["k: x", "k: y"]),
+        ([{"m": DOUBLED}], pa.struct([("m", pa.map_(pa.string(), pa.string()))]), ["m: k: x", "m: k: y"]),
+        ([[("k", ["x"]), ("k", ["y"])]], pa.map_(pa.string(), pa.list_(pa.string())), ["k: x", "k: y"]),
+        ([[("name", "x"), ("name", "y")]], pa.map_(pa.string(), pa.string()), ["x", "y"]),
+        ([[({"a": 1}, "x")]], pa.map_(pa.struct([("a", pa.int8())]), pa.string()), ["{'a': 1}: x"]),
+        ([[0.1]], pa.list_(pa.float32()), ["0.1"]),
+        ([{"price": 12.99}], pa.struct([("price", pa.float32())]), ["price: 12.99"]),
+    ],
+)
+def test_nested_columns_lose_nothing_from_files_and_frames(tmp_path, recwarn, values, kind, texts):
+    column = pa.array(values, kind)
+    pa.parquet.write_table(pa.table({"details": column}), tmp_path / "t.parquet")
+    frame = pd.DataFrame({"details": pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([column])))})
+    for source in (tmp_path / "t.parquet", frame):
+        assert list(flat(read_table(source, "items").values("details")[0])) == texts
+    assert not recwarn.list
+
+
+def test_records_with_two_fields_of_one_name_are_refused(tmp_path):
+    record = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"])
+    pa.parquet.write_table(pa.table({"details": record}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t.parquet: column 'details' holds records with two fields 'a'"):
+        read_table(tmp_path / "t.parquet", "items")
 
 
 def test_numbers_with_a_decimal_comma_are_numbers_unless_something_else_stands_there():
