@@ -201,3 +201,11 @@ def test_two_columns_of_one_name_are_refused(tmp_path):
     (tmp_path / "t.csv").write_text("1,2,3\n")
     with pytest.raises(DataError, match="names column 'item_id' twice"):
         read_table(tmp_path / "t.csv", "interactions", TableConfig(header=("user_id", "item_id", "item_id")))
+
+
+def test_short_floats_of_a_category_that_may_be_rounded_are_no_ids():
+    values = np.array([2**24, 2], dtype=np.float32)
+    table = read_table(pd.DataFrame({"item_id": pd.Series(values).astype("category")}), "items")
+    codes, ids = table.factorize("item_id")
+    assert codes.tolist() == [-1, 0] and ids == ["2"]
+    assert "not exact" in table.id_problem(0, "item_id", table.values("item_id")[0], "item").reason
