@@ -312,8 +312,5 @@ def test_a_table_does_not_choose_files_outside_its_folder(tmp_path, path):
 
 
 def test_an_item_made_in_python_without_a_title_is_called_by_its_id():
-    assert [item.title for item in Catalogue([Item(" 7.0", ""), Item("8", " "), Item("9", "A")])] == [
-        "item 7",
-        "item 8",
-        "A",
-    ]
+    items = Catalogue([Item(" 7.0", ""), Item("8", " "), Item("9", "A")])
+    assert [item.title for item in items] == ["item 7", "item 8", "A"]
