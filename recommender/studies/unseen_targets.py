@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from recommender.baselines.topk import PADDING
 from recommender.config import Config
@@ -15,6 +16,7 @@ from recommender.eval.holdout import Holdout
 from recommender.model.checkpoint import resolve
 from recommender.model.trained_on import WINDOW, TrainedOn, chance_of_runs, digest_of, excess, runs_of
 from recommender.pipelines.train import load_histories, split_of
+from recommender.studies.learned_together import Together
 
 logger = logging.getLogger(__name__)
 LEAST = 5
@@ -162,12 +164,21 @@ class _Learned:
             found = [target for target, run in alike if run in runs]
             if excess(len(found), len(alike), chance_of_runs(self.learned, before)) is not None:
                 learned += found
+                continue
+            near = [target for target, run in alike if self.together(run)]
+            if excess(len(near), len(alike), self.together.chance(before)) is not None:
+                learned += near
             else:
                 maybe += len(found)
         if maybe:
             said = "%s: %d of the %d targets follow the same items in what it was trained on, maybe by accident"
             logger.warning(said, folder, maybe, len(targets))
         return learned
+
+    @cached_property
+    def together(self) -> Together:
+        """What was learned together, whatever the order."""
+        return Together(self.learned)
 
     def chose(self, target: _Target, histories: Histories) -> bool:
         """Whether the target was the user's validation target."""
