@@ -12,7 +12,7 @@ from recommender.config import ColumnsConfig, DataConfig, WithoutTime
 from recommender.data.catalogue import Catalogue
 from recommender.data.dropping import usable_rows
 from recommender.data.event_times import order_of, resembling_times, shown
-from recommender.data.tables import Problem, Table, read_table, say_warnings
+from recommender.data.tables import Problem, Table, is_grouped, read_table, say_warnings
 from recommender.errors import DataError
 from recommender.numerics.sampling import evenly
 
@@ -262,8 +262,13 @@ def _ratings(table: Table, column: str, optional: bool) -> tuple[np.ndarray, lis
     for row in map(int, wrong_rows):
         text = shown(values[row])
         severity: Literal["error", "warning"] = "warning" if optional and text is None else "error"
-        reason = "empty" if text is None else f"{text[:40]!r} is not a number"
-        problems.append(table.problem(row, column, "bad-rating", reason, severity=severity))
+        reason, hint = "empty" if text is None else f"{text[:40]!r} is not a number", None
+        if is_grouped(text):
+            reason, hint = (
+                f"{text!r} may be thousands, or have three decimals",
+                "write it without a separator of thousands",
+            )
+        problems.append(table.problem(row, column, "bad-rating", reason, severity=severity, hint=hint))
     return numbers, problems
 
 

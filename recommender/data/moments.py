@@ -37,6 +37,11 @@ _ATTOSECONDS = {
     "fs": 10**3,
     "as": 1,
 }
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_PRINTED = re.compile(
+    rf"(?:[A-Z][a-z]{{2}} )?({'|'.join(_MONTHS)}) +(\d{{1,2}}) (\d\d:\d\d:\d\d)(?: ([+-]\d{{4}}|UTC|GMT))? (\d{{4}})",
+    re.ASCII,
+)
 _EXACT = 2**53
 _EXACT_FLOATS: dict[type, int] = {np.float16: 2**11, np.float32: 2**24}
 _UNITS = ("no time since 1970", "seconds", "milliseconds", "microseconds", "nanoseconds")
@@ -199,7 +204,13 @@ def _date_texts(texts: Sequence[str]) -> list[int | None]:
 
 
 def _date_text(text: str) -> int | None:
-    """Return the nanoseconds of an ISO date that pandas does not read: weeks, and years that its integers do not hold."""
+    """Return the nanoseconds of a date that pandas does not read: weeks, years that its integers do not hold, and dates
+    as Java, Ruby and C print them ("Fri Nov 09 18:33:29 -0800 2012"), which have one meaning."""
+    if printed := _PRINTED.fullmatch(text):
+        month, day, clock, zone, year = printed.groups()
+        text = (
+            f"{year}-{_MONTHS.index(month) + 1:02}-{int(day):02}T{clock}{'' if zone in (None, 'UTC', 'GMT') else zone}"
+        )
     try:
         return _nanoseconds(datetime.fromisoformat(text))
     except (ValueError, OverflowError):

@@ -209,3 +209,15 @@ def test_odd_values_are_told_and_no_traceback():
     assert ranks([np.longdouble(2), np.longdouble(1)]) == [1, 0]
     assert ranks([timedelta.max, timedelta.min]) == [1, 0]
     assert "of the type tuple" in read_moments([([1],), 2]).reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Fri Nov 09 18:33:29 -0800 2012", 1352514809),
+        ("Wed Jan  4 10:00:00 2012", 1325671200),
+        ("Wed Jan 04 10:00:00 UTC 2012", 1325671200),
+    ],
+)
+def test_dates_as_programs_print_them_are_read(text, seconds):
+    assert read_moments([text]).times.tolist() == [seconds]

@@ -209,3 +209,26 @@ def test_short_floats_of_a_category_that_may_be_rounded_are_no_ids():
     codes, ids = table.factorize("item_id")
     assert codes.tolist() == [-1, 0] and ids == ["2"]
     assert "not exact" in table.id_problem(0, "item_id", table.values("item_id")[0], "item").reason
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers"),
+    [
+        (["1.234,50", "12,00", "1.000", "3"], [1234.5, 12, 1000, 3]),
+        (["3,5", "1,000"], [3.5, 1]),
+        (["3,5", "4.5"], [3.5, None]),
+        (["13,883", "11,690", "4"], [None, None, 4]),
+        (["1,000,000", "2"], [None, 2]),
+        (["0,125", "0,250"], [0.125, 0.25]),
+        (["1.000", "2.500"], [1, 2.5]),
+    ],
+)
+def test_decimal_commas_and_separators_of_thousands_are_told_apart_or_refused(texts, numbers):
+    found = Table("t", {"rating": texts}, len(texts)).numbers("rating").tolist()
+    assert [None if math.isnan(number) else number for number in found] == numbers
+
+
+@pytest.mark.parametrize("mark", "^~ /")
+def test_a_single_column_asks_for_the_separator(tmp_path, mark):
+    (tmp_path / "t.csv").write_text(f"item{mark}title\n1{mark}A\n")
+    assert "set the separator" in read_table(tmp_path / "t.csv", "items").missing("item_id", "item_id").hint
