@@ -153,8 +153,9 @@ def _check_untrained_on_targets(folder: str, split: str, moment: float | None) -
 def _trained_before(folder: str, moment: float | None) -> bool:
     metrics = read_json_object(resolve(folder) / "metrics.json", "table of metrics", nan_is_null=True)
     trained_before = metrics.get("trained_before")
-    is_number = isinstance(trained_before, int | float) and not isinstance(trained_before, bool)
-    return moment is not None and is_number and trained_before <= moment
+    if moment is None or isinstance(trained_before, bool) or not isinstance(trained_before, int | float):
+        return False
+    return trained_before <= moment
 
 
 def _check_one_recipe(entry: Entry) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from recommender.config import ColumnsConfig, DataConfig, TableConfig
 from recommender.data.catalogue import Catalogue
 from recommender.data.dropping import usable_rows
 from recommender.data.histories import Histories, leave_one_out, time_split
-from recommender.data.ids import canonical_id, id_or_none
-from recommender.data.tables import Problem, Table, read_table
+from recommender.data.ids import id_or_none
+from recommender.data.tables import Table, read_table
 from recommender.errors import DataError, did_you_mean
 from recommender.eval.holdout import Holdout, HoldoutPart
 
@@ -127,16 +127,17 @@ def _read_targets(
     problems = list(table.problems)
     pairs = zip(table.values(columns.user_id), table.values(columns.item_id), strict=True)
     for row, (user, item) in enumerate(pairs):
-        wrong = _wrong_ids(table, columns, row, user, item)
-        if not wrong and id_or_none(user) not in position:
+        user_id, item_id = id_or_none(user) or "", id_or_none(item) or ""
+        if user_id not in position:
             reason = f"user {user!r} has no history in the interactions"
-            wrong = [table.problem(row, columns.user_id, "unknown-user", reason, hint="give their history")]
-        if not wrong and item not in catalogue:
-            hint = catalogue.similar_ids_hint(canonical_id(item))
-            reason = f"unknown item id {item!r}"
-            wrong = [table.problem(row, columns.item_id, "unknown-item", reason, hint=hint)]
-        problems += wrong
-        found.append(None if wrong else (position[canonical_id(user)], catalogue.index(item)))
+            problems.append(table.problem(row, columns.user_id, "unknown-user", reason, hint="give their history"))
+            found.append(None)
+        elif item_id not in catalogue:
+            hint = catalogue.similar_ids_hint(item_id)
+            problems.append(table.problem(row, columns.item_id, "unknown-item", f"unknown item id {item!r}", hint=hint))
+            found.append(None)
+        else:
+            found.append((position[user_id], catalogue.index(item_id)))
     problems.sort(key=lambda problem: problem.row or 0)
     usable = usable_rows(table, problems, on_error, "targets")
     targets: list[dict[int, None]] = [{} for _ in histories.user_ids]
@@ -144,12 +145,6 @@ def _read_targets(
         if pair is not None and usable[place]:
             targets[pair[0]][pair[1]] = None
     return [list(items) for items in targets]
-
-
-def _wrong_ids(table: Table, columns: ColumnsConfig, row: int, user: Any, item: Any) -> list[Problem]:
-    """Return what is no id in a row."""
-    cells = ((columns.user_id, user, "user"), (columns.item_id, item, "item"))
-    return [table.id_problem(row, name, value, what) for name, value, what in cells if id_or_none(value) is None]
 
 
 def _checked(holdout: Holdout, needed: str) -> Holdout:
