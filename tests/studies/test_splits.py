@@ -118,7 +118,7 @@ def test_targets_with_errors_are_dropped_where_the_config_says_so(catalogue, tmp
         by_table(str(tmp_path / "t.csv"), histories, catalogue)
     holdout = by_table(str(tmp_path / "t.csv"), histories, catalogue, DataConfig(on_error="drop"))
     assert holdout.targets.tolist() == [[1], [5], [-1]]
-    assert any("left out 5 of 7 rows" in line and "1 unknown-user" in line for line in caplog.messages)
+    assert any("left out 5 of 7 rows" in line and "2 unknown-user" in line for line in caplog.messages)
     assert len((tmp_path / "t.csv.dropped.jsonl").read_text().splitlines()) == 5
 
 
