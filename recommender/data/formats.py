@@ -24,6 +24,7 @@ from recommender.strict.python_literals import parse_literal
 Column: TypeAlias = pa.ChunkedArray | list[Any]
 _BLOCK_BYTES = 1 << 24  # one record must fit: descriptions can be long
 _TYPED_NAME = re.compile(r"[^:]+:(token|float)(_seq)?")  # as RecBole writes user_id:token
+_CONTROLS = re.compile(rb"\xc2[\x80-\x84\x86-\x9f]")
 _NUMBER = re.compile(r"-?\d+([.,]\d+)?")
 
 
@@ -75,7 +76,8 @@ def read_csv(path: Path, told: TableConfig | None = None) -> Parsed:
         problems += _not_in_encoding(layout, utf8)
     columns = dict(zip(names, table.columns, strict=True))
     lines = _csv_lines(path, layout, len(names), table.num_rows)
-    return Parsed(columns, table.num_rows, lines, tuple(problems), layout.note(path))
+    note = "; ".join(filter(None, (layout.note(path), _no_letters(layout, utf8)))) or None
+    return Parsed(columns, table.num_rows, lines, tuple(problems), note)
 
 
 def read_jsonl(path: Path, told: TableConfig | None = None) -> Parsed:
@@ -316,6 +318,13 @@ def _not_in_encoding(layout: Layout, utf8: bytes) -> Iterator[LineProblem]:
             if b"\xef\xbf\xbd" in raw:
                 reason = f"holds bytes that are no {layout.encoding}"
                 yield LineProblem(number, "not-utf8", reason, "set the encoding of the table, or save it as UTF-8")
+
+
+def _no_letters(layout: Layout, utf8: bytes) -> str | None:
+    """Return what is odd of a text that no encoding was found for: Latin-1 reads any byte, some as invisible controls."""
+    count = len(_CONTROLS.findall(utf8)) if layout.encoding == "latin-1" else 0
+    said = "are no letters in it and get lost; set the encoding of the table, for example mac_roman or cp437"
+    return f"{count:,} of its bytes {said}" if count else None
 
 
 def _not_utf8(number: int, raw: bytes) -> LineProblem:
