@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from recommender.config import TableConfig
-from recommender.data.columns import from_frame, plain_column, python_values
+from recommender.data.columns import from_frame, plain_column, python_values, refuse_doubled_fields
 from recommender.data.formats import Column, Parsed, one_line, read_csv, read_jsonl
 from recommender.data.ids import canonical_id, id_or_none, is_missing
 from recommender.data.layout import PACKED_SUFFIXES, unpacked_suffix
@@ -31,10 +31,32 @@ SUFFIXES = (".parquet", ".csv", ".jsonl")
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".dat", ".data", ".txt", ".psv", ".item", ".inter", ".base", ".test")
 _PACKED = ("", *PACKED_SUFFIXES)
-_DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"\s*-?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+\s*", re.ASCII)
+_GROUPED = re.compile(r"\s*-?[1-9]\d{0,2}(?:[,.]\d{3})+\s*", re.ASCII)  # a thousand, or one with three decimals
 _USUAL_NAMES = {
-    "item_id": ("id", "item", "itemid", "movie_id", "movieid", "product_id", "asin", "parent_asin", "sku", "song_id"),
-    "user_id": ("user", "userid", "customer_id", "reviewer_id", "reviewerid", "session_id"),
+    "item_id": (
+        "id",
+        "item",
+        "itemid",
+        "movie_id",
+        "movieid",
+        "product_id",
+        "asin",
+        "parent_asin",
+        "sku",
+        "song_id",
+        "isbn",
+        "book_id",
+        "bookid",
+        "business_id",
+        "artistid",
+        "artist_id",
+        "track_id",
+        "app_id",
+        "appid",
+        "game_id",
+    ),
+    "user_id": ("user", "userid", "customer_id", "reviewer_id", "reviewerid", "session_id", "user-id", "username"),
     "timestamp": ("time", "date", "datetime", "unixreviewtime", "created_at"),
     "rating": ("score", "stars", "overall"),
 }
@@ -112,15 +134,22 @@ class Table:
         return read_moments(self.columns[column])
 
     def numbers(self, column: str) -> np.ndarray:
-        """Return a column as float64, NaN where it holds no finite number; "3,5" is 3.5 if nothing else says otherwise."""
+        """Return a column as float64, NaN where it holds no finite number; "3,5" is 3.5 if nothing else says otherwise.
+
+        Beside such numbers "1.000" is a thousand; "1,000" alone may be one or a thousand, and is no number.
+        """
         values = self.columns[column]
         numbers = read_moments(values).times.astype(np.float64)
         unread = np.flatnonzero(np.isnan(numbers)).tolist()
         if unread:
             cells = python_values(values)
             texts = {row: cells[row] for row in unread if not _is_blank(cells[row])}
-            if all(isinstance(text, str) and _DECIMAL_COMMA.fullmatch(text) for text in texts.values()):
-                numbers[list(texts)] = [float(text.replace(",", ".")) for text in texts.values()]
+            decimals = all(isinstance(text, str) and _DECIMAL_COMMA.fullmatch(text) for text in texts.values())
+            if decimals and not all(map(is_grouped, texts.values())):
+                dotted = {row: text for row, text in enumerate(cells) if isinstance(text, str) and "." in text}
+                for row, text in (dotted | texts).items():
+                    grouped = is_grouped(text) or row in texts
+                    numbers[row] = float(text.replace(".", "").replace(",", ".")) if grouped else np.nan
         return numbers
 
     def missing(self, column: str, purpose: str) -> Problem:
@@ -135,7 +164,7 @@ class Table:
         near += [names[name] for name in closest(column.lower(), names)]
         if len(self.columns) == 1 and any(mark in next(iter(self.columns)) for mark in ";\t|"):
             return "separate the fields of a CSV with commas"
-        if len(self.columns) == 1 and " " in next(iter(self.columns)):
+        if len(self.columns) == 1 and re.search(r"[^\w.-]", next(iter(self.columns))):
             return (
                 "set the separator of the table, for example data.items_table.separator or interactions_table.separator"
             )
@@ -143,6 +172,11 @@ class Table:
             return "if the first line is no header, name the columns in data.items_table.header or interactions_table.header"
         guess = f", perhaps {near[0]!r}" if near else ""
         return f"set data.columns.{key} to the right name{guess}"
+
+
+def is_grouped(text: Any) -> bool:
+    """Return whether a text may be a number of thousands, "1,000" or "1.000", and as well one with three decimals."""
+    return isinstance(text, str) and _GROUPED.fullmatch(text) is not None
 
 
 def fail_on_errors(problems: Sequence[Problem]) -> None:
@@ -309,6 +343,8 @@ def _unique_columns(path: Path, table: pa.Table) -> dict[str, Column]:
     repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if repeated:
         raise DataError(f"{path}: column {repeated[0]!r} stands twice in the header", "rename one of the two")
+    for name, column in zip(names, table.columns, strict=True):
+        refuse_doubled_fields(path, name, column)
     return {name: plain_column(column) for name, column in zip(names, table.columns, strict=True)}
 
 

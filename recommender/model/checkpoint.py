@@ -261,23 +261,29 @@ def item_ids_of(source: str | Path) -> list[str] | None:
 
 def record(source: str | Path, name: str, value: Any) -> None:
     """Add a measurement to a checkpoint's metrics.json and card, atomically. Raises CheckpointError."""
+    save_copy_with(source, resolve(source), {}, {name: value})
+
+
+def save_copy_with(
+    source: str | Path,
+    target: Path,
+    files: Mapping[str, Callable[[Path], None]],
+    metrics: Mapping[str, Any],
+) -> None:
+    """Copy a checkpoint to `target`, which may be itself, with more in it. Raises CheckpointError.
+
+    `files`: name -> what writes it; `metrics`: what is added to metrics.json and told in the card.
+    """
     folder, manifest = _open(source)
     with reading(folder):
-        config, metrics = Config.load(folder / CONFIG), _read_metrics(folder) | {name: value}
-    with written_folder(folder) as written:
-        shutil.copytree(folder, written, dirs_exist_ok=True)
-        _write_metrics(written, metrics)
-        items = catalogue_facts(folder, manifest)["items"]
-        write_card(written / CARD, config, metrics, items, manifest.get("encoded"))
-        write_manifest(written, manifest)
-
-
-def save_copy_with(source: str | Path, target: Path, name: str, write: Callable[[Path], None]) -> None:
-    """Copy a checkpoint to `target`, which may be itself, with one more file, made by `write`. Raises CheckpointError."""
-    folder, manifest = _open(source)
+        config, all_metrics = Config.load(folder / CONFIG), _read_metrics(folder) | dict(metrics)
     with written_folder(target) as written:
         shutil.copytree(folder, written, dirs_exist_ok=True)
-        write(written / name)
+        for name, write in files.items():
+            write(written / name)
+        _write_metrics(written, all_metrics)
+        items = catalogue_facts(folder, manifest)["items"]
+        write_card(written / CARD, config, all_metrics, items, manifest.get("encoded"))
         write_manifest(written, manifest)
 
 

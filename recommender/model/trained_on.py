@@ -16,6 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import TypeVar
 
@@ -88,7 +89,20 @@ class TrainedOn:
             followed, by_accident = followed & whole, by_accident + (1 - by_accident) * self.chance
             counts.append(excess(int(followed.sum()), int(whole.sum()), by_accident))
             counts.append(excess(int((found & followed).sum()), int(whole.sum()), share * by_accident))
+            counts.append(self._reordered(runs))
         return max((count for count in counts if count is not None), default=None)
+
+    def _reordered(self, runs: Sequence[tuple[str, ...]]) -> int | None:
+        """Return about how many whole runs were learned in some order, None if that may be accident."""
+        assert self.windows is not None
+        whole = [run for run in runs if len(run) > WINDOW]
+        orders = [order for run in whole for order in permutations(run)]
+        if not orders:
+            return None
+        found, by_accident = _look_up(self.windows, orders, self.digest)
+        either = found.reshape(len(whole), -1)
+        unlearned = (1 - by_accident) * (1 - self.chance)
+        return excess(int(either.any(axis=1).sum()), len(whole), 1 - unlearned ** either.shape[1])
 
     def save(self, path: Path) -> None:
         """Write one safetensors file."""

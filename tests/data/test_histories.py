@@ -212,3 +212,12 @@ def test_times_of_short_floats_are_doubted(kind, first, caplog):
     frame = pd.DataFrame({"user_id": ["u", "u"], "item_id": ["10", "20"], "timestamp": times})
     Histories.load(frame, CATALOGUE)
     assert "a float this large is not exact" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["NULL", "nan", "None", "\\N", "#N/A", "undefined"])
+def test_a_user_who_may_be_nobody_is_warned_of(tmp_path, caplog, name):
+    say_once.cache_clear()
+    (tmp_path / "t.csv").write_text(f"user_id,item_id,timestamp\nu,a,1\n{name},a,2\n{name},b,3\n")
+    histories = Histories.load(tmp_path / "t.csv", Catalogue([Item("a", "A"), Item("b", "B")]))
+    assert histories.user_ids == ("u", name)
+    assert "line 3" in caplog.text and "one person with 2 interactions" in caplog.text
