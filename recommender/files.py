@@ -92,7 +92,7 @@ def check_output_file(path: Path) -> None:
 def check_output_folder(path: Path) -> None:
     """Raise DataError unless files can be written in a folder `path`, which need not exist."""
     if (status(path, DataError) is not None or path.is_symlink()) and not path.is_dir():
-        raise DataError(f"{path}: is no folder, and one is to be written", "name a folder")
+        raise DataError(f"{path}: is a file, and a folder is to be written", "name a folder")
     check_can_write_in(path, path)
 
 

@@ -358,7 +358,7 @@ def test_what_is_no_plain_file_is_never_replaced(tmp_path, make):
 
 @pytest.mark.parametrize("place", ["/proc/x.json", "/proc/self/x.json", "/dev/full/x.json", "/sys/x/y.json"])
 def test_outputs_that_cannot_be_are_refused_before_the_work(place):
-    with pytest.raises(RecommenderError, match="cannot be written"):
+    with pytest.raises(RecommenderError, match="cannot be made"):
         files.check_output_file(Path(place))
     with pytest.raises(RecommenderError, match="cannot be written there"), locked(Path(place), "a test"):
         pass
