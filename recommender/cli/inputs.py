@@ -44,9 +44,12 @@ def read_recipe(path: Path, settings: list[str] | None) -> Config:
 
 def check_parts_at_hand(model: str, items: str | None) -> None:
     """Raise RecommenderError unless a checkpoint's base model is there, and its items: those named, or its config's."""
-    config = config_of(None, [model])
     from recommender.adapters.shipped import resolve
 
+    try:
+        config = config_of(None, [model])
+    except ConfigError:  # a damaged file: loading checks it against the manifest and says so
+        return
     if not (resolve(model) / "prompting").is_dir():  # an export has its base in it
         base_model(config.base.llm)
     if items is None:
