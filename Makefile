@@ -16,7 +16,7 @@ demo: $(VENV)/installed-demo
 
 # lint, types and the fast tests: within two minutes on two cores
 quick: lint typecheck
-	$(BIN)/pytest -q -n 2 --dist loadgroup -m "not slow and not assets" $(wildcard $(QUICK))
+	$(BIN)/pytest -q -n 2 -m "not slow and not assets" $(wildcard $(QUICK))
 
 test: $(VENV)/installed-dev lint typecheck vllm-env unit
 
@@ -32,11 +32,11 @@ typecheck: lint
 
 unit: $(VENV)/installed-dev
 	@# a file stays in one process, so that what its tests share is made once; each computes on one thread
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2
 
 # the same tests, counting lines, which takes about a fifth longer
 coverage: $(VENV)/installed-dev
-	$(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=term --cov-report=xml:build/coverage.xml
+	$(BIN)/pytest -n 2 --cov --cov-report=term --cov-report=xml:build/coverage.xml
 
 # what takes minutes on a real vLLM server: killed servers, the load bench, the V2 runner through Triton's interpreter
 test-slow: $(VENV)/installed-dev vllm-env

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 # peft imports bitsandbytes, which on some processors warns about a faster kernel that its own wheel lacks
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
@@ -23,8 +23,9 @@ WRITING_TARGETS = ("q_proj", "v_proj")
 def add_adapters(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> PeftModel:
     """Wrap `llm` with the two LoRA adapters; `rank` is active, and in the first `rank_layers` layers only.
 
-    Raises ConfigError if the base model has no layers with the configured names.
+    Raises ConfigError if the base model has no layers with the configured names, or none as large as the rank.
     """
+    _check_rank(llm, config)
     ranking = peft.LoraConfig(
         r=config.r,
         lora_alpha=config.lora_alpha,
@@ -34,11 +35,10 @@ def add_adapters(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> 
         task_type="CAUSAL_LM",
     )
     writing = peft.LoraConfig(
-        r=max(config.r // 2, 1),
+        r=_writing_rank(config),
         lora_alpha=max(config.lora_alpha // 2, 1),
         lora_dropout=config.lora_dropout,
-        target_modules=[name for name in config.target_modules if name in WRITING_TARGETS]
-        or list(config.target_modules),
+        target_modules=_writing_targets(config),
         task_type="CAUSAL_LM",
     )
     try:
@@ -50,6 +50,45 @@ def add_adapters(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> 
         ) from None
     model.set_adapter(RANK)
     return model
+
+
+def adapted_shapes(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> dict[str, tuple[int, int]]:
+    """Return the shapes of the matrices that `add_adapters` would add, under the names that a checkpoint has for them."""
+    shapes = {}
+    for name, inputs, outputs in _matrices(llm):
+        layer, target = int(name.split(".")[2]), name.rpartition(".")[2]
+        if target in config.target_modules and layer < rank_layers:
+            shapes[f"{name}.lora_A.{RANK}.weight"] = (config.r, inputs)
+            shapes[f"{name}.lora_B.{RANK}.weight"] = (outputs, config.r)
+        if target in _writing_targets(config):
+            shapes[f"{name}.lora_A.{EXPLAIN}.weight"] = (_writing_rank(config), inputs)
+            shapes[f"{name}.lora_B.{EXPLAIN}.weight"] = (outputs, _writing_rank(config))
+    return shapes
+
+
+def _matrices(llm: PreTrainedModel) -> Iterator[tuple[str, int, int]]:
+    """Yield name, inputs and outputs of each matrix in the layers of the base model."""
+    for name, module in llm.named_modules():
+        if name.startswith("model.layers.") and hasattr(module, "in_features"):
+            yield name, int(module.in_features), int(module.out_features)
+
+
+def _writing_rank(config: LoraConfig) -> int:
+    return max(config.r // 2, 1)
+
+
+def _writing_targets(config: LoraConfig) -> list[str]:
+    return [name for name in config.target_modules if name in WRITING_TARGETS] or list(config.target_modules)
+
+
+def _check_rank(llm: PreTrainedModel, config: LoraConfig) -> None:
+    """Raise ConfigError for a rank that no matrix has: it says no more than the whole matrix, and takes any memory."""
+    largest = max((min(inputs, outputs) for _, inputs, outputs in _matrices(llm)), default=config.r)
+    if config.r > largest:
+        raise ConfigError(
+            f"lora.r is {config.r}, but the matrices of the base model have a rank of at most {largest}",
+            f"set lora.r to {largest} or less",
+        )
 
 
 def is_trained(tensors: Mapping[str, Tensor]) -> bool:

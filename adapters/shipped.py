@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recommender.errors import CheckpointError, did_you_mean
+from recommender.files import check_can_write_in, status
 
 MANIFEST = "checkpoint.json"
 
@@ -18,9 +19,10 @@ def resolve(source: str | Path) -> Path:
     """Return the folder of a checkpoint: the path itself, or else a shipped one.
 
     `movielens-100k` and `adapters/movielens-100k` name a shipped checkpoint from any folder. A path to nothing is returned
-    as it is: reading it says what is missing.
+    as it is: reading it says what is missing. Raises CheckpointError for what can be no path.
     """
     path = Path(source)
+    status(path, CheckpointError)
     named = path.parent in (Path(), Path("adapters"))
     return shipped_checkpoints().get(path.name, path) if named and not path.exists() else path
 
@@ -36,3 +38,18 @@ def check_present(source: str | Path) -> Path:
     if not (folder / MANIFEST).is_file():
         raise CheckpointError(f"{folder}: no {MANIFEST}, so this is no checkpoint", "give a trained folder")
     return folder
+
+
+def check_target(target: Path, marker: str = MANIFEST) -> None:
+    """Raise CheckpointError unless `target` can be made, is an empty folder, or a folder of the kind that holds `marker`.
+
+    Other files may be somebody's work and are never replaced.
+    """
+    target = target.absolute()
+    if status(target, CheckpointError) is None and not target.is_symlink():
+        check_can_write_in(target.parent, target, CheckpointError)
+        return
+    if not target.is_dir() or (any(target.iterdir()) and not (target / marker).is_file()):
+        kind = "a folder with other things in it" if target.is_dir() else "a file"
+        raise CheckpointError(f"{target}: is {kind}; it would be replaced", "name a new folder for the output")
+    check_can_write_in(target.parent, target, CheckpointError)

@@ -67,6 +67,7 @@ def write_files(folder: Path | str, contents: Mapping[str, bytes]) -> Path:
     """
     folder = Path(folder)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with locked(folder, "writing a report"):
             write_together(folder, dict(contents))
     except OSError as error:

@@ -11,10 +11,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from recommender.errors import ConfigError, did_you_mean
-from recommender.strict.yaml_documents import parse_yaml
+from recommender.strict.yaml_documents import read_yaml
 
 Modality = Literal["text", "knowledge", "image", "audio", "collaborative"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
+ENGINES = ("embedded", "vllm")
 SOFT_MODALITIES: tuple[Modality, ...] = ("image", "audio", "collaborative")
 Stage = Literal["align", "rank", "explain"]
 ColumnKey = Literal["item_id", "title", "description", "image", "audio", "user_id", "timestamp", "position", "rating"]
@@ -149,8 +150,10 @@ class EncodersConfig(_Section):
     image: str | None = "efficientnet-lite0"
     audio: str | None = "whisper-tiny.en"
     transcript: bool = Field(False, description="add Whisper's transcript to the item's text")
-    width: int = Field(128, ge=1, description="text, image and audio vectors are reduced to this many components")
-    collaborative_width: int = Field(64, ge=0, description="0 switches the collaborative vectors off")
+    width: int = Field(
+        128, ge=1, le=8192, description="text, image and audio vectors are reduced to this many components"
+    )
+    collaborative_width: int = Field(64, ge=0, le=8192, description="0 switches the collaborative vectors off")
     window_seconds: float = Field(30.0, gt=0, le=30, description="longer audio is read in windows of this length")
     batch_size: int = Field(32, ge=1)
     views: int = Field(
@@ -178,7 +181,7 @@ class PromptConfig(_Section):
 
     history: int = Field(100, ge=1, description="most recent items that the prompt holds")
     titled: int = Field(3, ge=0, description="how many of the last items are spelled out with title and soft tokens")
-    soft_tokens: int = Field(1, ge=1, description="soft tokens per modality of a spelled-out item")
+    soft_tokens: int = Field(1, ge=1, le=256, description="soft tokens per modality of a spelled-out item")
     noun: str = Field("items", description="what is recommended, in the plural: films, books, songs")
 
 
@@ -334,6 +337,9 @@ class ServingConfig(_Section):
         (), description="origins whose pages may ask this server beside its own, as https://shop.example.com"
     )
     feedback: str | None = Field(None, description="file that /v1/feedback appends to; null: feedback is not kept")
+    stuck_seconds: float = Field(
+        120, gt=0, description="how long the engine may bring nothing forth, all of it taken, until /readyz says 503"
+    )
     drain_seconds: int = Field(30, ge=0, description="how long SIGTERM waits for running requests")
 
 
@@ -361,16 +367,7 @@ class Config(_Section):
     @classmethod
     def load(cls, path: str | Path) -> Config:
         """Read a YAML file. Raises ConfigError naming the file, the key and the closest known key."""
-        path = Path(path)
-        try:
-            raw = parse_yaml(path.read_bytes().decode("utf-8-sig"))
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read ({error.strerror})", "check the path of --config") from None
-        except UnicodeDecodeError as error:
-            reason = f"not valid YAML (byte {error.start} is not UTF-8)"
-            raise ConfigError(f"{path}: {reason}", "save the file as UTF-8") from None
-        except ValueError as error:  # yaml itself raises it for a date that is none
-            raise ConfigError(f"{path}: not valid YAML ({error})") from None
+        raw = read_yaml(Path(path), ConfigError)
         if raw is not None and not isinstance(raw, dict):
             raise ConfigError(f"{path}: expected a mapping of keys to values, found {type(raw).__name__}")
         return cls.parse(raw or {}, source=str(path))
@@ -483,3 +480,9 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         for inner in (field.annotation, *get_args(field.annotation)):
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 yield from _keys(inner, f"{prefix}{name}.")
+
+
+def check_engine(name: str) -> None:
+    """Raise ConfigError for a name that no engine has."""
+    if name not in ENGINES:
+        raise ConfigError(f"unknown engine {name!r}", did_you_mean(name, ENGINES) or f"there are {', '.join(ENGINES)}")

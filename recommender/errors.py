@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
@@ -20,16 +21,36 @@ _PACKAGES = {
 }
 
 
+_SHOWN = 40
+#: what moves a cursor, ends a line, turns the direction of writing, or is half a character
+_UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]")
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Return a text that a terminal shows and does not obey: control characters, but for those of `keep`, are escaped.
+
+    They become as JSON writes them, \\u001b, so JSON stays what it is.
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else f"\\u{ord(found[0]):04x}", text)
+
+
+def shown(value: Any, most: int = _SHOWN) -> str:
+    """Return a value as a message may show it: on one line, cut if it is long."""
+    line = " ".join(repr(value).split())
+    return line if len(line) <= most else f"{line[:most]}..."
+
+
 class RecommenderError(Exception):
     """A wrong input or a missing resource. The command line prints it as one line and exits with code 2.
 
-    `hint` is the next step for the user; it is printed on a line of its own.
+    `hint` is the next step for the user; it is printed on a line of its own. Both may quote what strangers wrote: see
+    `printable`.
     """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = printable(message)
+        self.hint = None if hint is None else printable(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message} (hint: {self.hint})"

@@ -15,10 +15,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from recommender.errors import printable
+
 logger = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
 LINE_SECONDS = 30.0
 """Seconds between two lines where there is no terminal to draw bars on."""
+
+
+class PrintableFormatter(logging.Formatter):
+    """Writes notes as they are, but for what would steer the terminal: they quote names and cells of strangers."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the note as text."""
+        return printable(super().format(record), keep="\n\t")
 
 
 @contextmanager
@@ -56,6 +66,7 @@ def progress_bars(quiet: bool = False) -> Iterator[Progress]:
 def _logging_to_stderr(quiet: bool) -> Iterator[None]:
     """Send this logger's lines to standard error as they are, or nowhere, and leave it as it was."""
     handler = logging.NullHandler() if quiet else logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter())
     before = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -21,6 +21,7 @@ from transformers import (
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
 )
+from xdist.scheduler import LoadFileScheduling
 
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue, Item
@@ -49,18 +50,26 @@ TEMPLATE = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every file to one process (`--dist loadgroup`), so that what its tests share is made once.
+#: where tests need servers of vLLM, which take a minute to start
+ON_VLLM = ("tests/vllm_plugin/", "tests/server/", "tests/benchmarks/test_server_load.py")
 
-    Files that need a server of vLLM share one process, which starts each server once; they come first, since they take
-    longest.
-    """
-    on_vllm = {item.path for item in items if "engines" in getattr(item, "fixturenames", ())}
-    for item in items:
-        group = "vllm" if item.path in on_vllm else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: item.path not in on_vllm)
+
+class SharedServers(LoadFileScheduling):
+    """Gives every file to one process, so that what its tests share is made once; all that need vLLM to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "vllm" if nodeid.startswith(ON_VLLM) else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedServers:
+    """Return how tests are divided among processes (pytest -n 2)."""
+    return SharedServers(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what needs vLLM: it takes longest."""
+    items.sort(key=lambda item: not item.nodeid.startswith(ON_VLLM))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,7 +7,16 @@ import sys
 import pydantic
 import pytest
 
-from recommender.errors import DataError, RecommenderError, closest, did_you_mean, import_extra, wrong_fields
+from recommender.errors import (
+    DataError,
+    RecommenderError,
+    closest,
+    did_you_mean,
+    import_extra,
+    printable,
+    shown,
+    wrong_fields,
+)
 
 
 def test_an_error_reads_as_its_message_and_its_hint():
@@ -66,3 +75,23 @@ def test_wrong_fields_are_named_with_their_path_in_one_line():
     text = wrong_fields(error.value)
     assert text.startswith("inner.k: input should be a valid integer") and "; name: field required" in text
     assert "\n" not in text
+
+
+STEERING = ["\x1b[2J", "a\nb", "\r", "\x07", "\x9b31m", "\u202e", "\udc80", "\x00", "\x7f", "\u2028"]
+
+
+@pytest.mark.parametrize("raw", STEERING)
+def test_messages_and_hints_show_control_characters_escaped(raw):
+    error = DataError(f"{raw}: is wrong", f"remove {raw}")
+    for text in (error.message, error.hint, str(error), error.args[0]):
+        assert raw not in text and "\\u" in text and len(text.splitlines()) == 1
+        text.encode()
+
+
+def test_letters_of_all_scripts_are_shown_as_they_are():
+    text = "Amélie 東京 שלום ÷ 👩‍🚀 a\xa0b"
+    assert printable(text) == DataError(text).message == text
+
+
+def test_values_are_shown_on_one_line_and_cut():
+    assert shown("a\n\x1b") == r"'a\n\x1b'" and len(shown("x" * 500)) < 50

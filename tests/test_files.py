@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -144,6 +145,20 @@ def test_a_killed_holder_holds_nothing_and_what_it_left_is_removed(holder):
     assert names(target.parent) == []
 
 
+def test_what_a_killed_writer_left_beside_a_link_is_removed_too(tmp_path):
+    (tmp_path / "disk" / "model").mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "disk" / "model")
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, link], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    process.kill()
+    process.communicate()
+    assert len(names(tmp_path)) == 4  # disk, link, folder, file
+    with locked(link, "extend"), locked(tmp_path / "model.csv", "extend"):
+        pass
+    assert names(tmp_path) == ["disk", "link"] and names(tmp_path / "disk") == ["model"]
+
+
 def test_who_waits_gets_it_when_it_is_free(holder, caplog):
     process, target = holder
     threading.Timer(0.3, process.kill).start()
@@ -246,3 +261,160 @@ def test_what_is_no_plain_file_locks_nothing(tmp_path, kind):
     with pytest.raises(RecommenderError, match=r"\.out\.lock"), locked(tmp_path / "out", "a test"):
         pass
     assert other.read_text() == "precious"
+
+
+NO_NAMES = ["a" * 5000, "n" * 300, "b/" * 3000, "a\0b", "\ud800", "loop", "file/inside"]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_names_that_no_file_can_have_are_one_error_at_every_edge(tmp_path, monkeypatch, name):
+    from recommender import assets
+    from recommender.batch.request_files import read_requests
+    from recommender.data.catalogue import Catalogue
+    from recommender.engine import Recommender
+    from recommender.engine.trace import load as read_trace
+    from recommender.model.checkpoint import item_ids_of
+    from recommender.model.manifest import check_target
+    from recommender.store.feedback import FeedbackStore
+
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    Path("file").write_text("")
+    edges = [
+        lambda: Recommender.from_pretrained(name),
+        lambda: item_ids_of(name),
+        lambda: Catalogue.load(name),
+        lambda: Catalogue.load(f"{name}.csv"),
+        lambda: list(read_requests(Path(f"{name}.jsonl"))),
+        lambda: read_trace(Path(name)),
+        lambda: assets.fetch(name),
+    ]
+    for edge in edges:
+        with pytest.raises(RecommenderError) as error:
+            edge()
+        assert len(error.value.message) < 12_000 and "\n" not in str(error.value) and "\0" not in str(error.value)
+    if name not in ("loop", "file/inside"):
+        for edge in (
+            lambda: check_target(Path(name)),
+            lambda: FeedbackStore(Path(name)),
+            lambda: assets.identity(name),
+        ):
+            with pytest.raises(RecommenderError):
+                edge()
+
+
+def test_the_home_of_nobody_is_one_error():
+    from recommender import assets
+
+    for ask in (assets.fetch, assets.identity):
+        with pytest.raises(RecommenderError, match="no user has that home"):
+            ask("~nobody-of-this-name/model")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet", ".csv.gz", ".tsv", ".json"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket"])
+def test_tables_and_requests_are_plain_files(tmp_path, suffix, kind):
+    import socket
+
+    from recommender.batch.request_files import read_requests
+    from recommender.data.catalogue import Catalogue, Item
+    from recommender.data.histories import Histories
+
+    path = tmp_path / f"items{suffix}"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        socket.socket(socket.AF_UNIX).bind(str(path))
+    catalogue = Catalogue([Item(item_id="a", title="A")])
+    edges = [lambda: Catalogue.load(path), lambda: Histories.load(path, catalogue)]
+    if suffix in (".jsonl", ".parquet"):
+        edges.append(lambda: list(read_requests(path)))
+    for edge in edges:
+        with pytest.raises(RecommenderError, match="expected a plain file"):
+            edge()
+
+
+@pytest.mark.parametrize("make", ["pipe", "device", "full", "folder"])
+def test_what_is_no_plain_file_is_never_replaced(tmp_path, make):
+    path = tmp_path / "out"
+    if make == "pipe":
+        os.mkfifo(path)
+    elif make == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/null" if make == "device" else "/dev/full")
+    before = path.lstat()
+    for write in (
+        lambda: write_text(path, "x"),
+        lambda: write_together(tmp_path, {"a": b"1", "out": b"2"}),
+        lambda: files.check_output_file(path),
+    ):
+        with pytest.raises(RecommenderError, match="expected a plain file"):
+            write()
+    assert os.path.samestat(path.lstat(), before) and names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("place", ["/proc/x.json", "/proc/self/x.json", "/dev/full/x.json", "/sys/x/y.json"])
+def test_outputs_that_cannot_be_are_refused_before_the_work(place):
+    with pytest.raises(RecommenderError, match="cannot be made"):
+        files.check_output_file(Path(place))
+    with pytest.raises(RecommenderError, match="cannot be written there"), locked(Path(place), "a test"):
+        pass
+
+
+def test_an_output_that_can_be_is_left_as_it_is(tmp_path):
+    (tmp_path / "there").write_text("x")
+    files.check_output_file(tmp_path / "there")
+    files.check_output_file(tmp_path / "a" / "b" / "c.json")
+    assert names(tmp_path) == ["there"]
+
+
+def test_a_full_disk_names_the_output(tmp_path):
+    with pytest.raises(OSError) as error, replacing(tmp_path / "out.json") as temporary:
+        temporary.symlink_to("/dev/full")
+        with temporary.open("w") as file:
+            file.write("x")
+    assert error.value.filename == str(tmp_path / "out.json") and not names(tmp_path)
+
+
+def holding(target):
+    """Start a process that holds a target until its standard input closes."""
+    code = (
+        "import sys; from pathlib import Path; from recommender.files import locked\n"
+        "with locked(Path(sys.argv[1]), 'training'): print('held', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(target)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("run", "run/out.jsonl"),
+        ("run", "run/a/b/c/out.jsonl"),
+        ("run/out.jsonl", "run"),
+        ("run/a/b/out.jsonl", "run"),
+        ("run/a", "run"),
+        ("link/out.jsonl", "run"),
+        ("run", "link/out.jsonl"),
+    ],
+)
+def test_a_folder_and_what_lies_in_it_have_one_holder(tmp_path, theirs, ours):
+    (tmp_path / "run" / "a" / "b" / "c").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("run")
+    process = holding(tmp_path / theirs)
+    try:
+        with pytest.raises(RecommenderError, match=f"held by process {process.pid}"), locked(tmp_path / ours, "a test"):
+            pass
+        with locked(tmp_path / "run2", "a test"), locked(tmp_path / "run.jsonl", "a test"):
+            pass
+    finally:
+        process.communicate("")
+    with locked(tmp_path / ours, "a test"), locked(tmp_path / theirs, "a test"):  # within its own block it may
+        pass
+    assert not list(tmp_path.rglob(".*.lock"))

@@ -1,9 +1,11 @@
 """Progress on standard error: one bar a work, however its description changes."""
 
+import logging
+
 import pytest
 
 from recommender import progress
-from recommender.progress import progress_bars
+from recommender.progress import PrintableFormatter, progress_bars
 
 
 def test_a_work_that_tells_its_loss_has_one_bar(capsys):
@@ -77,3 +79,8 @@ def test_times_are_hours_minutes_and_seconds(capsys, monkeypatch):
         now[0] = 3725.0
         report("training", 5, 10)
     assert capsys.readouterr().err.splitlines()[-1] == "training 5/10, 1:02:05, 1:02:05 left"
+
+
+def test_notes_show_control_characters_escaped_and_keep_their_lines():
+    record = logging.LogRecord("a", logging.WARNING, "f", 1, "%s:\n\tis long", ("\x1b[2J",), None)
+    assert PrintableFormatter().format(record) == "\\u001b[2J:\n\tis long"

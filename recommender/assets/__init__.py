@@ -17,10 +17,10 @@ import platformdirs
 from recommender.assets import asset_cache
 from recommender.assets.packages import ASSETS
 from recommender.errors import AssetError, did_you_mean
-from recommender.files import sampled_digest
+from recommender.files import sampled_digest, status
 from recommender.progress import Progress
 
-__all__ = ["AssetInfo", "cache_dir", "describe", "fetch", "identity", "is_embedded"]
+__all__ = ["AssetInfo", "cache_dir", "check_name", "describe", "fetch", "identity", "is_embedded"]
 
 _HUB_NAME = re.compile(r"^\w[\w.-]*/[\w.-]+$", re.ASCII)
 # the same weights for other programs, often larger than the model itself
@@ -46,15 +46,23 @@ def fetch(name: str, progress: Progress | None = None) -> Path:
     ("owner/model"). An embedded name wins over a folder of the same name: write ./name for the folder.
     Raises AssetError with one line and a hint.
     """
+    check_name(name)
     if is_embedded(name):
         return asset_cache.ready(ASSETS[name], cache_dir(), progress)
-    path = Path(name).expanduser()
-    if name and path.is_dir():
-        return path
+    path = _local(name)
+    return path if path.is_dir() else _from_hub(name)
+
+
+def check_name(name: str) -> None:
+    """Raise AssetError unless `name` is that of an embedded asset, of a local folder, or may be one on the hub."""
+    path = _local(name)
+    status(path, AssetError)
+    if is_embedded(name) or (name and path.is_dir()):
+        return
     if path.is_file():
         raise AssetError(f"{name}: a file, expected a folder", f"name the folder that holds it: {path.parent}")
     if _HUB_NAME.match(name):
-        return _from_hub(name)
+        return
     raise AssetError(
         f"{name or 'an empty name'}: no embedded asset, no local folder and no hub name (owner/model)",
         did_you_mean(name, ASSETS) or f"embedded are {', '.join(ASSETS)}",
@@ -75,14 +83,22 @@ def identity(name: str) -> str:
     if is_embedded(name):
         asset = ASSETS[name]
         return f"{asset.pin} {asset.sha256[:16]} {asset.layout}"
-    path = Path(name).expanduser()
-    if not path.exists():
+    path = _local(name)
+    if status(path, AssetError) is None:
         return name
     files = sorted(f for f in path.rglob("*") if f.is_file() and f.suffix != ".md") if path.is_dir() else [path]
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.relative_to(path).as_posix()} {sampled_digest(file)}\n".encode())
     return digest.hexdigest()
+
+
+def _local(name: str) -> Path:
+    """Return the path that a name would be. Raises AssetError for the home of a user who does not exist."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise AssetError(f"{name}: no user has that home", "write ./ before a name that begins with ~") from None
 
 
 def describe() -> list[AssetInfo]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from recommender.baselines.baseline import Baseline
-from recommender.baselines.registry import make_baseline
-from recommender.errors import DataError
+from recommender.baselines.registry import is_baseline, make_baseline
+from recommender.errors import DataError, did_you_mean
 
 STORABLE = (
     "popularity",
@@ -23,6 +23,16 @@ STORABLE = (
     "transition-tfidf",
 )
 _CSR_PARTS = ("data", "indices", "indptr", "shape")
+
+
+def check_storable(names: Sequence[str]) -> None:
+    """Raise DataError unless these are one or more baselines that a checkpoint can keep."""
+    for name in names:
+        if is_baseline(name) and name.partition(":")[0] not in STORABLE:
+            raise DataError(f"{name!r} cannot be kept in a checkpoint", did_you_mean(name, STORABLE))
+        make_baseline(name)  # says what is wrong with its name or its settings
+    if not names:
+        raise DataError("no baseline is given to fuse with", f"one or more of {', '.join(STORABLE)}")
 
 
 def to_arrays(baseline: Baseline) -> dict[str, np.ndarray]:
@@ -60,4 +70,7 @@ def _table(attribute: str, arrays: Mapping[str, np.ndarray]) -> Any:
     if f"{attribute}.indptr" not in arrays:
         return arrays[attribute]
     data, indices, indptr, shape = (arrays[f"{attribute}.{part}"] for part in _CSR_PARTS)
+    rows, columns = (int(size) for size in shape)
+    if columns > max(rows, len(data)):  # columns are items, or words that some item has
+        raise DataError(f"the array {attribute} claims {columns} columns for {len(data)} numbers", "fit it again")
     return sp.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))

@@ -17,21 +17,15 @@ import pyarrow.parquet as pq
 
 from recommender.batch.request_lines import BatchLine, read_line
 from recommender.data.formats import one_line
+from recommender.data.paths import check_answers, check_requests
 from recommender.errors import DataError
-from recommender.files import locked, remove_leftovers, replacing, write_text
+from recommender.files import locked, remove_leftovers, replacing, write_bytes, write_text
 from recommender.strict.json_documents import json_text
 
-SUFFIXES = (".jsonl", ".parquet")
 _TABLE_ROWS = 1024
 _DAMAGED = re.compile("[\udc80-\udcff]")
 #: columns of a parquet output that hold JSON as text, since its shape differs from row to row
 _JSON_COLUMNS = ("items", "notes", "error", "response")
-
-
-def check_suffix(path: Path) -> None:
-    """Raise DataError unless a path ends in .jsonl or .parquet."""
-    if path.suffix not in SUFFIXES:
-        raise DataError(f"{path}: is neither .jsonl nor .parquet", "name a file that ends in one of the two")
 
 
 def read_requests(path: Path) -> Iterator[BatchLine]:
@@ -39,9 +33,7 @@ def read_requests(path: Path) -> Iterator[BatchLine]:
 
     Raises DataError for a file that cannot be read.
     """
-    check_suffix(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file", "give a file of requests")
+    check_requests(path)
     seen: set[str] = set()
     rows = _parquet_rows(path) if path.suffix == ".parquet" else _json_lines(path)
     for number, raw, fault in rows:
@@ -117,16 +109,13 @@ class PartialOutput:
         Raises DataError if `output` exists, or if its partial file belongs to another batch; RecommenderError that says who
         writes to it already.
         """
-        check_suffix(output)
-        if not output.absolute().parent.is_dir():
-            raise DataError(f"{output.parent}: no such folder", "make it, or name another output")
+        check_answers(output)
         self.output = output
         self.path = output.with_name(f".{output.name}.partial")
         self._identity_path = output.with_name(f".{output.name}.identity")
         with ExitStack() as stack:
             stack.enter_context(locked(output, "batch"))
-            if output.exists():
-                raise DataError(f"{output}: is there already", "remove it, or name another output")
+            check_answers(output)  # another batch may just have finished it
             self._claim(identity)
             self.lines_done = self._drop_cut_line()
             self._file = self.path.open("a", encoding="utf-8")
@@ -148,6 +137,8 @@ class PartialOutput:
         """Remove a last line without an end, and return how many lines are left."""
         if not self.path.exists():
             return 0
+        if self.path.stat().st_nlink > 1:  # appended to under two names, it would hold two batches
+            write_bytes(self.path, self.path.read_bytes())
         size, lines = 0, 0
         with self.path.open("rb+") as file:
             for line in file:

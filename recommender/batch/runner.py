@@ -19,9 +19,10 @@ from typing import Any
 
 from recommender import assets
 from recommender.batch.executors import DaemonExecutor, HereExecutor, ended
-from recommender.batch.request_files import PartialOutput, batch_identity, check_suffix, read_requests
+from recommender.batch.request_files import PartialOutput, batch_identity, read_requests
 from recommender.batch.request_lines import BatchLine, answer_line
 from recommender.config import Config
+from recommender.data.paths import check_answers
 from recommender.engine import Engine, Response, open_engine
 from recommender.errors import CheckpointError, DataError, EngineLostError, RecommenderError
 from recommender.model.checkpoint import CARD, CONFIG, package_versions, resolve
@@ -65,7 +66,7 @@ def run_batch(
     for a model that cannot be opened, and EngineLostError if its server goes away: what was written until then stays, too.
     """
     options = options or BatchOptions()
-    check_suffix(output)
+    check_answers(output)
     lines = list(read_requests(source))
     facts = facts_of_model(model, options.items)
     given = options.engine_options

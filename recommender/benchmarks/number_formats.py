@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from recommender.benchmarks import BFLOAT16, FLOAT32, INT8
+from recommender.benchmarks import FORMATS as FORMATS
 from recommender.benchmarks.synthetic import full_trie
 from recommender.data.histories import Histories, leave_one_out
 from recommender.inference.beam_search import rank, score
@@ -19,8 +21,6 @@ from recommender.numerics.sampling import evenly
 from recommender.progress import Progress
 from recommender.prompting.example import Example
 
-FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
-FORMATS = (FLOAT32, BFLOAT16, INT8)
 AT_ONCE = 8
 
 

@@ -154,7 +154,7 @@ class Chat:
     def reply(
         self,
         messages: Sequence[Message],
-        history: Sequence[str] = (),
+        history: Sequence[str] | None = (),
         k: int = 5,
         explain: bool = True,
         boosts: np.ndarray | None = None,
@@ -162,11 +162,12 @@ class Chat:
     ) -> Reply:
         """Answer a conversation: {"role", "content"} messages, oldest first, the last one the user's.
 
-        `history`: item ids known beforehand. `boosts` [items]: nats by which this turn prefers items, e.g. what looks like
-        a picture. `user`: who speaks; what they call not for them is kept where feedback is, and not shown to them again.
+        `history`: item ids known beforehand, None for none. `boosts` [items]: nats by which this turn prefers items, e.g.
+        what looks like a picture. `user`: who speaks; what they call not for them is kept where feedback is, and not shown
+        to them again.
         Raises RecommenderError for messages of another form and for unknown ids.
         """
-        known = tuple(int(i) for i in self.catalogue.indices(history_ids(history)))
+        known = tuple(int(i) for i in self.catalogue.indices(history_ids(() if history is None else history)))
         refused = frozenset(self.feedback_policy.refused(user)) if self.feedback_policy else frozenset()
         reading, state, shown = self._understood(messages, DialogueState(history=known, k=k, hidden=refused))
         notes = self._notes(reading, state)

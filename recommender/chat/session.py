@@ -44,12 +44,13 @@ class Session:
         cls,
         engine: Engine,
         media_queries: FileQueries,
-        history: Sequence[str],
+        history: Sequence[str] | None,
         k: int,
         explain: bool,
         user: str | None = None,
     ) -> Session:
         """Return a new conversation with an engine. Raises DataError for unknown ids."""
+        history = () if history is None else history
         engine.catalogue.indices(history_ids(history))
         return cls(Chat.of(engine), media_queries, history, k, explain, user)
 

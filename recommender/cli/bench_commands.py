@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from recommender.benchmarks import FORMATS
+from recommender.cli import early_checks
 from recommender.cli.inputs import open_model, sampled_histories, split_list, use_threads, whole_numbers
 from recommender.cli.options import AsJson, Model, Quiet, Seed
 from recommender.cli.output import print_json, print_rows, print_text
@@ -23,10 +25,12 @@ Rounds = Annotated[int, typer.Option(help="times that every method is measured, 
 Threads = Annotated[int | None, typer.Option(help="threads of the CPU; default: all", min=1)]
 
 
-Llm = Annotated[str, typer.Option(help="base model: an embedded name, a hub name or a folder")]
+Llm = Annotated[
+    str, typer.Option(help="base model: an embedded name, a hub name or a folder", callback=early_checks.base_model)
+]
 Layers = Annotated[int | None, typer.Option(help="layers that rank; default: all", min=1)]
 Catalogue = Annotated[int, typer.Option(help="items of the synthetic catalogue, 4 levels of 256 codes", min=10)]
-Dtype = Annotated[str, typer.Option(help="auto, float32 or bfloat16")]
+Dtype = Annotated[str, typer.Option(help="auto, float32 or bfloat16", callback=early_checks.dtype_name)]
 Lengths = Annotated[str, typer.Option(help="positions of a prompt, with commas")]
 Widths = Annotated[str, typer.Option(help="beam widths, with commas")]
 Prompts = Annotated[str, typer.Option(help="prompts at once, with commas")]
@@ -55,10 +59,17 @@ def decode(
     transformers: Annotated[bool, typer.Option(help="measure generate of transformers too")] = True,
     int8: Annotated[bool, typer.Option(help="measure our decoder in 8-bit integers too")] = True,
     vllm_python: Annotated[
-        Path | None, typer.Option(help="measure vLLM's beam search too: a Python that has vLLM; see `make vllm-env`")
+        Path | None,
+        typer.Option(
+            help="measure vLLM's beam search too: a Python that has vLLM; see `make vllm-env`",
+            callback=early_checks.input_file,
+        ),
     ] = None,
     keep: Annotated[
-        Path | None, typer.Option(help="file of finished cases; those that are in it are not repeated")
+        Path | None,
+        typer.Option(
+            help="file of finished cases; those that are in it are not repeated", callback=early_checks.output_file
+        ),
     ] = None,
     seed: Seed = 0,
     threads: Threads = None,
@@ -66,6 +77,7 @@ def decode(
     quiet: Quiet = False,
 ) -> None:
     """Rank the same prompts by our decoder, by transformers, vLLM and brute force, and compare with the bare passes."""
+    cases = _cases(lengths, beams, prompts)  # first: what measures takes seconds to import
     from recommender.benchmarks.decode_speed import DecodeSettings, bench_decode
 
     settings = DecodeSettings(
@@ -73,7 +85,7 @@ def decode(
         layers=layers,
         items=items,
         dtype=dtype,
-        **_cases(lengths, beams, prompts),
+        **cases,
         rounds=rounds,
         budget=budget,
         limit=float("inf") if limit is None else limit,
@@ -98,9 +110,9 @@ def trie(
     quiet: Quiet = False,
 ) -> None:
     """Build tries of random items: time, memory, and what one step of a search costs at each size."""
+    numbers, facts = whole_numbers("--sizes", sizes), {"seed": seed, "rounds": rounds}
     from recommender.benchmarks.trie_speed import bench_trie
 
-    numbers, facts = whole_numbers("--sizes", sizes), {"seed": seed, "rounds": rounds}
     _measure(lambda progress: bench_trie(numbers, rounds, seed, progress), facts, as_json, quiet, threads)
 
 
@@ -120,10 +132,10 @@ def profile(
     quiet: Quiet = False,
 ) -> None:
     """Show where our decoder spends its time, and what its matrix products alone would need."""
+    cases = _cases(lengths, beams, prompts)
     from recommender.benchmarks.decode_speed import DecodeSettings
     from recommender.benchmarks.operator_profile import bench_profile
 
-    cases = _cases(lengths, beams, prompts)
     settings = DecodeSettings(llm=llm, layers=layers, items=items, dtype=dtype, rounds=rounds, seed=seed, **cases)
     facts = {"llm": llm, "layers": layers, "items": items, "dtype": dtype, "rounds": rounds}
     _measure(lambda progress: bench_profile(settings, progress), facts, as_json, quiet, threads)
@@ -141,12 +153,12 @@ def agreement(
     quiet: Quiet = False,
 ) -> None:
     """Compare the lists of a trained checkpoint with the exact ones: what rounding costs, and what the beam width."""
-    from recommender.benchmarks.number_formats import FORMATS, bench_agreement
-
     widths, names = whole_numbers("--beams", beams), split_list(formats)
     for name in names:
         if name not in FORMATS:
             raise DataError(f"--formats {name!r}: expected some of {', '.join(FORMATS)}", did_you_mean(name, FORMATS))
+    from recommender.benchmarks.number_formats import bench_agreement
+
     facts = {"model": model, "k": k}
     _measure(lambda progress: bench_agreement(model, users, widths, names, k, progress), facts, as_json, quiet, threads)
 
@@ -191,7 +203,7 @@ def engines(
 @app.command()
 def serve(
     model: Model = SHIPPED,
-    engine: Annotated[str, typer.Option(help="embedded or vllm")] = "vllm",
+    engine: Annotated[str, typer.Option(help="embedded or vllm", callback=early_checks.engine_name)] = "vllm",
     url: Annotated[str | None, typer.Option(help="a server of this model that runs already")] = None,
     clients: Annotated[int, typer.Option(help="clients that ask without a pause", min=1)] = 16,
     seconds: Annotated[float, typer.Option(help="for how long", min=1)] = 120.0,

@@ -29,7 +29,8 @@ from recommender.cli.options import Panel
 from recommender.cli.output import err, print_text
 from recommender.cli.starting import INTERRUPTED
 from recommender.cli.stopping import unwinding_on_sigterm
-from recommender.errors import RecommenderError
+from recommender.errors import RecommenderError, printable
+from recommender.progress import PrintableFormatter
 
 HELP = """A recommender whose core is a language model: ranked items, each with a justification that is checked.
 
@@ -96,7 +97,9 @@ def _program(
 
 def main() -> None:
     """Run the command line; a wrong input ends in one clear line and exit code 2."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    notes = logging.StreamHandler()
+    notes.setFormatter(PrintableFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[notes])
     try:
         with unwinding_on_sigterm():
             app()
@@ -111,5 +114,6 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        err.print(Text(f"error: {error.filename or 'a file'}: {error.strerror or error}"), soft_wrap=True)
+        line = printable(f"error: {error.filename or 'a file'}: {error.strerror or error}")
+        err.print(Text(line), soft_wrap=True)
         sys.exit(2)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from recommender.cli.inputs import read_config
+from recommender.cli.inputs import read_recipe
 from recommender.cli.options import AsJson, ConfigFile, Quiet, Settings
 from recommender.cli.output import print_json, print_rows, print_text
 
@@ -53,7 +53,7 @@ def encode(config: ConfigFile, settings: Settings = None, as_json: AsJson = Fals
 
     The changed views of pictures and sounds that training takes are encoded too.
     """
-    recipe = read_config(config, settings)
+    recipe = read_recipe(config, settings)
     from recommender.encoders.pipeline import encode_views
     from recommender.pipelines.train import prepare
     from recommender.progress import progress_bars
@@ -79,7 +79,7 @@ def tokenize(config: ConfigFile, settings: Settings = None, as_json: AsJson = Fa
 
     Shows collisions, how evenly codes are used, and what the codes of the first level mean.
     """
-    recipe = read_config(config, settings)
+    recipe = read_recipe(config, settings)
     from recommender.cli.result_views import meaning_rows
     from recommender.pipelines.train import prepare
     from recommender.progress import progress_bars

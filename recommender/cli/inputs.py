@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recommender.cli.early_checks import base_model, check_tables, present_model
 from recommender.errors import ConfigError, DataError
 from recommender.progress import Progress
 
@@ -32,6 +33,29 @@ def read_config(path: Path, settings: list[str] | None) -> Config:
     return config.updated(changes, "--set") if changes else config
 
 
+def read_recipe(path: Path, settings: list[str] | None) -> Config:
+    """Return the Config of a recipe whose tables and starting checkpoint are there. Raises RecommenderError."""
+    recipe = read_config(path, settings)
+    check_tables(recipe)
+    base_model(recipe.base.llm)
+    present_model(recipe.base.adapter)
+    return recipe
+
+
+def check_parts_at_hand(model: str, items: str | None) -> None:
+    """Raise RecommenderError unless a checkpoint's base model is there, and its items: those named, or its config's."""
+    from recommender.adapters.shipped import resolve
+
+    try:
+        config = config_of(None, [model])
+    except ConfigError:  # a damaged file: loading checks it against the manifest and says so
+        return
+    if not (resolve(model) / "prompting").is_dir():  # an export has its base in it
+        base_model(config.base.llm)
+    if items is None:
+        check_tables(config, interactions=False)
+
+
 def config_of(path: Path | None, checkpoints: list[str]) -> Config:
     """Return a config file, or that of the first checkpoint, or the defaults."""
     from recommender.adapters.shipped import resolve
@@ -39,8 +63,17 @@ def config_of(path: Path | None, checkpoints: list[str]) -> Config:
 
     if path is not None:
         return Config.load(path)
-    saved = resolve(checkpoints[0]) / "config.yaml" if checkpoints else None
-    return Config.load(saved) if saved is not None and saved.is_file() else Config()
+    folder = resolve(checkpoints[0]) if checkpoints else None
+    saved = (
+        [] if folder is None else [folder / "config.yaml", folder / "prompting" / "config.yaml"]
+    )  # exports have it there
+    return next((Config.load(path) for path in saved if path.is_file()), Config())
+
+
+def with_tables(config: Config, items: str | None, interactions: str | None) -> Config:
+    """Return a config that reads the tables that are named in the place of its own."""
+    given = {"data.items": items, "data.interactions": interactions}
+    return config.updated({key: table for key, table in given.items() if table is not None})
 
 
 def catalogue_of(model: str) -> tuple[Config, Catalogue]:
@@ -68,6 +101,7 @@ def read_request(progress: Progress, **fields: Any) -> Request:
 
 def open_model(model: str, items: str | None, progress: Progress, feedback: Path | None = None) -> Recommender:
     """Load a checkpoint into the embedded engine; `feedback`: the file whose feedback counts. Raises RecommenderError."""
+    check_parts_at_hand(model, items)
     with step(progress, f"load {Path(model).name}"):
         from recommender.engine import Recommender
 

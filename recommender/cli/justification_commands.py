@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from recommender.cli import early_checks
 from recommender.cli.inputs import catalogue_of, open_model, sampled_histories
 from recommender.cli.options import AsJson, Items, Model, Quiet, Seed
 from recommender.cli.output import print_facts, print_plain_note, print_rows
@@ -15,13 +16,19 @@ from recommender.files import write_text
 from recommender.strict.json_documents import json_text
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
-JsonFile = Annotated[Path | None, typer.Option("--output", help="also write the result to this JSON file")]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--output", help="also write the result to this JSON file", callback=early_checks.output_file),
+]
 
 
 @app.command()
 def train(
     model: Model,
-    output: Annotated[Path, typer.Option(help="folder for the checkpoint; a killed run goes on")],
+    output: Annotated[
+        Path,
+        typer.Option(help="folder for the checkpoint; a killed run goes on", callback=early_checks.checkpoint_folder),
+    ],
     examples: Annotated[
         int | None, typer.Option(help="justifications to learn from; default as in its config", min=20)
     ] = None,

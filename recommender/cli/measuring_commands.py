@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from recommender.cli.inputs import config_of, split_list
-from recommender.cli.options import AsJson, OwnConfig, Quiet, Users, present_model
+from recommender.cli import early_checks
+from recommender.cli.early_checks import check_tables
+from recommender.cli.inputs import config_of, split_list, with_tables
+from recommender.cli.options import AsJson, OwnConfig, Quiet, Users
 from recommender.cli.output import print_json, print_view
 
 
@@ -20,13 +22,29 @@ def evaluate(
             " runs of one recipe"
         ),
     ],
-    output: Annotated[Path, typer.Option(help="folder for report.html, metrics.json and the parquet tables")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="folder for report.html, metrics.json and the parquet tables", callback=early_checks.output_folder
+        ),
+    ],
     config: OwnConfig = None,
-    items: Annotated[str | None, typer.Option(help="items table; default: the first checkpoint's")] = None,
-    interactions: Annotated[
-        str | None, typer.Option(help="interactions table; default: the first checkpoint's")
+    items: Annotated[
+        str | None,
+        typer.Option(help="items table; default: the first checkpoint's", callback=early_checks.items_table),
     ] = None,
-    test: Annotated[str | None, typer.Option(help="targets: user_id, item_id; default: held out by --split")] = None,
+    interactions: Annotated[
+        str | None,
+        typer.Option(
+            help="interactions table; default: the first checkpoint's", callback=early_checks.interactions_table
+        ),
+    ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(
+            help="targets: user_id, item_id; default: held out by --split", callback=early_checks.targets_table
+        ),
+    ] = None,
     split: Annotated[
         str, typer.Option(help="what is held out: leave-one-out, time (the last tenth), folds (over users)")
     ] = "leave-one-out",
@@ -49,8 +67,13 @@ def evaluate(
 
     folders = folders_of(parse_entries(models))
     for folder in folders:  # before what takes seconds to import
-        present_model(folder)
+        early_checks.present_model(folder)
     recipe = config_of(config, folders)
+    check_tables(with_tables(recipe, items, interactions))
+    from recommender.studies.splits import check_split
+
+    check_split(split)
+    fit_seeds = parse_seeds(seeds)
     import_extra("matplotlib", "recommender evaluate", "eval")
     from recommender.eval.report import as_json as plain
     from recommender.eval.report import for_card, table
@@ -58,7 +81,7 @@ def evaluate(
     from recommender.progress import progress_bars
     from recommender.studies import comparison
 
-    options = comparison.EvaluationOptions(split, folds, users, fit_seeds=parse_seeds(seeds), attribute=attribute)
+    options = comparison.EvaluationOptions(split, folds, users, fit_seeds=fit_seeds, attribute=attribute)
     with progress_bars(quiet) as progress:
         evaluation = comparison.evaluate(
             models,
@@ -79,10 +102,20 @@ def evaluate(
 
 
 def ratings(
-    output: Annotated[Path, typer.Option(help="folder for report.html, metrics.json and predictions.parquet")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="folder for report.html, metrics.json and predictions.parquet", callback=early_checks.output_folder
+        ),
+    ],
     config: OwnConfig = None,
-    items: Annotated[str | None, typer.Option(help="items table; default: the config's")] = None,
-    interactions: Annotated[str | None, typer.Option(help="table with ratings; default: the config's")] = None,
+    items: Annotated[
+        str | None, typer.Option(help="items table; default: the config's", callback=early_checks.items_table)
+    ] = None,
+    interactions: Annotated[
+        str | None,
+        typer.Option(help="table with ratings; default: the config's", callback=early_checks.interactions_table),
+    ] = None,
     features: Annotated[
         str, typer.Option(help="of text, tfidf, image, mfcc, whisper; what no item has is left out")
     ] = "text,image,mfcc",
@@ -97,6 +130,8 @@ def ratings(
 
     They read text, image, sound and the ratings of other users. Six ways to fuse them, two classifiers and simple floors.
     """
+    recipe = with_tables(config_of(config, []), items, interactions)
+    check_tables(recipe)
     from recommender.errors import import_extra
     from recommender.progress import progress_bars
 
@@ -106,9 +141,6 @@ def ratings(
     from recommender.studies.ratings.rating_report import as_json as plain
     from recommender.studies.ratings.rating_report import table, write_report
 
-    recipe = config_of(config, [])
-    tables = {"data.items": items or recipe.data.items, "data.interactions": interactions or recipe.data.interactions}
-    recipe = recipe.updated(tables)
     settings = RatingsSettings.parse(
         seed=recipe.seed,
         features=split_list(features),

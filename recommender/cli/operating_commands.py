@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from recommender.cli.inputs import catalogue_of, open_model, values_by_name
-from recommender.cli.options import AsJson, Items, Model, Quiet, present_model
+from recommender.cli import early_checks
+from recommender.cli.inputs import catalogue_of, config_of, open_model, values_by_name
+from recommender.cli.options import AsJson, Items, Model, Quiet
 from recommender.cli.output import print_json, print_rows, print_text
 
 
@@ -18,7 +19,14 @@ def feedback(
     model: Model,
     opinion: Annotated[str, typer.Argument(help='helpful, wrong, or "not for me"')],
     item: Annotated[str, typer.Option(help="the item id that it is about")],
-    file: Annotated[Path, typer.Option("--file", help="where feedback is kept: lines of JSON are added to it")],
+    file: Annotated[
+        Path,
+        typer.Option(
+            "--file",
+            help="where feedback is kept: lines of JSON are added to it",
+            callback=early_checks.kept_feedback,
+        ),
+    ],
     user: Annotated[str | None, typer.Option(help="who gives it")] = None,
     fact: Annotated[list[str] | None, typer.Option(help="NAME=VALUE that is wrong or was helpful")] = None,
     sentence: Annotated[str | None, typer.Option(help="the justification as it was shown: its facts are meant")] = None,
@@ -28,20 +36,22 @@ def feedback(
 
     Facts that are `wrong` are no longer told to anybody; what is `not for me` is no longer shown to that user.
     """
-    from recommender.engine.feedback_policy import FeedbackPolicy
     from recommender.errors import ConfigError, did_you_mean
-    from recommender.justify import ClaimChecker, Style
     from recommender.store.feedback import OPINIONS, read_feedback
 
     known_opinion = next((known for known in OPINIONS if known == opinion), None)
     if known_opinion is None:
         hint = did_you_mean(opinion, OPINIONS) or f"say {', '.join(OPINIONS)}"
         raise ConfigError(f"unknown opinion {opinion!r}", hint)
+    facts = tuple((name, value) for name, values in values_by_name("--fact", fact).items() for value in values)
+    given = read_feedback(item_id=item, opinion=known_opinion, user=user, facts=facts, sentence=sentence)
+    early_checks.check_tables(config_of(None, [model]), interactions=False)
+    from recommender.engine.feedback_policy import FeedbackPolicy
+    from recommender.justify import ClaimChecker, Style
+
     config, catalogue = catalogue_of(model)
     policy = FeedbackPolicy(ClaimChecker(catalogue, Style.of(config.prompt, config.justify).phrases))
     policy.keep_in(file)
-    facts = tuple((name, value) for name, values in values_by_name("--fact", fact).items() for value in values)
-    given = read_feedback(item_id=item, opinion=known_opinion, user=user, facts=facts, sentence=sentence)
     stored = policy.take(given, config.prompt.noun)
     if as_json:
         print_json(stored.model_dump(mode="json"))
@@ -51,10 +61,17 @@ def feedback(
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="a decision trace, from --trace of recommend or explain")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="a decision trace, from --trace of recommend or explain", callback=early_checks.input_file),
+    ],
     model: Annotated[
         str | None,
-        typer.Option(help="a checkpoint folder; default: the one that the trace names", callback=present_model),
+        typer.Option(
+            help="a checkpoint folder; default: the one that the trace names",
+            callback=early_checks.present_model,
+            is_eager=True,
+        ),
     ] = None,
     items: Items = None,
     as_json: AsJson = False,
@@ -64,13 +81,17 @@ def replay(
 
     What differs is listed, and the exit code is 1 if anything does.
     """
-    from recommender.engine.trace import load
-    from recommender.engine.trace import replay as replayed
     from recommender.progress import progress_bars
+    from recommender.store.traces import load
 
     trace = load(file)
+    source = model or trace["model"]["source"]
+    early_checks.present_model(source)
     with progress_bars(quiet) as progress:
-        differences = replayed(open_model(model or trace["model"]["source"], items, progress), trace)
+        engine = open_model(source, items, progress)
+        from recommender.engine.trace import replay as replayed
+
+        differences = replayed(engine, trace)
     if as_json:
         print_json({"same": not differences, "differences": [asdict(difference) for difference in differences]})
     elif differences:

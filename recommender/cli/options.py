@@ -7,18 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from recommender.adapters.shipped import check_present
+from recommender.cli import early_checks
 
 Panel = Literal["Try it", "Your data", "Train", "Recommend", "Serve", "Measure", "Operate"]
 PANELS: tuple[Panel, ...] = ("Try it", "Your data", "Train", "Recommend", "Serve", "Measure", "Operate")
 """The groups of commands, in the order of a first week with the program."""
-
-
-def present_model(model: str | None) -> str | None:
-    """Return the name of a model, or refuse it before what loads a model is imported: that alone takes seconds."""
-    if model is not None:
-        check_present(model)
-    return model
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
@@ -29,17 +22,36 @@ OwnConfig = Annotated[Path | None, typer.Option("--config", help="a YAML file: i
 Settings = Annotated[list[str] | None, typer.Option("--set", help="override a key of the config: KEY=VALUE")]
 Model = Annotated[
     str,
-    typer.Argument(help="a checkpoint folder, or a shipped one by name: movielens-100k", callback=present_model),
+    typer.Argument(
+        help="a checkpoint folder, or a shipped one by name: movielens-100k",
+        callback=early_checks.present_model,
+        is_eager=True,  # whatever else is wrong, this is said first
+    ),
 ]
-Items = Annotated[str | None, typer.Option(help="items table, if it is not where the checkpoint's config says")]
-Checkpoint = Annotated[Path, typer.Option("--output", help="the checkpoint folder to write")]
+Items = Annotated[
+    str | None,
+    typer.Option(
+        help="items table, if it is not where the checkpoint's config says", callback=early_checks.items_table
+    ),
+]
+Checkpoint = Annotated[
+    Path, typer.Option("--output", help="the checkpoint folder to write", callback=early_checks.checkpoint_folder)
+]
 Users = Annotated[int | None, typer.Option(help="evaluate an even sample of this many users", min=1)]
 Seed = Annotated[int, typer.Option(help="seed of everything that is drawn at random")]
 FeedbackFile = Annotated[
-    Path | None, typer.Option("--feedback", help="file of feedback, made by `recommender feedback`")
+    Path | None,
+    typer.Option(
+        "--feedback", help="file of feedback, made by `recommender feedback`", callback=early_checks.feedback_file
+    ),
 ]
 User = Annotated[str | None, typer.Option(help="who asks: what this user marked `not for me` is left out")]
-Trace = Annotated[Path | None, typer.Option(help="also write the decision trace to this JSON file: see `replay`")]
+Trace = Annotated[
+    Path | None,
+    typer.Option(
+        help="also write the decision trace to this JSON file: see `replay`", callback=early_checks.output_file
+    ),
+]
 Query = Annotated[
     str | None, typer.Option("--query", "--wish", help="a sentence about what is wanted; --wish is its former name")
 ]

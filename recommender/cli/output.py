@@ -7,18 +7,33 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from recommender.errors import printable
 from recommender.strict.json_documents import json_text
 
 if TYPE_CHECKING:
     from recommender.engine import Engine
 
-out, err = Console(), Console(stderr=True)
+
+class _Screen(Console):
+    """A console whose texts cannot steer the terminal: titles, paths and notes may hold escape sequences."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the segments of what is printed; a file or a pipe gets what there is."""
+        for segment in super().render(renderable, options):
+            if self.is_terminal and segment.control is None:
+                yield Segment(printable(segment.text, keep="\n\t"), segment.style)
+            else:
+                yield segment
+
+
+out, err = _Screen(), _Screen(stderr=True)
 
 UNBOUNDED = 100_000
 """A width that no table needs."""

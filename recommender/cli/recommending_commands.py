@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from recommender.cli import early_checks
 from recommender.cli.inputs import numbers_by_name, open_model, read_request, split_list, step, values_by_name
 from recommender.cli.options import (
     AsJson,
@@ -51,6 +52,7 @@ def recommend(
         typer.Option(
             metavar="FILE",
             help="JSON file: history item -> modality -> the vector that stands for the item's own in this request",
+            callback=early_checks.input_file,
         ),
     ] = None,
     items: Items = None,
@@ -88,7 +90,8 @@ def recommend(
         with step(progress, "rank and justify" if explain else "rank"):
             response = engine.answer(request)
     if trace is not None:
-        from recommender.engine.trace import save, trace_of
+        from recommender.engine.trace import trace_of
+        from recommender.store.traces import save
 
         save(trace_of(engine, request, response.items), trace)
     if as_json:
@@ -143,7 +146,8 @@ def explain(
         request = read_request(progress, **fields, filters=values_by_name("--filter", filters))
         engine = open_model(model, items, progress, feedback)
         from recommender.engine.counterfactual_answers import what_if, why_not
-        from recommender.engine.trace import recorded_answer, save
+        from recommender.engine.trace import recorded_answer
+        from recommender.store.traces import save
 
         if shapley is not None:
             engine.setup.config = engine.config.updated({"justify.shapley_samples": shapley}, "--shapley")

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from recommender.cli.inputs import split_pair, vllm_options
+from recommender.adapters.shipped import check_target
+from recommender.cli import early_checks
+from recommender.cli.inputs import check_parts_at_hand, config_of, split_pair, vllm_options
 from recommender.cli.options import AsJson, Items, Model, Quiet
 from recommender.cli.output import print_json, print_note, print_plain_note, print_rows
 from recommender.cli.stopping import stoppable
+from recommender.export import ITEMS, MARKER
 
 if TYPE_CHECKING:
     from recommender.config import ServingConfig
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
 RankUrl = Annotated[str | None, typer.Option(help="join a vLLM server that ranks, instead of starting one")]
 WriteUrl = Annotated[str | None, typer.Option(help="join a vLLM server that writes")]
 VllmFlags = Annotated[str, typer.Option("--vllm", help='flags for vLLM as they are, for example "--dtype=bfloat16"')]
-EngineName = Annotated[str, typer.Option("--engine", help="embedded, or vllm (see docs/serving.md)")]
+EngineName = Annotated[
+    str,
+    typer.Option("--engine", help="embedded, or vllm (see docs/serving.md)", callback=early_checks.engine_name),
+]
 SERVER_MODULES = ("fastapi", "uvicorn", "prometheus_client", "prometheus_fastapi_instrumentator", "sse_starlette")
 """What only the server needs: the extra `server`."""
 
@@ -51,34 +57,52 @@ def serve(
     /v1/recommendations, /v1/chat/completions (as the OpenAI client speaks it), /v1/feedback, /v1/models, /healthz,
     /readyz, /metrics, and /docs for all of them.
     """
+    options = vllm_options(engine, rank_url, write_url, vllm)
+    given: dict[str, Any] = {"host": host, "port": port, "feedback": feedback}
+    given |= {"allowed_hosts": allowed_host, "allowed_origins": allowed_origin}
+    limits = _limits(config_of(None, [model]).serving, settings, given)
+    check_parts_at_hand(model, items)
+    if limits.feedback is not None:
+        early_checks.kept_feedback(Path(limits.feedback))
     from recommender.errors import import_extra
     from recommender.progress import progress_bars
+    from recommender.server.listening import reserved
 
-    for module in SERVER_MODULES:
-        import_extra(module, "recommender serve", "server")
-    from recommender.engine import open_engine
-    from recommender.server.app import create_app
-    from recommender.server.uvicorn_server import run_server
+    with reserved(limits.host, limits.port) as sockets:  # before what takes seconds to import
+        for module in SERVER_MODULES:
+            import_extra(module, "recommender serve", "server")
+        from recommender.engine import open_engine
+        from recommender.server.app import create_app
+        from recommender.server.uvicorn_server import run_server
 
-    options = vllm_options(engine, rank_url, write_url, vllm)
-    with progress_bars(quiet) as progress:
-        opened = open_engine(engine, model, items, progress, **options)
-    for part, address in opened.addresses().items():  # adapters are loaded and unloaded there
-        print_note(f"{part}: {address}")
-    print_plain_note(opened)
-    try:
-        given: dict[str, Any] = {"host": host, "port": port, "feedback": feedback}
-        given |= {"allowed_hosts": allowed_host, "allowed_origins": allowed_origin}
-        limits = _limits(opened.config.serving, settings, given)
-        run_server(create_app(opened, name or Path(model).resolve().name, limits), limits)
-    finally:
-        opened.close()
+        with progress_bars(quiet) as progress:
+            opened = open_engine(engine, model, items, progress, **options)
+        try:
+            for part, address in opened.addresses().items():  # adapters are loaded and unloaded there
+                print_note(f"{part}: {address}")
+            print_plain_note(opened)
+            run_server(create_app(opened, name or Path(model).resolve().name, limits), limits, sockets)
+        finally:
+            opened.close()
 
 
 def batch(
     model: Model,
-    source: Annotated[Path, typer.Option("--input", help="requests, .jsonl or .parquet; `vllm run-batch` lines too")],
-    output: Annotated[Path, typer.Option(help="the answers, .jsonl or .parquet; killed and started again, it goes on")],
+    source: Annotated[
+        Path,
+        typer.Option(
+            "--input",
+            help="requests, .jsonl or .parquet; `vllm run-batch` lines too",
+            callback=early_checks.request_file,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="the answers, .jsonl or .parquet; killed and started again, it goes on",
+            callback=early_checks.answer_file,
+        ),
+    ],
     engine: EngineName = "embedded",
     workers: Annotated[int, typer.Option(min=1, help="processes of the embedded engine, connections to vLLM")] = 1,
     items: Items = None,
@@ -92,10 +116,12 @@ def batch(
 
     Answers keep its order, one line each, errors too. A run that was killed goes on where it was.
     """
+    engine_options = vllm_options(engine, rank_url, write_url, vllm)
+    check_parts_at_hand(model, items)
     from recommender.batch import BatchOptions, run_batch
     from recommender.progress import progress_bars
 
-    options = BatchOptions(engine, workers, items, vllm_options(engine, rank_url, write_url, vllm))
+    options = BatchOptions(engine, workers, items, engine_options)
     with stoppable(), progress_bars(quiet) as progress:
         report = run_batch(model, source, output, options, progress)
     print_rows([asdict(report)], f"written: {output}", as_json)
@@ -113,8 +139,10 @@ def export(
 
     LoRA, item rows and soft tokens are merged; the result is loaded again and compared before it is kept.
     """
-    from recommender.export.merge import ITEMS, merge
-    from recommender.export.vllm_folder import MARKER, export_vllm
+    check_target(target, {"transformers": ITEMS, "vllm": MARKER}[to])  # before what takes seconds to import
+    check_parts_at_hand(model, items)
+    from recommender.export.merge import merge
+    from recommender.export.vllm_folder import export_vllm
     from recommender.model.checkpoint import from_pretrained
     from recommender.model.manifest import claimed
     from recommender.progress import progress_bars

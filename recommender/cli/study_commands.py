@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from recommender.cli.inputs import open_model, read_config, sampled_histories, split_list
-from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Seed, Settings, Users, present_model
+from recommender.cli import early_checks
+from recommender.cli.inputs import check_parts_at_hand, open_model, read_recipe, sampled_histories, split_list
+from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Seed, Settings, Users
 from recommender.cli.output import print_json, print_note, print_plain_note, print_rows, print_text, print_view
 from recommender.errors import DataError
 from recommender.strict.yaml_documents import parse_yaml
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     from recommender.config import Config
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
-Output = Annotated[Path, typer.Option(help="folder for the checkpoints and the report; a killed run goes on")]
+Output = Annotated[
+    Path,
+    typer.Option(
+        help="folder for the checkpoints and the report; a killed run goes on", callback=early_checks.output_folder
+    ),
+]
 Baselines = Annotated[str, typer.Option(help="baselines beside them, with commas")]
 Without = Annotated[str, typer.Option(help="modalities: text, knowledge, image, audio, collaborative")]
 Variant = Annotated[
@@ -40,7 +46,7 @@ def ablation(
     quiet: Quiet = False,
 ) -> None:
     """Train a recipe whole and without each of its parts, and print the paired differences."""
-    recipe = read_config(config, settings)
+    recipe = read_recipe(config, settings)
     from recommender.progress import progress_bars
     from recommender.studies.ablation import ablation_study
     from recommender.studies.entries import parse_seeds
@@ -75,7 +81,7 @@ def cold(
     `full` is the recipe, `unlisted` the same model while it lists no new item; other rows are what --without and --variant
     make of the recipe.
     """
-    recipe = read_config(config, settings)
+    recipe = read_recipe(config, settings)
     from recommender.progress import progress_bars
     from recommender.studies.ablation import FULL
     from recommender.studies.cold_start import ColdStartOptions, cold_start_study
@@ -101,7 +107,10 @@ def queries(
     model: Model,
     output: Output,
     items: Items = None,
-    interactions: Annotated[str | None, typer.Option(help="by default those of the checkpoint's recipe")] = None,
+    interactions: Annotated[
+        str | None,
+        typer.Option(help="by default those of the checkpoint's recipe", callback=early_checks.interactions_table),
+    ] = None,
     attribute: Annotated[str | None, typer.Option(help="what is queried for; default: what tells items apart")] = None,
     users: Users = None,
     seed: Annotated[int, typer.Option(help="which queries and phrasings are drawn")] = 0,
@@ -112,6 +121,7 @@ def queries(
 
     Beside the usual table: the share of the first ten that have what was asked for.
     """
+    check_parts_at_hand(model, items)
     from recommender.progress import progress_bars
     from recommender.studies.text_queries import query_study
 
@@ -134,7 +144,7 @@ def signal(
     quiet: Quiet = False,
 ) -> None:
     """Measure before any training how much an item's content says of who likes it: a linear probe."""
-    recipe = read_config(config, settings)
+    recipe = read_recipe(config, settings)
     from recommender.progress import progress_bars
     from recommender.studies.signal_probe import signal_study
 
@@ -184,7 +194,7 @@ def justifications(
     from recommender.studies.reading_report import PLAIN, compare, headline, write_study
 
     if against not in (None, PLAIN):
-        present_model(against)
+        early_checks.present_model(against)
     with progress_bars(quiet) as progress:
         engine = open_model(model, items, progress)
         print_plain_note(engine)

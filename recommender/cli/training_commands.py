@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
-from recommender.cli.inputs import read_config
-from recommender.cli.options import AsJson, Checkpoint, ConfigFile, Items, Model, Quiet, Settings, present_model
+from recommender.cli import early_checks
+from recommender.cli.inputs import check_parts_at_hand, config_of, read_recipe
+from recommender.cli.options import AsJson, Checkpoint, ConfigFile, Items, Model, Quiet, Settings
 from recommender.cli.output import print_rows
 from recommender.cli.stopping import stoppable
+from recommender.data.paths import check_table
 
 
 def train(
@@ -21,8 +23,7 @@ def train(
 
     A run that was stopped or killed goes on where it was when it is started again.
     """
-    recipe = read_config(config, settings)  # first: what trains takes seconds to import
-    present_model(recipe.base.adapter)
+    recipe = read_recipe(config, settings)  # first: what trains takes seconds to import
     from recommender.pipelines.train import train as train_checkpoint
     from recommender.progress import progress_bars
 
@@ -34,14 +35,23 @@ def train(
 
 def extend(
     model: Model,
-    items: Annotated[str, typer.Option(help="items table with the known items and new ones, in any order")],
+    items: Annotated[
+        str,
+        typer.Option(
+            help="items table with the known items and new ones, in any order", callback=early_checks.items_table
+        ),
+    ],
     output: Checkpoint,
     times: Annotated[
         float,
         typer.Option(help="how often a new item has a place in a list of ten: times as often as a known one", min=0),
     ] = 2.0,
     interactions: Annotated[
-        str | None, typer.Option(help="histories that lists are judged by; default: those of the recipe, if at hand")
+        str | None,
+        typer.Option(
+            help="histories that lists are judged by; default: those of the recipe, if at hand",
+            callback=early_checks.interactions_table,
+        ),
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -76,6 +86,11 @@ def fuse(
 
     The weights are fitted on validation targets. The new checkpoint ranks with them unless `decoding.fused` is off.
     """
+    check_parts_at_hand(model, items)
+    check_table(config_of(None, [model]).data.interactions, "interactions")
+    from recommender.baselines.item_tables import check_storable
+
+    check_storable(baselines)  # before what takes seconds to import
     from recommender.pipelines.fuse import fuse_checkpoint
     from recommender.progress import progress_bars
 

@@ -48,7 +48,7 @@ class Catalogue(Sequence[Item]):
     """All items, in file order; an item's index is its position."""
 
     def __init__(self, items: Iterable[Item], report: CatalogueReport | None = None) -> None:
-        self._items = tuple(map(_with_canonical_id, items))
+        self._items = tuple(map(_named, items))
         self.item_ids: tuple[str, ...] = tuple(item.item_id for item in self._items)
         self._index = {item_id: index for index, item_id in enumerate(self.item_ids)}
         if len(self._index) < len(self._items):
@@ -188,9 +188,12 @@ class Catalogue(Sequence[Item]):
         return f"the catalogue's ids look like {', '.join(self.item_ids[:3])}"
 
 
-def _with_canonical_id(item: Item) -> Item:
+def _named(item: Item) -> Item:
+    """Return the item with its id in the canonical form, and with a title."""
     name = canonical_id(item.item_id)
-    return item if name == item.item_id and isinstance(item.item_id, str) else replace(item, item_id=name)
+    if name != item.item_id or not isinstance(item.item_id, str):
+        item = replace(item, item_id=name)
+    return item if item.title.strip() else replace(item, title=f"item {name}")
 
 
 def _is_link(values: tuple[str, ...]) -> bool:

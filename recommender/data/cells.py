@@ -17,8 +17,8 @@ from recommender.data.ids import is_missing
 from recommender.data.written_lists import read_list
 from recommender.errors import DataError
 
-_PEOPLE_NAMES = "cast actors starring director directors writer writers artist artists author authors"
-_LIST_NAMES = "genres genre categories category tags keywords languages countries"
+_PEOPLE_NAMES = "cast actor actors starring director directors writer writers artist artists author authors"
+_LIST_NAMES = "genres genre categories category tags tag keywords keyword languages countries"
 PEOPLE = frozenset(_PEOPLE_NAMES.split())
 LISTS = PEOPLE | frozenset(_LIST_NAMES.split())
 _OUTSIDE_BRACKETS = r"(?![^(]*\))"
@@ -31,7 +31,6 @@ _COMMA = re.compile(
 )
 _COMMA_OF_TEXT = re.compile(r"(?!(?<=\d),\d{3}(?!\d))" + _COMMA.pattern)  # not that of "10,000 Maniacs"
 _ENUMERATING = re.compile(r"\s(?:&|and)\s")
-_ENUMERATING = re.compile(r"\s(?:&|and)\s")
 _ALL_NUMBERS = re.compile(r"[\d,\s]+")
 _QUOTED_PART = re.compile(r'(?:(?<=[,;|])|^)\s*"([^"]+)"\s*(?=[,;|]|$)')
 _MASKS = str.maketrans({",": "\ue000", ";": "\ue001", "|": "\ue002"})  # letters that no text has
@@ -39,8 +38,16 @@ _UNMASKS = {ord(mask): sign for sign, mask in _MASKS.items()}
 _BAND = re.compile(r"\w+(?:, \w+)+,? (?:&|and) \w+|\w+, [Tt]he \w+")  # Earth, Wind & Fire; Tyler, The Creator
 # one word, and its particles: "King, Stephen", "van Gogh, Vincent", but not "Stephen King, Peter Straub"
 _SURNAME_FIRST = re.compile(r"(?:(?:[a-z]+|[DLV][aeiu]n?|St\.?) )*[\w'’-]+, [^,;|&]+")
-# columns of one person each, and what is one name there though it holds a comma
-_ONE_NAME = dict.fromkeys(("author", "writer", "director"), _SURNAME_FIRST) | {"artist": _BAND}
+_FULL_NAMES = re.compile(r"[^,\s]+ [^,]+(?:, *[^,\s]+ [^,]+)+")  # Stephen King, Peter Straub
+# columns of people, and what is one name there though it holds a comma
+_ONE_OF = frozenset({"author", "writer", "director"})
+_SEVERAL_OF = frozenset({"authors", "writers", "directors"})
+_CASTS = frozenset({"actor", "actors", "cast", "starring"})
+_BANDS = frozenset({"artist", "artists"})
+# other signs that separate, as those that are looked for; lines do if nothing else in a cell does
+_SIGNS = str.maketrans({"；": ";", "｜": "|", "•": "|", "，": ", ", "、": ", "})
+_LINE_ENDS = re.compile(r"\s*(?:[\r\n\t]|<br\s*/?>)\s*", re.IGNORECASE)
+_SEPARATING = re.compile(r"[,;|]")
 
 
 def plain_text(value: Any) -> str | None:
@@ -79,7 +86,8 @@ def flat(value: Any) -> Iterator[str]:
         if value and (stripped := value.strip()):
             yield stripped
     elif isinstance(value, Mapping):
-        if isinstance(named := value.get("name"), str):
+        named = value.get("name")
+        if isinstance(named, str) or isinstance(named, list) and all(isinstance(one, str) for one in named):
             yield from flat(named)
             return
         for name, inner in value.items():
@@ -98,20 +106,28 @@ def listed(values: Sequence[Any], name: str) -> list[list[str]]:
 
     Lists of any type stay as they are, also where a text writes one as JSON, Python, numpy or Postgres do. Other text is one
     value, unless the column's name means a list: then it is split at "|"; or else at ";"; or else at commas that do not
-    belong to a name ("Robert Downey, Jr.", "Clothing, Shoes & Jewelry").
+    belong to a name ("Robert Downey, Jr.", "Clothing, Shoes & Jewelry"); without any of these at the ends of its lines.
     """
     cells = [read_list(value) if isinstance(value, str) else value for value in values]
     if name.lower() not in LISTS:
         return [list(flat(cell)) for cell in cells]
-    cells = [clean_text(cell) if isinstance(cell, str) else cell for cell in cells]  # "&amp;" holds a semicolon
+    cells = [_plain_cell(cell) if isinstance(cell, str) else cell for cell in cells]
     split = _splitter([cell for cell in cells if isinstance(cell, str)], name.lower())
     return [split(cell) if isinstance(cell, str) else list(flat(cell)) for cell in cells]
+
+
+def _plain_cell(cell: str) -> str:
+    """Return a cell as clean text, for "&amp;" holds a semicolon; whatever separates in it as a comma, ";" or "|"."""
+    text = clean_text(cell).translate(_SIGNS)
+    if _SEPARATING.search(text) or not _LINE_ENDS.search(cell.strip()):
+        return text
+    return "|".join(clean_text(line) for line in _LINE_ENDS.split(cell.strip()))
 
 
 def _splitter(cells: Sequence[str], column: str) -> Callable[[str], list[str]]:
     """Return how the plain texts of a list column are split. What else the column holds tells which commas separate."""
     others = any("|" in cell or ";" in cell for cell in cells)
-    people, one_name = column in PEOPLE, _ONE_NAME.get(column)
+    people, one_name = column in PEOPLE, _one_name(column, cells, others)
     joined = frozenset() if people else _collocations(cells)
 
     def split(cell: str) -> list[str]:
@@ -131,6 +147,22 @@ def _splitter(cells: Sequence[str], column: str) -> Callable[[str], list[str]]:
         return _joined(_parts(cell), joined)
 
     return split
+
+
+def _one_name(column: str, cells: Sequence[str], others: bool) -> re.Pattern[str] | None:
+    """Return what is one name in a column though it holds a comma: a band, or a person whose surname comes first.
+
+    In a column of several people that is so unless commas stand between full names in it, in a cast only if `others`, that
+    is if another sign separates them.
+    """
+    if column in _BANDS:
+        return _BAND
+    if column in _CASTS:
+        return _SURNAME_FIRST if others else None
+    if column in _SEVERAL_OF:
+        several = any(_FULL_NAMES.fullmatch(cell) and not _SURNAME_FIRST.fullmatch(cell) for cell in cells)
+        return None if several else _SURNAME_FIRST
+    return _SURNAME_FIRST if column in _ONE_OF else None
 
 
 def _collocations(cells: Sequence[str]) -> frozenset[tuple[str, str]]:

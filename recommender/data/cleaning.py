@@ -34,6 +34,8 @@ _SILENT = frozenset({"script", "style"})
 # Invisible characters that reorder or split what the eye reads.
 _HIDDEN = frozenset("\u200b\u2060\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _NOTHING = frozenset({"nan", "null", "none", "n/a"})
+# letters and signs by their category, of which nothing is seen
+_UNSEEN = frozenset("\u2800\u3164\u115f\u1160\uffa0\ufffc\ufffd")
 _FILLERS = frozenset(" -–—_.…,;:/\\?")
 _PASSES = 4
 
@@ -117,6 +119,11 @@ def clean_title(text: str) -> str:
     )
 
 
+def is_unseen(text: str) -> bool:
+    """Return whether nothing of a text is seen: blanks, controls, marks alone, private or lost characters."""
+    return all(char in _UNSEEN or unicodedata.category(char)[0] in "CMZ" and _is_known(char) for char in text)
+
+
 def is_blank(text: str) -> bool:
     """Return whether the text says nothing: no letter or digit, or only a word for nothing such as "NaN"."""
     return text.lower() in _NOTHING or not any(char.isalnum() for char in text)
@@ -132,8 +139,13 @@ def _starts_tag(text: str) -> bool:
     return bool(words) and not text[0].isspace() and len(words[0]) > 1 and words[0].lower() in _TAGS
 
 
+def _is_known(char: str) -> bool:
+    """Return whether this Python's tables know a character: new emoji and letters are not among them."""
+    return unicodedata.category(char) != "Cn"
+
+
 def _is_visible(char: str) -> bool:
     # letters that this Python's tables do not know yet, such as new emoji, are letters; only U+FFFE and the like are not
-    if unicodedata.category(char) == "Cn":
+    if not _is_known(char):
         return not (ord(char) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(char) <= 0xFDEF)
     return char not in _HIDDEN and unicodedata.category(char) not in ("Cc", "Cs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from recommender.data.formats import Column
+from recommender.data.written_lists import merged
 from recommender.errors import DataError
 
 # as pandas, and parquet written by pandas, call an index that has no name
@@ -35,11 +37,24 @@ def from_frame(frame: pd.DataFrame) -> dict[str, Column]:
         raise DataError(
             f"DataFrame: the column name {repeated[0]!r} stands twice, as text and as another type", "rename one"
         )
-    return {str(name): from_series(frame[name]) for name in frame.columns}
+    columns = {str(name): from_series(frame[name]) for name in frame.columns}
+    for name, column in columns.items():
+        refuse_doubled_fields("DataFrame", name, column)
+    return columns
+
+
+def refuse_doubled_fields(source: str | Path, name: str, column: Column) -> None:
+    """Raise DataError if the records of an arrow column have two fields of one name."""
+    field = None if isinstance(column, list) else _doubled_field(column.type)
+    if field is not None:
+        reason = f"column {name!r} holds records with two fields {field!r}"
+        raise DataError(f"{source}: {reason}", "rename one of the two")
 
 
 def from_series(series: pd.Series) -> Column:
     """Return a pandas column; periods become the moments at which they begin, a column of mixed types a list."""
+    if isinstance(series.dtype, pd.CategoricalDtype) and isinstance(series.cat.categories.dtype, pd.PeriodDtype):
+        series = series.astype(series.cat.categories.dtype)
     if isinstance(series.dtype, pd.PeriodDtype):
         try:
             series = series.dt.start_time
@@ -61,12 +76,48 @@ def plain_column(column: pa.ChunkedArray) -> Column:
 
 
 def python_values(column: Column | pa.Array) -> list[Any]:
-    """Return a column's values, None where there is none. Short floats stay short: 0.1 is not 0.10000000149."""
+    """Return a column's values, None where there is none. Short floats stay short: 0.1 is not 0.10000000149.
+
+    Maps are dictionaries; a key that stands twice in one has the list of its values.
+    """
     if isinstance(column, list):
         return column
-    if pa.types.is_float32(column.type) or pa.types.is_float16(column.type):
-        valid = column.is_valid().to_pylist()
-        kind = np.float32 if pa.types.is_float32(column.type) else np.float16
-        values = column.to_pylist()
-        return [kind(value) if present else None for value, present in zip(values, valid, strict=True)]
-    return column.to_pylist(maps_as_pydicts="lossy") if pa.types.is_nested(column.type) else column.to_pylist()
+    kind = column.type
+    if pa.types.is_dictionary(kind) and not pa.types.is_nested(kind.value_type):
+        return python_values(column.cast(kind.value_type))
+    values: list[Any] = column.to_pylist()
+    return [_restored(value, kind) for value in values] if _is_lossy(kind) else values
+
+
+def _doubled_field(kind: pa.DataType) -> str | None:
+    """Return a name that two fields of one record have in a column of this type, None if there is no such."""
+    inner = [kind.field(place) for place in range(kind.num_fields)]
+    if pa.types.is_struct(kind):
+        names = [field.name for field in inner]
+        if repeated := [name for name in names if names.count(name) > 1]:
+            return str(repeated[0])
+    return next((name for field in inner if (name := _doubled_field(field.type)) is not None), None)
+
+
+def _is_lossy(kind: pa.DataType) -> bool:
+    """Return whether arrow's Python values say less than a column of this type: pairs of maps, digits of short floats."""
+    if pa.types.is_map(kind) or pa.types.is_float32(kind) or pa.types.is_float16(kind):
+        return True
+    return any(_is_lossy(kind.field(place).type) for place in range(kind.num_fields))
+
+
+def _restored(value: Any, kind: pa.DataType) -> Any:
+    """Return a value of arrow's as this type means it."""
+    if value is None:
+        return None
+    if pa.types.is_float32(kind):
+        return np.float32(value)
+    if pa.types.is_float16(kind):
+        return np.float16(value)
+    if pa.types.is_map(kind):
+        return merged((_restored(key, kind.key_type), _restored(inner, kind.item_type)) for key, inner in value)
+    if pa.types.is_struct(kind):
+        return {field.name: _restored(value[field.name], field.type) for field in kind}
+    if isinstance(value, list):
+        return [_restored(inner, kind.value_type) for inner in value]
+    return value

@@ -8,10 +8,11 @@ import numpy as np
 
 from recommender.config import ColumnsConfig, WithoutTime
 from recommender.data.cells import flat
-from recommender.data.tables import Problem, Table
+from recommender.data.tables import Problem, Table, is_grouped
 from recommender.errors import DataError
 
 _TIME_WORDS = ("time", "date", "created", "position")
+_HINT = "write times as 2020-12-31 or 2020-12-31 23:59:59, or as seconds since 1970"
 _SHUFFLE = 0  # the seed of sets: one shuffle for all readers, so that splits can be compared
 
 
@@ -24,10 +25,12 @@ def order_of(
             moments = table.moments(column)
             values = table.values(column) if moments.reasons else []
             problems = [
-                table.problem(row, column, "bad-time", _wrong(values[row], reason))
+                table.problem(row, column, "bad-time", _wrong(values[row], reason), hint=_HINT if reason else None)
                 for row, reason in moments.reasons.items()
             ]
-            for row, doubt in moments.doubts.items():
+            fractions = bool((np.modf(moments.times)[0] > 0).any())
+            thousands = _thousands(table.values(column)) if fractions else {}
+            for row, doubt in (thousands | dict(moments.doubts)).items():
                 problems.append(table.problem(row, column, "doubtful-time", doubt, severity="warning"))
             return moments.ranks, moments.times if column == columns.timestamp else None, problems
     return _untimed(table, columns, without_time)
@@ -45,6 +48,15 @@ def shown(value: Any) -> str | None:
         return ", ".join(flat(value)) or None
     except DataError:  # bytes that are no text
         return repr(value)
+
+
+def _thousands(values: list[Any]) -> dict[int, str]:
+    """Return row -> doubt where dots may stand between thousands: all fractions of a column have three digits."""
+    texts = {row: value for row, value in enumerate(values) if isinstance(value, str) and "." in value}
+    if not texts or not all(map(is_grouped, texts.values())):
+        return {}
+    read = "is read as a number with three decimals; if the dot stands between thousands, leave it out"
+    return {row: f"{text!r} {read}" for row, text in texts.items()}
 
 
 def _wrong(value: Any, reason: str) -> str:

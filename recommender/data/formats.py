@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import io
 import json
@@ -20,10 +19,12 @@ from recommender.config import TableConfig
 from recommender.data.layout import Layout, find_layout, read_unpacked, sniff_encoding
 from recommender.errors import DataError
 from recommender.strict.json_documents import JsonError, distinct_keys
+from recommender.strict.python_literals import parse_literal
 
 Column: TypeAlias = pa.ChunkedArray | list[Any]
 _BLOCK_BYTES = 1 << 24  # one record must fit: descriptions can be long
 _TYPED_NAME = re.compile(r"[^:]+:(token|float)(_seq)?")  # as RecBole writes user_id:token
+_CONTROLS = re.compile(rb"\xc2[\x80-\x84\x86-\x9f]")
 _NUMBER = re.compile(r"-?\d+([.,]\d+)?")
 
 
@@ -75,7 +76,8 @@ def read_csv(path: Path, told: TableConfig | None = None) -> Parsed:
         problems += _not_in_encoding(layout, utf8)
     columns = dict(zip(names, table.columns, strict=True))
     lines = _csv_lines(path, layout, len(names), table.num_rows)
-    return Parsed(columns, table.num_rows, lines, tuple(problems), layout.note(path))
+    note = "; ".join(filter(None, (layout.note(path), _no_letters(layout, utf8)))) or None
+    return Parsed(columns, table.num_rows, lines, tuple(problems), note)
 
 
 def read_jsonl(path: Path, told: TableConfig | None = None) -> Parsed:
@@ -159,8 +161,8 @@ def _json_object(number: int, raw: bytes) -> dict[str, Any] | LineProblem:
         return _not_utf8(number, raw)
     except json.JSONDecodeError as error:
         record = _python_dict(text)
-        if record is None:
-            reason = f"not valid JSON ({error.msg}, column {error.colno})"
+        if not isinstance(record, dict):
+            reason = f"not valid JSON ({record or f'{error.msg}, column {error.colno}'})"
             return LineProblem(number, "bad-json", reason, "write one JSON object a line")
     except (ValueError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else one_line(error)
@@ -171,12 +173,17 @@ def _json_object(number: int, raw: bytes) -> dict[str, Any] | LineProblem:
     return record
 
 
-def _python_dict(text: str) -> dict[str, Any] | None:
-    """Return the dictionary of a line that Python printed, as in older public sets ({'asin': ...}); None for others."""
+def _python_dict(text: str) -> dict[str, Any] | str | None:
+    """Return the dictionary of a line that Python printed, as in older public sets ({'asin': ...}); None for others.
+
+    If it has a key twice, that is said instead.
+    """
     try:
-        record = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        record = parse_literal(text.strip())
+    except (SyntaxError, RecursionError, MemoryError):
         return None
+    except ValueError as error:
+        return str(error) if "twice" in str(error) else None
     return record if isinstance(record, dict) and all(isinstance(name, str) for name in record) else None
 
 
@@ -311,6 +318,13 @@ def _not_in_encoding(layout: Layout, utf8: bytes) -> Iterator[LineProblem]:
             if b"\xef\xbf\xbd" in raw:
                 reason = f"holds bytes that are no {layout.encoding}"
                 yield LineProblem(number, "not-utf8", reason, "set the encoding of the table, or save it as UTF-8")
+
+
+def _no_letters(layout: Layout, utf8: bytes) -> str | None:
+    """Return what is odd of a text that no encoding was found for: Latin-1 reads any byte, some as invisible controls."""
+    count = len(_CONTROLS.findall(utf8)) if layout.encoding == "latin-1" else 0
+    said = "are no letters in it and get lost; set the encoding of the table, for example mac_roman or cp437"
+    return f"{count:,} of its bytes {said}" if count else None
 
 
 def _not_utf8(number: int, raw: bytes) -> LineProblem:

@@ -12,11 +12,12 @@ from recommender.config import ColumnsConfig, DataConfig, WithoutTime
 from recommender.data.catalogue import Catalogue
 from recommender.data.dropping import usable_rows
 from recommender.data.event_times import order_of, resembling_times, shown
-from recommender.data.tables import Problem, Table, read_table, say_warnings
+from recommender.data.tables import Problem, Table, is_grouped, read_table, say_warnings
 from recommender.errors import DataError
 from recommender.numerics.sampling import evenly
 
-_SAID = ("no-time", "doubtful-time")  # warnings that are said without `recommender validate`
+_SAID = ("no-time", "doubtful-time", "doubtful-id")  # warnings that are said without `recommender validate`
+_NOBODY = frozenset({"nan", "null", "none", "n/a", "na", "nil", "undefined", "\\n", "#n/a", "<na>", "anonymous"})
 _MOST_HINTS = 20  # unknown ids for which the closest known ones are looked up: that is slow
 _MOST_LOOKED_UP = 50_000  # known ids that these are compared with altogether, and three of them always
 
@@ -222,6 +223,7 @@ def read_events(
     problems = list(table.problems)
     users, user_ids = table.factorize(columns.user_id)
     problems += _id_problems(table, users < 0, columns.user_id, "user")
+    problems += _nobodies(table, users, user_ids, columns.user_id)
     items, item_problems = _items(table, catalogue, columns.item_id)
     order, times, order_problems = order_of(table, columns, without_time)
     ratings, rating_problems = _ratings(table, columns.rating, optional=not need_rating)
@@ -280,8 +282,13 @@ def _ratings(table: Table, column: str, optional: bool) -> tuple[np.ndarray, lis
     for row in map(int, wrong_rows):
         text = shown(values[row])
         severity: Literal["error", "warning"] = "warning" if optional and text is None else "error"
-        reason = "empty" if text is None else f"{text[:40]!r} is not a number"
-        problems.append(table.problem(row, column, "bad-rating", reason, severity=severity))
+        reason, hint = "empty" if text is None else f"{text[:40]!r} is not a number", None
+        if is_grouped(text):
+            reason, hint = (
+                f"{text!r} may be thousands, or have three decimals",
+                "write it without a separator of thousands",
+            )
+        problems.append(table.problem(row, column, "bad-rating", reason, severity=severity, hint=hint))
     return numbers, problems
 
 
@@ -289,6 +296,18 @@ def _id_problems(table: Table, mask: np.ndarray, column: str, what: str) -> list
     """Return one problem for each row where `mask` [rows] is true."""
     values = table.values(column) if mask.any() else []
     return [table.id_problem(int(row), column, values[row], what) for row in np.flatnonzero(mask)]
+
+
+def _nobodies(table: Table, users: np.ndarray, user_ids: Sequence[str], column: str) -> list[Problem]:
+    """Return a warning for each user id that databases and programs write for nobody: all of them would be one person."""
+    problems = []
+    for code, name in enumerate(user_ids):
+        if name.casefold() in _NOBODY:
+            rows = np.flatnonzero(users == code)
+            reason = f"{name!r} is taken for one person with {len(rows)} interactions, though it may stand for nobody"
+            hint = "leave these rows out, or the field blank"
+            problems.append(table.problem(int(rows[0]), column, "doubtful-id", reason, severity="warning", hint=hint))
+    return problems
 
 
 def _truncated(histories: Histories, ends: Sequence[int]) -> Histories:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from recommender.data.cells import plain_text
-from recommender.data.ids import canonical_id, refuse_rounded, shown
-from recommender.errors import DataError
+from recommender.data.ids import canonical_id, refuse_rounded
+from recommender.errors import DataError, shown
 
 _TEXT_ARRAYS = ("b", "B", "u", "w")  # of the standard library: bytes and letters, not ids
 
@@ -84,6 +84,16 @@ def listed_ids(values: Any) -> list[Any]:
     )
     refuse_rounded(listed, kind)
     return listed
+
+
+def given_fields(fields: Any, known: Collection[str]) -> Any:
+    """Return the fields of a body without those `known` ones that are null: null is a field that is not given.
+
+    Null under an unknown name stays, so that the name is found wrong; what is no mapping is returned as it is.
+    """
+    if not isinstance(fields, Mapping):
+        return fields
+    return {name: value for name, value in fields.items() if value is not None or name not in known}
 
 
 def _in_order(values: Any) -> list[Any]:

@@ -12,13 +12,13 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 
-from recommender.errors import DataError
+from recommender.errors import DataError, shown
 
 # Integers are written so by programs that know no gaps in a column of integers: pandas makes 50 and a gap 50.0 and NaN.
 _WHOLE_TEXT = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
+_SHORTENED = re.compile(r"\d(?:[.,]\d+)?[eE]\+\d{2,3}")  # 9780195153448 as spreadsheets show and export it
 _EXACT = 2**53  # from here on floats leave integers out, so two ids may have become one
 _EXACT_SHORT = {"float32": 2**24, "float": 2**24, "float16": 2**11, "halffloat": 2**11, "half": 2**11, "bfloat16": 2**8}
-_SHOWN = 40
 
 
 def canonical_id(value: Any) -> str:
@@ -87,6 +87,9 @@ def _from_text(text: str) -> str:
         raise DataError("the id is empty", "give text or a whole number")
     if not name.isprintable():
         raise DataError(f"{shown(name)} is no id: it holds a character that cannot be printed", "remove it")
+    if "+" in name and _SHORTENED.fullmatch(name):
+        hint = "export the column as text, or many ids become one"
+        raise DataError(f"{shown(name)} is no id: a program has shortened a long number", hint)
     whole = _WHOLE_TEXT.fullmatch(name) if name.endswith("0") else None
     if whole is None:
         return name
@@ -116,9 +119,3 @@ def _described(value: Any) -> str:
     if isinstance(value, bool):
         return "a truth value"
     return f"of the type {type(value).__name__}"
-
-
-def shown(value: Any) -> str:
-    """Return a value as a message may show it: on one line, cut if it is long."""
-    line = " ".join(repr(value).split())
-    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."

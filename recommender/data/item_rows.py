@@ -11,7 +11,7 @@ from typing import Any
 
 from recommender.config import ColumnsConfig
 from recommender.data.cells import PEOPLE, flat, listed, plain_text
-from recommender.data.cleaning import clean_text, clean_title, is_blank, is_placeholder
+from recommender.data.cleaning import clean_text, clean_title, is_blank, is_placeholder, is_unseen
 from recommender.data.columns import is_unnamed
 from recommender.data.ids import canonical_id
 from recommender.data.tables import Problem, Table
@@ -116,7 +116,7 @@ def _texts(table: Table, column: str, kind: str, problems: list[Problem]) -> lis
     for row, value in enumerate(table.values(column)):
         raw = _text(table, row, column, value, problems)
         text = clean_title(raw) if kind == "title" else clean_text(raw)
-        blank = not text if kind == "title" else is_blank(text)
+        blank = _says_no_name(text) if kind == "title" else is_blank(text)
         if blank:
             reason = "blank" if not text else f"near-blank text {text[:20]!r}"
             problems.append(table.problem(row, column, f"blank-{kind}", reason, severity="warning"))
@@ -124,6 +124,14 @@ def _texts(table: Table, column: str, kind: str, problems: list[Problem]) -> lis
             problems.append(table.problem(row, column, what, reason, severity="warning"))
         texts.append("" if blank else text)
     return texts
+
+
+def _says_no_name(title: str) -> bool:
+    """Return whether a title has nothing that lists could show or prompts could spell out: unseen, or only chat markup.
+
+    "<S>" is a name.
+    """
+    return is_unseen(title) or title != "<S>" and is_unseen(_CHAT_MARKUP.sub("", title))
 
 
 def _text(table: Table, row: int, column: str, value: Any, problems: list[Problem]) -> str:

@@ -26,7 +26,8 @@ _SPOKEN = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars", "::": "d
 _USUAL = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _ENCLOSING = (",", ";")  # fields of these are quoted by habit; in the others a quote is part of the text, unless shown
 _UNIT = "\x1f"  # stands for a separator of several characters, which parsers do not know
-_SEPARATOR_LINE = re.compile(rb"\A(?:\xef\xbb\xbf)?sep=([^\r\n])\r?\n")  # as Excel begins a file for itself
+# as Excel begins a file for itself; programs that write it along put it in quotes
+_SEPARATOR_LINE = re.compile(rb"\A(?:\xef\xbb\xbf)?\"?sep=([^\r\n])\"?[,;\t|]*\r?\n", re.IGNORECASE)
 _SAMPLE_CHARS = 1 << 20
 _PART_BYTES = 1 << 20
 _SMALL_UNPACKED = 64 << 20  # bytes to which a file may unpack whatever its size

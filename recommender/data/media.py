@@ -21,8 +21,11 @@ SILENT_PEAK = 1e-3
 """A sound that never exceeds this share of full scale (-60 dB) is silent."""
 CLIPPED_SHARE = 0.01
 """A sound with more than this share of its samples at full scale is clipped."""
-BLANK_RANGE = 2
-"""A picture is blank if no channel (0 to 255) differs by more than this from one pixel to another."""
+BLANK_RANGE = 8
+"""A picture is blank if no channel (0 to 255) differs by more than this from the usual colour: noise of a dark lens."""
+BLANK_SHARE = 1e-3
+"""The share of pixels that may differ all the same: those of a sensor that are broken."""
+_ENOUGH_PIXELS = 512  # of the shorter side, to tell whether a picture is blank
 _FULL_SCALE = 0.999
 MEDIA_FOLDERS = "RECOMMENDER_MEDIA_FOLDERS"
 """Names further folders that a table's media may lie in."""
@@ -188,16 +191,18 @@ def content_hash(path: Path) -> str:
 
 def audio_problems(samples: np.ndarray) -> tuple[str, ...]:
     """Return what is wrong with a readable sound [samples]: `silent`, `clipped`."""
-    levels = np.abs(samples)
-    if levels.max(initial=0) < SILENT_PEAK:
+    # about their middle: a constant voltage is no sound
+    if len(samples) == 0 or np.ptp(samples) < 2 * SILENT_PEAK:
         return ("silent",)
+    levels = np.abs(samples)
     return ("clipped",) if (levels >= _FULL_SCALE).mean() > CLIPPED_SHARE else ()
 
 
 def image_problems(picture: Image.Image) -> tuple[str, ...]:
     """Return what is wrong with a readable RGB picture: `blank` if it is of one colour."""
-    pixels = np.asarray(picture)
-    return ("blank",) if np.ptp(pixels, axis=(0, 1)).max() <= BLANK_RANGE else ()
+    pixels = np.asarray(picture.reduce(max(min(picture.size) // _ENOUGH_PIXELS, 1)), dtype=np.int16).reshape(-1, 3)
+    differs = (np.abs(pixels - np.median(pixels, axis=0)) > BLANK_RANGE).any(axis=1)
+    return ("blank",) if differs.mean() <= BLANK_SHARE else ()
 
 
 def _upright_rgb(picture: Image.Image) -> Image.Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -37,7 +37,13 @@ _ATTOSECONDS = {
     "fs": 10**3,
     "as": 1,
 }
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_PRINTED = re.compile(
+    rf"(?:[A-Z][a-z]{{2}} )?({'|'.join(_MONTHS)}) +(\d{{1,2}}) (\d\d:\d\d:\d\d)(?: ([+-]\d{{4}}|UTC|GMT))? (\d{{4}})",
+    re.ASCII,
+)
 _EXACT = 2**53
+_EXACT_FLOATS: dict[type, int] = {np.float16: 2**11, np.float32: 2**24}
 _UNITS = ("no time since 1970", "seconds", "milliseconds", "microseconds", "nanoseconds")
 _UNIT_EDGES = (1e8, 1e11, 1e14, 1e17)  # of times since 1970 that are counted in these units: 1973 to 5138
 _Key: TypeAlias = tuple[bool, Any]  # whether it is a date; a number, or the date's nanoseconds since 1970 (UTC)
@@ -69,7 +75,9 @@ def read_moments(column: Column) -> Moments:
         return fast
     values = column if isinstance(column, list) else column.to_pylist()
     codes, distinct = _distinct(values)
-    return _from_keys(codes, _keys(distinct), _EXACT if isinstance(column, list) else _exact_below(column.type))
+    if isinstance(column, list):
+        return _from_keys(codes, _keys(distinct), [_EXACT_FLOATS.get(type(value), _EXACT) for value in distinct])
+    return _from_keys(codes, _keys(distinct), [_exact_below(column.type)] * len(distinct))
 
 
 def _from_integers(column: pa.ChunkedArray) -> Moments | None:
@@ -118,10 +126,13 @@ def _keys(values: Sequence[Any]) -> list[_Key | str]:
 
 def _exact_below(kind: pa.DataType) -> int:
     """Return from which number on a column of this type leaves integers out."""
+    if pa.types.is_dictionary(kind):
+        return _exact_below(kind.value_type)
     return 2**11 if pa.types.is_float16(kind) else 2**24 if pa.types.is_float32(kind) else _EXACT
 
 
-def _from_keys(codes: np.ndarray, keys: Sequence[_Key | str], exact: int = _EXACT) -> Moments:
+def _from_keys(codes: np.ndarray, keys: Sequence[_Key | str], exact: Sequence[int]) -> Moments:
+    """Return the moments of rows whose distinct values have these keys; `exact`: from where on the type of each is not."""
     rows_of = np.bincount(codes, minlength=len(keys))
     dates, numbers = (
         sum(int(rows_of[n]) for n, key in enumerate(keys) if not isinstance(key, str) and key[0] is kind)
@@ -139,7 +150,7 @@ def _from_keys(codes: np.ndarray, keys: Sequence[_Key | str], exact: int = _EXAC
     times = np.array(seconds, dtype=np.float64)[codes]
     wrong = {int(row): reasons[codes[row]] for row in np.flatnonzero(ranks[codes] < 0)}
     rounded = "a float this large is not exact, so its place may be wrong"
-    inexact = {n for n, value in usable.items() if isinstance(value, float) and abs(value) >= exact}
+    inexact = {n for n, value in usable.items() if isinstance(value, float) and abs(value) >= exact[n]}
     doubts = {int(row): rounded for row in np.flatnonzero(np.isin(codes, list(inexact)))}
     return Moments(ranks[codes], times, wrong, doubts or ({} if are_dates else _unit_doubts(times)))
 
@@ -149,7 +160,7 @@ def _key_of(value: Any) -> _Key | str:
     if is_missing(value):
         return ""
     if isinstance(value, np.generic) and not isinstance(value, np.datetime64 | np.timedelta64):
-        value = value.item()
+        value = value.item() if not isinstance(value, np.longdouble) else _of_long_float(value)
     if isinstance(value, bool):
         return "a truth value, not a time"
     if isinstance(value, str | bytes):
@@ -160,8 +171,10 @@ def _key_of(value: Any) -> _Key | str:
         value = value.start_time
     if isinstance(value, date | np.datetime64):
         return (True, _nanoseconds(value))
-    if isinstance(value, timedelta | np.timedelta64):
-        return (False, _duration(pd.Timedelta(value)))
+    if isinstance(value, np.timedelta64):
+        return _key_of_duration(value)
+    if isinstance(value, timedelta):
+        return (False, _duration(value))
     return f"neither a number nor a date, but of the type {type(value).__name__}"
 
 
@@ -191,7 +204,13 @@ def _date_texts(texts: Sequence[str]) -> list[int | None]:
 
 
 def _date_text(text: str) -> int | None:
-    """Return the nanoseconds of an ISO date that pandas does not read: weeks, and years that its integers do not hold."""
+    """Return the nanoseconds of a date that pandas does not read: weeks, years that its integers do not hold, and dates
+    as Java, Ruby and C print them ("Fri Nov 09 18:33:29 -0800 2012"), which have one meaning."""
+    if printed := _PRINTED.fullmatch(text):
+        month, day, clock, zone, year = printed.groups()
+        text = (
+            f"{year}-{_MONTHS.index(month) + 1:02}-{int(day):02}T{clock}{'' if zone in (None, 'UTC', 'GMT') else zone}"
+        )
     try:
         return _nanoseconds(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
@@ -217,9 +236,25 @@ def _nanoseconds_of(moment: np.datetime64) -> int:
     return int(moment.astype(np.int64)) * count * _ATTOSECONDS[unit] // 10**9
 
 
-def _duration(length: pd.Timedelta) -> Decimal:
-    nanoseconds = length.microseconds * 1000 + length.nanoseconds
+def _key_of_duration(length: np.timedelta64) -> _Key | str:
+    """Return the key of a duration in any unit, exact; a number without a unit is that number."""
+    unit, count = np.datetime_data(length.dtype)
+    number = int(length.astype(np.int64)) * count
+    if unit == "generic":
+        return (False, number)
+    if unit not in _ATTOSECONDS:
+        return "a duration in months or years, which have no one length"
+    return (False, Decimal(f"{number * _ATTOSECONDS[unit]}e-18"))  # as text, for arithmetic would round
+
+
+def _duration(length: timedelta) -> Decimal:
+    nanoseconds = length.microseconds * 1000 + (length.nanoseconds if isinstance(length, pd.Timedelta) else 0)
     return length.days * 86_400 + length.seconds + Decimal(nanoseconds) / _PER_SECOND["ns"]
+
+
+def _of_long_float(value: np.longdouble) -> float | Decimal:
+    """Return a float of more bits than Python's, exact as far as it is written."""
+    return Decimal(str(value)) if np.isfinite(value) else math.inf
 
 
 def _distinct(values: Sequence[Any]) -> tuple[np.ndarray, list[Any]]:
@@ -228,11 +263,19 @@ def _distinct(values: Sequence[Any]) -> tuple[np.ndarray, list[Any]]:
     distinct: list[Any] = []
     codes = np.empty(len(values), dtype=np.int64)
     for row, value in enumerate(values):
-        key = (type(value), value if isinstance(value, Hashable) else repr(value))
+        key = (type(value), value if _is_hashable(value) else repr(value))
         codes[row] = places.setdefault(key, len(distinct))
         if codes[row] == len(distinct):
             distinct.append(value)
     return codes, distinct
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except (TypeError, ValueError):  # a list, or a tuple with one in it; a timedelta64 without a unit
+        return False
+    return True
 
 
 def _seconds(value: Any, is_date: bool) -> float:

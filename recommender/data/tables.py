@@ -17,22 +17,46 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from recommender.config import TableConfig
-from recommender.data.columns import from_frame, plain_column, python_values
+from recommender.data.columns import from_frame, plain_column, python_values, refuse_doubled_fields
 from recommender.data.formats import Column, Parsed, one_line, read_csv, read_jsonl
 from recommender.data.ids import canonical_id, id_or_none, is_missing
 from recommender.data.layout import PACKED_SUFFIXES, unpacked_suffix
 from recommender.data.moments import Moments, read_moments
-from recommender.errors import DataError, closest, did_you_mean, import_extra
+from recommender.data.paths import Kind as Kind
+from recommender.data.paths import check_table
+from recommender.errors import DataError, closest, import_extra
+from recommender.files import check_plain
 
-Kind = Literal["items", "interactions", "targets"]
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".dat", ".data", ".txt", ".psv", ".item", ".inter", ".base", ".test")
 _PACKED = ("", *PACKED_SUFFIXES)
-_DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"\s*-?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+\s*", re.ASCII)
+_GROUPED = re.compile(r"\s*-?[1-9]\d{0,2}(?:[,.]\d{3})+\s*", re.ASCII)  # a thousand, or one with three decimals
 _USUAL_NAMES = {
-    "item_id": ("id", "item", "itemid", "movie_id", "movieid", "product_id", "asin", "parent_asin", "sku", "song_id"),
-    "user_id": ("user", "userid", "customer_id", "reviewer_id", "reviewerid", "session_id"),
+    "item_id": (
+        "id",
+        "item",
+        "itemid",
+        "movie_id",
+        "movieid",
+        "product_id",
+        "asin",
+        "parent_asin",
+        "sku",
+        "song_id",
+        "isbn",
+        "book_id",
+        "bookid",
+        "business_id",
+        "artistid",
+        "artist_id",
+        "track_id",
+        "app_id",
+        "appid",
+        "game_id",
+    ),
+    "user_id": ("user", "userid", "customer_id", "reviewer_id", "reviewerid", "session_id", "user-id", "username"),
     "timestamp": ("time", "date", "datetime", "unixreviewtime", "created_at"),
     "rating": ("score", "stars", "overall"),
 }
@@ -110,15 +134,22 @@ class Table:
         return read_moments(self.columns[column])
 
     def numbers(self, column: str) -> np.ndarray:
-        """Return a column as float64, NaN where it holds no finite number; "3,5" is 3.5 if nothing else says otherwise."""
+        """Return a column as float64, NaN where it holds no finite number; "3,5" is 3.5 if nothing else says otherwise.
+
+        Beside such numbers "1.000" is a thousand; "1,000" alone may be one or a thousand, and is no number.
+        """
         values = self.columns[column]
         numbers = read_moments(values).times.astype(np.float64)
         unread = np.flatnonzero(np.isnan(numbers)).tolist()
         if unread:
             cells = python_values(values)
             texts = {row: cells[row] for row in unread if not _is_blank(cells[row])}
-            if all(isinstance(text, str) and _DECIMAL_COMMA.fullmatch(text) for text in texts.values()):
-                numbers[list(texts)] = [float(text.replace(",", ".")) for text in texts.values()]
+            decimals = all(isinstance(text, str) and _DECIMAL_COMMA.fullmatch(text) for text in texts.values())
+            if decimals and not all(map(is_grouped, texts.values())):
+                dotted = {row: text for row, text in enumerate(cells) if isinstance(text, str) and "." in text}
+                for row, text in (dotted | texts).items():
+                    grouped = is_grouped(text) or row in texts
+                    numbers[row] = float(text.replace(".", "").replace(",", ".")) if grouped else np.nan
         return numbers
 
     def missing(self, column: str, purpose: str) -> Problem:
@@ -133,7 +164,7 @@ class Table:
         near += [names[name] for name in closest(column.lower(), names)]
         if len(self.columns) == 1 and any(mark in next(iter(self.columns)) for mark in ";\t|"):
             return "separate the fields of a CSV with commas"
-        if len(self.columns) == 1 and " " in next(iter(self.columns)):
+        if len(self.columns) == 1 and re.search(r"[^\w.-]", next(iter(self.columns))):
             return (
                 "set the separator of the table, for example data.items_table.separator or interactions_table.separator"
             )
@@ -141,6 +172,11 @@ class Table:
             return "if the first line is no header, name the columns in data.items_table.header or interactions_table.header"
         guess = f", perhaps {near[0]!r}" if near else ""
         return f"set data.columns.{key} to the right name{guess}"
+
+
+def is_grouped(text: Any) -> bool:
+    """Return whether a text may be a number of thousands, "1,000" or "1.000", and as well one with three decimals."""
+    return isinstance(text, str) and _GROUPED.fullmatch(text) is not None
 
 
 def fail_on_errors(problems: Sequence[Problem]) -> None:
@@ -198,10 +234,7 @@ def _locate(source: str | Path, kind: Kind) -> Path:
 
     # an embedded name wins over a folder that happens to be called so, as for models
     path = assets.fetch(str(source)) if assets.is_embedded(str(source)) else Path(source)
-    if not path.exists():
-        beside = [str(other) for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        elsewhere = f"say where the table of {kind} is, by its option or in the section data of the config"
-        raise DataError(f"{path}: no such file or folder for the {kind}", did_you_mean(str(path), beside) or elsewhere)
+    check_table(path, kind)
     if path.is_dir():
         return path if _is_saved_dataset(path) else _table_in(path, kind)
     if unpacked_suffix(path) not in (".parquet", *_TEXT_SUFFIXES, *_JSON_SUFFIXES):
@@ -210,6 +243,7 @@ def _locate(source: str | Path, kind: Kind) -> Path:
         )
         message = f"{path}: cannot read a table from a {path.suffix or 'nameless'} file"
         raise DataError(message, f"use one of {', '.join(SUFFIXES)}{others}")
+    check_plain(path, DataError, f"give the table of {kind} as a file")
     return path
 
 
@@ -309,6 +343,8 @@ def _unique_columns(path: Path, table: pa.Table) -> dict[str, Column]:
     repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if repeated:
         raise DataError(f"{path}: column {repeated[0]!r} stands twice in the header", "rename one of the two")
+    for name, column in zip(names, table.columns, strict=True):
+        refuse_doubled_fields(path, name, column)
     return {name: plain_column(column) for name, column in zip(names, table.columns, strict=True)}
 
 

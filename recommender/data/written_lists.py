@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
+
+from recommender.strict.python_literals import parse_literal
 
 _STRING = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _NOTHING = r"nan|NaN|None|NaT|<NA>|null|NULL"
@@ -28,6 +30,14 @@ _MOST_PYTHON = 1 << 20  # characters that are read as Python: that takes a hundr
 _BRACKETS = ("[]", "{}", "()")
 
 
+def merged(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """Return the mapping of these pairs; a key that stands twice has the list of its values."""
+    found: dict[Any, list[Any]] = {}
+    for key, value in pairs:
+        found.setdefault(key if isinstance(key, Hashable) else str(key), []).append(value)
+    return {key: values[0] if len(values) == 1 else values for key, values in found.items()}
+
+
 def read_list(text: str) -> Any:
     """Return the list or mapping that a text writes as a program would; the text itself if it is none."""
     stripped = text.strip()
@@ -37,7 +47,7 @@ def read_list(text: str) -> Any:
         return text if isinstance(value, str) else value
     if stripped[:1] + stripped[-1:] not in _BRACKETS:
         return text
-    readers: tuple[Callable[[str], Any], ...] = (json.loads, _from_postgres, _from_numpy, _from_python)
+    readers: tuple[Callable[[str], Any], ...] = (_from_json, _from_postgres, _from_numpy, _from_python)
     for read in readers:
         try:
             value = read(stripped)
@@ -45,6 +55,10 @@ def read_list(text: str) -> Any:
             continue
         return value if isinstance(value, list | tuple | set | dict) else text
     return text
+
+
+def _from_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=merged)
 
 
 def _from_postgres(text: str) -> list[str | None]:
@@ -74,9 +88,9 @@ def _from_python(text: str) -> Any:
     if len(text) > _MOST_PYTHON:
         raise ValueError("too long")
     try:
-        return ast.literal_eval(text)
+        return parse_literal(text)
     except (ValueError, SyntaxError):
-        return ast.literal_eval(_NO_LITERAL.sub(_as_literal, text))
+        return parse_literal(_NO_LITERAL.sub(_as_literal, text))
 
 
 def _as_literal(match: re.Match[str]) -> str:

@@ -15,6 +15,7 @@ from recommender.config import MODALITIES, Modality
 from recommender.encoders.reduction import Reduction
 from recommender.errors import CheckpointError
 from recommender.files import replacing
+from recommender.strict.tensor_files import check_types, read_header
 
 _FORMAT = "recommender.features.2"
 
@@ -54,6 +55,9 @@ class Features:
     @classmethod
     def load(cls, path: Path) -> Features:
         """Read what `save` wrote. Raises CheckpointError."""
+        header = read_header(path)
+        check_types(path, {n: facts for n, facts in header.items() if not n.startswith("present.")}, ("F16", "F32"))
+        check_types(path, {n: facts for n, facts in header.items() if n.startswith("present.")}, ("U8", "BOOL"))
         try:
             with safe_open(path, framework="numpy") as file:
                 metadata = json.loads((file.metadata() or {}).get("recommender", "{}"))
@@ -132,4 +136,7 @@ def _assembled(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -
         for m in modalities
         if f"components.{m}" in tensors
     }
+    for m, table in vectors.items():
+        if table.ndim != 2 or not np.isfinite(table).all():
+            raise ValueError(f"vectors.{m} is no table of finite numbers")
     return Features(vectors, present, reductions)

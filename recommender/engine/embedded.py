@@ -85,7 +85,10 @@ class Recommender(Engine):
         kept = resolve(source) / FUSION_FILE
         loaded = from_pretrained(source, catalogue, progress)
         with reading(resolve(source)):
-            opened = cls(loaded, StoredFusion.load(kept) if kept.is_file() else None)
+            fusion = StoredFusion.load(kept) if kept.is_file() else None
+            if fusion is not None:
+                fusion.check_fits(kept, len(loaded.catalogue))
+            opened = cls(loaded, fusion)
         opened.source, opened.files = str(source), weights_of(resolve(source))
         return opened
 

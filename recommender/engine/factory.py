@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from recommender.config import ENGINES as ENGINES
+from recommender.config import check_engine
 from recommender.data.catalogue import Catalogue
 from recommender.engine.embedded import Recommender
 from recommender.engine.engine import Engine
-from recommender.errors import ConfigError, did_you_mean
 from recommender.progress import Progress
-
-ENGINES = ("embedded", "vllm")
 
 
 def open_engine(
@@ -25,10 +24,9 @@ def open_engine(
 
     Raises ConfigError for a name that no engine has, and what the engine raises for a model that it cannot open.
     """
+    check_engine(name)
     if name == "embedded":
         return Recommender.from_pretrained(model, catalogue, progress)
-    if name == "vllm":
-        from recommender.engine.vllm import open_vllm
+    from recommender.engine.vllm import open_vllm
 
-        return open_vllm(model, catalogue, progress, **options)
-    raise ConfigError(f"unknown engine {name!r}", did_you_mean(name, ENGINES) or f"there are {', '.join(ENGINES)}")
+    return open_vllm(model, catalogue, progress, **options)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from recommender.config import Modality
-from recommender.data.id_fields import ByItem, HistoryIds, ItemIds, SomeItemIds, UserId, ValueTexts
+from recommender.data.id_fields import ByItem, HistoryIds, ItemIds, SomeItemIds, UserId, ValueTexts, given_fields
 from recommender.errors import RecommenderError, wrong_fields
 
 #: fields of requests that had another name in an earlier version -> their name now; both are read
@@ -89,10 +89,7 @@ class Request(BaseModel):
     @classmethod
     def _current_fields(cls, fields: Any) -> Any:
         """Read fields by their present names; null, and a gap in a column of a table, is a field that is not given."""
-        fields = with_current_fields(fields)
-        if not isinstance(fields, Mapping):
-            return fields
-        return {name: value for name, value in fields.items() if value is not None or name not in cls.model_fields}
+        return given_fields(with_current_fields(fields), cls.model_fields)
 
 
 def make_request(**fields: Any) -> Request:

@@ -15,18 +15,16 @@ import numpy as np
 
 from recommender.engine.engine import Engine
 from recommender.engine.requests import RankedItem, Request, make_request
-from recommender.errors import DataError
-from recommender.files import write_text
 from recommender.model.checkpoint import package_versions
 from recommender.prompting.builder import ExampleBuilder
 from recommender.prompting.example import ITEM, TOKEN, Example
-from recommender.strict.json_documents import json_text, read_json_object
+from recommender.store.traces import FORMAT
+from recommender.store.traces import load as load
+from recommender.store.traces import save as save
+from recommender.strict.json_documents import json_text
 
-#: 2: requests have `query` and `boosts`
-FORMAT = 2
 #: nats by which two runs of the same weights may differ: other hardware and other batches add in another order
 TOLERANCE = 1e-3
-_HOW = "write one: recommender recommend --trace FILE"
 #: what says when a trace was made, and where the model lay; the rest is compared
 _NOT_COMPARED = ("recorded", "model.source")
 
@@ -164,34 +162,6 @@ def _candidates(engine: Engine, request: Request, history: np.ndarray) -> list[d
 def _modalities(engine: Engine, request: Request, history: np.ndarray, items: Sequence[int]) -> dict[str, list[float]]:
     effects = engine.contributions(history, items, request.query, engine.overrides(request)) if items else {}
     return {name: [round(float(value), 4) for value in values] for name, values in effects.items()}
-
-
-def save(trace: Mapping[str, Any], path: Path) -> None:
-    """Write a trace as JSON, whole or not at all."""
-    write_text(path, json_text(trace, indent=1) + "\n")
-
-
-def load(path: Path) -> dict[str, Any]:
-    """Read a trace. Raises DataError for a file that is none."""
-    trace = read_json_object(path, "decision trace", _HOW)
-    if not _has_the_shape(trace):
-        raise DataError(f"{path}: is no decision trace", _HOW)
-    if trace["format"] != FORMAT:
-        raise DataError(f"{path}: has format {trace['format']}, this version reads {FORMAT}", "record it again")
-    return trace
-
-
-def _has_the_shape(trace: Mapping[str, Any]) -> bool:
-    """Return whether a trace has what a replay reads first; what else it lacks, the replay says."""
-    model, request = trace.get("model"), trace.get("request")
-    return (
-        "format" in trace
-        and isinstance(model, dict)
-        and isinstance(model.get("source"), str)
-        and isinstance(request, dict)
-        and "history" in request
-        and isinstance(trace.get("explains"), str | None)
-    )
 
 
 def replay(engine: Engine, trace: Mapping[str, Any]) -> list[Difference]:

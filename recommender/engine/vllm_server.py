@@ -221,4 +221,6 @@ def _defaults(flags: Sequence[str]) -> list[str]:
 def _environment() -> dict[str, str]:
     ours = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "VLLM_NO_USAGE_STATS": "1"}
     ours |= {"VLLM_PLUGINS": "recommender", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0", "HF_HUB_OFFLINE": "1"}
+    # with --enforce-eager a few helpers are still compiled: ten seconds of the first request, and a compiler is needed
+    ours |= {"TORCHDYNAMO_DISABLE": "1"}
     return ours | {k: v for k, v in os.environ.items() if k not in ("VLLM_PLUGINS", "PYTHONPATH")}

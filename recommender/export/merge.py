@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.errors import CheckpointError, ConfigError
+from recommender.export import ITEMS
 from recommender.model.checkpoint import Checkpoint
 from recommender.model.manifest import check_target, written_folder
 from recommender.model.network import RecommenderModel
@@ -31,7 +32,6 @@ from recommender.prompting.packing import collate
 LARGEST_DIFFERENCE = 2e-3
 """Largest difference of any logit after reloading, as a share of the logits' spread."""
 COMPARED = 4
-ITEMS = "items.json"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.errors import CheckpointError, ConfigError
+from recommender.export import MARKER
 from recommender.export.merge import (
     ITEMS,
     MergeReport,
@@ -43,7 +44,6 @@ from recommender.semantic_ids.codes import SemanticIds
 from recommender.strict.json_documents import read_json_object
 from recommender.vllm_plugin.served_folder import write_served
 
-MARKER = "vllm.json"
 FORMAT = 2
 FEATURES = "features.safetensors"
 #: Most positions of a prompt in a server of an exported folder, which reserves memory for them.

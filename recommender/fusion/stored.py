@@ -13,8 +13,9 @@ from safetensors.numpy import save_file
 
 from recommender.baselines import Baseline
 from recommender.baselines.item_tables import from_arrays, to_arrays
-from recommender.errors import CheckpointError
+from recommender.errors import CheckpointError, shown
 from recommender.fusion.score_views import Weights, mask_seen, weighted_scores
+from recommender.strict.json_documents import parse_json
 
 FUSION_FILE = "fusion.safetensors"
 """The name of the file in a checkpoint's folder."""
@@ -37,6 +38,14 @@ class StoredFusion:
             total = total + weighted_scores(baseline.scores(histories), histories, self.weights[name])
         return mask_seen(total, histories)
 
+    def check_fits(self, path: Path, items: int) -> None:
+        """Raise CheckpointError unless every baseline scores so many items; `path`: the file they came from."""
+        for name, baseline in self.baselines.items():
+            scores = baseline.scores([np.array([0])]).shape
+            if scores != (1, items):
+                message = f"{path}: {shown(name)} scores {scores[-1]} items, the catalogue has {items}"
+                raise CheckpointError(message, "fuse the checkpoint again")
+
     def save(self, path: Path) -> None:
         """Write tables and weights as safetensors. Raises DataError for a baseline that cannot be stored."""
         arrays = {
@@ -52,12 +61,21 @@ class StoredFusion:
         """Read what `save` wrote. Raises CheckpointError if the file is damaged, DataError if a table is missing."""
         try:
             with safe_open(path, framework="numpy") as file:
-                weights = {n: (float(a), float(b)) for n, (a, b) in json.loads(file.metadata()["weights"]).items()}
+                weights = {n: (float(a), float(b)) for n, (a, b) in parse_json(file.metadata()["weights"]).items()}
                 arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-        except (SafetensorError, KeyError, TypeError, ValueError):
+            _check_numbers(weights, arrays)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError):
             raise CheckpointError(f"{path}: is damaged", "fuse the checkpoint again") from None
         tables: dict[str, dict[str, np.ndarray]] = {name: {} for name in weights if name != LANGUAGE_MODEL}
         for key, array in arrays.items():
             name, _, part = key.partition("/")
             tables.setdefault(name, {})[part] = array
         return cls({name: from_arrays(name, parts) for name, parts in tables.items()}, weights)
+
+
+def _check_numbers(weights: Mapping[str, Weights], arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise KeyError without a weight of the language model, ValueError for an array that holds no finite numbers."""
+    weights[LANGUAGE_MODEL]
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise ValueError(name)

@@ -36,6 +36,7 @@ def write_card(
         layers=config.base.rank_layers,
         items=items,
         extended_by=metrics.get("extended_by", 0),
+        fused_with=metrics.get("fused_with"),
         data=config.data,
         encoders=_encoders(config.encoders, encoded, items),
         codes=codes,

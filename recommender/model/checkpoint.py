@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -44,6 +44,7 @@ from recommender.data.ids import canonical_id
 from recommender.encoders.features import Features
 from recommender.errors import CheckpointError, DataError, RecommenderError
 from recommender.justify.companions import COMPANIONS, Companions
+from recommender.model.adapter_file import check_adapter_fits, check_adapter_types, read_adapter
 from recommender.model.card import write_card
 from recommender.model.language_model import load_llm
 from recommender.model.manifest import catalogue_facts, read_manifest, write_manifest, written_folder
@@ -53,6 +54,7 @@ from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
 from recommender.semantic_ids.codes import SemanticIds
 from recommender.strict.json_documents import JsonError, json_text, parse_json, read_json_object
+from recommender.strict.tensor_files import check_shapes, read_header
 
 logger = logging.getLogger(__name__)
 
@@ -175,14 +177,16 @@ def from_pretrained(
         catalogue = Catalogue.load(catalogue or config.data.items, config.data, media=False)
     with reading(folder):
         _check_catalogue(folder, manifest, catalogue)
-    _check_base(folder, manifest, config.base.llm)
-    llm, tokenizer = load_llm(config.base, progress)
-    with reading(folder):
         features = Features.load(folder / "features.safetensors")
         ids = SemanticIds.load(folder / "semantic_ids.safetensors")
         _check_items(folder, len(catalogue), ids, features)
+        check_adapter_types(folder / ADAPTER)
+        _check_base(folder, manifest, config.base.llm)
+    llm, tokenizer = load_llm(config.base, progress)
+    with reading(folder):
+        check_adapter_fits(folder / ADAPTER, llm, ids, features, config)
         model = RecommenderModel(llm, ids, features, config)
-        saved = load_file(folder / ADAPTER)
+        saved = read_adapter(folder / ADAPTER)
         _read_parameters(model, saved, folder / ADAPTER)
         hashes = {RANK: prompt_hashes[RANK]} | writing_prompts(prompt_hashes, _of_writing(saved))
         metrics, trained_on = _read_metrics(folder), TrainedOn.load(folder)
@@ -236,11 +240,14 @@ def copy_adapter(model: RecommenderModel, source: str | Path) -> dict[str, str]:
     """
     check_adapter(model.config, source)
     folder, manifest = _open(source)
+    path = folder / ADAPTER
     with reading(folder), torch.no_grad():
-        saved = load_file(folder / ADAPTER)
-        for name, parameter in model.named_parameters():
-            if "lora_" in name or name.startswith("rank_norm."):
-                parameter.copy_(saved[_short(name)])
+        wanted = {_short(n): p for n, p in model.named_parameters() if "lora_" in n or n.startswith("rank_norm.")}
+        shapes = {name: tuple(parameter.shape) for name, parameter in wanted.items()}
+        check_shapes(path, read_header(path), shapes)
+        saved = read_adapter(path)
+        for name, parameter in wanted.items():
+            parameter.copy_(saved[name])
     return writing_prompts(_recorded_prompts(manifest), _of_writing(saved))
 
 
@@ -261,23 +268,29 @@ def item_ids_of(source: str | Path) -> list[str] | None:
 
 def record(source: str | Path, name: str, value: Any) -> None:
     """Add a measurement to a checkpoint's metrics.json and card, atomically. Raises CheckpointError."""
+    save_copy_with(source, resolve(source), {}, {name: value})
+
+
+def save_copy_with(
+    source: str | Path,
+    target: Path,
+    files: Mapping[str, Callable[[Path], None]],
+    metrics: Mapping[str, Any],
+) -> None:
+    """Copy a checkpoint to `target`, which may be itself, with more in it. Raises CheckpointError.
+
+    `files`: name -> what writes it; `metrics`: what is added to metrics.json and told in the card.
+    """
     folder, manifest = _open(source)
     with reading(folder):
-        config, metrics = Config.load(folder / CONFIG), _read_metrics(folder) | {name: value}
-    with written_folder(folder) as written:
-        shutil.copytree(folder, written, dirs_exist_ok=True)
-        _write_metrics(written, metrics)
-        items = catalogue_facts(folder, manifest)["items"]
-        write_card(written / CARD, config, metrics, items, manifest.get("encoded"))
-        write_manifest(written, manifest)
-
-
-def save_copy_with(source: str | Path, target: Path, name: str, write: Callable[[Path], None]) -> None:
-    """Copy a checkpoint to `target`, which may be itself, with one more file, made by `write`. Raises CheckpointError."""
-    folder, manifest = _open(source)
+        config, all_metrics = Config.load(folder / CONFIG), _read_metrics(folder) | dict(metrics)
     with written_folder(target) as written:
         shutil.copytree(folder, written, dirs_exist_ok=True)
-        write(written / name)
+        for name, write in files.items():
+            write(written / name)
+        _write_metrics(written, all_metrics)
+        items = catalogue_facts(folder, manifest)["items"]
+        write_card(written / CARD, config, all_metrics, items, manifest.get("encoded"))
         write_manifest(written, manifest)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,9 +13,11 @@ from transformers.utils import logging as transformers_logging
 
 from recommender import assets
 from recommender.config import BaseConfig
-from recommender.errors import AssetError, ConfigError
+from recommender.errors import AssetError, CheckpointError, ConfigError, shown
 from recommender.model import block_attention
 from recommender.progress import Progress
+from recommender.strict.json_documents import read_json_object
+from recommender.strict.tensor_files import read_header
 
 
 def resolve_device(name: str) -> torch.device:
@@ -49,17 +52,41 @@ def load_llm(config: BaseConfig, progress: Progress | None = None) -> tuple[PreT
     if config.load_in_4bit:
         options["quantization_config"] = _four_bit(dtype)
     transformers_logging.disable_progress_bar()
+    _check_claims(config.llm, folder)
     try:
         llm = AutoModelForCausalLM.from_pretrained(folder, **options)
         tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    except Exception as error:  # the libraries raise of many kinds for one broken file
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
         raise AssetError(
             f"base.llm: {config.llm!r} cannot be loaded ({reason})", "name a causal language model"
         ) from None
     llm.requires_grad_(False)
     _check_base(config, llm, tokenizer)
     return llm if config.load_in_4bit else llm.to(device), tokenizer
+
+
+def _check_claims(name: str, folder: Path) -> None:
+    """Raise AssetError if the config of a base claims other sizes than its weights have, before memory is taken for them.
+
+    Asked are those whose names nearly all families share; of weights in other files than safetensors nothing.
+    """
+    what = "config of a causal language model"
+    claims = read_json_object(folder / "config.json", what, "name a causal language model", AssetError)
+    try:
+        headers = [read_header(path) for path in sorted(folder.glob("model*.safetensors"))]
+    except CheckpointError as error:
+        raise AssetError(f"base.llm: {error.message}", "copy the base model again, whole") from None
+    weights = {tensor: facts for header in headers for tensor, facts in header.items()}
+    words = weights.get("model.embed_tokens.weight")
+    if words is None or len(words.shape) != 2:
+        return
+    layers = {tensor.split(".")[2] for tensor in weights if tensor.startswith("model.layers.")}
+    held = {"vocab_size": words.shape[0], "hidden_size": words.shape[1], "num_hidden_layers": len(layers)}
+    for key, size in held.items():
+        if key in claims and claims[key] != size:
+            message = f"base.llm: {name!r} has {key} {shown(claims[key])} in config.json, its weights {size}"
+            raise AssetError(message, "copy the base model again, whole")
 
 
 def _check_base(config: BaseConfig, llm: Any, tokenizer: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from recommender.adapters.shipped import MANIFEST as MANIFEST
 from recommender.adapters.shipped import check_present
+from recommender.adapters.shipped import check_target as check_target
 from recommender.adapters.shipped import shipped_checkpoints as shipped_checkpoints
 from recommender.errors import CheckpointError
 from recommender.files import locked, replacing_folder
@@ -19,22 +19,6 @@ from recommender.strict.json_documents import read_json_object
 
 #: what a checkpoint may be read from
 _READ = (".safetensors", ".yaml", ".json", ".jinja", ".bin", ".pt")
-
-
-def check_target(target: Path, marker: str = MANIFEST) -> None:
-    """Raise CheckpointError unless `target` is free, an empty folder, or a folder of the kind that holds `marker`.
-
-    Other files may be somebody's work and are never replaced.
-    """
-    target = target.absolute()
-    if not target.exists() and not target.is_symlink():
-        parent = next(path for path in target.parents if path.exists())
-        if not parent.is_dir() or not os.access(parent, os.W_OK):
-            raise CheckpointError(f"{target}: cannot be made, {parent} is no folder that you may write to")
-        return
-    if not target.is_dir() or (any(target.iterdir()) and not (target / marker).is_file()):
-        kind = "a folder with other things in it" if target.is_dir() else "a file"
-        raise CheckpointError(f"{target}: is {kind}; it would be replaced", "name a new folder for the output")
 
 
 @contextmanager

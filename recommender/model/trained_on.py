@@ -16,6 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import TypeVar
 
@@ -88,7 +89,20 @@ class TrainedOn:
             followed, by_accident = followed & whole, by_accident + (1 - by_accident) * self.chance
             counts.append(excess(int(followed.sum()), int(whole.sum()), by_accident))
             counts.append(excess(int((found & followed).sum()), int(whole.sum()), share * by_accident))
+            counts.append(self._reordered(runs))
         return max((count for count in counts if count is not None), default=None)
+
+    def _reordered(self, runs: Sequence[tuple[str, ...]]) -> int | None:
+        """Return about how many whole runs were learned in some order, None if that may be accident."""
+        assert self.windows is not None
+        whole = [run for run in runs if len(run) > WINDOW]
+        orders = [order for run in whole for order in permutations(run)]
+        if not orders:
+            return None
+        found, by_accident = _look_up(self.windows, orders, self.digest)
+        either = found.reshape(len(whole), -1)
+        unlearned = (1 - by_accident) * (1 - self.chance)
+        return excess(int(either.any(axis=1).sum()), len(whole), 1 - unlearned ** either.shape[1])
 
     def save(self, path: Path) -> None:
         """Write one safetensors file."""
@@ -121,10 +135,20 @@ class TrainedOn:
             for place, fact in reversed([*enumerate([facts, *facts.get("earlier", [])])]):
                 name = f".{place}" if place else ""
                 windows = tensors.get(f"windows{name}")
+                _check_sketch(fact["digest"], tensors[f"sketch{name}"], windows)
                 loaded = cls(fact["digest"], tensors[f"sketch{name}"], windows, fact.get("chance", 0.0), loaded)
             return loaded
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
             raise CheckpointError(f"{path}: is damaged", "copy the checkpoint again, whole") from None
+
+
+def _check_sketch(digest: str, *filters: np.ndarray | None) -> None:
+    """Raise ValueError unless filters can be looked up with the digest as their key."""
+    if len(bytes.fromhex(digest)) != hashlib.sha256().digest_size:
+        raise ValueError("the digest is none")
+    for bits in filters:
+        if bits is not None and (bits.dtype != np.uint8 or bits.ndim != 1 or not len(bits)):
+            raise ValueError("a sketch is none")
 
 
 def runs_of(items: Sequence[T], before: int) -> Iterator[tuple[T, ...]]:

@@ -7,16 +7,16 @@ from functools import partial
 from pathlib import Path
 
 from recommender.baselines import FitData, ItemContent, make_baseline
-from recommender.baselines.item_tables import STORABLE
+from recommender.baselines.item_tables import check_storable
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, leave_one_out
 from recommender.engine import Recommender
-from recommender.errors import DataError, did_you_mean
+from recommender.errors import DataError
 from recommender.fusion.stored import FUSION_FILE
 from recommender.fusion.weights import FittedFusion, fit_fusion
 from recommender.model.checkpoint import resolve, save_copy_with
 from recommender.model.manifest import claimed
-from recommender.model.trained_on import TrainedOn, digest_of
+from recommender.model.trained_on import TRAINED_ON, TrainedOn, digest_of
 from recommender.pipelines.train import load_histories
 from recommender.progress import Progress
 
@@ -26,15 +26,11 @@ def fuse_checkpoint(
 ) -> FittedFusion:
     """Fit baselines and weights on the checkpoint's training data and write a copy with them to `output`.
 
-    The weights are fitted on each user's validation target; test targets are not used. Raises DataError for a baseline
+    The weights are fitted on each user's validation target; test targets are not used. What the baselines learned, all but
+    each user's last item, is added to what the copy says it was trained on. Raises DataError for a baseline
     that cannot be saved in a checkpoint and for a checkpoint that was trained on the validation targets; CheckpointError.
     """
-    for name in baselines:
-        make_baseline(name)
-        if name.partition(":")[0] not in STORABLE:
-            raise DataError(f"{name!r} cannot be kept in a checkpoint", did_you_mean(name, STORABLE))
-    if not baselines:
-        raise DataError("no baseline is given to fuse with", f"one or more of {', '.join(STORABLE)}")
+    check_storable(baselines)
     with claimed(output, "fuse"):
         return _fuse(source, baselines, output, items, progress)
 
@@ -58,7 +54,12 @@ def _fuse(
     score = partial(model.score, candidates=range(len(catalogue)))
     data = FitData(known, len(catalogue), content, config.seed, progress)
     fused = fit_fusion(source, score, {name: partial(make_baseline, name) for name in baselines}, data, progress)
-    save_copy_with(source, output, FUSION_FILE, fused.stored().save)
+    files = {FUSION_FILE: fused.stored().save}
+    trained = TrainedOn.load(resolve(source))
+    if trained is not None:  # of an older checkpoint nobody knows what it learned before
+        files[TRAINED_ON] = TrainedOn.of(histories, known, catalogue, trained.earlier).save
+    counts = {"interactions": sum(map(len, known)), "users": len(known)}
+    save_copy_with(source, output, files, {"fused_with": {"baselines": [*baselines], **counts}})
     return fused
 
 

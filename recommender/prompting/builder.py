@@ -98,9 +98,14 @@ class ExampleBuilder:
         return np.array(tokens, np.int64), np.array(items, np.int64), np.array(slots, np.int64)
 
     def title(self, item: int) -> str:
-        """Return the cleaned title of an item, cut to its first 80 characters to keep the prompt short."""
+        """Return the cleaned title of an item, cut to its first 80 characters to keep the prompt short.
+
+        "item ID" where cleaning leaves nothing of it.
+        """
         if item not in self._titles:
-            self._titles[item] = clean(self.catalogue[item].title, self.tokenizer)[:80]
+            entry = self.catalogue[item]
+            title = clean(entry.title, self.tokenizer)
+            self._titles[item] = (title if title.strip() else clean(f"item {entry.item_id}", self.tokenizer))[:80]
         return self._titles[item]
 
     def _soft_tokens(self, item: int) -> str:

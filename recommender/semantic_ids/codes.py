@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from recommender.config import SemanticIdsConfig
@@ -17,6 +16,7 @@ from recommender.semantic_ids.code_meanings import CodeMeaning, code_meanings
 from recommender.semantic_ids.code_usage import SemanticIdsReport, code_usage
 from recommender.semantic_ids.modalities import FeaturesLike, join_modalities
 from recommender.semantic_ids.residual_kmeans import assign_codes, collision_digits, finite_vectors, fit_levels
+from recommender.strict.tensor_files import check_types, read_header
 
 
 @dataclass(frozen=True)
@@ -114,15 +114,17 @@ class SemanticIds:
     @classmethod
     def load(cls, path: str | Path) -> SemanticIds:
         """Read what `save` wrote. Raises CheckpointError if the file is missing, damaged or inconsistent."""
-        try:
-            tensors = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{path}: no readable semantic ids ({error})") from None
-        missing = {"codes", "sizes"} - set(tensors)
+        header = read_header(Path(path), "semantic ids")
+        whole = ("codes", "sizes")
+        centroid_names = [f"centroids.{level}" for level in range(len(header) - len(whole))]
+        missing = {*whole, *centroid_names} - set(header)
         if missing:
             raise CheckpointError(f"{path}: holds no {' and no '.join(sorted(missing))}; not a file of semantic ids")
+        check_types(Path(path), {name: header[name] for name in whole}, ("I64",))
+        check_types(Path(path), {name: header[name] for name in centroid_names}, ("F32",))
+        tensors = load_file(path)
         codes, sizes = tensors["codes"], tensors["sizes"]
-        centroids = tuple(tensors[f"centroids.{level}"] for level in range(len(tensors) - 2))
+        centroids = tuple(tensors[name] for name in centroid_names)
         _check_consistent(path, codes, sizes, centroids)
         return cls(codes, tuple(sizes.tolist()), centroids)
 
@@ -152,5 +154,9 @@ def _check_consistent(
     levels = len(centroids) + 1
     if codes.ndim != 2 or codes.shape[1] != levels or sizes.shape != (levels,):
         raise CheckpointError(f"{path}: codes {list(codes.shape)} do not fit {levels} levels")
+    if any(len(level.shape) != 2 or len(level) != size for level, size in zip(centroids, sizes, strict=False)):
+        raise CheckpointError(f"{path}: sizes {sizes.tolist()} do not fit the centroids")
+    if sizes[-1] > len(codes):  # it tells apart items
+        raise CheckpointError(f"{path}: the last level claims {sizes[-1]} codes for {len(codes)} items")
     if (codes < 0).any() or (codes >= sizes).any() or len(np.unique(codes, axis=0)) != len(codes):
         raise CheckpointError(f"{path}: codes are out of range or shared by two items")

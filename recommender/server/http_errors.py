@@ -25,7 +25,7 @@ from recommender.errors import (
 RETRY_SECONDS = 1
 LONGEST = 1000
 """Characters of a message: what it quotes may be as long as a body."""
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 _NO_FILE = (errno.EISDIR, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EIO, errno.ETIMEDOUT)
 _NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 
@@ -101,6 +101,11 @@ def _error_of_machine(error: OSError | MemoryError) -> HttpError | None:
         logger.error("a file cannot be used: %s", error)
         return HttpError(503, "the server cannot use one of its files at the moment", "storage_unavailable")
     return None
+
+
+def code_of_storage(error: OSError) -> str:
+    """Return the code that a request has as its answer if something cannot be written."""
+    return "storage_full" if error.errno in _NO_SPACE else "storage_unavailable"
 
 
 def overloaded() -> HttpError:

@@ -47,8 +47,9 @@ class RankingQueue:
         self._gather_seconds = limits.gather_ms / 1000
         self._jobs: queue.Queue[_Job] = queue.Queue(limits.waiting)
         metrics.waiting.set_function(self._jobs.qsize)
+        self._busy_since: list[float | None] = [None] * engine.parallel
         for number in range(engine.parallel):
-            threading.Thread(target=self._work, name=f"rank-{number}", daemon=True).start()
+            threading.Thread(target=self._work, args=(number,), name=f"rank-{number}", daemon=True).start()
 
     async def rank(self, request: Request, engine: Engine | None = None) -> Response:
         """Return the ranked list of a request. `engine`: this one with another adapter, where the request names one.
@@ -71,9 +72,17 @@ class RankingQueue:
             raise overloaded() from None
         return await asyncio.wrap_future(job.future)
 
-    def _work(self) -> None:
+    @property
+    def stuck_seconds(self) -> float:
+        """For how long nothing has come out of the engine although all of it is taken; 0 while some of it is free."""
+        since = [began for began in self._busy_since if began is not None]
+        return time.monotonic() - max(since) if len(since) == len(self._busy_since) else 0.0
+
+    def _work(self, number: int) -> None:
         while True:
+            self._busy_since[number] = None
             jobs = self._next_group()
+            self._busy_since[number] = time.monotonic()
             requests = [job for job in jobs if isinstance(job.work, Request)]
             for engine in {id(job.engine): job.engine for job in requests}.values():
                 self._rank(engine, [job for job in requests if job.engine is engine])
@@ -124,7 +133,8 @@ class WritingQueue:
         """Nothing runs before the first request."""
         self.engine, self.limit = engine, limits.writing
         self._engine_slots = threading.Semaphore(engine.parallel)
-        self._in_queue = 0
+        self._in_queue = self._working = 0
+        self._progressed = time.monotonic()
         self._count_lock = threading.Lock()
         metrics.writing.set_function(lambda: self._in_queue)
 
@@ -139,16 +149,30 @@ class WritingQueue:
         with self._count_lock:
             self._in_queue -= 1
 
+    @property
+    def stuck_seconds(self) -> float:
+        """For how long nothing has been written although all of the engine is taken; 0 while some of it is free."""
+        with self._count_lock:
+            return time.monotonic() - self._progressed if self._working >= self.engine.parallel else 0.0
+
+    def _progress(self, begun: int = 0) -> None:
+        """Note that something was written, and how many have begun (1) or ended (-1)."""
+        with self._count_lock:
+            self._working += begun
+            self._progressed = time.monotonic()
+
     @contextmanager
     def _turn(self, stop: threading.Event) -> Iterator[None]:
         """Wait for the engine and work on it in the background. Raises AbandonedError if `stop` is set before."""
         with in_background(stop):
             while not self._engine_slots.acquire(timeout=_LOOK_SECONDS):
                 check_stop()
+            self._progress(1)
             try:
                 check_stop()
                 yield
             finally:
+                self._progress(-1)
                 self._engine_slots.release()
 
     async def run(self, work: Callable[[], _Result]) -> _Result:
@@ -204,6 +228,7 @@ class WritingQueue:
             try:
                 with self._turn(stop):
                     for item in self._justified(engine or self.engine, request, items, stop, together, one_pass):
+                        self._progress()
                         send(item)
                 end: Exception | None = None
             except AbandonedError:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from recommender.data.id_fields import HistoryIds, UserId
+from recommender.data.id_fields import HistoryIds, UserId, given_fields
 from recommender.engine import Request
 from recommender.server.http_errors import HttpError
 from recommender.store.feedback import Feedback
@@ -125,6 +125,11 @@ class ChatBody(BaseModel):
     one_pass: bool = Field(False, description="write the list and all justifications as one text, in one generation")
     history: HistoryIds = Field((), description="item ids that are known beside what the messages tell")
     user: UserId = Field(None, max_length=200, description="who speaks: their feedback counts, where it is kept")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, fields: Any) -> Any:
+        return given_fields(fields, cls.model_fields)
 
 
 class FeedbackBody(Feedback):

@@ -69,8 +69,11 @@ class Service:
         second whenever it looks through all of it, leaves it alone from here on.
         """
         with suppress(RecommenderError):  # an engine that cannot answer yet says so to those who ask
-            self.engine.answer(Request(history=self.engine.catalogue.item_ids[:1], k=1))
+            first = self.engine.catalogue.item_ids[:1]
+            self.engine.answer(Request(history=first, k=1))
+            self.engine.answer(Request(history=first, k=1, query="something good"))  # what reads texts
             self.conversation.reply([{"role": "user", "content": "something good"}], explain=False)
+        self.message_media.media_queries.load()
         gc.collect()
         gc.freeze()
 
@@ -231,10 +234,17 @@ class Service:
         return {"status": "ok"}
 
     async def ready(self) -> dict[str, str]:
-        """Say that the server can answer. Raises HttpError 503 if the engine is gone."""
-        if not await self.readiness():
-            raise HttpError(503, "the engine does not answer", "engine_lost")
-        return {"status": "ok"}
+        """Say that the server can answer. Raises HttpError 503 if the engine is gone, or nothing comes out of it.
+
+        Lists need no feedback: where none can be kept at the moment, the status is `degraded`, and `feedback` says why.
+        """
+        engine_fault, feedback_fault = await self.readiness()
+        if engine_fault:
+            raise HttpError(503, "the engine does not answer", engine_fault)
+        for work, queue in (("ranked", self.ranking), ("written", self.writing)):
+            if (seconds := queue.stuck_seconds) > self.limits.stuck_seconds:
+                raise HttpError(503, f"nothing has been {work} for {seconds:.0f} seconds", "engine_stuck")
+        return {"status": "degraded", "feedback": feedback_fault} if feedback_fault else {"status": "ok"}
 
     async def _engine_for(self, model: str | None) -> Engine:
         """Return the engine for a model's name: NAME, or NAME:ADAPTER. Raises HttpError 404."""

@@ -7,6 +7,8 @@ time is closed, and where there are too many connections, those that wait longes
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -16,11 +18,13 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from recommender.config import ServingConfig
+from recommender.server.http_errors import HttpError
 from recommender.server.http_metrics import HttpMetrics
+from recommender.server.listening import listen
 
 
 class WatchedConnection(H11Protocol):
-    """A connection that must bring whole headers in time. Also counts what never becomes a request."""
+    """A connection that must bring whole headers in time. Refuses WebSockets, and counts what never becomes a request."""
 
     def __init__(self, limits: ServingConfig, metrics: HttpMetrics | None, **uvicorn_arguments: Any) -> None:
         """`uvicorn_arguments`: what uvicorn makes connections with."""
@@ -63,6 +67,23 @@ class WatchedConnection(H11Protocol):
         self._count(400)
         super().send_400_response(msg)
 
+    def _should_upgrade(self) -> bool:
+        """Nothing here speaks another protocol. Who asks for WebSockets waits for their handshake, so they are told."""
+        return self._get_upgrade() == b"websocket"
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Refuse and count a handshake of WebSockets, whatever its path."""
+        self._count(426)
+        refusal = HttpError(426, "this server speaks HTTP/1.1 and no WebSocket", "no_websocket").response()
+        headers = [*refusal.raw_headers, (b"connection", b"close")]
+        for part in (
+            h11.Response(status_code=426, headers=headers, reason=b"Upgrade Required"),
+            h11.Data(data=bytes(refusal.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(part) or b"")
+        self.transport.close()
+
     def _watch(self) -> None:
         if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
             self._wait_no_more()
@@ -96,7 +117,21 @@ def server_config(app: FastAPI, limits: ServingConfig, **options: Any) -> uvicor
     )
 
 
-def run_server(app: FastAPI, limits: ServingConfig) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way are answered first, for at most `drain_seconds`."""
+class ListeningServer(uvicorn.Server):
+    """A server that is given its sockets, and says where it listens, as one does that makes them."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        if self.started and sockets:
+            self._log_started_message(sockets)
+
+
+def run_server(app: FastAPI, limits: ServingConfig, sockets: Sequence[socket.socket]) -> None:
+    """Serve until SIGTERM or SIGINT; requests under way are answered first, for at most `drain_seconds`.
+
+    `sockets`: of `reserved`. They listen once what is slow the first time was done.
+    """
     app.state.warm_up()
-    uvicorn.Server(server_config(app, limits)).run()
+    listen(sockets)
+    ListeningServer(server_config(app, limits)).run(list(sockets))

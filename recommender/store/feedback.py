@@ -11,6 +11,7 @@ import fcntl
 import logging
 import os
 import stat
+import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
@@ -20,10 +21,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from recommender.data.id_fields import ItemId, UserId, ValueText
+from recommender.data.id_fields import ItemId, UserId, ValueText, given_fields
 from recommender.errors import DataError, wrong_fields
+from recommender.files import status
 from recommender.strict.json_documents import parse_json
 
 Opinion = Literal["helpful", "wrong", "not for me"]
@@ -34,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 #: bytes before the end of what was read, by which the file is known again
 _REMEMBERED = 256
+#: bytes that a disk must have room for: a block of most
+_PROBED = 4096
 #: seconds that another process may hold the file while somebody waits to add to it
 _LONGEST_HELD = 2.0
 
@@ -60,6 +64,11 @@ class Feedback(BaseModel):
     )
     time: str = Field("", max_length=40, description="when it was stored; set by the store")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, fields: Any) -> Any:
+        return given_fields(fields, cls.model_fields)
+
 
 def read_feedback(**fields: Any) -> Feedback:
     """Return a Feedback. Raises DataError naming the fields that are wrong, in one line."""
@@ -75,9 +84,10 @@ class FeedbackStore:
     `refresh` reads what the others have appended.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tell: bool = True) -> None:
         """Read `path`, which need not exist yet. Raises DataError if no file can be there, or one that holds
-        something else; single lines that hold no feedback are counted, and a warning tells how many."""
+        something else; single lines that hold no feedback are counted, and a warning tells how many if `tell`."""
+        status(path, DataError)
         if (
             (path.exists() and not path.is_file())
             or (path.is_symlink() and not path.exists())
@@ -90,7 +100,7 @@ class FeedbackStore:
         self._read_new_lines()
         if not self._lines and _holds_something_else(path):
             raise DataError(f"{path}: holds no feedback, but something else", "name a new file for it")
-        if self.damaged_lines:
+        if self.damaged_lines and tell:
             logger.warning("%s: %d lines hold no feedback and do not count", path, self.damaged_lines)
 
     def _forget(self) -> None:
@@ -129,6 +139,17 @@ class FeedbackStore:
             except OSError:
                 os.ftruncate(file.fileno(), end)
                 raise
+
+    def check_writable(self) -> None:
+        """Raise OSError if nothing can be added at the moment: a full disk, a folder that is gone, somebody who holds the
+        file."""
+        with tempfile.TemporaryFile(dir=self.path.parent) as file:
+            file.write(b" " * _PROBED)
+            file.flush()
+            os.fsync(file.fileno())
+        if self.path.exists():
+            with open(self.path, "ab", opener=_opened_plainly) as file:
+                _hold(file.fileno(), self.path)
 
     def refresh(self) -> None:
         """Read the lines that were appended since. Those that hold no feedback are skipped, and counted.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
+import stat
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from recommender.errors import DataError, RecommenderError
+from recommender.files import status
 
 DEEPEST = 100
 """Levels of nesting that are read: far more than any request or file of ours has."""
@@ -77,10 +79,11 @@ def read_json_object(
     Raises `error` in one line for a file that is not there, cannot be read, or holds something else.
     """
     try:
-        if not path.is_file() and path.exists():
+        found = status(path, error)
+        if found is not None and not stat.S_ISREG(found.st_mode):
             raise error(f"{path}: is no {what}: no plain file", hint)
-        if path.exists() and path.stat().st_size > MOST_BYTES:
-            raise error(f"{path}: is no {what}: {path.stat().st_size >> 20} MB of JSON", hint)
+        if found is not None and found.st_size > MOST_BYTES:
+            raise error(f"{path}: is no {what}: {found.st_size >> 20} MB of JSON", hint)
         value = parse_json(path.read_bytes(), nan_is_null)
     except OSError as failure:
         raise error(f"{path}: cannot be read ({failure.strerror})", hint) from None

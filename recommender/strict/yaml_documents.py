@@ -3,25 +3,59 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from recommender.errors import RecommenderError
+from recommender.files import check_plain, status
+
 DEEPEST = 50
 """Levels of nesting that are read."""
+MOST_BYTES = 1 << 18
+"""Bytes of a text that is parsed; configs have a few thousand."""
 MOST_VALUES = 100_000
 """Values that are read, those behind aliases counted each time they stand for something."""
+
+
+#: what the shell or a caller hands to this process, which may be a pipe
+_HANDED = re.compile(r"/dev/(stdin|fd/\d+)|/proc/self/fd/\d+")
+
+
+def read_yaml(path: Path, error: type[RecommenderError]) -> Any:
+    """Return the YAML of a file, or of what was handed to this process as /dev/stdin, as data; read as far as needed.
+
+    Raises `error` in one line for what cannot be read, is no plain file, or as `parse_yaml` does.
+    """
+    hint = "check the path of --config"
+    if not _HANDED.fullmatch(str(path)) and status(path, error) is not None and not path.is_dir():
+        check_plain(path, error, hint)
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES)
+        _check_length(raw)
+        return parse_yaml(raw.decode("utf-8-sig"))
+    except OSError as failure:
+        raise error(f"{path}: cannot be read ({failure.strerror})", hint) from None
+    except UnicodeDecodeError as failure:
+        reason = f"not valid YAML (byte {failure.start} is not UTF-8)"
+        raise error(f"{path}: {reason}", "save the file as UTF-8") from None
+    except ValueError as failure:  # yaml itself raises it for a date that is none
+        raise error(f"{path}: not valid YAML ({failure})") from None
 
 
 def parse_yaml(text: str) -> Any:
     """Return YAML as data.
 
     Raises ValueError in one line for other text, a key that stands twice in a mapping, NaN and infinities, and for
-    nesting or aliases beyond all measure.
+    length, nesting or aliases beyond all measure.
     """
+    _check_length(text)
     try:
         value = yaml.load(text, _Loader)
         values = sum(1 for _ in islice(_walked(value, 0), MOST_VALUES + 1))
@@ -32,6 +66,11 @@ def parse_yaml(text: str) -> Any:
     if values > MOST_VALUES:
         raise ValueError(f"more than {MOST_VALUES:,} values")
     return value
+
+
+def _check_length(text: str | bytes) -> None:
+    if len(text) >= MOST_BYTES:
+        raise ValueError(f"{MOST_BYTES >> 10} KB and more")
 
 
 class _Loader(yaml.SafeLoader):

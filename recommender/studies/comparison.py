@@ -23,7 +23,7 @@ from recommender.eval.beyond_accuracy import ItemFacts
 from recommender.eval.evaluation import Evaluation
 from recommender.eval.holdout import Holdout
 from recommender.eval.protocol import Fit, evaluate_models
-from recommender.files import locked
+from recommender.files import check_output_folder, locked
 from recommender.fusion.weights import fit_fusion
 from recommender.model.checkpoint import resolve
 from recommender.pipelines import train
@@ -90,6 +90,7 @@ def evaluate(
             f"targets are given, so there is nothing to split by {options.split}", "leave out --test or --split"
         )
     if output is not None:
+        check_output_folder(Path(output))
         import_extra("matplotlib", "a report", "eval")
     parsed = parse_entries(entries)
     config = _with_tables(config or _config_of(folders_of(parsed)), items, interactions)

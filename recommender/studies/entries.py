@@ -138,8 +138,10 @@ def _check_untrained_on_targets(folder: str, split: str, moment: float | None) -
             "compare baselines, or use --split leave-one-out",
         )
     if split == "time" and not _trained_before(folder, moment):
+        kept = "each user's last two interactions" if _config(folder).training.keep_test_out else "nothing"
         raise DataError(
-            f"{folder}: nothing says that it was trained only on interactions before {moment:.15g}",
+            f"{folder}: its training kept {kept} out, whatever the time; "
+            f"nothing says that it was trained only on interactions before {moment:.15g}",
             "train it on those, record trained_before in its card, or compare baselines",
         )
     if split == "leave-one-out" and not _config(folder).training.keep_test_out:
@@ -151,7 +153,9 @@ def _check_untrained_on_targets(folder: str, split: str, moment: float | None) -
 def _trained_before(folder: str, moment: float | None) -> bool:
     metrics = read_json_object(resolve(folder) / "metrics.json", "table of metrics", nan_is_null=True)
     trained_before = metrics.get("trained_before")
-    return moment is not None and isinstance(trained_before, int | float) and trained_before <= moment
+    if moment is None or isinstance(trained_before, bool) or not isinstance(trained_before, int | float):
+        return False
+    return trained_before <= moment
 
 
 def _check_one_recipe(entry: Entry) -> None:

@@ -44,6 +44,7 @@ class Readers:
     patterns: PatternReader
     proper: tuple[str, ...]
     companions: Companions | None = None
+    companions: Companions | None = None
 
     @classmethod
     def of(cls, catalogue: Catalogue, companions: Companions | None = None) -> Readers:

@@ -7,11 +7,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from recommender.config import ColumnsConfig, DataConfig
+from recommender.config import ColumnsConfig, DataConfig, TableConfig
 from recommender.data.catalogue import Catalogue
+from recommender.data.dropping import usable_rows
 from recommender.data.histories import Histories, leave_one_out, time_split
 from recommender.data.ids import id_or_none
-from recommender.data.tables import Table, fail_on_errors, read_table
+from recommender.data.tables import Table, read_table
 from recommender.errors import DataError, did_you_mean
 from recommender.eval.holdout import Holdout, HoldoutPart
 
@@ -20,12 +21,17 @@ SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 TEST_SHARE = 0.1  # of the interactions, in a split by time
 
 
+def check_split(name: str) -> None:
+    """Raise DataError for a split that is none."""
+    if name not in SPLITS:
+        raise DataError(f"no split {name!r}", did_you_mean(name, SPLITS) or f"one of {', '.join(SPLITS)}")
+
+
 def split_by_name(
     histories: Histories, catalogue: Catalogue, split: str = "leave-one-out", folds: int = 5, seed: int = 0
 ) -> Holdout:
     """Return the hold-out of a named split. Raises DataError for an unknown split, or if no user has a target."""
-    if split not in SPLITS:
-        raise DataError(f"no split {split!r}", did_you_mean(split, SPLITS) or f"one of {', '.join(SPLITS)}")
+    check_split(split)
     if split == "time":
         return by_time(histories, len(catalogue))
     if split == "folds":
@@ -82,25 +88,47 @@ def by_table(
 ) -> Holdout:
     """Take the targets from a table of user and item ids; the whole histories are the inputs.
 
-    Raises DataError for missing columns, users without a history and items that are not in the catalogue.
+    It may be written as the table of interactions is (`data`: its columns, separator, encoding, header), or as usual, with
+    the columns user_id and item_id. Raises DataError for missing columns, users without a history and items that are not in
+    the catalogue; with `data.on_error: drop` such rows are left out, counted and listed.
     """
-    columns = DataConfig.of(data).columns_of("interactions")
-    table = read_table(source, "targets")
-    for name, key in ((columns.user_id, "user_id"), (columns.item_id, "item_id")):
-        if name not in table.columns:
-            raise DataError(f"{table.name}: no column {name!r}", f"map it with data.columns.{key}")
-    targets = _read_targets(table, columns, histories, catalogue)
+    data = DataConfig.of(data)
+    table, columns = _targets_table(source, data)
+    targets = _read_targets(table, columns, histories, catalogue, data.on_error)
     most = max(map(len, targets), default=0)
     padded = np.array([[*items, *[-1] * (most - len(items))] for items in targets], dtype=np.int64)
     return Holdout(histories.items, padded, len(catalogue), source)
 
 
+def _targets_table(source: str, data: DataConfig) -> tuple[Table, ColumnsConfig]:
+    """Return the table of targets and the names of its columns: those of the interactions, or the usual ones.
+
+    What is told of how interactions are written holds if it fits; a header of the file's own goes before a told one.
+    """
+    told, mapped = data.interactions_table, data.columns_of("interactions")
+    ways = [told.model_copy(update={"header": None}), told, TableConfig()]
+    failures: list[DataError] = []
+    for way in [way for place, way in enumerate(ways) if way not in ways[:place]]:
+        try:
+            table = read_table(source, "targets", way)
+        except DataError as error:
+            failures.append(error)
+            continue
+        for columns in (mapped, ColumnsConfig()):
+            if columns.user_id in table.columns and columns.item_id in table.columns:
+                return table, columns
+        missing = next(key for key in ("user_id", "item_id") if getattr(mapped, key) not in table.columns)
+        problem = table.missing(getattr(mapped, missing), missing)
+        failures.append(DataError(str(problem), problem.hint))
+    raise failures[0]
+
+
 def _read_targets(
-    table: Table, columns: ColumnsConfig, histories: Histories, catalogue: Catalogue
+    table: Table, columns: ColumnsConfig, histories: Histories, catalogue: Catalogue, on_error: str
 ) -> Sequence[Sequence[int]]:
     """Return the distinct targets of every user, in the order of the table."""
     position = {user: row for row, user in enumerate(histories.user_ids)}
-    targets: list[dict[int, None]] = [{} for _ in histories.user_ids]
+    found: list[tuple[int, int] | None] = []
     problems = list(table.problems)
     pairs = zip(table.values(columns.user_id), table.values(columns.item_id), strict=True)
     for row, (user, item) in enumerate(pairs):
@@ -108,12 +136,19 @@ def _read_targets(
         if user_id not in position:
             reason = f"user {user!r} has no history in the interactions"
             problems.append(table.problem(row, columns.user_id, "unknown-user", reason, hint="give their history"))
+            found.append(None)
         elif item_id not in catalogue:
             hint = catalogue.similar_ids_hint(item_id)
             problems.append(table.problem(row, columns.item_id, "unknown-item", f"unknown item id {item!r}", hint=hint))
+            found.append(None)
         else:
-            targets[position[user_id]][catalogue.index(item_id)] = None
-    fail_on_errors(problems)
+            found.append((position[user_id], catalogue.index(item_id)))
+    problems.sort(key=lambda problem: problem.row or 0)
+    usable = usable_rows(table, problems, on_error, "targets")
+    targets: list[dict[int, None]] = [{} for _ in histories.user_ids]
+    for place, pair in enumerate(found):
+        if pair is not None and usable[place]:
+            targets[pair[0]][pair[1]] = None
     return [list(items) for items in targets]
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
 
 from recommender.baselines.topk import PADDING
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
-from recommender.data.histories import Histories, Split
+from recommender.data.histories import Histories
 from recommender.errors import DataError, RecommenderError
 from recommender.eval.holdout import Holdout
+from recommender.fusion.stored import FUSION_FILE
 from recommender.model.checkpoint import resolve
 from recommender.model.trained_on import WINDOW, TrainedOn, chance_of_runs, digest_of, excess, runs_of
 from recommender.pipelines.train import load_histories, split_of
+from recommender.studies.learned_together import Together
 
 logger = logging.getLogger(__name__)
 LEAST = 5
@@ -62,7 +67,7 @@ def _check(
     catalogue: Catalogue,
 ) -> None:
     targets = list(_targets(holdout))
-    learned = _learned(config, catalogue, trained)
+    learned = _learned(folder, config, catalogue, trained)
     if learned is not None:
         others = [target for target in targets if not learned.knows(histories, target.user)]
         followed = {*learned.followed(folder, others, holdout)}
@@ -130,9 +135,9 @@ def _run(target: _Target, holdout: Holdout, before: int) -> tuple[int, ...]:
 class _Learned:
     """What training saw: each user's items, and what followed which items, for users who have another name here."""
 
-    def __init__(self, histories: Histories, split: Split) -> None:
-        learned = [items.tolist() for items in split.train.items]
-        self.validation = dict(zip(histories.user_ids, split.validation.tolist(), strict=True))
+    def __init__(self, histories: Histories, items: Sequence[np.ndarray], validation: np.ndarray) -> None:
+        learned = [own.tolist() for own in items]
+        self.validation = dict(zip(histories.user_ids, validation.tolist(), strict=True))
         self.items = {user: frozenset(items) for user, items in zip(histories.user_ids, learned, strict=True)}
         self.read = {
             user: frozenset(items.tolist()) for user, items in zip(histories.user_ids, histories.items, strict=True)
@@ -162,6 +167,10 @@ class _Learned:
             found = [target for target, run in alike if run in runs]
             if excess(len(found), len(alike), chance_of_runs(self.learned, before)) is not None:
                 learned += found
+                continue
+            near = [target for target, run in alike if self.together(run)]
+            if excess(len(near), len(alike), self.together.chance(before)) is not None:
+                learned += near
             else:
                 maybe += len(found)
         if maybe:
@@ -169,17 +178,27 @@ class _Learned:
             logger.warning(said, folder, maybe, len(targets))
         return learned
 
+    @cached_property
+    def together(self) -> Together:
+        """What was learned together, whatever the order."""
+        return Together(self.learned)
+
     def chose(self, target: _Target, histories: Histories) -> bool:
         """Whether the target was the user's validation target."""
         return self.validation.get(histories.user_ids[target.user], PADDING) == target.item
 
 
-def _learned(config: Config, catalogue: Catalogue, trained: TrainedOn | None) -> _Learned | None:
-    """Return what training saw, from the table that the config names; None if that is gone or was changed since."""
+def _learned(folder: str, config: Config, catalogue: Catalogue, trained: TrainedOn | None) -> _Learned | None:
+    """Return what training saw, from the table that the config names; None if that is gone or was changed since.
+
+    Baselines that `fuse` put into a checkpoint have learned the targets of validation, too.
+    """
     try:
         histories = load_histories(config, catalogue)
     except (RecommenderError, OSError):
         return None
     if trained is not None and digest_of(histories, catalogue) != trained.digest:
         return None
-    return _Learned(histories, split_of(config, histories))
+    split = split_of(config, histories)
+    fused = (resolve(folder) / FUSION_FILE).is_file()
+    return _Learned(histories, split.history_for("test") if fused else split.train.items, split.validation)

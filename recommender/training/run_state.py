@@ -43,10 +43,9 @@ _ABSENT = "not there"
 FIELDS = ("number", "stage", "step", "epoch", "loss", "learning_rate", "positions_per_second", "validation")
 
 
-_OF_ANOTHER_VERSION: dict[str, Any] = {
-    "facts": {"settings": {}, "hashes": {"version of recommender": ""}},
-    "position": {"stage": 0, "step": 1},
-}
+_FORMAT = 2  # goes up when the facts of a run are told or hashed otherwise, for then no older state compares
+_OF_ANOTHER_VERSION: dict[str, Any] = {"position": {"stage": 0, "step": 1}}
+_MOST_SAID = 5
 
 
 @dataclass
@@ -151,6 +150,7 @@ def write(
 ) -> None:
     """Write the whole state atomically. `steps`: how many the stage has; for people."""
     state = {
+        "format": _FORMAT,
         "facts": dict(facts),
         "model": trainable(model),
         "optimizer": optimizer.state_dict() if optimizer is not None else None,
@@ -170,15 +170,20 @@ def read(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     states = sorted(map(_load, [*folder.glob(STAGE_ENDS), folder / STATE][::-1]), key=_progress, reverse=True)
     states = [state for state in states if state]
+    if any(state is _OF_ANOTHER_VERSION for state in states):
+        raise RecommenderError(
+            f"{folder}: holds a training that another version of recommender began, which this one cannot go on with",
+            f"finish it with that version, or remove {folder} to start anew",
+        )
     for state in states:
         if not differences(state["facts"], facts, _stages_used(state)):
             if state is not states[0]:
-                changed = "; ".join(differences(states[0]["facts"], facts))
+                changed = _first(differences(states[0]["facts"], facts))
                 logger.warning("%s: %s", folder, changed)
                 logger.warning("stages 1 to %d are kept, the others begin anew", state["position"]["stage"])
             return state
     if states:
-        changed = "; ".join(differences(states[0]["facts"], facts, _stages_used(states[0])))
+        changed = _first(differences(states[0]["facts"], facts, _stages_used(states[0])))
         raise RecommenderError(
             f"{folder}: the state of a run with another configuration or other data: {changed}",
             f"set it back to go on with that run, or remove {folder} to start anew",
@@ -186,14 +191,22 @@ def read(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+def _first(said: list[str]) -> str:
+    more = f"; and {len(said) - _MOST_SAID} more" if len(said) > _MOST_SAID else ""
+    return "; ".join(said[:_MOST_SAID]) + more
+
+
 def _load(path: Path) -> dict[str, Any]:
     """Return a state, {} if there is none. Raises RecommenderError if it cannot be read."""
     if not path.is_file():
         return {}
     try:
-        state = torch.load(path, weights_only=True)
-        return dict(state) if "facts" in state else _OF_ANOTHER_VERSION
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, TypeError):
+        state = dict(torch.load(path, weights_only=True))
+        if state.get("format") != _FORMAT:
+            return _OF_ANOTHER_VERSION
+        _progress(state), state["facts"]["settings"], state["facts"]["hashes"]
+        return state
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError):
         raise RecommenderError(f"{path}: is damaged", f"remove {path.parent} to start anew") from None
 
 
@@ -211,6 +224,8 @@ def progress_of(folder: Path) -> str:
     state = max(map(_load, [*folder.glob(STAGE_ENDS), folder / STATE]), key=_progress, default={})
     if not state:
         return "no step had been saved; the same command begins anew"
+    if state is _OF_ANOTHER_VERSION:
+        return f"{folder} holds a training that another version of recommender began"
     position = state["position"]
     of = f" of {state['steps']}" if state["steps"] else ""
     where = f"stage {position['stage'] + 1}, step {position['step']}{of}"

@@ -184,3 +184,16 @@ def test_a_truth_value_is_no_number(fields, tmp_path):
     (tmp_path / "in.jsonl").write_text(f'{{"custom_id": "a", {fields}}}\n')
     (line,) = read_requests(tmp_path / "in.jsonl")
     assert line.request is None and "truth value" in line.error
+
+
+def test_a_partial_file_of_two_names_is_appended_to_under_one(tmp_path):
+    first = PartialOutput(tmp_path / "a.jsonl", "{}")
+    first.write([{"custom_id": "1"}])
+    first.close()
+    for name in (".b.jsonl.partial", ".b.jsonl.identity"):
+        os.link(tmp_path / name.replace(".b.", ".a."), tmp_path / name)
+    second = PartialOutput(tmp_path / "b.jsonl", "{}")
+    second.write([{"custom_id": "2"}])
+    second.close()
+    assert (tmp_path / ".a.jsonl.partial").read_text().count("\n") == 1
+    assert (tmp_path / ".b.jsonl.partial").read_text().count("\n") == 2

@@ -207,7 +207,7 @@ def test_an_empty_file_is_an_empty_output(opened, tmp_path):
     assert (tmp_path / "out.jsonl").read_text() == ""
 
 
-@pytest.mark.parametrize(("explain", "workers"), [(True, 1), (False, 1), (True, 2)])
+@pytest.mark.parametrize(("explain", "workers"), [(True, 1), (False, 1), pytest.param(True, 2, marks=pytest.mark.slow)])
 def test_that_sentences_are_plain_is_said_once(model, tmp_path, caplog, explain, workers):
     lines = [{"custom_id": str(n), "history": ["101"], "k": 1, "explain": explain} for n in range(20)]
     write_lines(tmp_path / "in.jsonl", lines)
@@ -338,7 +338,9 @@ def _in_a_thread(call):
 # --- stopping
 
 
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, "1"), (signal.SIGTERM, "2")])
+@pytest.mark.parametrize(
+    ("number", "workers"), [(signal.SIGINT, "1"), pytest.param(signal.SIGTERM, "2", marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_it_at_once_and_keeps_the_lines(model, tmp_path, number, workers):
     source, output = write_lines(tmp_path / "in.jsonl", requests(3000, explain=True, k=5)), tmp_path / "out.jsonl"
     command = [sys.executable, "-m", "recommender", "batch", model, "--input", source, "--output", output]

@@ -10,7 +10,7 @@ import soundfile
 from PIL import Image, ImageFilter
 
 from recommender.chat import Chat
-from recommender.chat.media_queries import LIKENESS, MediaQueries
+from recommender.chat.media_queries import LIKENESS, MediaQueries, likeness_nats
 from recommender.chat.session import Session
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue, Item
@@ -118,3 +118,64 @@ def test_what_is_no_picture_and_no_speech_is_said_in_a_sentence(media_queries, t
         with pytest.raises(DataError, match=said) as error:
             media_queries.hear(tmp_path / name)
         assert error.value.hint
+
+
+def _blank(name):
+    """Return pictures in which nothing is to be seen."""
+    random = np.random.default_rng(0)
+    black = np.zeros((240, 180, 3), np.uint8)
+    hot = black.copy()
+    hot[100, 90] = 255
+    return {
+        "black": Image.fromarray(black),
+        "white": Image.new("RGB", (300, 300), "white"),
+        "red": Image.new("RGB", (64, 64), "#a01010"),
+        "grey": Image.new("L", (64, 64), 77),
+        "transparent": Image.new("RGBA", (64, 64), (255, 0, 0, 0)),
+        "noise of a dark lens": Image.fromarray(random.integers(0, 8, black.shape, dtype=np.uint8)),
+        "a hot pixel": Image.fromarray(hot),
+    }[name]
+
+
+@pytest.mark.parametrize(
+    "name", ["black", "white", "red", "grey", "transparent", "noise of a dark lens", "a hot pixel"]
+)
+def test_a_picture_in_which_nothing_is_to_be_seen_is_said_and_ranks_nothing(session, tmp_path, name):
+    _blank(name).save(tmp_path / "blank.png")
+    with pytest.raises(DataError, match="nothing is to be seen in it") as error:
+        session.show(tmp_path / "blank.png")
+    assert error.value.hint and not session.messages
+
+
+@pytest.mark.parametrize("level", [0.0, 0.4], ids=["zeros", "a constant voltage"])
+@pytest.mark.parametrize("samples", [1, 500, 16_000])
+def test_a_sound_in_which_nothing_is_to_be_heard_is_said_and_ranks_nothing(session, tmp_path, level, samples):
+    soundfile.write(tmp_path / "silent.wav", np.full(samples, level), 16_000)
+    with pytest.raises(DataError, match="nothing is said in it"):
+        session.hear(tmp_path / "silent.wav")
+    assert not session.messages
+
+
+VECTORS = np.array([[1, 0], [0, 1], [1, 1]], np.float32)
+
+
+@pytest.mark.parametrize("vector", [[0, 0], [np.nan, 1], [np.inf, 0]])
+def test_a_vector_that_points_nowhere_ranks_nothing(vector):
+    with pytest.raises(DataError, match="the picture: the image encoder makes nothing of it"):
+        likeness_nats("the picture", np.array(vector, np.float32), VECTORS, np.ones(3, bool))
+
+
+@pytest.mark.parametrize(
+    ("vectors", "known"),
+    [(VECTORS, [True, False, False]), (VECTORS[[0, 0, 0]] * np.array([[1], [3], [0.7]]), [True, True, True])],
+    ids=["one picture", "the same pictures"],
+)
+def test_where_no_item_is_more_like_a_picture_than_another_it_ranks_nothing(vectors, known):
+    with pytest.raises(DataError, match="equally like it"):
+        likeness_nats("the picture", np.array([0.3, 0.8], np.float32), vectors.astype(np.float32), np.array(known))
+
+
+def test_items_without_a_vector_of_numbers_get_no_nats():
+    vectors = np.vstack([VECTORS, [[np.nan, 1]]]).astype(np.float32)
+    nats = likeness_nats("the picture", np.array([1, 0], np.float32), vectors, np.ones(4, bool))
+    assert np.isfinite(nats).all() and nats[3] == 0 and nats.argmax() == 0

@@ -70,7 +70,7 @@ def test_an_unknown_baseline(run, tables, tmp_path):
     [
         (("popularity", "popularity"), "popularity is given twice"),
         (("popularity", "--seeds", "0,x"), "seeds are '0,x'"),
-        (("popularity", "--split", "time", "--test", "t.csv"), "targets are given"),
+        (("popularity", "--split", "time", "--test", "movielens-100k"), "targets are given"),
         (("popularity", "--split", "tiem"), "did you mean time"),
         (("popularity", "--split", "folds", "--folds", "1"), "folds is 1"),
         (("popularity", "--attribute", "genre"), "did you mean genres"),

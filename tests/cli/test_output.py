@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recommender.cli import output
+from recommender.errors import RecommenderError
 
 WIDE = [{f"column {n}": f"value-{n}-{'x' * n}" for n in range(14)}, {f"column {n}": 0.123456 for n in range(14)}]
 
@@ -116,3 +118,37 @@ def test_rows_without_rows(console):
     output.print_rows([], "nothing")
     output.print_rows([], as_json=True)
     assert file.getvalue().splitlines()[-1] == "[]"
+
+
+def test_a_terminal_is_not_steered_by_titles_and_notes():
+    file = io.StringIO()
+    console = output._Screen(file=file, width=80, force_terminal=True, color_system=None)
+    table = output.table_of([{"title": "\x1b[2J\u202eStar", "n": 1}])
+    console.print(table)
+    console.print("\x1b]0;owned\x07 note")
+    assert "\x1b" not in file.getvalue() and "\u202e" not in file.getvalue() and "\\u001b]0;owned" in file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["recommend", "movielens-100k", "--history", "50", "--trace", "/proc/t.json"],
+        ["recommend", "movielens-100k", "--history", "50", "--trace", "/dev/full"],
+        ["explain", "movielens-100k", "--history", "50", "--item", "181", "--trace", "/dev/full/t.json"],
+        ["justifications", "plant", "movielens-100k", "--output", "/sys/t.json"],
+        ["evaluate", "popularity", "--output", "/proc/report"],
+        ["evaluate", "popularity", "--output", "/dev/full"],
+        ["ratings", "--output", "/proc/self/status"],
+        ["study", "ablation", "--config", "nowhere.yaml", "--output", "/proc/study"],
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_before_anything_is_loaded(arguments):
+    from typer.testing import CliRunner
+
+    from recommender.cli.command_line import app
+
+    begun = time.monotonic()
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, RecommenderError), (result.output, result.exception)
+    assert arguments[-1] in result.exception.message and "\n" not in result.exception.message
+    assert time.monotonic() - begun < 5

@@ -1,7 +1,11 @@
 """Export, and outputs that would replace something else."""
 
 import json
+import os
+import socket
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -43,7 +47,9 @@ def test_batch_answers_a_file(run, trained, tmp_path):
 def served(monkeypatch):
     """Serve nothing; returns the limits and the names that a server would have had."""
     calls = []
-    monkeypatch.setattr("recommender.server.uvicorn_server.run_server", lambda app, limits: calls.append(limits))
+    monkeypatch.setattr(
+        "recommender.server.uvicorn_server.run_server", lambda app, limits, sockets: calls.append(limits)
+    )
     return calls
 
 
@@ -68,8 +74,32 @@ def test_a_server_that_is_none(run, trained, served, options, said):
     assert served == []
 
 
+def test_a_port_that_is_taken_and_a_host_elsewhere_are_one_line(run, trained, served):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        for host in ("127.0.0.1", "localhost", "0.0.0.0"):
+            refused(run("serve", trained, "--host", host, "--port", port, "-q"), f"port {port} of", "taken", "--port")
+        refused(run("serve", trained, "--set", f"port={port}", "-q"), f"port {port} of 127.0.0.1 is taken")
+    for host in ("8.8.8.8", "nowhere.invalid", "1.2.3", "a" * 70, "2001:db8::1"):
+        refused(run("serve", trained, "--host", host, "--port", 0, "-q"), f"host {host!r}", "--host")
+    assert served == []
+
+
 @pytest.mark.parametrize("module", ["fastapi", "uvicorn", "prometheus_client"])
 def test_serving_without_its_extra_is_one_line(run, trained, served, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     refused(run("serve", trained, "-q"), f"recommender serve needs the package {module}", "recommender[server]")
     assert served == []
+
+
+def test_the_next_run_of_a_killed_export_removes_what_it_left(run, trained, tmp_path):
+    command = [sys.executable, "-m", "recommender", "export", trained, tmp_path / "plain", "-q"]
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    while not (left := list(tmp_path.glob(".plain.*.tmp"))):
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert left[0].is_dir() and not (tmp_path / "plain").exists()
+    assert run("export", trained, tmp_path / "plain", "-q")[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["plain"]

@@ -309,3 +309,8 @@ def test_a_table_does_not_choose_files_outside_its_folder(tmp_path, path):
         Catalogue.load(table)
     assert "RECOMMENDER_MEDIA_FOLDERS" in str(error.value)
     assert Catalogue.load(table, media=False)[0].image is None
+
+
+def test_an_item_made_in_python_without_a_title_is_called_by_its_id():
+    items = Catalogue([Item(" 7.0", ""), Item("8", " "), Item("9", "A")])
+    assert [item.title for item in items] == ["item 7", "item 8", "A"]

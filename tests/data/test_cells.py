@@ -224,3 +224,52 @@ def test_maps_in_lists_are_mappings():
 def test_hostile_texts_are_read_quickly(text):
     started = monotonic()
     assert read_list(text) == text and monotonic() - started < 2
+
+
+@pytest.mark.parametrize("text", ['{"k": "x", "k": "y"}', "{'k': 'x', 'k': 'y'}"])
+def test_a_mapping_in_a_text_loses_no_value_of_a_key_that_stands_twice(text):
+    (texts,) = listed([text], "details")
+    assert "x" in " ".join(texts) and "y" in " ".join(texts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A Smith|B Jones",
+        "A Smith; B Jones",
+        "A Smith;B Jones",
+        "A Smith, B Jones",
+        "A Smith；B Jones",
+        "A Smith | B Jones",
+        "A Smith • B Jones",
+        "A Smith、B Jones",
+        "A Smith\nB Jones\n",
+        "A Smith<br/>B Jones",
+        "A Smith\tB Jones",
+    ],
+)
+@pytest.mark.parametrize("name", ["artists", "authors", "genres", "tags", "actors", "keywords", "writers", "Directors"])
+def test_a_column_of_several_is_split_as_that_of_one(name, text):
+    assert listed([text], name) == listed([text], name.removesuffix("s")) == [["A Smith", "B Jones"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "texts", "values"),
+    [
+        ("artists", ["Earth, Wind & Fire"], [["Earth, Wind & Fire"]]),
+        ("artists", ["Tyler, The Creator", "Drake, Rihanna"], [["Tyler, The Creator"], ["Drake", "Rihanna"]]),
+        ("authors", ["King, Stephen", "Le Guin, Ursula K."], [["King, Stephen"], ["Le Guin, Ursula K."]]),
+        (
+            "authors",
+            ["Homer, Virgil", "Stephen King, Peter Straub"],
+            [["Homer", "Virgil"], ["Stephen King", "Peter Straub"]],
+        ),
+        ("directors", ["Coen, Joel|Coen, Ethan", "Lynch, David"], [["Coen, Joel", "Coen, Ethan"], ["Lynch, David"]]),
+        ("actors", ["Hanks, Tom; Ryan, Meg", "Hanks, Tom"], [["Hanks, Tom", "Ryan, Meg"], ["Hanks, Tom"]]),
+        ("actors", ["Cher, Madonna"], [["Cher", "Madonna"]]),
+        ("tag", ["sci-fi, robots"], [["sci-fi", "robots"]]),
+        ("genres", ["Science\nFiction, Drama"], [["Science Fiction", "Drama"]]),
+    ],
+)
+def test_names_with_commas_are_one_value_in_columns_of_several(name, texts, values):
+    assert listed(texts, name) == values

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recommender.config import TableConfig
 from recommender.data.formats import one_line, read_csv, read_jsonl
 from recommender.errors import DataError
 
@@ -107,3 +108,19 @@ def test_a_key_that_stands_twice_in_an_object_is_refused(tmp_path):
     (tmp_path / "t.json").write_text('[{"item_id": 1, "item_id": 2}]')
     with pytest.raises(DataError, match="the key 'item_id' stands twice"):
         read_jsonl(tmp_path / "t.json")
+
+
+def test_a_line_of_python_with_a_key_twice_is_reported(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text("{'id': 'a', 'tags': ['x']}\n{'id': 'b', 'id': 'c'}\n")
+    parsed = read_jsonl(path)
+    assert parsed.columns["id"] == ["a"]
+    assert [(problem.line, "'id' stands twice" in problem.reason) for problem in parsed.problems] == [(2, True)]
+
+
+def test_letters_that_get_lost_are_told_with_the_table(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("item_id,title\n1,Café crème\n".encode("mac_roman"))
+    assert "2 of its bytes are no letters in it" in read_csv(path).note
+    told = read_csv(path, TableConfig(encoding="mac_roman"))
+    assert told.columns["title"].to_pylist() == ["Café crème"] and "no letters" not in told.note

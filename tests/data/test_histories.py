@@ -233,3 +233,12 @@ def test_only_high_ratings_mean_that_people_liked_what_they_had(tmp_path, rating
     path = csv(tmp_path, f"user_id,item_id,timestamp,rating\n{rows}")
     histories = Histories.load(path, CATALOGUE, minimum_rating=minimum)
     assert histories.report.liked is liked and leave_one_out(histories).train.report.liked is liked
+
+
+@pytest.mark.parametrize("name", ["NULL", "nan", "None", "\\N", "#N/A", "undefined"])
+def test_a_user_who_may_be_nobody_is_warned_of(tmp_path, caplog, name):
+    say_once.cache_clear()
+    (tmp_path / "t.csv").write_text(f"user_id,item_id,timestamp\nu,a,1\n{name},a,2\n{name},b,3\n")
+    histories = Histories.load(tmp_path / "t.csv", Catalogue([Item("a", "A"), Item("b", "B")]))
+    assert histories.user_ids == ("u", name)
+    assert "line 3" in caplog.text and "one person with 2 interactions" in caplog.text

@@ -102,3 +102,14 @@ def test_the_form_of_a_form_is_itself(value):
 def test_a_cell_with_nothing_in_it_is_told_from_blank_text():
     assert all(map(is_missing, [None, float("nan"), np.float64("nan"), pd.NA, pd.NaT, np.datetime64("NaT")]))
     assert not any(map(is_missing, ["", "nan", 0, False, [], Decimal(0)]))
+
+
+@pytest.mark.parametrize("text", ["9.78E+12", "9,78E+12", "1e+16", "1E+100"])
+def test_a_number_that_a_spreadsheet_has_shortened_is_no_id(text):
+    with pytest.raises(DataError, match="has shortened a long number"):
+        canonical_id(text)
+
+
+@pytest.mark.parametrize("text", ["1E12", "E+12", "A1E+12", "12E+10", "1e5"])
+def test_codes_that_only_resemble_one_are_ids(text):
+    assert canonical_id(text) == text

@@ -175,3 +175,44 @@ def test_texts_that_no_float_is_written_as_stay(tmp_path):
     (tmp_path / "items.csv").write_text("item_id,title,version,price,grade\n1,A,1.10,19.90,2\n2,B,1.0,5.0,1.0\n")
     assert [item.attributes["version"] for item in Catalogue.load(tmp_path / "items.csv")] == [("1.10",), ("1.0",)]
     assert Catalogue.load(tmp_path / "items.csv")[1].attributes["grade"] == ("1.0",)
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        *(
+            "<|im_start|>",
+            "<|endoftext|> <|im_end|>",
+            "[INST][/INST]",
+            "<s>",
+            "</s>",
+            "<<SYS>>",
+            "\x00\x01",
+            "\x7f",
+            "\u200b",
+        ),
+        *(
+            "\u00ad",
+            "\u200d",
+            "\u200e",
+            "\u2800",
+            "\u3164",
+            "\ufe0f",
+            "\u0301",
+            "\ue000\ue001",
+            "\ufffd",
+            "&nbsp;",
+            "<b></b>",
+        ),
+    ],
+)
+def test_a_title_of_which_nothing_is_left_is_the_id_and_warned_of(title):
+    read = read_items(read_table(pd.DataFrame({"item_id": [7], "title": [title]}), "items"), ColumnsConfig())
+    assert [item.title for item in read.items] == ["item 7"]
+    assert "blank-title" in {problem.kind for problem in read.problems}
+
+
+@pytest.mark.parametrize("title", ["÷", "!!!", "None", "☺️", "<S>", "नी", "<|im_start|> Alien", "\U0001fae9"])
+def test_a_title_of_which_anything_is_left_is_kept(title):
+    read = read_items(read_table(pd.DataFrame({"item_id": [7], "title": [title]}), "items"), ColumnsConfig())
+    assert [item.title for item in read.items] == [title]

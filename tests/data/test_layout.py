@@ -219,3 +219,10 @@ def test_what_unpacks_to_far_more_than_a_table_is_refused(suffix, tmp_path, monk
         path.write_bytes({"gz": gzip, "bz2": bz2, "xz": lzma}[suffix].compress(raw))
     with pytest.raises(DataError, match="bytes unpack to more than"):
         read_unpacked(path)
+
+
+@pytest.mark.parametrize("line", ["sep=;", "SEP=;", '"sep=;"', '"sep=;";', "sep=;;"])
+def test_the_line_with_which_excel_begins_a_file_is_no_header(tmp_path, line):
+    (tmp_path / "t.csv").write_bytes(f"{line}\r\nitem_id;title\r\n1;A, B\r\n".encode())
+    parsed = read_csv(tmp_path / "t.csv")
+    assert parsed.columns["title"].to_pylist() == ["A, B"] and [*parsed.lines()] == [3]

@@ -151,3 +151,73 @@ def test_moments_of_any_year_have_an_order():
     assert moments.ranks.tolist() == [5, 0, 2, 1, 3, 4] and not moments.reasons
     assert moments.times[2] == pd.Timestamp("1995-03-01").timestamp()
     assert plain_text(column[0]) == "2500000-01-01" and plain_text(column[1]).endswith("44-03-15")
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [
+        *((kind, form) for kind in (np.float32, np.float16) for form in ("object", "mixed", "arrow")),
+        (np.float32, "category"),
+    ],
+)
+def test_short_floats_are_doubted_in_columns_of_any_form(kind, form):
+    values = [kind(4096 if kind is np.float16 else 2**25), kind(2), kind(1)]
+    column = {
+        "object": lambda: pd.Series(values, dtype=object),
+        "mixed": lambda: pd.Series([*values[:2], "1"], dtype=object),
+        "category": lambda: pd.Series(np.array(values)).astype("category"),
+        "arrow": lambda: pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([pa.array(np.array(values))]))),
+    }
+    moments = read_moments(from_series(column[form]()))
+    assert moments.ranks.tolist() == [2, 1, 0] and [*moments.doubts] == [0]
+
+
+@pytest.mark.parametrize("unit", ["W", "D", "h", "ms", "ns", "ps", "fs", "as", "generic"])
+def test_durations_of_numpy_in_any_unit_have_an_order(unit):
+    values = [np.timedelta64(n) if unit == "generic" else np.timedelta64(n, unit) for n in (2**62 + 2, 1, 2**62 + 1)]
+    assert read_moments(values).ranks.tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize("unit", ["M", "Y"])
+def test_durations_without_one_length_are_told(unit):
+    assert "no one length" in read_moments([np.timedelta64(3, unit)]).reasons[0]
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        pd.Series(pd.PeriodIndex(["2020-02", "2020-01"], freq="M")).astype("category"),
+        pd.Series([np.datetime64("2020-02-01"), np.datetime64("2020", "Y")], dtype=object),
+        pd.Series(pd.to_datetime(["2020-02-01", "2020-01-01"])).astype("category"),
+        pd.Series(["2020-02-01", "2020-01-01"], dtype="string"),
+        pd.Series([pd.Timestamp("2020-02-01"), date(2020, 1, 1)], dtype=object),
+    ],
+)
+def test_dates_of_pandas_and_numpy_become_seconds_in_columns_of_any_form(series):
+    assert read_moments(from_series(series)).times.tolist() == [1580515200, 1577836800]
+
+
+@pytest.mark.parametrize(
+    "series", [pd.Series([3, 1, None, 2], dtype="Int64"), pd.Series(["3", "1", None, "2"], dtype="string")]
+)
+def test_nullable_columns_of_pandas_tell_what_is_empty(series):
+    moments = read_moments(from_series(series))
+    assert moments.ranks.tolist() == [2, 0, -1, 1] and moments.reasons == {2: ""}
+
+
+def test_odd_values_are_told_and_no_traceback():
+    assert ranks([np.longdouble(2), np.longdouble(1)]) == [1, 0]
+    assert ranks([timedelta.max, timedelta.min]) == [1, 0]
+    assert "of the type tuple" in read_moments([([1],), 2]).reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Fri Nov 09 18:33:29 -0800 2012", 1352514809),
+        ("Wed Jan  4 10:00:00 2012", 1325671200),
+        ("Wed Jan 04 10:00:00 UTC 2012", 1325671200),
+    ],
+)
+def test_dates_as_programs_print_them_are_read(text, seconds):
+    assert read_moments([text]).times.tolist() == [seconds]

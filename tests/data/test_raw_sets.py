@@ -9,7 +9,7 @@ import logging
 import pytest
 
 from recommender.config import DataConfig
-from recommender.data.catalogue import Catalogue
+from recommender.data.catalogue import Catalogue, Item
 from recommender.data.checks import validate
 from recommender.data.histories import Histories
 from recommender.data.tables import say_once
@@ -281,3 +281,29 @@ def test_a_column_that_speaks_of_time_is_not_passed_over(tmp_path):
     with pytest.raises(DataError, match="no column 'when'"):
         Histories.load(interactions, catalogue, DataConfig(columns={"timestamp": "when"}))
     assert len(Histories.load(interactions, catalogue, DataConfig(without_time="file"))) == 1
+
+
+def read(folder, text):
+    (folder / "t.csv").write_text(text)
+    items = Catalogue([Item("1", "A"), Item("2", "B"), Item("3", "C")])
+    return [items.item_ids[i] for i in Histories.load(folder / "t.csv", items, minimum_rating=2).items[0]]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ('u,1,7,"1,000"', "may be thousands, or have three decimals"),
+        ("u,1,03/04/2020,5", "write times as 2020-12-31"),
+        ("u,1.23E+11,7,5", "has shortened a long number"),
+    ],
+)
+def test_what_spreadsheets_write_is_read_rightly_or_refused(tmp_path, row, said):
+    with pytest.raises(DataError) as error:
+        read(tmp_path, f"user_id,item_id,timestamp,rating\n{row}\n")
+    assert said in str(error.value)
+
+
+def test_dots_between_thousands_are_doubted(tmp_path, caplog):
+    say_once.cache_clear()
+    read(tmp_path, "user_id;item_id;position;rating\nu;1;1.002;4,5\nu;2;1.001;3\nu;3;999;2\n")
+    assert "'1.002' is read as a number with three decimals" in caplog.text

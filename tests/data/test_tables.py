@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from recommender.config import TableConfig
+from recommender.data.cells import flat
 from recommender.data.tables import Problem, Table, fail_on_errors, read_table, say_once
 from recommender.errors import DataError
 
@@ -123,6 +124,39 @@ def test_parquet_of_periods_maps_and_short_floats(tmp_path):
     assert [str(value) for value in table.values("price")] == ["12.99", "None"]
 
 
+DOUBLED = [("k", "x"), ("k", "y")]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "texts"),
+    [
+        ([DOUBLED], pa.map_(pa.string(), pa.string()), ["k: x", "k: y"]),
+        ([[(1, "x"), (1, "y")]], pa.map_(pa.int32(), pa.string()), ["1: x", "1: y"]),
+        ([[DOUBLED]], pa.list_(pa.map_(pa.string(), pa.string())), ["k: x", "k: y"]),
+        ([{"m": DOUBLED}], pa.struct([("m", pa.map_(pa.string(), pa.string()))]), ["m: k: x", "m: k: y"]),
+        ([[("k", ["x"]), ("k", ["y"])]], pa.map_(pa.string(), pa.list_(pa.string())), ["k: x", "k: y"]),
+        ([[("name", "x"), ("name", "y")]], pa.map_(pa.string(), pa.string()), ["x", "y"]),
+        ([[({"a": 1}, "x")]], pa.map_(pa.struct([("a", pa.int8())]), pa.string()), ["{'a': 1}: x"]),
+        ([[0.1]], pa.list_(pa.float32()), ["0.1"]),
+        ([{"price": 12.99}], pa.struct([("price", pa.float32())]), ["price: 12.99"]),
+    ],
+)
+def test_nested_columns_lose_nothing_from_files_and_frames(tmp_path, recwarn, values, kind, texts):
+    column = pa.array(values, kind)
+    pa.parquet.write_table(pa.table({"details": column}), tmp_path / "t.parquet")
+    frame = pd.DataFrame({"details": pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array([column])))})
+    for source in (tmp_path / "t.parquet", frame):
+        assert list(flat(read_table(source, "items").values("details")[0])) == texts
+    assert not recwarn.list
+
+
+def test_records_with_two_fields_of_one_name_are_refused(tmp_path):
+    record = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"])
+    pa.parquet.write_table(pa.table({"details": record}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t.parquet: column 'details' holds records with two fields 'a'"):
+        read_table(tmp_path / "t.parquet", "items")
+
+
 def test_numbers_with_a_decimal_comma_are_numbers_unless_something_else_stands_there():
     numbers = Table("t", {"rating": ["3,5", "4", "", None]}, 4).numbers("rating")
     assert numbers[:2].tolist() == [3.5, 4] and np.isnan(numbers[2:]).all()
@@ -167,3 +201,34 @@ def test_two_columns_of_one_name_are_refused(tmp_path):
     (tmp_path / "t.csv").write_text("1,2,3\n")
     with pytest.raises(DataError, match="names column 'item_id' twice"):
         read_table(tmp_path / "t.csv", "interactions", TableConfig(header=("user_id", "item_id", "item_id")))
+
+
+def test_short_floats_of_a_category_that_may_be_rounded_are_no_ids():
+    values = np.array([2**24, 2], dtype=np.float32)
+    table = read_table(pd.DataFrame({"item_id": pd.Series(values).astype("category")}), "items")
+    codes, ids = table.factorize("item_id")
+    assert codes.tolist() == [-1, 0] and ids == ["2"]
+    assert "not exact" in table.id_problem(0, "item_id", table.values("item_id")[0], "item").reason
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers"),
+    [
+        (["1.234,50", "12,00", "1.000", "3"], [1234.5, 12, 1000, 3]),
+        (["3,5", "1,000"], [3.5, 1]),
+        (["3,5", "4.5"], [3.5, None]),
+        (["13,883", "11,690", "4"], [None, None, 4]),
+        (["1,000,000", "2"], [None, 2]),
+        (["0,125", "0,250"], [0.125, 0.25]),
+        (["1.000", "2.500"], [1, 2.5]),
+    ],
+)
+def test_decimal_commas_and_separators_of_thousands_are_told_apart_or_refused(texts, numbers):
+    found = Table("t", {"rating": texts}, len(texts)).numbers("rating").tolist()
+    assert [None if math.isnan(number) else number for number in found] == numbers
+
+
+@pytest.mark.parametrize("mark", "^~ /")
+def test_a_single_column_asks_for_the_separator(tmp_path, mark):
+    (tmp_path / "t.csv").write_text(f"item{mark}title\n1{mark}A\n")
+    assert "set the separator" in read_table(tmp_path / "t.csv", "items").missing("item_id", "item_id").hint

@@ -79,3 +79,44 @@ def test_a_missing_table_is_named(saved):
     save_file(arrays, saved, metadata=metadata)
     with pytest.raises(DataError, match="ease: the array '_weights' is missing"):
         StoredFusion.load(saved)
+
+
+def changed(saved, change):
+    with safe_open(saved, framework="numpy") as file:
+        metadata = file.metadata()
+    arrays = {n: np.ascontiguousarray(array) for n, array in change(load_file(saved)).items()}
+    save_file(arrays, saved, metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a | {"ease/_weights": a["ease/_weights"] * np.nan},
+        lambda a: a | {"ease/_weights": a["ease/_weights"].astype(bool)},
+        lambda a: a | {"ease/_weights": a["ease/_weights"].astype(np.complex64)},
+    ],
+)
+def test_tables_are_of_finite_numbers(saved, change):
+    changed(saved, change)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        StoredFusion.load(saved)
+
+
+@pytest.mark.parametrize("metadata", [{"weights": '{"ease": [1, 2]}'}, {"weights": '{"language model": [NaN, 0]}'}])
+def test_weights_are_finite_and_those_of_the_language_model_are_there(saved, metadata):
+    save_file(load_file(saved), saved, metadata=metadata)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        StoredFusion.load(saved)
+
+
+def test_a_sparse_table_claims_no_more_columns_than_it_can_have(saved):
+    shape = next(name for name in load_file(saved) if name.endswith(".shape"))
+    changed(saved, lambda a: a | {shape: np.array([a[shape][0], 10**12])})
+    with pytest.raises(DataError, match="1000000000000 columns"):
+        StoredFusion.load(saved)
+
+
+def test_tables_of_another_number_of_items_are_named(saved):
+    StoredFusion.load(saved).check_fits(saved, ITEMS)
+    with pytest.raises(CheckpointError, match=f"scores {ITEMS} items, the catalogue has {ITEMS + 1}"):
+        StoredFusion.load(saved).check_fits(saved, ITEMS + 1)

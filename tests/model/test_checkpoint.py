@@ -173,10 +173,11 @@ def test_former_keys_of_metrics_are_read(make_checkpoint, catalogue, tmp_path):
 def test_a_copy_may_hold_one_more_file(make_checkpoint, catalogue, tmp_path):
     folder, copy = tmp_path / "saved", tmp_path / "copy"
     save_pretrained(make_checkpoint(), folder)
-    checkpoint.save_copy_with(folder, copy, "extra.txt", lambda path: path.write_text("more"))
+    checkpoint.save_copy_with(folder, copy, {"extra.txt": lambda path: path.write_text("more")}, {"told": 1})
+    assert json.loads((copy / "metrics.json").read_text())["told"] == 1
     assert (copy / "extra.txt").read_text() == "more" and not (folder / "extra.txt").exists()
     assert len(from_pretrained(copy, catalogue).catalogue) == 20
-    checkpoint.save_copy_with(copy, copy, "extra.txt", lambda path: path.write_text("else"))
+    checkpoint.save_copy_with(copy, copy, {"extra.txt": lambda path: path.write_text("else")}, {})
     assert (copy / "extra.txt").read_text() == "else"
 
 

@@ -101,3 +101,22 @@ def test_a_config_of_aliases_of_aliases_is_refused_at_once(tmp_path):
     with pytest.raises(ConfigError, match="values"):
         Config.load(tmp_path / "c.yaml")
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["fingerprint", "file", "format", "folder"])
+def test_what_a_manifest_quotes_cannot_steer_the_terminal(made, place, tmp_path):
+    folder, catalogue = made
+    raw = "\x1b[2J\nok"
+    if place == "folder":
+        folder = folder.rename(tmp_path / raw)
+    facts = json.loads((folder / MANIFEST).read_text())
+    if place == "fingerprint":
+        facts["catalogue"]["fingerprint"] = raw
+    elif place == "file":
+        facts["files"][raw] = "0"
+    else:
+        facts["format"] = raw
+    (folder / MANIFEST).write_text(json.dumps(facts))
+    with pytest.raises(CheckpointError) as error:
+        Recommender.from_pretrained(folder, catalogue)
+    assert "\x1b" not in str(error.value) and "\n" not in str(error.value) and "\\u001b" in str(error.value)

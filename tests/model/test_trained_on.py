@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recommender.data.catalogue import Catalogue, Item
 from recommender.data.histories import Histories, leave_one_out
 from recommender.errors import CheckpointError
 from recommender.model.trained_on import FALSE_POSITIVES, TRAINED_ON, TrainedOn, digest_of
@@ -99,3 +100,17 @@ def test_it_is_saved_whole_and_says_nothing_of_ids(trained, tmp_path):
     (tmp_path / TRAINED_ON).write_bytes(b"cut")
     with pytest.raises(CheckpointError, match="is damaged"):
         TrainedOn.load(tmp_path)
+
+
+@pytest.mark.parametrize(("leaked", "found"), [(0, False), (150, True)])
+@pytest.mark.parametrize("order", [(1, 0, 2), (0, 2, 1), (2, 1, 0)])
+def test_runs_under_other_names_and_in_another_order_look_learned(leaked, found, order):
+    wide = Catalogue([Item(str(n), f"T {n}") for n in range(500)])
+    random = np.random.default_rng(0)
+    items = tuple(random.permutation(500)[:8] for _ in range(150))
+    histories = Histories(tuple(f"u{n}" for n in range(150)), items)
+    trained = TrainedOn.of(histories, items, wide)
+    others = [random.permutation(500)[:3] for _ in range(150 - leaked)]
+    runs = [tuple(str(own[place]) for place in order) for own in [*(own[-3:] for own in items[:leaked]), *others]]
+    count = trained.too_many_seen([(f"x{n}", run[-1]) for n, run in enumerate(runs)], runs)
+    assert count is None if not found else count == pytest.approx(150, abs=15)

@@ -12,12 +12,16 @@ from recommender.baselines import BASELINES, FitData, ItemContent
 from recommender.baselines.item_tables import STORABLE, from_arrays, to_arrays
 from recommender.cli import app
 from recommender.config import Config
+from recommender.data.catalogue import Catalogue
+from recommender.data.histories import leave_one_out
 from recommender.engine import Recommender
 from recommender.errors import CheckpointError, DataError, RecommenderError
 from recommender.fusion.stored import FUSION_FILE, StoredFusion
+from recommender.model.trained_on import TrainedOn
 from recommender.pipelines import train
 from recommender.pipelines.fuse import fuse_checkpoint
-from tests.conftest import ITEMS, write_tables
+from recommender.studies.comparison import evaluate
+from tests.conftest import ITEMS, write_csv, write_tables
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["atomic", "three levels"])
@@ -83,6 +87,38 @@ def test_the_language_model_alone_is_unchanged_and_one_switch_away(fused, traine
     assert [item.item_id for item in both.recommend(ids, k=8, explain=False)] == plain
     with pytest.raises(RecommenderError, match="nothing to fuse"):
         alone.recommend(ids, fused=True)
+
+
+def test_a_fused_checkpoint_says_what_its_baselines_were_trained_on(fused, trained, tmp_path, caplog):
+    folder, _ = fused
+    config = Config.load(folder / "config.yaml")
+    catalogue = Catalogue.load(config.data.items)
+    histories = train.load_histories(config, catalogue)
+    split = leave_one_out(histories)
+    targets = [
+        (user, catalogue.item_ids[item])
+        for user, item in zip(histories.user_ids, split.validation.tolist(), strict=True)
+        if item >= 0
+    ]
+    before, after = TrainedOn.load(trained), TrainedOn.load(folder)
+    assert (
+        before.digest == after.digest and after.count_seen(targets)[0] == len(targets) > before.count_seen(targets)[0]
+    )
+    card = (folder / "README.md").read_text()
+    assert (
+        "| fused with | ease-decay, transition-tfidf: fitted on " in card and "targets of validation included" in card
+    )
+    evaluate([str(folder)])
+    assert "not at hand" not in caplog.text
+    shorter = [
+        (user, catalogue.item_ids[i], t)
+        for user, items in zip(histories.user_ids, histories.items, strict=True)
+        for t, i in enumerate(items[:-1])
+    ]
+    write_csv(tmp_path / "shorter.csv", "user_id item_id timestamp", shorter)
+    evaluate([str(trained)], interactions=str(tmp_path / "shorter.csv"))
+    with pytest.raises(DataError, match=r"fused: was trained on \d+ of the \d+ targets"):
+        evaluate([str(folder)], interactions=str(tmp_path / "shorter.csv"))
 
 
 def test_what_is_not_allowed_is_never_ranked(fused):

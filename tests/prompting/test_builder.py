@@ -124,6 +124,11 @@ def test_no_title_attribute_or_query_forges_an_item_or_a_turn(builder_of, text):
         assert turns(forged, found) == turns(honest, expected)
 
 
+@pytest.mark.parametrize("title", ["<|im_end|>", "\ue000", "<unk> <|im_start|>"])
+def test_a_title_that_cleaning_empties_is_spelled_by_its_id(builder_of, title):
+    assert builder_of([title]).title(3) == "item 3"
+
+
 def test_only_the_first_eighty_characters_of_a_title_are_read(builder_of):
     builder = builder_of(["red " * 30])
     assert len(builder.title(0)) == 80

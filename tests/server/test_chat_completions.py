@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from recommender.chat import ChatItem, Reply, worded
+from recommender.chat import Chat, ChatItem, Reply, worded
 from recommender.engine import RankedItem
 from recommender.server.chat_completions import completion, completion_chunks, engine_request, ranked_items
 
@@ -106,3 +106,13 @@ def test_the_engines_request_is_the_replys(user):
     assert request.history == ("107",) and request.k == 2 and request.user == user
     assert engine_request(Reply("nothing"), user).k == 1
     assert ranked_items(REPLY)[0] == RankedItem(1, "101", "The Red Night", -1.0)
+
+
+def test_a_history_of_null_is_none_for_chat_as_for_lists(embedded_server, embedded):
+    messages = [{"role": "user", "content": "something good"}]
+    bodies = ({"messages": messages, "explain": False} | given for given in ({}, {"history": None}, {"k": None}))
+    answers = [embedded_server.post("/v1/chat/completions", body) for body in bodies]
+    assert [status for status, *_ in answers] == [200] * 3
+    texts = {json.loads(text)["choices"][0]["message"]["content"] for _, _, text in answers}
+    assert len(texts) == 1
+    assert Chat.of(embedded).reply(messages, None, explain=False).text == texts.pop()

@@ -98,3 +98,19 @@ def test_all_messages_together_have_a_longest_text():
     with pytest.raises(HttpError, match="more than 9 characters") as refused:
         check_text_length(body, 9)
     assert refused.value.code == "too_long" and refused.value.param == "messages"
+
+
+def test_null_is_a_field_that_is_not_given_at_every_door():
+    say = {"messages": [{"role": "user", "content": "good"}]}
+    nulls = dict.fromkeys(("history", "k", "explain", "user", "stream", "one_pass", "model"))
+    assert ChatBody.model_validate(say | nulls) == ChatBody.model_validate(say)
+    nulls = dict.fromkeys(("history", "k", "exclude", "only", "filters", "boosts", "vectors", "explain", "stream"))
+    assert RecommendationsBody.model_validate(nulls) == RecommendationsBody()
+    opinion = {"item_id": "50", "opinion": "wrong"}
+    nulls = dict.fromkeys(("facts", "time", "justification", "user", "model"))
+    assert FeedbackBody.model_validate(opinion | nulls) == FeedbackBody.model_validate(opinion)
+    for body, given in ((ChatBody, {"messages": None}), (FeedbackBody, {"item_id": None, "opinion": "wrong"})):
+        with pytest.raises(ValidationError, match="required"):
+            body.model_validate(given)
+    with pytest.raises(ValidationError, match="[Ee]xtra"):  # null or not, nobody knows the name
+        RecommendationsBody.model_validate({"hisotry": None})

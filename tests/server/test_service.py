@@ -1,12 +1,22 @@
 """The routes over a real socket with real clients, over both engines: lists, streams, conversations, feedback, models."""
 
+import io
 import json
 import subprocess
+import wave
 
+import numpy as np
 import openai
 import pytest
+from PIL import Image
 
+from recommender import Recommender
+from recommender.config import ServingConfig
+from recommender.encoders import audio, image, text
+from recommender.engine import Request
 from recommender.engine.trace import replay
+from recommender.errors import DataError
+from recommender.server.service import Service
 from tests.server.http_server import CHAT, FEEDBACK, RANK, events, running
 
 
@@ -158,18 +168,18 @@ def test_a_list_and_its_justifications_are_written_as_one_text(server, engine, m
     monkeypatch.setattr(engine, "write_list", lambda *args, **more: calls.append(args) or write_list(*args, **more))
     monkeypatch.setattr(engine, "write", None)  # nothing is written any other way
     messages = [{"role": "user", "content": "I liked the red night. What next?"}]
-    options = {"model": "tiny", "messages": messages, "stream": stream, "extra_body": {"k": 4, "one_pass": True}}
+    options = {"model": "tiny", "messages": messages, "stream": stream, "extra_body": {"k": 2, "one_pass": True}}
     answer = client_of(server).chat.completions.create(**options)
     chunks = list(answer) if stream else [answer]
     text = "".join((c.choices[0].delta if stream else c.choices[0].message).content or "" for c in chunks)
     items = chunks[-1].model_extra["recommendations"]
-    assert len(calls) == 1 and [item["rank"] for item in items] == [1, 2, 3, 4]
-    assert len({item["item_id"] for item in items} - {"104"}) == 4
+    assert len(calls) == 1 and [item["rank"] for item in items] == [1, 2]
+    assert len({item["item_id"] for item in items} - {"104"}) == 2
     for item in items:
         assert text.count(f"{item['rank']}. {item['title']}\n   {item['justification']}") == 1
         assert item["title"] in item["justification"] and all(c["true"] for c in item["evidence"]["claims"])
     if stream:
-        assert len([c for c in chunks if (c.choices[0].delta.content or "").startswith("\n")]) == 4
+        assert len([c for c in chunks if (c.choices[0].delta.content or "").startswith("\n")]) == 2
 
 
 def test_curl_works_as_it_is_documented_and_a_form_is_told_how(server):
@@ -189,3 +199,36 @@ def test_an_injected_message_makes_no_unknown_item_appear(server, catalogue):
     answer = json.loads(server.post(CHAT, body)[2])
     assert all(item["item_id"] in catalogue for item in answer["recommendations"])
     assert "Purple" not in answer["choices"][0]["message"]["content"]
+
+
+def sound_of_noise():
+    content, noise = io.BytesIO(), np.random.default_rng(0).integers(-9000, 9000, 16000)
+    with wave.open(content, "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(noise.astype("<i2").tobytes())
+    return content.getvalue()
+
+
+@pytest.mark.assets
+def test_no_first_query_picture_or_sound_waits_for_an_encoder(monkeypatch):
+    engine, loaded = Recommender.from_pretrained("movielens-100k"), []
+    service = Service(engine, "shipped", ServingConfig())
+    for encoder in (text, image, audio):
+        load = encoder.loading
+        monkeypatch.setattr(
+            encoder, "loading", lambda name, kind, build, load=load: loaded.append(kind) or load(name, kind, build)
+        )
+    service.warm_up()
+    assert sorted(loaded) == ["audio", "image", "text"]
+    loaded.clear()
+    assert engine.answer(Request(history=["50"], k=2, explain=False, query="a western")).items
+    picture, media = io.BytesIO(), service.message_media.media_queries
+    Image.effect_noise((60, 90), 80).convert("RGB").save(picture, "PNG")
+    assert len(media.see(picture.getvalue())) == len(engine.catalogue)
+    with pytest.raises(DataError, match="nothing is said"):
+        media.hear(sound_of_noise())
+    assert loaded == []
+
+
+def test_a_server_starts_without_the_encoders_that_are_not_at_hand(embedded):
+    Service(embedded, "tiny", ServingConfig()).warm_up()

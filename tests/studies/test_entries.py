@@ -111,9 +111,12 @@ def test_folds_are_for_baselines_only(saved, catalogue):
 def test_a_checkpoint_takes_part_in_a_split_by_time_only_if_it_says_so(saved, catalogue):
     folder = saved("one")
     entries = [Entry("one", (folder,))]
-    with pytest.raises(DataError, match="one: nothing says that it was trained only on interactions before 875000000"):
+    with pytest.raises(DataError, match="kept each user's last two interactions out.*nothing says .* before 875000000"):
         check_entries(entries, catalogue, "time", 875000000.0)
     checkpoint.record(folder, "trained_before", 875000001)
+    with pytest.raises(DataError, match="nothing says"):
+        check_entries(entries, catalogue, "time", 875000000.0)
+    checkpoint.record(folder, "trained_before", True)
     with pytest.raises(DataError, match="nothing says"):
         check_entries(entries, catalogue, "time", 875000000.0)
     checkpoint.record(folder, "trained_before", 875000000)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recommender.config import DataConfig, TableConfig
 from recommender.data.histories import Histories
 from recommender.errors import DataError
 from recommender.studies.splits import by_folds, by_table, by_time, last_item, split_by_name
@@ -86,6 +87,46 @@ def test_targets_of_a_table(catalogue, tmp_path):
     holdout = by_table(str(tmp_path / "t.csv"), histories_of([[0], [1, 2], [3]]), catalogue)
     assert holdout.targets.tolist() == [[1, -1], [5, 7], [-1, -1]]
     assert holdout.items == ITEMS and holdout.test_users.tolist() == [0, 1]
+
+
+OWN = {"user_id": "userID", "item_id": "movie"}
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("userID;movie\nu1;105\nu0;101\n", TableConfig(columns=OWN)),
+        ("userID;movie\nu1;105\nu0;101\n", TableConfig(columns=OWN, separator=";")),
+        ("userID~movie\nu1~105\nu0~101\n", TableConfig(columns=OWN, separator="~")),
+        ("user_id,item_id\nu1,105\nu0,101\n", TableConfig(columns=OWN, separator="~")),
+        ("u1::105::5\nu0::101::4\n", TableConfig(header=("user_id", "item_id", "rating"))),
+        ("user_id,item_id\nu1,105\nu0,101\n", TableConfig(header=("user_id", "item_id", "rating"))),
+        ("userID\tmovie\nu1\t105\nu0\t101\n", TableConfig(columns=OWN, header=("userID", "movie"), encoding="latin-1")),
+    ],
+)
+def test_targets_may_be_written_as_the_interactions_are_or_as_usual(catalogue, tmp_path, text, written):
+    (tmp_path / "t.csv").write_text(text)
+    data = DataConfig(interactions_table=written)
+    holdout = by_table(str(tmp_path / "t.csv"), histories_of([[0], [1, 2], [3]]), catalogue, data)
+    assert holdout.targets.tolist() == [[1], [5], [-1]]
+
+
+def test_targets_with_errors_are_dropped_where_the_config_says_so(catalogue, tmp_path, caplog):
+    (tmp_path / "t.csv").write_text("user_id,item_id\nu1,105\nnobody,101\nu0,999\n,101\nu0,\nu0,101,3\nu0,101\n")
+    histories = histories_of([[0], [1, 2], [3]])
+    with pytest.raises(DataError, match="t.csv, line 3: user_id: user 'nobody' has no history .*and 4 more"):
+        by_table(str(tmp_path / "t.csv"), histories, catalogue)
+    holdout = by_table(str(tmp_path / "t.csv"), histories, catalogue, DataConfig(on_error="drop"))
+    assert holdout.targets.tolist() == [[1], [5], [-1]]
+    assert any("left out 5 of 7 rows" in line and "2 unknown-user" in line for line in caplog.messages)
+    assert len((tmp_path / "t.csv.dropped.jsonl").read_text().splitlines()) == 5
+
+
+def test_a_table_of_targets_without_the_columns_says_what_is_missing(catalogue, tmp_path):
+    (tmp_path / "t.csv").write_text("person,item_id\nu1,105\n")
+    with pytest.raises(DataError, match=r"no column 'user_id' \(found: person, item_id\)") as caught:
+        by_table(str(tmp_path / "t.csv"), histories_of([[0]]), catalogue)
+    assert "data.columns.user_id" in caught.value.hint
 
 
 def test_splits_are_named(catalogue):

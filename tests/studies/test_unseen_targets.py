@@ -160,6 +160,34 @@ def test_targets_of_a_table_of_renamed_users_are_refused(world, tmp_path, name):
         evaluate([folder], interactions=shorter, test=str(tmp_path / "test.csv"))
 
 
+def swapped(items, place):
+    return [*items[:place], items[place + 1], items[place], *items[place + 2 :]]
+
+
+ORDERS = {
+    "two before the target": lambda items: swapped(items, len(items) - 3),
+    "the target and the one before": lambda items: swapped(items, len(items) - 2),
+    "several": lambda items: swapped(swapped(items, len(items) - 2), len(items) - 4),
+    "backwards": lambda items: [*items[:-5], *items[-5:][::-1]],
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("order", ORDERS)
+def test_renamed_users_of_a_table_in_slightly_another_order_are_refused(world, tmp_path, order, name):
+    folder, histories = world()
+    other = renamed(tmp_path / "other.csv", [ORDERS[order](items[:-3]) for items in histories], OTHERS[name])
+    with pytest.raises(DataError, match=r"trained on \d+ of the \d+ targets"):
+        evaluate([folder], interactions=other)
+
+
+def test_other_people_are_no_leak_in_whatever_order(world, tmp_path):
+    folder, _ = world()
+    random = np.random.default_rng(1)
+    others = [random.permutation(ITEMS)[:8].tolist() for _ in range(USERS)]
+    assert len(evaluate([folder], interactions=renamed(tmp_path / "o.csv", others, OTHERS["other"])).per_user)
+
+
 def test_one_target_that_follows_the_same_items_is_noted(world, tmp_path, caplog):
     folder, histories = world()
     evaluate([folder], interactions=table(tmp_path / "one.csv", [histories[0][:-3]], "x{}"))

@@ -169,14 +169,41 @@ def test_a_finished_stage_is_kept_however_soon_the_kill_comes(train, tmp_path):
     assert {path.name for path in (tmp_path / "whole").iterdir()} >= {"log.csv", "loss.png"}
 
 
-def test_the_state_of_an_earlier_version_and_a_damaged_one_are_one_clear_line(train, tmp_path):
+EARLIER = [
+    {"key": "0" * 64, "position": {}},
+    {"facts": {"settings": {"seed": 0}, "hashes": {"base model": "0"}}, "position": {"stage": 0, "step": 3}},
+    {"format": 1, "facts": {}},
+]
+
+
+@pytest.mark.parametrize("state", EARLIER)
+def test_the_state_of_an_earlier_version_is_one_clear_line(train, tmp_path, state):
     (tmp_path / "run").mkdir()
-    torch.save({"key": "0" * 64, "position": {}}, tmp_path / "run" / STATE)
-    with pytest.raises(RecommenderError, match="state of a run with another configuration .* version of recommender"):
+    torch.save(state, tmp_path / "run" / STATE)
+    with pytest.raises(RecommenderError) as error:
         train()
-    (tmp_path / "run" / STATE).write_bytes(b"PK cut")
+    assert "holds a training that another version of recommender began" in error.value.message
+    assert len(str(error.value)) < 400 and "\n" not in str(error.value)
+    assert "another version" in progress_of(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "content", [b"PK cut", {"format": 2}, {"format": 2, "position": {"stage": 0, "step": 1}}, ["x"]]
+)
+def test_a_damaged_state_is_one_clear_line(train, tmp_path, content):
+    (tmp_path / "run").mkdir()
+    if isinstance(content, bytes):
+        (tmp_path / "run" / STATE).write_bytes(content)
+    else:
+        torch.save(content, tmp_path / "run" / STATE)
     with pytest.raises(RecommenderError, match="is damaged"):
         train()
+
+
+def test_of_many_differences_the_first_are_named(killed, train):
+    changed = {"seed": 1, "prompt.history": 5, "lora.lora_alpha": 4, "lora.r": 3, "lora.lora_dropout": 0.1}
+    with pytest.raises(RecommenderError, match="seed is 1, was 0; .*; and 1 more"):
+        train(**changed, **{"prompt.titled": 1})
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,0 +1,61 @@
+"""Safetensors files as they may be trusted: names, types and shapes are read from the header before memory is taken."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from recommender.errors import CheckpointError, shown
+
+FLOATS = ("F32", "F16", "BF16")
+"""The types of weights, as headers name them."""
+_NAME_CHARS = 120
+AGAIN = "copy the checkpoint again, whole"
+
+
+@dataclass(frozen=True)
+class TensorFacts:
+    """What a header says of one tensor; `dtype` as it is named there: F16, I64."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def read_header(path: Path, what: str = "safetensors file") -> dict[str, TensorFacts]:
+    """Return name -> type and shape of the tensors of a file, which lie in it whole.
+
+    Raises CheckpointError; `what`: what the file should be.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CheckpointError(f"{path}: is no plain file", AGAIN)
+        with safe_open(path, framework="numpy") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            return {name: TensorFacts(one.get_dtype(), tuple(one.get_shape())) for name, one in slices.items()}
+    except (OSError, SafetensorError, ValueError) as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise CheckpointError(f"{path}: no readable {what} ({reason})", AGAIN) from None
+
+
+def check_types(path: Path, header: Mapping[str, TensorFacts], allowed: Collection[str] = FLOATS) -> None:
+    """Raise CheckpointError naming the first tensor whose type is not one of `allowed`."""
+    for name, facts in header.items():
+        if facts.dtype not in allowed:
+            what = f"the tensor {shown(name, _NAME_CHARS)} is of type {facts.dtype}"
+            raise CheckpointError(f"{path}: {what}, expected {' or '.join(allowed)}", AGAIN)
+
+
+def check_shapes(path: Path, header: Mapping[str, TensorFacts], expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise CheckpointError naming the first tensor of `expected` that has not the shape that base and config ask for."""
+    for name, shape in expected.items():
+        found = header[name].shape if name in header else None
+        if found != shape:
+            what = "is missing" if found is None else f"has the shape {[*found]}, not {[*shape]}"
+            raise CheckpointError(
+                f"{path}: does not fit the base model and config ({shown(name, _NAME_CHARS)} {what})",
+                "use the base model named in the checkpoint's config.yaml, or copy the checkpoint again, whole",
+            )
