@@ -36,6 +36,10 @@ def train(
         str | None,
         typer.Option(help="a table that says more of the items, joined by title and year: a file, or film-facts"),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="a checkpoint whose writing adapter it begins with", callback=early_checks.present_model),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -47,7 +51,7 @@ def train(
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
-        result = teach_writing(model, output, examples, progress, facts)
+        result = teach_writing(model, output, examples, progress, facts, start)
     print_rows([asdict(result)], None, as_json)
 
 

@@ -232,17 +232,20 @@ def check_adapter(config: Config, source: str | Path) -> None:
             raise CheckpointError(f"{folder}: has {key} {theirs}, and this config {ours}", f"set {key} to the same")
 
 
-def copy_adapter(model: RecommenderModel, source: str | Path) -> dict[str, str]:
-    """Copy LoRA and ranking norm of another checkpoint into an untrained model; its rows and projectors stay.
+def copy_adapter(model: RecommenderModel, source: str | Path, writing_only: bool = False) -> dict[str, str]:
+    """Copy LoRA and ranking norm of another checkpoint into a model; its rows and projectors stay.
 
-    How a history is read depends little on the items, so the checkpoint may be of another domain. Returns what
-    `writing_prompts` does of it. Raises CheckpointError if that checkpoint has another base, depth or LoRA.
+    How a history is read depends little on the items, so the checkpoint may be of another domain. `writing_only`: only
+    what writes. Returns what `writing_prompts` does of it. Raises CheckpointError if that checkpoint has another base,
+    depth or LoRA.
     """
     check_adapter(model.config, source)
     folder, manifest = _open(source)
     path = folder / ADAPTER
     with reading(folder), torch.no_grad():
         wanted = {_short(n): p for n, p in model.named_parameters() if "lora_" in n or n.startswith("rank_norm.")}
+        if writing_only:
+            wanted = _of_writing(wanted)
         shapes = {name: tuple(parameter.shape) for name, parameter in wanted.items()}
         check_shapes(path, read_header(path), shapes)
         saved = read_adapter(path)

@@ -273,20 +273,29 @@ def teach_writing(
     count: int | None = None,
     progress: Progress | None = None,
     facts: str | None = None,
+    start: str | Path | None = None,
 ) -> StageResult:
     """Train the stage `explain` of a checkpoint again and write the result to `output`; its ranking stays the same.
 
     `count`: number of examples, by default as in its config. `facts`: a table that says more of its items, joined by title
-    and year, which its config names from then on. A recipe without such a stage gets one.
+    and year, which its config names from then on. `start`: a checkpoint whose writing adapter it begins with, in the place
+    of its own. A recipe without such a stage gets one.
     """
     with _claimed(output):
-        return _teach_writing(source, output, count, facts, progress)
+        return _teach_writing(source, output, count, facts, start, progress)
 
 
 def _teach_writing(
-    source: str | Path, output: Path, count: int | None, facts: str | None, progress: Progress | None
+    source: str | Path,
+    output: Path,
+    count: int | None,
+    facts: str | None,
+    start: str | Path | None,
+    progress: Progress | None,
 ) -> StageResult:
     checkpoint = from_pretrained(source, progress=progress)
+    if start is not None:
+        copy_adapter(checkpoint.model, start, writing_only=True)
     if facts is not None:
         checkpoint = _with_facts(checkpoint, facts, progress)
     checkpoint.config = config = _with_writing_stage(checkpoint.config)

@@ -44,7 +44,6 @@ class Readers:
     patterns: PatternReader
     proper: tuple[str, ...]
     companions: Companions | None = None
-    companions: Companions | None = None
 
     @classmethod
     def of(cls, catalogue: Catalogue, companions: Companions | None = None) -> Readers:
