@@ -30,6 +30,8 @@ ROLES = {
     **dict.fromkeys(("year", "release year", "publication year", "year of release"), "year"),
 }
 
+#: words that say the role whatever stands before them; not "type" or "style", which may be of anything
+_LAST_WORDS = frozenset(("director", "actor", "actress", "writer", "author", "artist", "year"))
 #: roles of those who made an item
 PEOPLE = ("director", "cast", "writer", "artist")
 #: the attributes of what is found in titles and texts: the series that an item is a part of, and what it touches on
@@ -50,9 +52,15 @@ def label(name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def role(name: str) -> str:
-    """Return the role of an attribute: kind, director, cast, writer, artist, year, decade, or its own label."""
+    """Return the role of an attribute: kind, director, cast, writer, artist, year, decade, or its own label.
+
+    The last word decides where the whole name is not known: "Book-Author" is an author.
+    """
     words = label(name)
-    return ROLES.get(words, words)
+    last = words.rpartition(" ")[2]
+    if words.startswith("year of "):
+        return "year"
+    return ROLES.get(words) or (ROLES[last] if last in _LAST_WORDS else words)
 
 
 class FactIndex:

@@ -190,7 +190,7 @@ def _fact_phrase(fact: Fact, form: str, style: Style) -> str:
     variables: Mapping[str, Any] = {
         "form": form.partition(" ")[0],
         "single": form.endswith("of one"),
-        "role": role(fact.name),
+        "role": _spoken_role(fact, style),
         "label": name if len(fact.values) == 1 or name.endswith("s") else plural(name),
         "values": values,
         "phrase": style.phrases[fact.name].replace("{values}", values) if fact.name in style.phrases else "",
@@ -200,6 +200,12 @@ def _fact_phrase(fact: Fact, form: str, style: Style) -> str:
         "kind_many": kind_phrase(fact.values, style.words.plural, values, several=True),
     }
     return prompts.render_block(f"lang/{style.language}", "fact", **variables)
+
+
+def _spoken_role(fact: Fact, style: Style) -> str:
+    """Return the role by which a fact is spoken: a book is "by" its author, a film is "written by" somebody."""
+    who = role(fact.name)
+    return "artist" if who == "writer" and "read" in style.words.verbs else who
 
 
 def _quoted_name(catalogue: Catalogue, item: int) -> str:

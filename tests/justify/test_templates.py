@@ -97,3 +97,16 @@ def test_several_values_have_their_attribute_in_the_plural():
     )
     text = next(templates_of(catalogue, outline, Style("toys"))).text
     assert "materials Wood and Wool" in text and "play series Alpha and Beta" in text
+
+
+def test_columns_are_spoken_as_people_would():
+    attributes = {"Book-Author": ("Nick Hornby",), "Publisher": ("Viking",), "Year-Of-Publication": ("1998",)}
+    books = [Item(str(n), f"Book {n}", attributes=attributes if n < 2 else {}) for n in range(12)]
+    catalogue = Catalogue(books)
+    shared = Evidence(0, (Influence(1, 1.0),), shared_facts(catalogue, 0, [1]))
+    checker, style = ClaimChecker(catalogue), Style("books")
+    for template in templates_of(catalogue, make_outline(shared, checker, style), style):
+        assert "Nick Hornby" in template.text and "uthor" not in template.text and "Viking" not in template.text
+        assert checker.check(template.text, shared, "books").ok, template.text
+    alone = [t.text for t in templates_of(catalogue, make_outline(Evidence(0), checker, style), style)]
+    assert any("a book by Nick Hornby" in text for text in alone)
