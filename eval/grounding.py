@@ -69,6 +69,15 @@ class ParsedClaim:
     true: bool
 
 
+#: words of which sentences are built, whatever a catalogue has among its values
+_SENTENCE_WORDS = frozenset(
+    """a after all also an and another are as at because both by choice comes could enjoy fit fits fitting follows for from
+    good goes have here history if in is it joins leads like likes many match may might more natural next now of on one
+    or our pick points recommend recommended see since so some such suggest suggested suit tagged that the them they this
+    to too try up we well which who with you your""".split()
+)
+
+
 class Grounding:
     """Reads the claims of justifications on one catalogue.
 
@@ -76,10 +85,17 @@ class Grounding:
     whether people are known to like what they had.
     """
 
-    def __init__(self, values: Collection[str], kinds: Collection[str] = (), liked: bool = False) -> None:
-        """Compile a pattern of the values, the longest first."""
+    def __init__(
+        self, values: Collection[str], kinds: Collection[str] = (), liked: bool = False, noun: str = ""
+    ) -> None:
+        """Compile a pattern of the values, the longest first.
+
+        `noun`: what is recommended. Its words, and those that every sentence needs, are read as such and not as values: a
+        catalogue of keywords holds "in", "all" and "beauty".
+        """
         self.liked = liked
-        self.spoken = spoken_values(values, kinds)
+        plain = _SENTENCE_WORDS | {form for word in noun.casefold().split() for form in (word, word.removesuffix("s"))}
+        self.spoken = spoken_values({value for value in values if value.casefold() not in plain}, kinds)
         self.pattern = pattern_of(self.spoken)
 
     def claims(

@@ -90,6 +90,7 @@ class FactChoice:
         groups = min(size.groups - len(shared) // 2, 2) if shared else size.groups
         said |= _SAID_OTHERWISE
         pairs = [(n, v) for n, values in facts.items() for v in values if role(n) not in said and v not in named]
+        pairs = [pair for pair in pairs if self.sayable(pair[1])]
         if not with_year:
             pairs = [pair for pair in pairs if self._tier(pair) not in _YEARS]
         kinds = [pair for pair in pairs if role(pair[0]) == "kind"]
@@ -99,10 +100,17 @@ class FactChoice:
             return ()
         roles = frozenset(role(name) for name, _ in people)
         best = max(people or others, key=lambda pair: self._known(pair, roles), default=None)
+        told = self._with_its_like(best, people) if best else ()
         if groups == 1 and best is not None and (shared or best in people):
-            return self._grouped((best,))
+            return self._grouped(told)
         chosen = self._choose(kinds, groups=1)
-        return self._grouped((*chosen, *([best] if best and (groups > 1 or not chosen) else ())))
+        return self._grouped((*chosen, *(told if groups > 1 or not chosen else ())))
+
+    def _with_its_like(self, best: Pair, pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+        """Return one of the people alone; of keywords and themes as many as tell most together."""
+        if role(best[0]) in PEOPLE:
+            return (best,)
+        return self._choose([pair for pair in pairs if pair[0] == best[0]], groups=1) or (best,)
 
     def _known(self, pair: Pair, roles: frozenset[str]) -> tuple[int, bool, int, int]:
         """Return how telling one of several facts of an item is. `roles`: those of all of them.

@@ -178,7 +178,9 @@ def study_justifications(
         if progress:
             progress("justifications", number + 1, len(histories))
     justifications = [justification for of_user in of_users for justification in of_user]
-    measures = text_measures(Readers.of(model.catalogue, model.setup.companions), model.catalogue, justifications)
+    measures = text_measures(
+        Readers.of(model.catalogue, model.setup.companions, model.style.noun), model.catalogue, justifications
+    )
     measures["deletion_faithfulness"] = sum(faithful) / len(faithful) if faithful else None
     return JustificationStudy(measures, tuple(of_users))
 

@@ -46,13 +46,13 @@ class Readers:
     companions: Companions | None = None
 
     @classmethod
-    def of(cls, catalogue: Catalogue, companions: Companions | None = None) -> Readers:
-        """Index what may be said of a catalogue. `companions`: what many people had together."""
+    def of(cls, catalogue: Catalogue, companions: Companions | None = None, noun: str = "") -> Readers:
+        """Index what may be said of a catalogue. `companions`: what many people had together; `noun`: what it holds."""
         subjects = tuple(subject_of(catalogue, item) for item in range(len(catalogue)))
         of_role = _values_by_role(catalogue)
         kinds = of_role.get("kind", set())
         liked = companions is not None and companions.liked
-        grounding = Grounding({value for subject in subjects for value in subject.values}, kinds, liked)
+        grounding = Grounding({value for subject in subjects for value in subject.values}, kinds, liked, noun)
         own = {name: set().union(*(of_role.get(one, set()) for one in roles)) for name, roles in _OWN.items()}
         descriptions = [catalogue[item].text for item in range(len(catalogue))]
         proper = tuple(sorted(own["person"] | own["series"]))

@@ -62,7 +62,7 @@ def compare(
     catalogue = (other or model).catalogue
     texts = [justification for of_user in of_users for justification in of_user]
     pairs = _pairs(model.catalogue, histories, study.of_users, of_users)
-    readers = Readers.of(catalogue, (other or model).setup.companions)
+    readers = Readers.of(catalogue, (other or model).setup.companions, model.style.noun)
     measures = text_measures(readers, catalogue, texts)
     return Compared(measures, tuple(of_users), blind_sheet(pairs, names, seed, most))
 
