@@ -37,7 +37,7 @@ _MASKS = str.maketrans({",": "\ue000", ";": "\ue001", "|": "\ue002"})  # letters
 _UNMASKS = {ord(mask): sign for sign, mask in _MASKS.items()}
 _BAND = re.compile(r"\w+(?:, \w+)+,? (?:&|and) \w+|\w+, [Tt]he \w+")  # Earth, Wind & Fire; Tyler, The Creator
 # one word, and its particles: "King, Stephen", "van Gogh, Vincent", but not "Stephen King, Peter Straub"
-_SURNAME_FIRST = re.compile(r"(?:(?:[a-z]+|[DLV][aeiu]n?|St\.?) )*[\w'’-]+, [^,;|&]+")
+_SURNAME_FIRST = re.compile(r"(?:(?:[a-z]+|D[aeiu]|Del|L[aei]|V[ao]n|St\.?) )*[\w'’-]+, [^,;|&]+")
 _FULL_NAMES = re.compile(r"[^,\s]+ [^,]+(?:, *[^,\s]+ [^,]+)+")  # Stephen King, Peter Straub
 # columns of people, and what is one name there though it holds a comma
 _ONE_OF = frozenset({"author", "writer", "director"})
