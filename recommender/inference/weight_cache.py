@@ -93,7 +93,7 @@ def _layers_version(model: RecommenderModel) -> tuple[Any, ...]:
 def _items_version(model: RecommenderModel) -> tuple[Any, ...]:
     """Return a value that changes whenever something changes that an item's embedding is made of."""
     sources = (model.rows, *model.projectors.parameters(), *model.buffers(recurse=False))
-    return (model.muted_modalities, model.features_version, *_version(sources))
+    return (model.muting, model.features_version, *_version(sources))
 
 
 def _version(tensors: Iterable[Tensor]) -> tuple[tuple[int, int], ...]:

@@ -109,7 +109,8 @@ def extend(checkpoint: Checkpoint, table: Catalogue, source: str, progress: Prog
     # how it was trained stays true of it: on which prompts, on which interactions
     trained = checkpoint.prompts, checkpoint.trained_on
     companions = checkpoint.companions.reordered(order) if checkpoint.companions is not None else None
-    return Checkpoint(model, checkpoint.tokenizer, table, config, metrics, *trained, companions)
+    labels = checkpoint.labels.reordered(order) if checkpoint.labels is not None else None
+    return Checkpoint(model, checkpoint.tokenizer, table, config, metrics, *trained, companions, labels)
 
 
 def _histories_of_known(extended: Checkpoint, interactions: str | None, is_new: np.ndarray) -> list[np.ndarray]:

@@ -21,6 +21,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, Split, leave_one_out
 from recommender.encoders.collaborative import collaborative_vectors
 from recommender.encoders.features import Features
+from recommender.encoders.labels import MediaLabels, label_media
 from recommender.encoders.pipeline import RawFeatures, encode_catalogue, encode_views, fit_reductions, reduce
 from recommender.errors import DataError
 from recommender.files import locked
@@ -156,9 +157,16 @@ def build(config: Config, prepared: PreparedData, progress: Progress | None = No
     earlier = TrainedOn.load(resolve(config.base.adapter)) if config.base.adapter else None
     trained_on = TrainedOn.of(prepared.histories, prepared.split.train.items, prepared.catalogue, earlier)
     companions = companions_in(prepared.split.train, prepared.catalogue)
-    return Checkpoint(
-        model, tokenizer, prepared.catalogue, config, prompts=hashes, trained_on=trained_on, companions=companions
-    )
+    labels = own_media_labels(config, progress)
+    fields = {"prompts": hashes, "trained_on": trained_on, "companions": companions, "labels": labels}
+    return Checkpoint(model, tokenizer, prepared.catalogue, config, **fields)
+
+
+def own_media_labels(config: Config, progress: Progress | None = None) -> MediaLabels | None:
+    """Name what the items' own media show, stand-ins left out; None if that is switched off or no encoder tells."""
+    if not config.justify.media:
+        return None
+    return label_media(Catalogue.load(config.data.items, config.data), config.encoders, progress)
 
 
 def companions_in(train: Histories, catalogue: Catalogue) -> Companions:
