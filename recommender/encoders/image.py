@@ -101,7 +101,7 @@ class ImageEncoder:
             return False
 
     def zero_shot_weights(self) -> torch.Tensor:
-        """Return [1000, width], whose products with vectors of unit length are logits of ImageNet's classes, by their names."""
+        """Return [1000, width]: by it vectors of unit length become logits of ImageNet's classes, which it knows by name."""
         import open_clip
         import torch
 

@@ -3,8 +3,8 @@
 A tower that learned these classes tells many breeds apart; which one it is, is often a guess where "a dog" is not. The
 probability of a kind is the sum of those of its classes. Left out on purpose, and so never said, are classes that say only
 what a picture is printed on or what most posters and covers look like (comic book, dust jacket, website, envelope, menu,
-packet, curtain, screen), underwear and swimwear, and what a tower saw in posters where it was not (hunting bow, harmonica,
-spider).
+packet, curtain, screen), underwear and swimwear, and what a tower saw in posters where it was not (hunting bow, spider, most
+musical instruments in dark portraits).
 """
 
 from __future__ import annotations
@@ -73,12 +73,6 @@ KINDS = {
     "golf ball": "574",
     "guitar": "402 546",
     "piano": "579 881",
-    "violin": "889",
-    "cello": "486",
-    "drum": "541",
-    "saxophone": "776",
-    "accordion": "401",
-    "harp": "594",
     "microphone": "650",
     "castle": "483",
     "church": "497",

@@ -7,8 +7,8 @@ label of which the tower is sure (`encoders.labels.SURE`), and only if the item'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -62,11 +62,16 @@ def find_remarks(
         # with a medium that the history shows too, the effects of both could not be told apart
         places = [n for n, e in enumerate(evidence) if labels.sure(modality, e.item) and e.item not in history]
         effects = _own_effects(modality, [evidence[n].item for n in places], score) if places else None
-        for place, effect in zip(places, () if effects is None else effects.tolist(), strict=False):
-            if effect >= LEAST:
-                remark = MediaRemark(modality, effect, labels.of(modality, evidence[place].item))
-                alike = _alike(labels, modality, evidence[place], replaced)
-                found[place] += (replace(remark, items=_counting(modality, evidence[place].item, alike, score)),)
+        if effects is None:
+            continue
+        counting = {n: effect for n, effect in zip(places, effects.tolist(), strict=True) if effect >= LEAST}
+        alike = {
+            n: _alike(labels, modality, evidence[n], replaced) for n in sorted(counting, key=lambda n: -counting[n])
+        }
+        named = _that_count(modality, {evidence[n].item: others for n, others in alike.items() if others}, score)
+        for n, effect in counting.items():
+            item = evidence[n].item
+            found[n] += (MediaRemark(modality, effect, labels.of(modality, item), named.get(item, ())),)
     return found
 
 
@@ -99,22 +104,30 @@ def alone(whole: np.ndarray, together: np.ndarray) -> np.ndarray:
 
 def _alike(
     labels: MediaLabels, modality: Modality, evidence: Evidence, replaced: Collection[tuple[int, Modality]]
-) -> list[int]:
+) -> tuple[int, ...]:
     """Return the influences whose medium has the same sure label."""
     own = labels.sure(modality, evidence.item)
     others = [influence.item for influence in evidence.influences if (influence.item, modality) not in replaced]
     sure = {other: labels.sure(modality, other) for other in others}
-    return [other for other, label in sure.items() if own and label and label.name == own.name][:MOST_NAMED]
+    return tuple(other for other, label in sure.items() if own and label and label.name == own.name)[:MOST_NAMED]
 
 
-def _counting(modality: Modality, item: int, others: Sequence[int], score: ScoreWithout) -> tuple[int, ...]:
-    """Return `others`, history items, if their media add `LEAST` nats to the item's score, else none."""
-    if not others:
-        return ()
-    whole, without = score(None, (), [item]), score(modality, others, [item])
+def _that_count(
+    modality: Modality, alike: Mapping[int, tuple[int, ...]], score: ScoreWithout
+) -> dict[int, tuple[int, ...]]:
+    """Return the history items of `alike` whose media add `LEAST` nats to the score of the item that they are alike to.
+
+    `alike`: item -> history items, the item whose own medium adds most first. Only what that one is alike to is tried, for
+    all items that are alike to the same: a pass for each other set would keep people waiting.
+    """
+    if not alike:
+        return {}
+    others = next(iter(alike.values()))
+    items = [item for item, its in alike.items() if its == others]
+    whole, without = score(None, (), items), score(modality, others, items)
     if whole is None or without is None:
-        return ()
-    return tuple(others) if float(whole[0] - without[0]) >= LEAST else ()
+        return {}
+    return {item: others for item, fall in zip(items, (whole - without).tolist(), strict=True) if fall >= LEAST}
 
 
 def remark_text(remarks: Sequence[MediaRemark], catalogue: Catalogue, style: Style) -> str:

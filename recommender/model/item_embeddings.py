@@ -162,9 +162,13 @@ class ItemEmbeddings(nn.Module):
         """Return the rows [codes, hidden] whose products with a hidden state are the scores of a level's codes."""
         if self.ids.codes.shape[1] > 1:
             return self.rows[self.offsets[level] : self.offsets[level + 1]]
+        return self.by_code(self.all_items()[0])
+
+    def by_code(self, embeddings: Tensor) -> Tensor:
+        """Return embeddings of all items [items, hidden] in the order of their codes, of which each has one."""
         by_code = torch.empty(len(self.codes), dtype=torch.long, device=self.device)
         by_code[self.codes[:, 0]] = torch.arange(len(self.codes), device=self.device)
-        return self.all_items()[0][by_code]
+        return embeddings[by_code]
 
     def code_logits(self, hidden: Tensor, level: int) -> Tensor:
         """Return the scores [..., codes] of a level's codes at hidden states [..., hidden]."""

@@ -1,7 +1,7 @@
 """An independent reading of pictures: what a checkpoint says that they show, against the tower's own output.
 
-The tower is called here by its libraries alone, one view of one picture at a time. Nothing is shared with the code that labels
-but the table of kinds.
+The tower is called here by its libraries alone, one view of one picture at a time. Nothing is shared with the code that
+labels but the reading of files and the table of kinds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
+from recommender.data.media import read_image
 from recommender.encoders.image import ImageEncoder
 from recommender.encoders.labels import SURE, MediaLabels
 from recommender.encoders.picture_kinds import KINDS
@@ -99,8 +100,7 @@ class _Tower:
 
     def confidences(self, path: Path) -> dict[str, float]:
         """Return kind -> confidence: that of the whole picture, or the mean over five views where that is sure but more."""
-        with Image.open(path) as opened:
-            whole = opened.convert("RGB")
+        whole = read_image(path)
         width, height = whole.size
         kinds = self._kinds(whole)
         if max(kinds.values()) < SURE:
