@@ -123,15 +123,14 @@ def labels(
     A justification may then say so where the picture moved the score. Training does this by itself. Only labels that the
     tower is sure of are said, and stand-in pictures have none.
     """
+    from recommender.encoders.labels import said_of_labels
     from recommender.pipelines.media_labels import add_media_labels
     from recommender.progress import progress_bars
     from recommender.studies.label_check import check_labels
 
     with progress_bars(quiet) as progress:
         named = add_media_labels(model, output, items, progress)
-        facts: dict[str, Any] = {
-            f"labels_{m}": f"{sure} of {media} sure" for m in named.kinds for sure, media in [named.counts(m)]
-        }
+        facts: dict[str, Any] = {"labels": said_of_labels(named)}
         if check:
             read = check_labels(output or model, check, items, progress)
             facts |= {"read_again": read.checked, "same": read.same, "unlike": list(read.unlike)}

@@ -245,6 +245,13 @@ def label_media(catalogue: Catalogue, config: EncodersConfig, progress: Progress
     return MediaLabels(names, kinds, confidences) if kinds else None
 
 
+def said_of_labels(labels: MediaLabels) -> str:
+    """Return how many media have a sure label: "37 of 100 pictures sure". The others are never spoken of."""
+    words: dict[Modality, str] = {"image": "pictures", "audio": "sounds"}
+    counts = {m: labels.counts(m) for m in labels.kinds}
+    return ", ".join(f"{sure} of {media} {words[m]} sure" for m, (sure, media) in counts.items())
+
+
 def _packed(labeller: Labeller) -> Any:
     """Return a function of prepared media to the bytes of their likeliest labels and of the confidences."""
 

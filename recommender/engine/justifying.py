@@ -39,7 +39,7 @@ class MediaRemarks:
             {
                 "modality": remark.modality,
                 "effect": round(remark.effect, 4),
-                "labels": [asdict(label) for label in remark.labels],
+                "labels": [{"label": label.name, "confidence": label.confidence} for label in remark.labels],
                 "items": [catalogue[item].item_id for item in remark.items],
             }
             for remark in self.remarks

@@ -96,10 +96,10 @@ def alone(whole: np.ndarray, together: np.ndarray) -> np.ndarray:
     `whole`: their log-probabilities before, `together`: after all their logits changed, the others' staying the same.
     Exact: the logits follow from both, up to the constant that the others share.
     """
-    before, after = np.exp(np.asarray(whole, np.float64)), np.exp(np.asarray(together, np.float64))
+    before, after = np.asarray(whole, np.float64), np.asarray(together, np.float64)
     # what the softmax divides by, as a share of what it was: the others' part of it stays
-    changed = after * (1 - before.sum()) / (1 - after.sum())
-    return np.asarray(np.log(changed) - np.log1p(changed - before))
+    changed = after + np.log1p(-np.exp(before).sum()) - np.log1p(-np.exp(after).sum())
+    return np.asarray(changed - np.log1p(np.exp(changed) - np.exp(before)))
 
 
 def _alike(

@@ -21,7 +21,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, Split, leave_one_out
 from recommender.encoders.collaborative import collaborative_vectors
 from recommender.encoders.features import Features
-from recommender.encoders.labels import MediaLabels, label_media
+from recommender.encoders.labels import MediaLabels, label_media, said_of_labels
 from recommender.encoders.pipeline import RawFeatures, encode_catalogue, encode_views, fit_reductions, reduce
 from recommender.errors import DataError
 from recommender.files import locked
@@ -166,7 +166,10 @@ def own_media_labels(config: Config, progress: Progress | None = None) -> MediaL
     """Name what the items' own media show, stand-ins left out; None if that is switched off or no encoder tells."""
     if not config.justify.media:
         return None
-    return label_media(Catalogue.load(config.data.items, config.data), config.encoders, progress)
+    labels = label_media(Catalogue.load(config.data.items, config.data), config.encoders, progress)
+    if labels is not None:
+        logger.info("labels: %s", said_of_labels(labels))
+    return labels
 
 
 def companions_in(train: Histories, catalogue: Catalogue) -> Companions:
