@@ -103,7 +103,7 @@ class PictureLabeller:
     def label(self, batch: Sequence[Image.Image]) -> np.ndarray:
         """Return the confidence of each kind, float32 [n, kinds]."""
         found = self._kinds(batch)
-        for row in np.flatnonzero(found.max(1) >= SURE):
+        for row in np.flatnonzero(found.max(1) >= SURE).tolist():
             views = np.concatenate([found[row][None], self._kinds(_views(batch[row]))])
             found[row] = np.minimum(found[row], views.mean(0))
         return found

@@ -29,6 +29,7 @@ from recommender.inference.item_bias import init_popularity_bias
 from recommender.justify import Style, explain_examples
 from recommender.justify.companions import Companions, count_companions
 from recommender.model import RecommenderModel, load_llm
+from recommender.model.card import LABELS
 from recommender.model.checkpoint import (
     Checkpoint,
     check_adapter,
@@ -158,18 +159,23 @@ def build(config: Config, prepared: PreparedData, progress: Progress | None = No
     trained_on = TrainedOn.of(prepared.histories, prepared.split.train.items, prepared.catalogue, earlier)
     companions = companions_in(prepared.split.train, prepared.catalogue)
     labels = own_media_labels(config, progress)
-    fields = {"prompts": hashes, "trained_on": trained_on, "companions": companions, "labels": labels}
-    return Checkpoint(model, tokenizer, prepared.catalogue, config, **fields)
+    return Checkpoint(
+        model,
+        tokenizer,
+        prepared.catalogue,
+        config,
+        prompts=hashes,
+        trained_on=trained_on,
+        companions=companions,
+        labels=labels,
+    )
 
 
 def own_media_labels(config: Config, progress: Progress | None = None) -> MediaLabels | None:
     """Name what the items' own media show, stand-ins left out; None if that is switched off or no encoder tells."""
     if not config.justify.media:
         return None
-    labels = label_media(Catalogue.load(config.data.items, config.data), config.encoders, progress)
-    if labels is not None:
-        logger.info("labels: %s", said_of_labels(labels))
-    return labels
+    return label_media(Catalogue.load(config.data.items, config.data), config.encoders, progress)
 
 
 def companions_in(train: Histories, catalogue: Catalogue) -> Companions:
@@ -228,6 +234,8 @@ def _train(config: Config, output: Path, progress: Progress | None, recipe: str 
         "recipe": recipe or "FILE",
         "stages": [asdict(stage) for stage in stages],
     }
+    if checkpoint.labels is not None:
+        checkpoint.metrics[LABELS] = said_of_labels(checkpoint.labels)
     if any(stage.stage == "explain" for stage in config.training.stages):
         checkpoint.prompts = prompts.template_hashes()
     is_main_process = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0

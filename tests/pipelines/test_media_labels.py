@@ -78,6 +78,7 @@ def test_training_labels_pictures_and_never_stand_ins(trained):
     assert checkpoint.model.features.present["image"].all()  # the stand-ins are read
     assert labelled(trained) == list(PICTURED) and checkpoint.labels.counts("image") == (10, 10)
     assert MEDIA_LABELS in read_manifest(trained)["files"]
+    assert "10 of 10 pictures sure" in (trained / "README.md").read_text()
     assert all(not checkpoint.labels.of("image", item) for item in range(ITEMS) if item not in PICTURED)
 
 
@@ -87,6 +88,7 @@ def test_what_is_added_later_is_what_training_writes(trained, bare, tmp_path):
     assert not (bare / MEDIA_LABELS).exists()
     add_media_labels(bare)
     assert Recommender.from_pretrained(bare).setup.labels.counts("image") == (10, 10)
+    assert "10 of 10 pictures sure" in (bare / "README.md").read_text()
 
 
 def test_a_checkpoint_without_labels_serves_and_says_nothing(bare):
