@@ -23,6 +23,7 @@ from safetensors.numpy import save_file
 from recommender.config import EncodersConfig, Modality
 from recommender.data.catalogue import Catalogue
 from recommender.data.media import read_image
+from recommender.data.standins import without_standins
 from recommender.encoders import picture_kinds
 from recommender.encoders.cached_batches import Work, run
 from recommender.encoders.encoder import Encoder, Lazy
@@ -170,20 +171,23 @@ class MediaLabels:
         kinds[list(items)] = -1
         return replace(self, kinds=self.kinds | {modality: kinds})
 
-    def reordered(self, order: np.ndarray) -> MediaLabels:
-        """Return the labels of a catalogue with new items.
+    def append(self, later: MediaLabels | None, items: int) -> MediaLabels:
+        """Return a copy with `items` further items at its end; nothing is said of those that `later` does not label."""
+        if later is not None and later.names != self.names:
+            later = None
+        kinds, confidences = {}, {}
+        for m, table in self.kinds.items():
+            more = np.full((items, TOP), -1, table.dtype), np.zeros((items, TOP), self.confidences[m].dtype)
+            if later is not None and m in later.kinds:
+                more = later.kinds[m], later.confidences[m]
+            kinds[m] = np.concatenate([table, more[0]])
+            confidences[m] = np.concatenate([self.confidences[m], more[1]])
+        return replace(self, kinds=kinds, confidences=confidences)
 
-        `order` [new items]: for each its former index; where that is no index of this catalogue the item is new, and
-        nothing is said of its media.
-        """
-        tables = {m: (self.kinds[m], self.confidences[m]) for m in self.kinds}
-        known = {m: (order >= 0) & (order < len(kinds)) for m, (kinds, _) in tables.items()}
-        kinds = {m: np.full((len(order), TOP), -1, np.int16) for m in tables}
-        confidences = {m: np.zeros((len(order), TOP), np.float16) for m in tables}
-        for m, (former_kinds, former_confidences) in tables.items():
-            kinds[m][known[m]] = former_kinds[order[known[m]]]
-            confidences[m][known[m]] = former_confidences[order[known[m]]]
-        return MediaLabels(self.names, kinds, confidences)
+    def take(self, order: np.ndarray) -> MediaLabels:
+        """Return the labels of some items, in the order of these indices."""
+        kinds = {m: table[order] for m, table in self.kinds.items()}
+        return replace(self, kinds=kinds, confidences={m: table[order] for m, table in self.confidences.items()})
 
     def save(self, path: Path) -> None:
         """Write one safetensors file."""
@@ -221,17 +225,18 @@ class MediaLabels:
 def label_media(catalogue: Catalogue, config: EncodersConfig, progress: Progress | None = None) -> MediaLabels | None:
     """Label the media of a catalogue, through the encoders' cache; None where no encoder tells what it sees or hears.
 
-    Stand-ins must not be in it: they show nothing. Raises DataError, AssetError, ConfigError.
+    Stand-ins get no labels: they show nothing of an item. Raises DataError, AssetError, ConfigError.
     """
     encoders = Encoders.from_config(config).encoders
     labellers = {m: labeller_of(encoders[m]) for m in ("image", "audio") if m in encoders}
+    own_media = without_standins(catalogue)
     names: tuple[str, ...] = ()
     kinds: dict[Modality, np.ndarray] = {}
     confidences: dict[Modality, np.ndarray] = {}
     for m, labeller in labellers.items():
         if labeller is None:
             continue
-        sources = media_sources(catalogue, m)
+        sources = media_sources(own_media, m)
         present = {row: source for row, source in enumerate(sources) if source is not None}
         work = Work(f"labelling {m}", labeller.identity, labeller.load, labeller.prepare, _packed(labeller))
         cache = EncodingCache(cache_folder(config.cache))

@@ -37,7 +37,7 @@ def add_media_labels(
     with reading(folder):
         config = Config.load(folder / CONFIG)
         features = Features.load(folder / "features.safetensors")
-    catalogue = Catalogue.load(items or config.data.items, config.data)  # without stand-ins, which show nothing
+    catalogue = Catalogue.load(items or config.data.items, config.data)
     if catalogue.fingerprint != catalogue_facts(folder, manifest)["fingerprint"]:
         raise CheckpointError(f"{folder}: made for another catalogue", "give the table that it was trained on: --items")
     labels = label_media(catalogue, config.encoders, progress)

@@ -21,7 +21,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, Split, leave_one_out
 from recommender.encoders.collaborative import collaborative_vectors
 from recommender.encoders.features import Features
-from recommender.encoders.labels import MediaLabels, label_media, said_of_labels
+from recommender.encoders.labels import label_media, said_of_labels
 from recommender.encoders.pipeline import RawFeatures, encode_catalogue, encode_views, fit_reductions, reduce
 from recommender.errors import DataError
 from recommender.files import locked
@@ -158,7 +158,7 @@ def build(config: Config, prepared: PreparedData, progress: Progress | None = No
     earlier = TrainedOn.load(resolve(config.base.adapter)) if config.base.adapter else None
     trained_on = TrainedOn.of(prepared.histories, prepared.split.train.items, prepared.catalogue, earlier)
     companions = companions_in(prepared.split.train, prepared.catalogue)
-    labels = own_media_labels(config, progress)
+    labels = label_media(prepared.catalogue, config.encoders, progress) if config.justify.media else None
     return Checkpoint(
         model,
         tokenizer,
@@ -169,13 +169,6 @@ def build(config: Config, prepared: PreparedData, progress: Progress | None = No
         companions=companions,
         labels=labels,
     )
-
-
-def own_media_labels(config: Config, progress: Progress | None = None) -> MediaLabels | None:
-    """Name what the items' own media show, stand-ins left out; None if that is switched off or no encoder tells."""
-    if not config.justify.media:
-        return None
-    return label_media(Catalogue.load(config.data.items, config.data), config.encoders, progress)
 
 
 def companions_in(train: Histories, catalogue: Catalogue) -> Companions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,7 +180,8 @@ def test_a_text_tower_reads_the_names(image_folder, tmp_path, pictures):
 def made(items=5) -> MediaLabels:
     kinds, confidences = np.full((items, TOP), -1, np.int16), np.zeros((items, TOP), np.float16)
     kinds[1], confidences[1] = (3, 0, 1), (0.75, 0.25, 0.0)
-    kinds[2], confidences[2] = (0, 1, 2), (0.49, 0.25, 0.0)
+    if items > 2:
+        kinds[2], confidences[2] = (0, 1, 2), (0.49, 0.25, 0.0)
     return MediaLabels(NAMES, {"image": kinds}, {"image": confidences})
 
 
@@ -190,12 +192,11 @@ def test_labels_are_kept_and_move_with_the_items(tmp_path):
     loaded = MediaLabels.load(tmp_path, 5)
     assert [loaded.of("image", n) for n in range(5)] == [labels.of("image", n) for n in range(5)]
     assert loaded.sure("image", 1) == Label(NAMES[3], 0.75) and loaded.sure("image", 2) is None and SURE == 0.5
-    moved = loaded.reordered(np.array([5, 2, 1, 0, 3, 4]))
-    assert (
-        moved.sure("image", 2) == Label(NAMES[3], 0.75)
-        and moved.of("image", 0) == ()
-        and len(moved.kinds["image"]) == 6
-    )
+    longer = loaded.append(made(2), 2).take(np.array([6, 2, 1, 0, 3, 4, 5]))
+    assert [longer.sure("image", n) for n in (0, 1, 2, 6)] == [Label(NAMES[3], 0.75), None, Label(NAMES[3], 0.75), None]
+    others = replace(made(3), names=("a", "b", "c", "d"))
+    for unknown in (None, others, MediaLabels(NAMES, {}, {})):
+        assert loaded.append(unknown, 3).of("image", 6) == () and len(loaded.append(unknown, 3).kinds["image"]) == 8
     assert loaded.without("image", [1]).sure("image", 1) is None and loaded.counts("image") == (1, 2)
 
 
