@@ -219,7 +219,10 @@ class MediaLabels:
     def _fits(self, modality: Modality, items: int) -> bool:
         kinds, confidences = self.kinds[modality], self.confidences[modality]
         shapes = kinds.shape == confidences.shape == (items, TOP)
-        return shapes and kinds.dtype.kind == "i" and bool(((kinds >= -1) & (kinds < len(self.names))).all())
+        if not (shapes and kinds.dtype.kind == "i" and confidences.dtype.kind == "f"):
+            return False
+        in_range = (kinds >= -1) & (kinds < len(self.names)) & (confidences >= 0) & (confidences <= 1)
+        return bool(in_range.all())
 
 
 def label_media(catalogue: Catalogue, config: EncodersConfig, progress: Progress | None = None) -> MediaLabels | None:

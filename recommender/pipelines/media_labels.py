@@ -13,7 +13,7 @@ from recommender.encoders.labels import MEDIA_LABELS, MediaLabels, label_media, 
 from recommender.encoders.pipeline import encode_catalogue, reduce
 from recommender.errors import CheckpointError, DataError
 from recommender.model.card import LABELS
-from recommender.model.checkpoint import CONFIG, reading, record, resolve, save_copy_with
+from recommender.model.checkpoint import CONFIG, reading, resolve, save_copy_with
 from recommender.model.manifest import catalogue_facts, check_target, read_manifest
 from recommender.progress import Progress
 
@@ -48,8 +48,7 @@ def add_media_labels(
         )
     for modality in labels.kinds:
         labels = labels.without(modality, _others(labels, modality, catalogue, config, features))
-    save_copy_with(folder, output, MEDIA_LABELS, labels.save)
-    record(output, LABELS, said_of_labels(labels))
+    save_copy_with(folder, output, {MEDIA_LABELS: labels.save}, {LABELS: said_of_labels(labels)})
     return labels
 
 

@@ -200,7 +200,7 @@ def test_labels_are_kept_and_move_with_the_items(tmp_path):
     assert loaded.without("image", [1]).sure("image", 1) is None and loaded.counts("image") == (1, 2)
 
 
-@pytest.mark.parametrize("fault", ["bytes", "items", "a name that is not there", "no names"])
+@pytest.mark.parametrize("fault", ["bytes", "items", "a name that is not there", "no names", "nan", "whole numbers"])
 def test_damaged_labels_are_named(tmp_path, fault):
     path = tmp_path / MEDIA_LABELS
     made().save(path)
@@ -209,6 +209,11 @@ def test_damaged_labels_are_named(tmp_path, fault):
         path.write_bytes(b"0" * 64)
     elif fault == "a name that is not there":
         arrays["kinds.image"][0] = len(NAMES)
+        save_arrays(arrays, path, {"names": json.dumps(NAMES)})
+    elif fault in ("nan", "whole numbers"):
+        arrays["confidences.image"][0] = np.nan
+        if fault == "whole numbers":
+            arrays["confidences.image"] = np.ones((5, TOP), np.int16)
         save_arrays(arrays, path, {"names": json.dumps(NAMES)})
     elif fault == "no names":
         save_arrays(arrays, path)
