@@ -61,28 +61,32 @@ def find_remarks(
     for modality in labels.kinds:
         # with a medium that the history shows too, the effects of both could not be told apart
         places = [n for n, e in enumerate(evidence) if labels.sure(modality, e.item) and e.item not in history]
-        effects = _own_effects(modality, [evidence[n].item for n in places], score) if places else None
-        if effects is None:
+        items = [evidence[n].item for n in places]
+        whole = score(None, (), items) if items else None
+        effects = None if whole is None else _own_effects(modality, items, whole, score)
+        if whole is None or effects is None:
             continue
+        scores = dict(zip(items, whole.tolist(), strict=True))
         counting = {n: effect for n, effect in zip(places, effects.tolist(), strict=True) if effect >= LEAST}
         alike = {
             n: _alike(labels, modality, evidence[n], replaced) for n in sorted(counting, key=lambda n: -counting[n])
         }
-        named = _that_count(modality, {evidence[n].item: others for n, others in alike.items() if others}, score)
+        sharing = {evidence[n].item: others for n, others in alike.items() if others}
+        named = _that_count(modality, sharing, scores, score)
         for n, effect in counting.items():
             item = evidence[n].item
             found[n] += (MediaRemark(modality, effect, labels.of(modality, item), named.get(item, ())),)
     return found
 
 
-def _own_effects(modality: Modality, items: Sequence[int], score: ScoreWithout) -> np.ndarray | None:
-    """Return by how many nats [items] each score falls without the item's own medium, None where that cannot be computed.
+def _own_effects(modality: Modality, items: Sequence[int], whole: np.ndarray, score: ScoreWithout) -> np.ndarray | None:
+    """Return by how many nats [items] each score of `whole` falls without the item's own medium.
 
     The items lose their media together, in one pass, and share the softmax; see `alone`. Where they are nearly all that can
     be recommended, that is not told from rounding, and each loses its own in a pass of its own.
     """
-    whole, without = score(None, (), items), score(modality, items, items)
-    if whole is None or without is None:
+    without = score(modality, items, items)
+    if without is None:
         return None
     if max(np.exp(whole).sum(), np.exp(without).sum()) < _MOST_TOGETHER:
         return np.asarray(whole, np.float64) - alone(whole, without)
@@ -113,10 +117,11 @@ def _alike(
 
 
 def _that_count(
-    modality: Modality, alike: Mapping[int, tuple[int, ...]], score: ScoreWithout
+    modality: Modality, alike: Mapping[int, tuple[int, ...]], whole: Mapping[int, float], score: ScoreWithout
 ) -> dict[int, tuple[int, ...]]:
     """Return the history items of `alike` whose media add `LEAST` nats to the score of the item that they are alike to.
 
+    `whole`: item -> its score with all media.
     `alike`: item -> history items, the item whose own medium adds most first. Only what that one is alike to is tried, for
     all items that are alike to the same: a pass for each other set would keep people waiting.
     """
@@ -124,10 +129,10 @@ def _that_count(
         return {}
     others = next(iter(alike.values()))
     items = [item for item, its in alike.items() if its == others]
-    whole, without = score(None, (), items), score(modality, others, items)
-    if whole is None or without is None:
+    without = score(modality, others, items)
+    if without is None:
         return {}
-    return {item: others for item, fall in zip(items, (whole - without).tolist(), strict=True) if fall >= LEAST}
+    return {item: others for item, left in zip(items, without.tolist(), strict=True) if whole[item] - left >= LEAST}
 
 
 def remark_text(remarks: Sequence[MediaRemark], catalogue: Catalogue, style: Style) -> str:
