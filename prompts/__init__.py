@@ -5,7 +5,8 @@ To add a language, for example French (`fr`):
 1. Copy `lang/de.jinja` to `lang/fr.jinja` and translate its blocks; their names and variables stay. `[a|b|c]` is a choice,
    and each line of `shared`, `unshared`, `alone` and `bare` is one template of a justification.
 2. Copy `answers/de.jinja` to `answers/fr.jinja` likewise: the answers to "why not that one?". Without it they are English.
-3. Set `justify.language: fr` in the config. Nothing else lists the languages; the files are found by name.
+3. Copy `media/de.jinja` to `media/fr.jinja` likewise: what pictures show. Without it nothing is said of them.
+4. Set `justify.language: fr` in the config. Nothing else lists the languages; the files are found by name.
 
 The language model writes English only, so other languages use the templates, which are true by construction. English is
 `lang/en.jinja`; its bytes, and those of `rank`, `align` and `explain`, are hashed in checkpoints: see `READ_BY`.
@@ -49,6 +50,12 @@ def languages() -> tuple[str, ...]:
 def answer_languages() -> tuple[str, ...]:
     """Return the languages of answers to questions about a list: the files of answers/."""
     return _stems("answers")
+
+
+@cache
+def media_languages() -> tuple[str, ...]:
+    """Return the languages in which it is said what media show: the files of media/."""
+    return _stems("media")
 
 
 def _stems(folder: str) -> tuple[str, ...]:

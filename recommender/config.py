@@ -297,6 +297,7 @@ class JustifyConfig(_Section):
     max_new_tokens: int = Field(80, ge=8)
     length: Length = "normal"
     language: str = Field("en", description="a file of prompts/lang; the language model writes English only")
+    media: bool = Field(True, description="say what a picture shows where it moved the score, if its tower is sure")
     phrases: dict[str, str] = Field(
         default_factory=dict,
         description='attribute -> phrase, where its name reads badly: rated: "rated {values}"',

@@ -106,6 +106,38 @@ def companions(
 
 
 @app.command()
+def labels(
+    model: Model,
+    output: Annotated[
+        Path | None, typer.Option(help="folder for a copy of the checkpoint; default: kept in it")
+    ] = None,
+    items: Items = None,
+    check: Annotated[
+        int, typer.Option(help="pictures to read a second time, by code of its own; sure ones first", min=0)
+    ] = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Name what the items' pictures show, by the frozen tower that read them, and keep that in a checkpoint.
+
+    A justification may then say so where the picture moved the score. Training does this by itself. Only labels that the
+    tower is sure of are said, and stand-in pictures have none.
+    """
+    from recommender.encoders.labels import said_of_labels
+    from recommender.pipelines.media_labels import add_media_labels
+    from recommender.progress import progress_bars
+    from recommender.studies.label_check import check_labels
+
+    with progress_bars(quiet) as progress:
+        named = add_media_labels(model, output, items, progress)
+        facts: dict[str, Any] = {"labels": said_of_labels(named)}
+        if check:
+            read = check_labels(output or model, check, items, progress)
+            facts |= {"read_again": read.checked, "same": read.same, "unlike": list(read.unlike)}
+    print_facts(facts | {"kept_in": str(output or model)}, as_json)
+
+
+@app.command()
 def evaluate(
     model: Model,
     users: Annotated[int, typer.Option(help="users whose lists are justified", min=1)] = 20,

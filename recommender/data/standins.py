@@ -7,6 +7,7 @@ the folder they are written to says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from recommender.data.catalogue import Catalogue
@@ -58,6 +59,29 @@ def make_standins(
         problem = f"{folder}: stand-in media cannot be written ({error.strerror or error})"
         raise DataError(problem, "choose another folder") from None
     return catalogue.with_media(images, audio)
+
+
+def without_standins(catalogue: Catalogue) -> Catalogue:
+    """Return a copy in which items have only media of their own; a folder of stand-ins is known by the README in it."""
+    known: dict[Path, bool] = {}
+
+    def own(path: Path | None) -> Path | None:
+        if path is None:
+            return None
+        folder = path.parent.parent
+        if folder not in known:
+            known[folder] = _says_standins(folder / "README.md")
+        return None if known[folder] else path
+
+    items = [replace(item, image=own(item.image), audio=own(item.audio)) for item in catalogue]
+    return Catalogue(items, catalogue.report)
+
+
+def _says_standins(path: Path) -> bool:
+    try:
+        return path.read_bytes() == _README.encode()
+    except OSError:
+        return False
 
 
 def _make_absent(paths: Mapping[int, Path], make: Callable[[int], bytes], what: str, progress: Progress | None) -> None:

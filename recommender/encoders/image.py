@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -15,7 +16,12 @@ from recommender.data.media import read_image
 from recommender.encoders.encoder import Lazy, best_device, embedded_identity, files_hash, loading
 from recommender.errors import ConfigError, did_you_mean
 
+if TYPE_CHECKING:
+    import torch
+
 _LOCAL, _HUB = "local-dir:", "hf-hub:"
+#: ImageNet's classifier in a folder: `weight` [1000, width] and `bias` [1000] for the tower's own vectors
+_CLASSIFIER = "classifier.safetensors"
 _FILES = ("*.json", "*.safetensors", "*.bin", "*.pt", "*.pth")
 
 
@@ -60,24 +66,69 @@ class ImageEncoder:
 
     def encode(self, batch: Sequence[Any]) -> np.ndarray:
         """Encode prepared images to [n, width] float32 of unit length."""
+        return np.asarray(self.tower_output(batch, unit=True).cpu().numpy())
+
+    def tower_output(self, batch: Sequence[Any], unit: bool) -> torch.Tensor:
+        """Return what the tower makes of prepared images, [n, width] float32; `unit`: of unit length."""
         import torch
 
         model, _ = self._model()
-        device = next(model.parameters()).device
         with torch.inference_mode():
-            pixels = torch.stack(list(batch)).to(device, memory_format=torch.channels_last)
-            return model.encode_image(pixels, normalize=True).float().cpu().numpy()
+            pixels = torch.stack(list(batch)).to(self.device, memory_format=torch.channels_last)
+            return model.encode_image(pixels, normalize=unit).float()
+
+    @property
+    def device(self) -> str:
+        """Where the model computes."""
+        return str(next(self._model()[0].parameters()).device)
+
+    @property
+    def classifier(self) -> Path | None:
+        """The file of ImageNet's classifier for this tower, None if there is none."""
+        path = None if self.folder is None else self.folder / _CLASSIFIER
+        return path if path is not None and path.is_file() else None
+
+    @cached_property
+    def tells_classes(self) -> bool:
+        """Whether the model tells what a picture shows: by a classifier, or by a text tower that reads names."""
+        if self.classifier is not None or self.folder is None:
+            return True
+        try:
+            settings = json.loads((self.folder / "open_clip_config.json").read_text(encoding="utf-8"))
+            # a text tower that reads one token is there for its form only
+            return int(settings["model_cfg"]["text_cfg"].get("context_length", 77)) > 1
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return False
+
+    def zero_shot_weights(self) -> torch.Tensor:
+        """Return [1000, width]: by it vectors of unit length become logits of ImageNet's classes, which it knows by name."""
+        import open_clip
+        import torch
+
+        model, _ = self._model()
+        with torch.inference_mode():
+            by_name = open_clip.build_zero_shot_classifier(
+                model,
+                open_clip.get_tokenizer(self.architecture[0]),
+                open_clip.IMAGENET_CLASSNAMES,
+                open_clip.SIMPLE_IMAGENET_TEMPLATES,
+                num_classes_per_batch=50,
+                device=self.device,
+            )
+            return (model.logit_scale.exp() * by_name.T).float()
+
+    @property
+    def architecture(self) -> tuple[str, str | None]:
+        """What open_clip calls the model, and its weights where the name does not say them."""
+        if self.folder is not None:
+            return f"{_LOCAL}{self.folder}", None
+        return (self.name, None) if self.name.startswith(_HUB) else _published(self.name)
 
     def _build(self) -> tuple[Any, Any]:
         import open_clip
         import torch
 
-        if self.folder is not None:
-            architecture, weights = f"{_LOCAL}{self.folder}", None
-        elif self.name.startswith(_HUB):
-            architecture, weights = self.name, None
-        else:
-            architecture, weights = _published(self.name)
+        architecture, weights = self.architecture
         model, _, preprocess = open_clip.create_model_and_transforms(
             architecture, pretrained=weights, precision="fp32", device=best_device()
         )

@@ -138,7 +138,7 @@ class Encoders:
         return encoder
 
     def _media(self, catalogue: Catalogue) -> dict[Modality, list[Source | None]]:
-        return {m: _media_sources(catalogue, m) for m in READERS if m in self.encoders}
+        return {m: media_sources(catalogue, m) for m in READERS if m in self.encoders}
 
     def _work(self, modality: Modality) -> Work:
         encoder = self.encoders[modality]
@@ -257,7 +257,9 @@ def _text_source(item_id: str, text: str) -> Source | None:
     return Source(item_id, text, hashlib.sha256(encoded).hexdigest(), len(encoded)) if text else None
 
 
-def _media_sources(catalogue: Catalogue, modality: Modality) -> list[Source | None]:
+def media_sources(catalogue: Catalogue, modality: Modality) -> list[Source | None]:
+    """Return each item's picture or sound, None where it has none. Raises DataError naming item and file."""
+
     def source(index: int) -> Source | None:
         item = catalogue[index]
         path = item.image if modality == "image" else item.audio

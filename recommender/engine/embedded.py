@@ -59,8 +59,9 @@ class Recommender(Engine):
     def __init__(self, checkpoint: Checkpoint, fusion: StoredFusion | None = None) -> None:
         """Serve a loaded checkpoint; `fusion`: what ranks along with it."""
         features = checkpoint.model.features
-        catalogue, config, companions = checkpoint.catalogue, checkpoint.config, checkpoint.companions
-        super().__init__(catalogue, config, checkpoint.builder, features, fusion, companions)
+        catalogue, config = checkpoint.catalogue, checkpoint.config
+        counted, labels = checkpoint.companions, checkpoint.labels
+        super().__init__(catalogue, config, checkpoint.builder, features, fusion, counted, labels)
         # an adapter that learned nothing, or other prompts, would be replaced sentence by sentence
         self.writes, self.plain_because = checkpoint.writes, checkpoint.plain_because
         if self.writes:  # it is asked for the templates that it writes well
@@ -140,17 +141,18 @@ class Recommender(Engine):
         known, item = self.catalogue.indices(history_ids(history)), self.catalogue.index(item_id)
         justification = self.explain(known, [item], query, user)[0]
         effects = {m: round(float(e[0]), 4) for m, e in self.contributions(known, [item], query).items()}
+        remarks = self.justifier.remarks([justification.evidence], known, self._scoring(known, query))[0]
         gains = self.ranker.query_gains(query)
         return {
             "item_id": self.catalogue[item].item_id,
             "title": self.catalogue[item].title,
             "score": float(self.score([known], [item], query)[0, 0] + (0.0 if gains is None else gains[item])),
             "query": None if gains is None else round(float(gains[item]), 4),
-            "justification": justification.text,
+            "justification": " ".join(filter(None, (justification.text, remarks.text))),
             "written_by": justification.source,
             "effects_are": "Shapley values" if justification.evidence.shapley else "left out one by one",
             "rests_on": answers.rests_on(self.catalogue, justification.evidence, self.style),
-            "evidence": evidence_as_dict(justification, self.catalogue),
+            "evidence": evidence_as_dict(justification, self.catalogue) | remarks.as_evidence(self.catalogue),
             "contributions": effects,
         }
 
@@ -169,6 +171,21 @@ class Recommender(Engine):
             with self._turn(), self.model.muted(modality):
                 effects[modality] = whole - self.score([history], items, query, overrides)[0]
         return effects
+
+    def score_without(
+        self,
+        history: np.ndarray,
+        modality: Modality | None,
+        items: Sequence[int],
+        candidates: Sequence[int],
+        query: str | None = None,
+        overrides: VectorOverrides = NO_OVERRIDES,
+    ) -> np.ndarray | None:
+        """Return the scores [candidates] while `items` have nothing of a modality, as if the medium were missing."""
+        if modality is None:
+            return self.score([history], candidates, query, overrides)[0]
+        with self._turn(), self.model.muted(modality, items=items):
+            return self.score([history], candidates, query, overrides)[0]
 
     def set_features(self, features: Features) -> None:
         """Replace the items' encoder vectors, e.g. by freshly encoded ones."""

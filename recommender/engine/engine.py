@@ -22,9 +22,10 @@ from recommender.config import Config, Modality
 from recommender.constraints.text_constraint import TextConstraint
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
+from recommender.encoders.labels import MediaLabels
 from recommender.engine.background import AbandonedError, in_background
 from recommender.engine.feedback_policy import FeedbackPolicy
-from recommender.engine.justifying import Justifier, with_justification
+from recommender.engine.justifying import Justifier, MediaRemarks, with_justification
 from recommender.engine.query_scorer import QueryScorerCache
 from recommender.engine.ranking import NO_OVERRIDES, ListRanker, Signals
 from recommender.engine.request_vectors import vector_overrides
@@ -36,6 +37,7 @@ from recommender.fusion.stored import StoredFusion
 from recommender.inference.beam_search import Ranking
 from recommender.justify import ClaimChecker, Evidence, Justification, Style
 from recommender.justify.companions import Companions
+from recommender.justify.media_remarks import ScoreWithout
 from recommender.justify.query_answer import QueryAnswer
 from recommender.numerics.vectors import unit_rows
 from recommender.prompting.builder import ExampleBuilder
@@ -84,13 +86,14 @@ class Engine(ABC):
         features: Features,
         fusion: StoredFusion | None = None,
         companions: Companions | None = None,
+        labels: MediaLabels | None = None,
     ) -> None:
         """Answer for this catalogue with these prompts and vectors; `fusion`: the baselines that rank along.
 
-        `companions`: what many people had together.
+        `companions`: what many people had together. `labels`: what the items' media show.
         """
         style = replace(Style.of(config.prompt, config.justify), liked=companions is not None and companions.liked)
-        self.setup = EngineSetup(catalogue, config, builder, features, fusion, style, companions)
+        self.setup = EngineSetup(catalogue, config, builder, features, fusion, style, companions, labels)
         self.checker = ClaimChecker(catalogue, style.phrases, style.liked)
         self.feedback_policy = FeedbackPolicy(self.checker, config.justify.wrong_votes)
         self.rules = ListingRules(catalogue, self.feedback_policy)
@@ -178,6 +181,18 @@ class Engine(ABC):
     ) -> dict[Modality, np.ndarray]:
         """Return each modality's effect on each item's score [items], where the engine can leave one out; else none."""
         return {}
+
+    def score_without(
+        self,
+        history: np.ndarray,
+        modality: Modality | None,
+        items: Sequence[int],
+        candidates: Sequence[int],
+        query: str | None = None,
+        overrides: VectorOverrides = NO_OVERRIDES,
+    ) -> np.ndarray | None:
+        """Return the scores [candidates] while `items` have nothing of a modality; None where the engine cannot do that."""
+        return None
 
     def addresses(self) -> dict[str, str]:
         """Where the servers are that compute for it: what each does -> its address."""
@@ -291,12 +306,9 @@ class Engine(ABC):
         at_once = EXPLAINED_AT_ONCE if together else self.written_at_once
         for start in range(0, len(items), EXPLAINED_AT_ONCE):
             group = items[start : start + EXPLAINED_AT_ONCE]
-            justifications = self.justifier.stream(
-                self._evidence_for(request, group, stop), request.user, stop, at_once
-            )
-            answers = self._query_answers(request, group)
-            for item, justification, answer in zip(group, justifications, answers, strict=False):
-                yield with_justification(item, justification, self.catalogue, request.trace, answer)
+            evidence = self._evidence_for(request, group, stop)
+            justifications = self.justifier.stream(evidence, request.user, stop, at_once)
+            yield from self._told(request, group, evidence, justifications, stop)
 
     def stream_justified_list(
         self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None = None
@@ -308,10 +320,22 @@ class Engine(ABC):
         if not self.writes or not items:
             yield from self.stream_justifications(request, items, stop)
             return
-        justifications = self.justifier.stream_list(self._evidence_for(request, items, stop), request.user, stop)
-        answers = self._query_answers(request, items)
-        for item, justification, answer in zip(items, justifications, answers, strict=False):
-            yield with_justification(item, justification, self.catalogue, request.trace, answer)
+        evidence = self._evidence_for(request, items, stop)
+        justifications = self.justifier.stream_list(evidence, request.user, stop)
+        yield from self._told(request, items, evidence, justifications, stop)
+
+    def _told(
+        self,
+        request: Request,
+        items: Sequence[RankedItem],
+        evidence: Sequence[Evidence],
+        justifications: Iterator[Justification],
+        stop: threading.Event | None,
+    ) -> Iterator[RankedItem]:
+        """Yield items with their justifications, behind what they meet of a query and before what their media show."""
+        answers, remarks = self._query_answers(request, items), self._remarks(request, evidence, stop)
+        for item, justification, answer, said in zip(items, justifications, answers, remarks, strict=False):
+            yield with_justification(item, justification, self.catalogue, request.trace, answer, said)
 
     def _query_answers(self, request: Request, items: Sequence[RankedItem]) -> list[QueryAnswer | None]:
         return self.justifier.query_answers(request.query, [self.catalogue.index(item.item_id) for item in items])
@@ -328,6 +352,24 @@ class Engine(ABC):
                 return self.justifier.evidence(history, indices, score, request.user)
         except AbandonedError:
             return []
+
+    def _remarks(
+        self, request: Request, evidence: Sequence[Evidence], stop: threading.Event | None
+    ) -> list[MediaRemarks]:
+        """Return what may be said of each item's media; none once `stop` is set."""
+        try:
+            with in_background(stop):
+                history, overrides = self.catalogue.indices(request.history), self.overrides(request)
+                return self.justifier.remarks(
+                    evidence, history, self._scoring(history, request.query, overrides), overrides
+                )
+        except AbandonedError:
+            return []
+
+    def _scoring(
+        self, history: np.ndarray, query: str | None, overrides: VectorOverrides = NO_OVERRIDES
+    ) -> ScoreWithout:
+        return partial(self.score_without, history, query=query, overrides=overrides)
 
     def overrides(self, request: Request) -> VectorOverrides:
         """Return the vectors that a request brings. Raises RecommenderError for those that do not fit."""

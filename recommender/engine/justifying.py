@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -14,13 +14,40 @@ from recommender.constraints.text_constraint import TextConstraint, token_pieces
 from recommender.data.catalogue import Catalogue
 from recommender.engine.background import check_stop
 from recommender.engine.feedback_policy import FeedbackPolicy
+from recommender.engine.ranking import NO_OVERRIDES
 from recommender.engine.requests import RankedItem
 from recommender.engine.setup import EngineSetup
 from recommender.justify import Evidence, Justification, find_evidence, justify, written_list
+from recommender.justify.media_remarks import MediaRemark, ScoreWithout, find_remarks, remark_text
 from recommender.justify.query_answer import QueryAnswer, answer_query
+from recommender.prompting.example import VectorOverrides
 
 ScoreItems = Callable[[Sequence[np.ndarray], Sequence[int]], np.ndarray]
 """Histories of catalogue indices and items -> log-probabilities [histories, items]."""
+
+
+@dataclass(frozen=True)
+class MediaRemarks:
+    """What one item's media add to its score and show, and the sentences that say so; both may be empty."""
+
+    remarks: tuple[MediaRemark, ...] = ()
+    text: str = ""
+
+    def as_evidence(self, catalogue: Catalogue) -> dict[str, Any]:
+        """Return the remarks as data that JSON can hold, under the name that evidence has for them."""
+        media = [
+            {
+                "modality": remark.modality,
+                "effect": round(remark.effect, 4),
+                "labels": [{"label": label.name, "confidence": label.confidence} for label in remark.labels],
+                "items": [catalogue[item].item_id for item in remark.items],
+            }
+            for remark in self.remarks
+        ]
+        return {"media": media} if media else {}
+
+
+NO_REMARKS = MediaRemarks()
 
 
 class TextWriter(Protocol):
@@ -70,6 +97,21 @@ class Justifier:
             companions=self.setup.companions,
             disliked=self.policy.refused(user),
         )
+
+    def remarks(
+        self,
+        evidence: Sequence[Evidence],
+        history: np.ndarray,
+        score: ScoreWithout,
+        overrides: VectorOverrides = NO_OVERRIDES,
+    ) -> list[MediaRemarks]:
+        """Return what may be said of each item's media. `overrides`: vectors that a request brings for its history."""
+        labels, style = self.setup.labels, self.setup.style
+        if labels is None or not self.setup.config.justify.media:
+            return [MediaRemarks()] * len(evidence)
+        replaced = {(item, modality) for item, own in overrides.items() for modality in own}
+        found = find_remarks(labels, evidence, history.tolist(), score, replaced)
+        return [MediaRemarks(remarks, remark_text(remarks, self.setup.catalogue, style)) for remarks in found]
 
     def query_answers(self, query: str | None, items: Sequence[int]) -> list[QueryAnswer | None]:
         """Return which part of a query each item meets, and which not."""
@@ -121,13 +163,14 @@ def with_justification(
     catalogue: Catalogue,
     trace: bool,
     answer: QueryAnswer | None = None,
+    remarks: MediaRemarks = NO_REMARKS,
 ) -> RankedItem:
     """Return a ranked item with its justification, behind an answer to what was asked for, if anything was.
 
-    `trace`: with how it was written, for a decision trace.
+    `trace`: with how it was written, for a decision trace. `remarks`: what its media show.
     """
-    evidence = evidence_as_dict(justification, catalogue)
-    text = justification.text
+    evidence = evidence_as_dict(justification, catalogue) | remarks.as_evidence(catalogue)
+    text = " ".join(filter(None, (justification.text, remarks.text)))
     if answer is not None:
         text = f"{answer.text} {text}"
         evidence["query"] = {"met": list(map(asdict, answer.met)), "missed": list(map(asdict, answer.missed))}

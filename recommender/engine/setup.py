@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
+from recommender.encoders.labels import MediaLabels
 from recommender.fusion.stored import StoredFusion
 from recommender.justify import Style
 from recommender.justify.companions import Companions
@@ -16,7 +17,8 @@ from recommender.prompting.builder import ExampleBuilder
 @dataclass
 class EngineSetup:
     """`builder`: makes prompts. `features`: the items' encoder vectors. `fusion`: the baselines that may rank along.
-    `style`: how justifications are written. `companions`: what many people had together, if that was counted."""
+    `style`: how justifications are written. `companions`: what many people had together, if that was counted. `labels`: what
+    the items' media show, if that is known."""
 
     catalogue: Catalogue
     config: Config
@@ -25,3 +27,4 @@ class EngineSetup:
     fusion: StoredFusion | None
     style: Style
     companions: Companions | None = None
+    labels: MediaLabels | None = None

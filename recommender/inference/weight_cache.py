@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,15 @@ Prefix = list[tuple[Tensor, Tensor]]
 """Keys and values [key heads, positions, head width] of each layer."""
 
 
+@dataclass
+class _Items:
+    """Embeddings and soft tokens of all items, the version that they are of, and the embeddings by code, once needed."""
+
+    version: tuple[Any, ...] = ()
+    embedded: tuple[Tensor, Tensor] = field(default_factory=lambda: (torch.empty(0), torch.empty(0)))
+    outputs: Tensor | None = None
+
+
 class WeightCache:
     """A model for inference. In-place changes of its weights are noticed, those through `.data` are not."""
 
@@ -35,9 +45,7 @@ class WeightCache:
         self._layers_version: tuple[Any, ...] = ()
         self._stack: Stack | None = None
         self._prefixes: OrderedDict[bytes, Prefix] = OrderedDict()
-        self._items_version: tuple[Any, ...] = ()
-        self._items: tuple[Tensor, Tensor] | None = None
-        self._outputs: Tensor | None = None
+        self._whole, self._muted = _Items(), _Items()
 
     @torch.no_grad()
     def stack(self) -> Stack:
@@ -68,20 +76,37 @@ class WeightCache:
     @torch.no_grad()
     def items(self) -> tuple[Tensor, Tensor]:
         """Return the embeddings [items, hidden] and soft tokens [items, soft, hidden] of the whole catalogue."""
-        version = _items_version(self.model)
-        if self._items is None or version != self._items_version:
-            self._items, self._outputs, self._items_version = self.model.all_items(), None, version
-        return self._items
+        return self._current().embedded
+
+    def _current(self) -> _Items:
+        """Return what items are embedded as now. While some are muted, what they all are otherwise is kept beside it."""
+        version, (modalities, only) = _items_version(self.model), self.model.muting
+        if modalities:
+            if self._muted.version != version:
+                self._muted = _Items(version, self.model.all_items() if only is None else self._with_muted(only))
+            return self._muted
+        self._muted = _Items()
+        if self._whole.version != version:
+            self._whole = _Items(version, self.model.all_items())
+        return self._whole
+
+    def _with_muted(self, items: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Return the embeddings and soft tokens of all items when only those of `items` must be computed."""
+        rows = torch.tensor(items, device=self.model.device)
+        changed = self.model.item_embeddings(rows)
+        with self.model.muted():
+            whole = self._current().embedded
+        return whole[0].index_copy(0, rows, changed[0]), whole[1].index_copy(0, rows, changed[1])
 
     @torch.no_grad()
     def code_logits(self, hidden: Tensor, level: int) -> Tensor:
         """Return the scores [..., codes] of a level's codes at hidden states [..., hidden]."""
         if self.model.ids.codes.shape[1] > 1:
             return self.model.code_logits(hidden, level)
-        self.items()
-        if self._outputs is None:
-            self._outputs = self.model.output_rows(0)
-        return hidden @ self._outputs.T
+        current = self._current()
+        if current.outputs is None:
+            current.outputs = self.model.by_code(current.embedded[0])
+        return hidden @ current.outputs.T
 
 
 def _layers_version(model: RecommenderModel) -> tuple[Any, ...]:
@@ -93,7 +118,7 @@ def _layers_version(model: RecommenderModel) -> tuple[Any, ...]:
 def _items_version(model: RecommenderModel) -> tuple[Any, ...]:
     """Return a value that changes whenever something changes that an item's embedding is made of."""
     sources = (model.rows, *model.projectors.parameters(), *model.buffers(recurse=False))
-    return (model.muted_modalities, model.features_version, *_version(sources))
+    return (model.muting, model.features_version, *_version(sources))
 
 
 def _version(tensors: Iterable[Tensor]) -> tuple[tuple[int, int], ...]:

@@ -15,6 +15,8 @@ TERMS = {
     "movielens-100k": _MOVIELENS,
     "ml1m/interactions.csv": f"{_MOVIELENS}; posters and plots belong to their owners",
 }
+#: the key of metrics.json under which it stands how many media have a sure label
+LABELS = "labels"
 _TEMPLATE = Path(__file__).with_name("card.jinja")
 
 
@@ -39,6 +41,7 @@ def write_card(
         fused_with=metrics.get("fused_with"),
         data=config.data,
         encoders=_encoders(config.encoders, encoded, items),
+        labels=metrics.get(LABELS),
         codes=codes,
         seed=config.seed,
         terms=TERMS.get(config.data.interactions, "the user's own"),

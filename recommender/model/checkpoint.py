@@ -11,6 +11,7 @@
 | README.md | the model card |
 | trained_on.safetensors | a digest of the interactions, and a sketch of those learned from; older ones have none |
 | companions.safetensors | items that many people had together, as counts, for justifications; older ones have none |
+| media_labels.safetensors | what the frozen towers saw in the items' media, for justifications; older ones have none |
 | fusion.safetensors | baselines and weights to rank together with, if `recommender fuse` added them |
 | checkpoint.json | the manifest: format, fingerprint of the catalogue, hashes of the prompts, versions, sha256 of files |
 
@@ -42,6 +43,7 @@ from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.data.ids import canonical_id
 from recommender.encoders.features import Features
+from recommender.encoders.labels import MEDIA_LABELS, MediaLabels
 from recommender.errors import CheckpointError, DataError, RecommenderError
 from recommender.justify.companions import COMPANIONS, Companions
 from recommender.model.adapter_file import check_adapter_fits, check_adapter_types, read_adapter
@@ -86,7 +88,8 @@ class Checkpoint:
 
     `metrics`: whatever was measured, for the card. `prompts`: the hashes of the templates that ranking and writing were
     trained on; an adapter that never was has none. `trained_on`: what of the interactions; None if that is not known.
-    `companions`: what many people had together in them; None if that was not counted.
+    `companions`: what many people had together in them; None if that was not counted. `labels`: what the items' media
+    show; None if no tower tells, or none was asked.
     """
 
     model: RecommenderModel
@@ -97,6 +100,7 @@ class Checkpoint:
     prompts: dict[str, str] = field(default_factory=prompts.template_hashes)
     trained_on: TrainedOn | None = None
     companions: Companions | None = None
+    labels: MediaLabels | None = None
 
     @property
     def writes(self) -> bool:
@@ -155,6 +159,8 @@ def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:
             checkpoint.trained_on.save(folder / TRAINED_ON)
         if checkpoint.companions is not None:
             checkpoint.companions.save(folder / COMPANIONS)
+        if checkpoint.labels is not None:
+            checkpoint.labels.save(folder / MEDIA_LABELS)
         _write_metrics(folder, checkpoint.metrics)
         manifest = _manifest(checkpoint)
         write_card(folder / CARD, checkpoint.config, checkpoint.metrics, len(checkpoint.catalogue), manifest["encoded"])
@@ -190,8 +196,8 @@ def from_pretrained(
         _read_parameters(model, saved, folder / ADAPTER)
         hashes = {RANK: prompt_hashes[RANK]} | writing_prompts(prompt_hashes, _of_writing(saved))
         metrics, trained_on = _read_metrics(folder), TrainedOn.load(folder)
-        companions = Companions.load(folder, len(catalogue))
-    return Checkpoint(model.eval(), tokenizer, catalogue, config, metrics, hashes, trained_on, companions)
+        companions, labels = Companions.load(folder, len(catalogue)), MediaLabels.load(folder, len(catalogue))
+    return Checkpoint(model.eval(), tokenizer, catalogue, config, metrics, hashes, trained_on, companions, labels)
 
 
 @contextmanager

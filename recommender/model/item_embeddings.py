@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -37,6 +37,7 @@ class ItemEmbeddings(nn.Module):
         self.register_buffer("centre", word_embeddings.mean(0), persistent=False)
         self.offsets = np.concatenate([[0], np.cumsum(ids.sizes)]).astype(int)
         self._muted: frozenset[str] = frozenset()
+        self._muted_items: tuple[int, ...] | None = None
         #: how often the vectors were replaced
         self.features_version = 0
         self._cold_items: Tensor | None = None
@@ -72,9 +73,9 @@ class ItemEmbeddings(nn.Module):
         return self.rows.device
 
     @property
-    def muted_modalities(self) -> frozenset[str]:
-        """The modalities that items are read without at the moment: see `muted`."""
-        return self._muted
+    def muting(self) -> tuple[frozenset[str], tuple[int, ...] | None]:
+        """The modalities that items are read without at the moment, and which items, None: all. See `muted`."""
+        return self._muted, self._muted_items
 
     def item_embeddings(self, items: Tensor, dropout: float = 0.0) -> tuple[Tensor, Tensor]:
         """Return for items [n] their one-position embeddings [n, hidden] and soft tokens [n, soft, hidden].
@@ -92,7 +93,7 @@ class ItemEmbeddings(nn.Module):
         embeddings = embeddings + self.centre
         soft = []
         for number, m in enumerate(self.modalities):
-            present = getattr(self, f"present_{m}")[items] & (m not in self._muted)
+            present = getattr(self, f"present_{m}")[items] & ~self._is_muted(m, items)
             if keep is not None:
                 present = present & keep[:, number]
             if warm is not None and m == "collaborative":
@@ -111,14 +112,23 @@ class ItemEmbeddings(nn.Module):
         vectors, drawn = self._views[modality]
         return vectors[drawn[items], items]
 
+    def _is_muted(self, modality: Modality, items: Tensor) -> Tensor:
+        """Return bool of the shape of `items`: whether these are read without a modality."""
+        if modality not in self._muted:
+            return torch.zeros_like(items, dtype=torch.bool)
+        if self._muted_items is None:
+            return torch.ones_like(items, dtype=torch.bool)
+        return torch.isin(items, torch.tensor(self._muted_items, dtype=items.dtype, device=items.device))
+
     @contextmanager
-    def muted(self, *modalities: Modality) -> Iterator[None]:
-        """Within the block every item is read as if it had none of these modalities."""
-        before, self._muted = self._muted, frozenset(modalities)
+    def muted(self, *modalities: Modality, items: Sequence[int] | None = None) -> Iterator[None]:
+        """Within the block every item, or each of `items`, is read and scored as if it had none of these modalities."""
+        before = self._muted, self._muted_items
+        self._muted, self._muted_items = frozenset(modalities), None if items is None else tuple(sorted(items))
         try:
             yield
         finally:
-            self._muted = before
+            self._muted, self._muted_items = before
 
     @contextmanager
     def _with_cold_items(self, share: float) -> Iterator[None]:
@@ -152,9 +162,13 @@ class ItemEmbeddings(nn.Module):
         """Return the rows [codes, hidden] whose products with a hidden state are the scores of a level's codes."""
         if self.ids.codes.shape[1] > 1:
             return self.rows[self.offsets[level] : self.offsets[level + 1]]
+        return self.by_code(self.all_items()[0])
+
+    def by_code(self, embeddings: Tensor) -> Tensor:
+        """Return embeddings of all items [items, hidden] in the order of their codes, of which each has one."""
         by_code = torch.empty(len(self.codes), dtype=torch.long, device=self.device)
         by_code[self.codes[:, 0]] = torch.arange(len(self.codes), device=self.device)
-        return self.all_items()[0][by_code]
+        return embeddings[by_code]
 
     def code_logits(self, hidden: Tensor, level: int) -> Tensor:
         """Return the scores [..., codes] of a level's codes at hidden states [..., hidden]."""
@@ -169,7 +183,8 @@ class ItemEmbeddings(nn.Module):
         """
         for item, vectors in overrides.items():
             here, change = items == item, embedded.new_zeros(self.hidden_size)
-            for m in (m for m in self.soft_modalities if m in vectors and m not in self._muted):
+            number = torch.tensor(item, device=self.device)
+            for m in (m for m in self.soft_modalities if m in vectors and not self._is_muted(m, number)):
                 vector = torch.from_numpy(vectors[m]).to(self.device)[None].float()
                 projected = self.projectors[m](vector, torch.ones(1, dtype=torch.bool, device=self.device))[0]
                 catalogued = getattr(self, f"vectors_{m}")[item], getattr(self, f"present_{m}")[item]

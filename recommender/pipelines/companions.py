@@ -32,5 +32,5 @@ def add_companions(source: str | Path, output: Path | None = None) -> Companions
     histories = load_histories(config, catalogue)
     check_same_interactions(source, config.data.interactions, histories, catalogue)
     counted = companions_in(split_of(config, histories).train, catalogue)
-    save_copy_with(folder, output, COMPANIONS, counted.save)
+    save_copy_with(folder, output, {COMPANIONS: counted.save}, {})
     return counted

@@ -27,6 +27,7 @@ from recommender.data import standins
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories
 from recommender.encoders.features import Features
+from recommender.encoders.labels import label_media
 from recommender.encoders.pipeline import encode_catalogue, reduce
 from recommender.errors import DataError
 from recommender.inference.item_bias import calibrate_exposure
@@ -109,7 +110,10 @@ def extend(checkpoint: Checkpoint, table: Catalogue, source: str, progress: Prog
     # how it was trained stays true of it: on which prompts, on which interactions
     trained = checkpoint.prompts, checkpoint.trained_on
     companions = checkpoint.companions.reordered(order) if checkpoint.companions is not None else None
-    return Checkpoint(model, checkpoint.tokenizer, table, config, metrics, *trained, companions)
+    labels = checkpoint.labels
+    if labels is not None:
+        labels = labels.append(label_media(new_catalogue, config.encoders, progress), len(new)).take(order)
+    return Checkpoint(model, checkpoint.tokenizer, table, config, metrics, *trained, companions, labels)
 
 
 def _histories_of_known(extended: Checkpoint, interactions: str | None, is_new: np.ndarray) -> list[np.ndarray]:

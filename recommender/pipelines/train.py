@@ -21,6 +21,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, Split, leave_one_out
 from recommender.encoders.collaborative import collaborative_vectors
 from recommender.encoders.features import Features
+from recommender.encoders.labels import label_media, said_of_labels
 from recommender.encoders.pipeline import RawFeatures, encode_catalogue, encode_views, fit_reductions, reduce
 from recommender.errors import DataError
 from recommender.files import locked
@@ -28,6 +29,7 @@ from recommender.inference.item_bias import init_popularity_bias
 from recommender.justify import Style, explain_examples
 from recommender.justify.companions import Companions, count_companions
 from recommender.model import RecommenderModel, load_llm
+from recommender.model.card import LABELS
 from recommender.model.checkpoint import (
     Checkpoint,
     check_adapter,
@@ -156,8 +158,16 @@ def build(config: Config, prepared: PreparedData, progress: Progress | None = No
     earlier = TrainedOn.load(resolve(config.base.adapter)) if config.base.adapter else None
     trained_on = TrainedOn.of(prepared.histories, prepared.split.train.items, prepared.catalogue, earlier)
     companions = companions_in(prepared.split.train, prepared.catalogue)
+    labels = label_media(prepared.catalogue, config.encoders, progress) if config.justify.media else None
     return Checkpoint(
-        model, tokenizer, prepared.catalogue, config, prompts=hashes, trained_on=trained_on, companions=companions
+        model,
+        tokenizer,
+        prepared.catalogue,
+        config,
+        prompts=hashes,
+        trained_on=trained_on,
+        companions=companions,
+        labels=labels,
     )
 
 
@@ -217,6 +227,8 @@ def _train(config: Config, output: Path, progress: Progress | None, recipe: str 
         "recipe": recipe or "FILE",
         "stages": [asdict(stage) for stage in stages],
     }
+    if checkpoint.labels is not None:
+        checkpoint.metrics[LABELS] = said_of_labels(checkpoint.labels)
     if any(stage.stage == "explain" for stage in config.training.stages):
         checkpoint.prompts = prompts.template_hashes()
     is_main_process = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0

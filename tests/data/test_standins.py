@@ -11,7 +11,7 @@ from PIL import Image
 
 from recommender.data import standins
 from recommender.data.catalogue import Catalogue, Item
-from recommender.data.standins import make_standins
+from recommender.data.standins import make_standins, without_standins
 from recommender.errors import DataError
 
 
@@ -93,3 +93,15 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path):
     with pytest.raises(DataError, match="cannot be written") as caught:
         make_standins(Catalogue([film("1")]), tmp_path / "file")
     assert "\n" not in caught.value.message
+
+
+def test_stand_ins_are_told_from_media_of_ones_own(tmp_path):
+    own = tmp_path / "own" / "a.png"
+    own.parent.mkdir()
+    own.write_bytes(b"")
+    catalogue = Catalogue([Item("1", "Alien"), Item("2", "Heat", image=own)])
+    filled = make_standins(catalogue, tmp_path / "standins", sounds=False)
+    assert [item.image is not None for item in filled] == [True, True]
+    assert [item.image for item in without_standins(filled)] == [None, own]
+    (tmp_path / "standins" / "README.md").write_text("Pictures of my own")
+    assert without_standins(filled)[0].image == filled[0].image

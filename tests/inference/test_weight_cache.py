@@ -76,3 +76,14 @@ def test_scores_of_codes_are_those_of_the_model(make_checkpoint, levels):
     states = torch.randn(5, 32, generator=torch.Generator().manual_seed(0))
     for level in range(levels):
         torch.testing.assert_close(WeightCache(model).code_logits(states, level), model.code_logits(states, level))
+
+
+def test_a_few_muted_items_are_embedded_alone_and_the_whole_is_kept(model):
+    weights, hidden = WeightCache(model), torch.ones(32)
+    whole, logits = weights.items()[0], weights.code_logits(hidden, 0)
+    with model.muted("image", items=[1, 4]):
+        torch.testing.assert_close(weights.items()[0], model.all_items()[0])
+        torch.testing.assert_close(weights.items()[1], model.all_items()[1])
+        torch.testing.assert_close(weights.code_logits(hidden, 0), model.code_logits(hidden, 0))
+        assert not torch.equal(weights.items()[0], whole)
+    assert weights.items()[0] is whole and torch.equal(weights.code_logits(hidden, 0), logits)

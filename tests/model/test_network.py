@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from recommender.encoders.features import Features
 from recommender.inference import beam_search
 from recommender.inference.weight_cache import WeightCache
 from recommender.model.network import is_adapter_parameter
@@ -89,3 +90,20 @@ def test_four_bit_base_trains_on_the_cpu(make_checkpoint, config):
     loss.backward()
     grads = [p.grad for n, p in checkpoint.model.named_parameters() if ".rank." in n]
     assert any(g is not None and g.abs().sum() > 0 for g in grads)
+
+
+def test_some_items_alone_are_muted(make_checkpoint, features):
+    checkpoint, items = make_checkpoint(), [1, 4]
+    whole = checkpoint.model.all_items()
+    with checkpoint.model.muted("image", items=items):
+        assert checkpoint.model.muting == (frozenset(["image"]), (1, 4))
+        some = checkpoint.model.all_items()
+        with checkpoint.model.muted():
+            torch.testing.assert_close(checkpoint.model.all_items(), whole)
+    absent = features.vectors["image"].copy(), features.present["image"].copy()
+    absent[0][items], absent[1][items] = 0, False
+    checkpoint.model.set_features(
+        Features(features.vectors | {"image": absent[0]}, features.present | {"image": absent[1]})
+    )
+    torch.testing.assert_close(some, checkpoint.model.all_items())
+    assert not torch.equal(some[0][1], whole[0][1]) and torch.equal(some[0][2], whole[0][2])
