@@ -61,7 +61,7 @@ class SharedServers(LoadFileScheduling):
         return "vllm" if nodeid.startswith(ON_VLLM) else str(super()._split_scope(nodeid))
 
 
-@pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
+@pytest.hookimpl(optionalhook=True)  # `-p no:xdist` knows no such hook
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedServers:
     """Return how tests are divided among processes (pytest -n 2)."""
     return SharedServers(config, log)

@@ -64,9 +64,9 @@ def config_of(path: Path | None, checkpoints: list[str]) -> Config:
     if path is not None:
         return Config.load(path)
     folder = resolve(checkpoints[0]) if checkpoints else None
-    saved = (
-        [] if folder is None else [folder / "config.yaml", folder / "prompting" / "config.yaml"]
-    )  # exports have it there
+    if folder is None:
+        return Config()
+    saved = (folder / "config.yaml", folder / "prompting" / "config.yaml")  # the second one of an export
     return next((Config.load(path) for path in saved if path.is_file()), Config())
 
 

@@ -11,10 +11,7 @@ from typing import Any
 from recommender.errors import ConfigError
 
 _BACKLOG = 2048  # that of uvicorn
-_REASONS = {
-    errno.EACCES: "may not be used by this user",
-    errno.EPERM: "may not be used by this user",
-}
+_REASONS = dict.fromkeys((errno.EACCES, errno.EPERM), "may not be used by this user")
 
 
 @contextmanager
@@ -44,9 +41,8 @@ def reserved(host: str, port: int) -> Iterator[list[socket.socket]]:
 def listen(sockets: Sequence[socket.socket]) -> None:
     """Let clients connect."""
     for one in sockets:
-        one.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # what is left of its connections keeps no successor out
+        # what is left of its connections keeps no successor out
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         one.listen(_BACKLOG)
 
 

@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from recommender.server.http_errors import HttpError
 from recommender.strict.json_documents import JsonError, parse_request
 
-#: values in a body, by its commas: reading more would keep everybody waiting
-MOST_VALUES = 200_000
+#: values in a body, by its commas, and entries of one list or object: reading more would keep everybody waiting
+MOST_VALUES, MOST_ENTRIES = 200_000, 10_000
 _JSON_TYPE = re.compile(r"application/(?:[\w.-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
 
 
@@ -68,9 +68,7 @@ class JsonRequest(Request):
     async def json(self) -> Any:
         """Return the body as data. Raises HttpError 400."""
         raw = await self.body()
-        async with (
-            self.turn
-        ):  # what follows holds the interpreter, so that a crowd of large bodies would stop everybody
+        async with self.turn:  # it holds the interpreter: a crowd of large bodies would stop everybody
             return await asyncio.to_thread(parse_json, raw, self.longest)
 
 
@@ -81,9 +79,9 @@ class JsonRoute(APIRoute):
     """
 
     #: most entries of one list or object of a body
-    longest = MOST_VALUES
+    longest: int
     #: bodies are read one after the other, so that what is small passes between two that are large
-    turn: asyncio.Lock = asyncio.Lock()
+    turn: asyncio.Lock
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler, given a `JsonRequest`."""
@@ -98,12 +96,12 @@ class JsonRoute(APIRoute):
         return handle_json
 
 
-def json_route(longest: int) -> type[JsonRoute]:
-    """Return the routes of one application, whose bodies hold no list or object of more than `longest` entries."""
-    return type("LimitedJsonRoute", (JsonRoute,), {"longest": longest, "turn": asyncio.Lock()})
+def json_route(history: int = 0) -> type[JsonRoute]:
+    """Return the routes of one application. `history`: most items of one list of a request, if that is more than usual."""
+    return type("OwnJsonRoute", (JsonRoute,), {"longest": max(history, MOST_ENTRIES), "turn": asyncio.Lock()})
 
 
-def parse_json(raw: bytes, longest: int = MOST_VALUES) -> Any:
+def parse_json(raw: bytes, longest: int = MOST_ENTRIES) -> Any:
     """Return JSON as data.
 
     Raises HttpError 400 for what `parse_request` refuses, for more values than any request needs, and for a list or an

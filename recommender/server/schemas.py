@@ -139,6 +139,13 @@ class FeedbackBody(Feedback):
     model: str | None = Field(None, description="the name of the served model, or NAME:ADAPTER")
 
 
+def check_list_lengths(body: RecommendationsBody, longest: int) -> None:
+    """Raise HttpError 400 if a list of item ids has more than `longest` entries."""
+    for field in ("history", "exclude", "only", "boosts"):
+        if len(getattr(body, field) or ()) > longest:
+            raise HttpError(400, f"{field}: more than {longest:,} items", "too_long", field)
+
+
 def check_text_length(body: ChatBody, longest: int) -> None:
     """Raise HttpError 400 if the messages have more than `longest` characters of text together."""
     if sum(len(message.text) for message in body.messages) > longest:

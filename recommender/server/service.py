@@ -37,6 +37,7 @@ from recommender.server.schemas import (
     ChatBody,
     FeedbackBody,
     RecommendationsBody,
+    check_list_lengths,
     check_text_length,
 )
 from recommender.store.feedback import Feedback
@@ -81,6 +82,7 @@ class Service:
 
     async def recommendations(self, http: HttpRequest, body: RecommendationsBody) -> Response:
         """Rank items for a history, and justify them if the request says so."""
+        check_list_lengths(body, self.limits.history)
         check_id_lengths(body)
         engine = await self._engine_for(body.model)
         if not body.stream:

@@ -86,7 +86,7 @@ trie = Trie.from_codes(made.model.ids.codes, made.model.ids.sizes)
 beam, weights = int(sys.argv[2]), WeightCache(made.model)
 rank(weights, synthetic_prompts(made, 1, 16), trie, 10, 2)
 prompts = synthetic_prompts(made, 1, 512)
-print(peak_megabytes(lambda: rank(weights, prompts, trie, 1, beam))[1])
+print(min(peak_megabytes(lambda: rank(weights, prompts, trie, 1, beam))[1] for _ in range(3)))
 """
 
 
@@ -100,4 +100,4 @@ def test_fifty_beams_hold_hardly_more_than_one(llm_folder, tmp_path):
         child = [sys.executable, "-c", MEMORY, str(tmp_path), str(beam)]
         held[beam] = float(subprocess.run(child, capture_output=True, text=True, check=True).stdout)
     assert held[1] > 5  # megabytes: what a prompt's cache and layers need at least
-    assert held[50] <= 1.4 * held[1]  # pages are counted, and the allocator keeps some
+    assert held[50] <= 1.2 * held[1]

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from recommender.server import http_errors
 from recommender.server.http_errors import HttpError
-from recommender.server.request_body import BodyLimits, JsonRoute, parse_json
+from recommender.server.request_body import MOST_ENTRIES, BodyLimits, json_route, parse_json
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=32)).filter(lambda text: "\x7f" not in text)
 VALUES = st.recursive(
@@ -62,7 +62,7 @@ def test_what_is_no_json_is_refused(raw):
 @pytest.fixture(scope="module")
 def client():
     app = FastAPI()
-    app.router.route_class = JsonRoute
+    app.router.route_class = json_route()
     http_errors.install(app)
     app.add_middleware(BodyLimits, limit=100, seconds=5)
 
@@ -122,6 +122,12 @@ def test_lists_and_objects_have_a_longest_length(field):
     with pytest.raises(HttpError, match=f"{field}: more than 3 items") as refused:
         parse_json(body(4), 3)
     assert refused.value.status_code == 400 and refused.value.param == field and refused.value.code == "too_long"
+
+
+@pytest.mark.parametrize(("history", "longest"), [(3, MOST_ENTRIES), (MOST_ENTRIES + 5, MOST_ENTRIES + 5)])
+def test_a_small_limit_of_histories_is_none_of_vectors_and_a_large_one_holds(history, longest):
+    assert json_route(history).longest == longest
+    assert parse_json(json.dumps({"history": ["1"] * longest}).encode(), json_route(history).longest)
 
 
 def test_bodies_within_the_limit_pass(client):

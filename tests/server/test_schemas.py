@@ -14,6 +14,7 @@ from recommender.server.schemas import (
     ChatMessage,
     FeedbackBody,
     RecommendationsBody,
+    check_list_lengths,
     check_text_length,
 )
 
@@ -86,6 +87,14 @@ def test_a_message_has_a_bounded_number_of_parts():
     assert len(ChatBody.model_validate(body(MOST_PARTS)).messages[0].content) == MOST_PARTS
     with pytest.raises(ValidationError, match=f"at most {MOST_PARTS} items"):
         ChatBody.model_validate(body(MOST_PARTS + 1))
+
+
+@pytest.mark.parametrize("field", ["history", "exclude", "only"])
+def test_lists_have_a_longest_length(field):
+    check_list_lengths(RecommendationsBody.model_validate({field: ["1"] * 3}), 3)
+    with pytest.raises(HttpError, match=f"{field}: more than 3 items") as refused:
+        check_list_lengths(RecommendationsBody.model_validate({field: ["1"] * 4}), 3)
+    assert refused.value.status_code == 400 and refused.value.param == field
 
 
 def test_all_messages_together_have_a_longest_text():
