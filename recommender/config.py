@@ -88,6 +88,11 @@ class FactsConfig(_Section):
         8, ge=1, description="a longer cast is cut to this many people: those of most items of the catalogue"
     )
     known_from: int = Field(2, ge=1, description="of a longer cast only people of so many items are taken")
+    encoded: bool = Field(
+        True,
+        description="text encoders read them, too; false: only filters, justifications and explanations know them, and the"
+        " vectors of a checkpoint that was trained without them stay right",
+    )
 
 
 class DataConfig(_Section):

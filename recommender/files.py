@@ -31,6 +31,8 @@ _SAMPLES, _SAMPLE_BYTES = 128, 1 << 16
 #: how far below a folder locks are looked for
 _DEPTHS = ("", "*/", "*/*/")
 _PATH_CHARS = 4096  # as Linux has it
+_UMASK = os.umask(0o077)  # can only be read by setting it
+os.umask(_UMASK)
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -123,9 +125,19 @@ def replacing(path: Path) -> Iterator[Path]:
         with _naming(path, temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
+            _open_to_readers(temporary)
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _open_to_readers(path: Path) -> None:
+    """Give a file the usual mode: libraries that write under a name of their own leave it to its owner alone.
+
+    Without this a checkpoint that one account trained could not be served by another.
+    """
+    if stat.S_IMODE(path.stat().st_mode) == stat.S_IRUSR | stat.S_IWUSR:
+        path.chmod(0o666 & ~_UMASK)
 
 
 def _check_replaceable(path: Path) -> None:
@@ -189,6 +201,9 @@ def replacing_folder(target: Path) -> Iterator[Path]:
         with _naming(target, temporary):
             temporary.mkdir(parents=True)
             yield temporary
+            for path in temporary.rglob("*"):
+                if path.is_file() and not path.is_symlink():
+                    _open_to_readers(path)
             _swap(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from recommender import files
 from recommender.errors import RecommenderError
@@ -72,6 +74,19 @@ def test_a_folder_is_replaced_whole(tmp_path):
     with replacing_folder(target) as folder:
         (folder / "new.txt").write_text("new")
     assert names(target) == ["new.txt"] and names(tmp_path) == ["model"]
+
+
+def test_what_a_library_wrote_for_its_owner_alone_can_be_read_by_others(tmp_path):
+    (tmp_path / "usual").touch()
+    usual = (tmp_path / "usual").stat().st_mode
+    tensors = {"a": torch.zeros(2)}
+    with replacing(tmp_path / "one.safetensors") as temporary:
+        save_file(tensors, temporary)
+    with replacing_folder(tmp_path / "folder") as folder:
+        (folder / "deep").mkdir()
+        save_file(tensors, folder / "deep" / "two.safetensors")
+    for written in tmp_path.rglob("*.safetensors"):
+        assert written.stat().st_mode == usual
 
 
 def test_readers_never_see_half_a_file(tmp_path):

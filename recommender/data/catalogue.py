@@ -139,10 +139,12 @@ class Catalogue(Sequence[Item]):
 
     def document(self, index: int) -> str:
         """Return what a text encoder reads: title (year), attributes, description, long attributes."""
-        item, facts = self._items[index], self.facts(index)
+        item = self._items[index]
+        read = {name: values for name, values in item.attributes.items() if name not in item.not_encoded}
+        facts = {name: values for name, values in read.items() if _is_fact(values)}
         year = facts.pop("year", ())
         title = item.title if not year or _YEAR.search(item.title) else f"{item.title} ({year[0]})"
-        long = {name: v for name, v in item.attributes.items() if not _is_fact(v) and not _is_link(v)}
+        long = {name: v for name, v in read.items() if not _is_fact(v) and not _is_link(v)}
         parts = [title, *_phrases(facts), item.text, *_phrases(long)]
         return " ".join(part if part[-1] in ".!?" else f"{part}." for part in parts if part)
 

@@ -96,7 +96,8 @@ def join_facts(items: Sequence[Item], facts: Sequence[Item], config: FactsConfig
         new, differing = _new_facts(item, facts[match.rows[0]], config, known)
         contradictions.update(differing)
         added.update(list(new))
-        joined.append(replace(item, attributes={**item.attributes, **new}))
+        kept_from_encoders = item.not_encoded if config.encoded else item.not_encoded | set(new)
+        joined.append(replace(item, attributes={**item.attributes, **new}, not_encoded=kept_from_encoders))
     report = FactsReport(
         len(items), len(facts), dict(matched), tuple(ambiguous), tuple(unmatched), dict(contradictions), dict(added)
     )

@@ -38,6 +38,8 @@ class Item:
     image: Path | None = None
     audio: Path | None = None
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    not_encoded: frozenset[str] = frozenset()
+    """Names of attributes that no text encoder reads (`data.facts.encoded: false`)."""
 
 
 @dataclass(frozen=True)

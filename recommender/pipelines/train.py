@@ -332,7 +332,8 @@ def _teach_writing(
 
 def _with_facts(checkpoint: Checkpoint, table: str, progress: Progress | None) -> Checkpoint:
     """Return a checkpoint of the same items, of which a table of facts says more. Raises what joining raises."""
-    config = checkpoint.config.updated({"data.facts": {"table": table}}, "--facts")
+    # its vectors were made without them and stay as they are
+    config = checkpoint.config.updated({"data.facts": {"table": table, "encoded": False}}, "--facts")
     return replace(checkpoint, config=config, catalogue=load_catalogue(config, progress))
 
 

@@ -12,7 +12,7 @@ import torch
 from recommender.engine import Recommender, Request
 from recommender.justify import ClaimChecker, Evidence, Influence
 from recommender.justify.evidence import shared_facts
-from recommender.model.checkpoint import resolve
+from recommender.model.checkpoint import TEMPLATE_SELECTION, resolve
 from recommender.model.manifest import read_manifest
 
 pytestmark = pytest.mark.assets
@@ -108,7 +108,7 @@ def test_it_is_the_recipe_that_the_repository_holds():
 
 @pytest.fixture(scope="module")
 def as_shipped_before(tmp_path_factory):
-    """The checkpoint as earlier versions wrote it: former keys in config.yaml."""
+    """The checkpoint as earlier versions wrote it: former keys in config.yaml and metrics.json, the former prompt's hash."""
     folder = tmp_path_factory.mktemp("former") / "movielens-100k"
     shutil.copytree(resolve(SHIPPED), folder)
     text = (folder / "config.yaml").read_text()
@@ -116,9 +116,13 @@ def as_shipped_before(tmp_path_factory):
         assert f"  {present}:" in text
         text = text.replace(f"  {present}:", f"  {former}:")
     (folder / "config.yaml").write_text(text)
+    metrics = (folder / "metrics.json").read_text()
+    assert TEMPLATE_SELECTION in metrics
+    (folder / "metrics.json").write_text(metrics.replace(f'"{TEMPLATE_SELECTION}"', '"wordings"'))
     manifest = json.loads((folder / "checkpoint.json").read_text())
-    assert manifest["prompts"]["rank"] == FORMER_RANK_HASH and "wordings" in (folder / "metrics.json").read_text()
-    manifest["files"]["config.yaml"] = hashlib.sha256((folder / "config.yaml").read_bytes()).hexdigest()
+    manifest["prompts"]["rank"] = FORMER_RANK_HASH
+    for name in ("config.yaml", "metrics.json"):
+        manifest["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     (folder / "checkpoint.json").write_text(json.dumps(manifest, indent=1) + "\n")
     return folder
 

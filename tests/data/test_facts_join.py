@@ -116,6 +116,20 @@ def test_validate_reports_the_join(tables, tmp_path):
     assert not failed.ok and failed.counts["unusable-facts"] == 1
 
 
+@pytest.mark.parametrize("encoded", [True, False])
+def test_encoders_read_facts_unless_told_otherwise(tables, encoded):
+    alone = Catalogue.load(tables.items, tables.model_copy(update={"facts": None}))
+    facts = tables.facts.model_copy(update={"encoded": encoded})
+    catalogue = Catalogue.load(tables.items, tables.model_copy(update={"facts": facts}))
+    told = [index for index in range(len(alone)) if catalogue[index].attributes != alone[index].attributes]
+    assert told
+    for index in told:
+        new = catalogue[index].attributes.keys() - alone[index].attributes.keys()
+        values = [value for name in new for value in catalogue[index].attributes[name]]
+        assert all((value in catalogue.document(index)) == encoded for value in values)
+        assert catalogue.facts(index).keys() > alone.facts(index).keys()
+
+
 @pytest.mark.assets
 def test_the_embedded_film_facts_know_most_of_movielens(caplog):
     catalogue = Catalogue.load("movielens-100k", DataConfig(facts=FactsConfig(table="film-facts")))

@@ -81,10 +81,8 @@ def test_an_engine_says_so(trained):
         assert only.evidence.get("companions", []) == counted
         found += len(counted)
     assert found
-    assert (
-        model.style.liked
-        and model.checker.check('You loved "The red story", so try "The blue story".', *told(model)).ok
-    )
+    sentence = 'You loved "The red story", so try "The blue story", a drama.'
+    assert model.style.liked and model.checker.check(sentence, *told(model)).ok
 
 
 def told(model):

@@ -375,12 +375,6 @@ def test_histories_too_short_to_learn_from_are_found_before_items_are_encoded(co
         train.train(config_of([[0], [1]]), tmp_path / "tiny", progress=lambda what, *_: pytest.fail(what))
 
 
-def test_a_recipe_without_a_writing_stage_is_refused_before_the_model_is_loaded(config_of, histories, tmp_path):
-    train.train(config_of(histories, **{"training.stages": RANK}), tmp_path / "ranks")
-    with pytest.raises(ConfigError, match="no stage `explain`"):
-        train.teach_writing(tmp_path / "ranks", tmp_path / "out", progress=lambda what, *_: pytest.fail(what))
-
-
 def test_media_that_no_encoder_reads_are_not_made(config_of, monkeypatch):
     monkeypatch.setattr(standins, "draw_card", lambda text: pytest.fail("a card was drawn"))
     catalogue = train.load_catalogue(config_of([[0]], **{"data.standin_media": True}))
