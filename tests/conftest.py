@@ -74,7 +74,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
+    """Compute on one thread, also in the processes that tests start: two on two cores wait for each other, spinning."""
     torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
@@ -240,7 +242,6 @@ class Engines:
     def vllm(self) -> VllmRecommender:
         if reason := vllm_is_missing():
             pytest.skip(f"vLLM cannot be run here: {reason}")
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
         os.environ.setdefault("RECOMMENDER_VLLM_API_KEY", "tests")  # for processes that join these servers
         return VllmRecommender(load_exported(self.exported, self.checkpoint.catalogue))
 
