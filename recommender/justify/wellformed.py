@@ -67,6 +67,13 @@ _SINGLE = re.compile(
     r"(?:^|(?<=[,;:] )|(?<=because )|(?<=since )|(?<=so )|(?<=as ))<[IHB]> (?:\( <V> \) )?"
     r"(?:, an? [^,;:]*, )?(?:(?:in|from) your history )?(\S+)"
 )
+#: what the item is, given as what follows from the history: "you saw <H>, so <I> is a drama"
+_NO_RESULT = re.compile(
+    r"(?:^| )so <[IB]> (?:\( <V> \) )?(?:, an? [^,;:]* , )?(?:is|was|won|has) "
+    r"(?!our |the |here |recommended |suggested |(?:an? )?(?:good|natural|fitting|next) )"
+)
+#: "it" behind two names, neither of them the item
+_WHICH_ONE = re.compile(r"<H> (?:\( <V> \) )?and <H> (?:(?!<[IB]>)\S+ )*who \S+ it ")
 _BARE_NAME = re.compile(r"<[IHB]> (?:\( <V> \) )?(?:<[IHB]>|a|an|our|it|both|here|recommended|suggested|natural|good) ")
 
 
@@ -298,6 +305,12 @@ class Sentence:
         yield from self._people()
         if bare := _BARE_NAME.search(f"{text} "):
             yield bare[0].split()[-1], "has no verb before it"
+        if _NO_RESULT.search(text):
+            yield "so", "is no result of what comes before"
+        if _WHICH_ONE.search(text):
+            yield "it", "may be one of two"
+        if text.count(" as well") > 1:
+            yield "as well", "stands twice"
 
     def _people(self) -> Iterator[Fault]:
         """Those who made an item: "Tom Hanks stars in", "A and B star in"."""

@@ -30,6 +30,8 @@ GOOD = [
     'For more films with Bob Ray after "Name1", our next pick is "Name0".',
     'Like "Name1", which you watched, "Name0" stars Bob Ray, so it might suit you.',
     'You watched "Name1"; "Name0" is a thriller with Bob Ray too.',
+    'You watched "Name1", so "Name0" is our next pick: both are thrillers directed by Ann Lee.',
+    'You watched "Name1", so "Name0" (1986) is a good match: both are thrillers directed by Ann Lee.',
 ]
 BROKEN = [
     'Because you "Name1", try "Name0" (1986), an action film directed by Ann Lee.',
@@ -57,6 +59,10 @@ BROKEN = [
     'Bob Ray and Cy Dee stars in "Name1", which you watched, and "Name0".',
     'Our suggestion are "Name0", a thriller directed by Ann Lee, since you saw "Name1".',
     'You saw "Name1", so try "Name0", a film with.',
+    'You saw "Name1", so "Name0" (1986) is a thriller directed by Ann Lee.',
+    'You saw "Name1", so "Name0", a thriller, was directed by Ann Lee.',
+    'You saw "Name1", so "Name0" (1986), a film directed by Ann Lee, is a thriller too.',
+    'You saw "Name1", so as well, "Name0" is a thriller directed by Ann Lee as well.',
     # tautologies and titles named twice
     '"Name0" is like "Name1" in your history, like "Name1": both are thrillers with Bob Ray.',
     '"Name0", a thriller with Bob Ray, is like "Name0".',
@@ -106,3 +112,11 @@ def test_where_nothing_is_known_nothing_need_be_said():
     bare = Catalogue([Item("1", "Alpha"), Item("2", "Beta")])
     given = Evidence(0, (Influence(1, 1.0),))
     assert ClaimChecker(bare).check('Because you watched "Beta", try "Alpha".', given, "films").ok
+
+
+def test_it_is_no_word_for_one_of_two():
+    companions = ((1, 9), (2, 9))
+    given = Evidence(0, (Influence(1, 1.0), Influence(2, 0.5)), companions=companions)
+    told = 'You watched "Name1" and "Name2", and many who watched {} also watched "Name0" (1986), a thriller.'
+    assert CHECKER.check(told.format("either of them"), given, "films").ok
+    assert not CHECKER.check(told.format("it"), given, "films").ok
