@@ -20,7 +20,6 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.config import Modality
 from recommender.constraints import Trie
 from recommender.constraints.text_constraint import BREAK, LONGEST, TextConstraint, lines_of, token_pieces
@@ -36,6 +35,7 @@ from recommender.fusion.stored import FUSION_FILE, StoredFusion
 from recommender.inference import beam_search
 from recommender.inference.beam_search import Ranking
 from recommender.inference.constrained_text import ConstraintProcessor
+from recommender.inference.merged_writer import MergedWriter
 from recommender.inference.weight_cache import WeightCache
 from recommender.justify import answers
 from recommender.justify.template_selection import selected_templates
@@ -70,6 +70,7 @@ class Recommender(Engine):
             )
         self.model = checkpoint.model.eval()
         self.weights = WeightCache(self.model)
+        self._writer = MergedWriter(self.model)
         self.tokenizer = checkpoint.tokenizer
         self.trie = Trie.from_codes(self.model.ids.codes, self.model.ids.sizes, device=self.model.device)
         # one adapter is active at a time: two threads must not switch it under each other
@@ -214,7 +215,7 @@ class Recommender(Engine):
             if names
             else []
         )
-        between = _BetweenSteps(self.model, self._lock, stop)
+        between = _BetweenSteps(self.model, self._writer, self._lock, stop)
         with self._writing(between) as written:
             out = self.model.llm.generate(
                 input_ids=ids.to(self.model.device),
@@ -231,7 +232,7 @@ class Recommender(Engine):
         """Answer a user message with a list that is held to its items; each line as it is written, in one generation."""
         ids = torch.from_numpy(self.builder.chat_turn(prompt))[None].to(self.model.device)
         start, cache, spans = ids.shape[1], DynamicCache(), token_pieces(self.tokenizer)
-        between = _BetweenSteps(self.model, self._lock, stop)
+        between = _BetweenSteps(self.model, self._writer, self._lock, stop)
         for number in range(len(constraint.items)):
             with self._writing(between) as written:  # between two lines nobody is kept waiting, whoever reads them
                 ids = self.model.llm.generate(
@@ -252,11 +253,11 @@ class Recommender(Engine):
         """Hold the model with the adapter that writes. Yields where the text goes; it stays empty if that is left unread."""
         written: list[torch.Tensor] = []
         with self._lock.low(), between.layers(), suppress(AbandonedError):
-            self.model.use_adapter(EXPLAIN)
+            self._writer.begin()
             try:
                 yield written
             finally:
-                self.model.use_adapter(RANK)
+                self._writer.end()
 
     def _texts(self, tokens: torch.Tensor) -> list[str]:
         return [str(text).strip() for text in self.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
@@ -271,8 +272,10 @@ class _BetweenSteps(StoppingCriteria):
     """Between two tokens of a text, and two layers of its prefill: whoever waits for a ranked list goes first, and nobody
     writes for who has left."""
 
-    def __init__(self, model: RecommenderModel, lock: PriorityLock, stop: threading.Event | None) -> None:
-        self.model, self.lock, self.stop = model, lock, stop or current_stop()
+    def __init__(
+        self, model: RecommenderModel, writer: MergedWriter, lock: PriorityLock, stop: threading.Event | None
+    ) -> None:
+        self.model, self.writer, self.lock, self.stop = model, writer, lock, stop or current_stop()
 
     @property
     def is_left(self) -> bool:
@@ -298,7 +301,7 @@ class _BetweenSteps(StoppingCriteria):
 
     def _step(self) -> bool:
         if self.lock.high_is_waiting and not self.is_left:
-            self.model.use_adapter(RANK)
+            self.writer.end()
             self.lock.yield_to_high()
-            self.model.use_adapter(EXPLAIN)
+            self.writer.begin()
         return self.is_left

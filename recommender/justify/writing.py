@@ -18,6 +18,10 @@ from recommender.justify.templates import Outline, Template
 #: a draft that passed the check, a rewrite that passed it, a template that needs no language model
 Source = Literal["model", "rewritten", "plain"]
 SOURCES: tuple[Source, ...] = get_args(Source)
+#: what holding a text to its names may mend; other faults would be written again
+_NAME_FAULTS = frozenset(
+    ("not a known name", "is named twice", "does not mention the recommended item", "names no item of the history")
+)
 
 
 class Writer(Protocol):
@@ -103,8 +107,8 @@ def _rewrite_failed(
     checker: ClaimChecker,
     style: Style,
 ) -> list[Justification]:
-    """Have failed drafts written once more; only the names of the outline can be generated within quotation marks."""
-    failed = [n for n, justification in enumerate(justifications) if justification.source == "plain"]
+    """Have drafts with wrong names written once more; only those of the outline can be generated within quotation marks."""
+    failed = [n for n, justification in enumerate(justifications) if _has_wrong_names(justification)]
     if not failed:
         return justifications
     names = [[display_name(catalogue[i]) for i in (outlines[n].item, *outlines[n].others)] for n in failed]
@@ -118,3 +122,9 @@ def _rewrite_failed(
             exact = checker.named_exactly(sentence, evidence)
             justifications[n] = replace(justifications[n], text=exact, source="rewritten", verdict=verdict)
     return justifications
+
+
+def _has_wrong_names(justification: Justification) -> bool:
+    """Whether a draft failed by its names; a second draft with the same words would fail as well where it did not."""
+    wrong = [claim for claim in justification.draft_verdict.claims if not claim.true]
+    return justification.source == "plain" and any(c.kind == "title" or c.reason in _NAME_FAULTS for c in wrong)

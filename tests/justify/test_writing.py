@@ -22,11 +22,11 @@ def test_justify_keeps_true_drafts_and_replaces_false_ones():
         asked.append((list(prompts), names))
         false = 'Because you watched "Alien", "Blade Runner" is a Drama film.'
         true = 'Because you watched "Alien", try "Aliens", an Action film. You will love it!'
-        return [false] if names else [true, false]
+        return [true, false]
 
     true, false = justify(CATALOGUE, [evidence(0, 1), evidence(2, 1)], write, CHECKER, FILMS)
-    assert [len(prompts) for prompts, _ in asked] == [2, 1] and asked[1][1] == [["Blade Runner", "Alien"]]
-    assert asked[1][0] == asked[0][0][1:] and sources([true, false]) == {"model": 1, "rewritten": 0, "plain": 1}
+    assert [len(prompts) for prompts, _ in asked] == [2]  # held to its names it would be as false
+    assert sources([true, false]) == {"model": 1, "rewritten": 0, "plain": 1}
     assert (true.source, true.text) == (
         "model",
         'Because you watched "Alien", try "Aliens", an Action film.',
@@ -45,16 +45,18 @@ def test_whatever_the_model_writes_the_answer_is_true(draft):
     assert justification.source == "plain" and justification.verdict.ok
 
 
-def test_a_second_try_counts_as_one():
+@pytest.mark.parametrize("draft", ["No idea.", 'Because you watched "Heat", try "Aliens" by James Cameron.'])
+def test_wrong_names_are_written_once_more_held_to_the_right_ones(draft):
+    asked = []
+
     def write(prompts, names=None):
-        return ['Because you watched "Alien", try "Aliens" by James Cameron.' if names else "No idea." for _ in prompts]
+        asked.append(names)
+        return ['Because you watched "Alien", try "Aliens" by James Cameron.' if names else draft for _ in prompts]
 
     justification = justify(CATALOGUE, [evidence(0, 1)], write, CHECKER, FILMS)[0]
-    assert (
-        justification.source == "rewritten"
-        and justification.text == justification.rewrite
-        and justification.draft == "No idea."
-    )
+    assert len(asked) == 2 and asked[1] is not None and len(asked[1][0]) == 2
+    assert justification.source == "rewritten" and justification.text == justification.rewrite
+    assert justification.draft == draft
 
 
 def test_without_a_writer_justifications_are_plain():
