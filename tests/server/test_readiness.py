@@ -96,4 +96,5 @@ def test_an_engine_that_brings_nothing_forth_is_not_ready(embedded, body, work):
         finally:
             stuck.go_on.set()
             asking.join(30)
-        assert readiness(server) == (200, {"status": "ok"}) and answers(server)
+        until(lambda: readiness(server)[0] == 200)  # who asked is answered a moment before the work counts as done
+        assert answers(server)
