@@ -24,7 +24,10 @@ _BE_ONE, _BE_MANY = ("is", "was"), ("are", "were")
 #: verbs of names and pronouns: one -> many
 _VERBS = {
     **dict(zip(("is", "was", "has"), ("are", "were", "have"), strict=True)),
-    **{f"{verb}s": verb for verb in "star share lead link point join follow come fit suit rank add belong win".split()},
+    **{
+        f"{verb}s": verb
+        for verb in "star share feature appear return lead link point join follow come fit suit rank add belong win".split()
+    },
     "goes": "go",
     "matches": "match",
 }

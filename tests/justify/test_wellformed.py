@@ -30,6 +30,8 @@ GOOD = [
     'For more films with Bob Ray after "Name1", our next pick is "Name0".',
     'Like "Name1", which you watched, "Name0" stars Bob Ray, so it might suit you.',
     'You watched "Name1"; "Name0" is a thriller with Bob Ray too.',
+    '"Name0" (1986), a thriller directed by Ann Lee, features Bob Ray, just like "Name1", which you watched.',
+    'You watched "Name1", so try "Name0" (1986), a thriller: both feature Bob Ray and Cy Dee.',
     'You watched "Name1", so "Name0" is our next pick: both are thrillers directed by Ann Lee.',
     'You watched "Name1", so "Name0" (1986) is a good match: both are thrillers directed by Ann Lee.',
 ]
@@ -63,6 +65,8 @@ BROKEN = [
     'You saw "Name1", so "Name0", a thriller, was directed by Ann Lee.',
     'You saw "Name1", so "Name0" (1986), a film directed by Ann Lee, is a thriller too.',
     'You saw "Name1", so as well, "Name0" is a thriller directed by Ann Lee as well.',
+    'You saw "Name1", so try "Name0", a thriller: both features Bob Ray.',
+    '"Name0", a thriller directed by Ann Lee, feature Bob Ray, just like "Name1", which you watched.',
     # tautologies and titles named twice
     '"Name0" is like "Name1" in your history, like "Name1": both are thrillers with Bob Ray.',
     '"Name0", a thriller with Bob Ray, is like "Name0".',
