@@ -36,6 +36,7 @@ from recommender.errors import EngineLostError, RecommenderError
 from recommender.fusion.stored import StoredFusion
 from recommender.inference.beam_search import Ranking
 from recommender.justify import ClaimChecker, Evidence, Justification, Style
+from recommender.justify.caveat import Caveat, caveat_text
 from recommender.justify.companions import Companions
 from recommender.justify.media_remarks import ScoreWithout
 from recommender.justify.query_answer import QueryAnswer
@@ -334,8 +335,16 @@ class Engine(ABC):
     ) -> Iterator[RankedItem]:
         """Yield items with their justifications, behind what they meet of a query and before what their media show."""
         answers, remarks = self._query_answers(request, items), self._remarks(request, evidence, stop)
-        for item, justification, answer, said in zip(items, justifications, answers, remarks, strict=False):
-            yield with_justification(item, justification, self.catalogue, request.trace, answer, said)
+        caveats = self._caveats(request, items)
+        for item, justification, answer, said, caveat in zip(
+            items, justifications, answers, remarks, caveats, strict=False
+        ):
+            yield with_justification(item, justification, self.catalogue, request.trace, answer, said, caveat)
+
+    def _caveats(self, request: Request, items: Sequence[RankedItem]) -> list[tuple[Caveat, str] | None]:
+        indices = [self.catalogue.index(item.item_id) for item in items]
+        found = self.justifier.caveats(self.catalogue.indices(request.history), indices)
+        return [None if caveat is None else (caveat, caveat_text(caveat, self.style)) for caveat in found]
 
     def _query_answers(self, request: Request, items: Sequence[RankedItem]) -> list[QueryAnswer | None]:
         return self.justifier.query_answers(request.query, [self.catalogue.index(item.item_id) for item in items])

@@ -18,6 +18,7 @@ from recommender.engine.ranking import NO_OVERRIDES
 from recommender.engine.requests import RankedItem
 from recommender.engine.setup import EngineSetup
 from recommender.justify import Evidence, Justification, find_evidence, justify, written_list
+from recommender.justify.caveat import Caveat, find_caveat
 from recommender.justify.media_remarks import MediaRemark, ScoreWithout, find_remarks, remark_text
 from recommender.justify.query_answer import QueryAnswer, answer_query
 from recommender.prompting.example import VectorOverrides
@@ -113,6 +114,13 @@ class Justifier:
         found = find_remarks(labels, evidence, history.tolist(), score, replaced)
         return [MediaRemarks(remarks, remark_text(remarks, self.setup.catalogue, style)) for remarks in found]
 
+    def caveats(self, history: np.ndarray, items: Sequence[int]) -> list[Caveat | None]:
+        """Return how each item is unlike the history; None where it is not, and where justifications are not detailed."""
+        if self.setup.style.length != "detailed":
+            return [None] * len(items)
+        catalogue = self.policy.checker().catalogue
+        return [find_caveat(catalogue, item, history.tolist()) for item in items]
+
     def query_answers(self, query: str | None, items: Sequence[int]) -> list[QueryAnswer | None]:
         """Return which part of a query each item meets, and which not."""
         checker = self.policy.checker()
@@ -164,13 +172,16 @@ def with_justification(
     trace: bool,
     answer: QueryAnswer | None = None,
     remarks: MediaRemarks = NO_REMARKS,
+    caveat: tuple[Caveat, str] | None = None,
 ) -> RankedItem:
     """Return a ranked item with its justification, behind an answer to what was asked for, if anything was.
 
-    `trace`: with how it was written, for a decision trace. `remarks`: what its media show.
+    `trace`: with how it was written, for a decision trace. `remarks`: what its media show. `caveat`, and its sentence.
     """
     evidence = evidence_as_dict(justification, catalogue) | remarks.as_evidence(catalogue)
-    text = " ".join(filter(None, (justification.text, remarks.text)))
+    text = " ".join(filter(None, (justification.text, remarks.text, caveat[1] if caveat else "")))
+    if caveat is not None:
+        evidence["caveat"] = asdict(caveat[0])
     if answer is not None:
         text = f"{answer.text} {text}"
         evidence["query"] = {"met": list(map(asdict, answer.met)), "missed": list(map(asdict, answer.missed))}

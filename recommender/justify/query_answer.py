@@ -128,10 +128,11 @@ def _answer(
         "told": quoted if told else "",
         "misses": [*(_denial(part, style) for part in missed if part.holds), *filter(None, [unwanted])],
     }
-    return QueryAnswer(met, missed, prompts.render_block(f"answers/{_language(style)}", "asked", **variables))
+    return QueryAnswer(met, missed, prompts.render_block(f"answers/{answer_language(style)}", "asked", **variables))
 
 
-def _language(style: Style) -> str:
+def answer_language(style: Style) -> str:
+    """Return the language that answers are given in: the style's, where there are answers in it, else English."""
     return style.language if style.language in prompts.answer_languages() else "en"
 
 
@@ -152,7 +153,7 @@ def _denial(part: Asked, style: Style) -> str:
         "value": part.value,
         "kind": kind_phrase((part.value,), style.words.singular, part.value, several=False),
     }
-    return prompts.render_block(f"answers/{_language(style)}", "denial", **variables)
+    return prompts.render_block(f"answers/{answer_language(style)}", "denial", **variables)
 
 
 def _content_words(query: str, vocabulary: Vocabulary, noun: str) -> Iterator[str]:

@@ -192,6 +192,18 @@ def test_every_justification_is_checked_and_says_who_wrote_it(model):
         assert {i["item_id"] for i in item.evidence["influences"]} <= set(ids(model, 3, 7, 12))
 
 
+def test_only_a_detailed_justification_ends_with_a_caveat(make_checkpoint):
+    checkpoint = make_checkpoint()
+    request = Request(history=("100", "102", "104"), k=17)  # comedies from 1990
+    normal = Recommender(checkpoint).answer(request).items
+    assert not any("caveat" in item.evidence or "Mind" in (item.justification or "") for item in normal)
+    config = checkpoint.config.updated({"justify.length": "detailed"})
+    for item in Recommender(replace(checkpoint, config=config)).answer(request).items:
+        is_drama = int(item.item_id) % 2 == 1
+        assert ("caveat" in item.evidence) == is_drama
+        assert item.justification.endswith("Mind that it is a drama, as nothing in your history is.") == is_drama
+
+
 def test_a_writer_of_other_prompts_is_not_asked_and_that_is_said(make_checkpoint, monkeypatch):
     checkpoint = make_checkpoint()
     checkpoint.prompts = checkpoint.prompts | {"explain": "0" * 64}
