@@ -253,8 +253,8 @@ class Recommender(Engine):
         """Hold the model with the adapter that writes. Yields where the text goes; it stays empty if that is left unread."""
         written: list[torch.Tensor] = []
         with self._lock.low(), between.layers(), suppress(AbandonedError):
-            self._writer.begin()
             try:
+                self._writer.begin()
                 yield written
             finally:
                 self._writer.end()

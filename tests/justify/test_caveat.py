@@ -45,14 +45,39 @@ def test_what_does_not_differ_is_not_and_neither_is_what_is_unknown():
 
 
 def test_a_few_of_many_are_counted_and_several_are_not_few():
-    assert caveat_text(Caveat("genres", "War", 2, 40), STYLE) == (
+    assert caveat_text(Caveat("genres", "War", 2, 40, 40), STYLE) == (
         "Mind that it is a war film, as only 2 of 40 in your history are."
     )
-    assert "only 1 of 40 in your history is" in caveat_text(Caveat("genres", "War", 1, 40), STYLE)
-    found = find_caveat(FILMS, 3, [*[0, 2] * 9, 1, 5])
-    assert found == Caveat("language", "German", 0, 20)
-    assert find_caveat(FILMS, 1, [*[0, 2] * 9, 3, 3]) == Caveat("genres", "War", 2, 20)
-    assert find_caveat(FILMS, 1, [*[0, 2] * 9, 3, 3, 3]) is None
+    assert "only 1 of 40 in your history is" in caveat_text(Caveat("genres", "War", 1, 40, 40), STYLE)
+
+
+def films_of(*languages):
+    """A French film, and one for each language; None: it is not known."""
+    known = [{"genres": ("Drama",), **({"language": (language,)} if language else {})} for language in languages]
+    facts = [{"genres": ("Drama",), "language": ("French",)}, *known]
+    return Catalogue(Item(str(n), f"Name{n}", attributes=each) for n, each in enumerate(facts))
+
+
+@pytest.mark.parametrize(
+    ("languages", "said"),
+    [
+        (["English"] * 20, "as nothing in your history is."),
+        (["English"] * 18 + ["French"] * 2, "as only 2 of 20 in your history are."),
+        (["English"] * 17 + ["French"] * 3, None),
+        (["English"] * 12 + [None] * 8, "as none of 12 in your history whose language is known are."),
+        (["English"] * 9 + ["French"] + [None] * 5, "as only 1 of 10 in your history whose language is known is."),
+        (["English"] * 9 + [None] * 11, None),
+    ],
+)
+def test_what_is_not_known_is_not_counted_as_different(languages, said):
+    films = films_of(*languages)
+    caveat = find_caveat(films, 0, [*range(1, len(films)), 1, 1])  # who watched one three times has it once
+    assert (caveat is None) == (said is None)
+    assert caveat is None or caveat_text(caveat, STYLE) == f"Mind that it is in French, {said}"
+
+
+def test_nothing_is_older_than_what_has_no_year():
+    assert find_caveat(FILMS, 5, [0, 1, 2, 7]) is None
 
 
 def test_every_caveat_of_random_catalogues_is_true():

@@ -163,8 +163,6 @@ def test_a_conversation_asks_back_and_its_filters_are_met(server, catalogue):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_list_and_its_justifications_are_written_as_one_text(server, engine, monkeypatch, stream):
-    if engine.name == "vllm" and not stream:
-        pytest.skip("twenty seconds for what the stream shows too")
     calls = []
     write_list = engine.write_list
     monkeypatch.setattr(engine, "write_list", lambda *args, **more: calls.append(args) or write_list(*args, **more))
