@@ -11,14 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import (
-    DynamicCache,
-    EosTokenCriteria,
-    GenerationConfig,
-    LogitsProcessorList,
-    StoppingCriteria,
-    StoppingCriteriaList,
-)
 
 from recommender.config import Modality
 from recommender.constraints import Trie
@@ -34,12 +26,11 @@ from recommender.engine.ranking import NO_OVERRIDES
 from recommender.fusion.stored import FUSION_FILE, StoredFusion
 from recommender.inference import beam_search
 from recommender.inference.beam_search import Ranking
-from recommender.inference.constrained_text import ConstraintProcessor
-from recommender.inference.merged_writer import MergedWriter
+from recommender.inference.text_generation import TextGeneration
 from recommender.inference.weight_cache import WeightCache
+from recommender.inference.writer import Writer
 from recommender.justify import answers
 from recommender.justify.template_selection import selected_templates
-from recommender.model import RecommenderModel
 from recommender.model.checkpoint import TEMPLATE_SELECTION, Checkpoint, from_pretrained, reading, resolve
 from recommender.model.manifest import weights_of
 from recommender.progress import Progress
@@ -70,7 +61,7 @@ class Recommender(Engine):
             )
         self.model = checkpoint.model.eval()
         self.weights = WeightCache(self.model)
-        self._writer = MergedWriter(self.model)
+        self._writer = Writer(self.model)
         self.tokenizer = checkpoint.tokenizer
         self.trie = Trie.from_codes(self.model.ids.codes, self.model.ids.sizes, device=self.model.device)
         # one adapter is active at a time: two threads must not switch it under each other
@@ -205,103 +196,82 @@ class Recommender(Engine):
 
         `names`: for each message, the only texts that may stand within quotation marks.
         """
-        turns = [torch.from_numpy(self.builder.chat_turn(prompt)) for prompt in prompts]
-        longest = max((len(turn) for turn in turns), default=0)
-        pad = self.tokenizer.eos_token_id
-        ids = torch.stack([torch.nn.functional.pad(t, (longest - len(t), 0), value=pad) for t in turns])
-        mask = torch.stack([torch.arange(longest) >= longest - len(turn) for turn in turns]).long()
-        constraint = (
-            [ConstraintProcessor(self.tokenizer, [TextConstraint(tuple(one)) for one in names], longest)]
-            if names
-            else []
-        )
-        between = _BetweenSteps(self.model, self._writer, self._lock, stop)
-        with self._writing(between) as written:
-            out = self.model.llm.generate(
-                input_ids=ids.to(self.model.device),
-                attention_mask=mask.to(self.model.device),
-                generation_config=self._greedily(self.config.justify.max_new_tokens),
-                logits_processor=LogitsProcessorList(constraint),
-                stopping_criteria=StoppingCriteriaList([between]),
-            )
-            written.append(out[:, longest:])
-        return self._texts(written[0]) if written else [""] * len(prompts)
+        constraints = [TextConstraint(tuple(one)) for one in names] if names else [None] * len(prompts)
+        turns = [self.builder.chat_turn(prompt) for prompt in prompts]
+        between = _BetweenSteps(self._writer, self._lock, stop)
+        texts = None
+        with self._writing(between):
+            if turns:
+                texts = self._writer.texts(turns, between.step)
+                self._write_on(texts, constraints, between, self.config.justify.max_new_tokens)
+        return [self._text(tokens) for tokens in texts.tokens] if texts else [""] * len(prompts)
 
     @torch.no_grad()
     def write_list(self, prompt: str, constraint: TextConstraint, stop: threading.Event | None = None) -> Iterator[str]:
         """Answer a user message with a list that is held to its items; each line as it is written, in one generation."""
-        ids = torch.from_numpy(self.builder.chat_turn(prompt))[None].to(self.model.device)
-        start, cache, spans = ids.shape[1], DynamicCache(), token_pieces(self.tokenizer)
-        between = _BetweenSteps(self.model, self._writer, self._lock, stop)
+        spans, between, texts = token_pieces(self.tokenizer), _BetweenSteps(self._writer, self._lock, stop), None
         for number in range(len(constraint.items)):
-            with self._writing(between) as written:  # between two lines nobody is kept waiting, whoever reads them
-                ids = self.model.llm.generate(
-                    input_ids=ids,
-                    attention_mask=torch.ones_like(ids),
-                    past_key_values=cache,
-                    generation_config=self._greedily(2 * LONGEST),
-                    logits_processor=LogitsProcessorList([ConstraintProcessor(self.tokenizer, [constraint], start)]),
-                    stopping_criteria=StoppingCriteriaList([between, EosTokenCriteria(spans.known[BREAK])]),
-                )
-                written.append(ids[:, start:])
-            if not written or between.is_left:
+            with self._writing(between):  # between two lines nobody is kept waiting, whoever reads them
+                texts = texts or self._writer.texts([self.builder.chat_turn(prompt)], between.step)
+                self._write_on(texts, [constraint], between, 2 * LONGEST, spans.known[BREAK])
+            if texts is None or between.is_left:
                 return
-            yield lines_of(spans.text([i for i in written[0][0].tolist() if i != spans.end]))[number]
+            yield lines_of(spans.text([token for token in texts.tokens[0] if token != spans.end]))[number]
+
+    def _write_on(
+        self,
+        texts: TextGeneration,
+        constraints: Sequence[TextConstraint | None],
+        between: _BetweenSteps,
+        tokens: int,
+        stop_at: int | None = None,
+    ) -> None:
+        """Write the likeliest tokens until each text has ended, with `stop_at` or for good, or has `tokens` more; a text
+        that has ended is padded. Raises AbandonedError once nobody waits for them."""
+        pieces, end = token_pieces(self.tokenizer), self.tokenizer.eos_token_id
+        ended = [False] * len(constraints)
+        for _ in range(tokens):
+            between.step()
+            for constraint, logits, written in zip(constraints, texts.logits, texts.tokens, strict=True):
+                if constraint:
+                    constraint.constrain(logits, written, pieces)
+            likeliest = texts.logits.argmax(-1).tolist()
+            texts.append([end if over else token for over, token in zip(ended, likeliest, strict=True)])
+            ended = [over or text[-1] in (end, stop_at) for over, text in zip(ended, texts.tokens, strict=True)]
+            if all(ended):
+                return
 
     @contextmanager
-    def _writing(self, between: _BetweenSteps) -> Iterator[list[torch.Tensor]]:
-        """Hold the model with the adapter that writes. Yields where the text goes; it stays empty if that is left unread."""
-        written: list[torch.Tensor] = []
-        with self._lock.low(), between.layers(), suppress(AbandonedError):
+    def _writing(self, between: _BetweenSteps) -> Iterator[None]:
+        """Hold the model with the adapter that writes; a text that nobody waits for stays as short as it is."""
+        with self._lock.low(), suppress(AbandonedError):
             try:
                 self._writer.begin()
-                yield written
+                yield
             finally:
                 self._writer.end()
 
-    def _texts(self, tokens: torch.Tensor) -> list[str]:
-        return [str(text).strip() for text in self.tokenizer.batch_decode(tokens, skip_special_tokens=True)]
-
-    def _greedily(self, tokens: int) -> GenerationConfig:
-        """Explicit: a base model's inherited sampling settings must not decide what is written."""
-        end = self.tokenizer.eos_token_id
-        return GenerationConfig(do_sample=False, max_new_tokens=tokens, eos_token_id=end, pad_token_id=end)
+    def _text(self, tokens: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True)).strip()
 
 
-class _BetweenSteps(StoppingCriteria):
+class _BetweenSteps:
     """Between two tokens of a text, and two layers of its prefill: whoever waits for a ranked list goes first, and nobody
     writes for who has left."""
 
-    def __init__(
-        self, model: RecommenderModel, writer: MergedWriter, lock: PriorityLock, stop: threading.Event | None
-    ) -> None:
-        self.model, self.writer, self.lock, self.stop = model, writer, lock, stop or current_stop()
+    def __init__(self, writer: Writer, lock: PriorityLock, stop: threading.Event | None) -> None:
+        self.writer, self.lock, self.stop = writer, lock, stop or current_stop()
 
     @property
     def is_left(self) -> bool:
         """Whether nobody waits for the text any more."""
         return self.stop is not None and self.stop.is_set()
 
-    @contextmanager
-    def layers(self) -> Iterator[None]:
-        """Step between the layers of a prefill too, which takes as long as many tokens; raises AbandonedError there."""
-        hooks = [layer.register_forward_pre_hook(self._before_layer) for layer in self.model.llm.model.layers]
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-    def _before_layer(self, _: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        if inputs and inputs[0].shape[1] > 1 and self._step():
-            raise AbandonedError
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        return torch.full((len(input_ids),), self._step(), dtype=torch.bool, device=input_ids.device)
-
-    def _step(self) -> bool:
+    def step(self) -> None:
+        """Let others go first. Raises AbandonedError if nobody waits for the text."""
         if self.lock.high_is_waiting and not self.is_left:
             self.writer.end()
             self.lock.yield_to_high()
             self.writer.begin()
-        return self.is_left
+        if self.is_left:
+            raise AbandonedError

@@ -112,14 +112,15 @@ class WeightCache:
 def _layers_version(model: RecommenderModel) -> tuple[Any, ...]:
     """Return a value that changes whenever a weight of the ranking layers is written, moved or replaced."""
     parts = [model.llm.get_input_embeddings(), *model.llm.model.layers[: model.config.base.rank_layers]]
-    return _version(p for part in parts for p in part.parameters())
+    return version_of(p for part in parts for p in part.parameters())
 
 
 def _items_version(model: RecommenderModel) -> tuple[Any, ...]:
     """Return a value that changes whenever something changes that an item's embedding is made of."""
     sources = (model.rows, *model.projectors.parameters(), *model.buffers(recurse=False))
-    return (model.muting, model.features_version, *_version(sources))
+    return (model.muting, model.features_version, *version_of(sources))
 
 
-def _version(tensors: Iterable[Tensor]) -> tuple[tuple[int, int], ...]:
+def version_of(tensors: Iterable[Tensor]) -> tuple[tuple[int, int], ...]:
+    """Return a value that changes whenever one of the tensors is written in place, or replaced."""
     return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)

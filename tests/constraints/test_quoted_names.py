@@ -8,7 +8,6 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from recommender.constraints.text_constraint import LONGEST, TextConstraint, lines_of, token_pieces
-from recommender.inference.constrained_text import ConstraintProcessor
 from tests.conftest import byte_tokenizer
 
 PIECES = ["<s>", '"', "Al", "ien", "iens", " (", "1986", ")", "Heat", " and ", '".']
@@ -23,9 +22,8 @@ def _allowed(said, names):
     tokenizer = _tokenizer()
     tokenizer.batch_decode = lambda rows, **_: ["".join(PIECES[int(i)] for i in row) for row in rows]
     tokenizer.decode = lambda row, **_: tokenizer.batch_decode([row])[0]
-    only = ConstraintProcessor(tokenizer, [TextConstraint(tuple(names))], start=1)
-    ids = torch.tensor([[0, *(PIECES.index(piece) for piece in said)]])
-    scores = only(ids, torch.zeros(1, len(PIECES)))[0]
+    scores = torch.zeros(len(PIECES))
+    TextConstraint(tuple(names)).constrain(scores, [PIECES.index(piece) for piece in said], token_pieces(tokenizer))
     return {PIECES[i] for i in torch.nonzero(torch.isfinite(scores)).flatten().tolist()}
 
 
