@@ -51,6 +51,7 @@ _COMMANDS: tuple[tuple[Panel, Callable[..., Any] | tuple[str, typer.Typer]], ...
     ("Your data", data_commands.validate),
     ("Your data", data_commands.encode),
     ("Your data", data_commands.tokenize),
+    ("Your data", data_commands.sounds),
     ("Train", training_commands.train),
     ("Train", training_commands.extend),
     ("Train", training_commands.fuse),

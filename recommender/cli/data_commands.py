@@ -99,3 +99,34 @@ def tokenize(config: ConfigFile, settings: Settings = None, as_json: AsJson = Fa
     print_rows(levels, "use of the codes")
     if meanings:
         print_rows(meaning_rows(list(meanings.values())), "what the codes of the first level mean")
+
+
+def sounds(
+    config: ConfigFile,
+    output: Annotated[Path, typer.Option(help="the table of facts to write, as .jsonl", dir_okay=False)],
+    settings: Settings = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say in words what the sounds of a catalogue are like.
+
+    Writes a table that data.facts joins: which are among the quietest or loudest fifth, dark or bright, sparse or busy,
+    smooth or percussive, even or dynamic, bass-heavy. Justifications and filters know them then.
+    """
+    from collections import Counter
+
+    from recommender.cli.inputs import read_config
+    from recommender.data.catalogue import Catalogue
+    from recommender.encoders.sound_words import describe_sounds, save_words
+    from recommender.files import check_output_file
+    from recommender.progress import progress_bars
+
+    recipe = read_config(config, settings)
+    check_output_file(output)
+    catalogue = Catalogue.load(recipe.data.items, recipe.data.model_copy(update={"facts": None}))
+    with progress_bars(quiet or as_json) as progress:
+        words = describe_sounds(catalogue, recipe.encoders.cache, recipe.encoders.batch_size, progress)
+    save_words(output, catalogue.item_ids, words)
+    counts = Counter(word for own in words for word in own)
+    said = f"{sum(map(bool, words))} of {len(words)} items have words for their sound: {output}"
+    print_rows([{"word": word, "items": count} for word, count in counts.items()], said, as_json)

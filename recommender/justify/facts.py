@@ -21,7 +21,7 @@ from recommender.justify.themes import themes_of
 
 #: attribute names in the singular -> the role that justifications know them by; any other attribute is its own role
 ROLES = {
-    **dict.fromkeys(("genre", "category", "subcategory", "type", "style", "class"), "kind"),
+    **dict.fromkeys(("genre", "category", "subcategory", "type", "style", "class", "sound"), "kind"),
     **dict.fromkeys(("director", "directed by"), "director"),
     **dict.fromkeys(("cast", "actor", "actress", "star", "starring"), "cast"),
     **dict.fromkeys(("writer", "author", "written by"), "writer"),

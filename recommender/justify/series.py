@@ -1,7 +1,8 @@
 """Finds series among the titles of a catalogue: sequels, episodes, numbered parts.
 
 A series is a name that at least two titles begin with and go on from by a number, a colon or a bracket: "Die Hard",
-"Die Hard 2", "Die Hard: With a Vengeance". One plain title alone is no series, nor are titles that begin alike by chance.
+"Die Hard 2", "Die Hard: With a Vengeance". One plain title alone is no series, nor are titles that begin alike by chance,
+nor those of a catalogue that only counts: "Song 1", "Song 2".
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ _COLON = re.compile(r"^(?P<name>[^:]{3,}?)(?: (?:[IVX]+|\d{1,2}|3-?D))?: ")
 _YEAR = re.compile(r" \(\d{4}\)$")
 #: words of a name of a series that may stand alone; a single common word ("The", "Love") begins too many titles
 _SHORTEST = 3
+#: what more titles begin with than this share of all, and than so many, is how they are numbered: "Song 11"
+_LARGEST_SHARE, _MANY = 0.2, 12
 
 
 def series_of(titles: Sequence[str]) -> list[str | None]:
@@ -37,7 +40,8 @@ def series_of(titles: Sequence[str]) -> list[str | None]:
             names[_key(title)] = title
     series: list[str | None] = [None] * len(titles)
     for key in sorted(members, key=len):  # the longest name that several share says most
-        if len({_key(plain[index]) for index in members[key]}) > 1 and len(key) >= _SHORTEST:
+        counted = len(members[key]) > max(_LARGEST_SHARE * len(titles), _MANY)
+        if not counted and len({_key(plain[index]) for index in members[key]}) > 1 and len(key) >= _SHORTEST:
             for index in members[key]:
                 series[index] = names[key]
     return series

@@ -4,8 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
+from recommender.config import DataConfig
+from recommender.data.catalogue import Catalogue
 from recommender.data.tables import say_once
 from tests.cli.conftest import refused, write_csv
 
@@ -29,6 +32,26 @@ def test_validate_tells_good_from_bad(run, tables, tmp_path):
     write_csv(tmp_path / "items.csv", ("item_id", "title"), [("1", "a"), ("1", "b")])
     code, out, _ = run("validate", "--items", tmp_path / "items.csv", "--json")
     assert code == 2 and json.loads(out)["ok"] is False
+
+
+def test_sounds_are_put_into_words_that_the_catalogue_joins(run, tmp_path):
+    time = np.arange(16_000) / 16_000
+    for number in range(12):
+        sound = 0.02 * (number + 1) * np.sin(2 * np.pi * 100 * (number + 1) * time)
+        soundfile.write(tmp_path / f"{number}.wav", sound, 16_000)
+    rows = [(str(number), f"Song {number}", f"{number}.wav") for number in range(12)]
+    write_csv(tmp_path / "items.csv", ("item_id", "title", "audio"), rows)
+    recipe, output = tmp_path / "recipe.yaml", tmp_path / "sounds.jsonl"
+    facts = f"{{table: {output}, by: item_id}}"
+    recipe.write_text(
+        f"data: {{items: {tmp_path / 'items.csv'}, facts: {facts}}}\nencoders: {{cache: {tmp_path / 'cache'}}}\n"
+    )
+    code, out, _ = run("sounds", "--config", recipe, "--output", output, "--json", "-q")
+    assert code == 0 and {"word": "quiet", "items": 2} in json.loads(out)
+    data = DataConfig(items=str(tmp_path / "items.csv"), facts={"table": str(output), "by": "item_id"})
+    assert "quiet" in Catalogue.load(data.items, data)[0].attributes["sound"]
+    write_csv(tmp_path / "items.csv", ("item_id", "title"), [("1", "a"), ("2", "b")])
+    refused(run("sounds", "--config", recipe, "--output", tmp_path / "none.jsonl", "-q"), "no item has a sound")
 
 
 def test_duplicate_item_ids(run, recipe, tmp_path):

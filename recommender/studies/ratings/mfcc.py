@@ -43,7 +43,7 @@ class MfccEncoder:
 
 
 def _librosa() -> Any:
-    return import_extra("librosa", "feature mfcc", "eval", "name whisper in its place")
+    return import_extra("librosa", "feature mfcc", "sound", "name whisper in its place")
 
 
 def _describe(librosa: Any, sound: np.ndarray) -> np.ndarray:
