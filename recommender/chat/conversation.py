@@ -83,6 +83,10 @@ class ChatEngine(Protocol):
         """Return a checked justification for each item."""
         ...
 
+    def caveats(self, history: np.ndarray, items: Sequence[int]) -> list[str]:
+        """Return for each item a sentence that says how it is unlike the history; "" for none."""
+        ...
+
 
 @dataclass(frozen=True)
 class ChatItem:
@@ -321,7 +325,8 @@ class Chat:
         justifications: list[str | None] = [None] * len(ranking.items)
         if explain:
             best = ranking.items.tolist()
-            justifications = [each.text for each in self.engine.explain(history, best, user=user)]
+            told, caveats = self.engine.explain(history, best, user=user), self.engine.caveats(history, best)
+            justifications = [f"{each.text} {caveat}".strip() for each, caveat in zip(told, caveats, strict=True)]
         rows = zip(ranking.items.tolist(), ranking.scores.tolist(), justifications, strict=True)
         items = tuple(
             ChatItem(rank, self.catalogue[item].item_id, display_name(self.catalogue[item]), score, justification)

@@ -134,13 +134,14 @@ class Recommender(Engine):
         justification = self.explain(known, [item], query, user)[0]
         effects = {m: round(float(e[0]), 4) for m, e in self.contributions(known, [item], query).items()}
         remarks = self.justifier.remarks([justification.evidence], known, self._scoring(known, query))[0]
+        caveat = self.justifier.caveats(known, [item])[0]
         gains = self.ranker.query_gains(query)
         return {
             "item_id": self.catalogue[item].item_id,
             "title": self.catalogue[item].title,
             "score": float(self.score([known], [item], query)[0, 0] + (0.0 if gains is None else gains[item])),
             "query": None if gains is None else round(float(gains[item]), 4),
-            "justification": " ".join(filter(None, (justification.text, remarks.text))),
+            "justification": " ".join(filter(None, (justification.text, remarks.text, caveat[1] if caveat else ""))),
             "written_by": justification.source,
             "effects_are": "Shapley values" if justification.evidence.shapley else "left out one by one",
             "rests_on": answers.rests_on(self.catalogue, justification.evidence, self.style),

@@ -36,7 +36,6 @@ from recommender.errors import EngineLostError, RecommenderError
 from recommender.fusion.stored import StoredFusion
 from recommender.inference.beam_search import Ranking
 from recommender.justify import ClaimChecker, Evidence, Justification, Style
-from recommender.justify.caveat import Caveat, caveat_text
 from recommender.justify.companions import Companions
 from recommender.justify.media_remarks import ScoreWithout
 from recommender.justify.query_answer import QueryAnswer
@@ -335,16 +334,12 @@ class Engine(ABC):
     ) -> Iterator[RankedItem]:
         """Yield items with their justifications, behind what they meet of a query and before what their media show."""
         answers, remarks = self._query_answers(request, items), self._remarks(request, evidence, stop)
-        caveats = self._caveats(request, items)
+        indices = [self.catalogue.index(item.item_id) for item in items]
+        caveats = self.justifier.caveats(self.catalogue.indices(request.history), indices)
         for item, justification, answer, said, caveat in zip(
             items, justifications, answers, remarks, caveats, strict=False
         ):
             yield with_justification(item, justification, self.catalogue, request.trace, answer, said, caveat)
-
-    def _caveats(self, request: Request, items: Sequence[RankedItem]) -> list[tuple[Caveat, str] | None]:
-        indices = [self.catalogue.index(item.item_id) for item in items]
-        found = self.justifier.caveats(self.catalogue.indices(request.history), indices)
-        return [None if caveat is None else (caveat, caveat_text(caveat, self.style)) for caveat in found]
 
     def _query_answers(self, request: Request, items: Sequence[RankedItem]) -> list[QueryAnswer | None]:
         return self.justifier.query_answers(request.query, [self.catalogue.index(item.item_id) for item in items])
@@ -441,6 +436,10 @@ class Engine(ABC):
         """Find what drove each item, have the LLM write a sentence from it, and check the sentence."""
         evidence = self.justifier.evidence(history, items, partial(self.score, query=query), user)
         return self.justifier.justify(evidence, user)
+
+    def caveats(self, history: np.ndarray, items: Sequence[int]) -> list[str]:
+        """Return for each item a sentence that says how it is unlike the history; "" for none. See `Justifier.caveats`."""
+        return ["" if caveat is None else caveat[1] for caveat in self.justifier.caveats(history, items)]
 
     def similar_items(self, item: int, count: int) -> list[int]:
         """Return the `count` items most like one in their texts, itself left out; none where the engine has no vectors."""

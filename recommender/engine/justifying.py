@@ -18,7 +18,7 @@ from recommender.engine.ranking import NO_OVERRIDES
 from recommender.engine.requests import RankedItem
 from recommender.engine.setup import EngineSetup
 from recommender.justify import Evidence, Justification, find_evidence, justify, written_list
-from recommender.justify.caveat import Caveat, find_caveat
+from recommender.justify.caveat import Caveat, caveat_text, find_caveat
 from recommender.justify.media_remarks import MediaRemark, ScoreWithout, find_remarks, remark_text
 from recommender.justify.query_answer import QueryAnswer, answer_query
 from recommender.prompting.example import VectorOverrides
@@ -114,12 +114,15 @@ class Justifier:
         found = find_remarks(labels, evidence, history.tolist(), score, replaced)
         return [MediaRemarks(remarks, remark_text(remarks, self.setup.catalogue, style)) for remarks in found]
 
-    def caveats(self, history: np.ndarray, items: Sequence[int]) -> list[Caveat | None]:
-        """Return how each item is unlike the history; None where it is not, and where justifications are not detailed."""
-        if self.setup.style.length != "detailed":
+    def caveats(self, history: np.ndarray, items: Sequence[int]) -> list[tuple[Caveat, str] | None]:
+        """Return how each item is unlike the history, and the sentence that says so; None where it is not, and where
+        justifications are not detailed."""
+        style = self.setup.style
+        if style.length != "detailed":
             return [None] * len(items)
         catalogue = self.policy.checker().catalogue
-        return [find_caveat(catalogue, item, history.tolist()) for item in items]
+        found = (find_caveat(catalogue, item, history.tolist()) for item in items)
+        return [None if caveat is None else (caveat, caveat_text(caveat, style)) for caveat in found]
 
     def query_answers(self, query: str | None, items: Sequence[int]) -> list[QueryAnswer | None]:
         """Return which part of a query each item meets, and which not."""

@@ -66,6 +66,9 @@ class Ranker:
         influences = tuple(Influence(int(h), 1.5) for h in history[:1])
         return [SimpleNamespace(text=f"Because of item {i}.", evidence=Evidence(i, influences)) for i in items]
 
+    def caveats(self, history, items):
+        return ["Mind that it is long." if i == 2 else "" for i in items]
+
 
 @pytest.fixture
 def chat():
@@ -142,7 +145,7 @@ def test_constraints_add_up_and_are_always_met(chat):
     reply = talk(chat, "I loved Platoon", "nothing before 1980", "no horror", "not from the 90s")
     assert [item.title for item in reply.items] == ["Blade Runner (1982)", "Airplane! (1980)"]
     assert set(reply.filters) == {"1980 or later", "no Horror", "not from 1990 to 1999"}
-    assert "Only 2 fit" in reply.text and "Because of item 2." in reply.text
+    assert "Only 2 fit" in reply.text and "Because of item 2. Mind that it is long." in reply.text
 
 
 def test_a_later_bound_replaces_an_earlier_one(chat):

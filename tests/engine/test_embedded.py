@@ -198,8 +198,10 @@ def test_only_a_detailed_justification_ends_with_a_caveat(make_checkpoint):
     normal = Recommender(checkpoint).answer(request).items
     assert not any("caveat" in item.evidence or "Mind" in (item.justification or "") for item in normal)
     config = checkpoint.config.updated({"justify.length": "detailed"})
-    for item in Recommender(replace(checkpoint, config=config)).answer(request).items:
+    detailed = Recommender(replace(checkpoint, config=config))
+    for item in detailed.answer(request).items:
         is_drama = int(item.item_id) % 2 == 1
+        assert ("Mind" in detailed.explain_item(request.history, item.item_id)["justification"]) == is_drama
         assert ("caveat" in item.evidence) == is_drama
         assert item.justification.endswith("Mind that it is a drama, as nothing in your history is.") == is_drama
 
