@@ -91,8 +91,6 @@ class ClaimChecker:
         """Yield a claim if the sentence says too little for what is known."""
         if reading.of_others:  # what others did tells, too
             return
-        if reading.of_others:  # what others did tells, too
-            return
         evidence, index = reading.evidence, fact_index(self.catalogue)
         named, sayable = reading.mentioned & reading.history, self.vocabulary.sayable
         if reason := vacuous(index, evidence, reading.stated(), named, sayable, reading.most_words):

@@ -8,7 +8,7 @@ nor those of a catalogue that only counts: "Song 1", "Song 2".
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from recommender.justify.item_names import words
@@ -18,6 +18,7 @@ _SEQUEL = re.compile(
     rf"^(?P<name>.+?)[,:]? (?:-+ )?(?:(?:Part|Vol\.|Volume|Book|Episode|Chapter|No\.|#) ?)?{_NUMERAL}(?:\b[^.]*)?$"
 )
 _COLON = re.compile(r"^(?P<name>[^:]{3,}?)(?: (?:[IVX]+|\d{1,2}|3-?D))?: ")
+_NUMBERED = re.compile(r"^(?P<name>.+?) \d+$")
 _YEAR = re.compile(r" \(\d{4}\)$")
 #: words of a name of a series that may stand alone; a single common word ("The", "Love") begins too many titles
 _SHORTEST = 3
@@ -38,10 +39,12 @@ def series_of(titles: Sequence[str]) -> list[str | None]:
         if _key(title) in members:
             members[_key(title)].add(index)
             names[_key(title)] = title
+    numbered = Counter(_key(match["name"]) for title in plain if (match := _NUMBERED.match(title)))
+    most = max(_LARGEST_SHARE * len(titles), _MANY)
     series: list[str | None] = [None] * len(titles)
     for key in sorted(members, key=len):  # the longest name that several share says most
-        counted = len(members[key]) > max(_LARGEST_SHARE * len(titles), _MANY)
-        if not counted and len({_key(plain[index]) for index in members[key]}) > 1 and len(key) >= _SHORTEST:
+        only_counts = max(len(members[key]), numbered[key]) > most
+        if not only_counts and len({_key(plain[index]) for index in members[key]}) > 1 and len(key) >= _SHORTEST:
             for index in members[key]:
                 series[index] = names[key]
     return series

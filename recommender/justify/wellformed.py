@@ -92,6 +92,7 @@ class Sentence:
         """Yield what is broken."""
         for place in range(len(self.tags)):
             yield from self._doubled(place)
+            yield from self._part(place)
             yield from self._article(place)
             yield from self._subject(place)
             yield from self._verb(place)
@@ -99,6 +100,7 @@ class Sentence:
             yield from self._noun_phrase(place)
         yield from self._agreement()
         yield from self._clauses()
+        yield from self._twice_given()
 
     def _tag(self, place: int) -> str:
         return self.tags[place] if 0 <= place < len(self.tags) else ""
@@ -343,6 +345,17 @@ class Sentence:
             goes_on = any(later[:1] and later[0] in _FINITE for later in clauses[place + 1 :])  # behind ", a drama,"
             if words[:1] == ["so"] and not goes_on and not (_FINITE | {"try", "recommend", "suggest"}) & set(words):
                 yield "so", "has no verb"
+
+    def _part(self, place: int) -> Iterator[Fault]:
+        """Films "that are part of" a series, not "films part of" it."""
+        if self._tag(place) in (self.words.singular, self.words.plural) and self._tag(place + 1) == "part":
+            yield "part", "has no verb before it"
+
+    def _twice_given(self) -> Iterator[Fault]:
+        """One sentence gives one reason: not "because you saw <H>, <I> is recommended because it is a drama"."""
+        causes = [tag for tag in self.tags if tag in ("because", "since")]
+        if len(causes) > 1:
+            yield causes[-1], "gives a second reason in one sentence"
 
     def _inner_verb(self, clause: Sequence[str]) -> bool:
         """Whether a clause that begins like a side clause goes on as the main one: "after <H> we suggest <I>"."""

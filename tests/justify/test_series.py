@@ -24,5 +24,6 @@ def test_a_series_of_one_book_and_of_volumes():
 
 def test_a_catalogue_that_only_counts_its_titles_has_no_series():
     assert series_of([f"Song {n}" for n in range(1, 31)]) == [None] * 30
+    assert series_of([f"Song {n}" for n in range(1, 105)]) == [None] * 104
     films = [f"Film {chr(65 + n // 26)}{chr(65 + n % 26)}" for n in range(40)]
     assert series_of([*films, *(f"Friday the 13th Part {n}" for n in range(2, 9))])[40:] == ["Friday the 13th"] * 7

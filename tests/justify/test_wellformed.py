@@ -67,6 +67,8 @@ BROKEN = [
     'You saw "Name1", so as well, "Name0" is a thriller directed by Ann Lee as well.',
     'You saw "Name1", so try "Name0", a thriller: both features Bob Ray.',
     '"Name0", a thriller directed by Ann Lee, feature Bob Ray, just like "Name1", which you watched.',
+    'Because you saw "Name1", "Name0" is a good match because it is a thriller directed by Ann Lee.',
+    'You saw "Name1", so try "Name0": both are films part of thrillers directed by Ann Lee.',
     # tautologies and titles named twice
     '"Name0" is like "Name1" in your history, like "Name1": both are thrillers with Bob Ray.',
     '"Name0", a thriller with Bob Ray, is like "Name0".',
