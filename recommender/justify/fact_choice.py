@@ -94,7 +94,9 @@ class FactChoice:
         if not with_year:
             pairs = [pair for pair in pairs if self._tier(pair) not in _YEARS]
         kinds = [pair for pair in pairs if role(pair[0]) == "kind"]
-        others = [pair for pair in pairs if role(pair[0]) != "kind" and self._tier(pair) <= _OTHER]
+        others = [
+            pair for pair in pairs if role(pair[0]) != "kind" and self._tier(pair) <= _OTHER and self._tells(pair)
+        ]
         people = [pair for pair in others if self._tier(pair) <= _SPECIFIC]
         if groups < 1 or shared and size.groups == 1:
             return ()
@@ -105,6 +107,10 @@ class FactChoice:
             return self._grouped(told)
         chosen = self._choose(kinds, groups=1)
         return self._grouped((*chosen, *(told if groups > 1 or not chosen else ())))
+
+    def _tells(self, pair: Pair) -> bool:
+        """Whether a fact is true of less than half the catalogue: of films in English there are too many to say so."""
+        return information.bits(self.index, [pair]) > 1
 
     def _with_its_like(self, best: Pair, pairs: Sequence[Pair]) -> tuple[Pair, ...]:
         """Return one of the people alone; of keywords and themes as many as tell most together."""

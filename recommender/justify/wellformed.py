@@ -76,7 +76,9 @@ _NO_RESULT = re.compile(
     r"(?!our |the |here |recommended |suggested |(?:an? )?(?:good|natural|fitting|next) )"
 )
 #: "it" behind two names, neither of them the item
-_WHICH_ONE = re.compile(r"<H> (?:\( <V> \) )?and <H> (?:(?!<[IB]>)\S+ )*who \S+ it ")
+_WHICH_ONE = re.compile(
+    r"<H> (?:\( <V> \) )?and <H> (?:(?!<[IB]>)\S+ )*who \S+ it |<H> (?:\( <V> \) )?, and it (?:is|was|has|stars|features) "
+)
 _BARE_NAME = re.compile(r"<[IHB]> (?:\( <V> \) )?(?:<[IHB]>|a|an|our|it|both|here|recommended|suggested|natural|good) ")
 
 
@@ -339,6 +341,10 @@ class Sentence:
             main = [clause for clause in clauses if clause and (clause[0] not in _SIDE or self._inner_verb(clause))]
             if not any(finite & set(clause) or self._did & set(clause) for clause in main):
                 yield "", "has no verb"
+            for earlier, clause in zip(clauses, clauses[1:], strict=False):
+                counts = clause[:1] == ["many"] or clause[:1] and clause[0].isdigit()
+                if counts and "who" in clause and earlier in main and not {"among", "of"} & set(earlier[:1]):
+                    yield clause[0], "runs two sentences together"
         clauses = _split(self.tags, frozenset(";:,"))
         for place, clause in enumerate(clauses):
             words = clause[1:] if clause[:1] == ["and"] else clause
