@@ -218,6 +218,42 @@ def justifications(
 
 
 @app.command()
+def conversations(
+    model: Model,
+    dialogues: Annotated[Path, typer.Option(help="JSON lines with messages, named and targets", dir_okay=False)],
+    output: Annotated[Path, typer.Option(help="folder for the figures and the lists")],
+    items: Items = None,
+    interactions: Annotated[str | None, typer.Option(help="interactions table; default: the config's")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Answer conversations of real people: is what they were recommended next among the first items?
+
+    Every third case is for fitting the sum of plain signals; all systems are measured on the others. Items that were named
+    before are never counted.
+    """
+    from recommender.conversations.cases import read_cases
+    from recommender.files import check_output_folder
+    from recommender.pipelines.train import split_histories
+    from recommender.progress import progress_bars
+    from recommender.studies.real_conversations import headline, study_real_conversations, write_evaluation
+
+    check_output_folder(output)
+    with progress_bars(quiet) as progress:
+        engine = open_model(model, items, progress)
+        cases = read_cases(dialogues, engine.catalogue)
+        changed = {"data.interactions": interactions} if interactions else {}
+        config = engine.config.updated(changed, "--interactions") if changed else engine.config
+        histories = split_histories(config, engine.catalogue).train.items
+        evaluation = study_real_conversations(model, engine, histories, cases, progress)
+    metrics = write_evaluation(output, evaluation, engine.catalogue)
+    if as_json:
+        print_json(metrics)
+    else:
+        print_rows(headline(metrics), f"{len(evaluation.cases)} conversations: {output}")
+
+
+@app.command()
 def preference(
     sheet: Annotated[Path, typer.Argument(help="a marked sheet of `study justifications`: CSV or JSON lines")],
     key: Annotated[Path | None, typer.Option(help="its key; default: key.json beside it")] = None,

@@ -68,6 +68,22 @@ def test_a_variant_reads_yaml_values():
         study_commands._variant("a: x=[1")
 
 
+def test_conversations_of_real_people_are_answered(run, trained, tmp_path):
+    messages = [{"role": "user", "content": "a comedy, please"}]
+    cases = [{"messages": messages, "named": ["101"], "targets": [str(102 + n)]} for n in range(4)]
+    dialogues = tmp_path / "dialogues.jsonl"
+    dialogues.write_text("".join(f"{json.dumps(case)}\n" for case in cases))
+    asked = ("study", "conversations", trained, "--dialogues", dialogues, "--output", tmp_path / "out", "-q")
+    code, out, _ = run(*asked)
+    assert code == 0 and "sum of plain signals" in out and "R@50" in out
+    code, out, _ = run(*asked, "--json")
+    metrics = json.loads(out)
+    assert code == 0 and metrics == json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert {"recall@10", "recall@50", "listed"} <= set(metrics["models"]["popularity"])
+    dialogues.write_text('{"messages": [], "named": [], "targets": []}\n')
+    refused(run(*asked), "dialogues.jsonl, line 1", "messages: expected a list")
+
+
 def test_justifications_are_read_and_compared_and_a_marked_sheet_is_counted(run, trained, tmp_path):
     asked = (
         "study",
