@@ -299,7 +299,9 @@ class JustifyConfig(_Section):
 
     evidence: int = Field(2, ge=1, description="most influences that are kept as evidence; a length may need more")
     window: int = Field(20, ge=1, description="most recent history items whose influence is measured by removal")
-    max_new_tokens: int = Field(80, ge=8)
+    max_new_tokens: int = Field(
+        120, ge=8, description="tokens after which a sentence is cut off; three names of 60 letters take most of them"
+    )
     length: Length = "normal"
     language: str = Field("en", description="a file of prompts/lang; the language model writes English only")
     media: bool = Field(True, description="say what a picture shows where it moved the score, if its tower is sure")

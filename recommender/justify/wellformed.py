@@ -75,6 +75,8 @@ _NO_RESULT = re.compile(
     r"(?:^| )so <[IB]> (?:\( <V> \) )?(?:, an? [^,;:]* , )?(?:is|was|won|has) "
     r"(?!our |the |here |recommended |suggested |(?:an? )?(?:good|natural|fitting|next) )"
 )
+#: what the item is, said as if it were only recommended so, or beside names that it might be said of as well
+_AS_IT_IS = re.compile(r"<[IB]> (?:\( <V> \) )?as an? (?!good |natural |fitting |next )|<V> next to <H>")
 #: "it" behind two names, neither of them the item
 _WHICH_ONE = re.compile(
     r"<H> (?:\( <V> \) )?and <H> (?:(?!<[IB]>)\S+ )*who \S+ it |<H> (?:\( <V> \) )?, and it (?:is|was|has|stars|features) "
@@ -314,6 +316,8 @@ class Sentence:
             yield bare[0].split()[-1], "has no verb before it"
         if _NO_RESULT.search(text):
             yield "so", "is no result of what comes before"
+        if _AS_IT_IS.search(text):
+            yield "as", "says what it is as if that could be otherwise"
         if _WHICH_ONE.search(text):
             yield "it", "may be one of two"
         if text.count(" as well") > 1:

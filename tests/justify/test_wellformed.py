@@ -71,6 +71,8 @@ BROKEN = [
     'You saw "Name1", so try "Name0": both are films part of thrillers directed by Ann Lee.',
     'You may enjoy "Name0" (1986), a thriller directed by Ann Lee, many others who saw "Name1" also saw it.',
     '"Name0" is a good match: you chose "Name1" and "Name2", and it is a thriller directed by Ann Lee.',
+    'Given "Name1" in your history, we recommend "Name0" as a thriller directed by Ann Lee.',
+    'You might enjoy "Name0" (1986), a thriller directed by Ann Lee next to "Name1" and "Name2".',
     # tautologies and titles named twice
     '"Name0" is like "Name1" in your history, like "Name1": both are thrillers with Bob Ray.',
     '"Name0", a thriller with Bob Ray, is like "Name0".',
