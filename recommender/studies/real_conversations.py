@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def study_real_conversations(
     weighed = signals.WeighedSum.fit(of_tuned, tuned)
     answer(SUM, lambda part: weighed({name: signal(part) for name, signal in plain.items()}))
     for name, (with_items, with_words) in _INPUTS.items():
-        answer(f"{model}, {name}", lambda part, i=with_items, w=with_words: _of_model(engine, part, i, w))
+        answer(f"{model}, {name}", partial(_of_model, engine, with_items=with_items, with_words=with_words))
     answers[f"{model}, chat"] = _of_chat(Chat.of(engine), reported, progress)
     about = {"model": model, "cases": len(cases), "tuned on": len(tuned), "reported": len(reported)}
     return ConversationEvaluation(about, tuple(reported), answers, dict(weighed.weights))
@@ -132,7 +133,7 @@ def _encoded(encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
     return unit_rows(np.concatenate(parts))
 
 
-def _of_model(engine: Recommender, cases: Sequence[Case], with_items: bool, with_words: bool) -> np.ndarray:
+def _of_model(engine: Recommender, cases: Sequence[Case], *, with_items: bool, with_words: bool) -> np.ndarray:
     """Return the model's scores [cases, items]: the items that were named as a history, the user's words as a query."""
     rows = []
     for case in cases:
