@@ -11,7 +11,9 @@ from recommender.cli import app, main
 from recommender.cli.options import PANELS
 from recommender.errors import RecommenderError
 
-NAMES = "demo validate encode tokenize sounds train extend fuse recommend explain chat serve batch export evaluate ratings"
+NAMES = (
+    "demo validate encode tokenize sounds train extend fuse recommend explain chat serve batch export evaluate ratings"
+)
 GROUPS = "study justifications bench"
 OPERATE = "feedback replay env"
 
