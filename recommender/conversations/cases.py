@@ -57,18 +57,22 @@ def read_cases(path: Path, catalogue: Catalogue) -> list[Case]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
         raise DataError(f"{path}: not UTF-8", "save it as UTF-8") from None
-    cases = [_case(f"{path}, line {n}", n, line, catalogue) for n, line in enumerate(lines, 1) if line.strip()]
+    indices = {item_id: index for index, item_id in enumerate(catalogue.item_ids)}
+    cases = [_case(f"{path}, line {n}", n, line, indices) for n, line in enumerate(lines, 1) if line.strip()]
     if not cases:
         raise DataError(f"{path}: holds no case", "expected one JSON object a line")
     return cases
 
 
 def split(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
-    """Return the cases for tuning, every third one, and those that are reported."""
+    """Return the cases for tuning, every third one, and those that are reported. Raises DataError if there are none of
+    these."""
+    if len(cases) < 2:
+        raise DataError("a single case is for tuning, and none is left to be measured", "give two cases or more")
     return list(cases[::TUNED_OF]), [case for place, case in enumerate(cases) if place % TUNED_OF]
 
 
-def _case(where: str, number: int, line: str, catalogue: Catalogue) -> Case:
+def _case(where: str, number: int, line: str, indices: Mapping[str, int]) -> Case:
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -76,7 +80,7 @@ def _case(where: str, number: int, line: str, catalogue: Catalogue) -> Case:
     if not isinstance(fields, Mapping):
         raise DataError(f"{where}: expected an object", 'with "messages", "named" and "targets"')
     turns = _turns(where, fields.get("messages"))
-    named, targets = (_items(where, name, fields.get(name), catalogue) for name in ("named", "targets"))
+    named, targets = (_items(where, name, fields.get(name), indices) for name in ("named", "targets"))
     if not set(targets) - set(named):
         raise DataError(f"{where}: targets: every one was named before", "leave the case out")
     return Case(number, turns, named, tuple(item for item in targets if item not in named))
@@ -97,10 +101,9 @@ def _turns(where: str, messages: Any) -> tuple[Turn, ...]:
     return tuple(turns)
 
 
-def _items(where: str, name: str, ids: Any, catalogue: Catalogue) -> tuple[int, ...]:
+def _items(where: str, name: str, ids: Any, indices: Mapping[str, int]) -> tuple[int, ...]:
     if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
         raise DataError(f"{where}: {name}: expected a list of item ids, as texts")
-    known = set(catalogue.item_ids)
-    if unknown := [i for i in ids if i not in known]:
+    if unknown := [i for i in ids if i not in indices]:
         raise DataError(f"{where}: {name}: the catalogue has no item {unknown[0]!r}", "give the items of the model")
-    return tuple(dict.fromkeys(catalogue.index(i) for i in ids))
+    return tuple(dict.fromkeys(indices[i] for i in ids))

@@ -35,6 +35,12 @@ def test_every_third_case_is_for_tuning(tmp_path):
     assert [case.targets for case in reported] == [(1,), (2,), (4,)]
 
 
+def test_a_single_case_leaves_none_to_be_measured(tmp_path):
+    cases = read_cases(written(tmp_path, {"messages": SAID, "named": [], "targets": ["1"]}), FILMS)
+    with pytest.raises(DataError, match="none is left"):
+        split(cases)
+
+
 @pytest.mark.parametrize(
     ("case", "said"),
     [
