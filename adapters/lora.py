@@ -1,4 +1,4 @@
-"""LoRA through peft: one adapter for ranking in the first layers, one for writing in all layers."""
+"""LoRA through peft: adapters for ranking and for listening in the first layers, one for writing in all layers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transformers import PreTrainedModel  # noqa: E402
 from recommender.config import LoraConfig  # noqa: E402
 from recommender.errors import ConfigError  # noqa: E402
 
-RANK, EXPLAIN = "rank", "explain"
+RANK, EXPLAIN, CONVERSE = "rank", "explain", "converse"
 WRITING_TARGETS = ("q_proj", "v_proj")
 
 
@@ -26,14 +26,7 @@ def add_adapters(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> 
     Raises ConfigError if the base model has no layers with the configured names, or none as large as the rank.
     """
     _check_rank(llm, config)
-    ranking = peft.LoraConfig(
-        r=config.r,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=list(config.target_modules),
-        layers_to_transform=list(range(rank_layers)),
-        task_type="CAUSAL_LM",
-    )
+    ranking = _first_layers(config, rank_layers, config.lora_dropout)
     writing = peft.LoraConfig(
         r=_writing_rank(config),
         lora_alpha=max(config.lora_alpha // 2, 1),
@@ -50,6 +43,34 @@ def add_adapters(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> 
         ) from None
     model.set_adapter(RANK)
     return model
+
+
+def add_listening_adapter(model: PeftModel, config: LoraConfig, layers: int) -> None:
+    """Add the adapter that listens, in the first `layers` layers; which one is active stays."""
+    # no dropout: no conversation that it learns from comes twice
+    model.add_adapter(CONVERSE, _first_layers(config, layers, dropout=0.0))
+
+
+def _first_layers(config: LoraConfig, layers: int, dropout: float) -> peft.LoraConfig:
+    return peft.LoraConfig(
+        r=config.r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=dropout,
+        target_modules=list(config.target_modules),
+        layers_to_transform=list(range(layers)),
+        task_type="CAUSAL_LM",
+    )
+
+
+def listening_shapes(llm: PreTrainedModel, config: LoraConfig, layers: int) -> dict[str, tuple[int, int]]:
+    """Return the shapes of the matrices that `add_listening_adapter` would add, under the names of a checkpoint."""
+    shapes = {}
+    for name, inputs, outputs in _matrices(llm):
+        layer, target = int(name.split(".")[2]), name.rpartition(".")[2]
+        if target in config.target_modules and layer < layers:
+            shapes[f"{name}.lora_A.{CONVERSE}.weight"] = (config.r, inputs)
+            shapes[f"{name}.lora_B.{CONVERSE}.weight"] = (outputs, config.r)
+    return shapes
 
 
 def adapted_shapes(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> dict[str, tuple[int, int]]:

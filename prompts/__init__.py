@@ -21,8 +21,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-#: which templates the weights of ranking and of writing were trained on; a checkpoint holds the hash of each group
-READ_BY = {"rank": ("align", "rank"), "explain": ("explain", "lang/en")}
+#: which templates the weights of ranking, writing and listening were trained on; a checkpoint holds the hash of each group
+READ_BY = {"rank": ("align", "rank"), "explain": ("explain", "lang/en"), "converse": ("converse",)}
 #: hashes of former templates that render the same text as the present ones: only a variable was renamed
 FORMER_HASHES = {"rank": ("0395d5aefbfaabfda59dab4bd73628d9e1f9f7e0d3e157f487727df7e88af27a",)}
 _FOLDER = Path(__file__).parent
@@ -78,3 +78,9 @@ def renders_alike(part: str, recorded: str | None) -> bool:
 def template_hashes() -> dict[str, str]:
     """Return the hash of each group of READ_BY: a change of justifications does not concern the ranking."""
     return {part: template_hash(*names) for part, names in READ_BY.items()}
+
+
+def conversations_hash(language: str) -> str:
+    """Return the sha256 of the phrases of made-up conversations in one language."""
+    files = sorted((_FOLDER / "conversations").glob(f"{language}.*yaml"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

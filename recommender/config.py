@@ -17,7 +17,7 @@ Modality = Literal["text", "knowledge", "image", "audio", "collaborative"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 ENGINES = ("embedded", "vllm")
 SOFT_MODALITIES: tuple[Modality, ...] = ("image", "audio", "collaborative")
-Stage = Literal["align", "rank", "explain"]
+Stage = Literal["align", "rank", "explain", "converse"]
 ColumnKey = Literal["item_id", "title", "description", "image", "audio", "user_id", "timestamp", "position", "rating"]
 WithoutTime = Literal["file", "sets"] | None
 Length = Literal["short", "normal", "detailed"]
@@ -138,6 +138,12 @@ class BaseConfig(_Section):
     )
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the language model runs")
     rank_layers: int = Field(8, ge=1, description="how many layers rank items; text is written with all layers")
+    converse_layers: int = Field(8, ge=1, description="how many layers read conversations")
+    languages: tuple[str, ...] = Field(
+        ("en",),
+        min_length=1,
+        description="languages of messages that it reads; each has a file in prompts/conversations",
+    )
     item_scale: float = Field(1.0, gt=0, description="norm of an item's embedding, relative to that of a word")
     load_in_4bit: bool = False
     adapter: str | None = Field(
@@ -246,6 +252,7 @@ class StageConfig(_Section):
         le=1,
         description="share of the rank examples in which a contiguous part, up to a quarter, is shuffled",
     )
+    conversations: int = Field(4096, ge=1, description="conversations that are made for an epoch of the stage converse")
     evaluate_epochs: float = Field(1.0, gt=0, description="epochs between validations")
     patience: int = Field(5, ge=1, description="validations without improvement before the stage stops")
     validation_users: int = Field(1000, ge=1)
@@ -270,6 +277,9 @@ class TrainingConfig(_Section):
         0.0,
         ge=0,
         description="initial score bias: this times the log of an item's number of interactions; one level only",
+    )
+    outside: str | None = Field(
+        None, description="a table of works that people name and the catalogue may lack, for made-up conversations"
     )
     checkpoint_minutes: float = Field(5.0, gt=0)
     keep_test_out: bool = Field(True, description="leave-one-out: the last item of a user is never trained on")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gc
+import json
 import os
 import subprocess
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from transformers import (
 )
 from xdist.scheduler import LoadFileScheduling
 
+from recommender import prompts
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue, Item
 from recommender.encoders.audio import SAMPLE_RATE
@@ -34,7 +36,8 @@ from recommender.engine.vllm_server import vllm_python
 from recommender.errors import RecommenderError
 from recommender.export.vllm_folder import export_vllm, load_exported
 from recommender.model import RecommenderModel, load_llm
-from recommender.model.checkpoint import Checkpoint
+from recommender.model.checkpoint import Checkpoint, save_pretrained
+from recommender.model.listening import Listener
 from recommender.prompting.builder import ExampleBuilder
 from recommender.semantic_ids.codes import SemanticIds
 
@@ -238,6 +241,28 @@ def wide_checkpoint(folder: Path, catalogue: Catalogue, features: Features, leve
     return Checkpoint(model, tokenizer, catalogue, config)
 
 
+def add_listener(checkpoint: Checkpoint) -> Checkpoint:
+    """Let a tiny model listen, with adapters and maps that change what is computed."""
+    model, count = checkpoint.model, len(checkpoint.catalogue)
+    random = np.random.default_rng(5)
+    known = random.standard_normal((count, 12)).astype(np.float32)
+    hidden = model.hidden_size
+    basis = random.standard_normal((hidden, 4)).astype(np.float32)
+    norm = model.llm.model.norm
+    model.add_listener(Listener(norm, hidden, known, np.zeros(hidden, np.float32), basis, np.arange(count) / 10.0))
+    assert model.listener is not None
+    torch.manual_seed(7)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".converse." in name and "lora_B" in name:
+                parameter.normal_(std=0.2)
+        for layer in (model.listener.query, model.listener.enter):
+            layer.weight.normal_(std=0.1)
+    checkpoint.prompts = prompts.template_hashes()
+    model.eval()
+    return checkpoint
+
+
 class Engines:
     """One checkpoint in both engines. `exported`: its folder, `embedded`, and `vllm`, with servers of its own."""
 
@@ -268,13 +293,58 @@ def engines(catalogue, features, tmp_path_factory):
             made.pop(other).close()
         if levels not in made:
             folder = tmp_path_factory.mktemp("wide")
-            checkpoint = wide_checkpoint(folder, catalogue, features, levels)
+            checkpoint = add_listener(wide_checkpoint(folder, catalogue, features, levels))
             made[levels] = Engines(checkpoint, folder / "export")
         return made[levels]
 
     yield of
     for engines in made.values():
         engines.close()
+
+
+@pytest.fixture
+def listening_checkpoint(catalogue, features, tmp_path) -> Checkpoint:
+    """A checkpoint that listens, with a tokenizer that spells everything."""
+    return add_listener(wide_checkpoint(tmp_path / "wide", catalogue, features, 1))
+
+
+#: a recipe that teaches to listen in seconds
+TEACHING = {
+    "training": {
+        "stages": [{"stage": "converse", "epochs": 1, "conversations": 24, "batch_tokens": 512, "row_tokens": 512}]
+    },
+    "base": {"converse_layers": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def talk_folder(tmp_path_factory, catalogue, features, histories):
+    """A saved checkpoint with tables of its own."""
+    folder = tmp_path_factory.mktemp("taught")
+    lines = [
+        {"item_id": i.item_id, "title": i.title, "genres": i.attributes["genres"], "year": i.attributes["year"][0]}
+        for i in catalogue
+    ]
+    (folder / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = [f"{u},{catalogue[int(i)].item_id},{n}" for u, h in enumerate(histories) for n, i in enumerate(h)]
+    (folder / "interactions.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    tables = {"data.items": str(folder / "items.jsonl"), "data.interactions": str(folder / "interactions.csv")}
+    checkpoint = wide_checkpoint(folder / "base", catalogue, features, 1)
+    checkpoint.config = checkpoint.config.updated({**tables, "encoders.text": None})
+    checkpoint.model.config = checkpoint.config
+    checkpoint.catalogue = Catalogue.load(tables["data.items"], checkpoint.config.data, media=False)
+    save_pretrained(checkpoint, folder / "model")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def taught(talk_folder):
+    """The same checkpoint, taught to listen."""
+    from recommender.pipelines.converse import teach_listening  # here: most tests need no training
+
+    result = teach_listening(talk_folder / "model", talk_folder / "taught", Config.parse(TEACHING))
+    assert result.stage == "converse" and result.steps > 0
+    return talk_folder / "taught"
 
 
 @pytest.fixture(params=[1, 3], ids=["atomic", "three levels"])

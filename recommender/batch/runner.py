@@ -71,7 +71,7 @@ def run_batch(
     facts = facts_of_model(model, options.items)
     given = options.engine_options
     # what a server answers with is not known from here: another one may hold another model
-    servers = {f"server at {name}": given[name] for name in ("rank_url", "write_url") if given.get(name)}
+    servers = {f"server at {name}": given[name] for name in ("rank_url", "write_url", "listen_url") if given.get(name)}
     partial = PartialOutput(output, batch_identity(source, options.engine, given.get("flags"), **servers, **facts))
     with closing(partial), _saying_what_is_kept(partial, len(lines)), _workers(model, options, facts) as workers:
         return _answer_rest(lines, partial, workers, progress or (lambda *_: None))

@@ -74,7 +74,7 @@ def _packed(
     def run() -> None:
         model.train()
         for rows in batches:
-            loss = _loss(model, epochs.as_batch(rows, stage, prefix).to(model.device), stage)
+            loss = _loss(model, epochs.as_batch(rows, prefix).to(model.device), stage)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, stage.max_grad_norm)
             optimizer.step()

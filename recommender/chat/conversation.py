@@ -13,19 +13,27 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from recommender.chat import english_patterns as patterns
 from recommender.chat.dialogue_state import DialogueState, items_at_ranks
+from recommender.chat.languages import KNOWN, foreign_language
 from recommender.chat.list_questions import Situation
+from recommender.chat.model_reading import ModelReader
 from recommender.chat.reader import Reader, Reading
+from recommender.chat.telling import dropped_note, relaxed, understood_line
+from recommender.conversations.wishes import COURTESY
 from recommender.data.catalogue import Catalogue
 from recommender.data.id_fields import history_ids
 from recommender.engine import Engine, RankedItem
 from recommender.engine.feedback_policy import FeedbackPolicy
+from recommender.engine.listening import HeardConversation
 from recommender.errors import RecommenderError
 from recommender.inference.beam_search import Ranking
 from recommender.justify import Justification, Style
 from recommender.justify.facts import facts_of, role
-from recommender.justify.item_names import display_name
+from recommender.justify.item_names import display_name, forms
 from recommender.numerics.vectors import unit_rows
+from recommender.prompting.conversation import ReadMention
+from recommender.prompting.example import Example
 from recommender.store.feedback import Feedback
 
 #: nats that an item gains which is as much like the anchors as the most like one
@@ -54,8 +62,9 @@ class ChatEngine(Protocol):
         fused: bool | None = None,
         *,
         boosts: np.ndarray | None = None,
+        conversation: HeardConversation | None = None,
     ) -> list[Ranking]:
-        """Return the best `k` allowed items of each history."""
+        """Return the best `k` allowed items of each history, and of what was said."""
         ...
 
     def score_all(
@@ -65,8 +74,24 @@ class ChatEngine(Protocol):
         fused: bool | None = None,
         *,
         boosts: np.ndarray | None = None,
+        conversation: HeardConversation | None = None,
     ) -> np.ndarray:
         """Return the scores [histories, items] by which the catalogue is ranked."""
+        ...
+
+    @property
+    def listens(self) -> bool:
+        """Whether the language model has learned to listen to what is said."""
+        ...
+
+    def converse(
+        self, messages: Sequence[tuple[str, str]], history: np.ndarray | Sequence[int] = ()
+    ) -> HeardConversation:
+        """Return messages as the language model hears them."""
+        ...
+
+    def read_prompt(self, prompt: Example, mentions: Sequence[ReadMention]) -> list[tuple[str, float]]:
+        """Return what is meant by each mention of a conversation, and how sure that is."""
         ...
 
     def scores_query(self, query: str | None) -> bool:
@@ -102,7 +127,8 @@ class ChatItem:
 @dataclass(frozen=True)
 class Reply:
     """An answer. `opening` is said before the list, or is all of it; `filters`: the hard constraints in words, each met by
-    every item; `asks`: whether it is a question back; `history`: ids of the items that it took for known."""
+    every item; `asks`: whether it is a question back; `history`: ids of the items that it took for known;
+    `relaxed`: what was asked for and left out, because nothing meets all of it."""
 
     opening: str
     items: tuple[ChatItem, ...] = ()
@@ -111,6 +137,7 @@ class Reply:
     asks: bool = False
     notes: tuple[str, ...] = ()
     history: tuple[str, ...] = ()
+    relaxed: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -132,20 +159,25 @@ class Chat:
         vectors: np.ndarray | None = None,
         style: Style | None = None,
         feedback_policy: FeedbackPolicy | None = None,
+        languages: Sequence[str] = ("en",),
     ) -> None:
         """`noun`: what is recommended, in the plural. `vectors` [items, width]: by which items are like those
         that are named.
-        `style`: of answers to questions back; `feedback_policy`: where feedback is kept."""
+        `style`: of answers to questions back; `feedback_policy`: where feedback is kept. `languages`: those that the
+        language model reads."""
         self.engine, self.catalogue, self.noun = engine, engine.catalogue, noun
         self.style, self.feedback_policy = style or Style(noun), feedback_policy
+        self.languages = tuple(languages)
         self.reader = Reader(self.catalogue)
+        self.model_reader = ModelReader(self.catalogue, self.reader)
         self.vectors = None if vectors is None else unit_rows(vectors)
         self._by_title = {display_name(item): index for index, item in reversed(list(enumerate(self.catalogue)))}
 
     @classmethod
     def of(cls, engine: Engine) -> Chat:
         """Return conversations with an engine: what it calls its items, and by what they are alike."""
-        return cls(engine, engine.config.prompt.noun, engine.vectors, engine.style, engine.feedback_policy)
+        languages = engine.config.base.languages if engine.listens else ("en",)
+        return cls(engine, engine.config.prompt.noun, engine.vectors, engine.style, engine.feedback_policy, languages)
 
     def by(self, engine: ChatEngine) -> Chat:
         """Return the same conversations with another engine of this catalogue."""
@@ -174,20 +206,23 @@ class Chat:
         known = tuple(int(i) for i in self.catalogue.indices(history_ids(() if history is None else history)))
         refused = frozenset(self.feedback_policy.refused(user)) if self.feedback_policy else frozenset()
         reading, state, shown = self._understood(messages, DialogueState(history=known, k=k, hidden=refused))
-        notes = self._notes(reading, state)
+        said = _Said(messages, known, shown, user)
+        notes = self._notes(reading, state, said)
         if reading.question is not None:
-            text = self._situation(state, shown, user).answer(reading.question)
-            return Reply(" ".join([*notes, text]), filters=_filters(state), notes=notes)
+            notes = (*notes, self._situation(state, said).answer(reading.question))
+            if shown:  # who has a list and asks about it wants an answer
+                return Reply(" ".join(notes), filters=_filters(state), notes=notes[:-1])
         self._keep(reading, shown, user)
-        question = self._question(reading, state, messages) if boosts is None else None
-        if question:
-            return Reply(" ".join([*notes, question]), asks=True, filters=_filters(state), notes=notes)
+        if shown and self._is_courtesy(reading, said) and not patterns.HELLO.search(said.last):
+            return Reply("You are welcome. Tell me whenever you want something else.", filters=_filters(state))
+        state, dropped = relaxed(self.catalogue, state)
+        if dropped:
+            notes = (*notes, dropped_note(dropped, _filters(state), self.noun))
         allowed = state.allowed(self.catalogue)
         allowed[list(state.history)] = False
         if not allowed.any():
-            return Reply(" ".join([*notes, self._nothing(state)]), asks=True, filters=_filters(state), notes=notes)
-        boosts = self._boosts(state) if boosts is None else self._boosts(state) + boosts
-        return self._listed(state, allowed, boosts, notes, explain, user)
+            return Reply(" ".join([*notes, f"All {self.noun} here have been shown or set aside."]), notes=notes)
+        return replace(self._listed(state, reading, allowed, boosts, notes, explain, said), relaxed=dropped)
 
     @cached_property
     def hint(self) -> str:
@@ -197,9 +232,24 @@ class Chat:
         common = [value for value, _ in kinds.most_common(HINTED)]
         return f"{self.noun.capitalize()} from the 1980s, the nineties{''.join(f', {kind}' for kind in common)}."
 
+    def understand(self, messages: Sequence[Message], k: int = 5) -> tuple[Reading, DialogueState]:
+        """Return how the last message is read, and what is wanted after it. Raises RecommenderError as `reply` does."""
+        reading, state, _ = self._understood(messages, DialogueState(k=k))
+        return reading, state
+
+    def is_courtesy(self, reading: Reading, messages: Sequence[Message]) -> bool:
+        """Whether the last message is only polite; `reading`: of it."""
+        return self._is_courtesy(reading, _Said(messages, (), (), None))
+
     def asks_back(self, messages: Sequence[Message]) -> bool:
         """Return whether the last message is a question about the list: its answer may take a written sentence."""
         return bool(messages) and self.reader.read(_content(messages[-1], len(messages) - 1)).question is not None
+
+    def _is_courtesy(self, reading: Reading, said: _Said) -> bool:
+        """Whether a message is only polite: by the language model, or by its words."""
+        nothing = replace(reading, wants=False, act="") == Reading()
+        polite = bool(patterns.THANKS.search(said.last) or patterns.HELLO.search(said.last))
+        return nothing and (reading.act == COURTESY or (polite and not (reading.act and reading.wants)))
 
     # understanding
 
@@ -215,15 +265,18 @@ class Chat:
                 shown = self._shown(content) or shown
                 ever |= set(shown)
             elif message["role"] == "user":
-                reading = self._read(content)
+                reading = self._read(messages[: number + 1], start.history)
                 if reading.question is None:
                     state = self._same(state.after(reading, shown, ever, start.k), reading, shown)
         if not messages or messages[-1]["role"] != "user":
             raise RecommenderError("messages: the last one must be the user's", "send what the user said last")
         return reading, state, shown
 
-    def _read(self, content: str) -> Reading:
-        """Read a message; free words are left out where nothing can rank by them."""
+    def _read(self, messages: Sequence[Message], known: Sequence[int]) -> Reading:
+        """Read the last of some messages; free words are left out where nothing can rank by them."""
+        content = str(messages[-1]["content"])
+        if self.engine.listens:
+            return self.model_reader.read(self.engine, _pairs(messages), known)
         reading = self.reader.read(content)
         return reading if self.engine.scores_query(reading.query) else replace(reading, query=None)
 
@@ -235,18 +288,35 @@ class Chat:
             said = Feedback(item_id=self.catalogue[item].item_id, opinion="not for me", user=user)
             self.feedback_policy.take(said, self.noun)
 
-    def _situation(self, state: DialogueState, shown: Sequence[int], user: str | None) -> Situation:
+    def _situation(self, state: DialogueState, said: _Said) -> Situation:
         history, boosts = self._history(state), self._boosts(state)
+        heard = self._heard(said)
+
+        def scores(histories: Sequence[np.ndarray]) -> np.ndarray:
+            if heard is None:
+                return self.engine.score_all(histories, state.query, boosts=boosts)
+            # what was heard stays; an item of the history counts by what it changes for who ranks histories
+            known = np.array(said.known, np.int64)
+            listed = self.engine.score_all([known], boosts=self._pointed(state), conversation=heard)
+            ranked = self.engine.score_all([history, *histories])
+            return np.asarray(listed + ranked[1:] - ranked[:1])
+
         return Situation(
             self.catalogue,
             self.style,
             state,
             history,
-            shown,
-            lambda histories: self.engine.score_all(histories, state.query, boosts=boosts),
+            said.shown,
+            scores,
             self.engine.similar_items,
-            lambda items: self.engine.explain(history, list(items), user=user) if items else [],
+            lambda items: self.engine.explain(history, list(items), user=said.user) if items else [],
         )
+
+    def _heard(self, said: _Said) -> HeardConversation | None:
+        """Return the conversation as the language model hears it; None where it has not learned to listen."""
+        if not self.engine.listens:
+            return None
+        return self.engine.converse(self.model_reader.shortened(_pairs(said.messages)), np.array(said.known, np.int64))
 
     def _shown(self, text: str) -> tuple[int, ...]:
         """Return the items of a list that the assistant wrote: numbered lines that are titles of the catalogue."""
@@ -269,7 +339,7 @@ class Chat:
 
     # answers without a list
 
-    def _notes(self, reading: Reading, state: DialogueState) -> tuple[str, ...]:
+    def _notes(self, reading: Reading, state: DialogueState, said: _Said) -> tuple[str, ...]:
         notes = []
         if state.query:
             notes.append(f'I look for what is like "{state.query[:60]}" in what is written of each.')
@@ -283,49 +353,44 @@ class Chat:
         for part in reading.same:
             if not any(role(name) == part for group in state.only for name, _ in group):
                 notes.append(f"I do not know the {part} of what we speak of.")
-        return tuple(notes)
+        return (*notes, *self._opening_notes(reading, state, said))
 
-    def _question(self, reading: Reading, state: DialogueState, messages: Sequence[Message]) -> str | None:
-        if both := state.contradiction():
-            return f"These cannot hold at once: {both}. Which one shall I keep?"
-        if reading.empty and reading.unknown:
-            return f"Name {self.noun} that you liked, a genre or a decade, and I will look."
-        if reading.empty:
-            said = messages[-1]["content"].strip()
-            begin = "I did not understand that." if said else "I heard nothing."
-            liked = f"{self.noun} that you liked, a genre, a decade, what to leave out"
-            return f"{begin} Tell me in English what you feel like: {liked}."
-        if state.nothing_known:
-            return f"What do you feel like? Name {self.noun} that you liked, a genre or a decade."
-        return None
-
-    def _nothing(self, state: DialogueState) -> str:
-        parts = state.parts()
-        counted = [(int(other.allowed(self.catalogue).sum()), constraint) for constraint, other in parts]
-        constraints = " and ".join(constraint for constraint, _ in parts)
-        best = max(counted, default=(0, ""))
-        hint = f' Without "{best[1]}" there would be {best[0]}: shall I drop that?' if best[0] else " What may I drop?"
-        return f"Nothing here fits: {constraints or 'all has been shown'}.{hint}"
+    def _opening_notes(self, reading: Reading, state: DialogueState, said: _Said) -> tuple[str, ...]:
+        """Return what is said where a message tells little or nothing of what is wanted."""
+        if reading.question is not None:
+            return ()
+        ask = f"Name {self.noun} that you liked, a genre or a decade, and the list will be yours."
+        if language := foreign_language(said.text, self.languages):
+            known = " and ".join(KNOWN.get(code, code) for code in self.languages)
+            return (f"I read {known}; of your message in {language} I took names and numbers.",)
+        if self._is_courtesy(reading, said):
+            return (f"Hello! {ask}",) if state.nothing_known else ()
+        if not said.text.strip():
+            return (f"I heard nothing. {ask}",)
+        if reading.empty and not self.engine.listens:
+            return (f"I did not understand that. {ask}",)
+        if state.nothing_known and (not self.engine.listens or not reading.wants):
+            return () if reading.unknown or self.engine.listens else (f"What do you feel like? {ask}",)
+        return ()
 
     # answers with a list
 
     def _listed(
         self,
         state: DialogueState,
+        reading: Reading,
         allowed: np.ndarray,
-        boosts: np.ndarray,
+        given: np.ndarray | None,
         notes: tuple[str, ...],
         explain: bool,
-        user: str | None,
+        said: _Said,
     ) -> Reply:
         history, k = self._history(state), min(state.k, int(allowed.sum()))
-        (ranking,) = self.engine.rank(
-            [history], k, torch.from_numpy(allowed)[None], state.query, None, boosts=boosts if boosts.any() else None
-        )
+        ranking = self._ranked(state, allowed, given, k, said)
         justifications: list[str | None] = [None] * len(ranking.items)
         if explain:
             best = ranking.items.tolist()
-            told, caveats = self.engine.explain(history, best, user=user), self.engine.caveats(history, best)
+            told, caveats = self.engine.explain(history, best, user=said.user), self.engine.caveats(history, best)
             justifications = [f"{each.text} {caveat}".strip() for each, caveat in zip(told, caveats, strict=True)]
         rows = zip(ranking.items.tolist(), ranking.scores.tolist(), justifications, strict=True)
         items = tuple(
@@ -336,9 +401,35 @@ class Chat:
         if len(items) < state.k:
             notes = (*notes, f"Only {len(items)} fit." if len(items) > 1 else "Only one fits.")
         head = f"{self.noun.capitalize()} for you" + (f" ({', '.join(filters)})" if filters else "") + ":"
-        opening = "\n".join([*([" ".join(notes)] if notes else []), head])
+        understood = understood_line(self.catalogue, state, reading)
+        opening = "\n".join([*([understood] if understood else []), *([" ".join(notes)] if notes else []), head])
         known = tuple(self.catalogue[int(i)].item_id for i in history)
-        return Reply(opening, items, filters, state.moods, notes=notes, history=known)
+        asks = state.nothing_known and given is None and not self.engine.listens
+        return Reply(opening, items, filters, state.moods, asks=asks, notes=notes, history=known)
+
+    def _ranked(
+        self, state: DialogueState, allowed: np.ndarray, given: np.ndarray | None, k: int, said: _Said
+    ) -> Ranking:
+        """Rank by what was heard, or by history and preferences where the model has not learned to listen."""
+        heard = self._heard(said)
+        boosts = self._boosts(state) if heard is None else self._pointed(state)
+        boosts = boosts if given is None else boosts + given
+        history = self._history(state) if heard is None else np.array(said.known, np.int64)
+        more = {} if heard is None else {"conversation": heard}
+        (ranking,) = self.engine.rank(
+            [history],
+            k,
+            torch.from_numpy(allowed)[None],
+            state.query,
+            None,
+            boosts=boosts if boosts.any() else None,
+            **more,
+        )
+        return ranking
+
+    def _pointed(self, state: DialogueState) -> np.ndarray:
+        """Return float [items]: the nats for what was said of places in a list, which the language model does not count."""
+        return self._similarity_boosts(state.pointed)
 
     @staticmethod
     def _history(state: DialogueState) -> np.ndarray:
@@ -375,6 +466,30 @@ def sentence(error: RecommenderError) -> Reply:
 
 def _filters(state: DialogueState) -> tuple[str, ...]:
     return tuple(told for told, _ in state.parts())
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a reply answers. `known`: items known beforehand; `shown`: the last list; `user`: who speaks."""
+
+    messages: Sequence[Message]
+    known: tuple[int, ...]
+    shown: tuple[int, ...]
+    user: str | None
+
+    @property
+    def text(self) -> str:
+        """The last message."""
+        return str(self.messages[-1]["content"])
+
+    @property
+    def last(self) -> str:
+        """The last message, its words in the form that patterns are written in."""
+        return " ".join(forms(self.text.replace("'", "").replace("’", "")))
+
+
+def _pairs(messages: Sequence[Message]) -> list[tuple[str, str]]:
+    return [(str(m["role"]), str(m["content"])) for m in messages if m["role"] != "system"]
 
 
 def _content(message: Message, number: int) -> str:

@@ -28,7 +28,7 @@ Groups = tuple[tuple[Fact, ...], ...]
 @dataclass(frozen=True)
 class DialogueState:
     """Hard: `only`, `without`, years, `hidden` items. Soft: `toward`, `moods`, `anchors`, `dislikes`,
-    `query` in free words. `k`: list length."""
+    `query` in free words, `pointed`: items of a list that more are wanted like. `k`: list length."""
 
     history: tuple[int, ...] = ()
     anchors: tuple[int, ...] = ()
@@ -43,6 +43,7 @@ class DialogueState:
     years_out: tuple[tuple[int, int], ...] = ()
     query: str | None = None
     k: int = 5
+    pointed: tuple[int, ...] = ()
 
     @property
     def nothing_known(self) -> bool:
@@ -52,6 +53,7 @@ class DialogueState:
     def after(self, reading: Reading, shown: Sequence[int], ever_shown: Iterable[int], k: int) -> DialogueState:
         """Return the state after one more message. `shown`: the last list, `ever_shown`: all, `k`: the first length."""
         start = DialogueState(history=self.history, k=k) if reading.reset else self
+        start = replace(start, only=(), without=()) if reading.any_kind else start
         liked, unliked, seen = (
             items_at_ranks(r, shown) for r in (reading.ranks_like, reading.ranks_not, reading.ranks_seen)
         )
@@ -59,6 +61,8 @@ class DialogueState:
         again = {fact for group in reading.allowed_again for fact in group}
         without = tuple(group for group in _joined(start.without, reading.without) if not set(group) & again)
         forbidden = {fact for group in reading.without for fact in group}
+        # what is taken back is no condition any more, unless the same message sets it
+        only = tuple(group for group in start.only if not set(group) & again)
         hidden = {*start.hidden, *out, *reading.anchors, *liked, *seen, *(ever_shown if reading.new else ())}
         return replace(
             start,
@@ -66,13 +70,14 @@ class DialogueState:
             anchors=_joined((), (*reading.anchors, *liked)) or start.anchors,
             dislikes=_joined(start.dislikes, out),
             hidden=frozenset(hidden | set(reading.history)),
-            only=tuple(g for g in _joined(start.only, reading.only) if not set(g) & forbidden),
+            only=tuple(g for g in _joined(only, reading.only) if not set(g) & forbidden),
             without=without,
             toward=_joined(start.toward, reading.toward),
             moods=_joined(start.moods, reading.moods),
             query=reading.query or start.query,
+            pointed=liked or start.pointed,
             **start._years(reading),
-            k=start._length(reading),
+            k=start._length(reading, k),
         )
 
     def _years(self, reading: Reading) -> dict:
@@ -83,11 +88,12 @@ class DialogueState:
         last = self.last_year if reading.last_year is None else reading.last_year
         return {"first_year": first, "last_year": last, "years_out": _joined(self.years_out, reading.years_out)}
 
-    def _length(self, reading: Reading) -> int:
+    def _length(self, reading: Reading, first: int) -> int:
+        """Return how long the list is to be; nobody talks it beyond `MOST`, or what it was at first."""
         wanted = reading.count or (
             self.k * 2 if reading.longer > 0 else (self.k + 1) // 2 if reading.longer else self.k
         )
-        return min(max(wanted, 1), MOST)
+        return min(max(wanted, 1), max(MOST, first))
 
     # hard
 
@@ -197,4 +203,4 @@ def _joined(old: tuple, new: Iterable) -> tuple:
 
 
 def _spoken(group: Sequence[Fact]) -> str:
-    return group[0][1]
+    return " or ".join(dict.fromkeys(value for _, value in group))

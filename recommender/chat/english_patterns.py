@@ -161,6 +161,12 @@ WANTS = re.compile(
 BEFORE_NAME = frozenset(
     "like liked love loved watched saw seen enjoy enjoyed hated disliked than to of and or after called".split()
 )
+#: words behind which a capital at the beginning of a message is a name's
+AFTER_NAME = frozenset("is was isnt wasnt".split())
+ANY_KIND = re.compile(
+    r"\b(?:any (?:genre|kind|sort|type)\b(?! of\b)|anything (?:goes|will do|is fine|works)|open to (?:anything|everything)"
+    r"|whatever you (?:like|want|have)|surprise me instead)"
+)
 MOOD = {name: re.compile(rf"\b(?:{words})\b") for name, words in MOOD_WORDS.items()}
 
 #: questions back; what follows names whom they are about
@@ -194,3 +200,38 @@ _NOT_MINE = r"(?:is ?nt|isnt|is not|s not|not) (?:really |quite )?(?:for me|my t
 NOT_FOR_ME = re.compile(
     rf"(?:{_ONE}|<t\d+>)(?: (?!but\b|and\b)\w+){{0,2}}? {_NOT_MINE}\b|\bnot for me :? ?(?:the )?(?:{_ONE}|<t\d+>)"
 )
+
+#: questions on what an item is, by what is asked; read only where an item is named or meant by "it"
+TOPICS = {
+    topic: re.compile(rf"\b(?:{pattern})")
+    for topic, pattern in {
+        "director": r"who (?:directed|made|filmed|is the director|was the director)|directed by who(?:m)?|which director",
+        "cast": r"who (?:is|was|are|were|else is) in\b|who ?s in\b|who (?:stars?|starred|plays?|played|acts?|acted)\b"
+        r"|(?:what|which) actors?|the cast of",
+        "writer": r"who (?:wrote|is the author|was the author|is the writer)|written by who(?:m)?",
+        "artist": r"who (?:sings|sang|performs|performed|recorded)\b|by which (?:band|singer|artist)",
+        "year": r"when (?:was|did|were)\b[^?.!]*\b(?:made|released|out|published|recorded)\b|(?:what|which) year\b"
+        r"|how old is\b|from when is\b",
+        "runtime": r"how long (?:is|was|does|are)\b|(?:the )?(?:running time|runtime) of\b",
+        "audience": r"(?:is|are|would|can)\b[^?.!]*\b(?:for|ok with|suitable for|okay for|ok for|fine for|good for|with)"
+        r" (?:my |the |our |small |young |little |a )*(?:kids?|child(?:ren)?|(?:<v\d+>)|family|\d+ year)"
+        r"|what is (?:it|(?:<[tr]-?\d+>)) rated|how is (?:it|(?:<[tr]-?\d+>)) rated|is it (?:too )?violent",
+        "kind": r"what (?:kind|genre|type|sort) (?:of \w+ )?(?:is|was|are)\b|what genre\b|(?:which|what) genres\b",
+        "language": r"(?:what|which) language\b",
+        "country": r"(?:what|which) country\b|where was\b[^?.!]*\bmade\b",
+        "about": r"what(?:s| is| was|re| are)?\b[^?.!]*\babout\b|(?:tell|say)(?: me| us)?(?: something| a bit| a little)?"
+        r"(?: more)?(?: about)? (?:<[tr]|it\b|that\b|this\b)|tell me more\b|more about (?:<[tr]|it\b|that\b|this\b)"
+        r"|the (?:plot|story) of\b|tell (?:me|us) (?:the |its )?(?:plot|story)\b"
+        r"|describe (?:<[tr]|it\b|that\b)|(?:do you|what do you) know (?:of|about) (?:<[tr]|it\b)",
+    }.items()
+}
+#: what such a question may be about where it names nothing
+IT = re.compile(r"\b(?:it|that one|this one|that|this|that film|that movie|the film|the movie)\b|tell me more")
+#: messages of nothing but courtesy
+THANKS = re.compile(
+    r"^ *(?:(?:ok|okay|great|perfect|cool|nice|awesome|alright|super|lovely|wonderful|good)\b[ ,.!]*)*"
+    r"(?:thanks?|thank you|thx|cheers|bye|good ?bye|see you|that is all|thats all|youre welcome"
+    r"|have a (?:nice|good|great))\b"
+    r"|\b(?:kind|nice|helpful|sweet) of you\b|\b(?:thanks|thank you|goodbye|good bye|bye)[ .!]*$|\bmany thanks\b"
+)
+HELLO = re.compile(r"^ *(?:hi|hello|hey|hiya|good (?:morning|evening|afternoon|day)|greetings|whats up|howdy|yo)\b")

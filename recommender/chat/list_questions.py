@@ -1,4 +1,4 @@
-"""Questions back within a conversation: why this, why not that one, what if something had not been seen."""
+"""Questions back within a conversation: why this, why not that one, what if, and what the catalogue knows of an item."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from recommender.chat.reader import Question
 from recommender.data.catalogue import Catalogue
 from recommender.justify import Justification, Style, answers
 from recommender.justify.counterfactual import MOST_CHANGES, ScoreAll, shift, shortfall
+from recommender.justify.fact_answers import fact_answer
 from recommender.justify.facts import facts_of
 from recommender.justify.item_names import display_name, namesakes
 
@@ -38,6 +39,8 @@ class Situation:
         about = self._about(question)
         if not about:
             return "Which one do you mean? Name it, or say its place in the list."
+        if question.kind == "fact":
+            return " ".join(fact_answer(self.catalogue, item, question.topic, self.style) for item in about[:2])
         if question.kind == "what_if":
             return self._what_if(about)
         if question.kind == "why_not":
@@ -46,7 +49,7 @@ class Situation:
 
     def _about(self, question: Question) -> list[int]:
         items = [*question.items, *items_at_ranks(question.ranks, self.shown)]
-        if not items and question.kind == "why" and not question.ranks:
+        if not items and question.kind in ("why", "fact") and not question.ranks:
             items = list(self.shown[:1])
         return list(dict.fromkeys(items))
 

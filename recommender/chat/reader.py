@@ -31,11 +31,13 @@ Fact = tuple[str, str]
 
 @dataclass(frozen=True)
 class Question:
-    """A question back. `items`: who it is about; `ranks`: places in the last list, from 1, -1 the last."""
+    """A question back. `items`: who it is about; `ranks`: places in the last list, from 1, -1 the last; `topic`: what a
+    question for a fact is for, one of `fact_answers.TOPICS`."""
 
-    kind: Literal["why", "why_not", "what_if"]
+    kind: Literal["why", "why_not", "what_if", "fact"]
     items: tuple[int, ...] = ()
     ranks: tuple[int, ...] = ()
+    topic: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Reading:
     `history`: liked or known; `anchors`: more like these; `dislikes`: not these; `ranks_*`: places in the last list, from
     1, -1 the last; `refused`: not for me; `only`, `without`: hard; `toward`: soft; `first_year`, `last_year`: inclusive;
     `years_out`: ranges; `query`: free words, where a list is wanted and nothing else was
-    understood; `question`: asks back, and for no list.
+    understood; `question`: asks back, and for no list; `act`: what the language model takes the message for, "" where it
+    has not read it.
     """
 
     history: tuple[int, ...] = ()
@@ -64,6 +67,7 @@ class Reading:
     last_year: int | None = None
     years_out: tuple[tuple[int, int], ...] = ()
     any_year: bool = False
+    any_kind: bool = False
     moods: tuple[str, ...] = ()
     same: tuple[str, ...] = ()
     count: int | None = None
@@ -75,11 +79,12 @@ class Reading:
     question: Question | None = None
     unknown: tuple[str, ...] = ()
     ambiguous: tuple[tuple[int, ...], ...] = ()
+    act: str = ""
 
     @property
     def empty(self) -> bool:
         """Whether nothing at all was understood."""
-        return replace(self, unknown=(), ambiguous=()) == Reading()
+        return replace(self, unknown=(), ambiguous=(), act="") == Reading()
 
 
 class Reader:
@@ -137,7 +142,9 @@ class Reader:
             return capital and length > 1 and all(word.text[0].isupper() for word in found[place : place + length])
         before = {word.form for word in found[max(place - 1, 0) : place]}
         digits = len(telling) == 1 and telling[0].isdigit()
-        return not digits and (len(telling) > 1 or capital or bool(before & w.BEFORE_NAME))
+        after = {word.form for word in found[place + length : place + length + 1]}
+        spoken_of = found[place].text[0].isupper() and bool(after & w.AFTER_NAME)
+        return not digits and (len(telling) > 1 or capital or spoken_of or bool(before & w.BEFORE_NAME))
 
 
 class _Message:
@@ -208,6 +215,7 @@ class _Message:
         ranks_like = self._ranks(w.RANK)
         same = tuple(n for n, p in (("director", w.SAME_DIRECTOR), ("cast", w.SAME_CAST)) if self._cut(p))
         new, reset, any_year = self._cut(w.NEW), self._cut(w.RESET), self._cut(w.ANY_YEAR)
+        any_kind = self._cut(w.ANY_KIND)
         longer = int(self._cut(w.LONGER)) - int(self._cut(w.SHORTER))
         moods = tuple(name for name, pattern in w.MOOD.items() if self._cut(pattern))
         again = self._facts(w.FINE_AGAIN)
@@ -219,7 +227,7 @@ class _Message:
         reading = Reading(
             history, anchors, dislikes, ranks_like, ranks_not, ranks_seen, refused, ranks_refused,
             (*only, *self._facts(w.VALUE)), without,
-            again, toward, *years, any_year, moods, same, count, longer, new, reset,
+            again, toward, *years, any_year, any_kind, moods, same, count, longer, new, reset,
             bool(w.WANTS.search(self.tagged)), None, None, tuple(self.unknown), self._ambiguous(),
         )  # fmt: skip
         return replace(reading, query=self._query(reading))
@@ -229,7 +237,7 @@ class _Message:
 
         A message that negates something is none: what it names is not wanted. Nor is the turn that brings a picture.
         """
-        understood = replace(reading, wants=False, count=None, reset=False) != Reading()
+        understood = replace(reading, wants=False, count=None, reset=False, act="") != Reading()
         text = " ".join(self.text.split())
         if understood or not reading.wants or w.NEGATION.search(self.tagged) or w.PICTURE_TURN in text:
             return None
@@ -249,6 +257,9 @@ class _Message:
             return Question("why_not", items, ranks)
         if named and w.WHY.search(self.tagged) or w.WHY_THESE.search(self.tagged):
             return Question("why", items, ranks)
+        topic = next((name for name, pattern in w.TOPICS.items() if pattern.search(self.tagged)), "")
+        if topic and (named or w.IT.search(self.tagged)):
+            return Question("fact", items, ranks, topic)
         return None
 
     def _refused(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -14,6 +14,7 @@ from rich.text import Text
 from recommender.cli import (
     bench_commands,
     chat_commands,
+    conversation_commands,
     data_commands,
     demo_commands,
     justification_commands,
@@ -55,6 +56,7 @@ _COMMANDS: tuple[tuple[Panel, Callable[..., Any] | tuple[str, typer.Typer]], ...
     ("Train", training_commands.train),
     ("Train", training_commands.extend),
     ("Train", training_commands.fuse),
+    ("Train", ("conversations", conversation_commands.app)),
     ("Recommend", recommending_commands.recommend),
     ("Recommend", recommending_commands.explain),
     ("Recommend", chat_commands.chat),

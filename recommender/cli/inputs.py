@@ -22,15 +22,21 @@ if TYPE_CHECKING:
 def read_config(path: Path, settings: list[str] | None) -> Config:
     """Return the Config of a YAML file with KEY=VALUE overrides. Raises ConfigError."""
     from recommender.config import Config
+
+    changes = changes_of(settings)
+    config = Config.load(path)
+    return config.updated(changes, "--set") if changes else config
+
+
+def changes_of(settings: list[str] | None) -> dict[str, Any]:
+    """Return what KEY=VALUE overrides change: dotted key -> value. Raises ConfigError."""
     from recommender.strict.yaml_documents import parse_yaml
 
     texts = dict(split_pair("--set", text, "decoding.beam=20") for text in settings or [])
-    config = Config.load(path)
     try:
-        changes = {key: parse_yaml(value) for key, value in texts.items()}
+        return {key: parse_yaml(value) for key, value in texts.items()}
     except ValueError as error:
         raise ConfigError(f"--set: not a YAML value ({error})", "put it in quotes") from None
-    return config.updated(changes, "--set") if changes else config
 
 
 def read_recipe(path: Path, settings: list[str] | None) -> Config:
@@ -186,9 +192,9 @@ def numbers_by_name(option: str, texts: list[str] | None) -> dict[str, float]:
     return numbers
 
 
-def vllm_options(engine: str, rank_url: str | None, write_url: str | None, flags: str) -> dict[str, Any]:
+def vllm_options(engine: str, flags: str, **urls: str | None) -> dict[str, Any]:
     """Return what was said of vLLM, as `open_engine` takes it. Raises ConfigError if another engine is meant."""
-    given = {"rank_url": rank_url, "write_url": write_url, "flags": tuple(shlex.split(flags))}
+    given = {**urls, "flags": tuple(shlex.split(flags))}
     options = {name: value for name, value in given.items() if value}
     if options and engine != "vllm":
         raise ConfigError(f"--engine {engine} has no {', '.join(options)}", "add --engine vllm")

@@ -181,10 +181,13 @@ def plant(
     _report(checker_study(catalogue, histories.items, style, count, seed, companions), output, as_json)
 
 
-@app.command()
-def dialogues(
+@app.command("dialogues")
+def generated_dialogues(
     model: Model,
     count: Annotated[int, typer.Option(help="messages to generate", min=1)] = 600,
+    dialogues: Annotated[
+        int, typer.Option(help="dialogues of one or two messages to generate beside them", min=0)
+    ] = 200,
     seed: Seed = 0,
     items: Items = None,
     output: JsonFile = None,
@@ -197,11 +200,15 @@ def dialogues(
     """
     from recommender.chat import Chat
     from recommender.progress import progress_bars
-    from recommender.studies.conversations import conversation_study
+    from recommender.studies.conversations import conversation_study, dialogue_study
 
     with progress_bars(quiet) as progress:
         engine = open_model(model, items, progress)
-    _report(conversation_study(Chat(engine, engine.config.prompt.noun), count, seed), output, as_json)
+    chat = Chat.of(engine)
+    told: dict[str, Any] = dict(conversation_study(chat, count, seed))
+    if dialogues:
+        told["dialogues"] = dialogue_study(chat, dialogues, seed)
+    _report(told, output, as_json)
 
 
 def _report(measured: dict[str, Any], output: Path | None, as_json: bool) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 RankUrl = Annotated[str | None, typer.Option(help="join a vLLM server that ranks, instead of starting one")]
 WriteUrl = Annotated[str | None, typer.Option(help="join a vLLM server that writes")]
+ListenUrl = Annotated[str | None, typer.Option(help="join a vLLM server that listens to conversations")]
 VllmFlags = Annotated[str, typer.Option("--vllm", help='flags for vLLM as they are, for example "--dtype=bfloat16"')]
 EngineName = Annotated[
     str,
@@ -49,6 +50,7 @@ def serve(
     items: Items = None,
     rank_url: RankUrl = None,
     write_url: WriteUrl = None,
+    listen_url: ListenUrl = None,
     vllm: VllmFlags = "",
     quiet: Quiet = False,
 ) -> None:
@@ -57,7 +59,7 @@ def serve(
     /v1/recommendations, /v1/chat/completions (as the OpenAI client speaks it), /v1/feedback, /v1/models, /healthz,
     /readyz, /metrics, and /docs for all of them.
     """
-    options = vllm_options(engine, rank_url, write_url, vllm)
+    options = vllm_options(engine, vllm, rank_url=rank_url, write_url=write_url, listen_url=listen_url)
     given: dict[str, Any] = {"host": host, "port": port, "feedback": feedback}
     given |= {"allowed_hosts": allowed_host, "allowed_origins": allowed_origin}
     limits = _limits(config_of(None, [model]).serving, settings, given)
@@ -108,6 +110,7 @@ def batch(
     items: Items = None,
     rank_url: RankUrl = None,
     write_url: WriteUrl = None,
+    listen_url: ListenUrl = None,
     vllm: VllmFlags = "",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -116,7 +119,7 @@ def batch(
 
     Answers keep its order, one line each, errors too. A run that was killed goes on where it was.
     """
-    engine_options = vllm_options(engine, rank_url, write_url, vllm)
+    engine_options = vllm_options(engine, vllm, rank_url=rank_url, write_url=write_url, listen_url=listen_url)
     check_parts_at_hand(model, items)
     from recommender.batch import BatchOptions, run_batch
     from recommender.progress import progress_bars
@@ -141,15 +144,21 @@ def export(
     """
     check_target(target, {"transformers": ITEMS, "vllm": MARKER}[to])  # before what takes seconds to import
     check_parts_at_hand(model, items)
+    from recommender.conversations.tuned import Tuned
     from recommender.export.merge import merge
     from recommender.export.vllm_folder import export_vllm
-    from recommender.model.checkpoint import from_pretrained
+    from recommender.model.checkpoint import from_pretrained, resolve
     from recommender.model.manifest import claimed
     from recommender.progress import progress_bars
 
-    write, marker = {"transformers": (merge, ITEMS), "vllm": (export_vllm, MARKER)}[to]
+    marker = {"transformers": ITEMS, "vllm": MARKER}[to]
     with progress_bars(quiet) as progress, claimed(target, "export", marker):
-        report = asdict(write(from_pretrained(model, items, progress), target, progress))
+        checkpoint = from_pretrained(model, items, progress)
+        if to == "vllm":
+            tuned = Tuned.load(resolve(model), checkpoint.catalogue)
+            report = asdict(export_vllm(checkpoint, target, progress, tuned))
+        else:
+            report = asdict(merge(checkpoint, target, progress))
     if as_json:
         print_json(report)
     else:

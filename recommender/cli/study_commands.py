@@ -229,7 +229,7 @@ def conversations(
 ) -> None:
     """Answer conversations of real people: is what they were recommended next among the first items?
 
-    Every third case is for fitting the sum of plain signals; all systems are measured on the others. Items that were named
+    Every third dialogue is for fitting sums of signals; all systems are measured on the others. Items that were named
     before are never counted.
     """
     from recommender.conversations.cases import read_cases
@@ -251,6 +251,68 @@ def conversations(
         print_json(metrics)
     else:
         print_rows(headline(metrics), f"{len(evaluation.cases)} conversations: {output}")
+
+
+@app.command()
+def listening(
+    model: Model,
+    config: ConfigFile,
+    output: Output,
+    dialogues: Annotated[Path | None, typer.Option(help="JSON lines of real conversations", dir_okay=False)] = None,
+    variants: Annotated[str | None, typer.Option(help="names with commas; 'N layers' is one for any N")] = None,
+    epochs: Annotated[float | None, typer.Option(help="for each variant; default: the recipe's", min=0)] = None,
+    seed: Seed = 0,
+    items: Items = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Teach to listen without pretraining, words, item positions or depth, and print what each of them is worth."""
+    recipe = read_recipe(config, settings)
+    from recommender.progress import progress_bars
+    from recommender.studies.listening import VARIANTS, chosen, headline, listening_study
+
+    names = split_list(variants, "--variants")
+    try:
+        wanted = chosen(names) if names else VARIANTS
+    except KeyError as missing:
+        known = ", ".join(variant.name for variant in VARIANTS)
+        raise DataError(f"--variants: no variant {missing}", f"there are: {known}") from None
+    changes = {} if epochs is None else {"epochs": epochs}
+    with progress_bars(quiet) as progress:
+        told = listening_study(model, recipe, output, dialogues, items, wanted, changes, seed, progress)
+    if as_json:
+        print_json(told)
+    else:
+        print_rows(headline(told), f"recall at 10: {output}")
+
+
+@app.command()
+def favourites(
+    model: Model,
+    output: Annotated[Path, typer.Option(help="folder for the figures", callback=early_checks.output_folder)],
+    users: Users = None,
+    seed: Seed = 0,
+    items: Items = None,
+    interactions: Annotated[str | None, typer.Option(help="interactions table; default: the config's")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rank for one to five items in no order, as people name favourites, beside item-kNN."""
+    from recommender.pipelines.train import split_histories
+    from recommender.progress import progress_bars
+    from recommender.studies.favourites import favourites_study, headline, write_favourites
+
+    with progress_bars(quiet) as progress:
+        engine = open_model(model, items, progress)
+        changed = {"data.interactions": interactions} if interactions else {}
+        config = engine.config.updated(changed, "--interactions") if changed else engine.config
+        measured = favourites_study(engine, split_histories(config, engine.catalogue), users, seed, progress)
+    write_favourites(output, measured)
+    if as_json:
+        print_json(measured)
+    else:
+        print_rows(headline(measured), f"recall at 10, {measured['about']['users']} users: {output}")
 
 
 @app.command()

@@ -12,8 +12,10 @@ from recommender.data.catalogue import Catalogue
 from recommender.errors import DataError
 from recommender.files import check_input_file
 
-#: every so many cases one is for tuning; the others are reported
+#: of every so many dialogues one is for tuning; the others are reported
 TUNED_OF = 3
+#: characters of a case by which others are known to go on from it
+_TELLING = 40
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,33 @@ def read_cases(path: Path, catalogue: Catalogue) -> list[Case]:
 
 
 def split(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
-    """Return the cases for tuning, every third one, and those that are reported. Raises DataError if there are none of
-    these."""
-    if len(cases) < 2:
-        raise DataError("a single case is for tuning, and none is left to be measured", "give two cases or more")
-    return list(cases[::TUNED_OF]), [case for place, case in enumerate(cases) if place % TUNED_OF]
+    """Return the cases for tuning, those of every third dialogue, and those that are reported. Raises DataError if there
+    are none of these.
+
+    A dialogue may be cut at several places: what is named later in it was recommended before, so its cases stay together.
+    """
+    numbers = dialogue_numbers(cases)
+    if len(set(numbers)) < 2:
+        raise DataError(
+            "a single dialogue is for tuning, and none is left to be measured", "give two dialogues or more"
+        )
+    pairs = list(zip(cases, numbers, strict=True))
+    tuned = [case for case, number in pairs if number % TUNED_OF == 0]
+    return tuned, [case for case, number in pairs if number % TUNED_OF]
+
+
+def dialogue_numbers(cases: Sequence[Case]) -> list[int]:
+    """Return the number of each case's dialogue, counted from 0 in their order: a case goes on from another one whose words
+    it begins with. Very short cases are dialogues of their own: many begin alike."""
+    texts = [" ".join(case.said().split()) for case in cases]
+    begins, first = list(range(len(cases))), -1
+    for place in sorted(range(len(cases)), key=lambda place: texts[place]):
+        if first >= 0 and len(texts[first]) >= _TELLING and texts[place].startswith(texts[first]):
+            begins[place] = first
+        else:
+            first = place
+    order = {begin: number for number, begin in enumerate(dict.fromkeys(begins))}
+    return [order[begin] for begin in begins]
 
 
 def _case(where: str, number: int, line: str, indices: Mapping[str, int]) -> Case:

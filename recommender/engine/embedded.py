@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,21 @@ import torch
 from recommender.config import Modality
 from recommender.constraints import Trie
 from recommender.constraints.text_constraint import BREAK, LONGEST, TextConstraint, lines_of, token_pieces
+from recommender.conversations.spoken import Likeness
+from recommender.conversations.tuned import Tuned
 from recommender.data.catalogue import Catalogue
 from recommender.data.id_fields import history_ids
 from recommender.encoders.features import Features
 from recommender.engine.background import AbandonedError, check_stop, current_stop
 from recommender.engine.engine import Engine
 from recommender.engine.justifying import evidence_as_dict
+from recommender.engine.listening import ConversationReader, sentence_likeness
 from recommender.engine.priority_lock import PriorityLock
 from recommender.engine.ranking import NO_OVERRIDES
 from recommender.fusion.stored import FUSION_FILE, StoredFusion
 from recommender.inference import beam_search
 from recommender.inference.beam_search import Ranking
+from recommender.inference.hearing import Hearing
 from recommender.inference.text_generation import TextGeneration
 from recommender.inference.weight_cache import WeightCache
 from recommender.inference.writer import Writer
@@ -34,6 +39,7 @@ from recommender.justify.template_selection import selected_templates
 from recommender.model.checkpoint import TEMPLATE_SELECTION, Checkpoint, from_pretrained, reading, resolve
 from recommender.model.manifest import weights_of
 from recommender.progress import Progress
+from recommender.prompting.conversation import ReadMention
 from recommender.prompting.example import Example, VectorOverrides
 
 PROMPTS_AT_ONCE = 16
@@ -52,7 +58,8 @@ class Recommender(Engine):
         features = checkpoint.model.features
         catalogue, config = checkpoint.catalogue, checkpoint.config
         counted, labels = checkpoint.companions, checkpoint.labels
-        super().__init__(catalogue, config, checkpoint.builder, features, fusion, counted, labels)
+        reader = _reader(checkpoint)
+        super().__init__(catalogue, config, checkpoint.builder, features, fusion, counted, labels, reader)
         # an adapter that learned nothing, or other prompts, would be replaced sentence by sentence
         self.writes, self.plain_because = checkpoint.writes, checkpoint.plain_because
         if self.writes:  # it is asked for the templates that it writes well
@@ -62,6 +69,7 @@ class Recommender(Engine):
         self.model = checkpoint.model.eval()
         self.weights = WeightCache(self.model)
         self._writer = Writer(self.model)
+        self._hearing = Hearing(self.model)
         self.tokenizer = checkpoint.tokenizer
         self.trie = Trie.from_codes(self.model.ids.codes, self.model.ids.sizes, device=self.model.device)
         # one adapter is active at a time: two threads must not switch it under each other
@@ -83,7 +91,18 @@ class Recommender(Engine):
                 fusion.check_fits(kept, len(loaded.catalogue))
             opened = cls(loaded, fusion)
         opened.source, opened.files = str(source), weights_of(resolve(source))
+        if opened.listens:
+            opened.setup.tuned = Tuned.load(resolve(source), loaded.catalogue, loaded.config.training.outside)
         return opened
+
+    @cached_property
+    def likeness(self) -> Likeness | None:
+        """What tells how like texts are to those of the items: the sentence encoder that the listener's content is of."""
+        listener = self.model.listener
+        if listener is None:
+            return None
+        table = listener.known[:, : listener.sentence_width].cpu().numpy()
+        return sentence_likeness(self.config.encoders.text, table)
 
     def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
         """Return the best `k` allowed items of each prompt; `allowed` bool [prompts, items]."""
@@ -115,6 +134,20 @@ class Recommender(Engine):
         check_stop()
         with self._turn():
             return beam_search.score(self.weights, prompts, candidates, instruction=self.builder.prefix)
+
+    def hear_prompts(self, prompts: Sequence[Example]) -> np.ndarray:
+        """Return the log-probabilities of all items behind conversations [prompts, items]."""
+        if self.reader is None:
+            return super().hear_prompts(prompts)
+        with self._turn(), self._hearing:
+            return self._hearing.scores(prompts)
+
+    def read_prompt(self, prompt: Example, mentions: Sequence[ReadMention]) -> list[tuple[str, float]]:
+        """Return what is meant by each mention of a conversation, and how sure that is."""
+        if self.reader is None:
+            return super().read_prompt(prompt, mentions)
+        with self._turn(), self._hearing:
+            return self._hearing.read(prompt, mentions, self.reader.prompts)
 
     def _turn(self) -> AbstractContextManager[None]:
         """Hold the model for a group of prompts: whoever may be left gives way to whoever waits for a list."""
@@ -254,6 +287,15 @@ class Recommender(Engine):
 
     def _text(self, tokens: Sequence[int]) -> str:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True)).strip()
+
+
+def _reader(checkpoint: Checkpoint) -> ConversationReader | None:
+    """Return what makes prompts of conversations; None for a model that has not learned to listen."""
+    listener = checkpoint.model.listener
+    if listener is None:
+        return None
+    popularity, languages = listener.offsets().detach().float().cpu().numpy(), checkpoint.config.base.languages
+    return ConversationReader(checkpoint.catalogue, checkpoint.conversation_prompts(), popularity, languages)
 
 
 class _BetweenSteps:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -20,14 +20,16 @@ import torch
 
 from recommender.config import Config, Modality
 from recommender.constraints.text_constraint import TextConstraint
+from recommender.conversations.spoken import Likeness, spoken_of
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.encoders.labels import MediaLabels
 from recommender.engine.background import AbandonedError, in_background
 from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.engine.justifying import Justifier, MediaRemarks, with_justification
+from recommender.engine.listening import ConversationReader, HeardConversation, Message
 from recommender.engine.query_scorer import QueryScorerCache
-from recommender.engine.ranking import NO_OVERRIDES, ListRanker, Signals
+from recommender.engine.ranking import NO_OVERRIDES, Heard, ListRanker, Signals
 from recommender.engine.request_vectors import vector_overrides
 from recommender.engine.requests import RankedItem, Request, Response, make_request
 from recommender.engine.rules import ListingRules
@@ -41,6 +43,7 @@ from recommender.justify.media_remarks import ScoreWithout
 from recommender.justify.query_answer import QueryAnswer
 from recommender.numerics.vectors import unit_rows
 from recommender.prompting.builder import ExampleBuilder
+from recommender.prompting.conversation import ReadMention
 from recommender.prompting.example import Example, VectorOverrides
 
 #: items whose evidence is found, and whose justifications are written, together
@@ -87,13 +90,17 @@ class Engine(ABC):
         fusion: StoredFusion | None = None,
         companions: Companions | None = None,
         labels: MediaLabels | None = None,
+        reader: ConversationReader | None = None,
     ) -> None:
         """Answer for this catalogue with these prompts and vectors; `fusion`: the baselines that rank along.
 
-        `companions`: what many people had together. `labels`: what the items' media show.
+        `companions`: what many people had together. `labels`: what the items' media show. `reader`: makes prompts of
+        conversations, for a model that has learned to listen.
         """
+        self.reader = reader
         style = replace(Style.of(config.prompt, config.justify), liked=companions is not None and companions.liked)
         self.setup = EngineSetup(catalogue, config, builder, features, fusion, style, companions, labels)
+        self.setup.listens = reader is not None
         self.checker = ClaimChecker(catalogue, style.phrases, style.liked)
         self.feedback_policy = FeedbackPolicy(self.checker, config.justify.wrong_votes)
         self.rules = ListingRules(catalogue, self.feedback_policy)
@@ -154,6 +161,20 @@ class Engine(ABC):
     @abstractmethod
     def score_prompts(self, prompts: Sequence[Example], candidates: Sequence[int]) -> np.ndarray:
         """Return exact log-probabilities [prompts, candidates]."""
+
+    def hear_prompts(self, prompts: Sequence[Example]) -> np.ndarray:
+        """Return the log-probabilities of all items behind conversations [prompts, items].
+
+        Raises RecommenderError if the model has not learned to listen.
+        """
+        raise RecommenderError("the model has not learned to listen", "recommender conversations teach")
+
+    def read_prompt(self, prompt: Example, mentions: Sequence[ReadMention]) -> list[tuple[str, float]]:
+        """Return what is meant by each mention of a conversation, and how sure that is.
+
+        Raises RecommenderError if the model has not learned to listen.
+        """
+        raise RecommenderError("the model has not learned to listen", "recommender conversations teach")
 
     @abstractmethod
     def write(
@@ -261,11 +282,36 @@ class Engine(ABC):
             return [answer for checked in group for answer in self._answer_or_errors([checked])]
 
     def _checked(self, request: Request) -> _CheckedRequest:
-        signals = Signals(request.query, self.rules.boosts(request), self.ranker.fuses(request.fused))
         history = self.catalogue.indices(request.history)
-        prompt = self.ranker.prompts([history], request.query, self.overrides(request))[0]
+        overrides, fused = self.overrides(request), self.ranker.fuses(request.fused)
+        heard = self._heard(request.query, history)
+        signals = Signals(request.query, self.rules.boosts(request), fused, heard)
+        prompt = self.ranker.prompts([history], request.query, overrides)[0]
         allowed = self.rules.allowed(request, history)
         return _CheckedRequest(request, history, allowed, prompt, signals, min(request.k, int(allowed.sum())))
+
+    def _heard(self, query: str | None, history: np.ndarray) -> Heard | None:
+        """Return a query as the model hears it; None where there is none, or the model has not learned to listen."""
+        if self.reader is None or not (said := self.ranker.query_text(query)):
+            return None
+        return Heard(self.reader.query(said, history), self.reader.silence(history) if len(history) else None)
+
+    def _conversed(self, conversation: HeardConversation, history: np.ndarray) -> Heard:
+        silence = self.reader.silence(history) if self.reader is not None and len(history) else None
+        return Heard(conversation.prompt, silence, self._tuned(conversation))
+
+    def _tuned(self, conversation: HeardConversation) -> Callable[[np.ndarray], np.ndarray] | None:
+        """Return how what is heard ranks together with plain signals; None where nothing was tuned."""
+        tuned = self.setup.tuned
+        if tuned is None:
+            return None
+        spoken = spoken_of(conversation.messages, conversation.mentions, tuned.works)
+        return lambda heard: tuned.scores(heard[None], [spoken], self.likeness)[0]
+
+    @property
+    def likeness(self) -> Likeness | None:
+        """What tells how like texts are to those of the items, by their sentence vectors; None where nothing can."""
+        return None
 
     def _answer_group(self, group: Sequence[_CheckedRequest]) -> list[Response]:
         rankings = self.ranker.rank(
@@ -349,10 +395,10 @@ class Engine(ABC):
     ) -> list[Evidence]:
         """Return the evidence of each item; none once `stop` is set."""
         indices = [self.catalogue.index(item.item_id) for item in items]
-        score = partial(self.score, query=request.query, overrides=self.overrides(request))
         try:
             with in_background(stop):
                 history = self.catalogue.indices(request.history)
+                score = partial(self.score, query=request.query, overrides=self.overrides(request))
                 return self.justifier.evidence(history, indices, score, request.user)
         except AbandonedError:
             return []
@@ -390,17 +436,31 @@ class Engine(ABC):
         fused: bool | None = None,
         overrides: VectorOverrides = NO_OVERRIDES,
         boosts: np.ndarray | None = None,
+        conversation: HeardConversation | None = None,
     ) -> list[Ranking]:
         """Rank for histories of catalogue indices; `allowed` bool [histories, items], by default all but the seen.
 
         `fused`: together with the baselines that lie in the checkpoint, None as configured. `boosts` float [items]: nats
-        that are added to scores. See `ListRanker.rank`.
+        that are added to scores. `conversation`: what was said, by `converse`. See `ListRanker.rank`.
         """
         if allowed is None:
             allowed = torch.stack([self.rules.unseen(history) for history in histories])
-        signals = Signals(query, boosts, self.ranker.fuses(fused))
+        signals = self._signals(histories, query, fused, boosts, conversation)
         prompts = self.ranker.prompts(histories, query, overrides)
-        return self.ranker.rank(prompts, histories, k, allowed, [signals] * len(prompts))
+        return self.ranker.rank(prompts, histories, k, allowed, signals)
+
+    def _signals(
+        self,
+        histories: Sequence[np.ndarray],
+        query: str | None,
+        fused: bool | None,
+        boosts: np.ndarray | None,
+        conversation: HeardConversation | None,
+    ) -> list[Signals]:
+        plain = Signals(query, boosts, self.ranker.fuses(fused))
+        if conversation is None:
+            return [replace(plain, heard=self._heard(query, history)) for history in histories]
+        return [replace(plain, heard=self._conversed(conversation, history)) for history in histories]
 
     def score(
         self,
@@ -422,9 +482,29 @@ class Engine(ABC):
         fused: bool | None = None,
         overrides: VectorOverrides = NO_OVERRIDES,
         boosts: np.ndarray | None = None,
+        conversation: HeardConversation | None = None,
     ) -> np.ndarray:
         """Return the scores [histories, items] by which the whole catalogue is ranked; arguments as in `rank`."""
-        return self.ranker.score_all(histories, Signals(query, boosts, self.ranker.fuses(fused)), overrides)
+        signals = self._signals(histories, query, fused, boosts, conversation)
+        return self.ranker.score_all(histories, signals, overrides)
+
+    @property
+    def listens(self) -> bool:
+        """Whether the model has learned to listen to what is said."""
+        return self.reader is not None
+
+    def converse(
+        self, messages: Sequence[Message], history: np.ndarray | Sequence[int] = (), positions: bool = True
+    ) -> HeardConversation:
+        """Return a conversation as the model hears it, behind what is known of a history of catalogue indices.
+
+        `positions`: whether items stand behind their names.
+
+        Raises RecommenderError if the model has not learned to listen, or has no room for the last message.
+        """
+        if self.reader is None:
+            raise RecommenderError("the model has not learned to listen", "recommender conversations teach")
+        return self.reader.conversation(messages, history, positions)
 
     def scores_query(self, query: str | None) -> bool:
         """Return whether a query changes scores by the items' texts, beside being read by the language model."""

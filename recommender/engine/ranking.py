@@ -6,7 +6,7 @@ these scores; then the best allowed items are taken.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
@@ -35,15 +35,32 @@ class PromptScorer(Protocol):
         """Return exact log-probabilities [prompts, candidates]."""
         ...
 
+    def hear_prompts(self, prompts: Sequence[Example]) -> np.ndarray:
+        """Return the log-probabilities of all items behind conversations [prompts, items]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the language model listens to. `prompt`: a conversation, or a query. `silence`: the same
+    history with nothing said, where that is ranked by itself: then what was said counts by how much it changes scores.
+    `tuned`: what was heard, log-probabilities [items] -> scores [items] together with plain signals of the conversation."""
+
+    prompt: Example
+    silence: Example | None = None
+    tuned: Callable[[np.ndarray], np.ndarray] | None = None
+
 
 @dataclass(frozen=True)
 class Signals:
-    """What ranks beside the language model. `query`: a sentence about what is wanted. `boosts` float [items]: nats that
-    are added to the items' scores. `fused`: whether the checkpoint's baselines rank along."""
+    """What ranks beside a history. `query`: a sentence about what is wanted. `boosts` float [items]: nats that are added to
+    the items' scores. `fused`: whether the checkpoint's baselines rank along. `heard`: what was said, or the query, for a
+    model that has learned to listen."""
 
     query: str | None = None
     boosts: np.ndarray | None = None
     fused: bool = False
+    heard: Heard | None = None
 
 
 class ListRanker:
@@ -69,7 +86,8 @@ class ListRanker:
     def prompts(
         self, histories: Sequence[np.ndarray], query: str | None = None, overrides: VectorOverrides = NO_OVERRIDES
     ) -> list[Example]:
-        """Return what the model reads for these histories."""
+        """Return what the model ranks for these histories; one that listens reads a query in a prompt of its own."""
+        query = None if self.setup.listens else query
         prompts = [self.setup.builder.prompt(history, query) for history in histories]
         return [replace(prompt, overrides=overrides) for prompt in prompts] if overrides else prompts
 
@@ -85,18 +103,20 @@ class ListRanker:
         return self.setup.config.decoding.query_weight * scorer.likeness(self.query_text(query))
 
     def _query_scorer(self, query: str | None) -> QueryScorer | None:
-        if not self.query_text(query):
+        if not self.setup.config.decoding.query_weight or not self.query_text(query):
             return None
         return self.query_scorers(self.setup.features, self.setup.config.encoders.text)
 
     def query_text(self, query: str | None) -> str:
         """Return what a query says, cleaned; empty where it says nothing or is not to rank."""
-        text = clean(query, self.setup.builder.tokenizer) if query and self.setup.config.decoding.query_weight else ""
-        return "" if is_blank(text) else text
+        text = clean(query, self.setup.builder.tokenizer) if query else ""
+        ranks = self.setup.listens or self.setup.config.decoding.query_weight > 0
+        return text if ranks and not is_blank(text) else ""
 
     def changes_scores(self, signals: Signals) -> bool:
         """Return whether anything but the language model decides: then scores are needed, not only its best items."""
-        return signals.fused or signals.boosts is not None or self.scores_query(signals.query)
+        more = signals.boosts is not None or signals.heard is not None
+        return signals.fused or more or self.scores_query(signals.query)
 
     def rank(
         self,
@@ -116,7 +136,8 @@ class ListRanker:
             k = max(min(k, int(allowed.sum(dim=1).max())), 1)
         if not any(map(self.changes_scores, signals)):
             return self.scorer.rank_prompts(prompts, k, allowed)
-        if not signals[0].fused and self.setup.builder.code_tokens.shape[1] > 1:
+        several_levels = self.setup.builder.code_tokens.shape[1] > 1
+        if several_levels and not signals[0].fused and all(signal.heard is None for signal in signals):
             return self._rank_widened(prompts, k, allowed, signals)
         scores = torch.from_numpy(self._scores(prompts, histories, signals)).masked_fill(~allowed.cpu(), -torch.inf)
         best, items = scores.topk(min(k, scores.shape[1]))
@@ -125,22 +146,41 @@ class ListRanker:
     def score_all(
         self,
         histories: Sequence[np.ndarray],
-        signals: Signals,
+        signals: Sequence[Signals],
         overrides: VectorOverrides = NO_OVERRIDES,
     ) -> np.ndarray:
-        """Return the scores [histories, items] by which the whole catalogue is ranked."""
-        prompts = self.prompts(histories, signals.query, overrides)
-        return self._scores(prompts, histories, [signals] * len(prompts))
+        """Return the scores [histories, items] by which the whole catalogue is ranked; `signals`: one for each history."""
+        prompts = self.prompts(histories, signals[0].query if signals else None, overrides)
+        return self._scores(prompts, histories, signals)
 
     def _scores(
         self, prompts: Sequence[Example], histories: Sequence[np.ndarray], signals: Sequence[Signals]
     ) -> np.ndarray:
-        scores = self.scorer.score_prompts(prompts, range(self.items))
+        ranked = [n for n, signal in enumerate(signals) if signal.heard is None or signal.heard.silence is not None]
+        scores = np.zeros((len(prompts), self.items), np.float32)
+        if ranked:
+            scores[ranked] = self.scorer.score_prompts([prompts[n] for n in ranked], range(self.items))
+        scores = _added(scores, self._heard_scores(signals))
         scores = _added(scores, self._query_gains(signals))
         if signals and signals[0].fused and self.setup.fusion is not None:
             # a fused score is the utility of a conditional logit, so that nats add to it as to a log-probability
             scores = self.setup.fusion.scores(scores, histories)
         return _added(scores, [signal.boosts for signal in signals])
+
+    def _heard_scores(self, signals: Sequence[Signals]) -> list[np.ndarray | None]:
+        """Return for each prompt the nats [items] that were heard, None where nothing was; see `Heard`."""
+        heard = [(n, signal.heard) for n, signal in enumerate(signals) if signal.heard is not None]
+        silent = [(n, told.silence) for n, told in heard if told.silence is not None]
+        prompts = [told.prompt for _, told in heard] + [silence for _, silence in silent]
+        gains: list[np.ndarray | None] = [None] * len(signals)
+        if not prompts:
+            return gains
+        rows = self.scorer.hear_prompts(prompts)
+        before = {n: row for (n, _), row in zip(silent, rows[len(heard) :], strict=True)}
+        for (n, told), row in zip(heard, rows, strict=False):
+            scores = row if told.tuned is None else told.tuned(row)
+            gains[n] = scores - before[n] if n in before else scores
+        return gains
 
     def _query_gains(self, signals: Sequence[Signals]) -> list[np.ndarray | None]:
         """Return for each prompt the nats [items] that its query adds; each query is read once."""

@@ -68,7 +68,7 @@ class ListingRules:
         if ranker.scores_query(request.query):
             notes.append("ranked by the query as well: by how like it the items' texts are")
         elif ranker.query_text(request.query):
-            reason = ranker.query_scorers.unavailable_reason
+            reason = ranker.query_scorers.unavailable_reason or "decoding.query_weight is 0"
             notes.append(f"the query was read by the language model alone: {reason}")
         if request.boosts:
             notes.append(f"boosted: {len(request.boosts)} items")

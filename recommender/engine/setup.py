@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recommender.config import Config
+from recommender.conversations.tuned import Tuned
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.encoders.labels import MediaLabels
@@ -18,7 +19,8 @@ from recommender.prompting.builder import ExampleBuilder
 class EngineSetup:
     """`builder`: makes prompts. `features`: the items' encoder vectors. `fusion`: the baselines that may rank along.
     `style`: how justifications are written. `companions`: what many people had together, if that was counted. `labels`: what
-    the items' media show, if that is known."""
+    the items' media show, if that is known. `listens`: whether the model has learned to listen to what is said; `tuned`:
+    what ranks beside what it hears."""
 
     catalogue: Catalogue
     config: Config
@@ -28,3 +30,5 @@ class EngineSetup:
     style: Style
     companions: Companions | None = None
     labels: MediaLabels | None = None
+    listens: bool = False
+    tuned: Tuned | None = None

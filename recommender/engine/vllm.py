@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -19,18 +19,24 @@ import requests
 import torch
 from requests.adapters import HTTPAdapter
 
-from recommender.adapters.lora import EXPLAIN, RANK
+from recommender.adapters.lora import CONVERSE, EXPLAIN, RANK
+from recommender.constraints.choice import choose
 from recommender.constraints.text_constraint import BREAK, LONGEST, TEXT_CONSTRAINT, TextConstraint, lines_of
+from recommender.conversations.spoken import Likeness
+from recommender.conversations.tuned import Tuned
 from recommender.data.catalogue import Catalogue
 from recommender.engine.background import AbandonedError, check_stop, current_stop
 from recommender.engine.engine import Engine
+from recommender.engine.listening import ConversationReader, sentence_likeness
 from recommender.engine.vllm_server import KEY, VllmServer, new_scratch, remove_scratch
 from recommender.errors import ConfigError, EngineLostError, RecommenderError
+from recommender.export.listening_export import LISTEN
 from recommender.export.vllm_folder import Exported, export_vllm, is_export, load_exported
 from recommender.inference.beam_search import Ranking
-from recommender.model.checkpoint import from_pretrained
+from recommender.model.checkpoint import from_pretrained, resolve
 from recommender.model.manifest import weights_of
 from recommender.progress import Progress
+from recommender.prompting.conversation import ReadMention
 from recommender.prompting.example import Example
 
 CONNECTIONS = 64
@@ -48,6 +54,7 @@ class VllmOptions:
 
     rank_url: str | None = None
     write_url: str | None = None
+    listen_url: str | None = None
     rank_adapter: str = RANK
     write_adapter: str = EXPLAIN
     flags: tuple[str, ...] = ()
@@ -67,9 +74,13 @@ class VllmRecommender(Engine):
             raise ConfigError(
                 "decoding.exact: vLLM's beams cannot be widened", "use the embedded engine, or a wider beam"
             )
-        super().__init__(
-            exported.catalogue, exported.config, exported.builder, exported.features, companions=exported.companions
-        )
+        catalogue, heard, likely = exported.catalogue, exported.conversations, exported.popularity
+        reader = None
+        if heard is not None and likely is not None:
+            reader = ConversationReader(catalogue, heard, likely, exported.config.base.languages)
+        parts = catalogue, exported.config, exported.builder, exported.features
+        super().__init__(*parts, companions=exported.companions, reader=reader)
+        self.setup.tuned = exported.tuned
         self.exported, self.options = exported, options or VllmOptions()
         self.source, self.files = str(exported.folder), weights_of(exported.folder)
         self.plain_because = exported.plain_because
@@ -85,6 +96,9 @@ class VllmRecommender(Engine):
             # a server that nobody asks would only take memory
             self.write_url = self.options.write_url or (
                 self._start("write", EXPLAIN, constrained=False) if self.writes else None
+            )
+            self.listen_url = self.options.listen_url or (
+                self._start(LISTEN, CONVERSE, constrained=True) if self.reader is not None else None
             )
             for server in self.started:
                 server.wait()
@@ -106,13 +120,19 @@ class VllmRecommender(Engine):
         scratch = new_scratch()
         try:
             checkpoint = from_pretrained(source, catalogue, progress)
-            export_vllm(checkpoint, scratch / "export", progress)
+            tuned = Tuned.load(resolve(source), checkpoint.catalogue, checkpoint.config.training.outside)
+            export_vllm(checkpoint, scratch / "export", progress, tuned)
             engine = cls(load_exported(scratch / "export", checkpoint.catalogue), options)
         except BaseException:
             remove_scratch(scratch)
             raise
         engine._scratch = scratch
         return engine
+
+    @cached_property
+    def likeness(self) -> Likeness | None:
+        """What tells how like texts are to those of the items, by their sentence vectors."""
+        return sentence_likeness(self.config.encoders.text, self.exported.sentences)
 
     def _start(self, part: str, adapter: str, constrained: bool) -> str:
         folder = self.exported.folder
@@ -168,6 +188,49 @@ class VllmRecommender(Engine):
         body = {"prompts": prompts, "k": k, "beam": beam, "model": self.options.rank_adapter}
         rankings = self._post(f"{self.rank_url}/v1/recommender/rank", body)["rankings"]
         return [Ranking(np.array(row["items"], np.int64), np.array(row["scores"], np.float32)) for row in rankings]
+
+    def hear_prompts(self, prompts: Sequence[Example]) -> np.ndarray:
+        """Return the log-probabilities of all items behind conversations [prompts, items]."""
+        if self.listen_url is None:
+            return super().hear_prompts(prompts)
+        items = len(self.catalogue)
+        scores = np.full((len(prompts), items), -np.inf, np.float32)
+        for start in range(0, len(prompts), self.at_once):
+            check_stop()
+            part = [{"ids": self._heard_ids(prompt)} for prompt in prompts[start : start + self.at_once]]
+            body = {"prompts": part, "k": items, "beam": items, "model": CONVERSE}
+            answer = self._post(f"{self.listen_url}/v1/recommender/rank", body)["rankings"]
+            for row, ranking in enumerate(answer, start):
+                scores[row, ranking["items"]] = ranking["scores"]
+        return scores
+
+    def read_prompt(self, prompt: Example, mentions: Sequence[ReadMention]) -> list[tuple[str, float]]:
+        """Return what is meant by each mention of a conversation, and how sure that is."""
+        if self.listen_url is None or self.reader is None:
+            return super().read_prompt(prompt, mentions)
+        ids, words, answers = self._heard_ids(prompt), self.reader.prompts, []
+        for mention in mentions:
+            ids += words.reading_step(mention).tolist()
+            meant, share = choose(options := words.options(mention), partial(self._likely, tuple(ids)))
+            answers.append((meant, share))
+            ids += [*options[meant], *words.line_end.tolist()]
+        return answers
+
+    def _likely(self, ids: Sequence[int], prefix: Sequence[int], tokens: Sequence[int]) -> list[float]:
+        """Return how likely each of some tokens is behind a prompt, among them; vLLM keeps what it has read of it."""
+        check_stop()
+        body = {"model": CONVERSE, "prompt": [*ids, *prefix], "max_tokens": 1, "temperature": 0}
+        body |= {"allowed_token_ids": list(tokens), "logprobs": len(tokens), "return_tokens_as_token_ids": True}
+        answer = self._post(f"{self.listen_url}/v1/completions", body)["choices"][0]["logprobs"]["top_logprobs"][0]
+        logits = torch.tensor([answer.get(f"token_id:{token}", -torch.inf) for token in tokens])
+        return [float(share) for share in torch.softmax(logits, -1)]
+
+    def _heard_ids(self, prompt: Example) -> list[int]:
+        """Return a conversation's positions as token ids of the model that listens: items come behind the words."""
+        return [
+            int(token) if item < 0 else self.exported.layout.words + int(item)
+            for token, item in zip(prompt.tokens, prompt.items, strict=True)
+        ]
 
     def write(
         self,
@@ -266,7 +329,8 @@ class VllmRecommender(Engine):
 
     def addresses(self) -> dict[str, str]:
         """Where vLLM's servers are: one ranks, another writes if the model does."""
-        return {"vLLM ranks at": self.rank_url} | ({"vLLM writes at": self.write_url} if self.write_url else {})
+        told = {"vLLM ranks at": self.rank_url, "vLLM writes at": self.write_url, "vLLM listens at": self.listen_url}
+        return {what: url for what, url in told.items() if url}
 
     def adapters(self) -> tuple[str, ...]:
         """The names of the ranking adapters that are loaded, beside the engine's own."""

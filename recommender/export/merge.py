@@ -256,8 +256,8 @@ def compare_ranking(
         for level in range(levels):
             place = len(example) - levels + level
             rows = slice(layout.words + int(model.offsets[level]), layout.words + int(model.offsets[level + 1]))
-            worst = max(worst, _difference(model.code_logits(hidden[place], level), logits[place, rows]))
-    return _accepted(worst, folder)
+            worst = max(worst, logit_difference(model.code_logits(hidden[place], level), logits[place, rows]))
+    return accepted(worst, folder)
 
 
 def _with_codes(prompt: Example, codes: np.ndarray) -> Example:
@@ -283,7 +283,7 @@ def compare_writing(checkpoint: Checkpoint, folder: Path, lora: Path | None = No
     finally:
         model.use_adapter(RANK)
     reloaded = _reload(folder, lora)
-    return _accepted(_difference(ours, reloaded(input_ids=ids).logits[0]), folder)
+    return accepted(logit_difference(ours, reloaded(input_ids=ids).logits[0]), folder)
 
 
 def _reload(folder: Path, lora: Path | None = None) -> Any:
@@ -296,12 +296,14 @@ def _histories(items: int) -> list[Sequence[int]]:
     return [np.linspace(0, items - 1, length).astype(int).tolist() for length in range(1, COMPARED + 1)]
 
 
-def _difference(ours: Tensor, theirs: Tensor) -> float:
+def logit_difference(ours: Tensor, theirs: Tensor) -> float:
+    """Return the largest difference of two rows of logits, as a share of their spread."""
     ours, theirs = ours.float().cpu(), theirs.float().cpu()
     return float((ours - theirs).abs().max() / ours.std().clamp_min(1e-6))
 
 
-def _accepted(difference: float, folder: Path) -> float:
+def accepted(difference: float, folder: Path) -> float:
+    """Return a difference of logits, as a share of their spread. Raises CheckpointError if it is too large."""
     if not difference <= LARGEST_DIFFERENCE:  # NaN is no agreement
         raise CheckpointError(
             f"{folder.name}: the merged model's logits differ by {difference:.3g} of their spread"

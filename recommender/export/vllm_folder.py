@@ -1,7 +1,8 @@
 """Exports a checkpoint for vLLM: base models with all rows, LoRA adapters as peft folders, and what prompts are made of.
 
 `rank/`: the base cut to the ranking depth with items and codes as rows of its vocabulary, projectors, encoder vectors, and
-the trie. `write/`: the base unchanged. `lora/rank`, `lora/explain`: the adapters. `prompting/`: the base's tokenizer,
+the trie. `write/`: the base unchanged. `listen/`, of a checkpoint that has learned to listen: see `listening_export`.
+`lora/rank`, `lora/explain`, `lora/converse`: the adapters. `prompting/`: the base's tokenizer,
 semantic ids, config, the features of the items, and what many people had together, if the checkpoint has that.
 """
 
@@ -13,17 +14,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
 from recommender import prompts
-from recommender.adapters.lora import EXPLAIN, RANK
+from recommender.adapters.lora import CONVERSE, EXPLAIN, RANK
 from recommender.config import Config
+from recommender.conversations.tuned import Tuned
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.errors import CheckpointError, ConfigError
 from recommender.export import MARKER
+from recommender.export.listening_export import LISTEN, compare_listening, save_listening_folder
 from recommender.export.merge import (
     ITEMS,
     MergeReport,
@@ -40,18 +44,23 @@ from recommender.model.checkpoint import Checkpoint, plain_because, reading, wri
 from recommender.model.manifest import catalogue_facts, check_target, read_manifest, write_manifest, written_folder
 from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
+from recommender.prompting.conversation import ConversationPrompts
 from recommender.semantic_ids.codes import SemanticIds
 from recommender.strict.json_documents import read_json_object
-from recommender.vllm_plugin.served_folder import write_served
+from recommender.vllm_plugin.served_folder import OFFSETS_FILE, write_served
 
 FORMAT = 2
-FEATURES = "features.safetensors"
+FEATURES, SENTENCES = "features.safetensors", "sentences.npy"
 #: Most positions of a prompt in a server of an exported folder, which reserves memory for them.
 SERVED_WINDOW = 2048
 
 
-def export_vllm(checkpoint: Checkpoint, target: str | Path, progress: Progress | None = None) -> MergeReport:
-    """Write the folder `target` atomically, in float32; both models are reloaded with their LoRA and compared first.
+def export_vllm(
+    checkpoint: Checkpoint, target: str | Path, progress: Progress | None = None, tuned: Tuned | None = None
+) -> MergeReport:
+    """Write the folder `target` atomically, in float32; the models are reloaded with their LoRA and compared first.
+
+    `tuned`: what ranks beside what is heard, if the checkpoint's folder has it.
 
     Raises ConfigError for a 4-bit base, CheckpointError if the logits differ or if something else stands at `target`.
     """
@@ -68,16 +77,22 @@ def export_vllm(checkpoint: Checkpoint, target: str | Path, progress: Progress |
         write_served(folder / "rank", layout.words, ids.sizes, ids.codes)
         save_projectors(checkpoint.model, layout.first_soft, folder / "rank")
         _save_base(checkpoint, folder / "write")
-        checkpoint.model.peft.save_pretrained(
-            folder / "lora", selected_adapters=[RANK, EXPLAIN], save_embedding_layers=False
-        )
+        listens = checkpoint.model.listener is not None
+        if listens:
+            save_listening_folder(checkpoint, folder / LISTEN)
+        adapters = [RANK, EXPLAIN, *([CONVERSE] if listens else [])]
+        checkpoint.model.peft.save_pretrained(folder / "lora", selected_adapters=adapters, save_embedding_layers=False)
         steps("export", 1, 3)
         ranking = compare_ranking(
             checkpoint, layout, folder / "rank", folder / "lora" / RANK, soft_reading(folder / "rank")
         )
         steps("export", 2, 3)
         writing = compare_writing(checkpoint, folder / "write", folder / "lora" / EXPLAIN)
+        if listens:
+            compare_listening(checkpoint, folder / LISTEN, folder / "lora" / CONVERSE)
         _save_prompting(checkpoint, layout, folder)
+        if listens:
+            _save_spoken(checkpoint, folder / "prompting", tuned)
         write_manifest(folder, _manifest(checkpoint, layout))
         steps("export", 3, 3)
     return MergeReport(ranking, writing, tied, layout.size)
@@ -108,6 +123,16 @@ def _save_prompting(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -
     (folder / MARKER).write_text(json.dumps(facts) + "\n", encoding="utf-8")
 
 
+def _save_spoken(checkpoint: Checkpoint, folder: Path, tuned: Tuned | None) -> None:
+    """Write what ranks beside what is heard, and the sentence vectors that it compares words with."""
+    listener = checkpoint.model.listener
+    assert listener is not None
+    sentences = listener.known[:, : listener.sentence_width].cpu().numpy().astype(np.float16)
+    np.save(folder / SENTENCES, sentences, allow_pickle=False)
+    if tuned is not None:
+        tuned.save(folder)
+
+
 def _manifest(checkpoint: Checkpoint, layout: TokenLayout) -> dict[str, object]:
     catalogue = {"items": len(checkpoint.catalogue), "fingerprint": checkpoint.catalogue.fingerprint}
     return {"format": FORMAT, "catalogue": catalogue, "prompts": checkpoint.prompts, "vocabulary": layout.size}
@@ -117,7 +142,9 @@ def _manifest(checkpoint: Checkpoint, layout: TokenLayout) -> dict[str, object]:
 class Exported:
     """An exported folder as its client needs it: everything to make prompts and to read answers, no weights.
 
-    `plain_because`: why its writing adapter must not be used, None if it may.
+    `plain_because`: why its writing adapter must not be used, None if it may. `conversations`: makes prompts of what is
+    said, None if the model has not learned to listen; `popularity` [items]: which of several namesakes is likely meant.
+    `tuned`, `sentences`: what ranks beside what is heard, and the vectors [items, width] of the items' texts for it.
     """
 
     folder: Path
@@ -130,6 +157,10 @@ class Exported:
     features: Features
     plain_because: str | None = None
     companions: Companions | None = None
+    conversations: ConversationPrompts | None = None
+    popularity: np.ndarray | None = None
+    tuned: Tuned | None = None
+    sentences: np.ndarray | None = None
 
 
 def is_export(folder: Path) -> bool:
@@ -171,4 +202,12 @@ def _loaded(folder: Path, manifest: dict[str, Any], catalogue: Catalogue | str |
     trained_on = writing_prompts(recorded, load_file(folder / "lora" / EXPLAIN / "adapter_model.safetensors"))
     companions = Companions.load(folder / "prompting", len(catalogue))
     plain = plain_because(trained_on)
-    return Exported(folder, catalogue, config, tokenizer, ids, layout, builder, features, plain, companions)
+    exported = Exported(folder, catalogue, config, tokenizer, ids, layout, builder, features, plain, companions)
+    if not (folder / LISTEN).is_dir() or not prompts.renders_alike(CONVERSE, recorded.get(CONVERSE)):
+        return exported
+    heard = ConversationPrompts(tokenizer, layout.words, config.prompt.noun, facts.get("window", SERVED_WINDOW))
+    offsets = np.load(folder / LISTEN / OFFSETS_FILE, allow_pickle=False)
+    tuned = Tuned.load(folder / "prompting", catalogue, config.training.outside)
+    table = folder / "prompting" / SENTENCES
+    sentences = np.load(table, allow_pickle=False).astype(np.float32) if table.is_file() else None
+    return replace(exported, conversations=heard, popularity=offsets, tuned=tuned, sentences=sentences)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,10 @@ from torch import Tensor
 
 from recommender.constraints import Mask, Trie
 from recommender.errors import RecommenderError
-from recommender.inference.attention import BeamAttention, Group, PromptAttention, PromptCache
+from recommender.inference.attention import BeamAttention, PromptAttention, PromptCache
+from recommender.inference.prompt_packing import groups_of, pack_prompts, padded
 from recommender.inference.weight_cache import WeightCache
 from recommender.prompting.example import Example
-from recommender.prompting.packing import Batch
-
-#: On a GPU prompts are padded to a multiple of this, so that there are few shapes, and a CUDA graph of each can be kept.
-BUCKET = 64
 
 
 @dataclass(frozen=True)
@@ -160,9 +157,9 @@ class Search:
         prefix = weights.prefix(instruction) if shared and instruction is not None else None
         if prefix is not None:
             prefix = [(keys[:, :shared], values[:, :shared]) for keys, values in prefix]
-        groups = list(_groups([len(prompt) - shared for prompt in ordered], model.device, padded(model.device)))
+        groups = list(groups_of([len(prompt) - shared for prompt in ordered], model.device, padded(model.device)))
         self.cache = PromptCache(groups, prefix)
-        batch, positions, last = _pack(ordered, groups, shared, model.device)
+        batch, positions, last = pack_prompts(ordered, groups, shared, model.device)
         self.lengths = torch.tensor([len(prompt) for prompt in ordered], device=model.device)
         embedded = model.embed(batch, catalogue=weights.items())[0]
         for prompt, end in zip(ordered, (last + 1).tolist(), strict=True):
@@ -271,45 +268,3 @@ def _shared_length(prompts: Sequence[Example], instruction: np.ndarray | None) -
         same = (prompt.tokens[:shared] == instruction[:shared]) & (prompt.items[:shared] < 0)
         shared = shared if same.all() else int(same.argmin())
     return shared
-
-
-def padded(device: torch.device) -> bool:
-    """Whether prompts are padded to one recurring shape: on a GPU, where launching kernels costs most."""
-    return device.type != "cpu"
-
-
-def _groups(lengths: Sequence[int], device: torch.device, static: bool) -> Iterator[Group]:
-    """Yield the groups of prompts of ascending lengths: one for each length, or one padded group of all if `static`."""
-    if static:
-        width = -(-lengths[-1] // BUCKET) * BUCKET
-        yield Group(0, len(lengths), width, torch.tensor(lengths, device=device))
-        return
-    first, start = 0, 0
-    for end in range(1, len(lengths) + 1):
-        if end == len(lengths) or lengths[end] != lengths[start]:
-            group = Group(first, end - start, lengths[start])
-            yield group
-            first, start = group.end, end
-
-
-def _pack(
-    prompts: Sequence[Example], groups: Sequence[Group], shared: int, device: torch.device
-) -> tuple[Batch, Tensor, Tensor]:
-    """Return the prompts without their first `shared` positions as one row, and its positions within the prompts [T].
-
-    Third comes the place in the row where each prompt ends, [prompts].
-    """
-    widths = [group.width for group in groups for _ in range(group.prompts)]
-    columns = {}
-    for name, fill in (("tokens", 0), ("items", -1), ("slots", 0)):
-        parts = [getattr(prompt, name)[shared:] for prompt in prompts]
-        padded_parts = [np.pad(p, (0, w - len(p)), constant_values=fill) for p, w in zip(parts, widths, strict=True)]
-        columns[name] = torch.from_numpy(np.concatenate(padded_parts))[None].to(device)
-    positions = torch.from_numpy(shared + np.concatenate([np.arange(width) for width in widths])).to(device)
-    starts = np.cumsum([0, *widths[:-1]])
-    last = torch.from_numpy(starts + [len(prompt) - shared - 1 for prompt in prompts]).to(device)
-    unused = positions.new_zeros(0)
-    batch = Batch(
-        **columns, positions=positions[None], labels=unused, interaction_ids=unused, mask=unused, writes=False
-    )
-    return batch, positions, last

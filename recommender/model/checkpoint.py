@@ -12,6 +12,7 @@
 | trained_on.safetensors | a digest of the interactions, and a sketch of those learned from; older ones have none |
 | companions.safetensors | items that many people had together, as counts, for justifications; older ones have none |
 | media_labels.safetensors | what the frozen towers saw in the items' media, for justifications; older ones have none |
+| listening.safetensors | what reads conversations, from the stage converse; without it a chat is read by rules alone |
 | fusion.safetensors | baselines and weights to rank together with, if `recommender fuse` added them |
 | checkpoint.json | the manifest: format, fingerprint of the catalogue, hashes of the prompts, versions, sha256 of files |
 
@@ -37,7 +38,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from recommender import assets, prompts
-from recommender.adapters.lora import EXPLAIN, RANK, is_trained
+from recommender.adapters.lora import CONVERSE, EXPLAIN, RANK, is_trained
 from recommender.adapters.shipped import resolve as resolve
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
@@ -49,11 +50,13 @@ from recommender.justify.companions import COMPANIONS, Companions
 from recommender.model.adapter_file import check_adapter_fits, check_adapter_types, read_adapter
 from recommender.model.card import write_card
 from recommender.model.language_model import load_llm
+from recommender.model.listening_file import LISTENING, load_listening, save_listening
 from recommender.model.manifest import catalogue_facts, read_manifest, write_manifest, written_folder
-from recommender.model.network import RecommenderModel, is_adapter_parameter
+from recommender.model.network import RecommenderModel, is_adapter_parameter, is_listening_parameter
 from recommender.model.trained_on import TRAINED_ON, TrainedOn
 from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
+from recommender.prompting.conversation import ConversationPrompts
 from recommender.semantic_ids.codes import SemanticIds
 from recommender.strict.json_documents import JsonError, json_text, parse_json, read_json_object
 from recommender.strict.tensor_files import check_shapes, read_header
@@ -125,6 +128,12 @@ class Checkpoint:
             window=getattr(self.model.llm.config, "max_position_embeddings", None),
         )
 
+    def conversation_prompts(self, with_words: bool = True, with_items: bool = True) -> ConversationPrompts:
+        """Return what makes prompts of conversations; see `ConversationPrompts`."""
+        window = getattr(self.model.llm.config, "max_position_embeddings", None)
+        noun = self.config.prompt.noun
+        return ConversationPrompts(self.tokenizer, self.model.vocabulary, noun, window, with_words, with_items)
+
 
 def plain_because(trained_on: Mapping[str, str]) -> str | None:
     """Return why a writing adapter must not be used, None if it may; `trained_on`: as `Checkpoint.prompts`."""
@@ -150,6 +159,8 @@ def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:
         tensors = _adapter_parameters(checkpoint.model)
         rounded = {n: p.detach().to("cpu", torch.float16).contiguous() for n, p in tensors.items()}
         save_file(rounded, folder / ADAPTER)
+        if checkpoint.model.listener is not None:
+            save_listening(checkpoint.model, folder / LISTENING)
         checkpoint.model.features.save(folder / "features.safetensors")
         checkpoint.model.ids.save(folder / "semantic_ids.safetensors")
         item_ids = json.dumps(checkpoint.catalogue.item_ids, ensure_ascii=False)
@@ -194,7 +205,12 @@ def from_pretrained(
         model = RecommenderModel(llm, ids, features, config)
         saved = read_adapter(folder / ADAPTER)
         _read_parameters(model, saved, folder / ADAPTER)
+        heard = _recorded_prompts(manifest).get(CONVERSE)
+        if (folder / LISTENING).is_file() and prompts.renders_alike(CONVERSE, heard):
+            load_listening(model, folder / LISTENING)
         hashes = {RANK: prompt_hashes[RANK]} | writing_prompts(prompt_hashes, _of_writing(saved))
+        if model.listener is not None:
+            hashes[CONVERSE] = str(heard)
         metrics, trained_on = _read_metrics(folder), TrainedOn.load(folder)
         companions, labels = Companions.load(folder, len(catalogue)), MediaLabels.load(folder, len(catalogue))
     return Checkpoint(model.eval(), tokenizer, catalogue, config, metrics, hashes, trained_on, companions, labels)
@@ -328,7 +344,8 @@ def _read_parameters(model: RecommenderModel, saved: Mapping[str, Tensor], path:
 
 def _adapter_parameters(model: RecommenderModel) -> dict[str, torch.nn.Parameter]:
     """Return what is trained, under the names that a checkpoint has for it."""
-    return {_short(n): p for n, p in model.named_parameters() if is_adapter_parameter(n)}
+    named = model.named_parameters()
+    return {_short(n): p for n, p in named if is_adapter_parameter(n) and not is_listening_parameter(n)}
 
 
 def _read_metrics(folder: Path) -> dict[str, Any]:

@@ -8,18 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recommender.adapters.lora import add_adapters
+from recommender.adapters.lora import CONVERSE, add_adapters, add_listening_adapter
 from recommender.config import Config, Modality
 from recommender.encoders.features import Features
 from recommender.model.block_attention import AttentionBlocks
 from recommender.model.initialization import initial_ranking_norm
 from recommender.model.item_embeddings import ItemEmbeddings
 from recommender.model.language_model import first_layers
+from recommender.model.listening import Listener, listening_loss, listening_view
 from recommender.model.loss import ranking_loss, word_loss
 from recommender.model.soft_targets import SoftTargets
 from recommender.prompting.example import FIRST_SOFT, IGNORE, ITEM, MASKED
 from recommender.prompting.packing import Batch
 from recommender.semantic_ids.codes import SemanticIds
+
+#: weight of the words of a reading beside the items that are expected
+_WORDS_WEIGHT = 0.1
 
 
 class RecommenderModel(ItemEmbeddings):
@@ -33,7 +37,27 @@ class RecommenderModel(ItemEmbeddings):
         self.rank_norm = initial_ranking_norm(llm.model.norm, spread)
         self.peft = add_adapters(llm, config.lora, config.base.rank_layers)
         self.add_items(features, spread)
+        self.listener: Listener | None = None
         self._join(llm.device)
+
+    def add_listener(self, listener: Listener) -> None:
+        """Take what listens, with a LoRA adapter of its own; the items must be as they will stay."""
+        if self.listener is None:
+            add_listening_adapter(self.peft, self.config.lora, self.listening_layers)
+        self.listener = listener.to(self.device)
+        with torch.no_grad():
+            listener.with_items(self.all_items()[0])
+
+    def forget_listener(self) -> None:
+        """Give up what listens, so that another depth may, or a training begins anew."""
+        if self.listener is not None:
+            self.peft.delete_adapter(CONVERSE)
+            self.listener = None
+
+    @property
+    def listening_layers(self) -> int:
+        """How many layers read a conversation."""
+        return min(self.config.base.converse_layers, len(self.llm.model.layers))
 
     def _join(self, device: torch.device) -> None:
         """Move what is trained to where the base lies; a 4-bit base itself cannot be moved."""
@@ -84,6 +108,41 @@ class RecommenderModel(ItemEmbeddings):
         table = torch.cat([totals[:, None] * self.config.base.item_scale, soft], 1)
         selected = table[inverse, torch.where(slots == ITEM, 0, slots - FIRST_SOFT + 1)]
         return embedded.masked_scatter(is_item[..., None], selected)
+
+    def hear(self, batch: Batch) -> Tensor:
+        """Return the hidden states [rows, positions, hidden] of conversations, float32."""
+        assert self.listener is not None
+        words = self.llm.get_input_embeddings()(batch.tokens)
+        is_item = batch.items >= 0
+        embedded = words.float()
+        if is_item.any():
+            positions = self.listener.positions(batch.items[is_item]) * self.config.base.item_scale
+            embedded = embedded.masked_scatter(is_item[..., None], positions)
+        view = listening_view(self.llm, self.listening_layers, self.listener.norm)
+        blocks = {"blocks": AttentionBlocks.cut(batch.mask, batch.ends, words.dtype)} if batch.ends else {}
+        result = view(
+            inputs_embeds=embedded.to(words.dtype),
+            position_ids=batch.positions,
+            attention_mask=batch.mask,
+            use_cache=False,
+            **(blocks if batch.mask.device.type == "cpu" else {}),
+        )
+        return result.last_hidden_state.float()
+
+    def _listening_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the summed loss of items and of words that are expected in conversations, and how many there are."""
+        assert self.listener is not None and batch.expected is not None
+        hidden, labels = self.hear(batch), batch.labels
+        items = labels >= self.vocabulary
+        expected, probabilities, bare = batch.expected
+        scores = self.listener(hidden[items]) - bare[:, None] * self.listener.bias
+        loss = listening_loss(scores, expected, probabilities)
+        words = (labels != IGNORE) & ~items
+        if words.any():
+            head = self.llm.get_output_embeddings()
+            # a reading is learned within minutes, and its gradients are many times larger than those of the items
+            loss = loss + _WORDS_WEIGHT * word_loss(head(hidden[words].to(head.weight.dtype)), labels[words])
+        return loss, (labels != IGNORE).sum()
 
     def ranking_view(self) -> Any:
         """Return the decoder that ranks: the first layers of the LLM and the ranking norm."""
@@ -140,6 +199,8 @@ class RecommenderModel(ItemEmbeddings):
     def _loss(
         self, batch: Batch, modality_dropout: float, row_dropout: float, smoothing: float, teacher: SoftTargets | None
     ) -> tuple[Tensor, Tensor]:
+        if batch.expected is not None:
+            return self._listening_loss(batch)
         embedded = self.embed(batch, modality_dropout, row_dropout)
         hidden = self.read(embedded, batch.positions, batch.mask, write=batch.writes, ends=batch.ends)
         labelled = batch.labels != IGNORE
@@ -179,3 +240,8 @@ class RecommenderModel(ItemEmbeddings):
 def is_adapter_parameter(name: str) -> bool:
     """Whether a parameter is trained and saved in a checkpoint, and not part of the frozen base model."""
     return "lora_" in name or not name.startswith("peft.")
+
+
+def is_listening_parameter(name: str) -> bool:
+    """Whether a parameter of the network belongs to what listens, which a checkpoint has a file of its own for."""
+    return f".{CONVERSE}." in name or name.startswith("listener.")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from recommender import assets, prompts
-from recommender.adapters.lora import RANK
+from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.baselines import FitData, ItemContent, make_baseline
 from recommender.config import Config, Modality, StageConfig
 from recommender.data import standins
@@ -41,6 +41,7 @@ from recommender.model.checkpoint import (
 from recommender.model.manifest import claimed
 from recommender.model.soft_targets import SoftTargets
 from recommender.model.trained_on import TrainedOn
+from recommender.pipelines.listening_data import READ, has_listening, listening_stages, prepare_listening
 from recommender.progress import Progress
 from recommender.semantic_ids.codes import SemanticIds
 from recommender.training import StageResult, TrainingData, run_stages
@@ -193,21 +194,21 @@ def train(
     if not isinstance(config, Config):
         config, recipe = Config.load(config), recipe or str(config)
     output = Path(output)
-    with _claimed(output):
+    with claimed_run(output):
         return _train(config, output, progress, recipe)
 
 
 @contextmanager
-def _claimed(output: Path) -> Iterator[None]:
+def claimed_run(output: Path) -> Iterator[None]:
     """Hold the output and its work folder; of the processes of one run the first one holds them for all."""
     if int(os.environ.get("RANK", "0")):
         yield
         return
-    with claimed(output, "training"), locked(_work_folder(output), "training"):
+    with claimed(output, "training"), locked(work_folder(output), "training"):
         try:
             yield
         except KeyboardInterrupt:
-            logger.warning("stopped: %s", progress_of(_work_folder(output)))
+            logger.warning("stopped: %s", progress_of(work_folder(output)))
             raise
 
 
@@ -218,8 +219,12 @@ def _train(config: Config, output: Path, progress: Progress | None, recipe: str 
     if config.training.popularity and checkpoint.model.ids.levels == 1:
         histories = [items for items in prepared.split.train.items if len(items)]
         init_popularity_bias(checkpoint.model.eval(), checkpoint.builder, histories, config.training.popularity)
-    work = _work_folder(output)
+    work = work_folder(output)
     data = _training_data(config, prepared, checkpoint, work, progress)
+    if listening_stages(config):
+        start = config.base.adapter if config.base.adapter and has_listening(config.base.adapter) else None
+        heard = prepare_listening(checkpoint, prepared.split.train.items, work, progress, start)
+        data = replace(data, conversations=heard)
     stages = run_stages(checkpoint.model, data, config, work, progress)
     checkpoint.metrics = {
         "name": output.name,
@@ -229,12 +234,14 @@ def _train(config: Config, output: Path, progress: Progress | None, recipe: str 
     }
     if checkpoint.labels is not None:
         checkpoint.metrics[LABELS] = said_of_labels(checkpoint.labels)
-    if any(stage.stage == "explain" for stage in config.training.stages):
-        checkpoint.prompts = prompts.template_hashes()
+    trained = {"rank", *(stage.stage for stage in config.training.stages)}
+    hashes = {name: text for name, text in prompts.template_hashes().items() if name in trained}
+    checkpoint.prompts = checkpoint.prompts | hashes
     is_main_process = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
     if is_main_process:
         save_pretrained(checkpoint, output)
         clear_state(work)
+        (work / READ).unlink(missing_ok=True)
     return TrainingResult(output, stages)
 
 
@@ -255,7 +262,7 @@ def _check_long_enough(split: Split) -> None:
         )
 
 
-def _work_folder(output: Path) -> Path:
+def work_folder(output: Path) -> Path:
     """Return the folder for the state, log and plot of a run."""
     return output.absolute().with_name(f"{output.absolute().name}.training")
 
@@ -293,7 +300,7 @@ def teach_writing(
     and year, which its config names from then on. `start`: a checkpoint whose writing adapter it begins with, in the place
     of its own. A recipe without such a stage gets one.
     """
-    with _claimed(output):
+    with claimed_run(output):
         return _teach_writing(source, output, count, facts, start, progress)
 
 
@@ -320,11 +327,11 @@ def _teach_writing(
     examples = count or config.justify.examples
     histories, companions = split.train.items, checkpoint.companions
     pairs = explain_examples(checkpoint.catalogue, histories, examples, config.seed, style, companions)
-    work = _work_folder(output)
+    work = work_folder(output)
     result = run_stages(checkpoint.model, TrainingData(checkpoint.builder, split, pairs), only, work, progress)[0]
     others = [stage for stage in checkpoint.metrics.get("stages", []) if stage["stage"] != "explain"]
     checkpoint.metrics["stages"] = [*others, asdict(result)]
-    checkpoint.prompts = prompts.template_hashes()
+    checkpoint.prompts = checkpoint.prompts | {EXPLAIN: prompts.template_hashes()[EXPLAIN]}
     save_pretrained(checkpoint, output)
     clear_state(work)
     return result

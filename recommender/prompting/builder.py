@@ -16,12 +16,11 @@ from recommender.prompting.example import (
     FIRST_SOFT,
     IGNORE,
     ITEM,
-    MARKER,
-    TOKEN,
     Example,
     clean,
     join_positions,
     marker,
+    tokenised,
     unlabelled_example,
     word_positions,
 )
@@ -81,21 +80,8 @@ class ExampleBuilder:
         return str(text)
 
     def positions(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Tokenise a rendered prompt; returns token ids, items and slots [positions]: markers become item positions."""
-        tokens: list[int] = []
-        items: list[int] = []
-        slots: list[int] = []
-        pieces = MARKER.split(text)
-        for words, item, slot in zip(pieces[::3], [*pieces[1::3], None], [*pieces[2::3], None], strict=True):
-            ids = self.tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
-            tokens += ids
-            items += [-1] * len(ids)
-            slots += [TOKEN] * len(ids)
-            if item is not None and slot is not None:
-                tokens.append(0)
-                items.append(int(item))
-                slots.append(int(slot))
-        return np.array(tokens, np.int64), np.array(items, np.int64), np.array(slots, np.int64)
+        """Return `tokenised` positions of a rendered prompt."""
+        return tokenised(text, self.tokenizer)
 
     def title(self, item: int) -> str:
         """Return the cleaned title of an item, cut to its first 80 characters to keep the prompt short.

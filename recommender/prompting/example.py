@@ -47,7 +47,9 @@ class Example:
     continues, else -1. `labels`: the next token or code, IGNORE where nothing is learned. `interaction_ids`: which of
     all training interactions a label belongs to, for the teacher, else -1. `writes`: it learns text, not items.
     `overrides`: item -> modality -> vector [width] that replaces the item's own in this sequence. `alone`: it has an
-    instruction of its own and does not attend to the one that the examples of a row share.
+    instruction of its own and does not attend to the one that the examples of a row share. `expected`: of a conversation,
+    the likeliest items [n, most] at each of its n labels that are items, in order, their probabilities [n, most], and 1
+    where these leave popularity out, else 0 [n].
     """
 
     tokens: np.ndarray
@@ -59,6 +61,7 @@ class Example:
     writes: bool = False
     overrides: VectorOverrides = field(default_factory=dict)
     alone: bool = False
+    expected: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -80,3 +83,21 @@ def word_positions(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
 def join_positions(*parts: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Return the positions (tokens, items, slots) of parts, one behind the other."""
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+
+def tokenised(text: str, tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tokenise a rendered prompt; returns token ids, items and slots [positions]: markers become item positions."""
+    tokens: list[int] = []
+    items: list[int] = []
+    slots: list[int] = []
+    pieces = MARKER.split(text)
+    for words, item, slot in zip(pieces[::3], [*pieces[1::3], None], [*pieces[2::3], None], strict=True):
+        ids = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
+        tokens += ids
+        items += [-1] * len(ids)
+        slots += [TOKEN] * len(ids)
+        if item is not None and slot is not None:
+            tokens.append(0)
+            items.append(int(item))
+            slots.append(int(slot))
+    return np.array(tokens, np.int64), np.array(items, np.int64), np.array(slots, np.int64)

@@ -23,7 +23,8 @@ class Batch:
     """Packed rows. Integer tensors [rows, positions]; `mask` [rows, 1, positions, positions], True = may attend.
 
     `ends`: for each row the positions where the instruction and each group of examples end; attention crosses them only
-    towards the instruction. Empty if unknown.
+    towards the instruction. Empty if unknown. `expected`: of conversations, what `Example.expected` has, of all rows in
+    order: [labels that are items, most] twice, and [labels that are items].
     """
 
     tokens: Tensor
@@ -35,11 +36,13 @@ class Batch:
     mask: Tensor
     writes: bool
     ends: tuple[tuple[int, ...], ...] = ()
+    expected: tuple[Tensor, ...] | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on `device`."""
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return Batch(**moved, writes=self.writes, ends=self.ends)
+        expected = None if self.expected is None else tuple(part.to(device) for part in self.expected)
+        return Batch(**moved, writes=self.writes, ends=self.ends, expected=expected)
 
 
 def pack(examples: Sequence[Example], row_tokens: int, prefix: int = 0) -> list[list[int]]:
@@ -75,7 +78,15 @@ def collate(rows: Sequence[Sequence[Example]], prefix: np.ndarray | None = None)
     mask = _attention(segments, anchors, branches)
     size = 0 if prefix is None else len(prefix)
     ends = tuple(_ends(list(map(len, row)), size, longest) for row in rows)
-    return Batch(tokens, items, slots, positions, labels, interaction_ids, mask, rows[0][0].writes, ends)
+    writes, expected = rows[0][0].writes, _expected([example for row in rows for example in row])
+    return Batch(tokens, items, slots, positions, labels, interaction_ids, mask, writes, ends, expected)
+
+
+def _expected(examples: Sequence[Example]) -> tuple[Tensor, ...] | None:
+    answers = [example.expected for example in examples if example.expected is not None]
+    if not answers:
+        return None
+    return tuple(torch.from_numpy(np.concatenate(parts)) for parts in zip(*answers, strict=True))
 
 
 def _ends(lengths: Sequence[int], prefix: int, longest: int) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """A study of conversations that real people had: is what was recommended next among the first items of a list?
 
 Beside the model stand popularity, item-kNN of the items that were named, sentence vectors of the words, and a weighed sum of
-plain signals. What is fitted is fitted on every third case; all are measured on the others.
+plain signals. What is fitted is fitted on every third dialogue; all are measured on the others.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from recommender.baselines import FitData, make_baseline
 from recommender.chat import Chat
 from recommender.conversations import signals
 from recommender.conversations.cases import Case, split
+from recommender.conversations.spoken import SpokenOf, spoken_of
+from recommender.conversations.tuned import Tuned, tune
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.text import TextEncoder
 from recommender.engine import Recommender
@@ -32,7 +34,7 @@ from recommender.progress import Progress
 #: lengths of the lists that are measured
 KS = (1, 10, 50)
 METRICS, LISTS = "metrics.json", "lists.jsonl"
-SUM = "sum of plain signals"
+SUM, ALL_SIGNALS = "sum of plain signals", "sum of all signals but the model"
 _AT_ONCE = 64
 
 
@@ -53,7 +55,7 @@ class ConversationEvaluation:
     about: dict[str, Any]
     cases: tuple[Case, ...]
     answers: dict[str, Listed]
-    weights: dict[str, float]
+    weights: dict[str, dict[str, float]]
 
     def metrics(self, seed: int = 0) -> dict[str, Any]:
         """Return recall with its interval, and shares, of each system."""
@@ -88,7 +90,7 @@ def study_real_conversations(
         lists = np.concatenate([_best(scores(part), part) for part in _parts(reported)])
         answers[name] = Listed(lists, np.zeros(len(lists), bool), (time.perf_counter() - start) / len(lists))
         if progress:
-            progress("systems", len(answers), 8)
+            progress("systems", len(answers), 10)
 
     plain = _plain_signals(engine.catalogue, histories, engine.config.encoders.text)
     for name, signal in plain.items():
@@ -99,12 +101,37 @@ def study_real_conversations(
     answer(SUM, lambda part: weighed({name: signal(part) for name, signal in plain.items()}))
     for name, (with_items, with_words) in _INPUTS.items():
         answer(f"{model}, {name}", partial(_of_model, engine, with_items=with_items, with_words=with_words))
+    weights = {SUM: dict(weighed.weights)}
+    if engine.setup.tuned is not None:
+        fitted = _without_model(engine, engine.setup.tuned, tuned)
+        weights |= {ALL_SIGNALS: dict(fitted.weights), f"{model}, tuned": dict(engine.setup.tuned.weights)}
+        answer(ALL_SIGNALS, lambda part: fitted.scores(np.zeros(1), _spoken(engine, fitted, part), engine.likeness))
+        answer(f"{model}, tuned", lambda part: _of_tuned(engine, part))
     answers[f"{model}, chat"] = _of_chat(Chat.of(engine), reported, progress)
     about = {"model": model, "cases": len(cases), "tuned on": len(tuned), "reported": len(reported)}
-    return ConversationEvaluation(about, tuple(reported), answers, dict(weighed.weights))
+    return ConversationEvaluation(about, tuple(reported), answers, weights)
 
 
 _INPUTS = {"history only": (True, False), "words only": (False, True), "history and words": (True, True)}
+
+
+def _spoken(engine: Recommender, tuned: Tuned, cases: Sequence[Case]) -> list[SpokenOf]:
+    conversations = [engine.converse(_messages(case)) for case in cases]
+    return [spoken_of(c.messages, c.mentions, tuned.works) for c in conversations]
+
+
+def _without_model(engine: Recommender, tuned: Tuned, cases: Sequence[Case]) -> Tuned:
+    """Return the same signals with weights that are fitted without what the model hears."""
+    return tune(tuned.taste, cases, _spoken(engine, tuned, cases), None, engine.likeness, tuned.works)
+
+
+def _of_tuned(engine: Recommender, cases: Sequence[Case]) -> np.ndarray:
+    nobody = [np.zeros(0, np.int64)]
+    return np.concatenate([engine.score_all(nobody, conversation=engine.converse(_messages(case))) for case in cases])
+
+
+def _messages(case: Case) -> list[tuple[str, str]]:
+    return [(turn.role, turn.content) for turn in case.turns]
 
 
 def _plain_signals(
@@ -133,13 +160,17 @@ def _encoded(encoder: TextEncoder, texts: Sequence[str]) -> np.ndarray:
     return unit_rows(np.concatenate(parts))
 
 
-def _of_model(engine: Recommender, cases: Sequence[Case], *, with_items: bool, with_words: bool) -> np.ndarray:
-    """Return the model's scores [cases, items]: the items that were named as a history, the user's words as a query."""
+def _of_model(engine: Recommender, cases: Sequence[Case], with_items: bool, with_words: bool) -> np.ndarray:
+    """Return the language model's own scores [cases, items]: the items that were named as a history, what was said as a
+    conversation with or without positions behind the names, or as a query where the model has not learned to listen."""
     rows = []
     for case in cases:
         history = np.array(case.named if with_items else (), np.int64)
-        query = case.said("user") if with_words else None
-        rows.append(engine.score_all([history], query)[0])
+        if with_words and engine.listens:
+            heard = engine.converse(_messages(case), positions=with_items)
+            rows.append(engine.hear_prompts([heard.prompt])[0])
+        else:
+            rows.append(engine.score_all([history], case.said("user") if with_words else None)[0])
     return np.stack(rows)
 
 

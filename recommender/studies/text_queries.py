@@ -78,7 +78,7 @@ def query_study(
     kinds = attributes_of(catalogue, attribute)
     if kinds is None:
         raise DataError("no attribute tells the items apart, so there is nothing to query for", "name one: --attribute")
-    cases = _draw_queries(last_item(histories, len(catalogue)).sampled(users), catalogue, kinds.name, seed)
+    cases = draw_queries(last_item(histories, len(catalogue)).sampled(users), catalogue, kinds.name, seed)
     runs = _model_runs(checkpoint, cases, progress) | _baseline_runs(checkpoint, cases)
     named = {name: {"": run} for name, run in runs.items()}
     evaluation = measure_runs(named, cases.holdout, ItemFacts(), KS, REFERENCE, seed, samples=1000)
@@ -87,7 +87,7 @@ def query_study(
     return QueryEvaluation(replace(evaluation, about={**evaluation.about, "exclude_seen": True}), met)
 
 
-def _draw_queries(holdout: Holdout, catalogue: Catalogue, attribute: str, seed: int) -> QueryCases:
+def draw_queries(holdout: Holdout, catalogue: Catalogue, attribute: str, seed: int) -> QueryCases:
     """Draw a query for each user whose target has a value of the attribute; the others lose their target."""
     random, targets = np.random.default_rng(seed), holdout.table[:, 0].copy()
     drawn: dict[int, str] = {}

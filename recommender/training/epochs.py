@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -18,8 +19,26 @@ from recommender.training.augmentation import crops, masked, reordered
 
 HELD_OUT_EVERY = 20
 """Every 20th example of a stage that learns text is held out for validation."""
+#: of conversations that no epoch has: those have three numbers for a seed
+_OTHER_SEED = 20
 #: history [n], generator -> a query and which items of the history match it, bool [n]; None: no query was found
 DrawQuery = Callable[[np.ndarray, np.random.Generator], tuple[str, np.ndarray] | None]
+
+
+class Conversations(Protocol):
+    """Makes conversations to listen to. `identity`: what they depend on besides the generator; `prefix`: token ids of the
+    instruction that most of them share."""
+
+    identity: str
+
+    @property
+    def prefix(self) -> np.ndarray:
+        """Token ids [positions]."""
+        ...
+
+    def examples(self, count: int, random: np.random.Generator) -> list[Example]:
+        """Return so many conversations, no two of which need be alike."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -29,6 +48,7 @@ class TrainingData:
     `explanations`: (prompt, completion) pairs for the stage `explain`. `teacher`: soft targets of the stage `rank`.
     `query`: draws a query in words for a history. `views`: changed views of the media, for `align` and `rank`.
     `sources`: modality -> a hash of the texts or files that were encoded; a run resumes with the same ones only.
+    `conversations`: for the stage `converse`.
     """
 
     builder: ExampleBuilder
@@ -38,6 +58,7 @@ class TrainingData:
     query: DrawQuery | None = None
     views: Views = field(default_factory=dict)
     sources: Mapping[Modality, str] = field(default_factory=dict)
+    conversations: Conversations | None = None
 
 
 def generator(seed: int, stage: int, epoch: int) -> np.random.Generator:
@@ -49,13 +70,22 @@ def examples(data: TrainingData, stage: StageConfig, random: np.random.Generator
     """Return one epoch's examples in the order in which they are packed."""
     if stage.stage == "rank":
         return _ranking_examples(data, stage, random)
+    if stage.stage == "converse":
+        return _conversations(data, stage.conversations, random)
     learned, _ = _text_examples(data, stage)
     return [learned[i] for i in random.permutation(len(learned))]
 
 
 def held_out(data: TrainingData, stage: StageConfig) -> list[Example]:
     """Return the examples that a text stage never trains on; none for the stage `rank`, which is validated by NDCG."""
+    if stage.stage == "converse":
+        return _conversations(data, max(stage.conversations // HELD_OUT_EVERY, 1), np.random.default_rng(_OTHER_SEED))
     return [] if stage.stage == "rank" else _text_examples(data, stage)[1]
+
+
+def _conversations(data: TrainingData, count: int, random: np.random.Generator) -> list[Example]:
+    assert data.conversations is not None
+    return data.conversations.examples(count, random)
 
 
 def _ranking_examples(data: TrainingData, stage: StageConfig, random: np.random.Generator) -> list[Example]:
@@ -123,22 +153,24 @@ def _divide(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
     return learned, [example for example, out in zip(examples, is_held_out, strict=True) if out]
 
 
+def shared_prefix(data: TrainingData, stage: StageConfig) -> np.ndarray:
+    """Return the token ids [positions] of the instruction that the examples of a row share; none for texts."""
+    if stage.stage == "converse" and data.conversations is not None:
+        return data.conversations.prefix
+    return data.builder.prefix if stage.stage == "rank" else data.builder.prefix[:0]
+
+
 def batches(examples: Sequence[Example], stage: StageConfig, prefix: np.ndarray) -> list[list[list[Example]]]:
     """Pack examples into rows and rows into batches; a batch either ranks or learns text, never both."""
     packed: list[list[list[Example]]] = []
     for writes in (False, True):
         alike = [example for example in examples if example.writes is writes]
-        shared = prefix if _shares_prefix(stage) else prefix[:0]
-        rows = [[alike[i] for i in row] for row in pack(alike, stage.row_tokens, len(shared))]
+        rows = [[alike[i] for i in row] for row in pack(alike, stage.row_tokens, len(prefix))]
         size = max(stage.batch_tokens // stage.row_tokens, 1)
         packed += [rows[start : start + size] for start in range(0, len(rows), size)]
     return packed
 
 
-def as_batch(rows: Sequence[Sequence[Example]], stage: StageConfig, prefix: np.ndarray) -> Batch:
-    """Collate one batch; ranking rows begin with the shared instruction."""
-    return collate(rows, prefix if _shares_prefix(stage) else None)
-
-
-def _shares_prefix(stage: StageConfig) -> bool:
-    return stage.stage == "rank"
+def as_batch(rows: Sequence[Sequence[Example]], prefix: np.ndarray) -> Batch:
+    """Collate one batch; its rows begin with the shared instruction, if there is one."""
+    return collate(rows, prefix if len(prefix) else None)

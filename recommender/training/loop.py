@@ -22,7 +22,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 
-from recommender.adapters.lora import EXPLAIN, RANK
+from recommender.adapters.lora import RANK
 from recommender.config import Config, StageConfig
 from recommender.errors import RecommenderError
 from recommender.model import RecommenderModel, resolve_device
@@ -32,7 +32,7 @@ from recommender.training import epochs, run_state
 from recommender.training.epochs import TrainingData
 from recommender.training.interruption import deferred
 from recommender.training.loss_plot import plot_log
-from recommender.training.parameter_groups import parameter_groups
+from recommender.training.parameter_groups import ADAPTERS, parameter_groups
 from recommender.training.run_state import STATE
 from recommender.training.schedule import learning_rate_share
 from recommender.training.validation import held_out_loss, validation_ndcg
@@ -101,7 +101,6 @@ class _Run:
         )
         self.model, self.data, self.config, self.output = model, data, config, output
         self.progress = progress if self.main else None
-        self.prefix = data.builder.prefix
         self.views = {m: torch.from_numpy(v).to(self.accelerator.device) for m, v in data.views.items()}
         self.stopped = threading.Event()
         self.facts = run_state.facts_of(config, data, model)
@@ -141,10 +140,11 @@ class _Stage:
     def __init__(self, run: _Run, number: int, config: StageConfig) -> None:
         self.training_run, self.number, self.config = run, number, config
         self.model = run.model.to(run.accelerator.device)
-        self.model.use_adapter(EXPLAIN if config.stage == "explain" else RANK)
+        self.model.use_adapter(ADAPTERS.get(config.stage, RANK))
         self.groups = parameter_groups(self.model, config)
         optimizer = torch.optim.AdamW(self.groups, betas=(0.9, 0.98), weight_decay=config.weight_decay)
         self.wrapped, self.optimizer = run.accelerator.prepare(self.model, optimizer)
+        self.prefix = epochs.shared_prefix(run.data, config)
         self.epochs: dict[int, list[list[list[Example]]]] = {}
         self.per_epoch = max(len(self._epoch(0)), 1)
         self.total = math.ceil(self.per_epoch * config.epochs)
@@ -159,7 +159,7 @@ class _Stage:
         if epoch not in self.epochs:
             random = epochs.generator(self.training_run.config.seed, self.number, epoch)
             examples = epochs.examples(self.training_run.data, self.config, random)
-            batches = epochs.batches(examples, self.config, self.training_run.prefix)
+            batches = epochs.batches(examples, self.config, self.prefix)
             order = random.permutation(len(batches))
             processes, mine = self.training_run.accelerator.num_processes, self.training_run.accelerator.process_index
             # the others would wait for a process without a batch: the first batches are repeated
@@ -210,14 +210,14 @@ class _Stage:
         batches = self._epoch(step // self.per_epoch)
         # later epochs may have a batch more or less than the first one
         rows = batches[step % self.per_epoch % len(batches)]
-        batch = epochs.as_batch(rows, config, self.training_run.prefix).to(self.model.device)
+        batch = epochs.as_batch(rows, self.prefix).to(self.model.device)
         self.model.train()
         self._seed(step)
         for group, (_, rate) in zip(self.optimizer.param_groups, self._rates(step), strict=True):
             group["lr"] = rate
         teacher = self.training_run.data.teacher if config.stage == "rank" else None
         dropouts = config.modality_dropout, config.row_dropout, config.label_smoothing
-        views = self.training_run.views if config.stage != "explain" else {}
+        views = self.training_run.views if config.stage in ("align", "rank") else {}
         total, count = self.wrapped(batch, *dropouts, teacher, config.cold_item_dropout, views)
         loss = total / count
         if not torch.isfinite(loss):
@@ -258,7 +258,7 @@ class _Stage:
             return validation_ndcg(
                 self.model, self.training_run.data.builder, self.training_run.data.split, users, beam
             )
-        loss = held_out_loss(self.model, self.held_out, self.config)
+        loss = held_out_loss(self.model, self.held_out, self.config, self.prefix)
         return None if loss is None else -loss
 
     def _log(self, position: run_state.Position, **values: Any) -> None:

@@ -6,16 +6,20 @@ from typing import Any
 
 import torch
 
-from recommender.adapters.lora import EXPLAIN, RANK
+from recommender.adapters.lora import CONVERSE, EXPLAIN, RANK
 from recommender.config import StageConfig
 from recommender.model import RecommenderModel
-from recommender.model.network import is_adapter_parameter
+from recommender.model.network import is_adapter_parameter, is_listening_parameter
+
+ADAPTERS = {"explain": EXPLAIN, "converse": CONVERSE}
+"""The adapter of a stage; the others train that of ranking."""
 
 
 def parameter_groups(model: RecommenderModel, config: StageConfig) -> list[dict[str, Any]]:
     """Return the groups of the optimiser, and switch gradients accordingly.
 
-    The stage `explain` trains its own LoRA; the others train everything else: LoRA of ranking, rows, projectors, norm.
+    The stage `explain` trains its own LoRA, `converse` its own and what listens; the others train everything else: LoRA of
+    ranking, rows, projectors, norm.
     """
     groups: dict[str, list[torch.nn.Parameter]] = {"lora": [], "rows": [], "projectors": []}
     for name, parameter in model.named_parameters():
@@ -36,9 +40,10 @@ def parameter_groups(model: RecommenderModel, config: StageConfig) -> list[dict[
 
 
 def _group(name: str, stage: str) -> str | None:
-    adapter = EXPLAIN if stage == "explain" else RANK
     if "lora_" in name:
-        return "lora" if f".{adapter}." in name else None
-    if stage == "explain" or not is_adapter_parameter(name):
+        return "lora" if f".{ADAPTERS.get(stage, RANK)}." in name else None
+    if stage == "converse":
+        return "rows" if is_listening_parameter(name) else None
+    if stage == "explain" or not is_adapter_parameter(name) or is_listening_parameter(name):
         return None
     return "projectors" if name.startswith("projectors.") else "rows"

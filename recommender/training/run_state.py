@@ -87,6 +87,7 @@ def facts_of(config: Config, data: TrainingData, model: nn.Module) -> dict[str, 
         "interactions": _hash([[len(items), *items.tolist()] for items in split.train.items]),
         "validation targets": _hash(split.validation.tolist()),
         "justifications": _hash(list(data.explanations)),
+        "conversations": None if data.conversations is None else data.conversations.identity,
         "base model": _hash([assets.identity(config.base.llm), *_digests(model)]),
     }
     if config.base.adapter:

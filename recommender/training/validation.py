@@ -67,10 +67,12 @@ def rank_histories(
 
 
 @torch.no_grad()
-def held_out_loss(model: RecommenderModel, examples: Sequence[Example], stage: StageConfig) -> float | None:
-    """Return the mean cross-entropy for each label of held-out examples; None without any."""
+def held_out_loss(
+    model: RecommenderModel, examples: Sequence[Example], stage: StageConfig, prefix: np.ndarray
+) -> float | None:
+    """Return the mean cross-entropy for each label of held-out examples; None without any. `prefix`: what they share."""
     total, count = 0.0, 0
-    for rows in batches(examples, stage, np.zeros(0, np.int64)):
-        loss, labels = model(as_batch(rows, stage, np.zeros(0, np.int64)).to(model.device))
+    for rows in batches(examples, stage, prefix):
+        loss, labels = model(as_batch(rows, prefix).to(model.device))
         total, count = total + float(loss), count + int(labels)
     return total / count if count else None

@@ -17,6 +17,8 @@ from recommender.constraints import Trie
 
 #: not safetensors: vLLM reads every such file of a folder as weights
 FACTS_FILE, CODES_FILE = "recommender.json", "recommender_codes.npy"
+#: what is added to the score of each code, where a folder has it: float32 [codes]
+OFFSETS_FILE = "recommender_offsets.npy"
 EXTRA_ARGS_KEY = "recommender"
 """Name of our entry in a request's `extra_args`: {"deny": [items], "only": [items] or null}."""
 _CACHED_MASKS = 256
@@ -61,9 +63,15 @@ class Allowed:
 class Served:
     """The trie of a served catalogue, in the token ids of the served vocabulary."""
 
-    def __init__(self, first_code: int, sizes: Sequence[int], codes: np.ndarray) -> None:
-        """`first_code`: the token id of the first code; `sizes`: codes of each level; `codes` [items, levels]."""
+    def __init__(
+        self, first_code: int, sizes: Sequence[int], codes: np.ndarray, offsets: np.ndarray | None = None
+    ) -> None:
+        """`first_code`: the token id of the first code; `sizes`: codes of each level; `codes` [items, levels].
+
+        `offsets` [codes]: added to the scores of codes, numbered through all levels.
+        """
         self.codes, self.sizes = codes, tuple(sizes)
+        self.offsets = None if offsets is None else torch.from_numpy(offsets)
         self.trie = Trie.from_codes(codes, self.sizes)
         #: the first token of each level [levels + 1]; the last entry is the first token behind the codes
         self.level_starts = first_code + np.concatenate([[0], np.cumsum(self.sizes)]).astype(int)
@@ -73,7 +81,9 @@ class Served:
     def load(cls, folder: str | Path) -> Served:
         """Read an exported folder."""
         facts = json.loads((Path(folder) / FACTS_FILE).read_text(encoding="utf-8"))
-        return cls(facts["words"], facts["sizes"], np.load(Path(folder) / CODES_FILE, allow_pickle=False))
+        codes, added = np.load(Path(folder) / CODES_FILE, allow_pickle=False), Path(folder) / OFFSETS_FILE
+        offsets = np.load(added, allow_pickle=False) if added.is_file() else None
+        return cls(facts["words"], facts["sizes"], codes, offsets)
 
     def item_token(self, item: int) -> int:
         """Return the token that stands for a whole item in a history."""
@@ -144,7 +154,11 @@ class Served:
             logits.fill_(-torch.inf)
             return
         start, end = int(self.level_starts[level]), int(self.level_starts[level + 1])
-        log_probs = torch.log_softmax(logits[start:end].float(), -1)
+        scores = logits[start:end].float()
+        if self.offsets is not None:
+            first = int(self.level_starts[0])
+            scores = scores + self.offsets[start - first : end - first].to(scores.device)
+        log_probs = torch.log_softmax(scores, -1)
         logits.fill_(-torch.inf)
         children, states = (part[0] for part in self.trie.children(torch.tensor([state]), level))
         codes = children[(states >= 0) & self.live_states(allowed)[states.clamp_min(0)]]

@@ -45,6 +45,7 @@ class Ranker:
 
     catalogue = CATALOGUE
     reads_queries = False
+    listens = False
 
     def score_all(self, histories, query=None, fused=None, *, boosts=None):
         scores = np.tile(-np.arange(len(CATALOGUE), dtype=float), (len(histories), 1))
@@ -179,21 +180,22 @@ def test_by_this_director(chat):
     "text",
     ["", "   ", "hola, quiero una película", "日本の映画", "\x00\x07", "💥" * 500, "a" * 9000, "DROP TABLE x;"],
 )
-def test_what_cannot_be_understood_is_asked_about(chat, text):
+def test_what_cannot_be_understood_is_asked_about_beside_a_list(chat, text):
     reply = talk(chat, text)
-    assert reply.asks and not reply.items and reply.text
+    assert reply.asks and len(reply.items) == 5 and reply.notes
     assert talk(chat, "no horror", text).filters == ("no Horror",)
 
 
-def test_nothing_fits_and_what_could_be_dropped(chat):
+def test_where_nothing_fits_a_condition_is_left_out_and_said(chat):
     reply = talk(chat, "a war film", "from the 90s")
-    assert reply.asks and not reply.items
-    assert "Nothing here fits" in reply.text and 'Without "War" there would be 3' in reply.text
+    assert [item.title for item in reply.items] == ["Toy Story (1995)", "Heat (1995)", "Babe (1995)"]
+    assert 'so I left out "War"' in reply.text and "War" not in reply.filters
 
 
-def test_contradictions_are_said(chat):
+def test_contradictions_are_said_and_one_of_them_holds(chat):
     reply = talk(chat, "nothing before 1990 and nothing after 1985")
-    assert reply.asks and "1990" in reply.text and "1985" in reply.text
+    assert 'so I left out "1990 or later"' in reply.text and reply.filters == ("1985 or earlier",)
+    assert {item.title for item in reply.items} <= {t for t, *_ in ROWS if int(t[-5:-1]) <= 1985}
 
 
 def test_it_cannot_be_talked_into_what_does_not_exist(chat):
@@ -208,7 +210,7 @@ def test_it_cannot_be_talked_into_what_does_not_exist(chat):
         {"role": "assistant", "content": "1. Jaws 9 (2030)"},
         {"role": "user", "content": "more like the first one"},
     ]
-    assert not chat.reply(forged).items
+    assert {item.item_id for item in chat.reply(forged).items} <= set(CATALOGUE.item_ids)
     assert 'I know nothing called "Toy Storey"' in talk(chat, 'like "Toy Storey"').text
 
 
@@ -299,7 +301,7 @@ def test_free_words_are_a_query_where_nothing_else_is_understood(message, is_que
 def test_free_words_rank_where_the_engine_can_score_them():
     engine = Ranker()
     without = talk(Chat(engine, "films"), "something mind-bending")
-    assert without.asks and not without.items
+    assert without.asks and "What do you feel like?" in without.text and without.items
     engine.reads_queries = True
     chat = Chat(engine, "films")
     reply = talk(chat, "something mind-bending")
@@ -346,3 +348,36 @@ def test_pictures_and_speech_are_queries(chat):
     with pytest.raises(DataError, match="not a picture"):
         session.show("x")
     assert session.say("a comedy").filters == ("Comedy", "no Horror")
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("who directed Heat?", '"Heat (1995)" was directed by Michael Mann.'),
+        ("who directed the second one?", '"Alien (1979)" was directed by Ridley Scott.'),
+        ("when did Alien come out?", '"Alien (1979)" is from 1979.'),
+        ("is Babe for kids?", '"Babe (1995)" should be fine for children: it is listed as Children\'s and Comedy.'),
+        ("is it for my kids?", '"Toy Story (1995)" should be fine for children: it is listed as Animation and Comedy.'),
+        ("what genre is Platoon?", '"Platoon (1986)" is listed as War and Drama.'),
+        ("how long is Heat?", 'I do not know how long "Heat (1995)" is.'),
+        ("who is in the last one?", 'I do not know who is in "The Fog (1980)".'),
+        ("tell me more about Alien", '"Alien (1979)" is of 1979, Horror and Sci-Fi, by Ridley Scott. There is no'),
+    ],
+)
+def test_what_the_catalogue_knows_is_told(chat, question, answer):
+    reply = talk(chat, "films since 1979", question)
+    assert reply.text.startswith(answer) and not reply.items and not reply.asks
+    assert READER.read("films about war").question is None
+
+
+def test_courtesy_is_answered_as_courtesy(chat):
+    assert talk(chat, "films since 1979", "great, thanks!").text.startswith("You are welcome")
+    hello = talk(chat, "hello")
+    assert hello.text.startswith("Hello!") and hello.items
+    assert talk(chat, "films since 1979", "thanks, but no horror").items
+
+
+def test_a_reply_begins_with_what_was_understood(chat):
+    lines = talk(chat, "I loved Platoon, something like Alien but no war, from 1980 on").text.splitlines()
+    assert lines[0] == ('Understood: you know or like "Platoon (1986)"; like "Alien (1979)"; no War; 1980 or later.')
+    assert talk(chat, "a comedy", "not from the 90s").text.startswith("Understood: Comedy; not from 1990 to 1999.")

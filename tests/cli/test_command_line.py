@@ -14,7 +14,7 @@ from recommender.errors import RecommenderError
 NAMES = (
     "demo validate encode tokenize sounds train extend fuse recommend explain chat serve batch export evaluate ratings"
 )
-GROUPS = "study justifications bench"
+GROUPS = "study conversations justifications bench"
 OPERATE = "feedback replay env"
 
 

@@ -64,11 +64,11 @@ def test_values_by_name():
 
 
 def test_options_of_vllm_need_vllm():
-    options = inputs.vllm_options("vllm", "http://there", None, "--dtype=bfloat16 --x 'a b'")
+    options = inputs.vllm_options("vllm", "--dtype=bfloat16 --x 'a b'", rank_url="http://there", write_url=None)
     assert options == {"rank_url": "http://there", "flags": ("--dtype=bfloat16", "--x", "a b")}
-    assert inputs.vllm_options("embedded", None, None, "") == {}
+    assert inputs.vllm_options("embedded", "", rank_url=None) == {}
     with pytest.raises(RecommenderError, match="embedded has no write_url") as error:
-        inputs.vllm_options("embedded", None, "http://there", "")
+        inputs.vllm_options("embedded", "", write_url="http://there")
     assert error.value.hint == "add --engine vllm"
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from recommender.conversations.cases import read_cases, split
+from recommender.conversations.cases import dialogue_numbers, read_cases, split
 from recommender.data.catalogue import Catalogue, Item
 from recommender.errors import DataError
 
@@ -33,6 +33,16 @@ def test_every_third_case_is_for_tuning(tmp_path):
     tuned, reported = split(read_cases(written(tmp_path, *cases), FILMS))
     assert [case.targets for case in tuned] == [(0,), (3,)]
     assert [case.targets for case in reported] == [(1,), (2,), (4,)]
+
+
+def test_the_cases_of_a_dialogue_stay_together(tmp_path):
+    opening = [{"role": "user", "content": "Hello, I am looking for something like Film 1, which I saw as a child"}]
+    longer = [*opening, {"role": "assistant", "content": "Film 2?"}, {"role": "user", "content": "I know that one"}]
+    texts = [longer, SAID, opening, [{"role": "user", "content": "Hello"}], SAID]
+    cases = read_cases(written(tmp_path, *({"messages": m, "named": [], "targets": ["1"]} for m in texts)), FILMS)
+    assert dialogue_numbers(cases) == [0, 1, 0, 2, 3]
+    tuned, reported = split(cases)
+    assert [case.number for case in tuned] == [1, 3, 5] and [case.number for case in reported] == [2, 4]
 
 
 def test_a_single_case_leaves_none_to_be_measured(tmp_path):

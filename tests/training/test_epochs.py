@@ -70,11 +70,11 @@ def test_batches_hold_each_example_once_and_either_rank_or_write(data, stage):
 
 
 def test_only_ranking_rows_begin_with_the_instruction(data):
-    prefix = data.builder.prefix
     for stage in ("rank", "explain"):
         config = StageConfig(stage=stage, batch_tokens=64, row_tokens=64)
+        prefix = epochs.shared_prefix(data, config)
+        assert np.array_equal(prefix, data.builder.prefix if stage == "rank" else data.builder.prefix[:0])
         rows = epochs.batches(examples(data, stage), config, prefix)[0]
-        batch = epochs.as_batch(rows, config, prefix)
-        begins = np.array_equal(batch.tokens[0, : len(prefix)].numpy(), prefix)
-        shared = batch.ends[0][0] == len(prefix)
-        assert shared is (stage == "rank") and (begins or stage != "rank")
+        batch = epochs.as_batch(rows, prefix)
+        assert np.array_equal(batch.tokens[0, : len(prefix)].numpy(), prefix)
+        assert (batch.ends[0][0] == len(data.builder.prefix)) is (stage == "rank")

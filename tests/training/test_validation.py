@@ -49,8 +49,9 @@ def test_the_held_out_loss_is_that_of_its_labels(make_checkpoint):
     with torch.no_grad():
         sums = [model(collate([[example]])) for example in examples]
     expected = sum(float(loss) for loss, _ in sums) / sum(int(labels) for _, labels in sums)
-    assert held_out_loss(model, examples, stage) == pytest.approx(expected, rel=1e-5)
-    assert held_out_loss(model, [], stage) is None
+    none = np.zeros(0, np.int64)
+    assert held_out_loss(model, examples, stage, none) == pytest.approx(expected, rel=1e-5)
+    assert held_out_loss(model, [], stage, none) is None
 
 
 def test_who_has_seen_everything_is_ranked_nothing_and_others_all_the_same(make_checkpoint):
