@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from recommender.errors import DataError
+
 #: subject -> user's messages, a line each; {a}, {b}: kinds; {t}: a title; {y}: its year; what is to be read: see `_expected`
 PHRASINGS: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "alternatives": (
@@ -190,7 +192,14 @@ def generate_dialogues(
     kinds: Sequence[str], titles: Sequence[tuple[str, str, str]], count: int = 200, seed: int = 0
 ) -> list[GeneratedDialogue]:
     """Return `count` dialogues, evenly over the subjects. `kinds`: values; `titles`: names without
-    year, years, and names as lists show them."""
+    year, years, and names as lists show them.
+
+    Raises DataError if there are fewer than two kinds, or no titles.
+    """
+    if len(kinds) < 2 or not titles:
+        raise DataError(
+            "dialogues need two kinds of items and an unmistakable title with a year", "leave them out: --dialogues 0"
+        )
     draw, subjects = random.Random(seed), list(PHRASINGS)
     return [_dialogue(subjects[n % len(subjects)], kinds, titles, draw) for n in range(count)]
 

@@ -139,11 +139,7 @@ class BaseConfig(_Section):
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the language model runs")
     rank_layers: int = Field(8, ge=1, description="how many layers rank items; text is written with all layers")
     converse_layers: int = Field(8, ge=1, description="how many layers read conversations")
-    languages: tuple[str, ...] = Field(
-        ("en",),
-        min_length=1,
-        description="languages of messages that it reads; each has a file in prompts/conversations",
-    )
+    languages: tuple[str, ...] = Field(("en",), min_length=1, description="of messages; see prompts/conversations")
     item_scale: float = Field(1.0, gt=0, description="norm of an item's embedding, relative to that of a word")
     load_in_4bit: bool = False
     adapter: str | None = Field(
@@ -278,9 +274,7 @@ class TrainingConfig(_Section):
         ge=0,
         description="initial score bias: this times the log of an item's number of interactions; one level only",
     )
-    outside: str | None = Field(
-        None, description="a table of works that people name and the catalogue may lack, for made-up conversations"
-    )
+    outside: str | None = Field(None, description="a table of works that people name and the catalogue may lack")
     checkpoint_minutes: float = Field(5.0, gt=0)
     keep_test_out: bool = Field(True, description="leave-one-out: the last item of a user is never trained on")
 

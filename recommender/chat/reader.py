@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from recommender.chat import english_patterns as w
@@ -115,9 +116,12 @@ class Reader:
 
     def close(self, name: str) -> list[int]:
         """Return up to three items whose names resemble this one."""
-        known = {" ".join(key): items for key, items in self._titles.items()}
-        near = difflib.get_close_matches(" ".join(forms(name)), list(known), n=3, cutoff=0.75)
-        return list(dict.fromkeys(min(known[key]) for key in near))
+        near = difflib.get_close_matches(" ".join(forms(name)), self._by_text, n=3, cutoff=0.75)
+        return list(dict.fromkeys(min(self._by_text[key]) for key in near))
+
+    @cached_property
+    def _by_text(self) -> dict[str, set[int]]:
+        return {" ".join(key): items for key, items in self._titles.items()}
 
     def at(self, found: list[Word], place: int) -> tuple[str, int, object] | None:
         """Return what begins at a word, the longest first: ("t", length, items) or ("v", length, facts)."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -20,16 +20,18 @@ import torch
 
 from recommender.config import Config, Modality
 from recommender.constraints.text_constraint import TextConstraint
-from recommender.conversations.spoken import Likeness, spoken_of
+from recommender.conversations.spoken import Likeness
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.encoders.labels import MediaLabels
 from recommender.engine.background import AbandonedError, in_background
+from recommender.engine.checked_request import CheckedRequest
 from recommender.engine.feedback_policy import FeedbackPolicy
+from recommender.engine.heard import heard_conversation, heard_query
 from recommender.engine.justifying import Justifier, MediaRemarks, with_justification
 from recommender.engine.listening import ConversationReader, HeardConversation, Message
 from recommender.engine.query_scorer import QueryScorerCache
-from recommender.engine.ranking import NO_OVERRIDES, Heard, ListRanker, Signals
+from recommender.engine.ranking import NO_OVERRIDES, ListRanker, Signals
 from recommender.engine.request_vectors import vector_overrides
 from recommender.engine.requests import RankedItem, Request, Response, make_request
 from recommender.engine.rules import ListingRules
@@ -48,19 +50,6 @@ from recommender.prompting.example import Example, VectorOverrides
 
 #: items whose evidence is found, and whose justifications are written, together
 EXPLAINED_AT_ONCE = 16
-
-
-@dataclass(frozen=True)
-class _CheckedRequest:
-    """A request that can be answered. `history` [n] and `allowed` bool [items] are of the catalogue; `k`: how many items
-    its list will have, at most as many as are allowed."""
-
-    request: Request
-    history: np.ndarray
-    allowed: torch.Tensor
-    prompt: Example
-    signals: Signals
-    k: int
 
 
 class Engine(ABC):
@@ -163,17 +152,11 @@ class Engine(ABC):
         """Return exact log-probabilities [prompts, candidates]."""
 
     def hear_prompts(self, prompts: Sequence[Example]) -> np.ndarray:
-        """Return the log-probabilities of all items behind conversations [prompts, items].
-
-        Raises RecommenderError if the model has not learned to listen.
-        """
+        """Return log-probabilities [prompts, items] behind conversations. Raises RecommenderError unless it listens."""
         raise RecommenderError("the model has not learned to listen", "recommender conversations teach")
 
     def read_prompt(self, prompt: Example, mentions: Sequence[ReadMention]) -> list[tuple[str, float]]:
-        """Return what is meant by each mention of a conversation, and how sure that is.
-
-        Raises RecommenderError if the model has not learned to listen.
-        """
+        """Return what each mention means, and how sure that is. Raises RecommenderError unless it listens."""
         raise RecommenderError("the model has not learned to listen", "recommender conversations teach")
 
     @abstractmethod
@@ -256,7 +239,7 @@ class Engine(ABC):
     def answer_many(self, requests: Sequence[Request]) -> list[Response | RecommenderError]:
         """Answer requests together; one that cannot be met gets its error in its own place."""
         responses: dict[int, Response | RecommenderError] = {}
-        groups: defaultdict[tuple[int, bool, bool], dict[int, _CheckedRequest]] = defaultdict(dict)
+        groups: defaultdict[tuple[int, bool, bool], dict[int, CheckedRequest]] = defaultdict(dict)
         for number, request in enumerate(requests):
             try:
                 checked = self._checked(request)
@@ -270,7 +253,7 @@ class Engine(ABC):
             responses |= dict(zip(group, self._answer_or_errors(list(group.values())), strict=True))
         return [responses[number] for number in range(len(requests))]
 
-    def _answer_or_errors(self, group: Sequence[_CheckedRequest]) -> Sequence[Response | RecommenderError]:
+    def _answer_or_errors(self, group: Sequence[CheckedRequest]) -> Sequence[Response | RecommenderError]:
         """Answer a group. If that fails each of it is answered alone, so that only who makes it fail has the error."""
         try:
             return self._answer_group(group)
@@ -281,39 +264,21 @@ class Engine(ABC):
                 return [error]
             return [answer for checked in group for answer in self._answer_or_errors([checked])]
 
-    def _checked(self, request: Request) -> _CheckedRequest:
+    def _checked(self, request: Request) -> CheckedRequest:
         history = self.catalogue.indices(request.history)
         overrides, fused = self.overrides(request), self.ranker.fuses(request.fused)
-        heard = self._heard(request.query, history)
+        heard = heard_query(self.reader, self.ranker.query_text(request.query), history)
         signals = Signals(request.query, self.rules.boosts(request), fused, heard)
         prompt = self.ranker.prompts([history], request.query, overrides)[0]
         allowed = self.rules.allowed(request, history)
-        return _CheckedRequest(request, history, allowed, prompt, signals, min(request.k, int(allowed.sum())))
-
-    def _heard(self, query: str | None, history: np.ndarray) -> Heard | None:
-        """Return a query as the model hears it; None where there is none, or the model has not learned to listen."""
-        if self.reader is None or not (said := self.ranker.query_text(query)):
-            return None
-        return Heard(self.reader.query(said, history), self.reader.silence(history) if len(history) else None)
-
-    def _conversed(self, conversation: HeardConversation, history: np.ndarray) -> Heard:
-        silence = self.reader.silence(history) if self.reader is not None and len(history) else None
-        return Heard(conversation.prompt, silence, self._tuned(conversation))
-
-    def _tuned(self, conversation: HeardConversation) -> Callable[[np.ndarray], np.ndarray] | None:
-        """Return how what is heard ranks together with plain signals; None where nothing was tuned."""
-        tuned = self.setup.tuned
-        if tuned is None:
-            return None
-        spoken = spoken_of(conversation.messages, conversation.mentions, tuned.works)
-        return lambda heard: tuned.scores(heard[None], [spoken], self.likeness)[0]
+        return CheckedRequest(request, history, allowed, prompt, signals, min(request.k, int(allowed.sum())))
 
     @property
     def likeness(self) -> Likeness | None:
         """What tells how like texts are to those of the items, by their sentence vectors; None where nothing can."""
         return None
 
-    def _answer_group(self, group: Sequence[_CheckedRequest]) -> list[Response]:
+    def _answer_group(self, group: Sequence[CheckedRequest]) -> list[Response]:
         rankings = self.ranker.rank(
             [checked.prompt for checked in group],
             [checked.history for checked in group],
@@ -323,7 +288,7 @@ class Engine(ABC):
         )
         return [self._response(checked, ranking) for checked, ranking in zip(group, rankings, strict=True)]
 
-    def _response(self, checked: _CheckedRequest, ranking: Ranking) -> Response:
+    def _response(self, checked: CheckedRequest, ranking: Ranking) -> Response:
         request = checked.request
         best = zip(ranking.items[: checked.k], ranking.scores[: checked.k], strict=True)
         items = [self._ranked_item(rank, int(item), float(score)) for rank, (item, score) in enumerate(best, 1)]
@@ -459,8 +424,12 @@ class Engine(ABC):
     ) -> list[Signals]:
         plain = Signals(query, boosts, self.ranker.fuses(fused))
         if conversation is None:
-            return [replace(plain, heard=self._heard(query, history)) for history in histories]
-        return [replace(plain, heard=self._conversed(conversation, history)) for history in histories]
+            said = self.ranker.query_text(query)
+            return [replace(plain, heard=heard_query(self.reader, said, history)) for history in histories]
+        tuned = self.setup.tuned
+        likeness = None if tuned is None else self.likeness
+        heard = partial(heard_conversation, self.reader, conversation, tuned, likeness)
+        return [replace(plain, heard=heard(history)) for history in histories]
 
     def score(
         self,

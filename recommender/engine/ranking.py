@@ -6,7 +6,7 @@ these scores; then the best allowed items are taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from recommender.data.cleaning import is_blank
+from recommender.engine.heard import Heard
 from recommender.engine.query_scorer import QueryScorer, QueryScorerCache
 from recommender.engine.setup import EngineSetup
 from recommender.errors import RecommenderError
@@ -38,17 +39,6 @@ class PromptScorer(Protocol):
     def hear_prompts(self, prompts: Sequence[Example]) -> np.ndarray:
         """Return the log-probabilities of all items behind conversations [prompts, items]."""
         ...
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What the language model listens to. `prompt`: a conversation, or a query. `silence`: the same
-    history with nothing said, where that is ranked by itself: then what was said counts by how much it changes scores.
-    `tuned`: what was heard, log-probabilities [items] -> scores [items] together with plain signals of the conversation."""
-
-    prompt: Example
-    silence: Example | None = None
-    tuned: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)

@@ -27,14 +27,20 @@ def conversation_study(chat: Chat, count: int = 600, seed: int = 0) -> dict[str,
     frequent = [value for value, number in kinds.items() if number >= len(catalogue) / 200]
     queries = generate_queries(frequent, (years[len(years) // 50], years[-len(years) // 50]), count, seed)
 
+    relaxed: list[str] = []
+
     def answer(text: str) -> list[tuple[Any, int | None]]:
         reply = chat.reply([{"role": "user", "content": text}], explain=False)
-        items = () if reply.relaxed else reply.items  # a list that says what it does not meet is no wrong answer
+        relaxed.extend([text] if reply.relaxed else [])  # a list that says what it does not meet is no wrong answer
+        items = () if reply.relaxed else reply.items
         indices = [catalogue.index(item.item_id) for item in items]
         return [(facts[i], next(map(int, years_of(facts[i])), None)) for i in indices]
 
     measures = measure_answers(queries, lambda text: _constraints(chat.understand(_messages([text]))[0]), answer)
-    return measures | {"misread": list(measures["misread"])[:MOST_LISTED]}  # type: ignore[call-overload]
+    return measures | {
+        "lists that left a condition out": len(relaxed),
+        "misread": list(measures["misread"])[:MOST_LISTED],
+    }  # type: ignore[call-overload]
 
 
 def _constraints(reading: Reading) -> Constraints:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -253,4 +253,4 @@ def chosen(names: Sequence[str]) -> tuple[Variant, ...]:
     """Return variants by name; "N layers" is one for any N. Raises KeyError for another name."""
     known = {variant.name: variant for variant in VARIANTS}
     deep = {name: int(name.split()[0]) for name in names if re.fullmatch(r"[1-9]\d* layers", name)}
-    return tuple(replace(Variant(name), layers=deep[name]) if name in deep else known[name] for name in names)
+    return tuple(Variant(name, layers=deep[name]) if name in deep else known[name] for name in names)
