@@ -37,10 +37,8 @@ def conversation_study(chat: Chat, count: int = 600, seed: int = 0) -> dict[str,
         return [(facts[i], next(map(int, years_of(facts[i])), None)) for i in indices]
 
     measures = measure_answers(queries, lambda text: _constraints(chat.understand(_messages([text]))[0]), answer)
-    return measures | {
-        "lists that left a condition out": len(relaxed),
-        "misread": list(measures["misread"])[:MOST_LISTED],
-    }  # type: ignore[call-overload]
+    told: dict[str, Any] = {**measures, "lists that left a condition out": len(relaxed)}
+    return told | {"misread": list(told["misread"])[:MOST_LISTED]}
 
 
 def _constraints(reading: Reading) -> Constraints:
