@@ -207,8 +207,10 @@ class StageConfig(_Section):
     stage: Stage
     epochs: float = Field(1.0, gt=0)
     learning_rate: float = Field(1e-3, gt=0, description="LoRA matrices")
-    rows_learning_rate: float | None = Field(None, gt=0, description="token rows; default: learning_rate")
-    projector_learning_rate: float | None = Field(None, gt=0, description="projectors; default: learning_rate")
+    rows_learning_rate: float | None = Field(None, ge=0, description="token rows; default: learning_rate; 0: frozen")
+    projector_learning_rate: float | None = Field(
+        None, ge=0, description="projectors; default: learning_rate; 0: frozen"
+    )
     weight_decay: float = Field(0.01, ge=0)
     warmup_ratio: float = Field(0.05, ge=0, lt=1, description="share of the steps with rising learning rate")
     batch_tokens: int = Field(4096, ge=16, description="positions per optimiser step and process")
@@ -237,17 +239,15 @@ class StageConfig(_Section):
     )
     crop: int | None = Field(None, ge=2, description="items of a rank example; default: prompt.history + 1")
     mask_share: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="share of the history items of rank examples that are masked in the input; they are still predicted",
+        0.0, ge=0, lt=1, description="share of the rank examples' history items that are masked, and still predicted"
     )
     reorder_share: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="share of the rank examples in which a contiguous part, up to a quarter, is shuffled",
+        0.0, ge=0, le=1, description="share of the rank examples in which a part, up to a quarter, is shuffled"
     )
+    favourites: float = Field(
+        0.0, ge=0, description="rank examples of one to five items in random order, for every hundred interactions"
+    )
+    teacher: bool = Field(True, description="whether the stage rank learns from training.teacher, if there is one")
     conversations: int = Field(4096, ge=1, description="conversations that are made for an epoch of the stage converse")
     evaluate_epochs: float = Field(1.0, gt=0, description="epochs between validations")
     patience: int = Field(5, ge=1, description="validations without improvement before the stage stops")

@@ -12,10 +12,11 @@ from recommender.benchmarks.measuring import Elapsed, timed
 from recommender.chat import Chat
 from recommender.engine import Recommender, Request
 from recommender.engine.counterfactual_answers import what_if, why_not
+from recommender.justify.item_names import display_name
 from recommender.progress import Progress
 
-#: Seconds that a list and a reply with ten justified items may take on two cores.
-LIST_LIMIT, REPLY_LIMIT = 2.0, 20.0
+#: Seconds that a list, the first list of a conversation and a reply with ten justified items may take on two cores.
+LIST_LIMIT, HEARD_LIMIT, REPLY_LIMIT = 2.0, 3.0, 20.0
 
 
 def bench_replies(
@@ -39,8 +40,9 @@ def bench_replies(
     return [_row(name, elapsed) for name, elapsed in rounds.items()]
 
 
-LIST, JUSTIFIED_LIST, CHAT = "list", "list with justifications", "chat with justifications"
-_LIMITS = {LIST: LIST_LIMIT, JUSTIFIED_LIST: REPLY_LIMIT, CHAT: REPLY_LIMIT}
+LIST, JUSTIFIED_LIST = "list", "list with justifications"
+HEARD, CHAT = "first list of a conversation", "chat with justifications"
+_LIMITS = {LIST: LIST_LIMIT, JUSTIFIED_LIST: REPLY_LIMIT, HEARD: HEARD_LIMIT, CHAT: REPLY_LIMIT}
 
 
 def _row(name: str, rounds: Sequence[Elapsed]) -> dict[str, Any]:
@@ -60,9 +62,12 @@ def _requests(engine: Recommender, chat: Chat, ids: tuple[str, ...], k: int) -> 
     request = Request(history=ids, k=k, explain=False)
     other = engine.catalogue.item_ids[0 if engine.catalogue.item_ids[0] not in ids else 1]
     messages = [{"role": "user", "content": f"something new to me, {k} items"}]
+    names = [display_name(engine.catalogue[engine.catalogue.index(item)]) for item in ids[-2:]]
+    favourites = [{"role": "user", "content": f"I liked {' and '.join(names)}. What else is there, nothing too heavy?"}]
     return {
         LIST: partial(engine.answer, request),
         JUSTIFIED_LIST: partial(engine.answer, request.model_copy(update={"explain": True})),
+        HEARD: partial(chat.reply, favourites, (), k, False),
         CHAT: partial(chat.reply, messages, ids, k),
         "why not that one": partial(why_not, engine, request, other),
         "what if not seen": partial(what_if, engine, request, ids[-1:]),

@@ -93,6 +93,7 @@ def demo_data(demo: Demo) -> dict[str, Any]:
         "items": [asdict(item) for item in demo.items],
         "next": {"item_id": demo.next_item.item_id, "title": demo.next_item.title, "rank": demo.next_rank},
         "effects": effects,
+        "conversation": [{"said": said, "reply": reply.to_dict()} for said, reply in demo.conversation],
         "agreement": demo.agreement,
         "notes": list(demo.notes),
         "seconds": dict(demo.seconds),
@@ -120,6 +121,7 @@ def demo_view(demo: Demo, details: bool = False) -> Views:
     return (
         *introduction,
         _recommended(demo),
+        *_conversation(demo),
         *(Padding(Text(remark), (1, 0, 0, 0)) for remark in remarks),
         *(_demo_details(demo) if details else ()),
     )
@@ -132,6 +134,14 @@ def _recommended(demo: Demo) -> Table:
     for item, film in zip(demo.items, demo.films, strict=True):
         grid.add_row(str(item.rank), _with_justification(Text(_name(film), "bold"), item))
     return grid
+
+
+def _conversation(demo: Demo) -> Iterator[RenderableType]:
+    if demo.conversation:
+        yield Padding(Text("Somebody else, who only talks to the model:", "bold"), (1, 0, 0, 0))
+    for said, reply in demo.conversation:
+        yield Padding(Text.assemble(("> ", "dim"), said), (1, 0, 0, 4))
+        yield Padding(Text(reply.text), (0, 0, 0, 4))
 
 
 def _demo_details(demo: Demo) -> Iterator[RenderableType]:

@@ -17,16 +17,32 @@ from recommender.data.paths import check_table
 
 
 def train(
-    config: ConfigFile, output: Checkpoint, settings: Settings = None, as_json: AsJson = False, quiet: Quiet = False
+    config: ConfigFile,
+    output: Checkpoint,
+    settings: Settings = None,
+    start: Annotated[
+        str | None, typer.Option(help="a checkpoint of the same items whose ranking is trained further")
+    ] = None,
+    from_stage: Annotated[
+        int, typer.Option(help="with --start: the first stage of the recipe that is still to be trained", min=1)
+    ] = 1,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Train a checkpoint from two tables.
+    """Train a checkpoint from two tables, or its ranking further.
 
     A run that was stopped or killed goes on where it was when it is started again.
     """
     recipe = read_recipe(config, settings)  # first: what trains takes seconds to import
+    from recommender.pipelines.continued import continue_ranking
     from recommender.pipelines.train import train as train_checkpoint
     from recommender.progress import progress_bars
 
+    if start is not None:
+        with stoppable(), progress_bars(quiet) as progress:
+            stages = continue_ranking(start, recipe, output, from_stage, progress)
+        print_rows([asdict(stage) for stage in stages], f"trained: {output}", as_json)
+        return
     told = shlex.join([str(config), *(part for text in settings or [] for part in ("--set", text))])
     with stoppable(), progress_bars(quiet) as progress:
         result = train_checkpoint(recipe, output, progress, recipe=told)

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from recommender.chat import Chat, Reply
 from recommender.config import Config, Modality
 from recommender.data.catalogue import Item
 from recommender.data.histories import Histories, Split, leave_one_out
@@ -27,6 +28,9 @@ RECENT = 8
 """The last items of a history that decide which user the demo shows."""
 SPEECH_MODULES = ("whisper", "espeakng_loader")
 """What speaks the titles and listens to them: the extra `demo`."""
+SAID = ("my sister loved toy story, we want something funny for tonight", "no cartoons please, and nothing before 1990")
+"""What somebody without a history says in the conversation of the demo."""
+LISTED = 3
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,8 @@ class Demo:
     """What the demo found. `items`: the recommendations, `films` what is known of each. `next_item`: what the user really
     chose next, hidden from the model, and `next_rank` its place among the `ranked` films that were not seen. `effects`:
     modality -> how much of each item's score [items] rests on it. `agreement`: mean cosine, of the worst modality, between
-    the vectors encoded here and the adapter's; `fresh`: they agree, so those encoded here were used. `notes`: what else a
-    reader should know. `seconds`: of each step."""
+    the vectors encoded here and the adapter's; `fresh`: they agree, so those encoded here were used. `conversation`: what
+    somebody else said, and what was replied. `notes`: what else a reader should know. `seconds`: of each step."""
 
     history: tuple[Item, ...]
     items: tuple[RankedItem, ...]
@@ -46,6 +50,7 @@ class Demo:
     effects: Mapping[Modality, np.ndarray]
     agreement: float
     fresh: bool
+    conversation: tuple[tuple[str, Reply], ...]
     notes: tuple[str, ...]
     llm: str
     seconds: Mapping[str, float]
@@ -101,6 +106,8 @@ def run_demo(progress: Progress | None = None, user: int | None = None, k: int =
         items = model.answer(Request(history=ids, k=k)).items
     with step("take each modality away"):
         effects = model.contributions(history, [catalogue.index(item.item_id) for item in items])
+    with step("hear a conversation"):
+        conversation = tuple(_conversation(Chat.of(model)))
     return Demo(
         history=tuple(catalogue[int(index)] for index in history),
         items=items,
@@ -111,10 +118,20 @@ def run_demo(progress: Progress | None = None, user: int | None = None, k: int =
         effects=effects,
         agreement=agreement,
         fresh=used_fresh,
+        conversation=conversation,
         notes=_notes(speaks, used_fresh),
         llm=config.base.llm,
         seconds=step.seconds,
     )
+
+
+def _conversation(chat: Chat) -> Iterator[tuple[str, Reply]]:
+    messages: list[dict[str, str]] = []
+    for said in SAID:
+        messages.append({"role": "user", "content": said})
+        reply = chat.reply(messages, k=LISTED, explain=False)
+        messages.append({"role": "assistant", "content": reply.text})
+        yield said, reply
 
 
 def well_known_user(split: Split, items: int, recent: int = RECENT) -> int:

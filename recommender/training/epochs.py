@@ -17,6 +17,8 @@ from recommender.prompting.example import Example
 from recommender.prompting.packing import Batch, collate, pack
 from recommender.training.augmentation import crops, masked, reordered
 
+FAVOURITES = (1, 1, 2, 3, 5)
+"""How many favourites are named; one is the hardest to learn from."""
 HELD_OUT_EVERY = 20
 """Every 20th example of a stage that learns text is held out for validation."""
 #: of conversations that no epoch has: those have three numbers for a seed
@@ -48,7 +50,7 @@ class TrainingData:
     `explanations`: (prompt, completion) pairs for the stage `explain`. `teacher`: soft targets of the stage `rank`.
     `query`: draws a query in words for a history. `views`: changed views of the media, for `align` and `rank`.
     `sources`: modality -> a hash of the texts or files that were encoded; a run resumes with the same ones only.
-    `conversations`: for the stage `converse`.
+    `conversations`: for the stage `converse`. `start`: a hash of the checkpoint that training goes on from.
     """
 
     builder: ExampleBuilder
@@ -59,6 +61,7 @@ class TrainingData:
     views: Views = field(default_factory=dict)
     sources: Mapping[Modality, str] = field(default_factory=dict)
     conversations: Conversations | None = None
+    start: str | None = None
 
 
 def generator(seed: int, stage: int, epoch: int) -> np.random.Generator:
@@ -106,7 +109,23 @@ def _ranking_examples(data: TrainingData, stage: StageConfig, random: np.random.
         ]
         ranking += [example for example in queried if example is not None]
         ranking = [ranking[i] for i in random.permutation(len(ranking))]
+    if stage.favourites:
+        ranking += _favourites(data, stage.favourites, random)
+        ranking = [ranking[i] for i in random.permutation(len(ranking))]
     return [masked(example, stage.mask_share, random) for example in ranking] if stage.mask_share else ranking
+
+
+def _favourites(data: TrainingData, every_hundred: float, random: np.random.Generator) -> list[Example]:
+    """Return examples in which an item follows one to five of those before it in random order."""
+    chosen = []
+    for history in data.split.train.items:
+        if len(history) < 2:
+            continue
+        for _ in range(max(round(every_hundred * len(history) / 100), 1)):
+            target = int(random.integers(1, len(history)))
+            named = history[max(target - int(random.choice(FAVOURITES)), 0) : target]
+            chosen.append(data.builder.ranking(np.append(random.permutation(named), history[target]), begins=False))
+    return chosen
 
 
 def _query_example(

@@ -215,7 +215,7 @@ class _Stage:
         self._seed(step)
         for group, (_, rate) in zip(self.optimizer.param_groups, self._rates(step), strict=True):
             group["lr"] = rate
-        teacher = self.training_run.data.teacher if config.stage == "rank" else None
+        teacher = self.training_run.data.teacher if config.stage == "rank" and config.teacher else None
         dropouts = config.modality_dropout, config.row_dropout, config.label_smoothing
         views = self.training_run.views if config.stage in ("align", "rank") else {}
         total, count = self.wrapped(batch, *dropouts, teacher, config.cold_item_dropout, views)

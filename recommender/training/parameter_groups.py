@@ -19,24 +19,29 @@ def parameter_groups(model: RecommenderModel, config: StageConfig) -> list[dict[
     """Return the groups of the optimiser, and switch gradients accordingly.
 
     The stage `explain` trains its own LoRA, `converse` its own and what listens; the others train everything else: LoRA of
-    ranking, rows, projectors, norm.
+    ranking, rows, projectors, norm. What has a learning rate of 0 is frozen.
     """
+    rates = {
+        "lora": config.learning_rate,
+        "rows": _rate(config.rows_learning_rate, config),
+        "projectors": _rate(config.projector_learning_rate, config),
+    }
     groups: dict[str, list[torch.nn.Parameter]] = {"lora": [], "rows": [], "projectors": []}
     for name, parameter in model.named_parameters():
         group = _group(name, config.stage)
+        group = group if group is not None and rates[group] else None
         parameter.requires_grad_(group is not None)
         if group is not None:
             groups[group].append(parameter)
-    rates = {
-        "lora": config.learning_rate,
-        "rows": config.rows_learning_rate or config.learning_rate,
-        "projectors": config.projector_learning_rate or config.learning_rate,
-    }
     return [
         {"name": name, "params": parameters, "lr": rates[name], "peak": rates[name]}
         for name, parameters in groups.items()
         if parameters
     ]
+
+
+def _rate(rate: float | None, config: StageConfig) -> float:
+    return config.learning_rate if rate is None else rate
 
 
 def _group(name: str, stage: str) -> str | None:

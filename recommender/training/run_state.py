@@ -90,6 +90,8 @@ def facts_of(config: Config, data: TrainingData, model: nn.Module) -> dict[str, 
         "conversations": None if data.conversations is None else data.conversations.identity,
         "base model": _hash([assets.identity(config.base.llm), *_digests(model)]),
     }
+    if data.start is not None:
+        hashes["start"] = data.start
     if config.base.adapter:
         hashes["base.adapter"] = _hash(sorted(weights_of(resolve(config.base.adapter)).items()))
     return {"settings": settings, "hashes": hashes | {f"encoded {m}": digest for m, digest in data.sources.items()}}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from recommender.benchmarks.reply_times import LIST_LIMIT, REPLY_LIMIT, bench_replies
+from recommender.benchmarks.reply_times import HEARD, HEARD_LIMIT, LIST_LIMIT, REPLY_LIMIT, bench_replies
 from recommender.engine import Recommender
 
-KINDS = ["list", "list with justifications", "chat with justifications", "why not that one", "what if not seen"]
+KINDS = ["list", "list with justifications", HEARD, "chat with justifications", "why not that one", "what if not seen"]
 
 
 @pytest.fixture
@@ -26,6 +26,7 @@ def test_lists_and_replies_have_a_limit_and_the_rest_has_none(engine, histories)
     rows = {row["what"]: row for row in bench_replies(engine, histories[:1], k=2)}
     assert rows["list"]["asked at most s"] == LIST_LIMIT and rows["list"]["within"] == 1
     assert rows["chat with justifications"]["asked at most s"] == REPLY_LIMIT
+    assert rows[HEARD]["asked at most s"] == HEARD_LIMIT
     assert rows["why not that one"]["asked at most s"] == rows["why not that one"]["within"] == ""
 
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from recommender.chat import Reply
 from recommender.data.catalogue import Item
 from recommender.engine import RankedItem
 from recommender.pipelines.demo import Demo
@@ -13,19 +14,35 @@ from recommender.pipelines.demo import Demo
 @pytest.fixture(autouse=True)
 def quick_demo(monkeypatch):
     """A demo that computes nothing."""
+    reply = Reply("This is what I understood: nothing.")
     film = Item("7", "Twelve Monkeys", attributes={"year": ("1995",)})
 
     def run_demo(progress):
         progress("encode the media", 1, 1)
         items = (RankedItem(1, "7", "Twelve Monkeys", -4.25, "Because of Star Wars.", "model", {"claims": []}),)
         effects = {"text": np.array([0.5])}
-        return Demo((film,) * 9, items, (film,), film, 1, 1576, effects, 0.999, True, ("A note.",), "llm", {"all": 2.0})
+        return Demo(
+            (film,) * 9,
+            items,
+            (film,),
+            film,
+            1,
+            1576,
+            effects,
+            0.999,
+            True,
+            (("hello", reply),),
+            ("A note.",),
+            "llm",
+            {"all": 2.0},
+        )
 
     monkeypatch.setattr("recommender.pipelines.demo.run_demo", run_demo)
 
 
 def test_people_see_films_and_no_scores(run):
     code, out, err = run("demo")
+    assert "> hello" in out and "what I understood" in out
     assert code == 0 and "Twelve Monkeys (1995)" in out and "Because of Star Wars." in out and "-4.25" not in out
     assert "encode the media" in err and "encode the media" not in out
 

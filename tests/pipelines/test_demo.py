@@ -8,10 +8,13 @@ from rich.console import Group
 
 from recommender.cli.output import as_plain_text
 from recommender.cli.result_views import demo_data, demo_view
+from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, leave_one_out
 from recommender.encoders.features import Features
 from recommender.pipelines.demo import (
     FRESH_AND_SHIPPED_AGREE,
+    LISTED,
+    SAID,
     _completed,
     _notes,
     can_speak,
@@ -59,7 +62,19 @@ def test_what_people_see(demo):
     assert max(map(len, shown.splitlines())) <= 80 and f"{demo.items[0].score:.2f}" not in shown
     detailed = as_plain_text(Group(*demo_view(demo, details=True)), 160)
     assert all(text in detailed for text in ("Times", "collab", "model", f"{demo.items[0].score:.2f}"))
-    assert {"history", "items", "next", "effects", "agreement", "notes", "seconds"} == set(demo_data(demo))
+    said = {"history", "items", "next", "effects", "conversation", "agreement", "notes", "seconds"}
+    assert said == set(demo_data(demo))
+
+
+@pytest.mark.assets
+def test_a_conversation_is_heard_and_its_conditions_are_kept(demo):
+    assert [said for said, _ in demo.conversation] == list(SAID)
+    first, second = (reply for _, reply in demo.conversation)
+    assert "Toy Story" in first.opening and len(first.items) == len(second.items) == LISTED
+    known = {item.item_id: item for item in (Catalogue.load("movielens-100k"))}
+    for item in second.items:
+        assert "Animation" not in known[item.item_id].attributes["genres"]
+        assert int(known[item.item_id].attributes["year"][0]) >= 1990
 
 
 def split_of(histories):

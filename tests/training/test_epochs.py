@@ -78,3 +78,14 @@ def test_only_ranking_rows_begin_with_the_instruction(data):
         batch = epochs.as_batch(rows, prefix)
         assert np.array_equal(batch.tokens[0, : len(prefix)].numpy(), prefix)
         assert (batch.ends[0][0] == len(data.builder.prefix)) is (stage == "rank")
+
+
+def test_favourites_are_followed_by_what_came_after_them(data):
+    usual = len(examples(data, "rank"))
+    more = examples(data, "rank", favourites=100)
+    histories = [set(history.tolist()) for history in data.split.train.items]
+    added = [example for example in more if (example.slots == ITEM).sum() <= max(epochs.FAVOURITES)]
+    assert len(more) > usual and len(added) >= len(more) - usual
+    for example in added:
+        named = set(example.items[example.slots == ITEM].tolist())
+        assert any(named <= history for history in histories)

@@ -38,3 +38,11 @@ def test_each_group_has_its_rate_or_that_of_the_adapter(make_checkpoint):
     rates = {"learning_rate": 0.5, "rows_learning_rate": 0.25, "projector_learning_rate": 2.0}
     groups = parameter_groups(model, StageConfig(stage="rank", **rates))
     assert {group["name"]: group["lr"] for group in groups} == {"lora": 0.5, "rows": 0.25, "projectors": 2.0}
+
+
+def test_a_rate_of_nought_freezes(make_checkpoint):
+    model = make_checkpoint().model
+    frozen = StageConfig(stage="rank", rows_learning_rate=0, projector_learning_rate=0)
+    assert [group["name"] for group in parameter_groups(model, frozen)] == ["lora"]
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert trained and all("lora_" in name for name in trained)

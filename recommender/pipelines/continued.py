@@ -1,0 +1,73 @@
+"""Training the ranking of a checkpoint further: with later stages of its recipe, on the same items."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from recommender.config import Config, StageConfig
+from recommender.errors import ConfigError
+from recommender.model.checkpoint import Checkpoint, from_pretrained, resolve, save_pretrained
+from recommender.model.manifest import weights_of
+from recommender.pipelines.train import claimed_run, split_histories, work_folder
+from recommender.progress import Progress
+from recommender.training import StageResult, TrainingData, run_stages
+from recommender.training.loop import clear_state
+
+
+def continue_ranking(
+    source: str, recipe: Config, output: Path, from_stage: int, progress: Progress | None = None
+) -> list[StageResult]:
+    """Train the stages `rank` of a recipe from its `from_stage`-th stage on, beginning with a checkpoint as it is.
+
+    Its items, rows, writing and listening stay. A run that was stopped goes on. Raises ConfigError if no such stage is
+    left, or one would follow a teacher, which belongs to a training from the start.
+    """
+    stages = _stages(recipe, from_stage)
+    with claimed_run(output):
+        checkpoint = from_pretrained(source, None, progress)
+        if recipe.data.items != checkpoint.config.data.items:
+            checkpoint = from_pretrained(source, recipe.data.items, progress)
+        checkpoint.config = checkpoint.model.config = config = _with_recipe(checkpoint.config, recipe)
+        split = split_histories(config, checkpoint.catalogue)
+        only = config.model_copy(update={"training": config.training.model_copy(update={"stages": stages})})
+        work = work_folder(output)
+        data = TrainingData(checkpoint.builder, split, start=_digest(source))
+        results = run_stages(checkpoint.model, data, only, work, progress)
+        _tell(checkpoint, results)
+        save_pretrained(checkpoint, output)
+        clear_state(work)
+    return results
+
+
+def _stages(recipe: Config, from_stage: int) -> tuple[StageConfig, ...]:
+    stages = tuple(stage for stage in recipe.training.stages[from_stage - 1 :] if stage.stage == "rank")
+    if not stages:
+        count = len(recipe.training.stages)
+        raise ConfigError(
+            f"the recipe has no stage rank from its stage {from_stage} on; it has {count} stages",
+            "add one behind the others, see docs/fine-tuning.md",
+        )
+    if recipe.training.teacher is not None and any(stage.teacher for stage in stages):
+        raise ConfigError(
+            "a training that goes on has no teacher, and the stage would follow one", "set teacher: false in that stage"
+        )
+    return stages
+
+
+def _with_recipe(own: Config, recipe: Config) -> Config:
+    training = own.training.model_copy(update={"stages": recipe.training.stages, "teacher": recipe.training.teacher})
+    return own.model_copy(update={"training": training, "data": recipe.data})
+
+
+def _digest(source: str) -> str:
+    return hashlib.sha256(repr(sorted(weights_of(resolve(source)).items())).encode()).hexdigest()
+
+
+def _tell(checkpoint: Checkpoint, results: Sequence[StageResult]) -> None:
+    """Add how the stages ended behind those of the same kind."""
+    told = list(checkpoint.metrics.get("stages", []))
+    last = max((n for n, stage in enumerate(told) if stage["stage"] == "rank"), default=-1)
+    checkpoint.metrics["stages"] = [*told[: last + 1], *map(asdict, results), *told[last + 1 :]]

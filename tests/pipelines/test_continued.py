@@ -1,0 +1,67 @@
+"""A training that goes on: only the adapter of ranking moves, it resumes, and what cannot go on is named."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from safetensors.torch import load_file
+
+from recommender.config import Config
+from recommender.errors import ConfigError
+from recommender.pipelines.continued import continue_ranking
+
+FIRST = {"stage": "rank", "max_steps": 1, "batch_tokens": 128, "row_tokens": 64}
+FAVOURITES = FIRST | {
+    "max_steps": 3,
+    "learning_rate": 0.05,
+    "favourites": 50,
+    "rows_learning_rate": 0,
+    "projector_learning_rate": 0,
+    "teacher": False,
+}
+
+
+def recipe_of(folder, *stages, **training):
+    data = {"items": str(folder / "items.jsonl"), "interactions": str(folder / "interactions.csv")}
+    return Config.parse({"data": data, "training": {"stages": list(stages), **training}})
+
+
+def test_only_the_adapter_of_ranking_moves(talk_folder, taught, tmp_path):
+    before = load_file(taught / "adapter.safetensors")
+    results = continue_ranking(str(taught), recipe_of(talk_folder, FIRST, FAVOURITES), tmp_path / "on", 2)
+    after = load_file(tmp_path / "on" / "adapter.safetensors")
+    moved = {name for name in before if not before[name].equal(after[name])}
+    assert moved and all("lora_" in name for name in moved)
+    one, other = (load_file(folder / "listening.safetensors") for folder in (taught, tmp_path / "on"))
+    assert all(one[name].equal(other[name]) for name in one)
+    assert [result.steps for result in results] == [3]
+    told = json.loads((tmp_path / "on" / "metrics.json").read_text())["stages"]
+    assert [stage["steps"] for stage in told if stage["stage"] == "rank"][-1] == 3
+
+
+def test_a_run_that_was_stopped_is_not_resumed_from_another_checkpoint(talk_folder, taught, tmp_path, monkeypatch):
+    from recommender.errors import RecommenderError
+    from recommender.training import loop
+
+    def stopped(self, number):
+        raise KeyboardInterrupt
+
+    recipe = recipe_of(talk_folder, FAVOURITES)
+    with monkeypatch.context() as patched:
+        patched.setattr(loop._Stage, "_step", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            continue_ranking(str(taught), recipe, tmp_path / "on", 1)
+    if (tmp_path / "on.training" / loop.STATE).is_file():
+        with pytest.raises(RecommenderError, match="start"):
+            continue_ranking(str(talk_folder / "model"), recipe, tmp_path / "on", 1)
+    assert continue_ranking(str(taught), recipe, tmp_path / "on", 1)[0].steps == 3
+
+
+def test_what_cannot_go_on_is_named(talk_folder, taught, tmp_path):
+    with pytest.raises(ConfigError, match="no stage rank from its stage 3 on; it has 2 stages"):
+        continue_ranking(str(taught), recipe_of(talk_folder, FIRST, FAVOURITES), tmp_path / "on", 3)
+    taught_by = recipe_of(talk_folder, FIRST, teacher={"baseline": "sasrec"})
+    with pytest.raises(ConfigError, match="no teacher"):
+        continue_ranking(str(taught), taught_by, tmp_path / "on", 1)
+    assert not (tmp_path / "on").exists()
