@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 # peft imports bitsandbytes, which on some processors warns about a faster kernel that its own wheel lacks
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
@@ -64,26 +64,25 @@ def _first_layers(config: LoraConfig, layers: int, dropout: float) -> peft.LoraC
 
 def listening_shapes(llm: PreTrainedModel, config: LoraConfig, layers: int) -> dict[str, tuple[int, int]]:
     """Return the shapes of the matrices that `add_listening_adapter` would add, under the names of a checkpoint."""
-    shapes = {}
-    for name, inputs, outputs in _matrices(llm):
-        layer, target = int(name.split(".")[2]), name.rpartition(".")[2]
-        if target in config.target_modules and layer < layers:
-            shapes[f"{name}.lora_A.{CONVERSE}.weight"] = (config.r, inputs)
-            shapes[f"{name}.lora_B.{CONVERSE}.weight"] = (outputs, config.r)
-    return shapes
+    return _shapes(llm, CONVERSE, config.r, config.target_modules, layers)
 
 
 def adapted_shapes(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> dict[str, tuple[int, int]]:
     """Return the shapes of the matrices that `add_adapters` would add, under the names that a checkpoint has for them."""
+    ranking = _shapes(llm, RANK, config.r, config.target_modules, rank_layers)
+    return ranking | _shapes(llm, EXPLAIN, _writing_rank(config), _writing_targets(config), None)
+
+
+def _shapes(
+    llm: PreTrainedModel, adapter: str, rank: int, targets: Sequence[str], layers: int | None
+) -> dict[str, tuple[int, int]]:
+    """Return the shapes of one adapter's matrices in the first `layers`, None for all."""
     shapes = {}
     for name, inputs, outputs in _matrices(llm):
         layer, target = int(name.split(".")[2]), name.rpartition(".")[2]
-        if target in config.target_modules and layer < rank_layers:
-            shapes[f"{name}.lora_A.{RANK}.weight"] = (config.r, inputs)
-            shapes[f"{name}.lora_B.{RANK}.weight"] = (outputs, config.r)
-        if target in _writing_targets(config):
-            shapes[f"{name}.lora_A.{EXPLAIN}.weight"] = (_writing_rank(config), inputs)
-            shapes[f"{name}.lora_B.{EXPLAIN}.weight"] = (outputs, _writing_rank(config))
+        if target in targets and (layers is None or layer < layers):
+            shapes[f"{name}.lora_A.{adapter}.weight"] = (rank, inputs)
+            shapes[f"{name}.lora_B.{adapter}.weight"] = (outputs, rank)
     return shapes
 
 

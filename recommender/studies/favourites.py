@@ -15,6 +15,7 @@ import numpy as np
 from recommender.baselines import FitData, make_baseline
 from recommender.data.histories import Split
 from recommender.engine import Recommender
+from recommender.errors import DataError
 from recommender.eval.bootstrap import Bootstrap
 from recommender.eval.report_parts import versions
 from recommender.files import write_together
@@ -32,7 +33,8 @@ def favourites_study(
 ) -> dict[str, Any]:
     """Return recall at 10 of each length and system, with its interval and the paired difference from item-kNN.
 
-    `split`: the histories that the model learned from, and the targets that it did not. `users`: an even sample.
+    `split`: the histories that the model learned from, and the targets that it did not. `users`: an even sample. Raises
+    DataError if nobody has enough items.
     """
     cases = _cases(split, max(LENGTHS), users, seed)
     knn = make_baseline("item-knn")
@@ -63,6 +65,11 @@ def _cases(split: Split, longest: int, users: int | None, seed: int) -> list[tup
         for history, target in zip(histories, split.test, strict=True)
         if target >= 0 and len(history) >= longest and target not in history
     ]
+    if not found:
+        raise DataError(
+            f"no user has {longest} items before the last one, which is what favourites are drawn from",
+            "name interactions with longer histories: --interactions",
+        )
     if users is None or users >= len(found):
         return found
     chosen = np.random.default_rng(seed).choice(len(found), users, replace=False)

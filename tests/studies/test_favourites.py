@@ -10,6 +10,7 @@ import pytest
 from recommender.baselines import FitData, make_baseline
 from recommender.data.histories import Histories, leave_one_out
 from recommender.engine import Recommender
+from recommender.errors import DataError
 from recommender.studies.favourites import LENGTHS, favourites_study, headline, write_favourites
 
 RANDOM = np.random.default_rng(0)
@@ -49,3 +50,9 @@ def test_a_sample_of_users_is_the_same_each_time(listening_checkpoint, split):
     engine = Recommender(listening_checkpoint)
     first, again = (favourites_study(engine, split, 10, seed=3) for _ in range(2))
     assert first == again and first["about"]["users"] == 10
+
+
+def test_histories_that_are_too_short_are_named(listening_checkpoint):
+    short = leave_one_out(Histories(("a", "b"), tuple(history[:5] for history in LONG[:2])))
+    with pytest.raises(DataError, match="no user has 5 items before the last one"):
+        favourites_study(Recommender(listening_checkpoint), short)
