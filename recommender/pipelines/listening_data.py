@@ -35,6 +35,8 @@ _CHARACTERS, _AT_ONCE = 700, 64
 READ = "items-read.npz"
 TEACH = "recommender conversations teach"
 _READ = ("components", "mean", "basis")
+#: (encoder, texts) -> vectors, of the last catalogue
+_SENTENCES: dict[tuple[str, tuple[str, ...]], np.ndarray] = {}
 
 
 def text_vectors(
@@ -121,8 +123,12 @@ def sentences_of(checkpoint: Checkpoint, progress: Progress | None = None) -> np
     name, catalogue = checkpoint.config.encoders.text, checkpoint.catalogue
     if name is None:
         return None
-    texts = [catalogue.document(item) for item in range(len(catalogue))]
-    return text_vectors(TextEncoder(name), texts, progress, "encoding the items' texts")
+    texts = tuple(catalogue.document(item) for item in range(len(catalogue)))
+    identity = name, texts
+    if identity not in _SENTENCES:  # a study teaches several variants of one catalogue, and this takes minutes
+        _SENTENCES.clear()
+        _SENTENCES[identity] = text_vectors(TextEncoder(name), texts, progress, "encoding the items' texts")
+    return _SENTENCES[identity]
 
 
 def listening_stages(config: Config) -> tuple[StageConfig, ...]:
