@@ -16,9 +16,10 @@ def demo(details: Details = False, as_json: AsJson = False, quiet: Quiet = False
 
     with progress_bars(quiet) as progress:
         with step(progress, "load the program"):  # torch takes seconds
+            from recommender.chat.demo_conversation import demo_conversation
             from recommender.cli.result_views import demo_data, demo_view
             from recommender.pipelines.demo import run_demo
-        result = run_demo(progress)
+        result = run_demo(progress, talk=demo_conversation)
     if as_json:
         print_json(demo_data(result))
     else:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any, Protocol
 
 import numpy as np
 
-from recommender.chat import Chat, Reply
 from recommender.config import Config, Modality
 from recommender.data.catalogue import Item
 from recommender.data.histories import Histories, Split, leave_one_out
@@ -28,9 +28,23 @@ RECENT = 8
 """The last items of a history that decide which user the demo shows."""
 SPEECH_MODULES = ("whisper", "espeakng_loader")
 """What speaks the titles and listens to them: the extra `demo`."""
-SAID = ("my sister loved toy story, we want something funny for tonight", "no cartoons please, and nothing before 1990")
-"""What somebody without a history says in the conversation of the demo."""
-LISTED = 3
+
+
+class Answer(Protocol):
+    """What was replied to a message."""
+
+    @property
+    def text(self) -> str:
+        """All of it in words."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        ...
+
+
+#: engine -> what somebody says to it, message by message, with each answer
+Talk = Callable[[Recommender], Iterable[tuple[str, Answer]]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,7 @@ class Demo:
     effects: Mapping[Modality, np.ndarray]
     agreement: float
     fresh: bool
-    conversation: tuple[tuple[str, Reply], ...]
+    conversation: tuple[tuple[str, Answer], ...]
     notes: tuple[str, ...]
     llm: str
     seconds: Mapping[str, float]
@@ -72,10 +86,11 @@ class _Stopwatch:
         self.seconds[name] = time.perf_counter() - started
 
 
-def run_demo(progress: Progress | None = None, user: int | None = None, k: int = 10) -> Demo:
+def run_demo(progress: Progress | None = None, user: int | None = None, k: int = 10, talk: Talk | None = None) -> Demo:
     """Recommend `k` films to a user of MovieLens-100K, from raw media on.
 
-    `user`: their place among the users; by default the one whose recent films are known best (`well_known_user`).
+    `user`: their place among the users; by default the one whose recent films are known best (`well_known_user`). `talk`: a
+    conversation that is had with the model at the end.
     """
     step = _Stopwatch(progress)
     config = Config.load(resolve(CHECKPOINT) / "config.yaml")
@@ -107,7 +122,7 @@ def run_demo(progress: Progress | None = None, user: int | None = None, k: int =
     with step("take each modality away"):
         effects = model.contributions(history, [catalogue.index(item.item_id) for item in items])
     with step("hear a conversation"):
-        conversation = tuple(_conversation(Chat.of(model)))
+        conversation = () if talk is None else tuple(talk(model))
     return Demo(
         history=tuple(catalogue[int(index)] for index in history),
         items=items,
@@ -123,15 +138,6 @@ def run_demo(progress: Progress | None = None, user: int | None = None, k: int =
         llm=config.base.llm,
         seconds=step.seconds,
     )
-
-
-def _conversation(chat: Chat) -> Iterator[tuple[str, Reply]]:
-    messages: list[dict[str, str]] = []
-    for said in SAID:
-        messages.append({"role": "user", "content": said})
-        reply = chat.reply(messages, k=LISTED, explain=False)
-        messages.append({"role": "assistant", "content": reply.text})
-        yield said, reply
 
 
 def well_known_user(split: Split, items: int, recent: int = RECENT) -> int:

@@ -17,7 +17,7 @@ def quick_demo(monkeypatch):
     reply = Reply("This is what I understood: nothing.")
     film = Item("7", "Twelve Monkeys", attributes={"year": ("1995",)})
 
-    def run_demo(progress):
+    def run_demo(progress, talk):
         progress("encode the media", 1, 1)
         items = (RankedItem(1, "7", "Twelve Monkeys", -4.25, "Because of Star Wars.", "model", {"claims": []}),)
         effects = {"text": np.array([0.5])}

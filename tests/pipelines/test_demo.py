@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Group
 
+from recommender.chat.demo_conversation import LISTED, SAID, demo_conversation
 from recommender.cli.output import as_plain_text
 from recommender.cli.result_views import demo_data, demo_view
 from recommender.data.catalogue import Catalogue
@@ -13,8 +14,6 @@ from recommender.data.histories import Histories, leave_one_out
 from recommender.encoders.features import Features
 from recommender.pipelines.demo import (
     FRESH_AND_SHIPPED_AGREE,
-    LISTED,
-    SAID,
     _completed,
     _notes,
     can_speak,
@@ -25,7 +24,7 @@ from recommender.pipelines.demo import (
 
 @pytest.fixture(scope="module")
 def demo():
-    return run_demo()
+    return run_demo(talk=demo_conversation)
 
 
 @pytest.mark.assets
