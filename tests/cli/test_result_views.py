@@ -51,6 +51,7 @@ def demo():
         effects={name: np.linspace(-1, 1, 4) for name in ("text", "image", "audio", "collaborative")},
         agreement=0.99876,
         fresh=True,
+        conversation=(),
         notes=("Stand-ins were encoded.",),
         llm="smollm2",
         seconds={"load": 3.21, "rank": 1.04},
