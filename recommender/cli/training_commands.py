@@ -14,6 +14,7 @@ from recommender.cli.options import AsJson, Checkpoint, ConfigFile, Items, Model
 from recommender.cli.output import print_rows
 from recommender.cli.stopping import stoppable
 from recommender.data.paths import check_table
+from recommender.errors import ConfigError
 
 
 def train(
@@ -33,6 +34,8 @@ def train(
 
     A run that was stopped or killed goes on where it was when it is started again.
     """
+    if start is None and from_stage != 1:
+        raise ConfigError("--from-stage names a stage of a training that goes on", "name its checkpoint: --start MODEL")
     recipe = read_recipe(config, settings)  # first: what trains takes seconds to import
     from recommender.pipelines.continued import continue_ranking
     from recommender.pipelines.train import train as train_checkpoint

@@ -10,7 +10,7 @@ from pathlib import Path
 from recommender.config import Config, StageConfig
 from recommender.errors import ConfigError
 from recommender.model.checkpoint import Checkpoint, from_pretrained, resolve, save_pretrained
-from recommender.model.manifest import weights_of
+from recommender.model.manifest import CONFIG, weights_of
 from recommender.pipelines.train import claimed_run, split_histories, work_folder
 from recommender.progress import Progress
 from recommender.training import StageResult, TrainingData, run_stages
@@ -27,9 +27,9 @@ def continue_ranking(
     """
     stages = _stages(recipe, from_stage)
     with claimed_run(output):
-        checkpoint = from_pretrained(source, None, progress)
-        if recipe.data.items != checkpoint.config.data.items:
-            checkpoint = from_pretrained(source, recipe.data.items, progress)
+        # the recipe says where the items are now, if the checkpoint's own place is another
+        moved = recipe.data.items != Config.load(resolve(source) / CONFIG).data.items
+        checkpoint = from_pretrained(source, recipe.data.items if moved else None, progress)
         checkpoint.config = checkpoint.model.config = config = _with_recipe(checkpoint.config, recipe)
         split = split_histories(config, checkpoint.catalogue)
         only = config.model_copy(update={"training": config.training.model_copy(update={"stages": stages})})

@@ -159,3 +159,12 @@ def test_another_base_model_under_the_same_name_is_refused(run, trained, recipe,
         run("recommend", tmp_path / "model", "--history", "100", "--k", "1", "-q"),
         "was made for another base model than that which",
     )
+
+
+def test_a_training_goes_on_from_a_checkpoint(run, trained, recipe, tmp_path):
+    output = tmp_path / "on"
+    refused(run("train", "--config", recipe, "--output", output, "--from-stage", 2), "--from-stage", "--start MODEL")
+    code, out, _ = run(
+        "train", "--config", recipe, "--start", trained, "--from-stage", 2, "--output", output, "--json", "-q"
+    )
+    assert code == 0 and [stage["stage"] for stage in json.loads(out)] == ["rank"] and output.is_dir()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from safetensors.torch import load_file
 
 from recommender.config import Config
-from recommender.errors import ConfigError
+from recommender.errors import ConfigError, RecommenderError
 from recommender.pipelines.continued import continue_ranking
+from recommender.training import loop
 
 FIRST = {"stage": "rank", "max_steps": 1, "batch_tokens": 128, "row_tokens": 64}
 FAVOURITES = FIRST | {
@@ -41,21 +43,33 @@ def test_only_the_adapter_of_ranking_moves(talk_folder, taught, tmp_path):
 
 
 def test_a_run_that_was_stopped_is_not_resumed_from_another_checkpoint(talk_folder, taught, tmp_path, monkeypatch):
-    from recommender.errors import RecommenderError
-    from recommender.training import loop
+    recipe, step = recipe_of(talk_folder, FAVOURITES), loop._Stage._step
 
     def stopped(self, number):
-        raise KeyboardInterrupt
+        if number == 1:
+            raise KeyboardInterrupt
+        return step(self, number)
 
-    recipe = recipe_of(talk_folder, FAVOURITES)
     with monkeypatch.context() as patched:
         patched.setattr(loop._Stage, "_step", stopped)
+        patched.setattr(loop._Clock, "due", lambda self: True)
         with pytest.raises(KeyboardInterrupt):
             continue_ranking(str(taught), recipe, tmp_path / "on", 1)
-    if (tmp_path / "on.training" / loop.STATE).is_file():
-        with pytest.raises(RecommenderError, match="start"):
-            continue_ranking(str(talk_folder / "model"), recipe, tmp_path / "on", 1)
+    assert (tmp_path / "on.training" / loop.STATE).is_file()
+    continue_ranking(str(taught), recipe, tmp_path / "other", 1)
+    with pytest.raises(RecommenderError, match="start"):
+        continue_ranking(str(tmp_path / "other"), recipe, tmp_path / "on", 1)
     assert continue_ranking(str(taught), recipe, tmp_path / "on", 1)[0].steps == 3
+
+
+def test_items_may_have_moved(talk_folder, taught, tmp_path):
+    recipe, places = recipe_of(talk_folder, FAVOURITES), (tmp_path / "first.jsonl", tmp_path / "then.jsonl")
+    for place in places:
+        shutil.copy(talk_folder / "items.jsonl", place)
+    first, then = (recipe.updated({"data.items": str(place)}) for place in places)
+    continue_ranking(str(taught), first, tmp_path / "first", 1)
+    places[0].unlink()
+    assert continue_ranking(str(tmp_path / "first"), then, tmp_path / "then", 1)[0].steps == 3
 
 
 def test_what_cannot_go_on_is_named(talk_folder, taught, tmp_path):
