@@ -9,8 +9,8 @@ from pathlib import Path
 
 from recommender.config import Config, StageConfig
 from recommender.errors import ConfigError
-from recommender.model.checkpoint import Checkpoint, from_pretrained, resolve, save_pretrained
-from recommender.model.manifest import CONFIG, weights_of
+from recommender.model.checkpoint import CONFIG, Checkpoint, from_pretrained, resolve, save_pretrained
+from recommender.model.manifest import weights_of
 from recommender.pipelines.train import claimed_run, split_histories, work_folder
 from recommender.progress import Progress
 from recommender.training import StageResult, TrainingData, run_stages
