@@ -1,6 +1,6 @@
 """Make the pages that are generated: docs/configuration.md and docs/commands.md.
 
-Run `python docs/make/reference.py` after a change of `recommender/config.py` or of the command line. A test compares
+Run `python docs/make/reference.py` after a change of `recommender/config` or of the command line. A test compares
 both pages with what this script makes.
 """
 

@@ -40,6 +40,7 @@ from recommender.training.loop import clear_state
 
 METRICS, MEASURES = "metrics.json", "measures.json"
 KS = (10, 50)
+RARE = "rare items"
 #: users whose queries, and items that hardly anybody took, are measured; words of a text that are quoted
 _USERS, _RARE, _QUOTED = 300, 300, 10
 _AT_ONCE = 16
@@ -96,12 +97,13 @@ def listening_study(
     """
     stage = (listening_stages(recipe) or (StageConfig(stage="converse"),))[0].model_copy(update=dict(changes or {}))
     measured: dict[str, Any] = {}
+    memory: dict[str, Any] = {}
     for variant in variants:
         folder = output / re.sub(r"\W+", "-", variant.name)
         key = _key(source, recipe, stage, variant, dialogues)
         kept = _kept(folder / MEASURES, key)
         if kept is None:
-            checkpoint = _taught(source, recipe, stage, variant, folder, items, progress)
+            checkpoint = _taught(source, recipe, stage, variant, folder, items, memory, progress)
             kept = _measures(checkpoint, variant, _data_of(checkpoint, dialogues, seed), seed, progress)
             write_together(folder, {MEASURES: json.dumps({"key": key, "measures": kept}, indent=2).encode()})
         measured[variant.name] = kept
@@ -132,6 +134,7 @@ def _taught(
     variant: Variant,
     work: Path,
     items: str | None,
+    memory: dict[str, Any],
     progress: Progress | None,
 ) -> Checkpoint:
     """Return a checkpoint that was taught in a variant; it exists in memory only."""
@@ -146,6 +149,7 @@ def _taught(
     histories = split_histories(config, checkpoint.catalogue)
     parts = checkpoint.conversation_prompts(variant.with_words, variant.with_items)
     conversations = prepare_listening(checkpoint, histories.train.items, work, progress, parts=parts)
+    conversations.memory = memory
     data = TrainingData(checkpoint.builder, histories, conversations=conversations)
     run_stages(checkpoint.model, data, config, work, progress)
     clear_state(work)
@@ -210,10 +214,13 @@ def _measures(
             requests[f"{phrasing} and history"] = behind, targets, known
     if data.rare:
         prompts = [reader.query(told_of(checkpoint.catalogue, item)) for item in data.rare]
-        requests["rare items"] = prompts, [(item,) for item in data.rare], [()] * len(data.rare)
+        wanted = [(item,) for item in data.rare]
+        requests[RARE] = requests[f"{RARE}, popularity aside"] = prompts, wanted, [()] * len(data.rare)
+    assert checkpoint.model.listener is not None
+    popularity = checkpoint.model.listener.bias.detach().cpu().numpy()
     found = {}
     for number, (name, request) in enumerate(requests.items(), 1):
-        found[name] = _recalls(engine, *request, seed)
+        found[name] = _recalls(engine, *request, seed, popularity if name.endswith("aside") else None)
         if progress:
             progress(f"measuring, {variant.name}", number, len(requests))
     return found
@@ -225,11 +232,13 @@ def _recalls(
     targets: Sequence[Sequence[int]],
     seen: Sequence[Sequence[int]],
     seed: int,
+    aside: np.ndarray | None = None,
 ) -> dict[str, Any]:
+    """Return recalls of `targets` among items that were not `seen`; `aside` [items] is taken from all scores."""
     hits = np.zeros((len(prompts), len(KS)))
     for start in range(0, len(prompts), _AT_ONCE):
         for row, scores in enumerate(engine.hear_prompts(prompts[start : start + _AT_ONCE]), start):
-            scores = np.array(scores, np.float64)
+            scores = np.array(scores, np.float64) - (0 if aside is None else aside)
             scores[list(seen[row])] = -np.inf
             best = np.argsort(-scores, kind="stable")
             hits[row] = [np.isin(list(targets[row]), best[:k]).mean() for k in KS]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from recommender.conversations.made import MadeConversation, MadeTurn
 from recommender.conversations.making import ConversationMaker
 from recommender.conversations.mentions import Mention, MentionFinder
 from recommender.conversations.wishes import NOTHING, Wish
-from recommender.prompting.conversation import ConversationPrompts, Expected, ReadMention, Supervision
+from recommender.prompting.conversation import ConversationPrompts, Expected, HeardTurn, ReadMention, Supervision
 from recommender.prompting.example import Example
 
 #: likeliest items that are learned at each place
@@ -29,10 +30,18 @@ LONGEST = 600
 _READ, _READ_BRIEF, _KNOWN = 0.7, 0.15, 0.5
 #: texts -> likeness [texts, items]: how much more than others an item's text is like each
 Likeness = Callable[[Sequence[str]], np.ndarray]
+Told = tuple[Sequence[HeardTurn], Sequence[int], Supervision]
+"""Turns of a conversation, the history of whom speaks, and what is learned at each place."""
 
 
 class MadeExamples:
-    """Made-up conversations as examples."""
+    """Made-up conversations as examples.
+
+    `memory`: where what was made is kept, by the state of the generator, for others that show the same conversations in
+    another way.
+    """
+
+    memory: dict[str, tuple[list[Told], Mapping[str, Any]]] | None = None
 
     def __init__(
         self,
@@ -53,18 +62,31 @@ class MadeExamples:
 
     def examples(self, count: int, random: np.random.Generator) -> list[Example]:
         """Return so many conversations as examples; of those that would be too long none."""
+        examples = [self.builder.example(*told) for told in self._told(count, random)]
+        return [example for example in examples if len(example) <= LONGEST]
+
+    def _told(self, count: int, random: np.random.Generator) -> list[Told]:
+        if self.memory is None:
+            return self._made(count, random)
+        key = f"{count} {random.bit_generator.state}"
+        if key not in self.memory:
+            self.memory[key] = self._made(count, random), random.bit_generator.state
+        made, random.bit_generator.state = self.memory[key]
+        return made
+
+    def _made(self, count: int, random: np.random.Generator) -> list[Told]:
         made = list(islice(self.maker.conversations(random.integers(1 << 62, size=2).tolist()), count))
         texts = [conversation.said(place) for conversation in made for place, _ in conversation.wishes]
         likeness = iter(_in_parts(self.likeness, texts)) if self.likeness else None
-        examples = []
+        told = []
         for conversation in made:
             rows = [None if likeness is None else next(likeness) for _ in conversation.wishes]
-            examples.append(self._example(conversation, rows, random))
-        return [example for example in examples if len(example) <= LONGEST]
+            told.append(self._supervised(conversation, rows, random))
+        return told
 
-    def _example(
+    def _supervised(
         self, made: MadeConversation, likeness: Sequence[np.ndarray | None], random: np.random.Generator
-    ) -> Example:
+    ) -> Told:
         mentions = [self.finder.find(turn.text) for turn in made.turns]
         turns = [heard(turn.role, turn.text, found) for turn, found in zip(made.turns, mentions, strict=True)]
         pairs = zip(made.wishes, likeness, strict=True)
@@ -76,7 +98,7 @@ class MadeExamples:
         }
         known = [n for n in range(1, len(made.profile)) if random.random() < _KNOWN]
         profile = {n: self._expected(_known(made.profile[:n]), made.left, None, is_silent=True) for n in known}
-        return self.builder.example(turns, made.profile, Supervision(items, readings, profile))
+        return turns, made.profile, Supervision(items, readings, profile)
 
     def _expected(
         self,

@@ -1,0 +1,49 @@
+"""The configuration: one pydantic tree that holds all defaults. YAML keys, CLI options and Python names are the same."""
+
+from recommender.config.data import ColumnKey, ColumnsConfig, DataConfig, FactsConfig, TableConfig, WithoutTime
+from recommender.config.encoders import EncodersConfig
+from recommender.config.model import BaseConfig, LoraConfig, PromptConfig, SemanticIdsConfig
+from recommender.config.reading import FORMER_KEYS
+from recommender.config.running import (
+    ENGINES,
+    LENGTHS,
+    DecodingConfig,
+    JustifyConfig,
+    Length,
+    ServingConfig,
+    check_engine,
+)
+from recommender.config.section import MODALITIES, SOFT_MODALITIES, Modality, Section
+from recommender.config.training import Stage, StageConfig, TeacherConfig, TrainingConfig
+from recommender.config.tree import Config
+
+__all__ = [
+    "BaseConfig",
+    "ColumnKey",
+    "ColumnsConfig",
+    "Config",
+    "DataConfig",
+    "DecodingConfig",
+    "ENGINES",
+    "EncodersConfig",
+    "FORMER_KEYS",
+    "FactsConfig",
+    "JustifyConfig",
+    "LENGTHS",
+    "Length",
+    "LoraConfig",
+    "MODALITIES",
+    "Modality",
+    "PromptConfig",
+    "SOFT_MODALITIES",
+    "Section",
+    "SemanticIdsConfig",
+    "ServingConfig",
+    "Stage",
+    "StageConfig",
+    "TableConfig",
+    "TeacherConfig",
+    "TrainingConfig",
+    "WithoutTime",
+    "check_engine",
+]

@@ -1,0 +1,57 @@
+"""Configuration of the language model: its base, items' codes, prompts and adapters."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from recommender.config.section import Modality, Section
+
+
+class BaseConfig(Section):
+    """The base language model: an embedded name, a hub name or a local folder."""
+
+    llm: str = "smollm2-135m-instruct"
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 where the hardware has it"
+    )
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where the language model runs")
+    rank_layers: int = Field(8, ge=1, description="how many layers rank items; text is written with all layers")
+    converse_layers: int = Field(8, ge=1, description="how many layers read conversations")
+    languages: tuple[str, ...] = Field(("en",), min_length=1, description="of messages; see prompts/conversations")
+    item_scale: float = Field(1.0, gt=0, description="norm of an item's embedding, relative to that of a word")
+    load_in_4bit: bool = False
+    adapter: str | None = Field(
+        None, description="a checkpoint, also of another domain, whose LoRA and ranking norm training starts from"
+    )
+
+
+class SemanticIdsConfig(Section):
+    """How items become codes. With one level each item is one token (atomic ids)."""
+
+    levels: int = Field(1, ge=1, le=8, description="1 = atomic item tokens; more = residual k-means levels")
+    codebook_size: int = Field(256, ge=2)
+    fusion: Literal["concatenation", "average", "weighted"] = "concatenation"
+    weights: dict[Modality, float] = Field(default_factory=dict, description="for weighted fusion; default 1 each")
+    collision_limit: float = Field(
+        0.5, ge=0, le=1, description="fail if more items than this share their k-means codes"
+    )
+
+
+class PromptConfig(Section):
+    """The part of a user's history that the prompt holds."""
+
+    history: int = Field(100, ge=1, description="most recent items that the prompt holds")
+    titled: int = Field(3, ge=0, description="how many of the last items are spelled out with title and soft tokens")
+    soft_tokens: int = Field(1, ge=1, le=256, description="soft tokens per modality of a spelled-out item")
+    noun: str = Field("items", description="what is recommended, in the plural: films, books, songs")
+
+
+class LoraConfig(Section):
+    """The low-rank adapters, as in peft."""
+
+    r: int = Field(16, ge=1)
+    lora_alpha: int = 32
+    lora_dropout: float = Field(0.05, ge=0, lt=1)
+    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

@@ -1,0 +1,96 @@
+"""Configuration of what runs: decoding, justifications, servers and engines."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import Field
+
+from recommender.config.section import Section
+from recommender.errors import ConfigError, did_you_mean
+
+ENGINES = ("embedded", "vllm")
+Length = Literal["short", "normal", "detailed"]
+LENGTHS: tuple[Length, ...] = get_args(Length)
+
+
+class DecodingConfig(Section):
+    """Constrained beam search."""
+
+    beam: int = Field(50, ge=1, description="beam width; with one level every allowed item is scored exactly")
+    exact: bool = Field(
+        False, description="with several levels, double the beam width until the list is proven to be the best"
+    )
+    fused: bool = Field(
+        True, description="rank together with the baselines that `recommender fuse` added to a checkpoint"
+    )
+    query_weight: float = Field(
+        1.0,
+        ge=0,
+        description="added to an item's score for each standard deviation by which its text is more similar to the query"
+        " than the average text; 0: only the language model reads the query",
+    )
+    int8: bool = Field(False, description="rank with matrices of 8-bit integers: faster on a CPU, not exact")
+
+
+class JustifyConfig(Section):
+    """How evidence is found and justifications are written."""
+
+    evidence: int = Field(2, ge=1, description="most influences that are kept as evidence; a length may need more")
+    window: int = Field(20, ge=1, description="most recent history items whose influence is measured by removal")
+    max_new_tokens: int = Field(
+        120, ge=8, description="tokens after which a sentence is cut off; three names of 60 letters take most of them"
+    )
+    length: Length = "normal"
+    language: str = Field("en", description="a file of prompts/lang; the language model writes English only")
+    media: bool = Field(True, description="say what a picture shows where it moved the score, if its tower is sure")
+    phrases: dict[str, str] = Field(
+        default_factory=dict,
+        description='attribute -> phrase, where its name reads badly: rated: "rated {values}"',
+    )
+    examples: int = Field(3000, ge=1, description="justifications that the stage `explain` learns from")
+    wrong_votes: int = Field(
+        1, ge=1, description="users who must report a fact as wrong before it is withheld from everyone"
+    )
+    shapley_samples: int = Field(0, ge=0, description="orders sampled for Shapley values; 0: leave one out")
+
+
+class ServingConfig(Section):
+    """Limits of a server; each is also an option of `recommender serve`."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535, description="0: any free one")
+    waiting: int = Field(256, ge=1, description="requests that may wait to be ranked; further ones get 429")
+    writing: int = Field(
+        8, ge=1, description="lists whose justifications may be written or wait for it; further ones get 429"
+    )
+    gather_ms: float = Field(2.0, ge=0, description="how long a request waits for others to be ranked in one batch")
+    body_bytes: int = Field(4_000_000, ge=1024, description="largest body; a minute of speech and a picture fit")
+    history: int = Field(10_000, ge=1, description="most items of a request's history, exclude, only or boosts")
+    message_chars: int = Field(20_000, ge=1, description="most characters of a chat")
+    explained: int = Field(
+        100, ge=0, description="most items of a list that are justified; the others are listed without"
+    )
+    media: int = Field(16, ge=0, description="most pictures and sounds of a chat")
+    header_seconds: float = Field(10, gt=0, description="how long the headers of a request may take to arrive")
+    body_seconds: float = Field(60, gt=0, description="how long the body of a request may take to arrive")
+    connections: int = Field(
+        512, ge=1, description="open connections; beyond, the one that waits longest for headers is closed"
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description='names of this server beside localhost and its addresses; "*": any'
+    )
+    allowed_origins: tuple[str, ...] = Field(
+        (), description="origins whose pages may ask this server beside its own, as https://shop.example.com"
+    )
+    feedback: str | None = Field(None, description="file that /v1/feedback appends to; null: feedback is not kept")
+    stuck_seconds: float = Field(
+        120, gt=0, description="how long the engine may bring nothing forth, all of it taken, until /readyz says 503"
+    )
+    drain_seconds: int = Field(30, ge=0, description="how long SIGTERM waits for running requests")
+
+
+def check_engine(name: str) -> None:
+    """Raise ConfigError for a name that no engine has."""
+    if name not in ENGINES:
+        raise ConfigError(f"unknown engine {name!r}", did_you_mean(name, ENGINES) or f"there are {', '.join(ENGINES)}")

@@ -1,0 +1,89 @@
+"""Configuration of the training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from recommender.config.section import Section
+
+Stage = Literal["align", "rank", "explain", "converse"]
+
+
+class StageConfig(Section):
+    """One stage of training."""
+
+    stage: Stage
+    epochs: float = Field(1.0, gt=0)
+    learning_rate: float = Field(1e-3, gt=0, description="LoRA matrices")
+    rows_learning_rate: float | None = Field(None, ge=0, description="token rows; default: learning_rate; 0: frozen")
+    projector_learning_rate: float | None = Field(
+        None, ge=0, description="projectors; default: learning_rate; 0: frozen"
+    )
+    weight_decay: float = Field(0.01, ge=0)
+    warmup_ratio: float = Field(0.05, ge=0, lt=1, description="share of the steps with rising learning rate")
+    batch_tokens: int = Field(4096, ge=16, description="positions per optimiser step and process")
+    row_tokens: int = Field(1024, ge=16, description="positions per packed row")
+    max_grad_norm: float = Field(1.0, gt=0, description="largest gradient norm")
+    modality_dropout: float = Field(0.1, ge=0, le=1, description="share of items whose modality is replaced by null")
+    cold_item_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the items that count as new in a step: read and scored without row and collaborative vector",
+    )
+    row_dropout: float = Field(0.2, ge=0, lt=1, description="dropout on the input embedding of history items")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    titled_share: float = Field(
+        0.03,
+        ge=0,
+        le=1,
+        description="share of the rank examples that begin like a served prompt, with spelled-out items",
+    )
+    query_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the rank examples of which a part is learned again behind a synthetic query for its items",
+    )
+    crop: int | None = Field(None, ge=2, description="items of a rank example; default: prompt.history + 1")
+    mask_share: float = Field(
+        0.0, ge=0, lt=1, description="share of the rank examples' history items that are masked, and still predicted"
+    )
+    reorder_share: float = Field(
+        0.0, ge=0, le=1, description="share of the rank examples in which a part, up to a quarter, is shuffled"
+    )
+    favourites: float = Field(
+        0.0, ge=0, description="rank examples of one to five items in random order, for every hundred interactions"
+    )
+    teacher: bool = Field(True, description="whether the stage rank learns from training.teacher, if there is one")
+    conversations: int = Field(4096, ge=1, description="conversations that are made for an epoch of the stage converse")
+    evaluate_epochs: float = Field(1.0, gt=0, description="epochs between validations")
+    patience: int = Field(5, ge=1, description="validations without improvement before the stage stops")
+    validation_users: int = Field(1000, ge=1)
+    max_steps: int | None = Field(None, ge=1)
+
+
+class TeacherConfig(Section):
+    """A baseline whose predictions the stage `rank` also learns from; it is fitted on the training histories first."""
+
+    baseline: str = "sasrec-vectors"
+    seeds: int = Field(1, ge=1, description="number of fits whose probabilities are averaged")
+    weight: float = Field(0.7, ge=0, le=1, description="the teacher's share of the loss")
+    most: int = Field(100, ge=1, description="likeliest items that are kept for each interaction")
+
+
+class TrainingConfig(Section):
+    """The stages in order, and settings of all of them."""
+
+    stages: tuple[StageConfig, ...] = (StageConfig(stage="rank"),)
+    teacher: TeacherConfig | None = None
+    popularity: float = Field(
+        0.0,
+        ge=0,
+        description="initial score bias: this times the log of an item's number of interactions; one level only",
+    )
+    outside: str | None = Field(None, description="a table of works that people name and the catalogue may lack")
+    checkpoint_minutes: float = Field(5.0, gt=0)
+    keep_test_out: bool = Field(True, description="leave-one-out: the last item of a user is never trained on")
