@@ -78,7 +78,7 @@ def bench_serve(source: str, settings: LoadSettings, progress: Progress | None =
     Raises RecommenderError if the server does not start.
     """
     checkpoint = from_pretrained(source, None, progress)
-    with _server(source, settings) as url:
+    with running_server(source, settings) as url:
         served = load(url, [item.item_id for item in checkpoint.catalogue], settings, progress)
     rows = [served.row(f"{settings.engine}, {settings.clients} clients", settings.seconds)]
     widths = dict.fromkeys((checkpoint.config.decoding.beam, settings.k)) if settings.plain_seconds else ()
@@ -181,7 +181,7 @@ def one_at_a_time(checkpoint: Checkpoint, beam: int, settings: LoadSettings) -> 
 
 
 @contextmanager
-def _server(source: str, settings: LoadSettings) -> Iterator[str]:
+def running_server(source: str, settings: LoadSettings) -> Iterator[str]:
     """Yield the address of a server: the one that runs already, or a `recommender serve` that is ended afterwards."""
     if settings.url:
         yield settings.url

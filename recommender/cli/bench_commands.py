@@ -201,6 +201,28 @@ def engines(
 
 
 @app.command()
+def conversations(
+    model: Model = SHIPPED,
+    count: Annotated[int, typer.Option(help="conversations that are begun", min=1)] = 40,
+    k: Annotated[int, typer.Option(help="items of a list", min=1, max=50)] = 10,
+    vllm: Annotated[str, typer.Option(help='flags for vLLM, e.g. "--dtype=bfloat16"')] = "",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Time first lists of conversations over HTTP, in both engines.
+
+    Also prints the share of vLLM's lists that equal those of the embedded engine.
+    """
+    from recommender.benchmarks.first_lists import bench_first_lists
+    from recommender.benchmarks.server_load import LoadSettings
+
+    settings = LoadSettings(k=k, seed=seed, serve=("--vllm", vllm) if vllm else ())
+    facts = {"model": model, "count": count, "k": k, "vllm": vllm, "seed": seed}
+    _measure(lambda progress: bench_first_lists(model, settings, count, progress), facts, as_json, quiet)
+
+
+@app.command()
 def serve(
     model: Model = SHIPPED,
     engine: Annotated[str, typer.Option(help="embedded or vllm", callback=early_checks.engine_name)] = "vllm",
