@@ -98,9 +98,10 @@ def _rank_part(
 ) -> tuple[np.ndarray, float, float]:
     """Return the lists of these users [users, k], and the seconds of the fit and of the ranking alone."""
     rank = fit(learn)
+    batch = getattr(rank, "at_once", ranking.batch)  # what ranks on many machines takes more histories at a time
     lists, seconds = [], 0.0
-    for start in range(0, len(users), ranking.batch):
-        histories = [ranking.holdout.histories[user] for user in users[start : start + ranking.batch].tolist()]
+    for start in range(0, len(users), batch):
+        histories = [ranking.holdout.histories[user] for user in users[start : start + batch].tolist()]
         begin = time.perf_counter()
         ranked = np.asarray(rank(histories, ranking.k))
         seconds += time.perf_counter() - begin

@@ -65,14 +65,17 @@ def _json_lines(path: Path) -> Iterator[tuple[int, str, str]]:
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any], str]]:
     """Yield (number, row, what is wrong with it or "")."""
+    rows: list[tuple[dict[str, Any], str]] = []
     try:
         file = pq.ParquetFile(path)
         names = file.schema_arrow.names
         if repeated := [name for name in names if names.count(name) > 1]:
             raise DataError(f"{path}: column {repeated[0]!r} stands twice", "rename one of the two")
-        rows = [row for batch in file.iter_batches(_TABLE_ROWS) for row in _rows(batch)]
+        for batch in file.iter_batches(_TABLE_ROWS):
+            rows += _rows(batch)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable parquet file ({one_line(error)})") from None
+        place = f" from row {len(rows) + 1} on" if rows else ""
+        raise DataError(f"{path}: not a readable parquet file{place} ({one_line(error)})") from None
     for number, (row, fault) in enumerate(rows, start=1):
         yield number, {name: _without_nulls(value) for name, value in row.items() if value is not None}, fault
 
@@ -126,11 +129,9 @@ class PartialOutput:
         remove_leftovers(path)
         known = path.read_text(encoding="utf-8") if path.exists() else None
         begun = self.path.exists() and (known is not None or self.path.stat().st_size > 0)
-        if begun and known != identity:
-            raise DataError(
-                f"{self.path}: was begun with another input, model or other options ({_differing(known, identity)})",
-                f"give those again to go on with it, or remove {self.path} and {path}",
-            )
+        if begun:
+            hint = f"give those again to go on with it, or remove {self.path} and {path}"
+            check_identity(known, identity, self.path, hint)
         write_text(path, identity)
 
     def _drop_cut_line(self) -> int:
@@ -164,7 +165,7 @@ class PartialOutput:
         self._file.close()
         if self.output.suffix == ".parquet":
             with replacing(self.output) as target:
-                _write_parquet(self.path, target)
+                write_parquet(self.path, target)
             self.path.unlink()
         else:
             os.replace(self.path, self.output)
@@ -172,7 +173,8 @@ class PartialOutput:
         self.close()
 
 
-def _write_parquet(json_lines: Path, target: Path) -> None:
+def write_parquet(json_lines: Path, target: Path) -> None:
+    """Write lines of answers as a table."""
     schema = pa.schema([(name, pa.string()) for name in ("custom_id", "id", *_JSON_COLUMNS)])
     with pq.ParquetWriter(target, schema) as writer, json_lines.open(encoding="utf-8") as file:
         rows: list[dict[str, Any]] = []
@@ -194,7 +196,20 @@ def batch_identity(source: Path, *settings: Any, **facts: Any) -> str:
     """Return what decides a batch's lines, as JSON: a hash of the input's content, settings, and facts by their names."""
     with source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return json.dumps({"input": digest, "settings": [*map(str, settings)], **facts}, sort_keys=True)
+    return settings_identity(*settings, input=digest, **facts)
+
+
+def settings_identity(*settings: Any, **facts: Any) -> str:
+    """Return settings, and facts by their names, as JSON."""
+    return json.dumps({"settings": [*map(str, settings)], **facts}, sort_keys=True)
+
+
+def check_identity(known: str | None, identity: str, path: Path, hint: str) -> None:
+    """Raise DataError that says by what two batches differ, unless what is at `path` belongs to this one."""
+    if known != identity:
+        raise DataError(
+            f"{path}: was begun with another input, model or other options ({_differing(known, identity)})", hint
+        )
 
 
 def _differing(then: str | None, now: str) -> str:

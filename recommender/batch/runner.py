@@ -69,10 +69,8 @@ def run_batch(
     check_answers(output)
     lines = list(read_requests(source))
     facts = facts_of_model(model, options.items)
-    given = options.engine_options
-    # what a server answers with is not known from here: another one may hold another model
-    servers = {f"server at {name}": given[name] for name in ("rank_url", "write_url", "listen_url") if given.get(name)}
-    partial = PartialOutput(output, batch_identity(source, options.engine, given.get("flags"), **servers, **facts))
+    flags = options.engine_options.get("flags")
+    partial = PartialOutput(output, batch_identity(source, options.engine, flags, **servers_of(options), **facts))
     with closing(partial), _saying_what_is_kept(partial, len(lines)), _workers(model, options, facts) as workers:
         return _answer_rest(lines, partial, workers, progress or (lambda *_: None))
 
@@ -84,11 +82,11 @@ def _answer_rest(
     written, errors = partial.lines_done, 0
     if any(line.request is not None and line.request.explain for line in lines):
         workers.pool.submit(workers.plain_note).add_done_callback(_tell)
-    groups = _groups(lines[partial.lines_done :])
-    for answers in _in_order(workers.pool, workers.answer, groups, workers.ahead):
+    groups = groups_of(lines[partial.lines_done :])
+    for answers in in_order(workers.pool, workers.answer, groups, workers.ahead):
         partial.write(answers)
         written += len(answers)
-        errors += sum(map(_is_error, answers))
+        errors += sum(map(is_error, answers))
         progress("batch", written, len(lines))
     partial.finish()
     return BatchReport(written, written - partial.lines_done, errors)
@@ -114,7 +112,13 @@ def facts_of_model(model: str, items: str | None) -> Facts:
     }
 
 
-def _open(model: str, options: BatchOptions, facts: Facts) -> Engine:
+def servers_of(options: BatchOptions) -> Facts:
+    """Return the servers that are joined: what they answer with is not known from here, another may hold another model."""
+    given = options.engine_options
+    return {f"server at {name}": given[name] for name in ("rank_url", "write_url", "listen_url") if given.get(name)}
+
+
+def open_unchanged(model: str, options: BatchOptions, facts: Facts) -> Engine:
     """Open the engine. Raises DataError if somebody has put another model into the folder than the one of `facts`."""
     engine = open_engine(options.engine, model, options.items, **options.engine_options)
     if facts_of_model(model, options.items) != facts:
@@ -136,11 +140,12 @@ def _saying_what_is_kept(output: PartialOutput, lines: int) -> Iterator[None]:
         raise
 
 
-def _is_error(answer: dict[str, Any]) -> bool:
+def is_error(answer: dict[str, Any]) -> bool:
+    """Return whether a line of the output is an error."""
     return "error" in (answer["response"]["body"] if "response" in answer else answer)
 
 
-def _groups(lines: Sequence[BatchLine]) -> Iterator[Group]:
+def groups_of(lines: Iterable[BatchLine]) -> Iterator[Group]:
     """Put lines together that are only ranked; one that is explained takes seconds by itself and is written by itself."""
     group: Group = []
     for line in lines:
@@ -156,7 +161,7 @@ def _groups(lines: Sequence[BatchLine]) -> Iterator[Group]:
         yield group
 
 
-def _in_order(pool: Executor, answer: AnswerGroup, groups: Iterable[Group], ahead: int) -> Iterator[AnswerLines]:
+def in_order(pool: Executor, answer: AnswerGroup, groups: Iterable[Group], ahead: int) -> Iterator[AnswerLines]:
     """Yield the answers in the order of the groups, with at most `ahead` groups under way."""
     pending: deque[Future[AnswerLines]] = deque()
     for group in groups:
@@ -191,7 +196,7 @@ def _workers(model: str, options: BatchOptions, facts: Facts) -> Iterator[_Worke
         with ended(ProcessPoolExecutor(options.workers, context, _open_in_process, arguments)) as pool:
             yield _Workers(pool, _answer_in_process, _plain_note_in_process, 2 * options.workers)
         return
-    with closing(_open(model, options, facts)) as engine:
+    with closing(open_unchanged(model, options, facts)) as engine:
         if options.workers == 1:
             yield _Workers(HereExecutor(), lambda group: answer_group(engine, group), lambda: engine.plain_note, 1)
             return
@@ -212,12 +217,17 @@ _opened_in_process: Engine | RecommenderError | None = None
 
 def _open_in_process(model: str, options: BatchOptions, facts: Facts) -> None:
     global _opened_in_process
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes; the first one ends the others
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    prepare_process()
     try:
-        _opened_in_process = _open(model, options, facts)
+        _opened_in_process = open_unchanged(model, options, facts)
     except RecommenderError as error:
         _opened_in_process = error
+
+
+def prepare_process() -> None:
+    """Let this worker process end with its parent only."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes; the first one ends the others
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:

@@ -11,6 +11,7 @@ import typer
 
 from recommender.benchmarks import FORMATS
 from recommender.cli import early_checks
+from recommender.cli.cluster_options import Place
 from recommender.cli.inputs import open_model, sampled_histories, split_list, use_threads, whole_numbers
 from recommender.cli.options import AsJson, Model, Quiet, Seed
 from recommender.cli.output import print_json, print_rows, print_text
@@ -265,6 +266,27 @@ def replies(
         return bench_replies(engine, sampled_histories(engine, users), k, progress)
 
     _measure(bench, {"model": model, "users": users, "k": k}, as_json, quiet, threads)
+
+
+@app.command()
+def batch(
+    model: Model = SHIPPED,
+    tiny: Annotated[bool, typer.Option("--tiny", help="a tiny model with random weights, in place of MODEL")] = False,
+    lines: Annotated[int, typer.Option(help="requests in all", min=1)] = 100_000,
+    part: Annotated[int, typer.Option(help="requests of a part", min=1)] = 1000,
+    workers: Annotated[int, typer.Option(help="workers at a time", min=1)] = 2,
+    on: Annotated[Place, typer.Option(help="ray: measure workers of Ray beside processes")] = "here",
+    kill: Annotated[bool, typer.Option("--kill", help="kill one of Ray's workers on the way")] = False,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Answer a batch of parts by one process, by several, and by workers of Ray; compare time and answers."""
+    from recommender.benchmarks.batch_speed import BatchSettings, bench_batch
+
+    settings = BatchSettings(lines, part, workers, on == "ray", kill, seed=seed)
+    facts = {"model": "tiny" if tiny else model} | vars(settings)
+    _measure(lambda progress: bench_batch(None if tiny else model, settings, progress), facts, as_json, quiet, 1)
 
 
 def _measure(

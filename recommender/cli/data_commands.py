@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from recommender.cli.cluster_options import On, RayAddress, RayWorkers, WorkerCpus, WorkerGpus, opened_cluster
 from recommender.cli.inputs import read_recipe
 from recommender.cli.options import AsJson, ConfigFile, Quiet, Settings
 from recommender.cli.output import print_json, print_rows, print_text
@@ -48,15 +49,33 @@ def validate(
     raise typer.Exit(0 if report.ok else 2)
 
 
-def encode(config: ConfigFile, settings: Settings = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
+def encode(
+    config: ConfigFile,
+    settings: Settings = None,
+    on: On = "here",
+    ray_address: RayAddress = None,
+    workers: RayWorkers = None,
+    worker_cpus: WorkerCpus = None,
+    worker_gpus: WorkerGpus = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
     """Run the frozen encoders over all items and fill their cache.
 
     The changed views of pictures and sounds that training takes are encoded too.
     """
     recipe = read_recipe(config, settings)
+    with opened_cluster(on, ray_address, workers, worker_cpus, worker_gpus) as cluster:
+        from recommender.progress import progress_bars
+
+        if cluster is not None:
+            from recommender.encoders.on_cluster import fill_cache
+            from recommender.pipelines.train import load_catalogue
+
+            with progress_bars(quiet) as progress:
+                fill_cache(load_catalogue(recipe, progress), recipe.encoders, cluster, progress)
     from recommender.encoders.pipeline import encode_views
     from recommender.pipelines.train import prepare
-    from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
         prepared = prepare(recipe, progress)

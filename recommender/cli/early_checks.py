@@ -43,6 +43,9 @@ def _check_kept_feedback(path: Path) -> None:
 
 
 def _check_new_answers(path: Path) -> None:
+    if not path.suffix or path.is_dir():  # for the answers of a folder of parts
+        check_output_folder(path)
+        return
     check_answers(path)
     check_output_file(path)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from recommender.cli import early_checks
+from recommender.cli.cluster_options import On, RayAddress, RayWorkers, WorkerCpus, WorkerGpus, opened_cluster
 from recommender.cli.early_checks import check_tables
 from recommender.cli.inputs import config_of, split_list, with_tables
 from recommender.cli.options import AsJson, OwnConfig, Quiet, Users
@@ -55,6 +57,11 @@ def evaluate(
     ] = None,
     users: Users = None,
     record: Annotated[bool, typer.Option(help="write the table into the cards of the checkpoints")] = False,
+    on: On = "here",
+    ray_address: RayAddress = None,
+    workers: RayWorkers = None,
+    worker_cpus: WorkerCpus = None,
+    worker_gpus: WorkerGpus = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -82,7 +89,11 @@ def evaluate(
     from recommender.studies import comparison
 
     options = comparison.EvaluationOptions(split, folds, users, fit_seeds=fit_seeds, attribute=attribute)
-    with progress_bars(quiet) as progress:
+    with (
+        opened_cluster(on, ray_address, workers, worker_cpus, worker_gpus) as cluster,
+        progress_bars(quiet) as progress,
+    ):
+        options = replace(options, cluster=cluster)
         evaluation = comparison.evaluate(
             models,
             items,

@@ -10,10 +10,12 @@ import typer
 
 from recommender.adapters.shipped import check_target
 from recommender.cli import early_checks
+from recommender.cli.cluster_options import On, RayAddress, WorkerCpus, WorkerGpus, opened_cluster
 from recommender.cli.inputs import check_parts_at_hand, config_of, split_pair, vllm_options
 from recommender.cli.options import AsJson, Items, Model, Quiet
 from recommender.cli.output import print_json, print_note, print_plain_note, print_rows
 from recommender.cli.stopping import stoppable
+from recommender.errors import DataError
 from recommender.export import ITEMS, MARKER
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ EngineName = Annotated[
 ]
 SERVER_MODULES = ("fastapi", "uvicorn", "prometheus_client", "prometheus_fastapi_instrumentator", "sse_starlette")
 """What only the server needs: the extra `server`."""
+SPLIT = "split it, for example: split --lines 10000 --additional-suffix .jsonl FILE FOLDER/part-"
 
 
 def serve(
@@ -94,40 +97,59 @@ def batch(
         Path,
         typer.Option(
             "--input",
-            help="requests, .jsonl or .parquet; `vllm run-batch` lines too",
+            help="requests, .jsonl or .parquet, or a folder of such parts; `vllm run-batch` lines too",
             callback=early_checks.request_file,
         ),
     ],
     output: Annotated[
         Path,
         typer.Option(
-            help="the answers, .jsonl or .parquet; killed and started again, it goes on",
+            help="the answers, .jsonl or .parquet, or a folder for those of parts; killed and started again, it goes on",
             callback=early_checks.answer_file,
         ),
     ],
     engine: EngineName = "embedded",
-    workers: Annotated[int, typer.Option(min=1, help="processes of the embedded engine, connections to vLLM")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="processes of the embedded engine, connections to vLLM, or workers of --on ray"),
+    ] = None,
     items: Items = None,
     rank_url: RankUrl = None,
     write_url: WriteUrl = None,
     listen_url: ListenUrl = None,
     vllm: VllmFlags = "",
+    on: On = "here",
+    ray_address: RayAddress = None,
+    worker_cpus: WorkerCpus = None,
+    worker_gpus: WorkerGpus = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Answer a file of requests.
+    """Answer a file of requests, or a folder of parts.
 
     Answers keep its order, one line each, errors too. A run that was killed goes on where it was.
     """
     engine_options = vllm_options(engine, vllm, rank_url=rank_url, write_url=write_url, listen_url=listen_url)
     check_parts_at_hand(model, items)
-    from recommender.batch import BatchOptions, run_batch
-    from recommender.progress import progress_bars
+    if on == "ray" and not source.is_dir():
+        raise DataError(f"{source}: is one file, and --on ray answers the parts of a folder", SPLIT)
+    with stoppable(), opened_cluster(on, ray_address, workers, worker_cpus, worker_gpus) as cluster:
+        from recommender.batch import BatchOptions, run_batch, run_parts
+        from recommender.progress import progress_bars
 
-    options = BatchOptions(engine, workers, items, engine_options)
-    with stoppable(), progress_bars(quiet) as progress:
-        report = run_batch(model, source, output, options, progress)
-    print_rows([asdict(report)], f"written: {output}", as_json)
+        options = BatchOptions(engine, workers or 1, items, engine_options)
+        with progress_bars(quiet) as progress:
+            if not source.is_dir():
+                report: Any = run_batch(model, source, output, options, progress)
+            else:
+                report = run_parts(model, source, output, options, progress, cluster)
+    if not source.is_dir():
+        print_rows([asdict(report)], f"written: {output}", as_json)
+        return
+    for note in report.notes:
+        print_note(note)
+    print_rows([report.counts()], f"written: {output}", as_json)
+    report.raise_failures()
 
 
 def export(

@@ -24,9 +24,32 @@ def check_table(source: str | Path, kind: Kind) -> None:
 
 
 def check_requests(source: Path) -> None:
-    """Raise DataError unless there is a file of requests."""
+    """Raise DataError unless there is a file of requests, or a folder of such files."""
+    if source.is_dir():
+        parts_of(source)
+        return
     _check_suffix(source)
     check_plain(source, DataError, "give a file of requests")
+
+
+def parts_of(folder: Path) -> list[Path]:
+    """Return the files of a folder of requests, by name; hidden ones and those that begin with _ are none, as for Spark.
+
+    Raises DataError if there is none, or something else: nothing is left out without a word.
+    """
+    check_folder(folder)
+    parts = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "_")))
+    for path in parts:
+        _check_suffix(path)
+    if not parts:
+        raise DataError(f"{folder}: holds no .jsonl and no .parquet file", "name a folder of request files")
+    return parts
+
+
+def check_folder(folder: Path) -> None:
+    """Raise DataError unless there is a folder."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: is no folder of request files", "put the requests into files of a folder")
 
 
 def check_answers(output: Path) -> None:

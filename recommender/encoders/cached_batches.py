@@ -42,6 +42,12 @@ class Work:
     prepare: Callable[[Any], Any]
     compute: Callable[[Sequence[Any]], Sequence[bytes | None]]
     """Values of prepared sources; None for one without a usable value."""
+    key: tuple[str, int] = ("", 0)
+    """What tells this work from others of the same encoders: see `Encoders.work`."""
+
+
+Computing = Callable[[Work, Sequence[list[Source]]], Iterator[dict[str, bytes]]]
+"""Where batches are computed: yields values by content hash, those of one batch or of several at a time."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,12 @@ def run(
     cache: EncodingCache,
     batch_size: int,
     progress: Progress | None = None,
+    computing: Computing | None = None,
 ) -> tuple[dict[str, bytes], Tally]:
     """Return the value of each content hash, from the cache or computed, and what was done.
 
-    Each batch is kept before the next begins. Raises DataError naming the item and the file.
+    Each batch is kept before the next begins. computing: where, by default here. Raises DataError naming the item and the
+    file.
     """
     start = time.perf_counter()
     distinct = {source.content: source for source in reversed(sources)}
@@ -79,12 +87,17 @@ def run(
     )
     report = progress or (lambda what, done, total: None)
     report(work.name, len(values), len(distinct))
-    for batch, prepared in _read_ahead(work, list(_batches(absent, batch_size))):
-        computed = _values_by_content(batch, work.compute(prepared))
+    for computed in (computing or compute_here)(work, list(_batches(absent, batch_size))):
         cache.put(work.identity, computed)
         values |= computed
         report(work.name, len(values), len(distinct))
     return values, Tally(len(sources), len(distinct), len(absent), time.perf_counter() - start)
+
+
+def compute_here(work: Work, batches: Sequence[list[Source]]) -> Iterator[dict[str, bytes]]:
+    """Yield the values of each batch by content hash. Raises DataError naming the item and the file."""
+    for batch, prepared in _read_ahead(work, batches):
+        yield _values_by_content(batch, work.compute(prepared))
 
 
 def map_in_threads(function: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:

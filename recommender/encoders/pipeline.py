@@ -16,7 +16,7 @@ from recommender.config import EncodersConfig, Modality
 from recommender.data.catalogue import Catalogue
 from recommender.data.media import content_hash
 from recommender.encoders.audio import AudioEncoder
-from recommender.encoders.cached_batches import Source, Tally, Work, map_in_threads, naming_item, run
+from recommender.encoders.cached_batches import Computing, Source, Tally, Work, map_in_threads, naming_item, run
 from recommender.encoders.encoder import Encoder
 from recommender.encoders.encoding_cache import EncodingCache, cache_folder
 from recommender.encoders.features import Features, Views
@@ -49,6 +49,9 @@ class RawFeatures:
 
 class Encoders:
     """The frozen encoders of a configuration. Models are loaded when something has to be encoded."""
+
+    #: where that is done; None: here
+    computing: Computing | None = None
 
     def __init__(self, encoders: Mapping[Modality, Encoder], config: EncodersConfig) -> None:
         self.encoders = dict(encoders)
@@ -131,6 +134,14 @@ class Encoders:
         ones = {m: np.ones(1, bool) for m in vectors}
         return RawFeatures(1, vectors, ones, {m: self.encoders[m].identity for m in vectors})
 
+    def work(self, key: tuple[str, int]) -> Work:
+        """Return the work of a key: (modality, 0), (modality, number of a view) or ("transcript", 0)."""
+        name, number = key
+        if name == "transcript":
+            return self._transcript_work()
+        modality = next(m for m in self.encoders if m == name)
+        return self._view_work(modality, number) if number else self._work(modality)
+
     @property
     def _audio(self) -> AudioEncoder:
         encoder = self.encoders["audio"]
@@ -142,7 +153,8 @@ class Encoders:
 
     def _work(self, modality: Modality) -> Work:
         encoder = self.encoders[modality]
-        return Work(f"encoding {modality}", encoder.identity, encoder.load, encoder.prepare, _vectors(encoder))
+        compute = _vectors(encoder)
+        return Work(f"encoding {modality}", encoder.identity, encoder.load, encoder.prepare, compute, (modality, 0))
 
     def _view_work(self, modality: Modality, number: int) -> Work:
         work, prepare, read = self._work(modality), self.encoders[modality].prepare, READERS[modality]
@@ -151,6 +163,7 @@ class Encoders:
             name=f"{work.name}, view {number}",
             identity=f"{work.identity} view-{VERSION}-{number}",
             prepare=lambda path: prepare(read(path, number)),
+            key=(modality, number),
         )
 
     def _encode_modality(
@@ -160,7 +173,7 @@ class Encoders:
         present = {row: source for row, source in enumerate(sources) if source is not None}
         if not present:
             return None, Tally(0, 0, 0, 0.0)
-        values, tally = run(work, list(present.values()), cache, self.config.batch_size, progress)
+        values, tally = run(work, list(present.values()), cache, self.config.batch_size, progress, self.computing)
         rows = np.stack([np.frombuffer(values[source.content], np.float32) for source in present.values()])
         table = np.zeros((len(sources), rows.shape[1]), np.float32)
         table[list(present)] = rows
@@ -170,16 +183,19 @@ class Encoders:
         self, sources: Sequence[Source | None], cache: EncodingCache, progress: Progress | None
     ) -> tuple[dict[int, str], Tally]:
         """Return what is said in each item's sound, by position."""
+        work = self._transcript_work()
+        present = {index: source for index, source in enumerate(sources) if source is not None}
+        values, tally = run(work, list(present.values()), cache, self.config.batch_size, progress, self.computing)
+        return {index: values[source.content].decode() for index, source in present.items()}, tally
+
+    def _transcript_work(self) -> Work:
         audio = self._audio
 
         def compute(sounds: Sequence[np.ndarray]) -> list[bytes | None]:
             return [audio.transcript(sound).encode() for sound in sounds]
 
         identity = f"transcript-2 {audio.weights_identity}"
-        work = Work("transcribing", identity, audio.load, audio.prepare, compute)
-        present = {index: source for index, source in enumerate(sources) if source is not None}
-        values, tally = run(work, list(present.values()), cache, self.config.batch_size, progress)
-        return {index: values[source.content].decode() for index, source in present.items()}, tally
+        return Work("transcribing", identity, audio.load, audio.prepare, compute, ("transcript", 0))
 
 
 def encode_catalogue(catalogue: Catalogue, config: EncodersConfig, progress: Progress | None = None) -> RawFeatures:

@@ -13,6 +13,7 @@ import numpy as np
 from recommender.baselines import FitData, ItemContent
 from recommender.baselines.fit_cache import FitCache
 from recommender.baselines.topk import RankFunction
+from recommender.cluster import Cluster
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories
@@ -29,6 +30,7 @@ from recommender.model.checkpoint import resolve
 from recommender.pipelines import train
 from recommender.progress import Progress
 from recommender.studies.attributes import attributes_of
+from recommender.studies.cluster_rankings import RankingOnCluster, forget_rankings
 from recommender.studies.entries import Entry, check_entries, folders_of, parse_entries
 from recommender.studies.rankings import rank_histories
 from recommender.studies.splits import by_table, split_by_name
@@ -45,6 +47,7 @@ class EvaluationOptions:
     seed: of the bootstrap and of the folds.
     fit_seeds: every baseline is fitted once with each of these seeds.
     attribute: the attribute for diversity and calibration; None: the one that best tells kinds of items apart.
+    cluster: where checkpoints rank; None: here. Baselines, and checkpoints that are fused with some, rank here in any case.
     """
 
     split: str = "leave-one-out"
@@ -53,6 +56,7 @@ class EvaluationOptions:
     seed: int = 0
     fit_seeds: Sequence[int] = (0,)
     attribute: str | None = None
+    cluster: Cluster | None = None
 
 
 def evaluate(
@@ -94,7 +98,9 @@ def evaluate(
         import_extra("matplotlib", "a report", "eval")
     parsed = parse_entries(entries)
     config = _with_tables(config or _config_of(folders_of(parsed)), items, interactions)
-    comparison = _Comparison(parsed, config, test, options, progress)
+    if options.cluster is not None and output is None:
+        raise DataError("what a cluster has ranked is kept in the output until all is, and none is named", "name one")
+    comparison = _Comparison(parsed, config, test, options, progress, None if output is None else Path(output))
     if output is None:
         return comparison.run()
     from recommender.eval.report import write_report  # here: its plots need matplotlib
@@ -102,6 +108,7 @@ def evaluate(
     with locked(Path(output), "evaluate"):
         evaluation = comparison.run()
         write_report(evaluation, output)
+        forget_rankings(Path(output))
     return evaluation
 
 
@@ -125,6 +132,7 @@ class _Comparison:
     test: str | None
     options: EvaluationOptions
     progress: Progress | None
+    output: Path | None = None
     fusions: dict[str, Any] = field(default_factory=dict)
 
     def run(self) -> Evaluation:
@@ -183,6 +191,9 @@ class _Comparison:
 
     def _load_checkpoint(self, folder: str, fused: Sequence[str], learn: Sequence[np.ndarray]) -> RankFunction:
         """Load a checkpoint, and fuse it with baselines if there are any; notes the weights and seconds of a fusion."""
+        cluster, output = self.options.cluster, self.output
+        if cluster is not None and output is not None and not fused:
+            return RankingOnCluster(cluster, folder, self.config.data, output, self.progress)
         engine = Recommender.from_pretrained(folder, self.catalogue, self.progress)
         if not fused:
             return partial(rank_histories, engine)

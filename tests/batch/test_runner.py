@@ -194,7 +194,7 @@ def test_at_most_so_many_groups_are_under_way():
     started = []
     groups = ([number] for number in range(10))
     with ThreadPoolExecutor(1) as pool:
-        answers = runner._in_order(pool, lambda group: started.append(group[0]) or group, groups, ahead=3)
+        answers = runner.in_order(pool, lambda group: started.append(group[0]) or group, groups, ahead=3)
         assert next(answers) == [0]
         time.sleep(0.05)
         assert started == [0, 1, 2]
