@@ -43,9 +43,17 @@ def configuration() -> str:
 
 
 def _sections(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[BaseModel]]]:
-    """Yield the sections below a section with their dotted names, in the order of definition."""
+    """Yield the sections below a section with their dotted names, in the order of definition.
+
+    Of several keys that may have the same section in the place of a name only the first is shown.
+    """
+    shown: set[type[BaseModel]] = set()
     for name, field in model.model_fields.items():
         if section := _section_of(field):
+            if section is config.VectorsConfig:
+                if section in shown:
+                    continue
+                shown.add(section)
             yield prefix + name, section
             yield from _sections(section, f"{prefix}{name}.")
 
@@ -59,7 +67,7 @@ def _table(section: type[BaseModel], prefix: str) -> list[str]:
     rows = [
         f"| `{prefix}{name}` | {_type(field.annotation)} | {_default(field)} | {_cell(field.description or '')} |"
         for name, field in section.model_fields.items()
-        if not _section_of(field)
+        if _section_of(field) in (None, config.VectorsConfig)
     ]
     return ["| key | type | default | meaning |", "|---|---|---|---|", *rows] if rows else []
 
@@ -69,6 +77,8 @@ def _type(annotation: Any) -> str:
         return " or ".join(f"`{value}`" for value in typing.get_args(annotation))
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return " or ".join(map(_type, typing.get_args(annotation)))
+    if annotation is config.VectorsConfig:
+        return "`{vectors: FILE}`"
     name = annotation.__name__ if inspect.isclass(annotation) and not typing.get_args(annotation) else str(annotation)
     return _cell(_plain_type(name))
 

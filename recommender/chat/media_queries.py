@@ -44,14 +44,14 @@ class MediaQueries:
 
         What is not at hand is left for those who ask, and so are pictures of a catalogue that must be encoded first.
         """
-        named = self.config.encoders
+        encoders = self.config.encoders
         with self._turn, suppress(RecommenderError):
-            if named.image is not None:
+            if encoders.named("image") is not None:
                 self._image_encoder.load()
                 if self._reduction is not None:
                     self._pictures  # noqa: B018  kept once it is known
         with self._turn, suppress(RecommenderError):
-            if named.audio is not None:
+            if encoders.named("audio") is not None:
                 self._audio_encoder.load()
 
     def hear(self, source: Path | bytes, hint: str | None = None) -> str:
@@ -62,7 +62,7 @@ class MediaQueries:
         before they are decoded.
         """
         name = "the sound" if isinstance(source, bytes) else source
-        if self.config.encoders.audio is None:
+        if self.config.encoders.named("audio") is None:
             raise DataError(f"{name}: this model has no audio encoder", "type the message")
         seconds = audio_seconds(source)
         if seconds > LONGEST_SECONDS:
@@ -84,7 +84,7 @@ class MediaQueries:
         nothing of what is wanted.
         """
         name = "the picture" if isinstance(source, bytes) else source
-        if self.config.encoders.image is None:
+        if self.config.encoders.named("image") is None:
             raise DataError(f"{name}: this model has no image encoder", "describe the picture in words")
         with self._turn:
             picture = read_image(source, MOST_PIXELS)
@@ -100,13 +100,15 @@ class MediaQueries:
 
     @cached_property
     def _audio_encoder(self) -> AudioEncoder:
-        assert self.config.encoders.audio is not None
-        return AudioEncoder(self.config.encoders.audio)
+        name = self.config.encoders.named("audio")
+        assert name is not None
+        return AudioEncoder(name)
 
     @cached_property
     def _image_encoder(self) -> ImageEncoder:
-        assert self.config.encoders.image is not None
-        return ImageEncoder(self.config.encoders.image)
+        name = self.config.encoders.named("image")
+        assert name is not None
+        return ImageEncoder(name)
 
     @cached_property
     def _reduction(self) -> Reduction | None:
@@ -118,11 +120,13 @@ class MediaQueries:
         """The catalogue's pictures [items, width] as the query will be, and which items have one [items]."""
         if self._reduction is not None and self.features is not None:
             return self.features.vectors["image"], self.features.present["image"]
-        only = self.config.encoders.model_copy(update={"text": None, "audio": None})
-        raw = encode_catalogue(load_catalogue(self.config), only)
+        others = dict.fromkeys(("text", "knowledge", "audio", "collaborative"))
+        raw = encode_catalogue(load_catalogue(self.config), self.config.encoders.model_copy(update=others))
         if "image" not in raw.vectors:  # no item has a picture
             return np.zeros((raw.items, 0), np.float32), np.zeros(raw.items, bool)
-        return raw.vectors["image"].astype(np.float32), raw.present["image"]
+        pictures = raw.vectors["image"]
+        assert isinstance(pictures, np.ndarray)  # they are encoded, not given
+        return pictures.astype(np.float32), raw.present["image"]
 
 
 def likeness_nats(name: Path | str, vector: np.ndarray, vectors: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -74,6 +74,14 @@ engine_name = _refusing(check_engine)
 dtype_name = _refusing(_check_dtype)
 
 
+def check_vectors(config: Config) -> None:
+    """Raise DataError unless the files of vectors that a recipe names are there."""
+    from recommender.encoders.vector_files import check_there  # here: it imports pandas
+
+    for section in config.encoders.given.values():
+        check_there(section)
+
+
 def check_tables(config: Config, interactions: bool = True) -> None:
     """Raise DataError unless the tables that a recipe names are there."""
     check_table(config.data.items, "items")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recommender.cli.early_checks import base_model, check_tables, present_model
+from recommender.cli.early_checks import base_model, check_tables, check_vectors, present_model
 from recommender.errors import ConfigError, DataError
 from recommender.progress import Progress
 
@@ -43,9 +43,23 @@ def read_recipe(path: Path, settings: list[str] | None) -> Config:
     """Return the Config of a recipe whose tables and starting checkpoint are there. Raises RecommenderError."""
     recipe = read_config(path, settings)
     check_tables(recipe)
+    check_vectors(recipe)
     base_model(recipe.base.llm)
     present_model(recipe.base.adapter)
     return recipe
+
+
+def vector_files(texts: list[str]) -> dict[Any, str]:
+    """Return the files of MODALITY=FILE options, which are there. Raises ConfigError and DataError."""
+    from recommender.config import MODALITIES, VectorsConfig
+    from recommender.encoders.vector_files import check_there
+
+    files = dict(split_pair("--vectors", text, "image=new.npz") for text in texts)
+    for modality, file in files.items():
+        if modality not in MODALITIES:
+            raise ConfigError(f"--vectors: there is no modality {modality!r}", f"one of {', '.join(MODALITIES)}")
+        check_there(VectorsConfig(vectors=file))
+    return files
 
 
 def check_parts_at_hand(model: str, items: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from recommender.cli import early_checks
-from recommender.cli.inputs import check_parts_at_hand, config_of, read_recipe
+from recommender.cli.inputs import check_parts_at_hand, config_of, read_recipe, vector_files
 from recommender.cli.options import AsJson, Checkpoint, ConfigFile, Items, Model, Quiet, Settings
 from recommender.cli.output import print_rows
 from recommender.cli.stopping import stoppable
@@ -72,6 +72,10 @@ def extend(
             callback=early_checks.interactions_table,
         ),
     ] = None,
+    vectors: Annotated[
+        list[str] | None,
+        typer.Option(help="MODALITY=FILE: given vectors of the new items; default: the file of the recipe"),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -84,8 +88,9 @@ def extend(
     from recommender.pipelines.extend import load_extended
     from recommender.progress import progress_bars
 
+    files = vector_files(vectors or [])
     with progress_bars(quiet) as progress, claimed(output, "extend"):
-        extended = load_extended(model, items, progress, times=times, interactions=interactions)
+        extended = load_extended(model, items, progress, times=times, interactions=interactions, vectors=files)
         extended.metrics |= {"name": output.name, "path": output.as_posix()}
         save_pretrained(extended, output)
     row = {"items": len(extended.catalogue), "new": extended.metrics["extended_by"]}

@@ -1,7 +1,7 @@
 """The configuration: one pydantic tree that holds all defaults. YAML keys, CLI options and Python names are the same."""
 
 from recommender.config.data import ColumnKey, ColumnsConfig, DataConfig, FactsConfig, TableConfig, WithoutTime
-from recommender.config.encoders import EncodersConfig
+from recommender.config.encoders import EncodersConfig, VectorsConfig
 from recommender.config.model import BaseConfig, LoraConfig, PromptConfig, SemanticIdsConfig
 from recommender.config.reading import FORMER_KEYS
 from recommender.config.running import (
@@ -44,6 +44,7 @@ __all__ = [
     "TableConfig",
     "TeacherConfig",
     "TrainingConfig",
+    "VectorsConfig",
     "WithoutTime",
     "check_engine",
 ]

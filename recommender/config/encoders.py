@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from recommender.config.section import Section
+from recommender.config.section import MODALITIES, Modality, Section
+
+
+class VectorsConfig(Section):
+    """Vectors that were made elsewhere, in the place of an encoder: a file with one for each item, found by its id."""
+
+    vectors: str = Field(description="a .npy, .npz, .safetensors or .parquet file, or a folder of parquet files")
+    ids: str | None = Field(
+        None, description="a file of the item ids in the order of the rows; default: in the file, or beside it"
+    )
+    item_id: str | None = Field(None, description="name of the column or array of the ids; default: found")
+    column: str | None = Field(None, description="name of the column or array of the vectors; default: found")
 
 
 class EncodersConfig(Section):
-    """The frozen encoders. Any of them is switched off with null."""
+    """The frozen encoders: a name, a folder, or `{vectors: FILE}`. Any of them is switched off with null."""
 
-    text: str | None = "all-minilm-l6-v2"
-    knowledge: str | None = Field(
+    text: str | VectorsConfig | None = Field(
+        "all-minilm-l6-v2", description="an embedded name, a name of sentence-transformers or the hub, or a folder"
+    )
+    knowledge: str | VectorsConfig | None = Field(
         None, description="a language model that embeds each title, e.g. that of base.llm: what it knows about the name"
     )
-    image: str | None = "efficientnet-lite0"
-    audio: str | None = "whisper-tiny.en"
+    image: str | VectorsConfig | None = Field(
+        "efficientnet-lite0",
+        description="an embedded name, one of open_clip (ViT-B-32/openai) or the hub (CLIP, SigLIP), or a folder",
+    )
+    audio: str | VectorsConfig | None = Field(
+        "whisper-tiny.en", description="an embedded name, one of openai-whisper or the hub, a .pt file or a folder"
+    )
+    collaborative: VectorsConfig | None = Field(
+        None, description="vectors of who takes what, in the place of those that are computed from the histories"
+    )
     transcript: bool = Field(False, description="add Whisper's transcript to the item's text")
     width: int = Field(
         128, ge=1, le=8192, description="text, image and audio vectors are reduced to this many components"
@@ -29,3 +50,20 @@ class EncodersConfig(Section):
         description="augmented views of each picture and sound that align and rank learn from, beside the plain one",
     )
     cache: str | None = Field(None, description="folder of the encoders' cache; default: the user's cache folder")
+
+    def named(self, modality: Modality) -> str | None:
+        """Return the name of the encoder of a modality, None if it is switched off or its vectors are given."""
+        found = getattr(self, modality)
+        return found if isinstance(found, str) else None
+
+    @property
+    def given(self) -> dict[Modality, VectorsConfig]:
+        """The modalities whose vectors were made elsewhere."""
+        sections = {m: getattr(self, m) for m in MODALITIES}
+        return {m: section for m, section in sections.items() if isinstance(section, VectorsConfig)}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> EncodersConfig:
+        if self.collaborative is not None and not self.collaborative_width:
+            raise ValueError("collaborative vectors are given, and collaborative_width is 0; set it to their width")
+        return self

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from recommender.errors import ConfigError, did_you_mean
 
+#: how pydantic calls the section that an encoder may have in the place of a name
+_SECTION = "VectorsConfig"
 #: former dotted key -> the last part of its present name; both are read
 FORMER_KEYS = {
     "decoding.wish_nats": "query_weight",
@@ -64,6 +66,24 @@ def place_in(node: Any, part: str, key: str, source: str) -> Any:
     raise ConfigError(
         f"{source}: {key}: there is no {part!r} here; {content}", "for example training.stages.0.epochs=2"
     )
+
+
+def plain(problems: Sequence[Any]) -> list[Any]:
+    """Return what pydantic found wrong without the names that it gives to the two forms of an encoder: a name, a section.
+
+    Of a mapping only what is wrong with the section is told, of anything else only that it is no name.
+    """
+    told = []
+    for problem in problems:
+        *before, last = problem["loc"] or ("",)
+        if _SECTION in problem["loc"]:
+            if problem["type"] != "model_type":
+                told.append(problem | {"loc": tuple(part for part in problem["loc"] if part != _SECTION)})
+        elif last != "str":
+            told.append(problem)
+        elif not isinstance(problem["input"], dict):
+            told.append(problem | {"loc": tuple(before)})
+    return told
 
 
 def explain(problem: Any) -> str:

@@ -85,5 +85,10 @@ class TrainingConfig(Section):
         description="initial score bias: this times the log of an item's number of interactions; one level only",
     )
     outside: str | None = Field(None, description="a table of works that people name and the catalogue may lack")
+    stream_users: int | None = Field(
+        None,
+        ge=1,
+        description="the stage rank makes examples of so many users at a time; default: of all; from 500,000 on 32,768",
+    )
     checkpoint_minutes: float = Field(5.0, gt=0)
     keep_test_out: bool = Field(True, description="leave-one-out: the last item of a user is never trained on")

@@ -12,7 +12,7 @@ from pydantic import ValidationError, model_validator
 from recommender.config.data import DataConfig
 from recommender.config.encoders import EncodersConfig
 from recommender.config.model import BaseConfig, LoraConfig, PromptConfig, SemanticIdsConfig
-from recommender.config.reading import current_key, explain, inside, place_in, suggest, with_current_keys
+from recommender.config.reading import current_key, explain, inside, place_in, plain, suggest, with_current_keys
 from recommender.config.running import DecodingConfig, JustifyConfig, ServingConfig
 from recommender.config.section import Section
 from recommender.config.training import TrainingConfig
@@ -65,8 +65,9 @@ class Config(Section):
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
-            problems = [explain(problem) for problem in error.errors()]
-            hints = [hint for problem in error.errors() if (hint := suggest(problem, cls))]
+            found = plain(error.errors())
+            problems = [explain(problem) for problem in found]
+            hints = [hint for problem in found if (hint := suggest(problem, cls))]
             raise ConfigError(f"{source}: {'; '.join(problems)}", "; ".join(hints) or None) from None
 
     def updated(self, changes: dict[str, Any], source: str = "options") -> Config:

@@ -13,7 +13,8 @@ import numpy as np
 from recommender.config import ColumnsConfig, DataConfig
 from recommender.data.catalogue import Catalogue
 from recommender.data.facts_join import load_facts
-from recommender.data.histories import Events, read_events
+from recommender.data.histories import Events, Histories, read_events
+from recommender.data.history_shards import holds_histories
 from recommender.data.item_rows import Item, ReadItems, read_items
 from recommender.data.media import audio_problems, content_hash, image_problems, read_audio, read_image
 from recommender.data.tables import Problem, Table, read_table
@@ -104,17 +105,16 @@ def validate(
     problems += read.problems
     if table and media:
         problems += _check_media(table, read, data.columns_of("items"), progress)
-    events = None
+    users, count = 0, 0
     if interactions is not None:
         catalogue = Catalogue(read.items) if read.items else None
-        events = _check_interactions(interactions, catalogue, data, problems)
-    usable = np.zeros(0, bool) if events is None else (events.users >= 0) & (events.items >= 0)
+        users, count = _check_interactions(interactions, catalogue, data, problems)
     facts = _facts(read.items, data, problems)
     return ValidationReport(
         problems=tuple(problems),
         items=len(read.items),
-        users=0 if events is None else len(np.unique(events.users[usable])),
-        interactions=int(usable.sum()),
+        users=users,
+        interactions=count,
         images=sum(item.image is not None for item in read.items),
         sounds=sum(item.audio is not None for item in read.items),
         dropping=data.on_error == "drop",
@@ -143,16 +143,32 @@ def _read(source: Any, kind: Any, data: DataConfig, problems: list[Problem]) -> 
 
 def _check_interactions(
     source: Any, catalogue: Catalogue | None, data: DataConfig, problems: list[Problem]
-) -> Events | None:
+) -> tuple[int, int]:
+    """Return how many users and interactions can be used; what is wrong is added to `problems`."""
+    columns = data.columns_of("interactions")
+    if catalogue is not None and holds_histories(source, columns):
+        return _check_histories(source, catalogue, data, problems)
     table = _read(source, "interactions", data, problems)
     if table is None:
-        return None
-    columns = data.columns_of("interactions")
+        return 0, 0
     events, event_problems = read_events(table, catalogue, columns, without_time=data.without_time)
     problems += event_problems
     if events is not None and events.ordered:
         problems += [*_duplicates(table, events, columns), *_ties(table, events, columns)]
-    return events
+    if events is None:
+        return 0, 0
+    usable = (events.users >= 0) & (events.items >= 0)
+    return len(np.unique(events.users[usable])), int(usable.sum())
+
+
+def _check_histories(source: Any, catalogue: Catalogue, data: DataConfig, problems: list[Problem]) -> tuple[int, int]:
+    """Read shards of whole histories: the first thing that is wrong ends it."""
+    try:
+        report = Histories.load(source, catalogue, data, data.minimum_rating).report
+    except DataError as error:
+        problems.append(Problem("interactions", None, "", "unreadable", error.message, hint=error.hint))
+        return 0, 0
+    return report.users, report.interactions
 
 
 def _duplicates(table: Table, events: Events, columns: ColumnsConfig) -> list[Problem]:

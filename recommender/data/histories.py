@@ -12,6 +12,8 @@ from recommender.config import ColumnsConfig, DataConfig, WithoutTime
 from recommender.data.catalogue import Catalogue
 from recommender.data.dropping import usable_rows
 from recommender.data.event_times import order_of, resembling_times, shown
+from recommender.data.history_shards import holds_histories, read_shards
+from recommender.data.mapped_histories import MappedHistories, MappedNames
 from recommender.data.tables import Problem, Table, is_grouped, read_table, say_warnings
 from recommender.errors import DataError
 from recommender.numerics.sampling import evenly
@@ -45,8 +47,8 @@ class Histories:
     the places of the times among all distinct ones of the table: exact also where floats are not.
     """
 
-    user_ids: tuple[str, ...]
-    items: tuple[np.ndarray, ...]
+    user_ids: Sequence[str]
+    items: Sequence[np.ndarray]
     times: tuple[np.ndarray, ...] | None = None
     report: HistoriesReport = field(default_factory=HistoriesReport, compare=False)
     ranks: tuple[np.ndarray, ...] | None = field(default=None, compare=False)
@@ -76,10 +78,13 @@ class Histories:
 
         `data`: names of columns, how the table is written, whether rows with errors are dropped, and what orders
         interactions without a time. Raises DataError for missing columns, unknown item ids, empty fields and unreadable
-        times, naming the row.
+        times, naming the row. Parquet shards of whole histories, and iterable data sets of them, stay on disk: see
+        `history_shards`.
         """
         data = DataConfig.of(data)
         columns = data.columns_of("interactions")
+        if holds_histories(source, columns):
+            return _mapped(source, catalogue, columns, minimum_rating)
         table = read_table(source, "interactions", data.interactions_table)
         need_rating = minimum_rating is not None
         events, problems = read_events(table, catalogue, columns, need_rating, data.without_time)
@@ -94,6 +99,16 @@ class Histories:
         if minimum_rating is None or not only_liked(events.ratings, minimum_rating):
             return histories
         return replace(histories, report=replace(histories.report, liked=True))
+
+
+def _mapped(source: Any, catalogue: Catalogue, columns: ColumnsConfig, minimum_rating: float | None) -> Histories:
+    """Return histories that lie on disk. Raises DataError if ratings are asked for, which lists have not."""
+    if minimum_rating is not None:
+        raise DataError("histories of a row a user have no ratings", "leave low ones out, and set minimum_rating: null")
+    folder = read_shards(source, catalogue, columns)
+    items = MappedHistories.open(folder)
+    report = HistoriesReport(interactions=len(items.items), users=len(items))
+    return Histories(MappedNames.open(folder), items, None, report)
 
 
 @dataclass(frozen=True)
@@ -145,10 +160,12 @@ class Split:
     validation: np.ndarray
     test: np.ndarray
 
-    def history_for(self, part: Literal["validation", "test"]) -> tuple[np.ndarray, ...]:
+    def history_for(self, part: Literal["validation", "test"]) -> Sequence[np.ndarray]:
         """Return what is known before the target: train for validation, train and validation target for test."""
         if part == "validation":
             return self.train.items
+        if isinstance(self.train.items, MappedHistories):
+            return replace(self.train.items, cut=max(self.train.items.cut - 1, 0))
         pairs = zip(self.train.items, self.validation, strict=True)
         return tuple(np.append(items, target) if target >= 0 else items for items, target in pairs)
 
@@ -171,6 +188,10 @@ def leave_one_out(histories: Histories, minimum: int = 3) -> Split:
     """
     if minimum < 3:
         raise ValueError("minimum must be at least 3: one item to train on, two targets")
+    if isinstance(histories.items, MappedHistories):
+        whole = histories.items
+        train = replace(histories, items=whole.without_last(2, minimum))
+        return Split(train, whole.targets(2, minimum), whole.targets(1, minimum))
     cuts = np.array([-2 if len(items) >= minimum else 0 for items in histories.items], dtype=np.int64)
     validation = np.array([items[-2] if cut else -1 for items, cut in zip(histories.items, cuts, strict=True)])
     test = np.array([items[-1] if cut else -1 for items, cut in zip(histories.items, cuts, strict=True)])

@@ -14,7 +14,9 @@ import numpy as np
 from recommender import assets
 from recommender.data.media import read_audio
 from recommender.encoders.encoder import Lazy, best_device, embedded_identity, files_hash, loading
+from recommender.encoders.model_folders import folder_of, transformers_type
 from recommender.encoders.transcripts import has_sound, spoken
+from recommender.encoders.transformers_whisper import load_whisper
 from recommender.errors import ConfigError, DataError, did_you_mean, import_extra
 
 if TYPE_CHECKING:
@@ -27,11 +29,14 @@ _SAMPLES_PER_STATE = 320
 # The price: Whisper was trained on 30 s, and what it makes of a shorter input differs from its padded reading. With
 # tiny.en the cosine between the two means is .97 for spoken titles of 1 to 5 s, .94 (at worst .76) for 3 s of music.
 _STEP = SAMPLE_RATE // 2
+#: of a folder of transformers
+_FILES = ("*.json", "*.safetensors", "*.bin")
 _BATCH_SECONDS = 240
 
 
 class AudioEncoder:
-    """A frozen Whisper model: an embedded name, one that openai-whisper lists, a .pt file or a folder with one."""
+    """A frozen Whisper model: an embedded name, one that openai-whisper lists ("tiny.en", "small"), a .pt file, a folder
+    with one or in the layout of transformers, or a name on the hub ("openai/whisper-small")."""
 
     def __init__(self, name: str, window_seconds: float = 30.0) -> None:
         self.name = name
@@ -39,20 +44,35 @@ class AudioEncoder:
         self._model = Lazy(lambda: loading(name, "audio", self._build))
 
     @cached_property
+    def folder(self) -> Path | None:
+        """The model's folder, None for a file and for what openai-whisper fetches by name. Raises AssetError."""
+        path = Path(self.name).expanduser()
+        on_hub = "/" in self.name and not path.is_file()
+        return folder_of(self.name, "audio") if assets.is_embedded(self.name) or path.is_dir() or on_hub else None
+
+    @cached_property
+    def _of_transformers(self) -> bool:
+        """Whether the folder is in the layout of transformers. Raises ConfigError for another model than Whisper."""
+        kind = None if self.folder is None or any(self.folder.glob("*.pt")) else transformers_type(self.folder)
+        if kind not in (None, "whisper"):
+            message = f"encoders.audio: {self.folder} holds a model of the type {kind!r}, which is no Whisper"
+            raise ConfigError(message, "give a Whisper model, or vectors: encoders.audio: {vectors: FILE}")
+        return kind is not None
+
+    @cached_property
     def weights(self) -> str:
         """What whisper.load_model takes: a file, or a published name. Raises AssetError and ConfigError."""
-        path = Path(self.name)
-        if assets.is_embedded(self.name) or path.is_dir():
-            return str(_only_weights(assets.fetch(self.name)))
-        if path.is_file():
-            return self.name
-        return _published(self.name)
+        if self.folder is not None:
+            return str(_only_weights(self.folder))
+        return self.name if Path(self.name).is_file() else _published(self.name)
 
     @cached_property
     def weights_identity(self) -> str:
         """What identifies the weights. Published weights never change under one name."""
         if assets.is_embedded(self.name):
             return embedded_identity(self.name)
+        if self._of_transformers and self.folder is not None:
+            return files_hash(file for kind in _FILES for file in self.folder.glob(kind))
         return files_hash([Path(self.weights)]) if Path(self.weights).is_file() else self.weights
 
     @cached_property
@@ -142,6 +162,9 @@ class AudioEncoder:
             return torch.stack(means).float().cpu().numpy()
 
     def _build(self) -> Any:
+        _whisper()  # before anything is fetched
+        if self._of_transformers and self.folder is not None:
+            return load_whisper(self.folder).to(best_device()).float().eval()
         return _whisper().load_model(self.weights, device=best_device()).float().eval()
 
 
@@ -169,7 +192,7 @@ def _only_weights(folder: Path) -> Path:
     files = sorted(folder.glob("*.pt"))
     if len(files) != 1:
         message = f"encoders.audio: {folder} holds {len(files)} .pt files, expected one"
-        raise ConfigError(message, "give the path of the file")
+        raise ConfigError(message, "give the path of the file, or a folder of transformers with its config.json")
     return files[0]
 
 

@@ -54,9 +54,9 @@ def loading(name: str, kind: str, build: Callable[[], Model]) -> Model:
     """Return what `build` returns; whatever a library raises becomes an AssetError of one line."""
     try:
         return build()
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ImportError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        hint = f"encoders.{kind} takes an embedded name, a published name or a folder; null switches it off"
+        hint = f"encoders.{kind} takes an embedded name, a published name, a folder, or {{vectors: FILE}}; null: none"
         raise AssetError(f"encoders.{kind}: {name!r} cannot be loaded ({reason})", hint) from None
 
 

@@ -57,5 +57,5 @@ class KnowledgeEncoder:
             return ((states * mask).sum(1) / mask.sum(1).clamp(min=1)).cpu().numpy()
 
     def _build(self) -> tuple[tuple[Any, Any], int]:
-        model, tokenizer = load_transformer(self.name)
+        model, tokenizer = load_transformer(self.name, "knowledge")
         return (model, tokenizer), max(round(DEPTH * model.config.num_hidden_layers), 1)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from recommender.config import EncodersConfig, Modality
+from recommender.config import MODALITIES, EncodersConfig, Modality, VectorsConfig
 from recommender.data.catalogue import Catalogue
 from recommender.data.media import content_hash
 from recommender.encoders.audio import AudioEncoder
@@ -20,10 +20,12 @@ from recommender.encoders.cached_batches import Computing, Source, Tally, Work, 
 from recommender.encoders.encoder import Encoder
 from recommender.encoders.encoding_cache import EncodingCache, cache_folder
 from recommender.encoders.features import Features, Views
+from recommender.encoders.given_vectors import BLOCK, GivenVectors, check_identity, matched
 from recommender.encoders.image import ImageEncoder
 from recommender.encoders.knowledge import KnowledgeEncoder
 from recommender.encoders.reduction import Reduction, bounded
 from recommender.encoders.text import TextEncoder
+from recommender.encoders.vector_files import open_vectors
 from recommender.encoders.views import READERS, VERSION
 from recommender.errors import ConfigError
 from recommender.progress import Progress
@@ -33,10 +35,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RawFeatures:
-    """What the encoders return: [items, raw width] float32 of each modality that any item has, absent rows zero."""
+    """What the encoders return: [items, raw width] float32 of each modality that any item has, absent rows zero.
+
+    Vectors that were made elsewhere are read when they are asked for: see `GivenVectors`.
+    """
 
     items: int
-    vectors: dict[Modality, np.ndarray]
+    vectors: Mapping[Modality, np.ndarray | GivenVectors]
     present: dict[Modality, np.ndarray]
     """[items] bool."""
     encoders: dict[Modality, str]
@@ -53,29 +58,41 @@ class Encoders:
     #: where that is done; None: here
     computing: Computing | None = None
 
-    def __init__(self, encoders: Mapping[Modality, Encoder], config: EncodersConfig) -> None:
+    def __init__(
+        self,
+        encoders: Mapping[Modality, Encoder],
+        config: EncodersConfig,
+        given: Mapping[Modality, VectorsConfig] | None = None,
+    ) -> None:
+        """`given`: files of vectors that were made elsewhere, in the place of encoders."""
         self.encoders = dict(encoders)
         self.config = config
+        self.given = dict(given or {})
 
     @classmethod
     def from_config(cls, config: EncodersConfig) -> Encoders:
         """Choose the encoders that are not switched off. Raises ConfigError on settings that conflict."""
         encoders: dict[Modality, Encoder] = {}
-        if config.text is not None:
-            encoders["text"] = TextEncoder(config.text)
-        if config.knowledge is not None:
-            encoders["knowledge"] = KnowledgeEncoder(config.knowledge)
-        if config.image is not None:
-            encoders["image"] = ImageEncoder(config.image)
-        if config.audio is not None:
-            encoders["audio"] = AudioEncoder(config.audio, config.window_seconds)
-        if config.transcript and (config.audio is None or config.text is None):
+        if (text := config.named("text")) is not None:
+            encoders["text"] = TextEncoder(text)
+        if (knowledge := config.named("knowledge")) is not None:
+            encoders["knowledge"] = KnowledgeEncoder(knowledge)
+        if (image := config.named("image")) is not None:
+            encoders["image"] = ImageEncoder(image)
+        if (audio := config.named("audio")) is not None:
+            encoders["audio"] = AudioEncoder(audio, config.window_seconds)
+        if config.transcript and (audio is None or text is None):
             message = "encoders.transcript needs both encoders.audio and encoders.text"
             raise ConfigError(message, "name the two encoders or set encoders.transcript to false")
-        return cls(encoders, config)
+        return cls(encoders, config, config.given)
 
     def encode(self, catalogue: Catalogue, progress: Progress | None = None) -> RawFeatures:
-        """Encode all items, through the cache. Raises DataError naming the item and file that cannot be read."""
+        """Encode all items, through the cache, and take the vectors that are given.
+
+        Raises DataError naming the item and file that cannot be read, and for files of vectors that do not fit.
+        """
+        # before anything is encoded, for that takes minutes
+        given = {m: matched(open_vectors(config), m, catalogue) for m, config in self.given.items()}
         cache = EncodingCache(cache_folder(self.config.cache))
         media = self._media(catalogue)
         tallies: dict[str, Tally] = {}
@@ -87,7 +104,8 @@ class Encoders:
             sources["text"] = _text_sources(catalogue, transcripts)
         if "knowledge" in self.encoders:
             sources["knowledge"] = [_text_source(item.item_id, item.title) for item in catalogue]
-        vectors, present = {}, {}
+        vectors: dict[Modality, np.ndarray | GivenVectors] = {}
+        present: dict[Modality, np.ndarray] = {}
         for modality, item_sources in (sources | media).items():
             table, tallies[modality] = self._encode_modality(self._work(modality), item_sources, cache, progress)
             if table is not None:
@@ -96,7 +114,10 @@ class Encoders:
             log.info("%s: %s", modality, tallies[modality])
         identities = {m: self.encoders[m].identity for m in vectors}
         read = {m: _digest(identities[m], (sources | media)[m]) for m in vectors}
-        return RawFeatures(len(catalogue), vectors, present, identities, tallies, read)
+        for modality, file in given.items():
+            vectors[modality], present[modality] = file, file.present
+            identities[modality], read[modality] = file.identity, file.digest
+        return RawFeatures(len(catalogue), _in_order(vectors), present, identities, tallies, read)
 
     def encode_views(self, catalogue: Catalogue, progress: Progress | None = None) -> list[RawFeatures]:
         """Encode each view of all pictures and sounds, through the cache; identities are those of the plain vectors."""
@@ -217,9 +238,16 @@ def encode_views(
     return {m: np.stack([features.vectors[m], *(view.vectors[m] for view in views)]) for m in reductions}
 
 
-def fit_reductions(raw: RawFeatures, width: int) -> dict[Modality, Reduction]:
-    """Fit one reduction a modality on the items that have it."""
-    return {m: Reduction.fit(table[raw.present[m]], width, raw.encoders[m]) for m, table in raw.vectors.items()}
+def fit_reductions(raw: RawFeatures, width: int, collaborative: int | None = None) -> dict[Modality, Reduction]:
+    """Fit one reduction a modality on the items that have it; `collaborative`: the width of given collaborative vectors."""
+    widths = {m: width if m != "collaborative" or collaborative is None else collaborative for m in raw.vectors}
+    return {m: _fitted(table, raw.present[m], widths[m], raw.encoders[m]) for m, table in raw.vectors.items()}
+
+
+def _fitted(table: np.ndarray | GivenVectors, present: np.ndarray, width: int, encoder: str) -> Reduction:
+    if isinstance(table, np.ndarray) or present.sum() <= BLOCK:
+        return Reduction.fit(table[present], width, encoder)
+    return Reduction.fit_in_blocks(lambda: (vectors for _, vectors in table.blocks()), width, encoder)
 
 
 def reduce(raw: RawFeatures, reductions: Mapping[Modality, Reduction]) -> Features:
@@ -233,15 +261,16 @@ def reduce(raw: RawFeatures, reductions: Mapping[Modality, Reduction]) -> Featur
         vectors[m] = np.zeros((raw.items, reduction.width), np.float32)
         present[m] = raw.present.get(m, np.zeros(raw.items, bool))
         if m in raw.vectors:
-            _check_encoder(m, raw.encoders[m], reduction.encoder)
-            vectors[m][present[m]] = bounded(reduction.apply(raw.vectors[m][present[m]]))
+            check_identity(m, raw.encoders[m], reduction.encoder)
+            table = raw.vectors[m]
+            parts = table.blocks() if isinstance(table, GivenVectors) else [(present[m], table[present[m]])]
+            for items, rows in parts:
+                vectors[m][items] = bounded(reduction.apply(rows))
     return Features(vectors, present, dict(reductions)).rounded()
 
 
-def _check_encoder(modality: Modality, identity: str, expected: str) -> None:
-    if identity != expected:
-        message = f"encoders.{modality} is not the encoder that the features were fitted with"
-        raise ConfigError(message, "use the encoders named in the checkpoint's config, or train again")
+def _in_order(vectors: Mapping[Modality, np.ndarray | GivenVectors]) -> dict[Modality, np.ndarray | GivenVectors]:
+    return {m: vectors[m] for m in MODALITIES if m in vectors}
 
 
 def _vectors(encoder: Encoder) -> Callable[[Sequence[Any]], list[bytes | None]]:

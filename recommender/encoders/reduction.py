@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,24 @@ class Reduction:
         scale = float(np.float32(np.sqrt(width / energy))) if energy > 0 else 1.0
         return cls(mean, components, scale, encoder)
 
+    @classmethod
+    def fit_in_blocks(cls, blocks: Callable[[], Iterable[np.ndarray]], width: int, encoder: str = "") -> Reduction:
+        """Fit on rows that come in blocks [n, raw width], each time `blocks` is called: twice, so that one block at a time
+        lies in memory. The same as `fit` but for rounding."""
+        count, total = 0, np.zeros(0)
+        for rows in blocks():
+            total = rows.sum(axis=0, dtype=np.float64) + (total if count else 0)
+            count += len(rows)
+        mean = (total / count).astype(np.float32)
+        covariance = np.zeros((len(mean), len(mean)))
+        for rows in blocks():
+            centred = rows.astype(np.float64) - mean
+            covariance += centred.T @ centred / count
+        components = _directions(covariance, width).astype(np.float16).astype(np.float32)
+        energy = float(np.einsum("ij,jk,ik->", components, covariance, components, optimize=True))
+        scale = float(np.float32(np.sqrt(width / energy))) if energy > 0 else 1.0
+        return cls(mean, components, scale, encoder)
+
     @property
     def width(self) -> int:
         """Number of components."""
@@ -70,8 +89,13 @@ class Reduction:
 
 def _principal(centred: np.ndarray, width: int) -> np.ndarray:
     """Return the first `width` principal directions [width, raw width], zero where there are no more."""
-    raw = centred.shape[1]
-    variances, directions = np.linalg.eigh(centred.T @ centred / len(centred))
+    return _directions(centred.T @ centred / len(centred), width)
+
+
+def _directions(covariance: np.ndarray, width: int) -> np.ndarray:
+    """Return the first `width` eigenvectors [width, raw width] of a covariance, zero where there are no more."""
+    raw = len(covariance)
+    variances, directions = np.linalg.eigh(covariance)
     order = np.argsort(-variances, kind="stable")[:width]
     order = order[variances[order] > _RELATIVE_NOISE * max(variances[-1], 0)]
     components = directions.T[order]

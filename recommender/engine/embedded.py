@@ -102,7 +102,7 @@ class Recommender(Engine):
         if listener is None:
             return None
         table = listener.known[:, : listener.sentence_width].cpu().numpy()
-        return sentence_likeness(self.config.encoders.text, table)
+        return sentence_likeness(self.config.encoders.named("text"), table)
 
     def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
         """Return the best `k` allowed items of each prompt; `allowed` bool [prompts, items]."""

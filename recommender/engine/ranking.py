@@ -95,7 +95,7 @@ class ListRanker:
     def _query_scorer(self, query: str | None) -> QueryScorer | None:
         if not self.setup.config.decoding.query_weight or not self.query_text(query):
             return None
-        return self.query_scorers(self.setup.features, self.setup.config.encoders.text)
+        return self.query_scorers(self.setup.features, self.setup.config.encoders.named("text"))
 
     def query_text(self, query: str | None) -> str:
         """Return what a query says, cleaned; empty where it says nothing or is not to rank."""

@@ -132,7 +132,7 @@ class VllmRecommender(Engine):
     @cached_property
     def likeness(self) -> Likeness | None:
         """What tells how like texts are to those of the items, by their sentence vectors."""
-        return sentence_likeness(self.config.encoders.text, self.exported.sentences)
+        return sentence_likeness(self.config.encoders.named("text"), self.exported.sentences)
 
     def _start(self, part: str, adapter: str, constrained: bool) -> str:
         folder = self.exported.folder

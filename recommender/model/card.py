@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from recommender.config import Config, EncodersConfig
+from recommender.config import Config, EncodersConfig, Modality
 
 _MOVIELENS = "MovieLens: research, non-commercial, no redistribution (GroupLens)"
 TERMS = {
@@ -53,14 +53,20 @@ def write_card(
 
 def _encoders(config: EncodersConfig, encoded: Mapping[str, int] | None, items: int) -> str:
     """Return in words what was read of the items, and by what; `encoded`: modality -> items that have it, if known."""
-    names = {m: getattr(config, m) for m in ("text", "knowledge", "image", "audio")}
+    given = config.given
+    modalities: tuple[Modality, ...] = ("text", "knowledge", "image", "audio")
+    names = {m: "vectors of a file" if m in given else config.named(m) for m in modalities}
     parts = []
     for modality, name in names.items():
         count = None if encoded is None else encoded.get(modality, 0)
         if name is not None and count != 0:
-            parts.append(f"{modality} `{name}`{'' if count in (None, items) else f' ({count} of {items} items)'}")
+            called = name if modality in given else f"`{name}`"
+            parts.append(f"{modality} {called}{'' if count in (None, items) else f' ({count} of {items} items)'}")
     if config.collaborative_width:
-        parts.append(f"collaborative vectors of width {config.collaborative_width}")
-    idle = [m for m, name in names.items() if name is not None and encoded is not None and not encoded.get(m)]
+        made = " of a file" if config.collaborative else ""
+        parts.append(f"collaborative vectors{made} of width {config.collaborative_width}")
+    idle: list[str] = [
+        m for m, name in names.items() if name is not None and encoded is not None and not encoded.get(m)
+    ]
     without = f"; no item has {' or '.join(idle)}" if idle else ""
     return (", ".join(parts) or "none") + without

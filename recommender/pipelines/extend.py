@@ -12,7 +12,7 @@ factor that the caller gives: see `inference/item_bias.py`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint, from_pretrained, item_ids_of, resolve
 from recommender.model.network import is_adapter_parameter
 from recommender.numerics.vectors import unit_rows
+from recommender.pipelines.extend_vectors import check_known_vectors, encoders_of_new, with_vectors
 from recommender.pipelines.train import standin_folder
 from recommender.progress import Progress
 from recommender.semantic_ids import SemanticIds, join_modalities
@@ -53,17 +54,20 @@ def load_extended(
     *,
     times: float = 2.0,
     interactions: str | None = None,
+    vectors: Mapping[Modality, str] | None = None,
 ) -> Checkpoint:
     """Load a checkpoint and extend it to the items table `items`, for example its own table with rows added.
 
     `times`: how often a new item is in a list of ten, relative to a known one. This is measured on the histories of
     `interactions`, by default those of the recipe, or, where they are missing, on histories of one item each. Known items
-    must have the same titles and attributes. Raises CheckpointError, DataError, AssetError.
+    must have the same titles and attributes. `vectors`: modality -> the file that holds the new items' vectors, of a model
+    that was trained on given ones; default: the files of its config. Raises CheckpointError, ConfigError,
+    DataError, AssetError.
     """
     if times < 0:
         raise DataError(f"times is {times:g}, expected 0 or more", "1 lists a new item as often as a known one")
     table = Catalogue.load(items, Config.load(resolve(source) / "config.yaml").data)
-    known = _load_known(source, table, progress)
+    known = with_vectors(_load_known(source, table, progress), vectors or {})
     extended = extend(known, table, items, progress)
     if extended.config.semantic_ids.levels == 1:
         is_new = np.array([item.item_id not in known.catalogue for item in table])
@@ -95,7 +99,8 @@ def extend(checkpoint: Checkpoint, table: Catalogue, source: str, progress: Prog
     new_catalogue = Catalogue(new)
     if checkpoint.config.data.standin_media:
         new_catalogue = standins.make_standins(new_catalogue, standin_folder(new_catalogue), progress)
-    raw = encode_catalogue(new_catalogue, checkpoint.config.encoders, progress)
+    check_known_vectors(checkpoint)
+    raw = encode_catalogue(new_catalogue, encoders_of_new(checkpoint.config.encoders, new_catalogue), progress)
     features = checkpoint.model.features.append(reduce(raw, checkpoint.model.features.reductions))
     documents = [part.document(i) for part in (checkpoint.catalogue, new_catalogue) for i in range(len(part))]
     similarity = torch.from_numpy(_similarity(features, documents, len(checkpoint.catalogue)))
@@ -149,8 +154,9 @@ def _with_estimated_collaborative(features: Features, similarity: Tensor) -> Fea
     if "collaborative" not in features.vectors:
         return features
     vectors, known = features.vectors["collaborative"], similarity.shape[1]
-    estimated = _mean_of_similar(torch.from_numpy(vectors[:known]), similarity).numpy()
-    return features.with_rows("collaborative", np.arange(known, len(vectors)), estimated)
+    lacking = np.flatnonzero(~features.present["collaborative"][known:])  # all of them, unless vectors were given
+    estimated = _mean_of_similar(torch.from_numpy(vectors[:known]), similarity[lacking]).numpy()
+    return features.with_rows("collaborative", known + lacking, estimated)
 
 
 def _order(known: Catalogue, table: Catalogue) -> np.ndarray:

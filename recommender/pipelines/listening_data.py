@@ -101,8 +101,8 @@ def conversations_for(
     finder = MentionFinder(catalogue, taste.popularity, config.base.languages)
     builder = parts or checkpoint.conversation_prompts()
     likeness: Likeness | None = None
-    if sentences is not None and config.encoders.text is not None:
-        encoder, table_of = TextEncoder(config.encoders.text), sentences
+    if sentences is not None and (name := config.encoders.named("text")) is not None:
+        encoder, table_of = TextEncoder(name), sentences
 
         def likeness(texts: Sequence[str]) -> np.ndarray:
             return unit_rows(encoder.encode(list(texts))) @ table_of.T
@@ -114,13 +114,13 @@ def conversations_for(
     ]
     identity += [start] if start else []
     identity += [] if parts is None else [f"words {parts.with_words}, items {parts.with_items}"]
-    identity += [weights_identity(config.encoders.text)] if config.encoders.text else []
+    identity += [weights_identity(text)] if (text := config.encoders.named("text")) else []
     return MadeExamples(maker, finder, builder, likeness, " ".join(identity)), taste
 
 
 def sentences_of(checkpoint: Checkpoint, progress: Progress | None = None) -> np.ndarray | None:
     """Return the sentence encoder's vectors of the items' texts; None where the config has no such encoder."""
-    name, catalogue = checkpoint.config.encoders.text, checkpoint.catalogue
+    name, catalogue = checkpoint.config.encoders.named("text"), checkpoint.catalogue
     if name is None:
         return None
     texts = tuple(catalogue.document(item) for item in range(len(catalogue)))
@@ -189,7 +189,7 @@ def _identity_of_reading(checkpoint: Checkpoint, start: str) -> str:
     """Return what the reading of the items' texts depends on."""
     base = assets.identity(checkpoint.config.base.llm)
     texts = [checkpoint.catalogue.document(item) for item in range(len(checkpoint.catalogue))]
-    told = [base, checkpoint.model.listening_layers, checkpoint.config.encoders.text, texts, start]
+    told = [base, checkpoint.model.listening_layers, checkpoint.config.encoders.named("text"), texts, start]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recommender.config import Config, Modality
+from recommender.config import MODALITIES, Config, Modality
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.encoders.labels import MEDIA_LABELS, MediaLabels, label_media, said_of_labels
@@ -59,7 +59,7 @@ def _others(
     sure = [item for item in range(len(catalogue)) if labels.sure(modality, item)]
     if not sure:
         return []
-    only = {name: None for name in ("text", "knowledge", "image", "audio") if name != modality}
+    only: dict[str, None] = {name: None for name in MODALITIES if name != modality}
     encoders = config.encoders.model_copy(update={**only, "transcript": False})
     raw = encode_catalogue(Catalogue([catalogue[item] for item in sure]), encoders)
     again = reduce(raw, {m: r for m, r in features.reductions.items() if m == modality})

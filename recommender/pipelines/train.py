@@ -51,6 +51,8 @@ from recommender.training.query_synthesis import QuerySynthesizer
 from recommender.training.run_state import progress_of
 
 logger = logging.getLogger(__name__)
+#: users up to which a checkpoint keeps a sketch of what it learned from, and counts what all of them had together
+MOST_SKETCHED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class TrainingResult:
 def load_catalogue(config: Config, progress: Progress | None = None) -> Catalogue:
     """Load the items, with stand-in media where the config asks for them."""
     catalogue = Catalogue.load(config.data.items, config.data)
-    pictures, sounds = config.encoders.image is not None, config.encoders.audio is not None  # else nothing reads them
+    # else nothing reads them
+    pictures, sounds = config.encoders.named("image") is not None, config.encoders.named("audio") is not None
     if config.data.standin_media and (pictures or sounds):
         folder = standin_folder(catalogue)
         with locked(folder, "making stand-in media", wait=True):
@@ -139,9 +142,9 @@ def encode(
 
 
 def _features(config: Config, raw: RawFeatures, histories: Sequence[np.ndarray]) -> Features:
-    features = reduce(raw, fit_reductions(raw, config.encoders.width))
     width = config.encoders.collaborative_width
-    if width:
+    features = reduce(raw, fit_reductions(raw, config.encoders.width, width))
+    if width and config.encoders.collaborative is None:
         vectors = collaborative_vectors(histories, raw.items, width, config.seed)
         features = features.with_modality("collaborative", vectors)
     return features.rounded()
@@ -157,7 +160,9 @@ def build(config: Config, prepared: PreparedData, progress: Progress | None = No
     if config.base.adapter:
         hashes |= copy_adapter(model, config.base.adapter)
     earlier = TrainedOn.load(resolve(config.base.adapter)) if config.base.adapter else None
-    trained_on = TrainedOn.of(prepared.histories, prepared.split.train.items, prepared.catalogue, earlier)
+    trained_on = None
+    if len(prepared.histories) <= MOST_SKETCHED:
+        trained_on = TrainedOn.of(prepared.histories, prepared.split.train.items, prepared.catalogue, earlier)
     companions = companions_in(prepared.split.train, prepared.catalogue)
     labels = label_media(prepared.catalogue, config.encoders, progress) if config.justify.media else None
     return Checkpoint(
@@ -173,8 +178,8 @@ def build(config: Config, prepared: PreparedData, progress: Progress | None = No
 
 
 def companions_in(train: Histories, catalogue: Catalogue) -> Companions:
-    """Count what many people had together in the histories that training sees."""
-    return count_companions(train.items, len(catalogue), train.report.liked)
+    """Count what many people had together in the histories that training sees; in an even sample of very many."""
+    return count_companions(train.sampled(MOST_SKETCHED).items, len(catalogue), train.report.liked)
 
 
 def train(

@@ -20,7 +20,7 @@ FULL = "full"
 
 WITHOUT_MODALITY: dict[str, dict[str, Any]] = {
     m: {f"encoders.{m}": None} for m in MODALITIES if m != "collaborative"
-} | {"collaborative": {"encoders.collaborative_width": 0}}
+} | {"collaborative": {"encoders.collaborative_width": 0, "encoders.collaborative": None}}
 """Modality -> the changes of a config that leave it out."""
 
 

@@ -66,7 +66,7 @@ def leave_items_out(histories: Histories, items: int, share: float, seed: int = 
         known_histories.append(known)
     if not (targets >= 0).any():
         raise DataError("no user has a cold item after a known one, so there is nothing to test", "raise the share")
-    return ColdSplit(cold, histories.user_ids, tuple(known_histories), targets)
+    return ColdSplit(cold, tuple(histories.user_ids), tuple(known_histories), targets)
 
 
 @dataclass(frozen=True)

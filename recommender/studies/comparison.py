@@ -210,7 +210,7 @@ class _Comparison:
         """Return the items' vectors: those of the first checkpoint, or else encoded as the config says."""
         features = self._checkpoint_features()
         if features is None:
-            config = self.config.updated({"encoders.collaborative_width": 0})
+            config = self.config.updated({"encoders.collaborative_width": 0, "encoders.collaborative": None})
             features = train.encode(config, train.load_catalogue(self.config, self.progress), (), self.progress)
         # collaborative vectors come from histories, and those may hold targets
         return features.content()

@@ -57,14 +57,14 @@ def check_labels(
     config = Config.load(folder / CONFIG)
     catalogue = Catalogue.load(items or config.data.items, config.data)
     labels = MediaLabels.load(folder, len(catalogue))
-    if labels is None or "image" not in labels.kinds or config.encoders.image is None:
+    if labels is None or "image" not in labels.kinds or (name := config.encoders.named("image")) is None:
         raise DataError(f"{folder}: holds no labels of pictures", "label them: recommender justifications labels")
     looked_at = [item for item in range(len(catalogue)) if labels.of("image", item) and catalogue[item].image]
     is_sure = np.array([labels.sure("image", item) is not None for item in looked_at], bool)
     order = np.argsort(~is_sure, kind="stable")
     first, rest = order[: is_sure.sum()][:most], order[is_sure.sum() :]
     chosen = [looked_at[n] for n in (*first, *rest[evenly(len(rest), most - len(first))])]
-    tower, differences = _Tower(config.encoders.image), []
+    tower, differences = _Tower(name), []
     for done, item in enumerate(chosen, 1):
         again = tower.confidences(Path(str(catalogue[item].image)))
         kept = labels.of("image", item)

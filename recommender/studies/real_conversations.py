@@ -92,7 +92,7 @@ def study_real_conversations(
         if progress:
             progress("systems", len(answers), 10)
 
-    plain = _plain_signals(engine.catalogue, histories, engine.config.encoders.text)
+    plain = _plain_signals(engine.catalogue, histories, engine.config.encoders.named("text"))
     for name, signal in plain.items():
         if name != "kinds named":
             answer(name, signal)

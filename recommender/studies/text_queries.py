@@ -143,7 +143,7 @@ def _baseline_runs(checkpoint: Checkpoint, cases: QueryCases) -> dict[str, Run]:
     popularity = make_baseline("popularity")
     popularity.fit(FitData(cases.holdout.histories, len(documents)))
     runs = {"popularity": _run_of_scores(popularity.scores(histories), histories)}
-    text = checkpoint.config.encoders.text
+    text = checkpoint.config.encoders.named("text")
     encoder = TextEncoder(text) if text else None
     vectors = None if encoder is None else _encode(encoder, documents)
     for phrasing, queries in cases.queries.items():

@@ -69,10 +69,15 @@ def generator(seed: int, stage: int, epoch: int) -> np.random.Generator:
     return np.random.default_rng([seed, stage, epoch])
 
 
-def examples(data: TrainingData, stage: StageConfig, random: np.random.Generator) -> list[Example]:
-    """Return one epoch's examples in the order in which they are packed."""
+def examples(
+    data: TrainingData, stage: StageConfig, random: np.random.Generator, starts: np.ndarray | None = None
+) -> list[Example]:
+    """Return one epoch's examples in the order in which they are packed.
+
+    `starts`: the number of each user's first interaction [users], of users that are a part of all.
+    """
     if stage.stage == "rank":
-        return _ranking_examples(data, stage, random)
+        return _ranking_examples(data, stage, random, starts)
     if stage.stage == "converse":
         return _conversations(data, stage.conversations, random)
     learned, _ = _text_examples(data, stage)
@@ -91,10 +96,12 @@ def _conversations(data: TrainingData, count: int, random: np.random.Generator) 
     return data.conversations.examples(count, random)
 
 
-def _ranking_examples(data: TrainingData, stage: StageConfig, random: np.random.Generator) -> list[Example]:
+def _ranking_examples(
+    data: TrainingData, stage: StageConfig, random: np.random.Generator, starts: np.ndarray | None
+) -> list[Example]:
     config = data.builder.config
     size = stage.crop or config.history + 1
-    pieces = list(_pieces(data.split.train.items, size, random))
+    pieces = list(_pieces(data.split.train.items, size, random, starts))
     order = random.permutation(len(pieces))
     share = stage.titled_share if config.titled else 0.0
     known = [int(random.integers(1, len(p))) if len(p) > 1 and random.random() < share else 0 for p, _, _ in pieces]
@@ -144,12 +151,13 @@ def _query_example(
 
 
 def _pieces(
-    histories: Sequence[np.ndarray], size: int, random: np.random.Generator
+    histories: Sequence[np.ndarray], size: int, random: np.random.Generator, starts: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
     """Cut histories into pieces; yields each with its interaction ids, and whether it begins a history."""
     offset = 0
-    for items in histories:
+    for user, items in enumerate(histories):
         start = 0
+        offset = offset if starts is None else int(starts[user])
         for piece in crops(items, size, random):
             yield piece, offset + start + np.arange(len(piece)), start == 0
             start += len(piece) - 1  # pieces share one item

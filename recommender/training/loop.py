@@ -28,7 +28,7 @@ from recommender.errors import RecommenderError
 from recommender.model import RecommenderModel, resolve_device
 from recommender.progress import Progress
 from recommender.prompting.example import Example
-from recommender.training import epochs, run_state
+from recommender.training import epochs, run_state, streaming
 from recommender.training.epochs import TrainingData
 from recommender.training.interruption import deferred
 from recommender.training.loss_plot import plot_log
@@ -146,7 +146,8 @@ class _Stage:
         self.wrapped, self.optimizer = run.accelerator.prepare(self.model, optimizer)
         self.prefix = epochs.shared_prefix(run.data, config)
         self.epochs: dict[int, list[list[list[Example]]]] = {}
-        self.per_epoch = max(len(self._epoch(0)), 1)
+        self.stream = streaming.open_stream(run.data, config, run.config, number, self.prefix)
+        self.per_epoch = self._steps_of_epoch()
         self.total = math.ceil(self.per_epoch * config.epochs)
         if config.max_steps is not None:
             self.total = min(self.total, config.max_steps)
@@ -166,6 +167,23 @@ class _Stage:
             order = np.resize(order, len(order) + -len(order) % processes)
             self.epochs = {epoch: [batches[i] for i in order[mine::processes]]}
         return self.epochs[epoch]
+
+    def _steps_of_epoch(self) -> int:
+        if self.stream is None:
+            return max(len(self._epoch(0)), 1)
+        return math.ceil(self.stream.count() / self.training_run.accelerator.num_processes)
+
+    def _first_batch(self, step: int) -> int:
+        """Return the number in the stream of the first process's batch at a step."""
+        return step * self.training_run.accelerator.num_processes
+
+    def _rows(self, step: int) -> list[list[Example]]:
+        """Return the rows of this process's batch at a step."""
+        if self.stream is not None:
+            return self.stream.batch(self._first_batch(step) + self.training_run.accelerator.process_index)
+        batches = self._epoch(step // self.per_epoch)
+        # later epochs may have a batch more or less than the first one
+        return batches[step % self.per_epoch % len(batches)]
 
     def run(self) -> None:
         """Train from the saved step to the end or to the early stop; leaves the best weights in the model."""
@@ -198,6 +216,9 @@ class _Stage:
             self.optimizer.load_state_dict(saved["optimizer"])
             self.best = saved["best"]
             self.training_run.saved = None
+            place = dict(self.training_run.position.stream)
+            if self.stream is not None and place.pop("stage", None) == self.number:
+                self.stream.seek(streaming.Place(**place))
 
     def _seed(self, step: int) -> None:
         """Seed torch from seed, stage, step and process, so that a resumed run needs no state of a generator."""
@@ -207,10 +228,7 @@ class _Stage:
     def _step(self, step: int) -> tuple[float, int]:
         """Take one optimiser step; returns the mean loss of a label and the number of positions read."""
         config = self.config
-        batches = self._epoch(step // self.per_epoch)
-        # later epochs may have a batch more or less than the first one
-        rows = batches[step % self.per_epoch % len(batches)]
-        batch = epochs.as_batch(rows, self.prefix).to(self.model.device)
+        batch = epochs.as_batch(self._rows(step), self.prefix).to(self.model.device)
         self.model.train()
         self._seed(step)
         for group, (_, rate) in zip(self.optimizer.param_groups, self._rates(step), strict=True):
@@ -278,6 +296,11 @@ class _Stage:
         if self.training_run.main:
             run = self.training_run
             path = run.output / STATE
+            position.stream = (
+                {}
+                if self.stream is None
+                else {"stage": self.number, **vars(self.stream.place_of(self._first_batch(position.step)))}
+            )
             run_state.write(path, run.facts, self.model, self.optimizer, position, self.best, self.total)
             run_state.write_log(run.output / "log.csv", position.log)
 

@@ -7,16 +7,18 @@ import hashlib
 import json
 import logging
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from recommender import assets
-from recommender.config import Config
+from recommender.config import MODALITIES, Config
+from recommender.data.mapped_histories import MappedHistories
 from recommender.errors import RecommenderError
 from recommender.files import replacing
 from recommender.model.checkpoint import resolve
@@ -38,6 +40,7 @@ _NOT_DECISIVE = (
     "data.interactions",
     "base.llm",
     "base.adapter",
+    *(f"encoders.{modality}.{key}" for modality in MODALITIES for key in ("vectors", "ids", "item_id", "column")),
 )
 _ABSENT = "not there"
 FIELDS = ("number", "stage", "step", "epoch", "loss", "learning_rate", "positions_per_second", "validation")
@@ -46,6 +49,7 @@ FIELDS = ("number", "stage", "step", "epoch", "loss", "learning_rate", "position
 _FORMAT = 2  # goes up when the facts of a run are told or hashed otherwise, for then no older state compares
 _OF_ANOTHER_VERSION: dict[str, Any] = {"position": {"stage": 0, "step": 1}}
 _MOST_SAID = 5
+_MOST_HASHED = 10_000
 
 
 @dataclass
@@ -58,6 +62,8 @@ class Position:
     waited: int = 0
     #: minutes spent in each stage, by its index, over all processes of a run that was killed and resumed
     minutes: dict[str, float] = field(default_factory=dict)
+    #: where a stage that is streamed stands: its index and the place (epoch, group, first batch); see `streaming`
+    stream: dict[str, int] = field(default_factory=dict)
     log: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -81,11 +87,14 @@ def facts_of(config: Config, data: TrainingData, model: nn.Module) -> dict[str, 
     """
     settings = {key: value for key, value in _flat(config.model_dump(mode="json")).items() if _decides(key)}
     catalogue, split = data.builder.catalogue, data.split
+    on_disk = isinstance(split.train.items, MappedHistories)  # of these the hash of the histories says it all
     hashes = {
         "prompts": _hash(sorted(template_hashes().items())),
         "items": _hash([catalogue.fingerprint, *(catalogue.document(i) for i in range(len(catalogue)))]),
-        "interactions": _hash([[len(items), *items.tolist()] for items in split.train.items]),
-        "validation targets": _hash(split.validation.tolist()),
+        "interactions": _hash_of(split.train.items),
+        "validation targets": _hash(
+            split.validation.tolist() if not on_disk else split.validation[:_MOST_HASHED].tolist()
+        ),
         "justifications": _hash(list(data.explanations)),
         "conversations": None if data.conversations is None else data.conversations.identity,
         "base model": _hash([assets.identity(config.base.llm), *_digests(model)]),
@@ -95,6 +104,13 @@ def facts_of(config: Config, data: TrainingData, model: nn.Module) -> dict[str, 
     if config.base.adapter:
         hashes["base.adapter"] = _hash(sorted(weights_of(resolve(config.base.adapter)).items()))
     return {"settings": settings, "hashes": hashes | {f"encoded {m}": digest for m, digest in data.sources.items()}}
+
+
+def _hash_of(histories: Sequence[np.ndarray]) -> str:
+    """Return a hash of histories; those that lie on disk have one."""
+    if isinstance(histories, MappedHistories):
+        return histories.digest
+    return _hash([[len(items), *items.tolist()] for items in histories])
 
 
 def _decides(key: str) -> bool:

@@ -31,7 +31,6 @@ def test_image_tower_equals_a_direct_call(image_folder, tmp_path):
     ("name", "said"),
     [
         ("ViT-B-33:openai", "ViT-B-32"),
-        ("ViT-B-32", "laion2b_s34b_b79k"),
         ("ViT-B-32:laion", "laion2b_s34b_b79k"),
         ("nothing like it", "architecture:weights"),
     ],

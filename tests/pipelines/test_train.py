@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -73,6 +75,18 @@ def whole(config, tmp_path_factory) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in BYTES}
+
+
+def test_shards_of_whole_histories_train_the_same_model(config, whole, catalogue, histories, tmp_path):
+    """They lie on disk, and are the same sequence to everything that reads them."""
+    ids = [[catalogue[int(item)].item_id for item in items] for items in histories]
+    table = pa.table({"user_id": [f"u{user}" for user in range(len(histories))], "item_id": ids})
+    (tmp_path / "shards").mkdir()
+    pq.write_table(table, tmp_path / "shards" / "0.parquet")
+    train.train(config.updated({"data.interactions": str(tmp_path / "shards")}), tmp_path / "tiny")
+    assert contents(tmp_path / "tiny") == contents(whole)
+    ours, theirs = TrainedOn.load(tmp_path / "tiny"), TrainedOn.load(whole)
+    assert ours is not None and theirs is not None and ours.digest == theirs.digest
 
 
 def killer(work: str, done: int) -> Callable[[str, int, int], None]:

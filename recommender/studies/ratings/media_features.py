@@ -91,12 +91,16 @@ def _raw(
     if name == "tfidf":
         return _tfidf(catalogue, width, seed)
     modality: Modality = "audio" if name == "mfcc" else _ENCODED[name]
-    encoder: Encoder | None = MfccEncoder() if name == "mfcc" else Encoders.from_config(config).encoders.get(modality)
-    if encoder is None:
+    found = Encoders.from_config(config)
+    encoder: Encoder | None = MfccEncoder() if name == "mfcc" else found.encoders.get(modality)
+    given = {m: file for m, file in found.given.items() if m == modality and encoder is None}
+    if encoder is None and not given:
         return None
     plain = config.model_copy(update={"transcript": False})  # a transcript needs Whisper beside the text encoder
-    raw = Encoders({modality: encoder}, plain).encode(catalogue, progress)
-    return (raw.vectors[modality], raw.present[modality]) if modality in raw.vectors else None
+    raw = Encoders({} if encoder is None else {modality: encoder}, plain, given).encode(catalogue, progress)
+    if modality not in raw.vectors:
+        return None
+    return raw.vectors[modality][np.arange(raw.items)], raw.present[modality]
 
 
 def _tfidf(catalogue: Catalogue, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
