@@ -6,6 +6,7 @@ Behind a comma the description may hold something that changes: "rank, loss 5.61
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,12 @@ LINE_SECONDS = 30.0
 """Seconds between two lines where there is no terminal to draw bars on."""
 
 
+def is_main_process() -> bool:
+    """Whether this process prints and shows progress: of several that train together only the first one does."""
+    ranks = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+    return not any(int(os.environ.get(name) or 0) for name in ranks)
+
+
 class PrintableFormatter(logging.Formatter):
     """Writes notes as they are, but for what would steer the terminal: they quote names and cells of strangers."""
 
@@ -33,7 +40,11 @@ class PrintableFormatter(logging.Formatter):
 
 @contextmanager
 def progress_bars(quiet: bool = False) -> Iterator[Progress]:
-    """Yield a Progress that draws one bar for each task on standard error, or writes lines if that is no terminal."""
+    """Yield a Progress that draws one bar for each task on standard error, or writes lines if that is no terminal.
+
+    Of several processes that train together the first one shows it.
+    """
+    quiet = quiet or not is_main_process()
     console = Console(stderr=True, quiet=quiet)
     if not console.is_terminal:
         with _logging_to_stderr(quiet):

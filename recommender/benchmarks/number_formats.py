@@ -41,9 +41,9 @@ def bench_agreement(
     CheckpointError, AssetError or DataError.
     """
     checkpoint = from_pretrained(source, None, progress)
-    prompts, allowed = _prompts(checkpoint, users)
+    prompts, allowed = prompts_of(checkpoint, users)
     exact_weights = WeightCache(in_format(checkpoint.model, FLOAT32))
-    exact = _scores(exact_weights, prompts, allowed, checkpoint.builder.prefix)
+    exact = scores_of(exact_weights, prompts, allowed, checkpoint.builder.prefix)
     best = np.argsort(-exact, axis=1, kind="stable")[:, :k]
     rows = []
     for number, name in enumerate(formats):
@@ -67,7 +67,7 @@ def in_format(model: RecommenderModel, name: str) -> RecommenderModel:
     return model
 
 
-def _prompts(checkpoint: Checkpoint, users: int) -> tuple[list[Example], torch.Tensor]:
+def prompts_of(checkpoint: Checkpoint, users: int) -> tuple[list[Example], torch.Tensor]:
     """Return the prompts of an even sample of users, in order of length, and bool [users, items], true for unseen items."""
     config = checkpoint.config.data
     histories = Histories.load(config.interactions, checkpoint.catalogue, config, minimum_rating=config.minimum_rating)
@@ -93,7 +93,7 @@ def _searches(
 ) -> Iterator[tuple[str, np.ndarray, float]]:
     """Yield the name of each search, its lists of items [users, k], padded with -1, and the share of proven lists."""
     weights = WeightCache(model)
-    scores = _scores(weights, prompts, allowed, prefix)
+    scores = scores_of(weights, prompts, allowed, prefix)
     yield "all items", np.argsort(-scores, axis=1, kind="stable")[:, :k], 1.0
     if model.ids.levels == 1:
         return  # whatever the width, all items are scored
@@ -108,7 +108,9 @@ def _searches(
         yield f"{beam} beams", lists, proven / len(prompts)
 
 
-def _scores(weights: WeightCache, prompts: Sequence[Example], allowed: torch.Tensor, prefix: np.ndarray) -> np.ndarray:
+def scores_of(
+    weights: WeightCache, prompts: Sequence[Example], allowed: torch.Tensor, prefix: np.ndarray
+) -> np.ndarray:
     """Return log-probabilities [users, items] of all items, -inf for items that are not allowed."""
     items = range(allowed.shape[1])
     parts = [score(weights, prompts[part], items, instruction=prefix) for part in _batches(len(prompts))]

@@ -182,6 +182,30 @@ def train(
 
 
 @app.command()
+def device(
+    model: Model = SHIPPED,
+    name: Annotated[str, typer.Option("--device", help="cuda, cuda:1 or cpu")] = "cuda",
+    users: Annotated[int, typer.Option(help="an even sample of this many users is ranked for", min=1)] = 64,
+    examples: Annotated[int, typer.Option(help="pieces of histories to train on", min=1)] = 64,
+    rounds: Rounds = 3,
+    gradient_checkpointing: Annotated[bool, typer.Option(help="compute layers again in the backward pass")] = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check a GPU against float32 on the CPU, and measure it.
+
+    Lists, losses and gradients are compared; lists a second, tokens a second in training, and memory are measured.
+    benchmarks/gpu.sh runs it with what else shows how a GPU does.
+    """
+    from recommender.benchmarks.device_check import bench_device
+
+    facts = {"model": model, "users": users, "examples": examples, "gradient checkpointing": gradient_checkpointing}
+    choices = (name, users, examples, rounds, gradient_checkpointing)
+    _measure(lambda progress: bench_device(model, *choices, progress), facts, as_json, quiet, threads)
+
+
+@app.command()
 def engines(
     model: Model = SHIPPED,
     histories: Annotated[int, typer.Option(help="random histories that both engines rank", min=1)] = 200,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import sys
+import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -31,7 +32,7 @@ from recommender.cli.output import err, print_text
 from recommender.cli.starting import INTERRUPTED
 from recommender.cli.stopping import unwinding_on_sigterm
 from recommender.errors import RecommenderError, printable
-from recommender.progress import PrintableFormatter
+from recommender.progress import PrintableFormatter, is_main_process
 
 HELP = """A recommender whose core is a language model: ranked items, each with a justification that is checked.
 
@@ -72,6 +73,8 @@ _COMMANDS: tuple[tuple[Panel, Callable[..., Any] | tuple[str, typer.Typer]], ...
     ("Operate", operating_commands.replay),
     ("Operate", operating_commands.env),
 )
+#: seconds
+_AFTER_THE_FIRST = 2.0
 _FORMER_NAMES: dict[str, typer.Typer] = {"reasons": justification_commands.app}
 
 for _panel, _command in _COMMANDS:
@@ -102,11 +105,13 @@ def main() -> None:
     """Run the command line; a wrong input ends in one clear line and exit code 2."""
     notes = logging.StreamHandler()
     notes.setFormatter(PrintableFormatter())
-    logging.basicConfig(level=logging.WARNING, handlers=[notes])
+    logging.basicConfig(level=logging.WARNING if is_main_process() else logging.ERROR, handlers=[notes])
     try:
         with unwinding_on_sigterm():
             app()
     except RecommenderError as error:
+        if not is_main_process():  # what the first process meets too is told once: it ends the others meanwhile
+            time.sleep(_AFTER_THE_FIRST)
         err.print(Text(f"error: {error.message}"), soft_wrap=True)
         if error.hint:
             err.print(Text(f"hint: {error.hint}"), soft_wrap=True)

@@ -10,6 +10,7 @@ import typer
 
 from recommender.cli import early_checks
 from recommender.cli.inputs import changes_of, open_model, read_config
+from recommender.cli.launching import start_all_processes
 from recommender.cli.options import AsJson, Items, Model, Quiet, Seed, Settings
 from recommender.cli.output import print_rows
 from recommender.cli.stopping import stoppable
@@ -74,12 +75,15 @@ def teach(
     recipe, changes = None if config is None else read_config(config, None), changes_of(settings)
     if interactions is not None:
         changes["data.interactions"] = interactions
+    with stoppable():
+        start_all_processes()
     from recommender.pipelines.converse import teach_listening
-    from recommender.progress import progress_bars
+    from recommender.progress import is_main_process, progress_bars
 
     with stoppable(), progress_bars(quiet) as progress:
         result = teach_listening(model, output, recipe, changes, items, progress=progress, start=start)
-    print_rows([asdict(result)], f"taught: {output}", as_json)
+    if is_main_process():
+        print_rows([asdict(result)], f"taught: {output}", as_json)
 
 
 @app.command()

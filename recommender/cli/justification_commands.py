@@ -10,8 +10,10 @@ import typer
 
 from recommender.cli import early_checks
 from recommender.cli.inputs import catalogue_of, open_model, sampled_histories
+from recommender.cli.launching import start_all_processes
 from recommender.cli.options import AsJson, Items, Model, Quiet, Seed
 from recommender.cli.output import print_facts, print_plain_note, print_rows
+from recommender.cli.stopping import stoppable
 from recommender.files import write_text
 from recommender.strict.json_documents import json_text
 
@@ -47,12 +49,15 @@ def train(
 
     For example after a change of its prompts, or with a table that says more of the items.
     """
+    with stoppable():
+        start_all_processes()
     from recommender.pipelines.train import teach_writing
-    from recommender.progress import progress_bars
+    from recommender.progress import is_main_process, progress_bars
 
     with progress_bars(quiet) as progress:
         result = teach_writing(model, output, examples, progress, facts, start)
-    print_rows([asdict(result)], None, as_json)
+    if is_main_process():
+        print_rows([asdict(result)], None, as_json)
 
 
 @app.command()

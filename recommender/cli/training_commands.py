@@ -10,6 +10,7 @@ import typer
 
 from recommender.cli import early_checks
 from recommender.cli.inputs import check_parts_at_hand, config_of, read_recipe, vector_files
+from recommender.cli.launching import start_all_processes
 from recommender.cli.options import AsJson, Checkpoint, ConfigFile, Items, Model, Quiet, Settings
 from recommender.cli.output import print_rows
 from recommender.cli.stopping import stoppable
@@ -37,19 +38,23 @@ def train(
     if start is None and from_stage != 1:
         raise ConfigError("--from-stage names a stage of a training that goes on", "name its checkpoint: --start MODEL")
     recipe = read_recipe(config, settings)  # first: what trains takes seconds to import
+    with stoppable():
+        start_all_processes()
     from recommender.pipelines.continued import continue_ranking
     from recommender.pipelines.train import train as train_checkpoint
-    from recommender.progress import progress_bars
+    from recommender.progress import is_main_process, progress_bars
 
     if start is not None:
         with stoppable(), progress_bars(quiet) as progress:
             stages = continue_ranking(start, recipe, output, from_stage, progress)
-        print_rows([asdict(stage) for stage in stages], f"trained: {output}", as_json)
+        if is_main_process():
+            print_rows([asdict(stage) for stage in stages], f"trained: {output}", as_json)
         return
     told = shlex.join([str(config), *(part for text in settings or [] for part in ("--set", text))])
     with stoppable(), progress_bars(quiet) as progress:
         result = train_checkpoint(recipe, output, progress, recipe=told)
-    print_rows([asdict(stage) for stage in result.stages], f"trained: {output}", as_json)
+    if is_main_process():
+        print_rows([asdict(stage) for stage in result.stages], f"trained: {output}", as_json)
 
 
 def extend(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from recommender.config.section import Modality, Section
 
@@ -16,7 +17,10 @@ class BaseConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 where the hardware has it"
     )
-    device: Literal["cpu", "cuda"] = Field("cpu", description="where the language model runs")
+    device: str = Field(
+        "cpu",
+        description="where the language model runs: cpu; cuda, with several processes a GPU each; cuda:1; auto",
+    )
     rank_layers: int = Field(8, ge=1, description="how many layers rank items; text is written with all layers")
     converse_layers: int = Field(8, ge=1, description="how many layers read conversations")
     languages: tuple[str, ...] = Field(("en",), min_length=1, description="of messages; see prompts/conversations")
@@ -25,6 +29,13 @@ class BaseConfig(Section):
     adapter: str | None = Field(
         None, description="a checkpoint, also of another domain, whose LoRA and ranking norm training starts from"
     )
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, name: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", name):
+            raise ValueError(f"expected cpu, cuda, the number of a GPU as in cuda:1, or auto, not {name!r}")
+        return name
 
 
 class SemanticIdsConfig(Section):

@@ -23,7 +23,7 @@ class StageConfig(Section):
     )
     weight_decay: float = Field(0.01, ge=0)
     warmup_ratio: float = Field(0.05, ge=0, lt=1, description="share of the steps with rising learning rate")
-    batch_tokens: int = Field(4096, ge=16, description="positions per optimiser step and process")
+    batch_tokens: int = Field(4096, ge=16, description="positions per optimiser step, of all processes together")
     row_tokens: int = Field(1024, ge=16, description="positions per packed row")
     max_grad_norm: float = Field(1.0, gt=0, description="largest gradient norm")
     modality_dropout: float = Field(0.1, ge=0, le=1, description="share of items whose modality is replaced by null")
@@ -91,4 +91,11 @@ class TrainingConfig(Section):
         description="the stage rank makes examples of so many users at a time; default: of all; from 500,000 on 32,768",
     )
     checkpoint_minutes: float = Field(5.0, gt=0)
+    gradient_accumulation: int = Field(
+        1, ge=1, description="parts in which a process computes its share of a step, one after the other: less memory"
+    )
+    gradient_checkpointing: bool = Field(
+        False,
+        description="compute what is inside the layers again in the backward pass: less memory, a third more time",
+    )
     keep_test_out: bool = Field(True, description="leave-one-out: the last item of a user is never trained on")

@@ -2,7 +2,8 @@
 
 In a packed row most of the mask is False: an example attends to the shared instruction and to itself. torch's kernel
 computes masked scores and discards them, so in training on a CPU rows are cut between examples, and each block attends to
-the instruction and to itself alone. On a GPU few large products are faster than many small ones, and rows stay whole.
+the instruction and to itself alone. On a GPU few large products are faster than many small ones, and rows stay whole: they
+are computed by a kernel for sequences (`sequence_attention`), or with the mask.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from recommender.model.sequence_attention import attend_sequences, is_usable
+from recommender.prompting.sequences import Sequences
 
 NAME = "recommender_packed"
 """The name in the registry of transformers; callers without our arguments get its own `sdpa`."""
@@ -79,15 +83,22 @@ def attend(
     scaling: float | None = None,
     blocks: AttentionBlocks | None = None,
     packed_attention: Attention | None = None,
+    sequences: Sequences | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Attend with the signature of transformers: [rows, heads, positions, width] in, [rows, positions, heads, width] out.
 
-    With `packed_attention`, which takes one row, that computes the result; with `blocks` it is computed block by block.
+    With `packed_attention`, which takes one row, that computes the result; with `blocks` it is computed block by block, with
+    `sequences` by a kernel for sequences, where there is one.
     """
     if packed_attention is not None:
         q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
         return packed_attention(int(module.layer_idx), q, k, v, float(scaling or q.shape[-1] ** -0.5))[None], None
+    if sequences is not None and not dropout:
+        sizes = query.shape[1], key.shape[1], query.shape[-1]
+        if is_usable(query.device, query.dtype, *sizes):
+            scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+            return attend_sequences(query, key, value, sequences, scale), None
     if blocks is None or dropout:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)

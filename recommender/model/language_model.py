@@ -15,14 +15,10 @@ from recommender import assets
 from recommender.config import BaseConfig
 from recommender.errors import AssetError, CheckpointError, ConfigError, shown
 from recommender.model import block_attention
+from recommender.model.devices import loading_device, resolve_device
 from recommender.progress import Progress
 from recommender.strict.json_documents import read_json_object
 from recommender.strict.tensor_files import read_header
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the device of a configuration; a model made on a GPU is served on a CPU where there is none."""
-    return torch.device(name if name == "cpu" or torch.cuda.is_available() else "cpu")
 
 
 def resolve_dtype(name: str, device: torch.device | None = None) -> torch.dtype:
@@ -46,9 +42,11 @@ def load_llm(config: BaseConfig, progress: Progress | None = None) -> tuple[PreT
     if 4-bit weights are configured without bitsandbytes.
     """
     folder = assets.fetch(config.llm, progress)
-    device = resolve_device(config.device)
-    dtype = resolve_dtype(config.dtype, device)
+    device = loading_device(config.device)
+    dtype = resolve_dtype(config.dtype, resolve_device(config.device))
     options: dict[str, Any] = {"dtype": dtype, "attn_implementation": block_attention.NAME}
+    if device.type == "cuda":  # straight onto this process's own: by itself a library would take the first one
+        options["device_map"] = {"": device}
     if config.load_in_4bit:
         options["quantization_config"] = _four_bit(dtype)
     transformers_logging.disable_progress_bar()

@@ -20,6 +20,7 @@ from recommender.model.loss import ranking_loss, word_loss
 from recommender.model.soft_targets import SoftTargets
 from recommender.prompting.example import FIRST_SOFT, IGNORE, ITEM, MASKED
 from recommender.prompting.packing import Batch
+from recommender.prompting.sequences import Sequences
 from recommender.semantic_ids.codes import SemanticIds
 
 #: weight of the words of a reading beside the items that are expected
@@ -119,13 +120,13 @@ class RecommenderModel(ItemEmbeddings):
             positions = self.listener.positions(batch.items[is_item]) * self.config.base.item_scale
             embedded = embedded.masked_scatter(is_item[..., None], positions)
         view = listening_view(self.llm, self.listening_layers, self.listener.norm)
-        blocks = {"blocks": AttentionBlocks.cut(batch.mask, batch.ends, words.dtype)} if batch.ends else {}
+        layout = self._layout(batch.mask, batch.ends, batch.sequences, words.dtype)
         result = view(
             inputs_embeds=embedded.to(words.dtype),
             position_ids=batch.positions,
             attention_mask=batch.mask,
             use_cache=False,
-            **(blocks if batch.mask.device.type == "cpu" else {}),
+            **layout,
         )
         return result.last_hidden_state.float()
 
@@ -156,11 +157,12 @@ class RecommenderModel(ItemEmbeddings):
         cache: Any = None,
         write: bool = False,
         ends: Sequence[Sequence[int]] = (),
+        sequences: Sequences | None = None,
     ) -> Tensor:
         """Run the decoder over embeddings [rows, positions, hidden]; returns hidden states of the same shape.
 
         `mask` [rows, 1, positions, keys] is True where a position may attend. `write`: with all layers and the LLM's own
-        norm, as for text; otherwise with the layers that rank. `ends`: as in Batch.
+        norm, as for text; otherwise with the layers that rank. `ends`, `sequences`: as in Batch.
         """
         backbone = self.llm.model if write else self.ranking_view()
         dtype = self.llm.get_input_embeddings().weight.dtype
@@ -170,9 +172,18 @@ class RecommenderModel(ItemEmbeddings):
             attention_mask=mask,
             past_key_values=cache,
             use_cache=cache is not None,
-            **({"blocks": AttentionBlocks.cut(mask, ends, dtype)} if ends and mask.device.type == "cpu" else {}),
+            **self._layout(mask, ends, sequences, dtype),
         )
         return result.last_hidden_state.to(self.rows.dtype)
+
+    @staticmethod
+    def _layout(
+        mask: Tensor, ends: Sequence[Sequence[int]], sequences: Sequences | None, dtype: torch.dtype
+    ) -> dict[str, Any]:
+        """Return what `block_attention.attend` is told of packed rows besides their mask."""
+        if mask.device.type != "cpu":
+            return {} if sequences is None else {"sequences": sequences}
+        return {"blocks": AttentionBlocks.cut(mask, ends, dtype)} if ends else {}
 
     def forward(
         self,
@@ -202,7 +213,9 @@ class RecommenderModel(ItemEmbeddings):
         if batch.expected is not None:
             return self._listening_loss(batch)
         embedded = self.embed(batch, modality_dropout, row_dropout)
-        hidden = self.read(embedded, batch.positions, batch.mask, write=batch.writes, ends=batch.ends)
+        hidden = self.read(
+            embedded, batch.positions, batch.mask, write=batch.writes, ends=batch.ends, sequences=batch.sequences
+        )
         labelled = batch.labels != IGNORE
         hidden, labels, interaction_ids = hidden[labelled], batch.labels[labelled], batch.interaction_ids[labelled]
         if batch.writes:

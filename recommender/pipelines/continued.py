@@ -12,7 +12,7 @@ from recommender.errors import ConfigError
 from recommender.model.checkpoint import CONFIG, Checkpoint, from_pretrained, resolve, save_pretrained
 from recommender.model.manifest import weights_of
 from recommender.pipelines.train import claimed_run, split_histories, work_folder
-from recommender.progress import Progress
+from recommender.progress import Progress, is_main_process
 from recommender.training import StageResult, TrainingData, run_stages
 from recommender.training.loop import clear_state
 
@@ -37,8 +37,9 @@ def continue_ranking(
         data = TrainingData(checkpoint.builder, split, start=_digest(source))
         results = run_stages(checkpoint.model, data, only, work, progress)
         _tell(checkpoint, results)
-        save_pretrained(checkpoint, output)
-        clear_state(work)
+        if is_main_process():
+            save_pretrained(checkpoint, output)
+            clear_state(work)
     return results
 
 

@@ -24,9 +24,10 @@ from recommender.files import replacing
 from recommender.model.checkpoint import from_pretrained, save_pretrained
 from recommender.pipelines.listening_data import READ, listening_stages, prepare_listening
 from recommender.pipelines.train import claimed_run, split_histories, work_folder
-from recommender.progress import Progress
+from recommender.progress import Progress, is_main_process
 from recommender.training import StageResult, TrainingData, run_stages
 from recommender.training.loop import clear_state
+from recommender.training.processes import join
 
 #: ids of what suits best that are written
 _SUITING = 10
@@ -67,7 +68,8 @@ def _teach(
     checkpoint.config = config = _with_recipe(checkpoint.config, recipe).updated(changes)
     checkpoint.model.config = config
     split = split_histories(config, checkpoint.catalogue)
-    conversations = prepare_listening(checkpoint, split.train.items, work, progress, start)
+    with join(config.base.device).one_first():
+        conversations = prepare_listening(checkpoint, split.train.items, work, progress, start)
     training = config.training.model_copy(update={"stages": listening_stages(config)})
     only = config.model_copy(update={"training": training})
     data = TrainingData(checkpoint.builder, split, conversations=conversations)
@@ -75,9 +77,10 @@ def _teach(
     others = [stage for stage in checkpoint.metrics.get("stages", []) if stage["stage"] != CONVERSE]
     checkpoint.metrics["stages"] = [*others, asdict(result)]
     checkpoint.prompts = checkpoint.prompts | {CONVERSE: prompts.template_hashes()[CONVERSE]}
-    save_pretrained(checkpoint, output)
-    clear_state(work)
-    (work / READ).unlink(missing_ok=True)
+    if is_main_process():
+        save_pretrained(checkpoint, output)
+        clear_state(work)
+        (work / READ).unlink(missing_ok=True)
     return result
 
 

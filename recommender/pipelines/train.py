@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -42,11 +41,12 @@ from recommender.model.manifest import claimed
 from recommender.model.soft_targets import SoftTargets
 from recommender.model.trained_on import TrainedOn
 from recommender.pipelines.listening_data import READ, has_listening, listening_stages, prepare_listening
-from recommender.progress import Progress
+from recommender.progress import Progress, is_main_process
 from recommender.semantic_ids.codes import SemanticIds
 from recommender.training import StageResult, TrainingData, run_stages
 from recommender.training.distillation import make_soft_targets
 from recommender.training.loop import TEACHER, clear_state
+from recommender.training.processes import join
 from recommender.training.query_synthesis import QuerySynthesizer
 from recommender.training.run_state import progress_of
 
@@ -206,7 +206,7 @@ def train(
 @contextmanager
 def claimed_run(output: Path) -> Iterator[None]:
     """Hold the output and its work folder; of the processes of one run the first one holds them for all."""
-    if int(os.environ.get("RANK", "0")):
+    if not is_main_process():
         yield
         return
     with claimed(output, "training"), locked(work_folder(output), "training"):
@@ -218,18 +218,21 @@ def claimed_run(output: Path) -> Iterator[None]:
 
 
 def _train(config: Config, output: Path, progress: Progress | None, recipe: str | None) -> TrainingResult:
-    _check_parts(config, progress)
-    prepared = prepare(config, progress, to_train=True)
+    processes = join(config.base.device)
+    with processes.one_first():
+        _check_parts(config, progress)
+        prepared = prepare(config, progress, to_train=True)
     checkpoint = build(config, prepared, progress)
     if config.training.popularity and checkpoint.model.ids.levels == 1:
         histories = [items for items in prepared.split.train.items if len(items)]
         init_popularity_bias(checkpoint.model.eval(), checkpoint.builder, histories, config.training.popularity)
     work = work_folder(output)
-    data = _training_data(config, prepared, checkpoint, work, progress)
-    if listening_stages(config):
-        start = config.base.adapter if config.base.adapter and has_listening(config.base.adapter) else None
-        heard = prepare_listening(checkpoint, prepared.split.train.items, work, progress, start)
-        data = replace(data, conversations=heard)
+    with processes.one_first():
+        data = _training_data(config, prepared, checkpoint, work, progress)
+        if listening_stages(config):
+            start = config.base.adapter if config.base.adapter and has_listening(config.base.adapter) else None
+            heard = prepare_listening(checkpoint, prepared.split.train.items, work, progress, start)
+            data = replace(data, conversations=heard)
     stages = run_stages(checkpoint.model, data, config, work, progress)
     checkpoint.metrics = {
         "name": output.name,
@@ -242,11 +245,11 @@ def _train(config: Config, output: Path, progress: Progress | None, recipe: str 
     trained = {"rank", *(stage.stage for stage in config.training.stages)}
     hashes = {name: text for name, text in prompts.template_hashes().items() if name in trained}
     checkpoint.prompts = checkpoint.prompts | hashes
-    is_main_process = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
-    if is_main_process:
+    if processes.main:
         save_pretrained(checkpoint, output)
         clear_state(work)
         (work / READ).unlink(missing_ok=True)
+    processes.wait()
     return TrainingResult(output, stages)
 
 
@@ -337,8 +340,9 @@ def _teach_writing(
     others = [stage for stage in checkpoint.metrics.get("stages", []) if stage["stage"] != "explain"]
     checkpoint.metrics["stages"] = [*others, asdict(result)]
     checkpoint.prompts = checkpoint.prompts | {EXPLAIN: prompts.template_hashes()[EXPLAIN]}
-    save_pretrained(checkpoint, output)
-    clear_state(work)
+    if is_main_process():
+        save_pretrained(checkpoint, output)
+        clear_state(work)
     return result
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from recommender.prompting.example import IGNORE, TOKEN, Example, word_positions
+from recommender.prompting.sequences import Sequences
 
 #: segments of a packed row: 0 is the shared instruction, 1, 2, ... are examples that attend to it, -1 is padding, and
 #: lower numbers are examples with an instruction of their own
@@ -24,7 +25,7 @@ class Batch:
 
     `ends`: for each row the positions where the instruction and each group of examples end; attention crosses them only
     towards the instruction. Empty if unknown. `expected`: of conversations, what `Example.expected` has, of all rows in
-    order: [labels that are items, most] twice, and [labels that are items].
+    order: [labels that are items, most] twice, and [labels that are items]. `sequences`: for a GPU; None: unknown, or none.
     """
 
     tokens: Tensor
@@ -37,12 +38,26 @@ class Batch:
     writes: bool
     ends: tuple[tuple[int, ...], ...] = ()
     expected: tuple[Tensor, ...] | None = None
+    sequences: Sequences | None = None
 
     def to(self, device: torch.device | str) -> Batch:
-        """Return the batch on `device`."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        expected = None if self.expected is None else tuple(part.to(device) for part in self.expected)
-        return Batch(**moved, writes=self.writes, ends=self.ends, expected=expected)
+        """Return the batch on `device`; from pinned memory the copy is awaited by the device only."""
+        return self._each(lambda part: part.to(device, non_blocking=part.is_pinned()))
+
+    def pin_memory(self) -> Batch:
+        """Return the batch in memory that a GPU copies from while the host goes on."""
+        return self._each(Tensor.pin_memory)
+
+    def unlabelled(self) -> Batch:
+        """Return a batch of the same positions from which nothing is learned."""
+        expected = None if self.expected is None else tuple(part[:0] for part in self.expected)
+        return replace(self, labels=torch.full_like(self.labels, IGNORE), expected=expected)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        changed = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        expected = None if self.expected is None else tuple(change(part) for part in self.expected)
+        sequences = None if self.sequences is None else self.sequences.each(change)
+        return replace(self, **changed, expected=expected, sequences=sequences)
 
 
 def pack(examples: Sequence[Example], row_tokens: int, prefix: int = 0) -> list[list[int]]:

@@ -46,6 +46,12 @@ def deferred() -> Iterator[threading.Event]:
             _as_before(before[pending[0]], pending[0], None)
 
 
+def patient() -> None:
+    """Let what is under way take its time, after a signal: processes that save together would wait for one that gave up."""
+    if threading.current_thread() is threading.main_thread():
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def _as_before(handler: Any, number: int, frame: FrameType | None) -> None:
     """Do what a signal did before: by default Ctrl-C raises KeyboardInterrupt; so does SIGTERM, which would end unasked."""
     if callable(handler):

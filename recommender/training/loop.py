@@ -10,7 +10,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,23 +18,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 
 from recommender.adapters.lora import RANK
 from recommender.config import Config, StageConfig
 from recommender.errors import RecommenderError
-from recommender.model import RecommenderModel, resolve_device
+from recommender.model import RecommenderModel
 from recommender.progress import Progress
-from recommender.prompting.example import Example
+from recommender.prompting.example import IGNORE, Example
+from recommender.prompting.packing import Batch
 from recommender.training import epochs, run_state, streaming
+from recommender.training.ahead import Ahead
+from recommender.training.distributing import distribute, gather, stepper_of
 from recommender.training.epochs import TrainingData
-from recommender.training.interruption import deferred
+from recommender.training.gradients import checkpoint_gradients
+from recommender.training.interruption import deferred, patient
 from recommender.training.loss_plot import plot_log
 from recommender.training.parameter_groups import ADAPTERS, parameter_groups
+from recommender.training.processes import Processes, join
 from recommender.training.run_state import STATE
 from recommender.training.schedule import learning_rate_share
+from recommender.training.sharing import shared_parts
 from recommender.training.validation import held_out_loss, validation_ndcg
 
 logger = logging.getLogger(__name__)
@@ -57,15 +61,18 @@ def run_stages(
 ) -> list[StageResult]:
     """Run all stages in place. Writes `log.csv`, `loss.png` and the state of the run into the folder `output`.
 
-    A killed run resumes from its state and ends with the same weights as an uninterrupted one with the same numbers of
-    processes and threads. Ctrl-C and SIGTERM end it within a second, the state saved. Raises RecommenderError if the loss is
-    not finite, or if `output` holds the state of a run with another configuration or other data.
+    Several processes, started by `accelerate launch` or torchrun, share every batch; the first one writes. A killed run
+    resumes from its state and ends with the same weights as an uninterrupted one with the same numbers of processes and
+    threads; with other numbers, with weights that differ by rounding and by what dropout drew. Ctrl-C and SIGTERM end it
+    within a second, the state saved. Raises ConfigError if the device is not there, RecommenderError if the loss is not
+    finite, or if `output` holds the state of a run with another configuration or other data.
     """
     output.mkdir(parents=True, exist_ok=True)
     run = _Run(model, data, config, output, progress)
     with _deterministic(), deferred() as run.stopped:
         results = [run.stage(number, stage) for number, stage in enumerate(config.training.stages)]
     model.eval()
+    gather(model)
     if run.main:
         run_state.write_log(output / "log.csv", run.position.log)
         plot_log(run.position.log, output / "loss.png")
@@ -95,13 +102,11 @@ class _Run:
     def __init__(
         self, model: RecommenderModel, data: TrainingData, config: Config, output: Path, progress: Progress | None
     ) -> None:
-        self.accelerator = Accelerator(
-            cpu=resolve_device(config.base.device).type == "cpu",
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)],
-        )
+        self.processes = join(config.base.device)
         self.model, self.data, self.config, self.output = model, data, config, output
         self.progress = progress if self.main else None
-        self.views = {m: torch.from_numpy(v).to(self.accelerator.device) for m, v in data.views.items()}
+        checkpoint_gradients(model, config.training.gradient_checkpointing)
+        self.views = {m: torch.from_numpy(v).to(self.processes.device) for m, v in data.views.items()}
         self.stopped = threading.Event()
         self.facts = run_state.facts_of(config, data, model)
         self.saved = run_state.read(output, self.facts)
@@ -109,10 +114,11 @@ class _Run:
         if self.saved:
             run_state.restore(model, self.saved["model"])
             logger.info("resuming stage %d at step %d", self.position.stage + 1, self.position.step)
+        distribute(model, self.processes)
 
     @property
     def main(self) -> bool:
-        return bool(self.accelerator.is_main_process)
+        return self.processes.main
 
     def stage(self, number: int, config: StageConfig) -> StageResult:
         """Run one stage to its end, or return its result if the resumed run had finished it."""
@@ -129,9 +135,10 @@ class _Run:
 
     def _keep(self, number: int) -> None:
         """Save a finished stage, which stays finished if the settings of a later one change."""
+        weights = run_state.trainable(self.model)
         if self.main:
             path = self.output / run_state.STAGE_ENDS.replace("*", str(number))
-            run_state.write(path, self.facts, self.model, None, self.position, {})
+            run_state.write(path, self.facts, weights, None, self.position, {})
 
 
 class _Stage:
@@ -139,11 +146,12 @@ class _Stage:
 
     def __init__(self, run: _Run, number: int, config: StageConfig) -> None:
         self.training_run, self.number, self.config = run, number, config
-        self.model = run.model.to(run.accelerator.device)
+        self.processes: Processes = run.processes
+        self.model = run.model
         self.model.use_adapter(ADAPTERS.get(config.stage, RANK))
         self.groups = parameter_groups(self.model, config)
-        optimizer = torch.optim.AdamW(self.groups, betas=(0.9, 0.98), weight_decay=config.weight_decay)
-        self.wrapped, self.optimizer = run.accelerator.prepare(self.model, optimizer)
+        self.optimizer = torch.optim.AdamW(self.groups, betas=(0.9, 0.98), weight_decay=config.weight_decay)
+        self.stepper = stepper_of(self.model, self.optimizer, run.processes, config.max_grad_norm)
         self.prefix = epochs.shared_prefix(run.data, config)
         self.epochs: dict[int, list[list[list[Example]]]] = {}
         self.stream = streaming.open_stream(run.data, config, run.config, number, self.prefix)
@@ -156,56 +164,63 @@ class _Stage:
         self.best: dict[str, Tensor] = {}
 
     def _epoch(self, epoch: int) -> list[list[list[Example]]]:
-        """Return this process's batches of an epoch; all processes have equally many."""
+        """Return the batches of an epoch, of which every process takes its share."""
         if epoch not in self.epochs:
             random = epochs.generator(self.training_run.config.seed, self.number, epoch)
             examples = epochs.examples(self.training_run.data, self.config, random)
             batches = epochs.batches(examples, self.config, self.prefix)
-            order = random.permutation(len(batches))
-            processes, mine = self.training_run.accelerator.num_processes, self.training_run.accelerator.process_index
-            # the others would wait for a process without a batch: the first batches are repeated
-            order = np.resize(order, len(order) + -len(order) % processes)
-            self.epochs = {epoch: [batches[i] for i in order[mine::processes]]}
+            self.epochs = {epoch: [batches[i] for i in random.permutation(len(batches))]}
         return self.epochs[epoch]
 
     def _steps_of_epoch(self) -> int:
-        if self.stream is None:
-            return max(len(self._epoch(0)), 1)
-        return math.ceil(self.stream.count() / self.training_run.accelerator.num_processes)
-
-    def _first_batch(self, step: int) -> int:
-        """Return the number in the stream of the first process's batch at a step."""
-        return step * self.training_run.accelerator.num_processes
+        return max(len(self._epoch(0)), 1) if self.stream is None else self.stream.count()
 
     def _rows(self, step: int) -> list[list[Example]]:
-        """Return the rows of this process's batch at a step."""
+        """Return the rows of a step's batch, of all processes."""
         if self.stream is not None:
-            return self.stream.batch(self._first_batch(step) + self.training_run.accelerator.process_index)
+            return self.stream.batch(step)
         batches = self._epoch(step // self.per_epoch)
         # later epochs may have a batch more or less than the first one
         return batches[step % self.per_epoch % len(batches)]
+
+    def _parts(self, step: int) -> list[Batch]:
+        """Return this process's share of the batch of a step, in the parts in which it is computed; on the host."""
+        accumulated = self.training_run.config.training.gradient_accumulation
+        return shared_parts(self._rows(step), self.processes, accumulated, self.prefix)
 
     def run(self) -> None:
         """Train from the saved step to the end or to the early stop; leaves the best weights in the model."""
         self._resume()
         position, clock = self.training_run.position, _Clock(self.training_run.config.training.checkpoint_minutes)
         before = position.minutes.get(str(self.number), 0.0)
+        parts, loss = Ahead(self._parts), math.nan
         while position.step < self.total and position.waited < self.config.patience:
-            loss, labels = self._step(position.step)
+            ends = position.step + 1 == self.total
+            share, positions = self._step(position.step, parts.take(position.step, last=ends))
             position.step += 1
-            clock.count(labels)
-            ends = position.step == self.total
-            if position.step % LOG_EVERY == 0 or ends:
+            clock.count(positions)
+            logged = position.step % LOG_EVERY == 0 or ends
+            if logged or self.processes.device.type == "cpu":  # reading it on a GPU waits for the GPU
+                loss = self._read(share, position.step)
+            if logged:
                 self._log(position, loss=round(loss, 5), positions_per_second=round(clock.rate(), 1))
             if position.step % self.every == 0 or ends:
                 self._validate(position)
             if self.training_run.progress:
-                status = f"{self.config.stage}, loss {loss:.2f}, {clock.rate():.0f} tokens/s"
+                known = "" if math.isnan(loss) else f" loss {loss:.2f},"
+                status = f"{self.config.stage},{known} {clock.rate():.0f} tokens/s"
                 self.training_run.progress(status, position.step, self.total)
             position.minutes[str(self.number)] = before + clock.minutes()
-            if clock.due() or self.training_run.stopped.is_set():
+            # the clocks of processes differ, and a signal reaches them at different steps
+            stopped, due = self.processes.totals(
+                self.training_run.stopped.is_set(), self.processes.main and clock.due()
+            )
+            if stopped and not self.processes.alone:
+                patient()
+            if due or stopped:
+                self._read(share, position.step)  # a state that cannot be gone on from is not saved
                 self._save(position)
-            if self.training_run.stopped.is_set():
+            if stopped:
                 raise KeyboardInterrupt
         if self.best:
             run_state.restore(self.model, self.best)
@@ -213,7 +228,7 @@ class _Stage:
     def _resume(self) -> None:
         saved = self.training_run.saved
         if saved and saved["position"]["stage"] == self.number and saved["optimizer"] is not None:
-            self.optimizer.load_state_dict(saved["optimizer"])
+            self.stepper.load(saved["optimizer"])
             self.best = saved["best"]
             self.training_run.saved = None
             place = dict(self.training_run.position.stream)
@@ -222,13 +237,14 @@ class _Stage:
 
     def _seed(self, step: int) -> None:
         """Seed torch from seed, stage, step and process, so that a resumed run needs no state of a generator."""
-        place = [self.training_run.config.seed, self.number, step, self.training_run.accelerator.process_index]
+        place = [self.training_run.config.seed, self.number, step, self.processes.index]
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
-    def _step(self, step: int) -> tuple[float, int]:
-        """Take one optimiser step; returns the mean loss of a label and the number of positions read."""
+    def _step(self, step: int, parts: Sequence[Batch]) -> tuple[Tensor, int]:
+        """Take one optimiser step; returns this process's share of the mean loss of a label, and all positions read."""
         config = self.config
-        batch = epochs.as_batch(self._rows(step), self.prefix).to(self.model.device)
+        labels = [int((part.labels != IGNORE).sum()) for part in parts]
+        all_labels, positions = self.processes.totals(sum(labels), sum(part.tokens.numel() for part in parts))
         self.model.train()
         self._seed(step)
         for group, (_, rate) in zip(self.optimizer.param_groups, self._rates(step), strict=True):
@@ -236,20 +252,25 @@ class _Stage:
         teacher = self.training_run.data.teacher if config.stage == "rank" and config.teacher else None
         dropouts = config.modality_dropout, config.row_dropout, config.label_smoothing
         views = self.training_run.views if config.stage in ("align", "rank") else {}
-        total, count = self.wrapped(batch, *dropouts, teacher, config.cold_item_dropout, views)
-        loss = total / count
-        if not torch.isfinite(loss):
+        shares = []
+        for number, part in enumerate(parts, start=1):
+            batch = part.to(self.processes.device)
+            total, _ = self.stepper.loss(batch, *dropouts, teacher, config.cold_item_dropout, views)
+            loss = total / max(all_labels, 1)
+            self.stepper.backward(loss, last=number == len(parts))
+            shares.append(loss.detach())
+        self.stepper.step(config.max_grad_norm)
+        return torch.stack(shares).sum(), int(positions)
+
+    def _read(self, share: Tensor, step: int) -> float:
+        """Return the mean loss of a label. Raises RecommenderError, in all processes, if it is not finite."""
+        (loss,) = self.processes.totals(float(share))
+        if not math.isfinite(loss):
             raise RecommenderError(
-                f"stage {config.stage}: the loss is {loss.item()} at step {step}; training stopped",
+                f"stage {self.config.stage}: the loss is {loss} at step {step - 1}; training stopped",
                 f"lower learning_rate and start anew: remove {self.training_run.output}",
             )
-        self.training_run.accelerator.backward(loss)
-        self.training_run.accelerator.clip_grad_norm_(
-            [p for g in self.groups for p in g["params"]], config.max_grad_norm
-        )
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return float(loss.detach()), int(batch.tokens.numel())
+        return loss
 
     def _rates(self, step: int) -> list[tuple[str, float]]:
         """Return the name and learning rate of each parameter group at a step."""
@@ -264,7 +285,7 @@ class _Stage:
         self._log(position, validation=round(value, 5))
         if position.best is None or value > position.best:
             position.best, position.waited = value, 0
-            self.best = run_state.trainable(self.model)
+            self.best = self.stepper.weights()
         else:
             position.waited += 1
         logger.info("%s step %d of %d: validation %.4f", self.config.stage, position.step, self.total, value)
@@ -273,10 +294,10 @@ class _Stage:
         self.model.eval()
         if self.config.stage == "rank":
             users, beam = self.config.validation_users, self.training_run.config.decoding.beam
-            return validation_ndcg(
-                self.model, self.training_run.data.builder, self.training_run.data.split, users, beam
-            )
-        loss = held_out_loss(self.model, self.held_out, self.config, self.prefix)
+            data = self.training_run.data
+            with self.stepper.readable():
+                return validation_ndcg(self.model, data.builder, data.split, users, beam, self.processes)
+        loss = held_out_loss(self.model, self.held_out, self.config, self.prefix, self.processes)
         return None if loss is None else -loss
 
     def _log(self, position: run_state.Position, **values: Any) -> None:
@@ -292,16 +313,11 @@ class _Stage:
         position.log.append(row)
 
     def _save(self, position: run_state.Position) -> None:
-        # the other processes hold the same state and need not wait; their clocks may differ by a step
-        if self.training_run.main:
-            run = self.training_run
-            path = run.output / STATE
-            position.stream = (
-                {}
-                if self.stream is None
-                else {"stage": self.number, **vars(self.stream.place_of(self._first_batch(position.step)))}
-            )
-            run_state.write(path, run.facts, self.model, self.optimizer, position, self.best, self.total)
+        run, weights, optimizer = self.training_run, self.stepper.weights(), self.stepper.state()
+        if run.main:
+            if self.stream is not None:
+                position.stream = {"stage": self.number, **vars(self.stream.place_of(position.step))}
+            run_state.write(run.output / STATE, run.facts, weights, optimizer, position, self.best, self.total)
             run_state.write_log(run.output / "log.csv", position.log)
 
 

@@ -36,6 +36,7 @@ _NOT_DECISIVE = (
     "encoders.cache",
     "encoders.batch_size",
     "training.checkpoint_minutes",
+    "training.gradient_",
     "data.items",
     "data.interactions",
     "base.llm",
@@ -68,8 +69,11 @@ class Position:
 
 
 def trainable(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return copies of all parameters that any stage may train: LoRA, rows, projectors, ranking norm."""
-    return {n: p.detach().cpu().clone() for n, p in model.named_parameters() if is_adapter_parameter(n)}
+    """Return copies of all parameters that any stage may train: LoRA, rows, projectors, ranking norm.
+
+    Where processes hold parts of them, all must ask.
+    """
+    return {n: _whole(p.detach()).cpu().clone() for n, p in model.named_parameters() if is_adapter_parameter(n)}
 
 
 def restore(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
@@ -77,7 +81,27 @@ def restore(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name, value in values.items():
-            parameters[name].copy_(value)
+            parameters[name].copy_(as_part(value, parameters[name]))
+
+
+def is_part(value: Any) -> bool:
+    """Whether a tensor is this process's part of one that all hold together: a DTensor, which takes a second to import."""
+    return hasattr(value, "full_tensor")
+
+
+def _whole(parameter: Any) -> Any:
+    return parameter.full_tensor() if is_part(parameter) else parameter
+
+
+def as_part(value: torch.Tensor, like: Any) -> torch.Tensor:
+    """Return the part of a whole tensor that this process holds, where `like` is cut; else the tensor as it is."""
+    if not is_part(like):
+        return value
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    whole, mesh = value.to(like.device_mesh.device_type, like.dtype), like.device_mesh
+    part = distribute_tensor(whole, mesh, like.placements, src_data_rank=None).to_local().to(like.to_local().device)
+    return DTensor.from_local(part, mesh, like.placements, shape=like.shape, stride=like.stride())
 
 
 def facts_of(config: Config, data: TrainingData, model: nn.Module) -> dict[str, Any]:
@@ -161,18 +185,18 @@ def _stage_of(key: str) -> int:
 def write(
     path: Path,
     facts: Mapping[str, Any],
-    model: nn.Module,
-    optimizer: Any,
+    weights: Mapping[str, torch.Tensor],
+    optimizer: Mapping[str, Any] | None,
     position: Position,
     best: Mapping[str, torch.Tensor],
     steps: int = 0,
 ) -> None:
-    """Write the whole state atomically. `steps`: how many the stage has; for people."""
+    """Write the whole state atomically. `weights`: of `trainable`; `steps`: how many the stage has; for people."""
     state = {
         "format": _FORMAT,
         "facts": dict(facts),
-        "model": trainable(model),
-        "optimizer": optimizer.state_dict() if optimizer is not None else None,
+        "model": dict(weights),
+        "optimizer": None if optimizer is None else dict(optimizer),
         "position": asdict(position),
         "best": dict(best),
         "steps": steps,

@@ -17,28 +17,34 @@ from recommender.numerics.gains import single_target_ndcg
 from recommender.numerics.sampling import evenly
 from recommender.prompting.builder import ExampleBuilder
 from recommender.prompting.example import Example
-from recommender.training.epochs import as_batch, batches
+from recommender.training.epochs import batches
+from recommender.training.processes import ALONE, Processes
+from recommender.training.sharing import shared_parts
 
 K = 10
 PROMPTS = 16
 
 
 def validation_ndcg(
-    model: RecommenderModel, builder: ExampleBuilder, split: Split, users: int, beam: int
+    model: RecommenderModel,
+    builder: ExampleBuilder,
+    split: Split,
+    users: int,
+    beam: int,
+    processes: Processes = ALONE,
 ) -> float | None:
     """Return NDCG@10 of the validation targets of an even sample of at most `users` users, seen items removed.
 
-    None if no user has a target.
+    None if no user has a target. Each process ranks for its share of the users, and all return the same.
     """
     with_target = np.flatnonzero(split.validation >= 0)
     if not len(with_target):
         return None
     sample = with_target[evenly(len(with_target), users)]
-    histories = split.history_for("validation")
-    ranked = rank_histories(model, builder, [histories[user] for user in sample], K, beam)
-    targets = split.validation[sample]
-    ranks = [_rank_of(target, items) for items, target in zip(ranked, targets, strict=True)]
-    return float(single_target_ndcg(np.array(ranks), K).mean())
+    histories, share = split.history_for("validation"), processes.share(sample)
+    ranked = rank_histories(model, builder, [histories[user] for user in share], K, beam)
+    ranks = [_rank_of(target, items) for items, target in zip(ranked, split.validation[share], strict=True)]
+    return float(single_target_ndcg(np.array(processes.joined(ranks, len(sample))), K).mean())
 
 
 def _rank_of(target: int, items: np.ndarray) -> int:
@@ -68,11 +74,20 @@ def rank_histories(
 
 @torch.no_grad()
 def held_out_loss(
-    model: RecommenderModel, examples: Sequence[Example], stage: StageConfig, prefix: np.ndarray
+    model: RecommenderModel,
+    examples: Sequence[Example],
+    stage: StageConfig,
+    prefix: np.ndarray,
+    processes: Processes = ALONE,
 ) -> float | None:
-    """Return the mean cross-entropy for each label of held-out examples; None without any. `prefix`: what they share."""
+    """Return the mean cross-entropy for each label of held-out examples; None without any. `prefix`: what they share.
+
+    Each process reads its share of the batches, and all return the same.
+    """
     total, count = 0.0, 0
     for rows in batches(examples, stage, prefix):
-        loss, labels = model(as_batch(rows, prefix).to(model.device))
+        (part,) = shared_parts(rows, processes, 1, prefix)
+        loss, labels = model(part.to(model.device))
         total, count = total + float(loss), count + int(labels)
-    return total / count if count else None
+    total, labelled = processes.totals(total, count)
+    return total / labelled if labelled else None

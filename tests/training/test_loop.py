@@ -1,7 +1,4 @@
 import csv
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -163,52 +160,3 @@ def test_views_are_learned_from_where_items_are_read(make_checkpoint, config, sp
         learned(tmp_path / "killed", views, kill)
     resumed = learned(tmp_path / "killed", views)
     assert all(torch.equal(resumed[n], seen[n]) for n in seen)
-
-
-SCRIPT = """
-import sys, torch
-torch.set_num_threads(1)
-from pathlib import Path
-import numpy as np
-from recommender.data.catalogue import Catalogue, Item
-from recommender.config import Config
-from recommender.encoders.features import Features
-from recommender.prompting.builder import ExampleBuilder
-from recommender.data.histories import Histories, leave_one_out
-from recommender.model import RecommenderModel, load_llm
-from recommender.semantic_ids.codes import SemanticIds
-from recommender.training import TrainingData, run_stages
-catalogue = Catalogue(Item(str(i), f"red story {i}") for i in range(20))
-vectors = np.random.default_rng(0).standard_normal((20, 8)).astype(np.float32)
-features = Features({"text": vectors}, {"text": np.ones(20, bool)})
-stage = {"stage": "rank", "epochs": 2, "batch_tokens": 128, "row_tokens": 64}
-config = Config.parse({"base": {"llm": sys.argv[1], "dtype": "float32", "rank_layers": 2},
-                       "prompt": {"history": 6, "titled": 0}, "training": {"stages": [stage]}})
-llm, tokenizer = load_llm(config.base)
-torch.manual_seed(1)
-model = RecommenderModel(llm, SemanticIds.atomic(20), features, config)
-builder = ExampleBuilder(tokenizer, model.vocabulary, catalogue, model.ids, config.prompt, 0)
-items = tuple((np.arange(9) + u) % 20 for u in range(12))
-split = leave_one_out(Histories(tuple(map(str, range(12))), items))
-before = model.rows.detach().clone()
-run_stages(model, TrainingData(builder, split), config, Path(sys.argv[2]))
-rank = torch.distributed.get_rank()
-gathered = [torch.zeros_like(before) for _ in range(2)]
-torch.distributed.all_gather(gathered, model.rows.detach())
-assert torch.equal(gathered[0], gathered[1]) and not torch.equal(before, gathered[0])
-sys.stdout.write(f"processes {torch.distributed.get_world_size()};")
-sys.stdout.flush()
-"""
-
-
-def test_two_processes_under_accelerate_launch(llm_folder, tmp_path):
-    script = tmp_path / "two.py"
-    script.write_text(SCRIPT)
-    # --multi_gpu is accelerate's word for one process a worker through torchrun; without GPUs they are CPU processes
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command += [str(script), str(llm_folder), str(tmp_path / "out")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("processes 2;") == 2

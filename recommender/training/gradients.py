@@ -1,0 +1,76 @@
+"""Backward passes and optimiser steps, on one process or on several that each hold the whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recommender.errors import ConfigError
+from recommender.model import RecommenderModel
+from recommender.training import run_state
+from recommender.training.processes import Processes
+
+
+class Stepper:
+    """The gradients and the optimiser of one stage.
+
+    The loss of a process is its share of the mean over all labels of a step, so gradients are added, not averaged.
+    """
+
+    def __init__(self, model: RecommenderModel, optimizer: torch.optim.Optimizer, processes: Processes) -> None:
+        self.model, self.optimizer, self.processes = model, optimizer, processes
+        self.parameters: list[nn.Parameter] = [p for group in optimizer.param_groups for p in group["params"]]
+        processes.copy_weights([p for p in self.parameters if not run_state.is_part(p)])
+
+    def loss(self, *arguments: Any) -> tuple[Tensor, Tensor]:
+        """Return what the forward pass of the model returns."""
+        total, count = self.model(*arguments)
+        return total, count
+
+    def backward(self, loss: Tensor, last: bool = True) -> None:
+        """Add the gradients of a part of a step; `last`: it is the last part."""
+        loss.backward()
+
+    def step(self, max_norm: float) -> None:
+        """Take one step with the gradients of all processes, which are then gone."""
+        self.processes.add_gradients(self.parameters)
+        torch.nn.utils.clip_grad_norm_(self.parameters, max_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def readable(self) -> AbstractContextManager[None]:
+        """Within the block all that ranks can be read as it is."""
+        return nullcontext()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return copies of all that any stage may train; all processes must ask."""
+        return run_state.trainable(self.model)
+
+    def state(self) -> dict[str, Any]:
+        """Return the optimiser's state as one process has it; all processes must ask."""
+        return self.optimizer.state_dict()
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` returned, perhaps on another number of processes."""
+        self.optimizer.load_state_dict(dict(state))
+
+
+def checkpoint_gradients(model: RecommenderModel, wanted: bool) -> None:
+    """Let the layers of the base keep what enters them only, and compute the rest again in the backward pass, or not.
+
+    Raises ConfigError if the base cannot.
+    """
+    if not wanted:
+        return
+    try:
+        model.llm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    except (ValueError, NotImplementedError):
+        name = type(model.llm).__name__
+        raise ConfigError(
+            f"training.gradient_checkpointing: {name} has no layers that could do so",
+            "raise training.gradient_accumulation instead",
+        ) from None
