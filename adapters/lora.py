@@ -10,14 +10,19 @@ logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 import peft  # noqa: E402
 from peft import PeftModel  # noqa: E402
-from torch import Tensor  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 from transformers import PreTrainedModel  # noqa: E402
 
 from recommender.config import LoraConfig  # noqa: E402
 from recommender.errors import ConfigError  # noqa: E402
 
 RANK, EXPLAIN, CONVERSE = "rank", "explain", "converse"
+#: what peft puts before the names of a base's modules
+_WRAPPED = "base_model.model."
 WRITING_TARGETS = ("q_proj", "v_proj")
+AUTO = "auto"
+#: matrices that choose experts: a small change of them changes which expert reads a word
+ROUTERS = ("gate", "router", "shared_expert_gate")
 
 
 def add_adapters(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> PeftModel:
@@ -26,12 +31,12 @@ def add_adapters(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> 
     Raises ConfigError if the base model has no layers with the configured names, or none as large as the rank.
     """
     _check_rank(llm, config)
-    ranking = _first_layers(config, rank_layers, config.lora_dropout)
+    ranking = _first_layers(llm, config, rank_layers, config.lora_dropout)
     writing = peft.LoraConfig(
         r=_writing_rank(config),
         lora_alpha=max(config.lora_alpha // 2, 1),
         lora_dropout=config.lora_dropout,
-        target_modules=_writing_targets(config),
+        target_modules=_writing_targets(llm, config),
         task_type="CAUSAL_LM",
     )
     try:
@@ -39,7 +44,8 @@ def add_adapters(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> 
         model.add_adapter(EXPLAIN, writing)
     except ValueError as error:  # raised by peft for names that the model does not have
         raise ConfigError(
-            f"lora.target_modules: {', '.join(config.target_modules)} are not in the base model ({error})"
+            f"lora.target_modules: {', '.join(targets(llm, config))} are not in the base model ({error})",
+            "lora.target_modules: auto finds those that it has",
         ) from None
     model.set_adapter(RANK)
     return model
@@ -48,15 +54,25 @@ def add_adapters(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> 
 def add_listening_adapter(model: PeftModel, config: LoraConfig, layers: int) -> None:
     """Add the adapter that listens, in the first `layers` layers; which one is active stays."""
     # no dropout: no conversation that it learns from comes twice
-    model.add_adapter(CONVERSE, _first_layers(config, layers, dropout=0.0))
+    model.add_adapter(CONVERSE, _first_layers(model, config, layers, dropout=0.0))
 
 
-def _first_layers(config: LoraConfig, layers: int, dropout: float) -> peft.LoraConfig:
+def targets(llm: nn.Module, config: LoraConfig) -> list[str]:
+    """Return the names of the matrices that get LoRA: those of the config, or all that the layers of a base have.
+
+    Experts that are kept as one tensor, as in most mixtures, are no matrices of their own and stay as they are.
+    """
+    if config.target_modules != AUTO:
+        return list(config.target_modules)
+    return list(dict.fromkeys(name.rpartition(".")[2] for name, _, _ in _matrices(llm)))
+
+
+def _first_layers(llm: nn.Module, config: LoraConfig, layers: int, dropout: float) -> peft.LoraConfig:
     return peft.LoraConfig(
         r=config.r,
         lora_alpha=config.lora_alpha,
         lora_dropout=dropout,
-        target_modules=list(config.target_modules),
+        target_modules=targets(llm, config),
         layers_to_transform=list(range(layers)),
         task_type="CAUSAL_LM",
     )
@@ -64,13 +80,13 @@ def _first_layers(config: LoraConfig, layers: int, dropout: float) -> peft.LoraC
 
 def listening_shapes(llm: PreTrainedModel, config: LoraConfig, layers: int) -> dict[str, tuple[int, int]]:
     """Return the shapes of the matrices that `add_listening_adapter` would add, under the names of a checkpoint."""
-    return _shapes(llm, CONVERSE, config.r, config.target_modules, layers)
+    return _shapes(llm, CONVERSE, config.r, targets(llm, config), layers)
 
 
 def adapted_shapes(llm: PreTrainedModel, config: LoraConfig, rank_layers: int) -> dict[str, tuple[int, int]]:
     """Return the shapes of the matrices that `add_adapters` would add, under the names that a checkpoint has for them."""
-    ranking = _shapes(llm, RANK, config.r, config.target_modules, rank_layers)
-    return ranking | _shapes(llm, EXPLAIN, _writing_rank(config), _writing_targets(config), None)
+    ranking = _shapes(llm, RANK, config.r, targets(llm, config), rank_layers)
+    return ranking | _shapes(llm, EXPLAIN, _writing_rank(config), _writing_targets(llm, config), None)
 
 
 def _shapes(
@@ -86,10 +102,13 @@ def _shapes(
     return shapes
 
 
-def _matrices(llm: PreTrainedModel) -> Iterator[tuple[str, int, int]]:
+def _matrices(llm: nn.Module) -> Iterator[tuple[str, int, int]]:
     """Yield name, inputs and outputs of each matrix in the layers of the base model."""
-    for name, module in llm.named_modules():
-        if name.startswith("model.layers.") and hasattr(module, "in_features"):
+    for path, module in llm.named_modules():
+        name = path.removeprefix(_WRAPPED)
+        if not name.startswith("model.layers.") or ".lora_" in name or name.endswith(".base_layer"):
+            continue
+        if isinstance(getattr(module, "in_features", None), int) and name.rpartition(".")[2] not in ROUTERS:
             yield name, int(module.in_features), int(module.out_features)
 
 
@@ -97,8 +116,9 @@ def _writing_rank(config: LoraConfig) -> int:
     return max(config.r // 2, 1)
 
 
-def _writing_targets(config: LoraConfig) -> list[str]:
-    return [name for name in config.target_modules if name in WRITING_TARGETS] or list(config.target_modules)
+def _writing_targets(llm: nn.Module, config: LoraConfig) -> list[str]:
+    found = targets(llm, config)
+    return [name for name in found if name in WRITING_TARGETS] or found
 
 
 def _check_rank(llm: PreTrainedModel, config: LoraConfig) -> None:

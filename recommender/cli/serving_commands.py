@@ -156,6 +156,9 @@ def export(
     model: Model,
     target: Annotated[Path, typer.Argument(help="the folder to write")],
     to: Annotated[Literal["transformers", "vllm"], typer.Option(help="what shall read it")] = "transformers",
+    full_precision: Annotated[
+        bool, typer.Option("--full-precision", help="onto the base in float32, also if it was trained on one of 4 bits")
+    ] = False,
     items: Items = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -167,6 +170,7 @@ def export(
     check_target(target, {"transformers": ITEMS, "vllm": MARKER}[to])  # before what takes seconds to import
     check_parts_at_hand(model, items)
     from recommender.conversations.tuned import Tuned
+    from recommender.export.full_precision import compare_precision
     from recommender.export.merge import merge
     from recommender.export.vllm_folder import export_vllm
     from recommender.model.checkpoint import from_pretrained, resolve
@@ -175,12 +179,14 @@ def export(
 
     marker = {"transformers": ITEMS, "vllm": MARKER}[to]
     with progress_bars(quiet) as progress, claimed(target, "export", marker):
-        checkpoint = from_pretrained(model, items, progress)
+        checkpoint = from_pretrained(model, items, progress, full_precision)
         if to == "vllm":
             tuned = Tuned.load(resolve(model), checkpoint.catalogue)
             report = asdict(export_vllm(checkpoint, target, progress, tuned))
         else:
             report = asdict(merge(checkpoint, target, progress))
+        if full_precision:
+            report |= asdict(compare_precision(model, checkpoint, progress))
     if as_json:
         print_json(report)
     else:

@@ -65,4 +65,6 @@ class LoraConfig(Section):
     r: int = Field(16, ge=1)
     lora_alpha: int = 32
     lora_dropout: float = Field(0.05, ge=0, lt=1)
-    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    target_modules: Literal["auto"] | tuple[str, ...] = Field(
+        "auto", description="auto: all matrices in the layers of the base but routers; else their names, as in peft"
+    )

@@ -12,12 +12,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import GenerationConfig
 
 from recommender.adapters.lora import CONVERSE, RANK
 from recommender.errors import CheckpointError
-from recommender.export.merge import accepted, logit_difference, plain_base
+from recommender.export.merge import (
+    accepted,
+    compared_length,
+    lengthened,
+    logit_difference,
+    plain_base,
+    reload,
+    short_llm,
+)
 from recommender.model.checkpoint import Checkpoint
 from recommender.model.network import RecommenderModel
 from recommender.prompting.conversation import ConversationPrompts, HeardTurn
@@ -50,6 +57,7 @@ def compare_listening(checkpoint: Checkpoint, folder: Path, lora: Path) -> float
     assert model.listener is not None
     prompts = ConversationPrompts(checkpoint.tokenizer, model.vocabulary, checkpoint.config.prompt.noun)
     example, _ = prompts.prompt([HeardTurn("user", (f"I liked {first}", 0, "."))], [len(model.codes) - 1])
+    example = lengthened(example, compared_length(model.llm.config, len(example)))
     ids = np.where(example.items >= 0, model.vocabulary + example.items, example.tokens)
     model.use_adapter(CONVERSE)
     try:
@@ -57,8 +65,7 @@ def compare_listening(checkpoint: Checkpoint, folder: Path, lora: Path) -> float
     finally:
         model.use_adapter(RANK)
     ours = model.listener(hidden[None])[0]
-    reloaded: Any = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval(), lora)
-    theirs = reloaded.eval()(input_ids=torch.from_numpy(ids)[None]).logits[0, -1, model.vocabulary :]
+    theirs = reload(folder, lora)(input_ids=torch.from_numpy(ids)[None]).logits[0, -1, model.vocabulary :]
     offsets = torch.from_numpy(np.load(folder / OFFSETS_FILE, allow_pickle=False))
     if len(theirs) != len(ours):
         raise CheckpointError(f"{folder.name}: has {len(theirs)} items, not {len(ours)}", "export again")
@@ -70,14 +77,8 @@ def _listening_llm(model: RecommenderModel) -> Any:
     """Return a plain causal LLM that reads conversations, without LoRA; it shares no weight with `model`."""
     assert model.listener is not None
     whole, listener = plain_base(model), model.listener
-    config = copy.deepcopy(whole.config)
-    layers, weight = model.listening_layers, whole.get_input_embeddings().weight
-    config.num_hidden_layers, config.vocab_size = layers, model.vocabulary + len(model.codes)
-    config.tie_word_embeddings = False
-    if getattr(config, "layer_types", None):
-        config.layer_types = list(config.layer_types)[:layers]
-    short = type(whole)(config).to(weight.dtype)
-    short.model.layers.load_state_dict(whole.model.layers[:layers].state_dict())
+    weight = whole.get_input_embeddings().weight
+    short = short_llm(whole, model.listening_layers, model.vocabulary + len(model.codes), tied=False)
     short.model.norm.load_state_dict(listener.norm.state_dict())
     everything = torch.arange(len(model.codes), device=model.device)
     positions = listener.positions(everything) * model.config.base.item_scale

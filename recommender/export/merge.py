@@ -22,16 +22,27 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.errors import CheckpointError, ConfigError
 from recommender.export import ITEMS
+from recommender.model.architecture import as_plain_scores, cut_config, positions_read, scale_norm
 from recommender.model.checkpoint import Checkpoint
 from recommender.model.manifest import check_target, written_folder
 from recommender.model.network import RecommenderModel
 from recommender.progress import Progress
-from recommender.prompting.example import FIRST_SOFT, IGNORE, ITEM, TOKEN, Example
+from recommender.prompting.example import (
+    FIRST_SOFT,
+    IGNORE,
+    ITEM,
+    TOKEN,
+    Example,
+    unlabelled_example,
+    word_positions,
+)
 from recommender.prompting.packing import collate
 
 LARGEST_DIFFERENCE = 2e-3
 """Largest difference of any logit after reloading, as a share of the logits' spread."""
 COMPARED = 4
+#: A sliding window up to this size is exceeded by what is compared; a longer one takes minutes on a CPU.
+LONGEST_COMPARED = 1024
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,7 @@ def merge(checkpoint: Checkpoint, target: str | Path, progress: Progress | None 
     if checkpoint.config.base.load_in_4bit:
         raise ConfigError(
             "a 4-bit base cannot be merged: its weights are rounded",
-            "load the checkpoint with base.load_in_4bit: false",
+            "recommender export --full-precision",
         )
     check_target(Path(target), ITEMS)
     checkpoint = replace(checkpoint, model=copy.deepcopy(checkpoint.model).float().eval())
@@ -144,23 +155,36 @@ def ranking_llm(model: RecommenderModel, layout: TokenLayout, merged: bool = Tru
     In the type of the base model; shares no weight with `model`. Without `merged` the LoRA has to be applied to it.
     """
     whole, base = _merged(model, RANK) if merged else plain_base(model), model.config.base
-    config = copy.deepcopy(whole.config)
-    tied = bool(config.tie_word_embeddings) and layout.codes_are_items
-    config.num_hidden_layers, config.vocab_size, config.tie_word_embeddings = base.rank_layers, layout.size, tied
-    if getattr(config, "layer_types", None):
-        config.layer_types = list(config.layer_types)[: base.rank_layers]
+    tied = bool(whole.config.tie_word_embeddings) and layout.codes_are_items
+    short = short_llm(whole, base.rank_layers, layout.size, tied)
     weight = whole.get_input_embeddings().weight
-    short = type(whole)(config).to(weight.dtype)
-    short.model.layers.load_state_dict(whole.model.layers[: base.rank_layers].state_dict())
     short.model.norm.load_state_dict(model.rank_norm.state_dict())
     # one table may serve for input and output: it holds the scaled input rows, and the norm divides by the scale
-    short.model.norm.weight.div_(base.item_scale)
+    if base.item_scale != 1:
+        scale_norm(short.model.norm, 1 / base.item_scale)
     short.get_input_embeddings().weight.copy_(torch.cat([weight, *_input_rows(model, layout)]))
     if not tied:
         short.get_output_embeddings().weight.copy_(
             torch.cat([whole.get_output_embeddings().weight, *_output_rows(model, layout)])
         )
     return short.eval()
+
+
+def short_llm(whole: Any, layers: int, vocabulary: int, tied: bool) -> Any:
+    """Return a model of the kind of `whole` with its first layers, for a larger vocabulary whose rows are not set yet.
+
+    Its logits are the products of its head alone: what the base does behind them is for words.
+    """
+    config = cut_config(whole.config, layers)
+    config.vocab_size, config.tie_word_embeddings = vocabulary, tied
+    as_plain_scores(config)
+    short = type(whole)(config).to(whole.get_input_embeddings().weight.dtype)
+    short.model.layers.load_state_dict(whole.model.layers[:layers].state_dict())
+    bias, words = getattr(short.get_output_embeddings(), "bias", None), whole.get_output_embeddings()
+    if bias is not None:
+        with torch.no_grad():
+            bias.zero_()[: len(words.bias)].copy_(words.bias)
+    return short
 
 
 def save_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path, merged: bool = True) -> bool:
@@ -240,14 +264,14 @@ def compare_ranking(
     if they differ too much.
     """
     model, builder = checkpoint.model, checkpoint.builder
-    reloaded = _reload(folder, lora)
+    reloaded = reload(folder, lora)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     last = layout.names()[-1]
     if tokenizer.convert_tokens_to_ids(last) != layout.size - 1:
         raise CheckpointError(f"{folder}: the reloaded tokenizer gives {last} another id; nothing was written")
     worst = 0.0
-    for history in _histories(layout.items):
-        example = _with_codes(builder.prompt(history), builder.code_tokens[history[-1]])
+    for prompt, last_item in zip(sample_prompts(checkpoint), _last_items(checkpoint), strict=True):
+        example = _with_codes(prompt, builder.code_tokens[last_item])
         ids = torch.from_numpy(layout.ids(example, model.ids.codes))[None]
         logits = read(reloaded, ids)[0].float()
         batch = collate([[example]]).to(model.device)
@@ -274,26 +298,62 @@ def _with_codes(prompt: Example, codes: np.ndarray) -> Example:
 
 
 def compare_writing(checkpoint: Checkpoint, folder: Path, lora: Path | None = None) -> float:
-    """Return the largest difference of the logits of a user's turn. Raises CheckpointError if they differ too much."""
+    """Return the largest difference of the logits of a long turn. Raises CheckpointError if they differ too much."""
     model = checkpoint.model
-    ids = torch.from_numpy(checkpoint.builder.chat_turn(checkpoint.catalogue[0].title))[None]
+    turn = unlabelled_example(word_positions(checkpoint.builder.chat_turn(checkpoint.catalogue[0].title)))
+    ids = torch.from_numpy(lengthened(turn, compared_length(model.llm.config, len(turn))).tokens)[None]
     model.use_adapter(EXPLAIN)
     try:
         ours = model.llm(input_ids=ids.to(model.device)).logits[0]
     finally:
         model.use_adapter(RANK)
-    reloaded = _reload(folder, lora)
+    reloaded = reload(folder, lora)
     return accepted(logit_difference(ours, reloaded(input_ids=ids).logits[0]), folder)
 
 
-def _reload(folder: Path, lora: Path | None = None) -> Any:
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
+def reload(folder: Path, lora: Path | None = None) -> Any:
+    """Return a written model as transformers loads it, with an adapter if there is one."""
+    # the plainest attention knows windows, caps and sinks; kernels drop some of them in silence
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", attn_implementation="eager").eval()
     return model if lora is None else PeftModel.from_pretrained(model, lora).eval()
 
 
-def _histories(items: int) -> list[Sequence[int]]:
-    """Return a few histories that hold the first, the last and scattered items."""
-    return [np.linspace(0, items - 1, length).astype(int).tolist() for length in range(1, COMPARED + 1)]
+def _histories(items: int, most: int) -> list[Sequence[int]]:
+    """Return a few histories that hold the first, the last and scattered items, the last of them as long as prompts hold."""
+    lengths = [*range(1, COMPARED + 1), max(most, COMPARED + 1)]
+    return [np.linspace(0, items - 1, length).astype(int).tolist() for length in lengths]
+
+
+def sample_prompts(checkpoint: Checkpoint) -> list[Example]:
+    """Return prompts of a few histories, the last of them beyond the sliding window of the base if that is short."""
+    prompts = [checkpoint.builder.prompt(history) for history in _of(checkpoint)]
+    longest = compared_length(checkpoint.model.llm.config, len(prompts[-1]))
+    return [*prompts[:-1], lengthened(prompts[-1], longest)]
+
+
+def _last_items(checkpoint: Checkpoint) -> list[int]:
+    return [history[-1] for history in _of(checkpoint)]
+
+
+def _of(checkpoint: Checkpoint) -> list[Sequence[int]]:
+    return _histories(len(checkpoint.catalogue), checkpoint.config.prompt.history)
+
+
+def compared_length(config: Any, positions: int) -> int:
+    """Return how long a prompt of so many positions must be made to exceed the sliding window of a base, if it has a short
+    one: see `LONGEST_COMPARED`."""
+    window = getattr(config, "sliding_window", None)
+    beyond = window + COMPARED if window and window <= LONGEST_COMPARED else 0
+    return max(positions, min(beyond, positions_read(config) or beyond))
+
+
+def lengthened(example: Example, positions: int) -> Example:
+    """Return an example that repeats itself until it has so many positions; one that is longer as it is."""
+    if len(example) >= positions:
+        return example
+    times = -(-positions // len(example))
+    tiled = [np.tile(part, times)[-positions:] for part in (example.tokens, example.items, example.slots)]
+    return unlabelled_example((tiled[0], tiled[1], tiled[2]))
 
 
 def logit_difference(ours: Tensor, theirs: Tensor) -> float:

@@ -36,7 +36,8 @@ def save_projectors(model: RecommenderModel, first: int, folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     widths = {str(m): model.features.vectors[m].shape[1] for m in model.soft_modalities}
     settings = model.config
-    facts = SoftFacts(config["architectures"][0], widths, settings.prompt.soft_tokens, first, settings.base.item_scale)
+    architecture, tokens = config["architectures"][0], settings.prompt.soft_tokens
+    facts = SoftFacts(architecture, widths, tokens, first, settings.base.item_scale, model.embedding_scale)
     config |= {"architectures": [ARCHITECTURE], SECTION: asdict(facts)}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     weights = {f"projectors.{m}.{n}": w for m in widths for n, w in model.projectors[m].state_dict().items()}
@@ -69,7 +70,8 @@ def soft_reading(folder: Path) -> Reading:
         for place in places:
             vector = torch.from_numpy(np.array(place.vector, np.float32))
             projected = projectors[place.kind](vector[:, :-1], vector[:, -1] > 0)[0]
-            embedded[0, place.offset : place.offset + facts.tokens] = projected + weights["centre"]
+            rows = (projected + weights["centre"]) * facts.embedding_scale
+            embedded[0, place.offset : place.offset + facts.tokens] = rows
         logits: Tensor = model(inputs_embeds=embedded).logits
         return logits
 

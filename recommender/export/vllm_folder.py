@@ -40,6 +40,7 @@ from recommender.export.merge import (
 )
 from recommender.export.projectors_export import placeholders, save_projectors, soft_reading
 from recommender.justify.companions import COMPANIONS, Companions
+from recommender.model.architecture import positions_read
 from recommender.model.checkpoint import Checkpoint, plain_because, reading, writing_prompts
 from recommender.model.manifest import catalogue_facts, check_target, read_manifest, write_manifest, written_folder
 from recommender.progress import Progress
@@ -65,7 +66,7 @@ def export_vllm(
     Raises ConfigError for a 4-bit base, CheckpointError if the logits differ or if something else stands at `target`.
     """
     if checkpoint.config.base.load_in_4bit:
-        raise ConfigError("a 4-bit base cannot be exported", "load the checkpoint with base.load_in_4bit: false")
+        raise ConfigError("a 4-bit base cannot be exported", "recommender export --full-precision")
     check_target(Path(target), MARKER)
     checkpoint = replace(checkpoint, model=copy.deepcopy(checkpoint.model).float().eval())
     steps = progress or (lambda *_: None)
@@ -119,7 +120,7 @@ def _save_prompting(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -
         "soft": layout.soft,
         "modalities": len(checkpoint.model.soft_modalities),
     }
-    facts["window"] = min(checkpoint.model.llm.config.max_position_embeddings, SERVED_WINDOW)
+    facts["window"] = min(positions_read(checkpoint.model.llm.config) or SERVED_WINDOW, SERVED_WINDOW)
     (folder / MARKER).write_text(json.dumps(facts) + "\n", encoding="utf-8")
 
 

@@ -13,11 +13,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from recommender.model.attention_traits import PLAIN, Traits, attend_masked
+
 #: Size of one channel of a block of queries. A block attends only to keys up to its own end, which halves the work of a
 #: causal mask, and its scores fit into the processor's cache.
 BLOCK_BYTES = 256
 #: Up to this product of beams and keys, torch's fused kernel is faster on a bfloat16 cache than matrix products.
 SMALL = 16384
+#: Queries of a layer with traits that attend together: their scores are written out.
+_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,13 @@ class PromptAttention:
 
     cache: PromptCache
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, last: bool = False) -> Tensor:
+    def __call__(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, last: bool = False, traits: Traits = PLAIN
+    ) -> Tensor:
         """See Attention."""
         self.cache.write(layer, k, v)
+        if not traits.plain(max(keys.shape[2] for keys in self.cache.keys[layer])):
+            return _prefill_with_traits(self.cache, layer, q, scale, last, traits)
         outs, row = [], 0
         for group, keys, values in zip(
             self.cache.groups, self.cache.keys[layer], self.cache.values[layer], strict=True
@@ -109,7 +117,9 @@ class BeamAttention:
         self.own_keys = [keys[rows, parents] for keys in self.own_keys]
         self.own_values = [values[rows, parents] for values in self.own_values]
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, last: bool = False) -> Tensor:
+    def __call__(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, last: bool = False, traits: Traits = PLAIN
+    ) -> Tensor:
         """See Attention; `last` changes nothing, since every beam is a last position."""
         q, k, v = (part.unflatten(0, (-1, self.beams)) for part in (q, k, v))
         keys, values = self._append(layer, k, v)
@@ -119,6 +129,10 @@ class BeamAttention:
         ):
             part = slice(row, row + group.prompts)
             row += group.prompts
+            if not traits.plain(shared_k.shape[2] + keys.shape[2]):
+                prompt = group, shared_k, shared_v
+                outs.append(_beams_with_traits(q[part], prompt, (keys[part], values[part]), scale, traits))
+                continue
             visible = self.cache.visible(group, shared_k.shape[2])
             shared = _attend_shared(q[part], shared_k, shared_v, scale, visible)
             outs.append(_merge(shared, _attend_own(q[part], keys[part], values[part], scale)))
@@ -207,17 +221,72 @@ def _products(q: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None, r
     return torch.matmul(probabilities.flatten(2, 3).to(values.dtype), values), lse.flatten(2)
 
 
-def _attend_own(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+def _attend_own(q: Tensor, keys: Tensor, values: Tensor, scale: float, traits: Traits = PLAIN) -> tuple[Tensor, Tensor]:
     """Attend with q [n, beams, heads, width] each to its own keys [n, beams, depth, key heads, width].
 
     Returns the same as `_attend_shared`.
     """
     q = q.unflatten(2, (keys.shape[3], -1)).float() * scale
-    scores = (q[:, :, None] * keys[..., None, :].float()).sum(-1)
+    scores = traits.capped((q[:, :, None] * keys[..., None, :].float()).sum(-1))
     lse = scores.logsumexp(2)
     probabilities = (scores - lse[:, :, None]).exp()
     out = (probabilities[..., None] * values[..., None, :].float()).sum(2)
     return out.flatten(2, 3), lse.flatten(2)
+
+
+def _last_positions(group: Group, total: int) -> Tensor | int:
+    """Return the last position of each prompt of a group [prompts, 1], or the one that they share."""
+    return total - 1 if group.lengths is None else (group.lengths + (total - group.width - 1))[:, None]
+
+
+def _prefill_with_traits(cache: PromptCache, layer: int, q: Tensor, scale: float, last: bool, traits: Traits) -> Tensor:
+    """As PromptAttention, for a layer with a window, a cap or sinks."""
+    outs, row = [], 0
+    for group, keys, values in zip(cache.groups, cache.keys[layer], cache.values[layer], strict=True):
+        total = keys.shape[2]
+        places = torch.arange(total, device=q.device)
+        if last:
+            ends = _last_positions(group, total)
+            asking = places[None, ends : ends + 1] if isinstance(ends, int) else ends
+            queries = q[row : row + group.prompts, None]
+            row += group.prompts
+        else:
+            asking = places[None, total - group.width :]
+            queries = q[group.first : group.end].unflatten(0, (group.prompts, -1))
+        parts = []
+        for start in range(0, queries.shape[1], _ROWS):
+            at = asking[:, start : start + _ROWS, None]
+            visible = places <= at
+            if traits.window is not None:
+                visible = visible & (places > at - traits.window)
+            out, lse = attend_masked(queries[:, start : start + _ROWS], keys, values, scale, visible, traits)
+            parts.append(traits.drained(out, lse))
+        outs.append(torch.cat(parts, 1).flatten(0, 1))
+    return _concatenate(outs).to(q.dtype)
+
+
+def _beams_with_traits(
+    q: Tensor,
+    prompt: tuple[Group, Tensor, Tensor],
+    own: tuple[Tensor, Tensor],
+    scale: float,
+    traits: Traits,
+) -> Tensor:
+    """As BeamAttention for the prompts of one group, [n, beams, heads, width], in a layer with a window, a cap or sinks."""
+    (group, keys, values), (own_keys, own_values) = prompt, own
+    total, depth = keys.shape[2], own_keys.shape[2]
+    places = torch.arange(total, device=q.device)
+    ends = _last_positions(group, total)
+    visible = (places <= ends)[None] if isinstance(ends, int) else (places <= ends)[:, None]
+    if traits.window is not None:
+        first = ends + depth - traits.window + 1  # the beam stands `depth` behind the end
+        seen = places >= first
+        visible = visible & (seen[None] if isinstance(ends, int) else seen[:, None])
+        own_keys, own_values = own_keys[:, :, -traits.window :], own_values[:, :, -traits.window :]
+    visible = visible[None] if visible.dim() == 2 else visible
+    shared = attend_masked(q, keys, values, scale, visible, traits)
+    mine = _attend_own(q, own_keys, own_values, scale, traits)
+    return traits.drained(_merge(shared, mine), torch.logaddexp(shared[1], mine[1]))
 
 
 def _merge(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Tensor:

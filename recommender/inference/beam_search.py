@@ -176,7 +176,7 @@ class Search:
 
     def advance(self, parents: Tensor, codes: Tensor, level: int) -> None:
         """Append to each beam its code [prompts, beams] of `level`; `parents` [prompts, beams]: the beam it continues."""
-        inputs = self.model.code_rows(codes.flatten() + int(self.model.offsets[level]))
+        inputs = self.model.as_input(self.model.code_rows(codes.flatten() + int(self.model.offsets[level])))
         self.beams.follow(parents)
         positions = (self.lengths + self.depth).repeat_interleave(codes.shape[1])
         self.depth += 1

@@ -72,7 +72,7 @@ class Hearing:
                 nonlocal written
                 state = heard.append(np.array(prefix[written:])) if len(prefix) > written else start
                 written = len(prefix)
-                logits = head(state.to(head.weight.dtype)).float()[0, list(tokens)]
+                logits = self._model.word_scores(head(state.to(head.weight.dtype)).float()[0, list(tokens)])
                 return torch.softmax(logits, -1).tolist()
 
             meant, share = choose(options := words.options(mention), likely)
@@ -90,7 +90,7 @@ class Hearing:
             stack = make_stack(view, listener.norm, model.llm, CONVERSE)
             model.use_adapter(RANK)
             everything = torch.arange(len(model.codes), device=model.device)
-            positions = listener.positions(everything) * model.config.base.item_scale
+            positions = model.as_input(listener.positions(everything) * model.config.base.item_scale)
             self._layers = _LaidOut(stack, positions, listener.rows(), listener.offsets())
             self._version = version
         if not isinstance(self._layers.stack, FusedStack):

@@ -1,28 +1,29 @@
 """The ranking layers for inference: LoRA merged, matrices fused, residual sums in float32.
 
-`FusedStack` reimplements pre-norm layers with a gated MLP (Llama, Qwen, Mistral, SmolLM) and is used only where it
-reproduces the base model's own layers; `ModuleStack` runs any other base through its own code, with our attention.
+`FusedStack` reimplements pre-norm layers with a gated MLP (Llama, Qwen, Mistral, SmolLM2) and is used only where it
+reproduces the base model's own layers, which `layer_check.py` compares; `ModuleStack` runs any other base through its own
+code, with our attention.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from recommender.inference.attention import Group, PromptAttention, PromptCache
+from recommender.inference.layer_check import adopt_traits
 from recommender.inference.matrices import Matrix, gated, matrix, merged
 from recommender.model import block_attention
+from recommender.model.attention_traits import PLAIN, Traits
 from recommender.model.block_attention import Attention
 
 Norm = Callable[[Tensor], Tensor]
-#: On how many positions a fused stack is compared with the base model's own layers, and the largest norm of the difference
-#: as a share of the outputs' norm. Single outputs are no measure: a few channels are a thousand times larger than the
-#: others, and bfloat16 rounds each by its size.
-PROBE, LARGEST_DIFFERENCE = 6, {torch.float32: 1e-3, torch.bfloat16: 0.2}
+logger = logging.getLogger(__name__)
 
 
 class Stack(Protocol):
@@ -62,18 +63,27 @@ class FusedStack:
         self.layers = [_layer(layer, adapter, int8) for layer in backbone.layers]
         self.rotary, self.norm = backbone.rotary_emb, norm
         self.dtype = backbone.embed_tokens.weight.dtype
+        #: of the attention of each layer; `adopt_traits` finds them
+        self.traits: list[Traits] = [PLAIN] * len(self.layers)
 
     def __call__(self, embedded: Tensor, positions: Tensor, attention: Attention, last: Tensor | None = None) -> Tensor:
         """See Stack."""
         # residual sums are computed in place: allocating a megabyte costs more than the addition
         hidden = embedded.to(torch.float32, copy=True)
-        cos, sin = (part[0, :, None] for part in self.rotary(hidden[None], positions[None]))
-        half = cos.shape[-1] // 2
-        rotation = cos, torch.cat([-sin[..., :half], sin[..., half:]], -1)
+        rotation = self._rotation(hidden, positions)
         for number, layer in enumerate(self.layers):
             final = last if number == len(self.layers) - 1 else None
             hidden = self._run(number, layer, hidden, rotation, attention, final)
         return self.norm(hidden).float()
+
+    def one_layer(self, number: int, hidden: Tensor, positions: Tensor, attention: Attention) -> Tensor:
+        """Return what one layer makes of hidden states [T, hidden], float32, which are changed."""
+        return self._run(number, self.layers[number], hidden, self._rotation(hidden, positions), attention, None)
+
+    def _rotation(self, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        cos, sin = (part[0, :, None] for part in self.rotary(hidden[None], positions[None]))
+        half = cos.shape[-1] // 2
+        return cos, torch.cat([-sin[..., :half], sin[..., half:]], -1)
 
     def _run(
         self,
@@ -87,7 +97,7 @@ class FusedStack:
         q, k, v = self._heads(layer, hidden, rotation)
         if last is not None:
             q, hidden = q[last], hidden[last]
-        attended = attention(number, q, k, v, layer.scale, last is not None)
+        attended = attention(number, q, k, v, layer.scale, last is not None, self.traits[number])
         hidden.add_(layer.out(attended.flatten(1)))
         return hidden.add_(layer.down(layer.gated(layer.norms[1](hidden).to(self.dtype))))
 
@@ -111,20 +121,23 @@ class ModuleStack:
         """Run `backbone`, a view of the layers of `llm`, whose attention falls back to SDPA for all other callers."""
         if llm.config._attn_implementation != block_attention.NAME:
             llm.set_attn_implementation(block_attention.NAME)
+        #: why no faster copy of the layers takes their place; None if none was tried
+        self.refused: str | None = None
         self.backbone = backbone
         self.backbone.config._attn_implementation = block_attention.NAME
         self.dtype = backbone.embed_tokens.weight.dtype
 
     def __call__(self, embedded: Tensor, positions: Tensor, attention: Attention, last: Tensor | None = None) -> Tensor:
         """See Stack."""
-        result = self.backbone(
-            inputs_embeds=embedded[None].to(self.dtype),
-            position_ids=positions[None],
-            # a ready-made mask is passed on unchanged; our attention ignores it
-            attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=embedded.device),
-            use_cache=False,
-            packed_attention=attention,
-        )
+        with block_attention.handing_on({"packed_attention": attention}) as arguments:
+            result = self.backbone(
+                inputs_embeds=embedded[None].to(self.dtype),
+                position_ids=positions[None],
+                # a ready-made mask is passed on unchanged; our attention ignores it
+                attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=embedded.device),
+                use_cache=False,
+                **arguments,
+            )
         hidden = result.last_hidden_state[0].float()
         return hidden if last is None else hidden[last]
 
@@ -137,11 +150,23 @@ def make_stack(backbone: Any, norm: nn.Module, llm: Any, adapter: str, int8: boo
     modules = ModuleStack(backbone, llm)
     try:
         exact = FusedStack(backbone, norm, adapter)
-    except (AttributeError, ValueError):
+        difference = adopt_traits(exact, modules)
+    except Exception as error:  # layers of a kind that the copy was not written for fail in any way
+        difference = f"{type(error).__name__}: {error}"
+    if difference is not None:
+        modules.refused = difference
+        _tell_refused(type(llm.get_base_model() if hasattr(llm, "get_base_model") else llm).__name__, difference)
         return modules
-    if not _agree(exact, modules, backbone.config.hidden_size):
-        return modules
-    return FusedStack(backbone, norm, adapter, int8=True) if int8 else exact
+    if not int8:
+        return exact
+    rounded = FusedStack(backbone, norm, adapter, int8=True)
+    rounded.traits = exact.traits
+    return rounded
+
+
+@lru_cache(maxsize=64)  # once a reason, not once a stack
+def _tell_refused(base: str, difference: str) -> None:
+    logger.warning("%s runs by its own code: faster layers would compute something else (%s)", base, difference)
 
 
 def _layer(layer: Any, adapter: str, int8: bool) -> _Layer:
@@ -178,15 +203,3 @@ def _norm(module: nn.Module) -> Norm:
         return (hidden * (length.square() / len(exact) + epsilon).rsqrt_()).mul_(exact)
 
     return norm
-
-
-def _agree(fused: FusedStack, modules: ModuleStack, hidden_size: int) -> bool:
-    """Whether both compute the same on a few random positions, within the rounding of the weights' type."""
-    table = modules.backbone.embed_tokens.weight
-    device = table.device
-    embedded = table[torch.linspace(0, len(table) - 1, PROBE, device=device).long()].float()
-    positions = torch.arange(PROBE, device=device)
-    ours, theirs = (
-        stack(embedded, positions, PromptAttention(PromptCache([Group(0, 1, PROBE)]))) for stack in (fused, modules)
-    )
-    return bool((ours - theirs).norm() <= LARGEST_DIFFERENCE.get(fused.dtype, 0.2) * theirs.norm())

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from recommender.inference.attention import Group, PromptAttention, PromptCache
 from recommender.inference.layers import Stack
 from recommender.inference.matrices import Matrix
+from recommender.model.attention_traits import PLAIN, Traits, attend_masked
 
 #: For how many tokens keys and values have room at first, and by how many they grow.
 ROOM = 64
@@ -69,10 +70,12 @@ class _Pausing:
     def __init__(self, attention: PromptAttention, pause: Pause) -> None:
         self.attention, self.pause = attention, pause
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, last: bool = False) -> Tensor:
+    def __call__(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, last: bool = False, traits: Traits = PLAIN
+    ) -> Tensor:
         """See Attention."""
         self.pause()
-        return self.attention(layer, q, k, v, scale, last)
+        return self.attention(layer, q, k, v, scale, last, traits)
 
 
 class _TextAttention:
@@ -101,16 +104,31 @@ class _TextAttention:
         self.bias = torch.zeros(gap.shape, dtype=self.keys[0].dtype, device=gap.device)
         self.bias = self.bias.masked_fill_(gap, -torch.inf)[:, None, None]
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, last: bool = False) -> Tensor:
+    def __call__(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, last: bool = False, traits: Traits = PLAIN
+    ) -> Tensor:
         """See Attention; heads that share a key head are rows of one product."""
         end = self.longest + self.written
         keys, values = self.keys[layer], self.values[layer]
         keys[:, :, end - 1], values[:, :, end - 1] = k, v
+        if not traits.plain(end):
+            visible = self._visible(end, traits.window)
+            out, lse = attend_masked(q[:, None], keys[:, :, :end], values[:, :, :end], scale, visible, traits)
+            return traits.drained(out, lse)[:, 0].to(q.dtype)
         folded = q.unflatten(1, (keys.shape[1], -1))
         out = nn.functional.scaled_dot_product_attention(
             folded, keys[:, :, :end], values[:, :, :end], attn_mask=self.bias, scale=scale
         )
         return out.flatten(1, 2)
+
+    def _visible(self, end: int, window: int | None) -> Tensor:
+        """Return which of the first `end` keys each text's newest token sees, bool [texts, 1, end]."""
+        visible = self.bias[:, 0] == 0
+        if window is None:
+            return visible
+        places, lengths = torch.arange(end, device=self.lengths.device), self.lengths[:, None]
+        positions = torch.where(places < self.longest, places, places - self.longest + lengths)
+        return visible & (positions > lengths + self.written - 1 - window)[:, None]
 
     def _room(self, prompts: Sequence[Tensor]) -> Tensor:
         """Return prompts' keys or values [1, key heads, positions, width] as one tensor with room behind them."""

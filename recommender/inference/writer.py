@@ -14,6 +14,7 @@ from recommender.inference.layers import FusedStack, Stack, make_stack
 from recommender.inference.matrices import Matrix, matrix, merged
 from recommender.inference.text_generation import Pause, TextGeneration
 from recommender.inference.weight_cache import version_of
+from recommender.model.architecture import WordScores
 from recommender.model.network import RecommenderModel
 
 
@@ -50,13 +51,16 @@ class Writer:
     def _lay_out(self) -> None:
         llm = self._model.llm
         self._model.use_adapter(EXPLAIN)
-        self._layers = make_stack(llm.model, llm.model.norm, llm, EXPLAIN), _head(llm.get_output_embeddings())
+        self._layers = (
+            make_stack(llm.model, llm.model.norm, llm, EXPLAIN),
+            _head(llm.get_output_embeddings(), self._model.word_scores),
+        )
         self._model.use_adapter(RANK)
         self._version = version_of(llm.parameters())
 
 
-def _head(module: nn.Module) -> Matrix:
-    """Return the matrix of logits, laid out where it is a plain one."""
+def _head(module: nn.Module, scores: WordScores) -> Matrix:
+    """Return what makes logits of hidden states, laid out where the head is a plain matrix."""
     dtype = next(module.parameters()).dtype
     try:
         laid_out = matrix([merged(module, EXPLAIN)], int8=False)
@@ -64,6 +68,6 @@ def _head(module: nn.Module) -> Matrix:
         laid_out = module
 
     def logits(hidden: Tensor) -> Tensor:
-        return laid_out(hidden.to(dtype))
+        return scores(laid_out(hidden.to(dtype)))
 
     return logits

@@ -38,7 +38,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from recommender import assets, prompts
-from recommender.adapters.lora import CONVERSE, EXPLAIN, RANK, is_trained
+from recommender.adapters.lora import AUTO, CONVERSE, EXPLAIN, RANK, is_trained
 from recommender.adapters.shipped import resolve as resolve
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
@@ -48,6 +48,7 @@ from recommender.encoders.labels import MEDIA_LABELS, MediaLabels
 from recommender.errors import CheckpointError, DataError, RecommenderError
 from recommender.justify.companions import COMPANIONS, Companions
 from recommender.model.adapter_file import check_adapter_fits, check_adapter_types, read_adapter
+from recommender.model.architecture import positions_read
 from recommender.model.card import write_card
 from recommender.model.language_model import load_llm
 from recommender.model.listening_file import LISTENING, load_listening, save_listening
@@ -125,12 +126,12 @@ class Checkpoint:
             self.model.ids,
             self.config.prompt,
             soft_modalities=len(self.model.soft_modalities),
-            window=getattr(self.model.llm.config, "max_position_embeddings", None),
+            window=positions_read(self.model.llm.config),
         )
 
     def conversation_prompts(self, with_words: bool = True, with_items: bool = True) -> ConversationPrompts:
         """Return what makes prompts of conversations; see `ConversationPrompts`."""
-        window = getattr(self.model.llm.config, "max_position_embeddings", None)
+        window = positions_read(self.model.llm.config)
         noun = self.config.prompt.noun
         return ConversationPrompts(self.tokenizer, self.model.vocabulary, noun, window, with_words, with_items)
 
@@ -179,16 +180,22 @@ def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:
 
 
 def from_pretrained(
-    source: str | Path, catalogue: Catalogue | str | Path | None = None, progress: Progress | None = None
+    source: str | Path,
+    catalogue: Catalogue | str | Path | None = None,
+    progress: Progress | None = None,
+    full_precision: bool = False,
 ) -> Checkpoint:
     """Load a checkpoint folder; `catalogue`, or the path of its table, replaces the one that the config names.
 
+    `full_precision`: onto the base in float32, also if it was trained on one of 4 bits.
     Raises CheckpointError if a file is missing or damaged, or if it was made for another catalogue or other prompts.
     """
     folder, manifest = _open(source)
     with reading(folder):
         prompt_hashes = _check_format_and_prompts(folder, manifest)
         config = Config.load(folder / CONFIG)
+        if full_precision:
+            config = config.updated({"base.load_in_4bit": False, "base.dtype": "float32"})
     if not isinstance(catalogue, Catalogue):
         # serving needs the vectors of the checkpoint, not the media
         catalogue = Catalogue.load(catalogue or config.data.items, config.data, media=False)
@@ -250,7 +257,7 @@ def check_adapter(config: Config, source: str | Path) -> None:
     for key in ("base.llm", "base.rank_layers", "lora.r", "lora.lora_alpha", "lora.target_modules"):
         section, name = key.split(".")
         theirs, ours = (getattr(getattr(one, section), name) for one in (source_config, config))
-        if theirs != ours:
+        if theirs != ours and AUTO not in (theirs, ours):  # what is found on the base is compared by its shapes
             raise CheckpointError(f"{folder}: has {key} {theirs}, and this config {ours}", f"set {key} to the same")
 
 

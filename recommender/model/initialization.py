@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from recommender.config import Modality
 from recommender.encoders.features import Features
+from recommender.model.architecture import norm_factors
 from recommender.numerics.vectors import unit_rows
 from recommender.semantic_ids.codes import SemanticIds
 
@@ -49,11 +50,9 @@ def initial_rows(
 def initial_ranking_norm(norm: Any, spread: float) -> nn.Module:
     """Return a copy of the LLM's last norm, scaled so that the first scores over random rows have a spread near one."""
     copied = copy.deepcopy(norm).float().requires_grad_(True)
-    weight = copied.weight.data
-    # some families (Gemma) multiply by one more than the weight; signs are their own normal form, so they show the factor
-    signs = torch.ones_like(weight)
-    signs[1::2] = -1
-    with torch.no_grad():
-        factors = copied(signs) * signs
-    weight.add_(factors * (1 / (spread * float(factors.pow(2).mean().sqrt())) - 1))
+    factors = norm_factors(copied)
+    factor = 1 / (spread * float(factors.pow(2).mean().sqrt()))
+    copied.weight.data.add_(factors * (factor - 1))
+    if getattr(copied, "bias", None) is not None:
+        copied.bias.data.mul_(factor)
     return copied

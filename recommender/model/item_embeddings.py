@@ -36,6 +36,8 @@ class ItemEmbeddings(nn.Module):
         self.vocabulary, self.hidden_size = (int(size) for size in word_embeddings.shape)
         self.register_buffer("centre", word_embeddings.mean(0), persistent=False)
         self.offsets = np.concatenate([[0], np.cumsum(ids.sizes)]).astype(int)
+        #: by what the base multiplies rows of its table to read them; see `as_input`
+        self.embedding_scale = 1.0
         self._muted: frozenset[str] = frozenset()
         self._muted_items: tuple[int, ...] | None = None
         #: how often the vectors were replaced
@@ -155,8 +157,12 @@ class ItemEmbeddings(nn.Module):
         return self.item_embeddings(torch.arange(len(self.codes), device=self.device))
 
     def code_rows(self, codes: Tensor) -> Tensor:
-        """Return the input embeddings [n, hidden] of codes [n], numbered through all levels."""
+        """Return the input rows [n, hidden] of codes [n], numbered through all levels; see `as_input`."""
         return (self.rows[codes] + self.centre) * self.config.base.item_scale
+
+    def as_input(self, rows: Tensor) -> Tensor:
+        """Return rows, which lie in the space of the base's table of words, as its layers get them (Gemma: larger)."""
+        return rows if self.embedding_scale == 1 else rows * self.embedding_scale
 
     def output_rows(self, level: int) -> Tensor:
         """Return the rows [codes, hidden] whose products with a hidden state are the scores of a level's codes."""
@@ -191,5 +197,5 @@ class ItemEmbeddings(nn.Module):
                 change += (projected - self.projectors[m](catalogued[0][None], catalogued[1][None])[0]).sum(0)
                 first = FIRST_SOFT + self.soft_modalities.index(m) * len(projected)
                 soft = here & (slots >= first) & (slots < first + len(projected))
-                embedded[soft] = (projected + self.centre)[slots[soft] - first]
-            embedded[here & (slots == ITEM)] += change * self.config.base.item_scale
+                embedded[soft] = self.as_input(projected + self.centre)[slots[soft] - first]
+            embedded[here & (slots == ITEM)] += self.as_input(change * self.config.base.item_scale)

@@ -15,10 +15,15 @@ from recommender import assets
 from recommender.config import BaseConfig
 from recommender.errors import AssetError, CheckpointError, ConfigError, shown
 from recommender.model import block_attention
+from recommender.model.architecture import missing_part, text_model
+from recommender.model.base_check import difference
 from recommender.model.devices import loading_device, resolve_device
 from recommender.progress import Progress
+from recommender.prompting.chat_template import render_chat
 from recommender.strict.json_documents import read_json_object
 from recommender.strict.tensor_files import read_header
+
+_OTHER_BASE = "use a model of the Llama, Qwen, Mistral, Gemma, Phi-3 or SmolLM kind; docs/base-models.md has a table"
 
 
 def resolve_dtype(name: str, device: torch.device | None = None) -> torch.dtype:
@@ -38,8 +43,8 @@ def resolve_dtype(name: str, device: torch.device | None = None) -> torch.dtype:
 def load_llm(config: BaseConfig, progress: Progress | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load the base model, frozen, and its tokenizer.
 
-    Raises AssetError if it cannot be read, ConfigError if it lacks decoder layers, a chat template or enough layers, or
-    if 4-bit weights are configured without bitsandbytes.
+    Of a multimodal wrapper it is the language model. Raises AssetError if it cannot be read, ConfigError if it lacks what
+    packed rows need, a chat template or enough layers, or if 4-bit weights are configured where there can be none.
     """
     folder = assets.fetch(config.llm, progress)
     device = loading_device(config.device)
@@ -52,14 +57,16 @@ def load_llm(config: BaseConfig, progress: Progress | None = None) -> tuple[PreT
     transformers_logging.disable_progress_bar()
     _check_claims(config.llm, folder)
     try:
-        llm = AutoModelForCausalLM.from_pretrained(folder, **options)
+        llm = text_model(AutoModelForCausalLM.from_pretrained(folder, **options))
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except Exception as error:  # the libraries raise of many kinds for one broken file
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+        if config.load_in_4bit and _is_of_quantizer(error):
+            raise _no_four_bits(f"{config.device} ({_first_line(error)})") from None
         raise AssetError(
-            f"base.llm: {config.llm!r} cannot be loaded ({reason})", "name a causal language model"
+            f"base.llm: {config.llm!r} cannot be loaded ({_first_line(error)})", "name a causal language model"
         ) from None
     llm.requires_grad_(False)
+    _keep_trainable(llm)
     _check_base(config, llm, tokenizer)
     return llm if config.load_in_4bit else llm.to(device), tokenizer
 
@@ -88,21 +95,57 @@ def _check_claims(name: str, folder: Path) -> None:
 
 
 def _check_base(config: BaseConfig, llm: Any, tokenizer: Any) -> None:
-    backbone = getattr(llm, "model", None)
-    if not (hasattr(backbone, "layers") and hasattr(backbone, "norm")):
-        raise ConfigError(
-            f"base.llm: {config.llm!r} is a {type(llm).__name__}, whose decoder layers are not in model.layers",
-            "use a model of the Llama, Qwen, Mistral, Gemma or SmolLM kind",
-        )
+    if lacking := missing_part(llm):
+        raise ConfigError(f"base.llm: {config.llm!r} is a {type(llm).__name__}, which {lacking}", _OTHER_BASE)
     if tokenizer.chat_template is None:
         raise ConfigError(
             f"base.llm: {config.llm!r} has no chat template", "use the instruction-tuned version of the model"
         )
+    if tokenizer.eos_token_id is None:
+        raise ConfigError(f"base.llm: {config.llm!r} has no token that ends a text", _OTHER_BASE)
+    render_chat(tokenizer, [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}])
     if config.rank_layers > len(llm.model.layers):
         raise ConfigError(
             f"base.rank_layers is {config.rank_layers}, but {config.llm} has {len(llm.model.layers)} layers",
             f"set base.rank_layers to {len(llm.model.layers)} or less",
         )
+    # the embedded base is pinned, and tested
+    if not assets.is_embedded(config.llm) and (lost := difference(llm)):
+        raise ConfigError(
+            f"base.llm: {config.llm!r} is a {type(llm).__name__} that cannot be used: {lost}", _OTHER_BASE
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+
+
+def _is_of_quantizer(error: Exception) -> bool:
+    """Whether an error was raised by what quantises, and not by the base's files."""
+    trace = error.__traceback__
+    while trace is not None:
+        if "quantizer" in trace.tb_frame.f_code.co_filename or "bitsandbytes" in trace.tb_frame.f_code.co_filename:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _no_four_bits(where: str) -> ConfigError:
+    return ConfigError(
+        f"base.load_in_4bit: bitsandbytes cannot be used on {where}",
+        "set base.load_in_4bit: false, or take another device",
+    )
+
+
+def _keep_trainable(llm: Any) -> None:
+    """Let 4-bit matrices on a CPU stay as they are when they are read without gradients.
+
+    Where a processor multiplies bfloat16, bitsandbytes would lay them out for inference for good; gradients are lost in that
+    layout, and training reads without gradients, too: for validation, and before its first step.
+    """
+    for module in llm.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _four_bit(dtype: torch.dtype) -> object:
@@ -112,6 +155,8 @@ def _four_bit(dtype: torch.dtype) -> object:
         raise ConfigError(
             "base.load_in_4bit needs bitsandbytes, which is not installed", "pip install 'recommender[quantized]'"
         ) from None
+    except Exception as error:  # it looks for the libraries of a device as it is imported
+        raise _no_four_bits(f"this machine ({_first_line(error)})") from None
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from recommender.adapters.lora import CONVERSE, add_adapters, add_listening_adapter
 from recommender.config import Config, Modality
 from recommender.encoders.features import Features
-from recommender.model.block_attention import AttentionBlocks
+from recommender.model.architecture import WordScores, embedding_scale
+from recommender.model.block_attention import handing_on, row_arguments
 from recommender.model.initialization import initial_ranking_norm
 from recommender.model.item_embeddings import ItemEmbeddings
 from recommender.model.language_model import first_layers
@@ -34,6 +35,7 @@ class RecommenderModel(ItemEmbeddings):
         """Wrap a frozen `llm`. Rows start from the features: see `initial_rows`."""
         word_embeddings = llm.get_input_embeddings().weight.detach().float()
         super().__init__(ids, config, word_embeddings)
+        self.embedding_scale, self.word_scores = embedding_scale(llm), WordScores.of(llm)
         spread = float((word_embeddings - word_embeddings.mean(0)).norm(dim=1).mean())
         self.rank_norm = initial_ranking_norm(llm.model.norm, spread)
         self.peft = add_adapters(llm, config.lora, config.base.rank_layers)
@@ -90,11 +92,12 @@ class RecommenderModel(ItemEmbeddings):
         embedded = words.to(self.rows.dtype)
         if is_code.any():
             embedded = embedded.masked_scatter(
-                is_code[..., None], self.code_rows(batch.tokens[is_code] - self.vocabulary)
+                is_code[..., None], self.as_input(self.code_rows(batch.tokens[is_code] - self.vocabulary))
             )
         masked = batch.slots == MASKED
         if masked.any():  # the centre of all items says nothing about any of them
-            embedded = torch.where(masked[..., None], self.centre * self.config.base.item_scale, embedded)
+            centre = self.as_input(self.centre * self.config.base.item_scale)
+            embedded = torch.where(masked[..., None], centre, embedded)
         is_item = batch.items >= 0
         if not is_item.any():
             return embedded
@@ -108,7 +111,7 @@ class RecommenderModel(ItemEmbeddings):
         totals = nn.functional.dropout(totals, row_dropout, self.training)
         table = torch.cat([totals[:, None] * self.config.base.item_scale, soft], 1)
         selected = table[inverse, torch.where(slots == ITEM, 0, slots - FIRST_SOFT + 1)]
-        return embedded.masked_scatter(is_item[..., None], selected)
+        return embedded.masked_scatter(is_item[..., None], self.as_input(selected))
 
     def hear(self, batch: Batch) -> Tensor:
         """Return the hidden states [rows, positions, hidden] of conversations, float32."""
@@ -118,16 +121,17 @@ class RecommenderModel(ItemEmbeddings):
         embedded = words.float()
         if is_item.any():
             positions = self.listener.positions(batch.items[is_item]) * self.config.base.item_scale
-            embedded = embedded.masked_scatter(is_item[..., None], positions)
+            embedded = embedded.masked_scatter(is_item[..., None], self.as_input(positions))
         view = listening_view(self.llm, self.listening_layers, self.listener.norm)
-        layout = self._layout(batch.mask, batch.ends, batch.sequences, words.dtype)
-        result = view(
-            inputs_embeds=embedded.to(words.dtype),
-            position_ids=batch.positions,
-            attention_mask=batch.mask,
-            use_cache=False,
-            **layout,
-        )
+        arguments = row_arguments(batch.positions, batch.mask, batch.ends, words.dtype, batch.sequences)
+        with handing_on(arguments):
+            result = view(
+                inputs_embeds=embedded.to(words.dtype),
+                position_ids=batch.positions,
+                attention_mask=batch.mask,
+                use_cache=False,
+                **arguments,
+            )
         return result.last_hidden_state.float()
 
     def _listening_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -142,7 +146,8 @@ class RecommenderModel(ItemEmbeddings):
         if words.any():
             head = self.llm.get_output_embeddings()
             # a reading is learned within minutes, and its gradients are many times larger than those of the items
-            loss = loss + _WORDS_WEIGHT * word_loss(head(hidden[words].to(head.weight.dtype)), labels[words])
+            scores = self.word_scores(head(hidden[words].to(head.weight.dtype)))
+            loss = loss + _WORDS_WEIGHT * word_loss(scores, labels[words])
         return loss, (labels != IGNORE).sum()
 
     def ranking_view(self) -> Any:
@@ -166,24 +171,17 @@ class RecommenderModel(ItemEmbeddings):
         """
         backbone = self.llm.model if write else self.ranking_view()
         dtype = self.llm.get_input_embeddings().weight.dtype
-        result = backbone(
-            inputs_embeds=embedded.to(dtype),
-            position_ids=positions,
-            attention_mask=mask,
-            past_key_values=cache,
-            use_cache=cache is not None,
-            **self._layout(mask, ends, sequences, dtype),
-        )
+        arguments = row_arguments(positions, mask, ends, dtype, sequences) if cache is None else {}
+        with handing_on(arguments):
+            result = backbone(
+                inputs_embeds=embedded.to(dtype),
+                position_ids=positions,
+                attention_mask=mask,
+                past_key_values=cache,
+                use_cache=cache is not None,
+                **arguments,
+            )
         return result.last_hidden_state.to(self.rows.dtype)
-
-    @staticmethod
-    def _layout(
-        mask: Tensor, ends: Sequence[Sequence[int]], sequences: Sequences | None, dtype: torch.dtype
-    ) -> dict[str, Any]:
-        """Return what `block_attention.attend` is told of packed rows besides their mask."""
-        if mask.device.type != "cpu":
-            return {} if sequences is None else {"sequences": sequences}
-        return {"blocks": AttentionBlocks.cut(mask, ends, dtype)} if ends else {}
 
     def forward(
         self,
@@ -220,7 +218,7 @@ class RecommenderModel(ItemEmbeddings):
         hidden, labels, interaction_ids = hidden[labelled], batch.labels[labelled], batch.interaction_ids[labelled]
         if batch.writes:
             head = self.llm.get_output_embeddings()
-            return word_loss(head(hidden.to(head.weight.dtype)), labels), labelled.sum()
+            return word_loss(self.word_scores(head(hidden.to(head.weight.dtype))), labels), labelled.sum()
         loss = ranking_loss(
             self._training_logits,
             hidden,

@@ -12,6 +12,7 @@ from recommender import prompts
 from recommender.config import PromptConfig
 from recommender.data.catalogue import Catalogue
 from recommender.errors import RecommenderError
+from recommender.prompting.chat_template import render_chat
 from recommender.prompting.example import (
     FIRST_SOFT,
     IGNORE,
@@ -76,8 +77,7 @@ class ExampleBuilder:
 
     def _chat_text(self, system: str, user: str) -> str:
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return str(text)
+        return render_chat(self.tokenizer, messages)
 
     def positions(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return `tokenised` positions of a rendered prompt."""

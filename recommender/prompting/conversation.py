@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from recommender import prompts
 from recommender.constraints.choice import decisions
 from recommender.errors import RecommenderError
+from recommender.prompting.chat_template import render_chat
 from recommender.prompting.example import (
     IGNORE,
     ITEM,
@@ -116,7 +117,7 @@ class ConversationPrompts:
     def prefix(self) -> np.ndarray:
         """Token ids [positions] of the instruction, which examples without a profile share; none if it is no part."""
         whole = self._rendered([self._system(""), {"role": "user", "content": "?"}])
-        head = str(self.tokenizer.apply_chat_template([self._system("")], tokenize=False, add_generation_prompt=False))
+        head = render_chat(self.tokenizer, [self._system("")], add_generation_prompt=False)
         return self._words(head) if whole.startswith(head) else np.zeros(0, np.int64)
 
     def _without_prefix(self, example: Example) -> Example:
@@ -199,7 +200,7 @@ class ConversationPrompts:
         return {"role": "system", "content": prompts.render_block("converse", "system", noun=self.noun, known=known)}
 
     def _rendered(self, messages: Sequence[dict[str, str]]) -> str:
-        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        return render_chat(self.tokenizer, messages)
 
     def _content(self, turn: HeardTurn) -> str:
         parts = [part for part in turn.parts if (self.with_items if isinstance(part, int) else self.with_words)]

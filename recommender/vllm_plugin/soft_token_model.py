@@ -162,7 +162,7 @@ class RecommenderForCausalLM(nn.Module, SupportsMultiModal, SupportsLoRA, Suppor
     def _projected(self, kind: str, vectors: Tensor) -> Tensor:
         """Project vectors [n, width + 1], the last column 1 where there is one -> [n, tokens, hidden]."""
         typed = vectors[:, :-1].to(self.centre.dtype)
-        return self.projectors[kind](typed, vectors[:, -1] > 0) + self.centre
+        return (self.projectors[kind](typed, vectors[:, -1] > 0) + self.centre) * self.facts.embedding_scale
 
     def _item_changes(self, pairs: Tensor) -> Tensor:
         """Return what to add to item positions [n, 1, hidden]; `pairs` [n, 2, widths]: new vectors and old ones."""

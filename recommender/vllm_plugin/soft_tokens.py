@@ -42,7 +42,7 @@ class SoftFacts:
 
     `base`: the architecture of the language model; `soft`: the width of each kind's vectors, in the order of a prompt;
     `tokens`: soft tokens of each vector; `first`: id of the first placeholder, the placeholders being the end of the
-    vocabulary; `item_scale`: `base.item_scale` of the config.
+    vocabulary; `item_scale`: `base.item_scale` of the config; `embedding_scale`: by what the base multiplies rows of words.
     """
 
     base: str
@@ -50,6 +50,7 @@ class SoftFacts:
     tokens: int
     first: int
     item_scale: float
+    embedding_scale: float = 1.0
 
     @classmethod
     def of(cls, config: Any) -> SoftFacts:

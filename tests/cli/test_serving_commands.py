@@ -13,8 +13,10 @@ from tests.cli.conftest import refused
 
 
 def test_export_writes_plain_models(run, trained, tmp_path):
-    code, out, _ = run("export", trained, tmp_path / "plain", "--to", "transformers", "--json", "-q")
-    assert code == 0 and json.loads(out)["rank_difference"] < 1e-3
+    options = ("--to", "transformers", "--full-precision", "--json", "-q")
+    code, out, _ = run("export", trained, tmp_path / "plain", *options)
+    report = json.loads(out)
+    assert code == 0 and report["rank_difference"] < 1e-3 and report["same_items"] is None  # none was of 4 bits
     assert {p.name for p in (tmp_path / "plain").iterdir()} == {"rank", "write", "items.json"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 
 import pytest
 import torch
@@ -51,6 +52,29 @@ def test_a_model_without_a_chat_template_is_refused(config, llm_folder, tmp_path
     with pytest.raises(ConfigError, match="has no chat template") as error:
         load_llm(config.updated({"base.llm": str(copy)}).base)
     assert "instruction-tuned" in error.value.hint
+
+
+def test_four_bits_without_bitsandbytes_are_one_line(config, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)  # as if it were not installed
+    with pytest.raises(ConfigError, match="needs bitsandbytes, which is not installed") as error:
+        load_llm(config.updated({"base.load_in_4bit": True}).base)
+    assert "\n" not in str(error.value) and "recommender[quantized]" in error.value.hint
+
+
+def test_four_bits_on_a_device_without_them_are_one_line(config, monkeypatch):
+    pytest.importorskip("bitsandbytes")
+    from transformers.quantizers.quantizer_bnb_4bit import Bnb4BitHfQuantizer
+
+    def refuse(*_, **__):
+        raise RuntimeError("None of the available devices `['npu']` are supported\nand more of it")
+
+    refuse.__code__ = refuse.__code__.replace(
+        co_filename="/site-packages/transformers/quantizers/quantizer_bnb_4bit.py"
+    )
+    monkeypatch.setattr(Bnb4BitHfQuantizer, "validate_environment", refuse)
+    with pytest.raises(ConfigError, match="bitsandbytes cannot be used on cpu .*npu") as error:
+        load_llm(config.updated({"base.load_in_4bit": True}).base)
+    assert "\n" not in str(error.value) and "load_in_4bit: false" in error.value.hint
 
 
 def test_the_base_is_frozen(config):

@@ -86,10 +86,17 @@ def test_four_bit_base_trains_on_the_cpu(make_checkpoint, config):
     checkpoint = make_checkpoint(settings=config.updated({"base.load_in_4bit": True}))
     assert any("4bit" in type(m).__name__ for m in checkpoint.model.llm.modules())
     builder = checkpoint.builder
-    loss, _ = checkpoint.model.train()(collate([[builder.ranking([3, 1, 4])]], builder.prefix))
+    batch = collate([[builder.ranking([3, 1, 4])]], builder.prefix)
+    with torch.no_grad():  # as a validation does: bitsandbytes must not lay the matrices out for inference
+        checkpoint.model.eval()(batch)
+    loss, _ = checkpoint.model.train()(batch)
     loss.backward()
     grads = [p.grad for n, p in checkpoint.model.named_parameters() if ".rank." in n]
     assert any(g is not None and g.abs().sum() > 0 for g in grads)
+    assert checkpoint.model.rows.grad is not None
+    for module in checkpoint.model.llm.modules():
+        if "Linear4bit" in type(module).__name__ and hasattr(module, "weight"):
+            assert not getattr(module.weight.quant_state, "packing_format_for_cpu", False)
 
 
 def test_some_items_alone_are_muted(make_checkpoint, features):
