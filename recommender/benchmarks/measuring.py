@@ -140,3 +140,8 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def largest_megabytes() -> float:
+    """Return the peak of this process' resident memory since it began, in 10^6 bytes."""
+    return _resident("VmHWM") / 1e6

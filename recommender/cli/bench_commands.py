@@ -313,6 +313,32 @@ def batch(
     _measure(lambda progress: bench_batch(None if tiny else model, settings, progress), facts, as_json, quiet, 1)
 
 
+@app.command()
+def catalogue(
+    output: Annotated[Path, typer.Option(help="folder for tables, checkpoints and catalogue.json")],
+    items: Annotated[str, typer.Option(help="numbers of items, with commas")] = "10000,100000,1000000",
+    users: Annotated[int, typer.Option(help="users with 20 interactions each", min=100)] = 100_000,
+    train_users: Annotated[int, typer.Option(help="users whose histories make the epoch", min=10)] = 10_000,
+    asked: Annotated[int, typer.Option(help="users that are ranked for, and lines of the batch", min=1)] = 1000,
+    llm: Llm = SMOLLM,
+    steps: Annotated[str, typer.Option(help="only these steps, with commas; default: all")] = "",
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure how every step grows with the number of items.
+
+    Seconds of the processor and peak memory, each step in a process of its own; what was measured is not measured again.
+    """
+    from recommender.benchmarks.catalogue import CatalogueSettings, bench_catalogue, check_steps
+
+    chosen = check_steps(split_list(steps) if steps else [])
+    sizes = tuple(whole_numbers("--items", items))
+    settings = CatalogueSettings(sizes, users, train_users, asked, llm, chosen, threads)
+    facts = {"users": users, "train users": train_users, "asked": asked, "llm": llm}
+    _measure(lambda progress: bench_catalogue(settings, output, progress), facts, as_json, quiet, threads)
+
+
 def _measure(
     bench: Callable[[Progress], Rows],
     settings: Mapping[str, Any],

@@ -84,6 +84,13 @@ class TrainingConfig(Section):
         ge=0,
         description="initial score bias: this times the log of an item's number of interactions; one level only",
     )
+    softmax: Literal["auto", "full", "chunked", "sampled"] = Field(
+        "auto",
+        description="how a step scores the catalogue: full, all codes of a level at once; chunked, the same in parts, with"
+        " less memory; sampled, one level only, some codes for all, and only their rows change; auto: sampled above"
+        " 50,000 items",
+    )
+    negatives: int = Field(8192, ge=1, description="items that are drawn for a step where training.softmax samples")
     outside: str | None = Field(None, description="a table of works that people name and the catalogue may lack")
     stream_users: int | None = Field(
         None,

@@ -41,6 +41,10 @@ class Config(Section):
     def _consistent(self) -> Config:
         if self.prompt.titled > self.prompt.history:
             raise ValueError("prompt.titled must not exceed prompt.history; lower prompt.titled")
+        if self.training.softmax == "sampled" and self.semantic_ids.levels > 1:
+            raise ValueError(
+                "training.softmax: sampled needs one level of ids, where each item has a code of its own; set it to auto"
+            )
         return self
 
     @classmethod

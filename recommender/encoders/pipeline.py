@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from recommender.errors import ConfigError
 from recommender.progress import Progress
 
 log = logging.getLogger(__name__)
+#: items whose vectors are reduced together; all of a catalogue of up to so many
+PART = 65_536
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,9 @@ def fit_reductions(raw: RawFeatures, width: int, collaborative: int | None = Non
 
 
 def _fitted(table: np.ndarray | GivenVectors, present: np.ndarray, width: int, encoder: str) -> Reduction:
-    if isinstance(table, np.ndarray) or present.sum() <= BLOCK:
+    if isinstance(table, np.ndarray):  # where all items have it the table itself, which may be a file
+        return Reduction.fit(table if present.all() else table[present], width, encoder)
+    if present.sum() <= BLOCK:
         return Reduction.fit(table[present], width, encoder)
     return Reduction.fit_in_blocks(lambda: (vectors for _, vectors in table.blocks()), width, encoder)
 
@@ -263,10 +267,17 @@ def reduce(raw: RawFeatures, reductions: Mapping[Modality, Reduction]) -> Featur
         if m in raw.vectors:
             check_identity(m, raw.encoders[m], reduction.encoder)
             table = raw.vectors[m]
-            parts = table.blocks() if isinstance(table, GivenVectors) else [(present[m], table[present[m]])]
+            parts = table.blocks() if isinstance(table, GivenVectors) else _parts(table, present[m])
             for items, rows in parts:
                 vectors[m][items] = bounded(reduction.apply(rows))
     return Features(vectors, present, dict(reductions)).rounded()
+
+
+def _parts(table: np.ndarray, present: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the items that have a modality, as indices, and their vectors, so many at a time."""
+    items = np.flatnonzero(present)
+    for start in range(0, len(items), PART):
+        yield items[start : start + PART], table[items[start : start + PART]]
 
 
 def _in_order(vectors: Mapping[Modality, np.ndarray | GivenVectors]) -> dict[Modality, np.ndarray | GivenVectors]:

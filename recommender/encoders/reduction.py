@@ -9,6 +9,9 @@ import numpy as np
 
 from recommender.errors import ConfigError
 
+#: Rows above which they are looked at in parts, and sums are added up part by part.
+WHOLE_UP_TO = 200_000
+_PART = 16_384
 # Directions with less than this share of the largest variance are rounding noise.
 _RELATIVE_NOISE = 1e-9
 #: Longest vector of an item, in root-mean-square lengths of a modality. Those of MovieLens and Amazon Beauty are shorter.
@@ -47,12 +50,24 @@ class Reduction:
     def fit(cls, rows: np.ndarray, width: int, encoder: str = "") -> Reduction:
         """Fit on `rows` [n, raw width], n >= 1: items that have the modality. The same rows, the same result."""
         mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        if len(rows) > WHOLE_UP_TO:
+            return cls._fit_in_parts(rows, mean, width, encoder)
         centred = rows.astype(np.float64) - mean
         # Rounded before the scale is measured: what is saved is what was fitted.
-        components = _principal(centred, width).astype(np.float16).astype(np.float32)
+        components = _principal(centred.T @ centred / len(centred), width).astype(np.float16).astype(np.float32)
         energy = float(((centred @ components.T) ** 2).sum(axis=1).mean())
-        scale = float(np.float32(np.sqrt(width / energy))) if energy > 0 else 1.0
-        return cls(mean, components, scale, encoder)
+        return cls(mean, components, _scale(width, energy), encoder)
+
+    @classmethod
+    def _fit_in_parts(cls, rows: np.ndarray, mean: np.ndarray, width: int, encoder: str) -> Reduction:
+        """Fit on many rows, which may lie in a file; no more of them is in memory than a part."""
+        products = np.zeros((rows.shape[1], rows.shape[1]))
+        for start in range(0, len(rows), _PART):
+            centred = rows[start : start + _PART].astype(np.float64) - mean
+            products += centred.T @ centred
+        variances = products / len(rows)
+        components = _principal(variances, width).astype(np.float16).astype(np.float32)
+        return cls(mean, components, _scale(width, float(((components @ variances) * components).sum())), encoder)
 
     @classmethod
     def fit_in_blocks(cls, blocks: Callable[[], Iterable[np.ndarray]], width: int, encoder: str = "") -> Reduction:
@@ -67,10 +82,9 @@ class Reduction:
         for rows in blocks():
             centred = rows.astype(np.float64) - mean
             covariance += centred.T @ centred / count
-        components = _directions(covariance, width).astype(np.float16).astype(np.float32)
+        components = _principal(covariance, width).astype(np.float16).astype(np.float32)
         energy = float(np.einsum("ij,jk,ik->", components, covariance, components, optimize=True))
-        scale = float(np.float32(np.sqrt(width / energy))) if energy > 0 else 1.0
-        return cls(mean, components, scale, encoder)
+        return cls(mean, components, _scale(width, energy), encoder)
 
     @property
     def width(self) -> int:
@@ -87,15 +101,14 @@ class Reduction:
         return ((rows.astype(np.float32) - self.mean) @ self.components.T) * np.float32(self.scale)
 
 
-def _principal(centred: np.ndarray, width: int) -> np.ndarray:
+def _scale(width: int, energy: float) -> float:
+    return float(np.float32(np.sqrt(width / energy))) if energy > 0 else 1.0
+
+
+def _principal(covariances: np.ndarray, width: int) -> np.ndarray:
     """Return the first `width` principal directions [width, raw width], zero where there are no more."""
-    return _directions(centred.T @ centred / len(centred), width)
-
-
-def _directions(covariance: np.ndarray, width: int) -> np.ndarray:
-    """Return the first `width` eigenvectors [width, raw width] of a covariance, zero where there are no more."""
-    raw = len(covariance)
-    variances, directions = np.linalg.eigh(covariance)
+    raw = len(covariances)
+    variances, directions = np.linalg.eigh(covariances)
     order = np.argsort(-variances, kind="stable")[:width]
     order = order[variances[order] > _RELATIVE_NOISE * max(variances[-1], 0)]
     components = directions.T[order]

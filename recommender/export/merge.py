@@ -73,7 +73,7 @@ class TokenLayout:
     @classmethod
     def of(cls, model: RecommenderModel) -> TokenLayout:
         """Return the layout for a model."""
-        soft = model.all_items()[1].shape[1]
+        soft = model.item_embeddings(torch.zeros(1, dtype=torch.long, device=model.device))[1].shape[1]
         return cls(model.vocabulary, int(model.offsets[-1]), len(model.codes), soft, model.codes.shape[1] == 1)
 
     @property

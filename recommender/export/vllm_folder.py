@@ -54,6 +54,8 @@ FORMAT = 2
 FEATURES, SENTENCES = "features.safetensors", "sentences.npy"
 #: Most positions of a prompt in a server of an exported folder, which reserves memory for them.
 SERVED_WINDOW = 2048
+#: Most rows of a vocabulary in vLLM's layers with LoRA (vllm/lora/layers/logits_processor.py).
+VOCABULARY = 258_048
 
 
 def export_vllm(
@@ -63,16 +65,18 @@ def export_vllm(
 
     `tuned`: what ranks beside what is heard, if the checkpoint's folder has it.
 
-    Raises ConfigError for a 4-bit base, CheckpointError if the logits differ or if something else stands at `target`.
+    Raises ConfigError for a 4-bit base and for more items than vLLM's vocabulary has rows, CheckpointError if the logits
+    differ or if something else stands at `target`.
     """
     if checkpoint.config.base.load_in_4bit:
         raise ConfigError("a 4-bit base cannot be exported", "recommender export --full-precision")
     check_target(Path(target), MARKER)
+    layout = replace(TokenLayout.of(checkpoint.model), placeholders=placeholders(checkpoint.model))
+    _check_rows(layout)
     checkpoint = replace(checkpoint, model=copy.deepcopy(checkpoint.model).float().eval())
     steps = progress or (lambda *_: None)
     with torch.no_grad(), written_folder(Path(target), MARKER) as folder:
         steps("export", 0, 3)
-        layout = replace(TokenLayout.of(checkpoint.model), placeholders=placeholders(checkpoint.model))
         tied = save_ranking(checkpoint, layout, folder / "rank", merged=False)
         ids = checkpoint.model.ids
         write_served(folder / "rank", layout.words, ids.sizes, ids.codes)
@@ -97,6 +101,19 @@ def export_vllm(
         write_manifest(folder, _manifest(checkpoint, layout))
         steps("export", 3, 3)
     return MergeReport(ranking, writing, tied, layout.size)
+
+
+def _check_rows(layout: TokenLayout) -> None:
+    """Raise ConfigError where the vocabulary would have more rows than vLLM reads: a server would say so minutes later."""
+    if layout.size <= VOCABULARY:
+        return
+    rows = 1 if layout.codes_are_items else 1 + layout.codes / layout.items
+    fitting = int((VOCABULARY - layout.words - len(layout.placeholders)) / rows)
+    raise ConfigError(
+        f"{layout.items:,} items beside {layout.words:,} words make a vocabulary of {layout.size:,} rows, and with LoRA vLLM"
+        f" reads {VOCABULARY:,}: about {max(fitting, 0):,} items of this base",
+        "serve with the embedded engine, export a part of the catalogue, or write a folder without LoRA: recommender merge",
+    )
 
 
 def _save_base(checkpoint: Checkpoint, folder: Path) -> None:

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from recommender.data.catalogue import Catalogue
 from recommender.justify.crowd import crowd_claims
@@ -26,6 +27,9 @@ from recommender.justify.wellformed import Sentence, repetitions
 
 _QUOTED = re.compile(f"([{DOUBLE_QUOTES}])([^{DOUBLE_QUOTES}]+)([{DOUBLE_QUOTES}])")
 LONGEST = 600
+#: items of a catalogue whose names are indexed at once; of a larger one they are when a text is first checked, which not all
+#: that open a model do
+AT_ONCE_UP_TO = 50_000
 MOST_WORDS = 60
 _BREAKS = frozenset(",;:—–") | frozenset(("because", "since", "so", "which", "when"))
 _STOPS = frozenset(".!?…")
@@ -64,13 +68,20 @@ class ClaimChecker:
         """
         self.liked = liked
         self.catalogue = catalogue
-        self.vocabulary = Vocabulary(catalogue, phrases)
+        self._phrases = phrases
+        if len(catalogue) <= AT_ONCE_UP_TO:
+            _ = self.vocabulary
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What finds names and values in texts."""
+        return Vocabulary(self.catalogue, self._phrases)
 
     def withholding(self, facts: Mapping[int, frozenset[tuple[str, str]]]) -> ClaimChecker:
         """Return a checker that holds these (attribute, value) pairs of these items to be false."""
-        other = copy.copy(self)
+        vocabulary, other = self.vocabulary, copy.copy(self)
         other.catalogue = self.catalogue.withholding(facts)
-        other.vocabulary = self.vocabulary.withholding(other.catalogue, facts)
+        other.vocabulary = vocabulary.withholding(other.catalogue, facts)
         return other
 
     def check(self, sentence: str, evidence: Evidence, noun: str = "items", most_words: int = MOST_WORDS) -> Verdict:

@@ -28,8 +28,9 @@ LEAST_LIFT = 1.5
 MOST = 64
 #: the name of the file in a checkpoint's folder
 COMPANIONS = "companions.safetensors"
-#: rows of the product of all items with all items that are worked out together
-_ROWS = 512
+#: rows of the product of all items with all items that are worked out together: at least so many, and of large catalogues a
+#: share, for each part costs a pass over as many numbers as there are items
+_ROWS, _SHARE = 512, 1 / 64
 _LIKED = "liked"
 
 
@@ -104,7 +105,8 @@ def count_companions(histories: Sequence[np.ndarray], items: int, liked: bool = 
     had = _incidence(histories, items)
     totals, people = np.bincount(had.indices, minlength=items), sum(len(history) > 0 for history in histories)
     by_item = had.T.tocsr()
-    parts = [_best(by_item[start : start + _ROWS] @ had, start, totals, people) for start in range(0, items, _ROWS)]
+    step = max(_ROWS, int(items * _SHARE))
+    parts = [_best(by_item[start : start + step] @ had, start, totals, people) for start in range(0, items, step)]
     rows, columns, others, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     width = int(columns.max()) + 1 if len(columns) else 0
     table = np.full((items, width), -1, dtype=np.int64)

@@ -13,6 +13,7 @@ from recommender.adapters.projectors import Projector
 from recommender.config import MODALITIES, SOFT_MODALITIES, Config, Modality
 from recommender.encoders.features import Features
 from recommender.model.initialization import initial_rows
+from recommender.model.row_window import RowWindow
 from recommender.prompting.example import FIRST_SOFT, ITEM, VectorOverrides
 from recommender.semantic_ids.codes import SemanticIds
 
@@ -26,6 +27,8 @@ class ItemEmbeddings(nn.Module):
 
     centre: Tensor
     codes: Tensor
+    items_by_code: Tensor
+    """Which item has each code, int64 [items]; of one level only."""
     rows: nn.Parameter
 
     def __init__(self, ids: SemanticIds, config: Config, word_embeddings: Tensor) -> None:
@@ -44,6 +47,8 @@ class ItemEmbeddings(nn.Module):
         self.features_version = 0
         self._cold_items: Tensor | None = None
         self._views: dict[Modality, tuple[Tensor, Tensor]] = {}
+        #: the rows that a training step looks at, where it does not look at all
+        self.window: RowWindow | None = None
 
     def add_items(self, features: Features, spread: float) -> None:
         """Make projectors and rows for the items; `spread`: mean distance of a word's embedding from the centre."""
@@ -68,6 +73,9 @@ class ItemEmbeddings(nn.Module):
             self.register_buffer(f"present_{m}", present.to(self.device), persistent=False)
         codes = torch.from_numpy(self.ids.codes + self.offsets[None, :-1])
         self.register_buffer("codes", codes.to(self.device), persistent=False)
+        if self.ids.codes.shape[1] == 1:
+            items = torch.from_numpy(np.argsort(self.ids.codes[:, 0]))
+            self.register_buffer("items_by_code", items.to(self.device), persistent=False)
 
     @property
     def device(self) -> torch.device:
@@ -85,8 +93,15 @@ class ItemEmbeddings(nn.Module):
         With probability `dropout`, independently, an item's rows are dropped or one of its modalities is replaced by the
         modality's null token: the model learns to do without.
         """
+        return self.embedded(self._rows_at(self.codes[items]).mean(1), items, dropout)
+
+    def _rows_at(self, codes: Tensor) -> Tensor:
+        """Return the rows [..., hidden] of codes [...]: from the window of the step, if there is one."""
+        return self.rows[codes] if self.window is None else self.window.at(codes)
+
+    def embedded(self, embeddings: Tensor, items: Tensor, dropout: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Return `item_embeddings` of items [n] whose rows, or the means of them, are `embeddings` [n, hidden]."""
         keep = torch.rand(len(items), len(self.modalities) + 1, device=items.device) >= dropout if dropout else None
-        embeddings = self.rows[self.codes[items]].mean(1)
         warm = None if self._cold_items is None else ~self._cold_items[items]
         if warm is not None:
             embeddings = embeddings * warm[:, None]
@@ -158,7 +173,7 @@ class ItemEmbeddings(nn.Module):
 
     def code_rows(self, codes: Tensor) -> Tensor:
         """Return the input rows [n, hidden] of codes [n], numbered through all levels; see `as_input`."""
-        return (self.rows[codes] + self.centre) * self.config.base.item_scale
+        return (self._rows_at(codes) + self.centre) * self.config.base.item_scale
 
     def as_input(self, rows: Tensor) -> Tensor:
         """Return rows, which lie in the space of the base's table of words, as its layers get them (Gemma: larger)."""
@@ -172,9 +187,7 @@ class ItemEmbeddings(nn.Module):
 
     def by_code(self, embeddings: Tensor) -> Tensor:
         """Return embeddings of all items [items, hidden] in the order of their codes, of which each has one."""
-        by_code = torch.empty(len(self.codes), dtype=torch.long, device=self.device)
-        by_code[self.codes[:, 0]] = torch.arange(len(self.codes), device=self.device)
-        return embeddings[by_code]
+        return embeddings[self.items_by_code]
 
     def code_logits(self, hidden: Tensor, level: int) -> Tensor:
         """Return the scores [..., codes] of a level's codes at hidden states [..., hidden]."""

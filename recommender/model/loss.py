@@ -10,10 +10,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from recommender.model.large_softmax import Expected
 from recommender.model.soft_targets import SoftTargets
 
 #: (hidden states [labels, hidden], level) -> scores [labels, codes of that level]
 LevelLogits = Callable[[Tensor, int], Tensor]
+#: (hidden states [labels, hidden], codes [labels], level, label smoothing, what a teacher expects) -> losses [labels] of a
+#: level that is too large to be scored as a whole; None for one that is not
+LevelLosses = Callable[[Tensor, Tensor, int, float, Expected | None], Tensor | None]
 
 
 def word_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -30,23 +34,33 @@ def ranking_loss(
     teacher: SoftTargets | None = None,
     interaction_ids: Tensor | None = None,
     item_codes: Tensor | None = None,
+    large: LevelLosses | None = None,
 ) -> Tensor:
     """Return the summed cross-entropy of next codes, level by level, each over the codes of its own level.
 
     `hidden` [labels, hidden], `codes` [labels], numbered through all levels: those of level l start at `offsets[l]`.
     `teacher`: mixed in where it expects something; it needs `interaction_ids` [labels] and `item_codes` [items, levels].
+    `large`: computes the losses of large levels.
     """
     total = hidden.new_zeros(())
     for level in range(len(offsets) - 1):
         first = int(offsets[level])
         of_level = (codes >= first) & (codes < int(offsets[level + 1]))
+        expected = None
+        if teacher is not None and interaction_ids is not None and item_codes is not None:
+            theirs, probabilities = teacher.at(interaction_ids[of_level], item_codes, level)
+            expected = Expected(theirs - first, probabilities, teacher.weight)
+        if large is not None:
+            few = large(hidden[of_level], codes[of_level] - first, level, smoothing, expected)
+            if few is not None:
+                total = total + few.sum()
+                continue
         logits = level_logits(hidden[of_level], level).float()
         losses = nn.functional.cross_entropy(
             logits, codes[of_level] - first, reduction="none", label_smoothing=smoothing
         )
-        if teacher is not None and interaction_ids is not None and item_codes is not None:
-            expected, probabilities = teacher.at(interaction_ids[of_level], item_codes, level)
-            losses = distillation_loss(losses, logits, expected - first, probabilities, teacher.weight)
+        if expected is not None:
+            losses = distillation_loss(losses, logits, expected.codes, expected.probabilities, expected.weight)
         total = total + losses.sum()
     return total
 

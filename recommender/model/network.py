@@ -14,11 +14,11 @@ from recommender.encoders.features import Features
 from recommender.model.architecture import WordScores, embedding_scale
 from recommender.model.block_attention import handing_on, row_arguments
 from recommender.model.initialization import initial_ranking_norm
-from recommender.model.item_embeddings import ItemEmbeddings
 from recommender.model.language_model import first_layers
 from recommender.model.listening import Listener, listening_loss, listening_view
 from recommender.model.loss import ranking_loss, word_loss
 from recommender.model.soft_targets import SoftTargets
+from recommender.model.training_softmax import TrainingSoftmax
 from recommender.prompting.example import FIRST_SOFT, IGNORE, ITEM, MASKED
 from recommender.prompting.packing import Batch
 from recommender.prompting.sequences import Sequences
@@ -28,7 +28,7 @@ from recommender.semantic_ids.codes import SemanticIds
 _WORDS_WEIGHT = 0.1
 
 
-class RecommenderModel(ItemEmbeddings):
+class RecommenderModel(TrainingSoftmax):
     """The LLM with LoRA, token rows and projectors over one catalogue."""
 
     def __init__(self, llm: Any, ids: SemanticIds, features: Features, config: Config) -> None:
@@ -202,7 +202,8 @@ class RecommenderModel(ItemEmbeddings):
         `views`: vectors [1 + views, items, width] of some modalities, as in `Views`; throughout the batch each item has
         those of one view of each modality, drawn anew for each batch.
         """
-        with self._with_cold_items(cold_item_dropout), self._with_views(views or {}):
+        few_rows = self._few_rows(batch, teacher)
+        with self._with_cold_items(cold_item_dropout), self._with_views(views or {}), few_rows:
             return self._loss(batch, modality_dropout, row_dropout, label_smoothing, teacher)
 
     def _loss(
@@ -228,6 +229,7 @@ class RecommenderModel(ItemEmbeddings):
             teacher,
             interaction_ids,
             self.codes,
+            self._large_losses,
         )
         return loss, labelled.sum()
 

@@ -26,6 +26,9 @@ class Stepper:
         self.parameters: list[nn.Parameter] = [p for group in optimizer.param_groups for p in group["params"]]
         processes.copy_weights([p for p in self.parameters if not run_state.is_part(p)])
 
+    def schedule(self, share: float) -> None:
+        """Take the next step with this share of the highest learning rates; those of `optimizer` are set already."""
+
     def loss(self, *arguments: Any) -> tuple[Tensor, Tensor]:
         """Return what the forward pass of the model returns."""
         total, count = self.model(*arguments)

@@ -31,7 +31,7 @@ from recommender.training import epochs, run_state, streaming
 from recommender.training.ahead import Ahead
 from recommender.training.distributing import distribute, gather, stepper_of
 from recommender.training.epochs import TrainingData
-from recommender.training.gradients import checkpoint_gradients
+from recommender.training.gradients import Stepper, checkpoint_gradients
 from recommender.training.interruption import deferred, patient
 from recommender.training.loss_plot import plot_log
 from recommender.training.parameter_groups import ADAPTERS, parameter_groups
@@ -39,6 +39,7 @@ from recommender.training.processes import Processes, join
 from recommender.training.run_state import STATE
 from recommender.training.schedule import learning_rate_share
 from recommender.training.sharing import shared_parts
+from recommender.training.sparse_rows import RowStepper, sparse_rows
 from recommender.training.validation import held_out_loss, validation_ndcg
 
 logger = logging.getLogger(__name__)
@@ -77,6 +78,17 @@ def run_stages(
         run_state.write_log(output / "log.csv", run.position.log)
         plot_log(run.position.log, output / "loss.png")
     return results
+
+
+def steps_of_stage(
+    model: RecommenderModel, data: TrainingData, config: Config, stage: StageConfig, output: Path
+) -> Iterator[float]:
+    """Take the steps of one stage one by one, without validation; yields the loss of each. For measurements."""
+    run = _Run(model, data, config, output, None)
+    with _deterministic():
+        steps = _Stage(run, 0, stage)
+        for step in range(steps.total):
+            yield float(steps._step(step, steps._parts(step))[0])
 
 
 @contextmanager
@@ -151,7 +163,7 @@ class _Stage:
         self.model.use_adapter(ADAPTERS.get(config.stage, RANK))
         self.groups = parameter_groups(self.model, config)
         self.optimizer = torch.optim.AdamW(self.groups, betas=(0.9, 0.98), weight_decay=config.weight_decay)
-        self.stepper = stepper_of(self.model, self.optimizer, run.processes, config.max_grad_norm)
+        self.stepper = self._stepper()
         self.prefix = epochs.shared_prefix(run.data, config)
         self.epochs: dict[int, list[list[list[Example]]]] = {}
         self.stream = streaming.open_stream(run.data, config, run.config, number, self.prefix)
@@ -171,6 +183,13 @@ class _Stage:
             batches = epochs.batches(examples, self.config, self.prefix)
             self.epochs = {epoch: [batches[i] for i in random.permutation(len(batches))]}
         return self.epochs[epoch]
+
+    def _stepper(self) -> Stepper:
+        run, config = self.training_run, self.config
+        rows = sparse_rows(self.model, run.data, config, run.processes.count)
+        if rows is not None:
+            return RowStepper(self.model, self.optimizer, run.processes, rows)
+        return stepper_of(self.model, self.optimizer, run.processes, config.max_grad_norm)
 
     def _steps_of_epoch(self) -> int:
         return max(len(self._epoch(0)), 1) if self.stream is None else self.stream.count()
@@ -249,6 +268,7 @@ class _Stage:
         self._seed(step)
         for group, (_, rate) in zip(self.optimizer.param_groups, self._rates(step), strict=True):
             group["lr"] = rate
+        self.stepper.schedule(learning_rate_share(step, self.total, config.warmup_ratio))
         teacher = self.training_run.data.teacher if config.stage == "rank" and config.teacher else None
         dropouts = config.modality_dropout, config.row_dropout, config.label_smoothing
         views = self.training_run.views if config.stage in ("align", "rank") else {}

@@ -19,7 +19,8 @@ def parameter_groups(model: RecommenderModel, config: StageConfig) -> list[dict[
     """Return the groups of the optimiser, and switch gradients accordingly.
 
     The stage `explain` trains its own LoRA, `converse` its own and what listens; the others train everything else: LoRA of
-    ranking, rows, projectors, norm. What has a learning rate of 0 is frozen.
+    ranking, rows, projectors, norm. What has a learning rate of 0 is frozen; rows of which a step looks at few have no
+    gradients as a whole: see `sparse_rows`.
     """
     rates = {
         "lora": config.learning_rate,
@@ -30,6 +31,8 @@ def parameter_groups(model: RecommenderModel, config: StageConfig) -> list[dict[
     for name, parameter in model.named_parameters():
         group = _group(name, config.stage)
         group = group if group is not None and rates[group] else None
+        if name == "rows" and model.trains_few_rows:
+            group = None
         parameter.requires_grad_(group is not None)
         if group is not None:
             groups[group].append(parameter)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from recommender.encoders import collaborative
 from recommender.encoders.collaborative import collaborative_vectors
 from recommender.encoders.reduction import LONGEST
 
@@ -82,3 +83,26 @@ def test_the_few_that_make_up_most_histories_are_no_giants():
     histories = [random.choice(3000, 8, p=chances / chances.sum()) for _ in range(500)]
     norms = np.linalg.norm(collaborative_vectors(histories, 3000, 16), axis=1)
     assert norms.max() == pytest.approx(LONGEST * 4, rel=1e-5)
+
+
+def test_of_many_items_the_factors_are_those_of_a_whole_decomposition(monkeypatch):
+    monkeypatch.setattr(collaborative, "EXACT_ITEMS", 10)
+    monkeypatch.setattr(collaborative, "_POWERS", 12)
+    histories = clusters()
+    counts = collaborative._window_cooccurrence(histories, ITEMS, 5, 2.0)
+    np.testing.assert_allclose(
+        counts.toarray(), collaborative._ordered_cooccurrence(histories, ITEMS, 5, 2.0).toarray(), rtol=1e-5
+    )
+    ordered = collaborative._ppmi(counts).toarray()
+    left, values, _ = np.linalg.svd(np.hstack([ordered, ordered.T]))
+    wanted = (left[:, :8] * values[:8]) @ left[:, :8].T
+    vectors = collaborative_vectors(histories, ITEMS, 8)
+    found = vectors @ vectors.T
+    np.testing.assert_allclose(found / np.linalg.norm(found), wanted / np.linalg.norm(wanted), atol=0.01)
+    assert not vectors[39].any() and vectors.dtype == np.float32
+    np.testing.assert_array_equal(vectors, collaborative_vectors(histories, ITEMS, 8))
+
+
+def test_of_many_items_without_interactions_there_are_no_vectors(monkeypatch):
+    monkeypatch.setattr(collaborative, "EXACT_ITEMS", 10)
+    assert not collaborative_vectors([np.array([3]), np.array([], dtype=np.int64)], ITEMS, 8).any()

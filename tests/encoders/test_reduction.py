@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.adapters.shipped import shipped_checkpoints
+from recommender.encoders import reduction
 from recommender.encoders.features import Features
 from recommender.encoders.pipeline import RawFeatures, fit_reductions, reduce
 from recommender.encoders.reduction import LONGEST, Reduction, bounded
@@ -89,3 +90,14 @@ def test_one_picture_that_most_items_share_makes_the_others_no_giants():
     reductions = fit_reductions(raw, 4)
     assert np.linalg.norm(reductions["image"].apply(pictures), axis=1).max() > 50
     assert np.linalg.norm(reduce(raw, reductions).vectors["image"], axis=1).max() < LONGEST * 2 + 0.01
+
+
+def test_many_rows_are_fitted_in_parts_as_all_at_once(monkeypatch):
+    rows = (np.random.default_rng(2).standard_normal((100, 6)) * [9, 5, 3, 2, 1, 0.5] + 4).astype(np.float32)
+    whole = Reduction.fit(rows, 4)
+    monkeypatch.setattr(reduction, "WHOLE_UP_TO", 10)
+    monkeypatch.setattr(reduction, "_PART", 17)
+    parts = Reduction.fit(rows, 4)
+    np.testing.assert_array_equal(parts.mean, whole.mean)
+    np.testing.assert_allclose(parts.components, whole.components, atol=1e-3)
+    assert parts.scale == pytest.approx(whole.scale, rel=1e-4)

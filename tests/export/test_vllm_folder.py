@@ -15,6 +15,7 @@ from recommender import prompts
 from recommender.data.catalogue import Catalogue
 from recommender.engine.vllm import VllmOptions, VllmRecommender
 from recommender.errors import CheckpointError, ConfigError
+from recommender.export import vllm_folder
 from recommender.export.vllm_folder import MARKER, export_vllm, is_export, load_exported
 from recommender.justify.companions import Companions
 
@@ -136,3 +137,14 @@ def test_what_many_had_together_comes_along(make_checkpoint, catalogue, tmp_path
     engine = VllmRecommender(load_exported(tmp_path / "out", catalogue), VllmOptions(rank_url="http://127.0.0.1:9"))
     assert engine.setup.companions.among(0, [3, 4]) == ((4, 9),) and engine.style.liked and engine.checker.liked
     engine.close()
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_more_items_than_vllm_has_rows_are_refused_before_anything_is_written(
+    levels, make_checkpoint, tmp_path, monkeypatch
+):
+    checkpoint = make_checkpoint(levels)
+    monkeypatch.setattr(vllm_folder, "VOCABULARY", checkpoint.model.vocabulary + 15)
+    with pytest.raises(ConfigError, match="20 items beside .* make a vocabulary of .* rows") as raised:
+        export_vllm(checkpoint, tmp_path / "out")
+    assert "embedded engine" in str(raised.value.hint) and not (tmp_path / "out").exists()

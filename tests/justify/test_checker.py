@@ -8,6 +8,7 @@ import pytest
 
 from recommender.data.catalogue import Catalogue, Item
 from recommender.justify import ClaimChecker, Evidence, Influence
+from recommender.justify import checker as checker_module
 from recommender.justify.evidence import shared_facts
 
 FILMS = (
@@ -229,3 +230,13 @@ def test_checking_is_fast():
     for _ in range(200):
         checker.check(sentence, found)
     assert (time.process_time() - start) / 200 < 0.005
+
+
+def test_names_of_a_large_catalogue_are_indexed_when_a_text_is_first_checked(monkeypatch):
+    monkeypatch.setattr(checker_module, "AT_ONCE_UP_TO", 1)
+    catalogue = Catalogue([Item("1", "Hamlet", attributes={"genres": ("Drama",)}), Item("2", "Macbeth")])
+    checker, found = ClaimChecker(catalogue), Evidence(0, (Influence(1, 1.0),))
+    assert "vocabulary" not in vars(checker)
+    withholding = checker.withholding({0: frozenset({("genres", "Drama")})})
+    text = 'You watched "Macbeth", so try "Hamlet", a drama.'
+    assert checker.check(text, found, "films").ok and not withholding.check(text, found, "films").ok

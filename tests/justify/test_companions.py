@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from recommender.errors import CheckpointError
+from recommender.justify import companions as companions_module
 from recommender.justify.companions import (
     COMPANIONS,
     FEWEST,
@@ -156,3 +157,13 @@ def test_new_items_have_none_and_known_ones_move():
     moved = counted.reordered(np.array([4, 2, 1, 0, 3, 5]))
     assert as_pairs(moved) == {(3, 2): 6, (2, 3): 6, (2, 1): 7, (1, 2): 7}
     assert as_pairs(counted.reordered(np.arange(4))) == as_pairs(counted)
+
+
+def test_parts_of_any_size_count_the_same(monkeypatch):
+    random = np.random.default_rng(5)
+    histories = [random.choice(30, 6, replace=False) // (1 + user % 2) for user in range(120)]
+    whole = count_companions(histories, 30)
+    monkeypatch.setattr(companions_module, "_ROWS", 4)
+    parts = count_companions(histories, 30)
+    np.testing.assert_array_equal(parts.others, whole.others)
+    np.testing.assert_array_equal(parts.counts, whole.counts)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.model import RecommenderModel
+from recommender.model import RecommenderModel, initialization
 from recommender.model.initialization import initial_ranking_norm, initial_rows
 from recommender.semantic_ids.codes import SemanticIds
 
@@ -51,3 +51,19 @@ def test_the_ranking_norm_gives_scores_a_spread_near_one(make_checkpoint, spread
     rows = torch.nn.functional.normalize(torch.randn(300, 32)) * spread
     assert 0.8 < float((states @ rows.T).detach().std()) < 1.2
     assert all(not parameter.requires_grad for parameter in norm.parameters())  # the base's own stays frozen
+
+
+def test_many_rows_made_in_parts_lie_to_each_other_as_few_do(features, monkeypatch):
+    absent = features.without("text").without("collaborative").with_rows(
+        "text", np.arange(19), features.vectors["text"][:19]
+    )  # fmt: skip
+    ids = SemanticIds.fit(features.vectors["text"], levels=1, codebook_size=4)
+    for given, of in ((SemanticIds.atomic(20), absent), (ids, features)):
+        whole = initial_rows(given, of, 32, 2.5, 0)
+        with monkeypatch.context() as patched:
+            patched.setattr(initialization, "WHOLE_UP_TO", 1)
+            patched.setattr(initialization, "_PART", 7)
+            parts = initial_rows(given, of, 32, 2.5, 0)
+        known = slice(0, 19)
+        torch.testing.assert_close(parts[known] @ parts[known].T, whole[known] @ whole[known].T, atol=1e-3, rtol=1e-3)
+        assert parts.norm(dim=1).min() > 1

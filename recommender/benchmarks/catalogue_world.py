@@ -1,0 +1,122 @@
+"""A synthetic catalogue of any size: two tables, item vectors that were made elsewhere, and a tiny language model.
+
+Titles are drawn from words of syllables, and a text, a brand, a category and a year stand beside them, as catalogues have
+them. Items lie in clusters, and a user stays near some of them; few items have most of the interactions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ITEMS, INTERACTIONS, VECTORS, BASE = "items.parquet", "interactions.parquet", "vectors.npy", "base"
+#: interactions of a user, numbers of a vector, and items of a cluster on average
+LENGTH, WIDTH, CLUSTER = 20, 256, 100
+_LEXICON, _CATEGORIES, _PART = 20_000, 500, 100_000
+_SYLLABLES = "ba ce di fo gu la me ni po ru sa te vi zo ka le mi no pu ra".split()
+_TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def write_world(folder: Path, items: int, users: int, seed: int = 0) -> None:
+    """Write both tables (parquet) and the vectors (float32 [items, WIDTH], .npy) of a catalogue, and the tiny base."""
+    random = np.random.default_rng([seed, items])
+    folder.mkdir(parents=True, exist_ok=True)
+    words = _lexicon()
+    clusters = random.integers(0, max(items // CLUSTER, 1), items)
+    _write_items(folder / ITEMS, items, clusters, words, random)
+    _write_interactions(folder / INTERACTIONS, items, users, clusters, random)
+    _write_vectors(folder / VECTORS, clusters, random)
+    write_base(folder / BASE, words)
+
+
+def _lexicon() -> np.ndarray:
+    """Return the words that titles and texts are of."""
+    numbers, size = np.arange(_LEXICON), len(_SYLLABLES)
+    syllables = np.array(_SYLLABLES)
+    parts = [syllables[numbers // size**place % size] for place in range(4)]
+    return parts[0] + parts[1] + parts[2] + parts[3]
+
+
+def _write_items(path: Path, items: int, clusters: np.ndarray, words: np.ndarray, random: np.random.Generator) -> None:
+    schema = pa.schema(
+        [(name, pa.string()) for name in ("item_id", "title", "description", "brand", "category", "year")]
+    )
+    with pq.ParquetWriter(path, schema) as writer:
+        for start in range(0, items, _PART):
+            of = np.arange(start, min(start + _PART, items))
+            drawn = words[random.integers(0, len(words), (len(of), 15))]
+            titles = [" ".join(row).title() for row in drawn[:, :3].tolist()]
+            texts = [f"A story of {' '.join(row)}." for row in drawn[:, 3:].tolist()]
+            brands = [f"{word.title()} {number}" for word, number in zip(drawn[:, 3], clusters[of] // 2, strict=True)]
+            columns = (
+                [f"i{number}" for number in of],
+                titles,
+                texts,
+                brands,
+                [f"{words[number % _CATEGORIES]} goods" for number in clusters[of]],
+                [str(year) for year in random.integers(1980, 2026, len(of))],
+            )
+            writer.write_table(pa.table([pa.array(column, pa.string()) for column in columns], schema=schema))
+
+
+def _write_interactions(path: Path, items: int, users: int, clusters: np.ndarray, random: np.random.Generator) -> None:
+    by_cluster = np.argsort(clusters, kind="stable")
+    home = random.integers(0, items, (users, 1))
+    near = (home + (random.standard_normal((users, LENGTH)) * CLUSTER).astype(np.int64)) % items
+    popular = (items * random.random((users, LENGTH)) ** 3).astype(np.int64)
+    chosen = by_cluster[np.where(random.random((users, LENGTH)) < 0.5, near, popular)].ravel()
+    table = pa.table(
+        {
+            "user_id": pa.array([f"u{number}" for number in range(users) for _ in range(LENGTH)]),
+            "item_id": pa.array([f"i{number}" for number in chosen.tolist()]),
+            "position": pa.array(np.tile(np.arange(LENGTH), users)),
+        }
+    )
+    pq.write_table(table, path)
+
+
+def _write_vectors(path: Path, clusters: np.ndarray, random: np.random.Generator) -> None:
+    centres = random.standard_normal((int(clusters.max()) + 1, WIDTH)).astype(np.float32)
+    table = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(clusters), WIDTH))
+    for start in range(0, len(clusters), _PART):
+        of = clusters[start : start + _PART]
+        table[start : start + len(of)] = centres[of] + random.standard_normal((len(of), WIDTH), dtype=np.float32)
+    table.flush()
+
+
+def write_base(folder: Path, words: np.ndarray, hidden: int = 64, layers: int = 2) -> None:
+    """Write a random Llama of a few layers, whose tokenizer knows the words; transformers is imported here."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    known = ["<unk>", "<|im_start|>", "<|im_end|>", *words.tolist(), *".,:?!()|\"'", *map(str, range(10))]
+    raw = Tokenizer(models.WordLevel({word: i for i, word in enumerate(dict.fromkeys(known))}, unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        unk_token="<unk>",
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+        chat_template=_TEMPLATE,
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=raw.get_vocab_size(),
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)

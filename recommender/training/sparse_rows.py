@@ -1,0 +1,132 @@
+"""Updates of the few token rows that a step looks at, where a table is too large to be changed as a whole.
+
+What is kept beside a row are two numbers: its second moment and how often it was changed. AdamW would keep two tables as
+large as the rows and change every row at every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recommender.config import StageConfig
+from recommender.errors import RecommenderError
+from recommender.model import RecommenderModel
+from recommender.model.negatives import Negatives
+from recommender.model.row_window import RowWindow
+from recommender.training.epochs import TrainingData
+from recommender.training.gradients import Stepper
+from recommender.training.processes import Processes
+
+BETA, EPSILON = 0.98, 1e-8
+
+
+class SparseRows:
+    """Adam with one second moment a row and no first one; only the rows of a window are read and written.
+
+    A row's second moment is at least the mean one of all rows of a step: a row that is seen rarely moves by as much as its
+    gradient says, and not by the whole learning rate because the gradient before was as small. And no change of a row is
+    larger than the learning rate, in root-mean-square numbers: the clipping of Shazeer and Stern, "Adafactor", ICML 2018.
+    A first moment would go on moving rows that no step asks for. Weight decay is taken from a row when it is changed.
+    """
+
+    def __init__(self, rows: nn.Parameter, weight_decay: float = 0.0, rate: float = 0.0) -> None:
+        """`rows` [codes, hidden] are changed in place, whatever device they are on; `rate`: their highest learning rate."""
+        self.rows, self.weight_decay, self.rate = rows, weight_decay, rate
+        self.moments = torch.zeros(len(rows), device=rows.device)
+        self.times = torch.zeros(len(rows), dtype=torch.int32, device=rows.device)
+        self.mean = torch.zeros(2, dtype=torch.float64, device=rows.device)  # of all rows: moment, and steps
+
+    @torch.no_grad()
+    def step(self, window: RowWindow, rate: float) -> None:
+        """Move the rows of a window against their gradients with a learning rate; those without a gradient stay."""
+        if window.rows.grad is None:
+            return
+        gradients = window.rows.grad.to(self.rows.device)
+        squares = gradients.square().mean(1)
+        codes, touched = window.codes.to(self.rows.device), squares > 0
+        codes, gradients, squares = codes[touched], gradients[touched], squares[touched]
+        if not len(codes):
+            return
+        self.mean[0].mul_(BETA).add_((1 - BETA) * squares.double().mean())
+        self.mean[1] += 1
+        self.times[codes] += 1
+        self.moments[codes] = BETA * self.moments[codes] + (1 - BETA) * squares
+        of_rows = self.moments[codes] / (1 - BETA ** self.times[codes])
+        of_all = (self.mean[0] / (1 - BETA ** self.mean[1])).float()
+        scale = torch.maximum(torch.maximum(of_rows, squares), of_all).sqrt() + EPSILON
+        self.rows[codes] = self.rows[codes] * (1 - rate * self.weight_decay) - rate * gradients / scale[:, None]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs."""
+        return {"moments": self.moments, "times": self.times, "mean": self.mean}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        for name, value in self.state_dict().items():
+            value.copy_(state[name])
+
+
+class RowStepper(Stepper):
+    """The gradients and optimisers of a stage that changes few rows: those of the rows, and of all other weights."""
+
+    def __init__(
+        self, model: RecommenderModel, optimizer: torch.optim.Optimizer, processes: Processes, rows: SparseRows
+    ) -> None:
+        super().__init__(model, optimizer, processes)
+        self.rows, self.share = rows, 1.0
+        self.windows: list[RowWindow] = []
+
+    def schedule(self, share: float) -> None:
+        """Take the next step with this share of the highest learning rates."""
+        self.share = share
+
+    def backward(self, loss: Tensor, last: bool = True) -> None:
+        """Add the gradients of a part of a step; each part has looked at rows of its own."""
+        super().backward(loss, last)
+        if (window := self.model.take_window()) is not None:
+            self.windows.append(window)
+
+    def step(self, max_norm: float) -> None:
+        """Take one step with all gradients, which are then gone."""
+        torch.nn.utils.clip_grad_norm_([*self.parameters, *(window.rows for window in self.windows)], max_norm)
+        self.optimizer.step()
+        for window in self.windows:
+            self.rows.step(window, self.rows.rate * self.share)
+        self.optimizer.zero_grad()
+        self.windows.clear()
+
+    def state(self) -> dict[str, Any]:
+        """Return the states of both optimisers."""
+        return {"dense": super().state(), "token rows": self.rows.state_dict()}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        super().load(state["dense"])
+        self.rows.load_state_dict(state["token rows"])
+
+
+def sparse_rows(model: RecommenderModel, data: TrainingData, config: StageConfig, processes: int) -> SparseRows | None:
+    """Return what updates the rows of a stage, and tell the model how often items occur; None where all rows are trained.
+
+    Raises RecommenderError for several processes: each would change rows of its own.
+    """
+    rate = config.learning_rate if config.rows_learning_rate is None else config.rows_learning_rate
+    if not model.trains_few_rows or config.stage not in ("align", "rank") or not rate:
+        return None
+    if processes > 1:
+        raise RecommenderError(
+            f"a sampled softmax over {len(model.rows):,} items trains in one process, and this run has {processes}",
+            "set training.softmax: chunked, or semantic_ids.levels: 3, or start one process",
+        )
+    if model.negatives is None:
+        histories = [items for items in data.split.train.items if len(items)]
+        counts = np.bincount(
+            np.concatenate([*histories, np.zeros(0, np.int64)]).astype(np.int64), minlength=len(model.codes)
+        )
+        model.negatives = Negatives(len(counts), counts[model.items_by_code.cpu().numpy()])
+    return SparseRows(model.rows, config.weight_decay, rate)
