@@ -44,6 +44,11 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether there is a folder; a name that no file can have is none."""
+    return os.path.isdir(path)
+
+
 def status(path: Path, error: type[RecommenderError] = RecommenderError) -> os.stat_result | None:
     """Return what the system says of a path, None if nothing is there.
 

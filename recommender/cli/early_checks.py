@@ -15,7 +15,13 @@ from recommender import assets
 from recommender.adapters.shipped import check_present, check_target
 from recommender.config import Config, check_engine
 from recommender.data.paths import check_answers, check_requests, check_table
-from recommender.files import check_can_write_in, check_input_file, check_output_file, check_output_folder
+from recommender.files import (
+    check_can_write_in,
+    check_input_file,
+    check_output_file,
+    check_output_folder,
+    is_folder,
+)
 
 T = TypeVar("T")
 
@@ -43,7 +49,7 @@ def _check_kept_feedback(path: Path) -> None:
 
 
 def _check_new_answers(path: Path) -> None:
-    if not path.suffix or path.is_dir():  # for the answers of a folder of parts
+    if not path.suffix or is_folder(path):  # for the answers of a folder of parts
         check_output_folder(path)
         return
     check_answers(path)

@@ -17,6 +17,7 @@ from recommender.cli.output import print_json, print_note, print_plain_note, pri
 from recommender.cli.stopping import stoppable
 from recommender.errors import DataError
 from recommender.export import ITEMS, MARKER
+from recommender.files import is_folder
 
 if TYPE_CHECKING:
     from recommender.config import ServingConfig
@@ -131,7 +132,7 @@ def batch(
     """
     engine_options = vllm_options(engine, vllm, rank_url=rank_url, write_url=write_url, listen_url=listen_url)
     check_parts_at_hand(model, items)
-    if on == "ray" and not source.is_dir():
+    if on == "ray" and not is_folder(source):
         raise DataError(f"{source}: is one file, and --on ray answers the parts of a folder", SPLIT)
     with stoppable(), opened_cluster(on, ray_address, workers, worker_cpus, worker_gpus) as cluster:
         from recommender.batch import BatchOptions, run_batch, run_parts
@@ -139,11 +140,11 @@ def batch(
 
         options = BatchOptions(engine, workers or 1, items, engine_options)
         with progress_bars(quiet) as progress:
-            if not source.is_dir():
+            if not is_folder(source):
                 report: Any = run_batch(model, source, output, options, progress)
             else:
                 report = run_parts(model, source, output, options, progress, cluster)
-    if not source.is_dir():
+    if not is_folder(source):
         print_rows([asdict(report)], f"written: {output}", as_json)
         return
     for note in report.notes:

@@ -24,7 +24,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.data.ids import canonical_id, id_or_none
 from recommender.data.mapped_histories import FACTS, ITEMS, NAME_STARTS, NAMES, STARTS
 from recommender.errors import DataError, shown
-from recommender.files import locked, replacing_folder
+from recommender.files import is_folder, locked, replacing_folder
 
 #: rows that are read at once
 ROWS = 16_384
@@ -77,7 +77,7 @@ def _key(identity: Any, catalogue: Catalogue, columns: ColumnsConfig) -> str:
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_dir():
+    if is_folder(path):
         return sorted(path.rglob("*.parquet"))
     return [path] if path.suffix == ".parquet" and path.is_file() else []
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from recommender import assets
 from recommender.errors import DataError, did_you_mean
-from recommender.files import check_plain, status
+from recommender.files import check_plain, is_folder, status
 
 Kind = Literal["items", "interactions", "targets"]
 REQUEST_SUFFIXES = (".jsonl", ".parquet")
@@ -25,7 +25,7 @@ def check_table(source: str | Path, kind: Kind) -> None:
 
 def check_requests(source: Path) -> None:
     """Raise DataError unless there is a file of requests, or a folder of such files."""
-    if source.is_dir():
+    if is_folder(source):
         parts_of(source)
         return
     _check_suffix(source)
@@ -48,7 +48,7 @@ def parts_of(folder: Path) -> list[Path]:
 
 def check_folder(folder: Path) -> None:
     """Raise DataError unless there is a folder."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DataError(f"{folder}: is no folder of request files", "put the requests into files of a folder")
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from recommender.config import VectorsConfig
 from recommender.data.ids import canonical_id
 from recommender.errors import DataError, shown
+from recommender.files import is_folder, status
 
 SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
 _VECTORS = ("vectors", "embeddings", "vector", "embedding")
@@ -43,7 +44,7 @@ def open_vectors(config: VectorsConfig) -> VectorFile:
     """Open a file of vectors. Raises DataError in one line for what is missing, of another form, or has an id twice."""
     path = Path(config.vectors).expanduser()
     check_there(config)
-    kind = ".parquet" if path.is_dir() else path.suffix.lower()
+    kind = ".parquet" if is_folder(path) else path.suffix.lower()
     openers = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors, ".parquet": _parquet}
     if kind not in openers:
         raise DataError(f"{path}: no file of vectors that is known here", f"give one of {', '.join(SUFFIXES)}")
@@ -58,7 +59,7 @@ def open_vectors(config: VectorsConfig) -> VectorFile:
 def check_there(config: VectorsConfig) -> None:
     """Raise DataError unless the files that a config names are there."""
     for name in filter(None, (config.vectors, config.ids)):
-        if not Path(name).expanduser().exists():
+        if status(Path(name).expanduser(), DataError) is None:
             raise DataError(f"{name}: there is no such file of vectors", "name a file, or null for no vectors")
 
 
@@ -145,7 +146,7 @@ def _parquet(path: Path, config: VectorsConfig) -> tuple[Sequence[Any], int, Cal
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    files = sorted(path.rglob("*.parquet")) if is_folder(path) else [path]
     if not files:
         raise ValueError("the folder holds no .parquet file")
     schema = pq.read_schema(files[0])
