@@ -127,10 +127,10 @@ def test_two_at_once_into_one_folder_are_refused(run, recipe, trained, tables, t
 def test_a_stopped_training_says_what_is_kept_and_goes_on(run, recipe, tmp_path, number, monkeypatch, caplog):
     output, step = tmp_path / "model", loop._Stage._step
 
-    def stop(stage, at):
+    def stop(stage, at, parts):
         if stage.config.stage == "rank" and at == 1:
             os.kill(os.getpid(), number)
-        return step(stage, at)
+        return step(stage, at, parts)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop._Stage, "_step", stop)

@@ -45,10 +45,10 @@ def test_only_the_adapter_of_ranking_moves(talk_folder, taught, tmp_path):
 def test_a_run_that_was_stopped_is_not_resumed_from_another_checkpoint(talk_folder, taught, tmp_path, monkeypatch):
     recipe, step = recipe_of(talk_folder, FAVOURITES), loop._Stage._step
 
-    def stopped(self, number):
+    def stopped(self, number, parts):
         if number == 1:
             raise KeyboardInterrupt
-        return step(self, number)
+        return step(self, number, parts)
 
     with monkeypatch.context() as patched:
         patched.setattr(loop._Stage, "_step", stopped)

@@ -42,11 +42,11 @@ def test_a_teaching_that_was_stopped_goes_on_to_the_same_result(talk_folder, tau
 
     step, calls = loop._Stage._step, []
 
-    def stopped(self, number):
+    def stopped(self, number, parts):
         calls.append(number)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return step(self, number)
+        return step(self, number, parts)
 
     monkeypatch.setattr(loop._Stage, "_step", stopped)
     monkeypatch.setattr(loop._Clock, "due", lambda self: True)
