@@ -90,6 +90,7 @@ print(min(peak_megabytes(lambda: rank(weights, prompts, trie, 1, beam))[1] for _
 """
 
 
+@pytest.mark.slow
 def test_fifty_beams_hold_hardly_more_than_one(llm_folder, tmp_path):
     AutoTokenizer.from_pretrained(llm_folder).save_pretrained(tmp_path)
     sizes = {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 8, "vocab_size": 256}

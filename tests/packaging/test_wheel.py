@@ -93,6 +93,7 @@ def test_recommend_finds_the_shipped_adapter_from_any_folder(core):
     assert all(item["justification"] for item in items)
 
 
+@pytest.mark.slow
 @pytest.mark.assets
 def test_the_demo_runs_with_the_core_alone_and_says_what_is_missing(core):
     run = core.call("recommender", "demo", "-q", seconds=600)
