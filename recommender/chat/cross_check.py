@@ -76,6 +76,14 @@ _VERB = re.compile(
 NOTHING_READ = Reading()
 
 
+#: words by which a message reacts to what was suggested before, without its name
+_REACTION = re.compile(
+    r"\b(?:it|its|that|this|them|those|these|they|both|all|none|neither|either|ones?|first|second|third|last|seen|saw|watch\w*"
+    r"|lov\w+|lik\w+|enjoy\w*|hat\w+|favou?rites?|know|knew|great|good|awesome|perfect|boring|bad|awful|already|yes|yeah|yep|thanks?"
+    r"|others?|another|else|more)\b"
+)
+
+
 @dataclass(frozen=True)
 class Meaning:
     """How a mention is meant, and how sure the model is, from 0 to 1."""
@@ -90,16 +98,19 @@ def checked(
 ) -> list[Meaning]:
     """Return meanings with those changed that the words around them contradict.
 
-    `mentions`: of the message; meanings of others stay. `asks`: whether the message asks for a fact; where it does not,
-    nothing is asked of its items: others like them are wanted. `rules`: what patterns read, which is believed where the
-    model takes a refusal for something else, or a request for a refusal.
+    `mentions`: of the message; meanings of others, suggested before, stay if the message can be about them. `asks`: whether
+    the message asks for a fact; where it does not, nothing is asked of its items: others like them are wanted. `rules`: what
+    patterns read, which is believed where the model takes a refusal for something else, or a request for a refusal.
     """
     found: list[Meaning] = []
     last_cue, last_before = None, ""
     own = {mention: place for place, mention in enumerate(mentions)}
+    # a message of conditions alone, "no cartoons", says nothing of what was suggested
+    only_conditions = bool(mentions) and all(mention.facts for mention in mentions)
+    reacts = not only_conditions or bool(_REACTION.search(text.casefold()))
     for meaning in meanings:
         if meaning.mention not in own:
-            found.append(meaning)
+            found.append(meaning if reacts else replace(meaning, meant=NOTHING))
             continue
         if not meaning.mention.facts:
             wanted = meaning.meant in (ASKED, NOTHING) and not asks and bool(meaning.mention.items)

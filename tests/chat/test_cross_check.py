@@ -41,6 +41,21 @@ def test_what_words_around_values_say(text, said, expected):
     assert read(text, *said) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "reacts"),
+    [
+        ("no horror please", False),
+        ("I hated it, no horror please", True),
+        ("the first one was great, but rather comedy", True),
+        ("no", True),
+    ],
+)
+def test_conditions_alone_say_nothing_of_what_was_suggested(text, reacts):
+    (suggested,), mentions = FINDER.find("The Baker (1970)"), FINDER.find(text)
+    meanings = [Meaning(suggested, DISLIKED, 0.9), *(Meaning(m, NOT, 0.9) for m in mentions)]
+    assert checked(text, mentions, meanings, False)[0].meant == (DISLIKED if reacts else NOTHING)
+
+
 def test_items_are_asked_about_only_in_questions():
     assert read("what do people see who love The Baker (1970)?", ASKED) == [SIMILAR]
     assert read("who directed The Baker (1970)?", ASKED, asks=True) == [ASKED]
