@@ -92,7 +92,7 @@ def encode(world: World) -> Callable[[], None]:
 
 
 def given_features(world: World, config: Config) -> Features:
-    """Return the reduced vectors of the world's file: the one place to change if a config can name such a file."""
+    """Return the reduced vectors of the world's file, of which a part at a time is in memory."""
     from recommender.encoders.pipeline import RawFeatures, fit_reductions, reduce
 
     vectors = np.load(world.folder / VECTORS, mmap_mode="r")

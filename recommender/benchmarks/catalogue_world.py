@@ -17,10 +17,8 @@ ITEMS, INTERACTIONS, VECTORS, BASE = "items.parquet", "interactions.parquet", "v
 LENGTH, WIDTH, CLUSTER = 20, 256, 100
 _LEXICON, _CATEGORIES, _PART = 20_000, 500, 100_000
 _SYLLABLES = "ba ce di fo gu la me ni po ru sa te vi zo ka le mi no pu ra".split()
-_TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
+#: width of the tiny base
+HIDDEN = 64
 
 
 def write_world(folder: Path, items: int, users: int, seed: int = 0) -> None:
@@ -32,7 +30,9 @@ def write_world(folder: Path, items: int, users: int, seed: int = 0) -> None:
     _write_items(folder / ITEMS, items, clusters, words, random)
     _write_interactions(folder / INTERACTIONS, items, users, clusters, random)
     _write_vectors(folder / VECTORS, clusters, random)
-    write_base(folder / BASE, words)
+    from recommender.benchmarks.tiny import write_base  # here: transformers takes seconds to import
+
+    write_base(folder / BASE, [*words.tolist(), *".,:?!()|\"'", *map(str, range(10))], HIDDEN)
 
 
 def _lexicon() -> np.ndarray:
@@ -88,35 +88,3 @@ def _write_vectors(path: Path, clusters: np.ndarray, random: np.random.Generator
         of = clusters[start : start + _PART]
         table[start : start + len(of)] = centres[of] + random.standard_normal((len(of), WIDTH), dtype=np.float32)
     table.flush()
-
-
-def write_base(folder: Path, words: np.ndarray, hidden: int = 64, layers: int = 2) -> None:
-    """Write a random Llama of a few layers, whose tokenizer knows the words; transformers is imported here."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    known = ["<unk>", "<|im_start|>", "<|im_end|>", *words.tolist(), *".,:?!()|\"'", *map(str, range(10))]
-    raw = Tokenizer(models.WordLevel({word: i for i, word in enumerate(dict.fromkeys(known))}, unk_token="<unk>"))
-    raw.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(
-        tokenizer_object=raw,
-        unk_token="<unk>",
-        bos_token="<|im_start|>",
-        eos_token="<|im_end|>",
-        pad_token="<|im_end|>",
-        chat_template=_TEMPLATE,
-    ).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=raw.get_vocab_size(),
-        hidden_size=hidden,
-        intermediate_size=2 * hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ _WIDTH = 32
 def tiny_checkpoint(folder: Path, items: int, seed: int = 0) -> Path:
     """Write a checkpoint of two layers 32 wide, its base model and its items table into `folder`; return its own folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write_base(folder / "base", seed)
+    write_base(folder / "base", _WORDS, _WIDTH, seed)
     lines = (f'{{"item_id": "{number}", "title": "item {number}"}}\n' for number in range(items))
     (folder / "items.jsonl").write_text("".join(lines), encoding="utf-8")
     config = Config.parse(
@@ -48,18 +49,17 @@ def tiny_checkpoint(folder: Path, items: int, seed: int = 0) -> Path:
     return folder / "model"
 
 
-def _write_base(folder: Path, seed: int) -> None:
-    vocabulary = {
-        word: place for place, word in enumerate(["<unk>", "<|im_start|>", "<|im_end|>", *dict.fromkeys(_WORDS)])
-    }
+def write_base(folder: Path, words: Sequence[str], hidden: int, seed: int = 0) -> None:
+    """Write a random Llama of two layers `hidden` wide, whose tokenizer knows the words and nothing else."""
+    known = dict.fromkeys(["<unk>", "<|im_start|>", "<|im_end|>", *words])
+    vocabulary = {word: place for place, word in enumerate(known)}
     raw = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     raw.pre_tokenizer = pre_tokenizers.Whitespace()
     tokens = {"unk_token": "<unk>", "bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|im_end|>"}
     PreTrainedTokenizerFast(tokenizer_object=raw, **tokens, chat_template=_TURNS).save_pretrained(folder)
-    sizes = {"hidden_size": _WIDTH, "intermediate_size": 2 * _WIDTH, "num_hidden_layers": 2}
+    sizes = {"hidden_size": hidden, "intermediate_size": 2 * hidden, "num_hidden_layers": 2}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "bos_token_id": 1, "eos_token_id": 2}
+    config = LlamaConfig(vocab_size=len(vocabulary), tie_word_embeddings=True, **sizes, **heads)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        LlamaForCausalLM(
-            LlamaConfig(vocab_size=len(vocabulary), tie_word_embeddings=True, **sizes, **heads)
-        ).save_pretrained(folder)
+        LlamaForCausalLM(config).save_pretrained(folder)

@@ -71,7 +71,7 @@ def checkpoint_gradients(model: RecommenderModel, wanted: bool) -> None:
         return
     try:
         model.llm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    except (ValueError, NotImplementedError):
+    except ValueError:
         name = type(model.llm).__name__
         raise ConfigError(
             f"training.gradient_checkpointing: {name} has no layers that could do so",
