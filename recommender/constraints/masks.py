@@ -16,6 +16,9 @@ class Mask(Protocol):
     def alive(self, states: Tensor) -> Tensor:
         """Return for states [B, ...] of B prompts, none negative, which are alive: bool of the same shape."""
 
+    def alive_among(self, first: int, count: int) -> Tensor:
+        """Return which of `count` states in a row, from `first` on, are alive: bool [B, count]."""
+
 
 @dataclass(frozen=True)
 class DenseMask:
@@ -27,6 +30,10 @@ class DenseMask:
     def alive(self, states: Tensor) -> Tensor:
         """See Mask."""
         return self.table.gather(1, states.flatten(1)).view_as(states)
+
+    def alive_among(self, first: int, count: int) -> Tensor:
+        """See Mask."""
+        return self.table[:, first : first + count]
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,13 @@ class SparseMask:
         place = torch.searchsorted(self.listed, flat).clamp_max(self.listed.shape[1] - 1)
         is_listed = self.listed.gather(1, place) == flat
         return (~is_listed if self.dead else is_listed).view_as(states)
+
+    def alive_among(self, first: int, count: int) -> Tensor:
+        """See Mask. Costs a write for each listed state, not a search for each of `count`."""
+        is_listed = torch.zeros(len(self.listed), count + 1, dtype=torch.bool, device=self.listed.device)
+        place = self.listed - first
+        is_listed.scatter_(1, torch.where((place >= 0) & (place < count), place, count), True)
+        return ~is_listed[:, :count] if self.dead else is_listed[:, :count]
 
 
 def pad_lists(lists: Sequence[Tensor], fill: int) -> Tensor:

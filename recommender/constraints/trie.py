@@ -9,7 +9,7 @@ pointers. At the root, where nearly every code exists, that is the dense table o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 
 import numpy as np
 import torch
@@ -45,6 +45,8 @@ class Trie:
     """The state of the empty prefix."""
     added_codes: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     """Codes of the items that were added since the states were built."""
+    edited_root: Children | None = None
+    """The children of a root that is not the first state."""
 
     @classmethod
     def from_codes(
@@ -142,7 +144,8 @@ class Trie:
         return trie._with_root(children, items=self.items - len(numbers), added_codes=added_codes)
 
     def _children_of_root(self) -> Children:
-        return Children(int(self.table.link[self.root]), int(self.table.count[self.root]))
+        """What the table says of the root, without asking the device that it lies on."""
+        return self.edited_root or Children(self.starts[1], self.starts[2] - self.starts[1])
 
     def _with_room(self, items: int) -> Trie:
         """Return this trie, its states built anew if edits of so many items would not fit into its table."""
@@ -155,7 +158,7 @@ class Trie:
     def _with_root(self, children: Children, **changes: object) -> Trie:
         """Return a version of this trie whose new root has these children."""
         row = [torch.tensor([value], device=self.device) for value in (-1, children.first, children.count)]
-        return replace(self, root=self.table.append(*row), **changes)  # type: ignore[arg-type]
+        return replace(self, root=self.table.append(*row), edited_root=children, **changes)  # type: ignore[arg-type]
 
     def alive(self, allowed: Tensor | None) -> Tensor:
         """Return which states lead to an allowed item: bool [B, items] -> bool [B, states].
@@ -264,7 +267,7 @@ class Trie:
     def _child(self, states: Tensor, codes: Tensor, level: int) -> Tensor:
         """Return the child [n] of each of `states` [n] of depth `level` by its code [n]; -1 where there is none."""
         if level == 0:
-            first, count = int(self.table.link[self.root]), int(self.table.count[self.root])
+            first, count = astuple(self._children_of_root())
             root_codes = self.table.code[first : first + count]
             place = torch.searchsorted(root_codes, codes.to(root_codes.dtype)).clamp_max(count - 1)
             return torch.where(root_codes[place] == codes, first + place, -1)
@@ -286,6 +289,11 @@ class Trie:
         exists = place < count.unsqueeze(-1)
         following = torch.where(exists, first.unsqueeze(-1) + place, -1).long()
         return torch.where(exists, self.table.code[following.clamp_min(0)], -1).long(), following
+
+    def first_children(self) -> tuple[Tensor, int]:
+        """Return the codes [C] int64 that items begin with, ascending, and the state of the first; the others follow it."""
+        first, count = astuple(self._children_of_root())
+        return self.table.code[first : first + count].long(), first
 
     def item_of(self, leaf_states: Tensor) -> Tensor:
         """Return the item indices of leaf states [...], int64; -1 for states that are no leaves."""

@@ -208,6 +208,8 @@ class Beams:
         `logp` [prompts, beams, codes]. Returns each new beam's parent and code, both [prompts, beams]; one top-k over all
         children at once. A prompt with fewer children than others gets dead beams, whose parent and code say nothing.
         """
+        if level == 0:
+            return self._begin(logp[:, 0], trie, mask, width)
         codes, following = trie.children(self.states, level)
         living = following >= 0
         if mask is not None:
@@ -216,13 +218,29 @@ class Beams:
         codes, following = codes.clamp_min(0), following.masked_fill(~living, -1)
         gathered = (logp.gather(2, codes) + self.scores[..., None]).masked_fill(~living, -torch.inf)
         fan_out = codes.shape[-1]
-        # one more than is kept: the best of the pruned ones
-        scores, best = gathered.flatten(1).topk(min(width + 1, gathered.shape[1] * fan_out))
-        if scores.shape[1] > width:
-            self.lost = torch.maximum(self.lost, scores[:, width])
-        self.scores, best = scores[:, :width], best[:, :width]
+        best = self._keep(gathered.flatten(1), width)
         self.states = following.flatten(1).gather(1, best)
         return best // fan_out, codes.flatten(1).gather(1, best)
+
+    def _begin(self, logp: Tensor, trie: Trie, mask: Mask | None, width: int) -> tuple[Tensor, Tensor]:
+        """Do what `extend` does for the root, whose children may be all items; `logp` [prompts, codes]."""
+        codes, first = trie.first_children()
+        everything = len(codes) == logp.shape[1]
+        scores = logp if everything else logp.index_select(1, codes)
+        living = None if mask is None else mask.alive_among(first, len(codes))
+        best = self._keep(scores if living is None else scores.masked_fill(~living, -torch.inf), width)
+        states = best + first
+        self.states = states if living is None else states.masked_fill(~living.gather(1, best), -1)
+        return torch.zeros_like(best), codes[best]
+
+    def _keep(self, scores: Tensor, width: int) -> Tensor:
+        """Keep the best `width` of scores [prompts, n]; returns their places [prompts, up to `width`]."""
+        # one more than is kept: the best of the pruned ones
+        best_scores, best = scores.topk(min(width + 1, scores.shape[1]))
+        if best_scores.shape[1] > width:
+            self.lost = torch.maximum(self.lost, best_scores[:, width])
+        self.scores = best_scores[:, :width]
+        return best[:, :width]
 
 
 def _rankings(search: Search, beams: Beams, trie: Trie, k: int) -> list[Ranking]:
