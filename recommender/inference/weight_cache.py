@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,10 @@ from recommender.model.network import RecommenderModel
 
 #: How many instructions have their keys and values kept.
 INSTRUCTIONS = 4
+#: Items up to which all are embedded once and kept; of more, those of a prompt are embedded when it is read.
+KEPT_ITEMS = 100_000
+#: Items that are embedded at once.
+CHUNK = 65_536
 
 Prefix = list[tuple[Tensor, Tensor]]
 """Keys and values [key heads, positions, head width] of each layer."""
@@ -29,10 +33,12 @@ Prefix = list[tuple[Tensor, Tensor]]
 
 @dataclass
 class _Items:
-    """Embeddings and soft tokens of all items, the version that they are of, and the embeddings by code, once needed."""
+    """Embeddings and soft tokens of all items, the version that they are of, and the embeddings by code, once needed.
+
+    Of a large catalogue only the last."""
 
     version: tuple[Any, ...] = ()
-    embedded: tuple[Tensor, Tensor] = field(default_factory=lambda: (torch.empty(0), torch.empty(0)))
+    embedded: tuple[Tensor, Tensor] | None = None
     outputs: Tensor | None = None
 
 
@@ -74,8 +80,11 @@ class WeightCache:
         return self._prefixes[key]
 
     @torch.no_grad()
-    def items(self) -> tuple[Tensor, Tensor]:
-        """Return the embeddings [items, hidden] and soft tokens [items, soft, hidden] of the whole catalogue."""
+    def items(self) -> tuple[Tensor, Tensor] | None:
+        """Return the embeddings [items, hidden] and soft tokens [items, soft, hidden] of the whole catalogue.
+
+        None for more than `KEPT_ITEMS` items: soft tokens are several times as large as the rows.
+        """
         return self._current().embedded
 
     def _current(self) -> _Items:
@@ -83,19 +92,24 @@ class WeightCache:
         version, (modalities, only) = _items_version(self.model), self.model.muting
         if modalities:
             if self._muted.version != version:
-                self._muted = _Items(version, self.model.all_items() if only is None else self._with_muted(only))
+                self._muted = _Items(version, self._all_items() if only is None else self._with_muted(only))
             return self._muted
         self._muted = _Items()
         if self._whole.version != version:
-            self._whole = _Items(version, self.model.all_items())
+            self._whole = _Items(version, self._all_items())
         return self._whole
 
-    def _with_muted(self, items: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    def _all_items(self) -> tuple[Tensor, Tensor] | None:
+        return self.model.all_items() if len(self.model.codes) <= KEPT_ITEMS else None
+
+    def _with_muted(self, items: tuple[int, ...]) -> tuple[Tensor, Tensor] | None:
         """Return the embeddings and soft tokens of all items when only those of `items` must be computed."""
-        rows = torch.tensor(items, device=self.model.device)
-        changed = self.model.item_embeddings(rows)
         with self.model.muted():
             whole = self._current().embedded
+        if whole is None:
+            return None
+        rows = torch.tensor(items, device=self.model.device)
+        changed = self.model.item_embeddings(rows)
         return whole[0].index_copy(0, rows, changed[0]), whole[1].index_copy(0, rows, changed[1])
 
     @torch.no_grad()
@@ -103,10 +117,30 @@ class WeightCache:
         """Return the scores [..., codes] of a level's codes at hidden states [..., hidden]."""
         if self.model.ids.codes.shape[1] > 1:
             return self.model.code_logits(hidden, level)
-        current = self._current()
+        current, (_, only) = self._current(), self.model.muting
+        if current.embedded is None and only is not None:
+            return self._logits_beside(hidden, only)
         if current.outputs is None:
-            current.outputs = self.model.by_code(current.embedded[0])
+            kept = current.embedded
+            current.outputs = self._scored_rows() if kept is None else self.model.by_code(kept[0])
         return hidden @ current.outputs.T
+
+    def _logits_beside(self, hidden: Tensor, muted: tuple[int, ...]) -> Tensor:
+        """Return the scores of all codes where the items of a few are read otherwise: only these are scored anew."""
+        items = torch.tensor(muted, device=self.model.device)
+        rows = self.model.item_embeddings(items)[0]
+        with self.model.muted():
+            logits = self.code_logits(hidden, 0)
+        logits[..., self.model.codes[items, 0]] = hidden @ rows.T
+        return logits
+
+    def _scored_rows(self) -> Tensor:
+        """Return the embeddings [items, hidden] in the order of their codes, of which no other copy is made."""
+        model = self.model
+        rows = torch.empty(len(model.codes), model.hidden_size, dtype=model.rows.dtype, device=model.device)
+        for start in range(0, len(rows), CHUNK):
+            rows[start : start + CHUNK] = model.item_embeddings(model.items_by_code[start : start + CHUNK])[0]
+        return rows
 
 
 def _layers_version(model: RecommenderModel) -> tuple[Any, ...]:
