@@ -119,7 +119,7 @@ class MediaQueries:
     def _pictures(self) -> tuple[np.ndarray, np.ndarray]:
         """The catalogue's pictures [items, width] as the query will be, and which items have one [items]."""
         if self._reduction is not None and self.features is not None:
-            return self.features.vectors["image"], self.features.present["image"]
+            return self.features.table("image"), self.features.present["image"]
         others = dict.fromkeys(("text", "knowledge", "audio", "collaborative"))
         raw = encode_catalogue(load_catalogue(self.config), self.config.encoders.model_copy(update=others))
         if "image" not in raw.vectors:  # no item has a picture

@@ -1,8 +1,12 @@
-"""The encoders' vectors of all items: one matrix a modality, and which items have it."""
+"""The encoders' vectors of all items: one matrix a modality, and which items have it.
+
+Of a large catalogue they stay in their file, as it holds them, and are read where they are asked for.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,9 +19,12 @@ from recommender.config import MODALITIES, Modality
 from recommender.encoders.reduction import Reduction
 from recommender.errors import CheckpointError
 from recommender.files import replacing
-from recommender.strict.tensor_files import check_types, read_header
+from recommender.strict.tensor_files import TensorFacts, check_types, map_tensors, read_header
 
 _FORMAT = "recommender.features.2"
+#: bytes of a modality's vectors in a file above which they are memory-mapped
+LARGE = 64_000_000
+_PART = 65_536
 
 Views = Mapping[Modality, np.ndarray]
 """Vectors [1 + views, items, width] float32 of the modalities with augmented views, the plain vectors first."""
@@ -25,12 +32,24 @@ Views = Mapping[Modality, np.ndarray]
 
 @dataclass(frozen=True)
 class Features:
-    """Vectors [items, width] float32 of each modality, and present [items] bool; the rows of absent ones are zero."""
+    """Vectors [items, width] of each modality, and present [items] bool; the rows of absent ones are zero.
+
+    Vectors are float32; those of a large catalogue that was loaded are memory-mapped float16. `table` and `rows` give
+    float32 of both.
+    """
 
     vectors: dict[Modality, np.ndarray]
     present: dict[Modality, np.ndarray]
     reductions: Mapping[Modality, Reduction] = field(default_factory=dict)
     """How the vectors came from the encoders' raw ones; none where they did not (collaborative vectors)."""
+
+    def table(self, modality: Modality) -> np.ndarray:
+        """Return the vectors [items, width] of a modality as float32, in memory."""
+        return self.vectors[modality].astype(np.float32, copy=False)
+
+    def rows(self, modality: Modality, indices: np.ndarray) -> np.ndarray:
+        """Return the vectors [n, width] float32 of some items [n]."""
+        return self.vectors[modality][indices].astype(np.float32, copy=False)
 
     def content(self) -> Features:
         """Return the features without the collaborative vectors, which come from histories."""
@@ -61,7 +80,11 @@ class Features:
         try:
             with safe_open(path, framework="numpy") as file:
                 metadata = json.loads((file.metadata() or {}).get("recommender", "{}"))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                large = {name for name, facts in header.items() if _is_large(name, facts)}
+                tensors = {name: file.get_tensor(name) for name in file.keys() if name not in large}  # noqa: SIM118
+            if large:
+                mapped = map_tensors(path)[0]
+                tensors |= {name: mapped[name] for name in large}
         except (OSError, SafetensorError, ValueError) as error:
             raise CheckpointError(f"{path}: cannot be read as features ({error})", "train or encode again") from None
         try:
@@ -71,12 +94,12 @@ class Features:
 
     def take(self, indices: np.ndarray) -> Features:
         """Return the features of some items only, in the order of `indices`."""
-        vectors = {m: v[indices] for m, v in self.vectors.items()}
+        vectors = {m: self.rows(m, indices) for m in self.vectors}
         return replace(self, vectors=vectors, present={m: p[indices] for m, p in self.present.items()})
 
     def with_rows(self, modality: Modality, rows: np.ndarray, vectors: np.ndarray) -> Features:
         """Return a copy in which the items at `rows` [n] have these `vectors` [n, width] of one modality."""
-        table, present = self.vectors[modality].copy(), self.present[modality].copy()
+        table, present = self.vectors[modality].astype(np.float32), self.present[modality].copy()
         table[rows], present[rows] = vectors, True
         return replace(self, vectors=self.vectors | {modality: table}, present=self.present | {modality: present})
 
@@ -116,12 +139,17 @@ class Features:
         return replace(self, vectors=vectors, present=present)
 
 
+def _is_large(name: str, facts: TensorFacts) -> bool:
+    return name.startswith("vectors.") and facts.dtype == "F16" and 2 * math.prod(facts.shape) > LARGE
+
+
 def _assembled(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> Features:
     """Raises KeyError or ValueError on what is missing or does not fit together."""
     if metadata.get("format") != _FORMAT:
         raise ValueError(f"format {metadata.get('format')!r}, expected {_FORMAT!r}")
     modalities = [m for m in MODALITIES if f"vectors.{m}" in tensors]
-    vectors = {m: tensors[f"vectors.{m}"].astype(np.float32) for m in modalities}
+    read = {m: tensors[f"vectors.{m}"] for m in modalities}
+    vectors = {m: table if isinstance(table, np.memmap) else table.astype(np.float32) for m, table in read.items()}
     present = {m: tensors[f"present.{m}"].astype(bool) for m in modalities}
     counts = {len(table) for table in (*vectors.values(), *present.values())}
     if len(counts) > 1:
@@ -137,6 +165,6 @@ def _assembled(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -
         if f"components.{m}" in tensors
     }
     for m, table in vectors.items():
-        if table.ndim != 2 or not np.isfinite(table).all():
+        if table.ndim != 2 or not all(np.isfinite(table[n : n + _PART]).all() for n in range(0, len(table), _PART)):
             raise ValueError(f"vectors.{m} is no table of finite numbers")
     return Features(vectors, present, reductions)

@@ -16,6 +16,7 @@ from recommender.config import VectorsConfig
 from recommender.data.ids import canonical_id
 from recommender.errors import DataError, shown
 from recommender.files import is_folder, status
+from recommender.strict.tensor_files import map_tensors
 
 SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
 _VECTORS = ("vectors", "embeddings", "vector", "embedding")
@@ -23,7 +24,6 @@ _IDS = ("item_id", "item_ids", "ids", "id")
 _BESIDE = (".ids.txt", ".ids.npy", ".ids.json", "_ids.txt", "_ids.npy", "_ids.json")
 #: rows of a parquet file that are read at once
 _ROWS = 8192
-_TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2", "I8": "i1", "U8": "u1", "I32": "<i4", "I64": "<i8"}
 
 Take = Callable[[np.ndarray], np.ndarray]
 """Numbers of rows [n] -> their vectors [n, width] float32."""
@@ -95,13 +95,7 @@ def _map_stored(path: Path, member: str) -> np.ndarray | None:
 
 
 def _safetensors(path: Path, config: VectorsConfig) -> tuple[Sequence[Any], int, Callable[[np.ndarray], Take]]:
-    with path.open("rb") as file:
-        (size,) = struct.unpack("<Q", file.read(8))
-        if size > path.stat().st_size:
-            raise ValueError("its header is cut off")
-        header = json.loads(file.read(size))
-    metadata = header.pop("__metadata__", {})
-    maps = {name: _map_tensor(path, 8 + size, facts) for name, facts in header.items()}
+    maps, facts, metadata = map_tensors(path)
     matrices = [name for name, one in maps.items() if one.ndim == 2]
     name = _named(path, config.column, _VECTORS, matrices, "vectors")
     ids: Sequence[Any]
@@ -111,15 +105,7 @@ def _safetensors(path: Path, config: VectorsConfig) -> tuple[Sequence[Any], int,
         ids = maps[key].tolist()
     else:
         ids = _ids_beside(path, config)
-    return _mapped(path, maps[name], ids, short=header[name]["dtype"] == "BF16")
-
-
-def _map_tensor(path: Path, start: int, facts: dict[str, Any]) -> np.ndarray:
-    begin, end = facts["data_offsets"]
-    dtype, shape = np.dtype(_TYPES[facts["dtype"]]), tuple(facts["shape"])
-    if begin == end:
-        return np.zeros(shape, dtype)
-    return np.memmap(path, dtype, "r", start + begin, shape)
+    return _mapped(path, maps[name], ids, short=facts[name].dtype == "BF16")
 
 
 def _mapped(

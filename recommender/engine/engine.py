@@ -134,7 +134,7 @@ class Engine(ABC):
     @property
     def vectors(self) -> np.ndarray | None:
         """The vectors [items, width] of the items' texts, by which they are alike; None where there are none."""
-        return self.features.vectors.get("text")
+        return self.features.table("text") if "text" in self.features.vectors else None
 
     @property
     def plain_note(self) -> str | None:

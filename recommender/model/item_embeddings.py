@@ -68,7 +68,8 @@ class ItemEmbeddings(nn.Module):
         """Replace the items' encoder vectors, e.g. by freshly encoded ones; shapes as at construction."""
         self.features, self.features_version = features, self.features_version + 1
         for m in self.modalities:
-            vectors, present = torch.from_numpy(features.vectors[m]).float(), torch.from_numpy(features.present[m])
+            # as they are: of a large catalogue they lie in a file, and are float16
+            vectors, present = torch.from_numpy(features.vectors[m]), torch.from_numpy(features.present[m])
             self.register_buffer(f"vectors_{m}", vectors.to(self.device), persistent=False)
             self.register_buffer(f"present_{m}", present.to(self.device), persistent=False)
         codes = torch.from_numpy(self.ids.codes + self.offsets[None, :-1])
@@ -125,7 +126,7 @@ class ItemEmbeddings(nn.Module):
     def _vectors(self, modality: Modality, items: Tensor) -> Tensor:
         """Return the vectors [n, width] of items [n]: the plain ones, or those of the views that were drawn."""
         if modality not in self._views:
-            return getattr(self, f"vectors_{modality}")[items]
+            return getattr(self, f"vectors_{modality}")[items].to(self.centre.dtype)
         vectors, drawn = self._views[modality]
         return vectors[drawn[items], items]
 
@@ -206,8 +207,8 @@ class ItemEmbeddings(nn.Module):
             for m in (m for m in self.soft_modalities if m in vectors and not self._is_muted(m, number)):
                 vector = torch.from_numpy(vectors[m]).to(self.device)[None].float()
                 projected = self.projectors[m](vector, torch.ones(1, dtype=torch.bool, device=self.device))[0]
-                catalogued = getattr(self, f"vectors_{m}")[item], getattr(self, f"present_{m}")[item]
-                change += (projected - self.projectors[m](catalogued[0][None], catalogued[1][None])[0]).sum(0)
+                catalogued = self._vectors(m, number[None]), getattr(self, f"present_{m}")[number[None]]
+                change += (projected - self.projectors[m](*catalogued)[0]).sum(0)
                 first = FIRST_SOFT + self.soft_modalities.index(m) * len(projected)
                 soft = here & (slots >= first) & (slots < first + len(projected))
                 embedded[soft] = self.as_input(projected + self.centre)[slots[soft] - first]

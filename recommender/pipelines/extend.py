@@ -153,7 +153,7 @@ def _with_estimated_collaborative(features: Features, similarity: Tensor) -> Fea
     """Give new items the mean collaborative vector of the known items most like them."""
     if "collaborative" not in features.vectors:
         return features
-    vectors, known = features.vectors["collaborative"], similarity.shape[1]
+    vectors, known = features.table("collaborative"), similarity.shape[1]
     lacking = np.flatnonzero(~features.present["collaborative"][known:])  # all of them, unless vectors were given
     estimated = _mean_of_similar(torch.from_numpy(vectors[:known]), similarity[lacking]).numpy()
     return features.with_rows("collaborative", known + lacking, estimated)

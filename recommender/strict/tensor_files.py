@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import stat
+import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from recommender.errors import CheckpointError, shown
@@ -14,6 +17,8 @@ from recommender.errors import CheckpointError, shown
 FLOATS = ("F32", "F16", "BF16")
 """The types of weights, as headers name them."""
 _NAME_CHARS = 120
+#: what numpy reads the types of headers as; bfloat16 as its bits
+_NUMPY = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2", "I8": "i1", "U8": "u1", "I32": "<i4", "I64": "<i8"}
 AGAIN = "copy the checkpoint again, whole"
 
 
@@ -39,6 +44,28 @@ def read_header(path: Path, what: str = "safetensors file") -> dict[str, TensorF
     except (OSError, SafetensorError, ValueError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise CheckpointError(f"{path}: no readable {what} ({reason})", AGAIN) from None
+
+
+def map_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, TensorFacts], dict[str, str]]:
+    """Return the tensors of a file memory-mapped, what its header says of each, and its metadata.
+
+    What is written to an array stays in memory and does not reach the file. Raises OSError, ValueError, KeyError or
+    struct.error for what cannot be mapped.
+    """
+    with path.open("rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        if size > path.stat().st_size:
+            raise ValueError("its header is cut off")
+        header = json.loads(file.read(size))
+    metadata = header.pop("__metadata__", {})
+    facts = {name: TensorFacts(one["dtype"], tuple(one["shape"])) for name, one in header.items()}
+    maps = {name: _mapped(path, 8 + size, one["data_offsets"], facts[name]) for name, one in header.items()}
+    return maps, facts, metadata
+
+
+def _mapped(path: Path, start: int, offsets: list[int], facts: TensorFacts) -> np.ndarray:
+    dtype, (begin, end) = np.dtype(_NUMPY[facts.dtype]), offsets
+    return np.zeros(facts.shape, dtype) if begin == end else np.memmap(path, dtype, "c", start + begin, facts.shape)
 
 
 def check_types(path: Path, header: Mapping[str, TensorFacts], allowed: Collection[str] = FLOATS) -> None:

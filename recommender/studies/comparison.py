@@ -227,7 +227,7 @@ class _Comparison:
             "text": [not item.text for item in self.catalogue],
         }
         features = self._checkpoint_features()
-        vectors = None if features is None else features.vectors.get("text")
+        vectors = features.table("text") if features and "text" in features.vectors else None
         attributes = attributes_of(self.catalogue, self.options.attribute)
         return ItemFacts(attributes, vectors, {modality: np.array(mask) for modality, mask in lacking.items()})
 
