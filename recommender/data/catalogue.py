@@ -21,7 +21,7 @@ from recommender.data.facts_join import FactsReport, load_facts
 from recommender.data.id_fields import listed_ids
 from recommender.data.ids import canonical_id
 from recommender.data.item_rows import Item, read_items
-from recommender.data.tables import read_table, say_warnings
+from recommender.data.tables import read_table, release_tables, say_warnings
 from recommender.errors import DataError, closest
 
 FACT_LENGTH = 80
@@ -79,10 +79,13 @@ class Catalogue(Sequence[Item]):
         usable = usable_rows(table, read.problems, data.on_error, "items")
         items = [item for row, item in zip(read.rows, read.items, strict=True) if usable[row]]
         say_warnings(read.problems, _SAID)
+        html_cleaned = read.html_cleaned
+        del table, read, usable
+        release_tables()
         facts = None
         if data.facts is not None:
             items, facts = load_facts(items, data.facts)
-        return cls(items, replace(_count(items, html_cleaned=read.html_cleaned), facts=facts))
+        return cls(items, replace(_count(items, html_cleaned=html_cleaned), facts=facts))
 
     def __len__(self) -> int:
         return len(self._items)

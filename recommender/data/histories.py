@@ -14,7 +14,7 @@ from recommender.data.dropping import usable_rows
 from recommender.data.event_times import order_of, resembling_times, shown
 from recommender.data.history_shards import holds_histories, read_shards
 from recommender.data.mapped_histories import MappedHistories, MappedNames
-from recommender.data.tables import Problem, Table, is_grouped, read_table, say_warnings
+from recommender.data.tables import Problem, Table, is_grouped, read_table, release_tables, say_warnings
 from recommender.errors import DataError
 from recommender.numerics.sampling import evenly
 
@@ -96,9 +96,10 @@ class Histories:
             if not selected.any():
                 raise DataError(f"{table.name}: no rating reaches {minimum_rating:g}", "lower data.minimum_rating")
         histories = events.histories(selected)
-        if minimum_rating is None or not only_liked(events.ratings, minimum_rating):
-            return histories
-        return replace(histories, report=replace(histories.report, liked=True))
+        liked = minimum_rating is not None and only_liked(events.ratings, minimum_rating)
+        del table, events, selected
+        release_tables()
+        return replace(histories, report=replace(histories.report, liked=True)) if liked else histories
 
 
 def _mapped(source: Any, catalogue: Catalogue, columns: ColumnsConfig, minimum_rating: float | None) -> Histories:

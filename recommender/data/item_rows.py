@@ -28,7 +28,7 @@ _CHAT_MARKUP = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be millions
 class Item:
     """An item that may be recommended. Text is clean: no HTML, one line."""
 
@@ -247,8 +247,13 @@ def _attributes(table: Table, columns: ColumnsConfig, problems: list[Problem]) -
             reason = f"column {name!r} has no name and is left out: an index that was written along"
             problems.append(table.problem(None, "", "unnamed-column", reason, severity="warning"))
             continue
+        # many items have the same values: they are cleaned once, and kept once
+        known: dict[tuple[str, ...], tuple[str, ...]] = {}
         for attributes, values in zip(rows, _attribute_column(table, name, problems), strict=True):
-            if texts := _clean_values(name, values):
+            key = tuple(values)
+            if (texts := known.get(key)) is None:
+                texts = known[key] = _clean_values(name, values)
+            if texts:
                 attributes[name] = texts
     return rows
 

@@ -338,6 +338,11 @@ def _from_text(path: Path, parsed: Parsed) -> Table:
     return Table(path.name, parsed.columns, parsed.rows, path.parent, "line", parsed.lines, tuple(problems))
 
 
+def release_tables() -> None:
+    """Give back the memory of tables that are gone, which pyarrow keeps for the next one."""
+    pa.default_memory_pool().release_unused()
+
+
 def _unique_columns(path: Path, table: pa.Table) -> dict[str, Column]:
     names = table.column_names
     repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
