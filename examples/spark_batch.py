@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +43,8 @@ def main(folder: Path, model: str = "movielens-100k", k: int = 3, partitions: in
     """Write the users, rank for them, and print the first answers."""
     from pyspark.sql import SparkSession
 
+    # else tasks run by the first `python3` of the path, which may be another installation
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     folder.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(USERS).to_parquet(folder / "users.parquet")
     session = (

@@ -73,32 +73,14 @@ def validate(world: World) -> Callable[[], dict[str, Any]]:
 
 
 def encode(world: World) -> Callable[[], None]:
-    """Reduce given vectors, make collaborative ones of the histories, and write the features."""
-    from recommender.data.catalogue import Catalogue
+    """Read and reduce the given vectors, make collaborative ones of the histories, and write the features."""
     from recommender.data.histories import leave_one_out
-    from recommender.encoders.collaborative import collaborative_vectors
-    from recommender.pipelines.train import load_histories
+    from recommender.pipelines.train import encode, load_catalogue, load_histories
 
-    config = world.config()
-    catalogue = Catalogue.load(config.data.items, config.data)
+    config = world.config(**{"encoders.text": {"vectors": str(world.folder / VECTORS)}})
+    catalogue = load_catalogue(config)
     histories = leave_one_out(load_histories(config, catalogue)).train.items
-
-    def run() -> None:
-        features = given_features(world, config)
-        vectors = collaborative_vectors(histories, world.items, config.encoders.collaborative_width, world.seed)
-        features.with_modality("collaborative", vectors).rounded().save(world.folder / FEATURES)
-
-    return run
-
-
-def given_features(world: World, config: Config) -> Features:
-    """Return the reduced vectors of the world's file, of which a part at a time is in memory."""
-    from recommender.encoders.pipeline import RawFeatures, fit_reductions, reduce
-
-    vectors = np.load(world.folder / VECTORS, mmap_mode="r")
-    present = np.ones(len(vectors), dtype=bool)
-    raw = RawFeatures(len(vectors), {"text": vectors}, {"text": present}, {"text": "given"})
-    return reduce(raw, fit_reductions(raw, config.encoders.width))
+    return lambda: encode(config, catalogue, histories).save(world.folder / FEATURES)
 
 
 def tokenize(world: World, levels: int = 1) -> Callable[[], dict[str, Any]]:
@@ -106,7 +88,8 @@ def tokenize(world: World, levels: int = 1) -> Callable[[], dict[str, Any]]:
     from recommender.constraints import Trie
     from recommender.semantic_ids.codes import SemanticIds
 
-    config = world.config(**{"semantic_ids.levels": levels}).semantic_ids
+    keys = {"semantic_ids.levels": levels, "semantic_ids.codebook_size": codebook_size(world.items)}
+    config = world.config(**keys).semantic_ids
     features = Features.load(world.folder / FEATURES)
 
     def run() -> dict[str, Any]:
@@ -115,6 +98,11 @@ def tokenize(world: World, levels: int = 1) -> Callable[[], dict[str, Any]]:
         return {"sizes": list(ids.sizes)}
 
     return run
+
+
+def codebook_size(items: int) -> int:
+    """Return about the square root of the number of items: with 256 codes a level a million items share too many."""
+    return max(256, 2 ** round(np.log2(items) / 2))
 
 
 def tokenize_levels(world: World) -> Callable[[], dict[str, Any]]:

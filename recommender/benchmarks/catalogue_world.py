@@ -22,7 +22,7 @@ HIDDEN = 64
 
 
 def write_world(folder: Path, items: int, users: int, seed: int = 0) -> None:
-    """Write both tables (parquet) and the vectors (float32 [items, WIDTH], .npy) of a catalogue, and the tiny base."""
+    """Write both tables (parquet) and the vectors (float32 [items, WIDTH], .npy, ids beside it), and the tiny base."""
     random = np.random.default_rng([seed, items])
     folder.mkdir(parents=True, exist_ok=True)
     words = _lexicon()
@@ -83,8 +83,14 @@ def _write_interactions(path: Path, items: int, users: int, clusters: np.ndarray
 
 def _write_vectors(path: Path, clusters: np.ndarray, random: np.random.Generator) -> None:
     centres = random.standard_normal((int(clusters.max()) + 1, WIDTH)).astype(np.float32)
+    scales = (
+        1 + np.arange(WIDTH, dtype=np.float32)
+    ) ** -0.5  # few directions hold most of it, as in real encoders' vectors
     table = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(clusters), WIDTH))
     for start in range(0, len(clusters), _PART):
         of = clusters[start : start + _PART]
-        table[start : start + len(of)] = centres[of] + random.standard_normal((len(of), WIDTH), dtype=np.float32)
+        drawn = random.standard_normal((len(of), WIDTH), dtype=np.float32)
+        table[start : start + len(of)] = (centres[of] + drawn) * scales
     table.flush()
+    ids = "".join(f"i{number}\n" for number in range(len(clusters)))
+    path.with_name(f"{path.stem}.ids.txt").write_text(ids, encoding="utf-8")
