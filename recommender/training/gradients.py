@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -60,6 +60,14 @@ class Stepper:
     def load(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` returned, perhaps on another number of processes."""
         self.optimizer.load_state_dict(dict(state))
+
+
+def clip_gradients(gradients: Sequence[Tensor], max_norm: float) -> None:
+    """Scale gradients in place so that their norm, taken together, is at most `max_norm`; as `clip_grad_norm_` does."""
+    norm = torch.nn.utils.get_total_norm(gradients)
+    share = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(share.to(gradient.device))
 
 
 def checkpoint_gradients(model: RecommenderModel, wanted: bool) -> None:
