@@ -68,7 +68,8 @@ class RecommenderModel(TrainingSoftmax):
         for name, part in self.named_children():
             if name != "peft":
                 part.to(device)
-        self.rows.data = self.rows.data.to(device)
+        if not self.rows_stay:
+            self.rows.data = self.rows.data.to(device)
         for name, buffer in self.named_buffers(recurse=False):
             setattr(self, name, buffer.to(device))
 
