@@ -38,10 +38,13 @@ class Stepper:
         """Add the gradients of a part of a step; `last`: it is the last part."""
         loss.backward()
 
-    def step(self, max_norm: float) -> None:
-        """Take one step with the gradients of all processes, which are then gone."""
+    def step(self, max_norm: float, beside: Sequence[Tensor] = ()) -> None:
+        """Take one step with the gradients of all processes, which are then gone.
+
+        `beside`: other gradients, the same in all processes, whose norm counts too and which are cut along, in place.
+        """
         self.processes.add_gradients(self.parameters)
-        torch.nn.utils.clip_grad_norm_(self.parameters, max_norm)
+        clip_gradients([*(p.grad for p in self.parameters if p.grad is not None), *beside], max_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
 

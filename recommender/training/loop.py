@@ -187,9 +187,8 @@ class _Stage:
     def _stepper(self) -> Stepper:
         run, config = self.training_run, self.config
         rows = sparse_rows(self.model, run.data, config)
-        if rows is not None:
-            return RowStepper(self.model, self.optimizer, run.processes, rows)
-        return stepper_of(self.model, self.optimizer, run.processes, config.max_grad_norm)
+        dense = stepper_of(self.model, self.optimizer, run.processes, config.max_grad_norm)
+        return dense if rows is None else RowStepper(dense, rows)
 
     def _steps_of_epoch(self) -> int:
         return max(len(self._epoch(0)), 1) if self.stream is None else self.stream.count()

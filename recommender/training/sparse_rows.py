@@ -10,6 +10,7 @@ processes too, are added up row by row before anything changes, so it does not m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,11 @@ from torch import Tensor, nn
 from recommender.config import StageConfig
 from recommender.errors import RecommenderError
 from recommender.model import RecommenderModel
-from recommender.model.devices import is_sharded, uses_deepspeed
+from recommender.model.devices import uses_deepspeed
 from recommender.model.negatives import Negatives
 from recommender.model.row_window import RowWindow
 from recommender.training.epochs import TrainingData
-from recommender.training.gradients import Stepper, clip_gradients
-from recommender.training.processes import Processes
+from recommender.training.gradients import Stepper
 
 BETA, EPSILON = 0.98, 1e-8
 
@@ -90,36 +90,40 @@ def merged(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 class RowStepper(Stepper):
     """The gradients and optimisers of a stage that changes few rows: those of the rows, and of all other weights.
 
-    All processes hold the whole table, and change the same rows by the same amounts.
+    All processes hold the whole table, and change the same rows by the same amounts; the other weights may be cut.
     """
 
-    def __init__(
-        self, model: RecommenderModel, optimizer: torch.optim.Optimizer, processes: Processes, rows: SparseRows
-    ) -> None:
-        super().__init__(model, optimizer, processes)
-        processes.copy_weights([rows.rows])
-        self.rows, self.share = rows, 1.0
+    def __init__(self, dense: Stepper, rows: SparseRows) -> None:
+        """`dense`: steps all other weights."""
+        self.dense, self.rows, self.share = dense, rows, 1.0
+        self.model, self.processes = dense.model, dense.processes
         self.windows: list[RowWindow] = []
+        self.processes.copy_weights([rows.rows])
 
     def schedule(self, share: float) -> None:
         """Take the next step with this share of the highest learning rates."""
         self.share = share
 
+    def loss(self, *arguments: Any) -> tuple[Tensor, Tensor]:
+        """Return what the forward pass of the model returns."""
+        return self.dense.loss(*arguments)
+
     def backward(self, loss: Tensor, last: bool = True) -> None:
         """Add the gradients of a part of a step; each part has looked at rows of its own."""
-        super().backward(loss, last)
+        self.dense.backward(loss, last)
         if (window := self.model.take_window()) is not None:
             self.windows.append(window)
 
-    def step(self, max_norm: float) -> None:
+    def step(self, max_norm: float, beside: Sequence[Tensor] = ()) -> None:
         """Take one step with the gradients of all processes, which are then gone."""
-        self.processes.add_gradients(self.parameters)
         codes, gradients = self._gradients_of_rows()
-        clip_gradients([*(p.grad for p in self.parameters if p.grad is not None), gradients], max_norm)
-        self.optimizer.step()
+        self.dense.step(max_norm, [gradients, *beside])
         self.rows.step(codes, gradients, self.rows.rate * self.share)
-        self.optimizer.zero_grad()
         self.windows.clear()
+
+    def readable(self) -> AbstractContextManager[None]:
+        """Within the block all that ranks can be read as it is."""
+        return self.dense.readable()
 
     def _gradients_of_rows(self) -> tuple[Tensor, Tensor]:
         """Return the codes [n] that any process looked at, and the sums [n, hidden] of their gradients."""
@@ -134,26 +138,26 @@ class RowStepper(Stepper):
 
     def state(self) -> dict[str, Any]:
         """Return the states of both optimisers."""
-        return {"dense": super().state(), "token rows": self.rows.state_dict()}
+        return {"dense": self.dense.state(), "token rows": self.rows.state_dict()}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` returned."""
-        super().load(state["dense"])
+        self.dense.load(state["dense"])
         self.rows.load_state_dict(state["token rows"])
 
 
 def sparse_rows(model: RecommenderModel, data: TrainingData, config: StageConfig) -> SparseRows | None:
     """Return what updates the rows of a stage, and tell the model how often items occur; None where all rows are trained.
 
-    Raises RecommenderError where processes hold parts of the weights or of the optimiser's state: the table is not cut.
+    Raises RecommenderError in DeepSpeed's engine, which cuts gradients by their norm itself, and knows nothing of rows.
     """
     rate = config.learning_rate if config.rows_learning_rate is None else config.rows_learning_rate
     if not model.trains_few_rows or config.stage not in ("align", "rank") or not rate:
         return None
-    if is_sharded() or uses_deepspeed():
+    if uses_deepspeed():
         raise RecommenderError(
-            f"a sampled softmax over {len(model.rows):,} items trains in processes that each hold the whole model",
-            "launch with adapters/accelerate/ddp.yaml, or set training.softmax: chunked, or semantic_ids.levels: 3",
+            f"a sampled softmax over {len(model.rows):,} items does not train in DeepSpeed's engine",
+            "launch with adapters/accelerate/ddp.yaml or fsdp2.yaml, or set training.softmax: chunked",
         )
     if model.negatives is None:
         histories = [items for items in data.split.train.items if len(items)]

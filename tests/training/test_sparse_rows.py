@@ -14,6 +14,7 @@ from recommender.config import StageConfig
 from recommender.data.histories import Histories, leave_one_out
 from recommender.errors import RecommenderError
 from recommender.training import TrainingData, loop, run_stages, sparse_rows
+from recommender.training import gradients as stepping_gradients
 from recommender.training.processes import join
 from recommender.training.run_state import trainable
 from recommender.training.sparse_rows import BETA, SparseRows, merged
@@ -102,13 +103,13 @@ def test_two_processes_learn_what_one_does_in_twice_as_many_parts(train, tmp_pat
     """The same negatives and the same dropout, for both depend on the part of a step and not on who computes it."""
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
     gradients: list[np.ndarray] = []
-    clip = sparse_rows.clip_gradients
+    clip = stepping_gradients.clip_gradients
 
     def noted(found, *arguments):
         gradients.append(found[-1].numpy().copy())
         return clip(found, *arguments)
 
-    monkeypatch.setattr(sparse_rows, "clip_gradients", noted)
+    monkeypatch.setattr(stepping_gradients, "clip_gradients", noted)
     key = "training.gradient_accumulation"
     stage = STAGE | {"batch_tokens": 192, "epochs": 4, "learning_rate": 3e-4, "max_grad_norm": 0.1}
     expected = train("one", stage=stage, **{key: 2 * accumulated})
@@ -160,12 +161,30 @@ def test_parts_of_different_lengths_reach_all_processes():
         assert none == [(0, 2)] * 3
 
 
-@pytest.mark.parametrize("name", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"])
-def test_a_base_that_is_cut_is_refused_with_what_to_do(make_checkpoint, config, data_of, monkeypatch, name):
+@pytest.mark.slow
+def test_a_base_that_is_cut_learns_the_same_rows(train):
+    stage = STAGE | {"batch_tokens": 192, "epochs": 4, "learning_rate": 3e-4, "max_grad_norm": 0.1}
+    still = {"lora.lora_dropout": 0.0}  # in parts of the weights it is drawn otherwise
+    expected = train("one", stage=stage, **still, **{"training.gradient_accumulation": 2})
+    fsdp = {"ACCELERATE_USE_FSDP": "true"}
+
+    def stop(what: str, done: int, total: int) -> None:
+        if done == total // 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    first, second = in_processes(2, lambda rank: train("two", stage=stage, **still), **fsdp)
+    assert all(np.array_equal(values, second[name]) for name, values in first.items())
+    assert_close(first, expected)
+    assert in_processes(2, lambda rank: train("again", stop, stage, **still), **fsdp) == ["stopped", "stopped"]
+    resumed, _ = in_processes(2, lambda rank: train("again", stage=stage, **still), **fsdp)
+    assert all(np.array_equal(values, resumed[name]) for name, values in first.items())
+
+
+def test_the_engine_of_deepspeed_is_refused_with_what_to_do(make_checkpoint, config, data_of, monkeypatch):
     checkpoint = make_checkpoint(1, config.updated({"training.softmax": "sampled"}))
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv(name, "true")
-    with pytest.raises(RecommenderError, match="each hold the whole model") as raised:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(RecommenderError, match="DeepSpeed") as raised:
         sparse_rows.sparse_rows(checkpoint.model, data_of(checkpoint), StageConfig(stage="rank"))
     assert "ddp.yaml" in str(raised.value.hint) and "chunked" in str(raised.value.hint)
     assert sparse_rows.sparse_rows(checkpoint.model, data_of(checkpoint), StageConfig(stage="explain")) is None
