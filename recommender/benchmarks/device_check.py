@@ -26,6 +26,7 @@ from recommender.training.gradients import checkpoint_gradients
 
 K = 10
 _RANK, _TRAIN = "rank", "train"
+_SAMPLED = {"training.softmax": "sampled", "training.negatives": 64, "training.rows_device": "cpu"}
 
 
 def bench_device(
@@ -40,8 +41,9 @@ def bench_device(
     """Rank for `users` and train on `examples` on a device, in float32 and in bfloat16; returns a row for each.
 
     `top 10`: share of the best ten of float32 on the CPU that is in the list. `loss apart`, `gradients apart`: relative
-    difference from there, of the gradients by norm over all that is trained. `MB`: peak memory beyond the weights. Raises
-    ConfigError if the device is not there, CheckpointError, AssetError or DataError.
+    difference from there, of the gradients by norm over all that is trained. `rows apart`: the same of the gradients of
+    token rows in steps that sample, with the rows in the host's memory; of models of one level. `MB`: peak memory beyond
+    the weights. Raises ConfigError if the device is not there, CheckpointError, AssetError or DataError.
     """
     chosen = training_device(device)
     checkpoint = from_pretrained(source, None, progress)
@@ -51,6 +53,8 @@ def bench_device(
     exact = _trainable(checkpoint.model, FLOAT32, torch.device("cpu"), False)
     best = _best(scores_of(WeightCache(exact.eval()), prompts, allowed, prefix))
     expected = _gradients(exact, batches)
+    one_level = checkpoint.model.ids.levels == 1
+    expected_rows = _sampled_gradients(checkpoint.model, FLOAT32, torch.device("cpu"), batches) if one_level else {}
     rows = []
     for number, name in enumerate((FLOAT32, BFLOAT16)):
         if progress:
@@ -76,6 +80,7 @@ def bench_device(
                 ),
                 "loss apart": abs(loss - expected[0]) / abs(expected[0]),
                 "gradients apart": _apart(gradients, expected[1]),
+                **_rows_apart(checkpoint.model, name, chosen, batches, expected_rows),
                 "lists a second": len(prompts) / timings[_RANK].median,
                 "tokens a second": sum(batch.tokens.numel() for batch in batches) / timings[_TRAIN].median,
                 "MB ranking": timings[_RANK].megabytes,
@@ -105,13 +110,19 @@ def _trainable(model: RecommenderModel, name: str, device: torch.device, checkpo
     """Return a copy of a model in a number format on a device, without dropout, whose ranking can be trained."""
     copied = in_format(model, name).to(device)
     copied.use_adapter(RANK)
-    for module in copied.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
+    _without_dropout(copied)
     for parameter_name, parameter in copied.named_parameters():
         parameter.requires_grad_(f".{RANK}." in parameter_name or not parameter_name.startswith("peft."))
     checkpoint_gradients(copied, checkpointing)
     return copied
+
+
+def _without_dropout(model: RecommenderModel) -> RecommenderModel:
+    """Return a model whose dropout layers drop nothing from now on."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return model
 
 
 def _gradients(model: RecommenderModel, batches: Sequence[Batch]) -> tuple[float, dict[str, Tensor]]:
@@ -124,6 +135,38 @@ def _gradients(model: RecommenderModel, batches: Sequence[Batch]) -> tuple[float
     gradients = {n: p.grad.float().cpu() for n, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
     return float(loss.detach()), gradients
+
+
+def _rows_apart(
+    model: RecommenderModel, name: str, device: torch.device, batches: Sequence[Batch], expected: dict[str, Tensor]
+) -> dict[str, float]:
+    """Return how far the gradients of sampled rows are from the expected ones; nothing if none are expected."""
+    return {"rows apart": _apart(_sampled_gradients(model, name, device, batches), expected)} if expected else {}
+
+
+def _sampled_gradients(
+    model: RecommenderModel, name: str, device: torch.device, batches: Sequence[Batch]
+) -> dict[str, Tensor]:
+    """Return the gradients of the token rows that steps look at which sample, with rows that stay in the host's memory.
+
+    Negatives are drawn on the host, so a device draws the same ones.
+    """
+    copied = in_format(model, name)
+    copied.config = copied.config.updated(_SAMPLED)
+    copied.move_to(device)
+    copied.use_adapter(RANK)
+    _without_dropout(copied.train())
+    torch.manual_seed(0)
+    found = {}
+    for number, batch in enumerate(batches):
+        total, count = copied(batch.to(copied.device))
+        (total / count).backward()
+        window = copied.take_window()
+        assert window is not None and window.rows.grad is not None
+        whole = torch.zeros(copied.rows.shape)
+        whole[window.codes.cpu()] = window.rows.grad.float().cpu()
+        found[f"rows of batch {number}"] = whole
+    return found
 
 
 def _apart(gradients: dict[str, Tensor], expected: dict[str, Tensor]) -> float:

@@ -20,10 +20,12 @@ from recommender.model.checkpoint import from_pretrained
 from recommender.progress import Progress
 from recommender.prompting.example import Example
 from recommender.prompting.packing import Batch, collate
+from recommender.prompting.row_mask import RowMask
 from recommender.training import epochs
 
 PACKED, PLAIN = "packed loop", "transformers Trainer"
 BETAS = (0.9, 0.98)
+_MASK = "segments", "anchors", "branches"
 
 
 def bench_train(
@@ -123,12 +125,14 @@ class _TrainerModel(nn.Module):
 
     def forward(self, num_items_in_batch: Any = None, **columns: Tensor) -> dict[str, Tensor]:
         """Return the mean loss per label of a batch with the columns of `Batch`; a `Trainer` passes a count of items too."""
-        return {"loss": _loss(self.model, Batch(**columns, writes=False), self.stage)}
+        mask = RowMask(*(columns.pop(name) for name in _MASK))
+        return {"loss": _loss(self.model, Batch(**columns, mask=mask, writes=False), self.stage)}
 
 
 def _columns(examples: Sequence[Example], prefix: np.ndarray) -> dict[str, Tensor]:
     batch = collate([[example] for example in examples], prefix)
-    return {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
+    columns = {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
+    return columns | {name: getattr(batch.mask, name) for name in _MASK}
 
 
 def _loss(model: RecommenderModel, batch: Batch, stage: StageConfig) -> Tensor:

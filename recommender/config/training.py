@@ -90,7 +90,14 @@ class TrainingConfig(Section):
         " less memory; sampled, one level only, some codes for all, and only their rows change; auto: sampled above"
         " 50,000 items",
     )
-    negatives: int = Field(8192, ge=1, description="items that are drawn for a step where training.softmax samples")
+    negatives: int = Field(
+        8192, ge=1, description="items that are drawn for each part of a step where training.softmax samples"
+    )
+    rows_device: Literal["model", "cpu"] = Field(
+        "model",
+        description="where the token rows lie, with what the optimiser keeps of them, where training.softmax samples: model,"
+        " with the base; cpu, in the host's memory, for catalogues that a GPU does not hold",
+    )
     outside: str | None = Field(None, description="a table of works that people name and the catalogue may lack")
     stream_users: int | None = Field(
         None,

@@ -43,9 +43,10 @@ def add_bias(model: RecommenderModel, items: np.ndarray, bias: np.ndarray, mean_
 
     Only with one level: with more, items share codes.
     """
-    codes = model.codes[torch.from_numpy(items).to(model.device), 0]
-    amounts = torch.from_numpy(bias.astype(np.float32)).to(model.device)
-    model.rows[codes] += amounts[:, None] * (mean_state / mean_state.square().sum())
+    codes = model.codes[torch.from_numpy(items).to(model.device), 0].to(model.rows.device)
+    amounts = torch.from_numpy(bias.astype(np.float32)).to(model.rows.device)
+    direction = (mean_state / mean_state.square().sum()).to(model.rows.device)
+    model.rows[codes] += amounts[:, None] * direction
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from torch import Tensor
 from recommender.inference.attention import Group
 from recommender.prompting.example import Example
 from recommender.prompting.packing import Batch
+from recommender.prompting.row_mask import RowMask
 
 #: On a GPU prompts are padded to a multiple of this, so that there are few shapes, and a CUDA graph of each can be kept.
 BUCKET = 64
@@ -52,7 +53,6 @@ def pack_prompts(
     starts = np.cumsum([0, *widths[:-1]])
     last = torch.from_numpy(starts + [len(prompt) - shared - 1 for prompt in prompts]).to(device)
     unused = positions.new_zeros(0)
-    batch = Batch(
-        **columns, positions=positions[None], labels=unused, interaction_ids=unused, mask=unused, writes=False
-    )
+    mask = RowMask(unused, unused, unused)
+    batch = Batch(**columns, positions=positions[None], labels=unused, interaction_ids=unused, mask=mask, writes=False)
     return batch, positions, last

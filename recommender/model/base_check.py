@@ -151,7 +151,6 @@ def _packed_layers(
         llm.model(
             inputs_embeds=llm.get_input_embeddings()(batch.tokens),
             position_ids=batch.positions,
-            attention_mask=batch.mask,
             use_cache=False,
             **arguments,
         )

@@ -22,6 +22,7 @@ from transformers.masking_utils import sdpa_mask
 
 from recommender.model.attention_traits import PLAIN, Traits, attend_masked
 from recommender.model.sequence_attention import attend_sequences, is_usable
+from recommender.prompting.row_mask import RowMask
 from recommender.prompting.sequences import Sequences
 
 NAME = "recommender_packed"
@@ -76,18 +77,17 @@ class AttentionBlocks:
 
     @classmethod
     def cut(
-        cls, mask: Tensor, ends: Sequence[Sequence[int]], dtype: torch.dtype, positions: Tensor | None = None
+        cls, mask: RowMask, ends: Sequence[Sequence[int]], dtype: torch.dtype, positions: Tensor | None = None
     ) -> AttentionBlocks:
-        """Cut a mask [rows, 1, positions, positions], True = may attend, at `ends` of each row, instruction first."""
+        """Cut rows at `ends` of each, instruction first; the mask between blocks is never drawn."""
         prefix = ends[0][0]
         blocks = []
         for row, row_ends in enumerate(ends):
             for start, stop in zip([0, *row_ends[:-1]], row_ends, strict=True):
                 if start == stop:  # no instruction
                     continue
-                part = mask[row, :, start:stop]
-                part = part[..., :stop] if start == 0 else torch.cat([part[..., :prefix], part[..., start:stop]], -1)
-                bias = torch.zeros(part.shape, dtype=dtype, device=mask.device).masked_fill_(~part, -torch.inf)
+                hidden = mask.block(row, start, stop, prefix).logical_not_()[None]
+                bias = torch.zeros(hidden.shape, dtype=dtype, device=mask.device).masked_fill_(hidden, -torch.inf)
                 blocks.append(AttentionBlock(row, start, stop, bias))
         return cls(prefix, blocks, positions)
 
@@ -105,20 +105,36 @@ def handing_on(arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
         _HANDED.reset(token)
 
 
+class _StandIn(Tensor):
+    """A mask [1, 1, 1, 1] that layers of transformers hand on as it is. Our attention knows the rows, and reads no mask.
+
+    It carries what they may not hand on, also where a layer is computed again after `handing_on` has ended.
+    """
+
+    handed: dict[str, Any]
+
+    @classmethod
+    def of(cls, arguments: dict[str, Any], device: torch.device) -> _StandIn:
+        """Return one that carries `arguments`, on a device."""
+        mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device).as_subclass(cls)
+        mask.handed = arguments
+        return mask
+
+
 def row_arguments(
     positions: Tensor,
-    mask: Tensor,
+    mask: RowMask,
     ends: Sequence[Sequence[int]],
     dtype: torch.dtype,
     sequences: Sequences | None = None,
 ) -> dict[str, Any]:
     """Return what a decoder has to hand on to `attend` for packed rows; arguments as in `Batch`."""
-    arguments: dict[str, Any] = {"row_positions": positions}
+    arguments: dict[str, Any] = {"row_positions": positions, "row_mask": mask}
     if mask.device.type != "cpu" and sequences is not None:
         arguments["sequences"] = sequences
     if ends and mask.device.type == "cpu":
         arguments["blocks"] = AttentionBlocks.cut(mask, ends, dtype, positions)
-    return arguments
+    return arguments | {"attention_mask": _StandIn.of(arguments, mask.device)}
 
 
 def attend(
@@ -133,6 +149,7 @@ def attend(
     packed_attention: Attention | None = None,
     sequences: Sequences | None = None,
     row_positions: Tensor | None = None,
+    row_mask: RowMask | None = None,
     sliding_window: int | None = -1,
     softcap: float | None = None,
     s_aux: Tensor | None = None,
@@ -141,13 +158,15 @@ def attend(
     """Attend with the signature of transformers: [rows, heads, positions, width] in, [rows, positions, heads, width] out.
 
     With `packed_attention`, which takes one row, that computes the result; with `blocks` it is computed block by block, with
-    `sequences` by a kernel for sequences, where there is one.
+    `sequences` by a kernel for sequences, where there is one. With `row_mask` the mask is ours, and drawn only if neither is
+    there; `attention_mask` then stands in its place and says nothing.
     `row_positions` [rows, positions]: says that the mask is ours, in which a layer's sliding window is not drawn yet; a mask
     of transformers has it. `sliding_window`, `softcap` and `s_aux` are what the layer has: see `Traits`.
     """
-    if row_positions is None and packed_attention is None and (given := _HANDED.get()) is not None:
-        blocks, row_positions, sequences = (given.get(name) for name in ("blocks", "row_positions", "sequences"))
-        packed_attention = given.get("packed_attention")
+    given = _HANDED.get() or getattr(attention_mask, "handed", None)
+    if row_positions is None and packed_attention is None and given is not None:
+        blocks, row_positions, row_mask = (given.get(name) for name in ("blocks", "row_positions", "row_mask"))
+        sequences, packed_attention = given.get("sequences"), given.get("packed_attention")
     if sliding_window == -1:  # a layer that does not tell it may still have one
         sliding_window = getattr(module, "sliding_window", None)
     sliding_window = sliding_window or None
@@ -161,7 +180,8 @@ def attend(
         if is_usable(query.device, query.dtype, *sizes):
             return attend_sequences(query, key, value, sequences, scale), None
     if blocks is None or dropout:
-        mask = _windowed(attention_mask, row_positions, sliding_window)
+        mask = attention_mask if row_mask is None else row_mask.whole
+        mask = _windowed(mask, row_positions, sliding_window)
         if traits.bent:
             return _attend_bent(query, key, value, mask, scale, traits), None
         return sdpa_attention_forward(module, query, key, value, mask, dropout, scaling, **kwargs)

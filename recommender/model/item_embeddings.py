@@ -13,7 +13,7 @@ from recommender.adapters.projectors import Projector
 from recommender.config import MODALITIES, SOFT_MODALITIES, Config, Modality
 from recommender.encoders.features import Features
 from recommender.model.initialization import initial_rows
-from recommender.model.row_window import RowWindow
+from recommender.model.row_window import RowWindow, rows_at
 from recommender.prompting.example import FIRST_SOFT, ITEM, VectorOverrides
 from recommender.semantic_ids.codes import SemanticIds
 
@@ -80,8 +80,8 @@ class ItemEmbeddings(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters live."""
-        return self.rows.device
+        """Where the parameters live; the token rows of a large catalogue may live elsewhere: `training.rows_device`."""
+        return self.centre.device
 
     @property
     def muting(self) -> tuple[frozenset[str], tuple[int, ...] | None]:
@@ -98,7 +98,7 @@ class ItemEmbeddings(nn.Module):
 
     def _rows_at(self, codes: Tensor) -> Tensor:
         """Return the rows [..., hidden] of codes [...]: from the window of the step, if there is one."""
-        return self.rows[codes] if self.window is None else self.window.at(codes)
+        return rows_at(self.rows, codes) if self.window is None else self.window.at(codes)
 
     def embedded(self, embeddings: Tensor, items: Tensor, dropout: float = 0.0) -> tuple[Tensor, Tensor]:
         """Return `item_embeddings` of items [n] whose rows, or the means of them, are `embeddings` [n, hidden]."""
@@ -183,7 +183,7 @@ class ItemEmbeddings(nn.Module):
     def output_rows(self, level: int) -> Tensor:
         """Return the rows [codes, hidden] whose products with a hidden state are the scores of a level's codes."""
         if self.ids.codes.shape[1] > 1:
-            return self.rows[self.offsets[level] : self.offsets[level + 1]]
+            return self.rows[self.offsets[level] : self.offsets[level + 1]].to(self.device)
         return self.by_code(self.all_items()[0])
 
     def by_code(self, embeddings: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from recommender.model.soft_targets import SoftTargets
 from recommender.model.training_softmax import TrainingSoftmax
 from recommender.prompting.example import FIRST_SOFT, IGNORE, ITEM, MASKED
 from recommender.prompting.packing import Batch
+from recommender.prompting.row_mask import RowMask
 from recommender.prompting.sequences import Sequences
 from recommender.semantic_ids.codes import SemanticIds
 
@@ -67,7 +68,8 @@ class RecommenderModel(TrainingSoftmax):
         for name, part in self.named_children():
             if name != "peft":
                 part.to(device)
-        self.rows.data = self.rows.data.to(device)
+        if not self.rows_stay:
+            self.rows.data = self.rows.data.to(device)
         for name, buffer in self.named_buffers(recurse=False):
             setattr(self, name, buffer.to(device))
 
@@ -128,7 +130,6 @@ class RecommenderModel(TrainingSoftmax):
             result = view(
                 inputs_embeds=embedded.to(words.dtype),
                 position_ids=batch.positions,
-                attention_mask=batch.mask,
                 use_cache=False,
                 **arguments,
             )
@@ -158,27 +159,24 @@ class RecommenderModel(TrainingSoftmax):
         self,
         embedded: Tensor,
         positions: Tensor,
-        mask: Tensor,
-        cache: Any = None,
+        mask: RowMask,
         write: bool = False,
         ends: Sequence[Sequence[int]] = (),
         sequences: Sequences | None = None,
     ) -> Tensor:
         """Run the decoder over embeddings [rows, positions, hidden]; returns hidden states of the same shape.
 
-        `mask` [rows, 1, positions, keys] is True where a position may attend. `write`: with all layers and the LLM's own
-        norm, as for text; otherwise with the layers that rank. `ends`, `sequences`: as in Batch.
+        `write`: with all layers and the LLM's own norm, as for text; otherwise with the layers that rank. `mask`, `ends`,
+        `sequences`: as in Batch.
         """
         backbone = self.llm.model if write else self.ranking_view()
         dtype = self.llm.get_input_embeddings().weight.dtype
-        arguments = row_arguments(positions, mask, ends, dtype, sequences) if cache is None else {}
+        arguments = row_arguments(positions, mask, ends, dtype, sequences)
         with handing_on(arguments):
             result = backbone(
                 inputs_embeds=embedded.to(dtype),
                 position_ids=positions,
-                attention_mask=mask,
-                past_key_values=cache,
-                use_cache=cache is not None,
+                use_cache=False,
                 **arguments,
             )
         return result.last_hidden_state.to(self.rows.dtype)

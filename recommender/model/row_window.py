@@ -7,6 +7,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+#: rows that move from one device to another at once
+_AT_ONCE = 1 << 16
+
+
+def rows_at(table: Tensor, codes: Tensor) -> Tensor:
+    """Return the rows [..., hidden] of codes [...] on their device; a table [all codes, hidden] may lie on another one.
+
+    From there they come a part at a time, so that neither device holds them twice.
+    """
+    if table.device == codes.device:
+        return table[codes]
+    places = codes.flatten().to(table.device)
+    found = torch.empty(len(places), table.shape[1], dtype=table.dtype, device=codes.device)
+    for into, part in zip(found.split(_AT_ONCE), places.split(_AT_ONCE), strict=True):
+        into.copy_(table[part])
+    return found.view(*codes.shape, -1)
+
 
 @dataclass(frozen=True)
 class RowWindow:
@@ -19,7 +36,7 @@ class RowWindow:
     def of(cls, table: Tensor, codes: Tensor) -> RowWindow:
         """Gather the rows of `codes` [m] from a table [all codes, hidden], onto the device of the codes."""
         distinct = codes.unique()
-        rows = table.detach()[distinct.to(table.device)].to(codes.device)
+        rows = rows_at(table.detach(), distinct)
         return cls(distinct, rows.requires_grad_(torch.is_grad_enabled()))
 
     def at(self, codes: Tensor) -> Tensor:

@@ -55,6 +55,22 @@ class TrainingSoftmax(ItemEmbeddings):
         """Whether a training step changes only the token rows that it looks at, which no optimiser of torch then holds."""
         return self.ids.levels == 1 and self.softmax_of(0) == "sampled"
 
+    @property
+    def rows_stay(self) -> bool:
+        """Whether the token rows stay in the host's memory where the rest of the model is moved."""
+        return self.config.training.rows_device == "cpu" and self.trains_few_rows
+
+    def move_to(self, device: torch.device) -> None:
+        """Move the model to a device; token rows that stay in the host's memory are never on it, not even for a moment."""
+        if not self.rows_stay:
+            self.to(device)
+            return
+        rows, self._parameters["rows"] = self._parameters["rows"], None
+        try:
+            self.to(device)
+        finally:
+            self._parameters["rows"] = rows
+
     def take_window(self) -> RowWindow | None:
         """Return the rows that the last training step looked at, once."""
         window, self._last_window = self._last_window, None
@@ -105,7 +121,7 @@ class TrainingSoftmax(ItemEmbeddings):
         """Yield the rows of a level in parts: cut at once, so that their gradients are joined at once."""
         first = int(self.offsets[level])
         for number, part in enumerate(self.rows[first : int(self.offsets[level + 1])].split(step)):
-            yield number * step, part
+            yield number * step, part.to(self.device)
 
     def _part_scores(self, hidden: Tensor, part: Tensor, first: int) -> Tensor:
         """Return scores [labels, codes] of the codes from `first` on, whose rows are `part`."""

@@ -1,19 +1,19 @@
-"""Packs examples into rows, and says which positions of a row may attend to which."""
+"""Packs examples into rows. Which positions of a row may attend to which, `row_mask` says."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from recommender.prompting.example import IGNORE, TOKEN, Example, word_positions
+from recommender.prompting.row_mask import RowMask
 from recommender.prompting.sequences import Sequences
 
-#: segments of a packed row: 0 is the shared instruction, 1, 2, ... are examples that attend to it, -1 is padding, and
-#: lower numbers are examples with an instruction of their own
+#: the segment of padding: see `RowMask`
 PADDED = -1
 GROUP = 128
 """Positions of short examples that attend together: smaller groups save little and cost calls."""
@@ -21,7 +21,7 @@ GROUP = 128
 
 @dataclass(frozen=True)
 class Batch:
-    """Packed rows. Integer tensors [rows, positions]; `mask` [rows, 1, positions, positions], True = may attend.
+    """Packed rows. Integer tensors [rows, positions]; `mask`: which positions may attend to which.
 
     `ends`: for each row the positions where the instruction and each group of examples end; attention crosses them only
     towards the instruction. Empty if unknown. `expected`: of conversations, what `Example.expected` has, of all rows in
@@ -34,7 +34,7 @@ class Batch:
     positions: Tensor
     labels: Tensor
     interaction_ids: Tensor
-    mask: Tensor
+    mask: RowMask
     writes: bool
     ends: tuple[tuple[int, ...], ...] = ()
     expected: tuple[Tensor, ...] | None = None
@@ -54,10 +54,11 @@ class Batch:
         return replace(self, labels=torch.full_like(self.labels, IGNORE), expected=expected)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        changed = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed = {name: change(value) for name, value in own.items() if isinstance(value, Tensor)}
         expected = None if self.expected is None else tuple(change(part) for part in self.expected)
         sequences = None if self.sequences is None else self.sequences.each(change)
-        return replace(self, **changed, expected=expected, sequences=sequences)
+        return replace(self, **changed, mask=self.mask.each(change), expected=expected, sequences=sequences)
 
 
 def pack(examples: Sequence[Example], row_tokens: int, prefix: int = 0) -> list[list[int]]:
@@ -90,7 +91,7 @@ def collate(rows: Sequence[Sequence[Example]], prefix: np.ndarray | None = None)
         for arrays, fill in zip(zip(*columns_of_rows, strict=True), fills, strict=True)
     ]
     tokens, items, slots, positions, labels, interaction_ids, segments, anchors, branches = columns
-    mask = _attention(segments, anchors, branches)
+    mask = RowMask(segments, anchors, branches)
     size = 0 if prefix is None else len(prefix)
     ends = tuple(_ends(list(map(len, row)), size, longest) for row in rows)
     writes, expected = rows[0][0].writes, _expected([example for row in rows for example in row])
@@ -148,21 +149,3 @@ def _depths(anchors: np.ndarray) -> np.ndarray:
     starts = np.flatnonzero(np.diff(anchors, prepend=-2))
     runs = np.diff(starts, append=len(anchors))
     return np.where(anchors < 0, 0, np.arange(len(anchors)) - np.repeat(starts, runs) + 1)
-
-
-def _attention(segments: Tensor, anchors: Tensor, branches: Tensor) -> Tensor:
-    """Return which position may attend to which, bool [rows, 1, positions, positions].
-
-    Attention is causal, within the segment and, unless the example stands alone, to the prefix; a branch attends only to
-    the trunk up to its anchor and to itself.
-    """
-    length = segments.shape[1]
-    order = torch.arange(length)
-    causal = order[:, None] >= order[None, :]
-    query, key = segments[:, :, None], segments[:, None, :]
-    together = (query == key) | ((key == 0) & (query > 0))
-    on_trunk = (branches[:, None, :] == 0) & (order[None, None, :] <= anchors[:, :, None])
-    in_branch = (branches[:, None, :] == branches[:, :, None]) & (query == key)
-    mask = causal & together & (on_trunk | in_branch)
-    # a padded position attends to itself, or its softmax would be NaN
-    return (mask | torch.eye(length, dtype=torch.bool))[:, None]

@@ -21,7 +21,7 @@ def distribute(model: RecommenderModel, processes: Processes) -> None:
 
         shard(model, processes)
     else:
-        model.to(processes.device)
+        model.move_to(processes.device)
 
 
 def stepper_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -38,10 +38,13 @@ class Stepper:
         """Add the gradients of a part of a step; `last`: it is the last part."""
         loss.backward()
 
-    def step(self, max_norm: float) -> None:
-        """Take one step with the gradients of all processes, which are then gone."""
+    def step(self, max_norm: float, beside: Sequence[Tensor] = ()) -> None:
+        """Take one step with the gradients of all processes, which are then gone.
+
+        `beside`: other gradients, the same in all processes, whose norm counts too and which are cut along, in place.
+        """
         self.processes.add_gradients(self.parameters)
-        torch.nn.utils.clip_grad_norm_(self.parameters, max_norm)
+        clip_gradients([*(p.grad for p in self.parameters if p.grad is not None), *beside], max_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
 
@@ -60,6 +63,14 @@ class Stepper:
     def load(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` returned, perhaps on another number of processes."""
         self.optimizer.load_state_dict(dict(state))
+
+
+def clip_gradients(gradients: Sequence[Tensor], max_norm: float) -> None:
+    """Scale gradients in place so that their norm, taken together, is at most `max_norm`; as `clip_grad_norm_` does."""
+    norm = torch.nn.utils.get_total_norm(gradients)
+    share = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(share.to(gradient.device))
 
 
 def checkpoint_gradients(model: RecommenderModel, wanted: bool) -> None:

@@ -186,10 +186,9 @@ class _Stage:
 
     def _stepper(self) -> Stepper:
         run, config = self.training_run, self.config
-        rows = sparse_rows(self.model, run.data, config, run.processes.count)
-        if rows is not None:
-            return RowStepper(self.model, self.optimizer, run.processes, rows)
-        return stepper_of(self.model, self.optimizer, run.processes, config.max_grad_norm)
+        rows = sparse_rows(self.model, run.data, config)
+        dense = stepper_of(self.model, self.optimizer, run.processes, config.max_grad_norm)
+        return dense if rows is None else RowStepper(dense, rows)
 
     def _steps_of_epoch(self) -> int:
         return max(len(self._epoch(0)), 1) if self.stream is None else self.stream.count()
@@ -254,9 +253,14 @@ class _Stage:
             if self.stream is not None and place.pop("stage", None) == self.number:
                 self.stream.seek(streaming.Place(**place))
 
-    def _seed(self, step: int) -> None:
-        """Seed torch from seed, stage, step and process, so that a resumed run needs no state of a generator."""
-        place = [self.training_run.config.seed, self.number, step, self.processes.index]
+    def _seed(self, step: int, part: int) -> None:
+        """Seed torch from seed, stage, step and part of the step, so that a resumed run needs no state of a generator.
+
+        Parts are numbered through all processes in the order in which one process would deal out the rows to as many
+        parts: what is drawn does not depend on who computes a part.
+        """
+        number = self.processes.index + part * self.processes.count
+        place = [self.training_run.config.seed, self.number, step, number]
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
     def _step(self, step: int, parts: Sequence[Batch]) -> tuple[Tensor, int]:
@@ -265,7 +269,6 @@ class _Stage:
         labels = [int((part.labels != IGNORE).sum()) for part in parts]
         all_labels, positions = self.processes.totals(sum(labels), sum(part.tokens.numel() for part in parts))
         self.model.train()
-        self._seed(step)
         for group, (_, rate) in zip(self.optimizer.param_groups, self._rates(step), strict=True):
             group["lr"] = rate
         self.stepper.schedule(learning_rate_share(step, self.total, config.warmup_ratio))
@@ -273,11 +276,12 @@ class _Stage:
         dropouts = config.modality_dropout, config.row_dropout, config.label_smoothing
         views = self.training_run.views if config.stage in ("align", "rank") else {}
         shares = []
-        for number, part in enumerate(parts, start=1):
+        for number, part in enumerate(parts):
+            self._seed(step, number)
             batch = part.to(self.processes.device)
             total, _ = self.stepper.loss(batch, *dropouts, teacher, config.cold_item_dropout, views)
             loss = total / max(all_labels, 1)
-            self.stepper.backward(loss, last=number == len(parts))
+            self.stepper.backward(loss, last=number + 1 == len(parts))
             shares.append(loss.detach())
         self.stepper.step(config.max_grad_norm)
         return torch.stack(shares).sum(), int(positions)

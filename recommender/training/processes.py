@@ -68,6 +68,22 @@ class Processes:
         distributed.all_reduce(values, group=self.host)
         return [float(value) for value in values.tolist()]
 
+    def parts_of_all(self, part: Tensor) -> list[Tensor]:
+        """Return the parts [n, ...] of all processes in order, on the device of this one's; they may differ in n."""
+        if self.alone:
+            return [part]
+        sizes = [int(size) for size in self.joined([len(part)], self.count)]
+        padded = part.new_zeros(max(sizes), *part.shape[1:])
+        padded[: len(part)] = part
+        parts = [torch.empty_like(padded) for _ in sizes]
+        if max(sizes):
+            distributed.all_gather(parts, padded, group=self._group_of(part))
+        return [whole[:size] for whole, size in zip(parts, sizes, strict=True)]
+
+    def _group_of(self, tensor: Tensor) -> Any:
+        """Return the group that exchanges a tensor: of the devices, or of the host."""
+        return self.host if tensor.device.type == "cpu" else None
+
     def wait(self) -> None:
         """Wait until all processes have come here."""
         if not self.alone:
@@ -86,7 +102,7 @@ class Processes:
         """Give all processes the weights of the first one."""
         if not self.alone:
             for parameter in parameters:
-                distributed.broadcast(parameter.data, 0)
+                distributed.broadcast(parameter.data, 0, group=self._group_of(parameter))
 
     def add_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Add up the gradients of all processes. A parameter that none has used keeps none, as in one process."""

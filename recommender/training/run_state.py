@@ -37,6 +37,7 @@ _NOT_DECISIVE = (
     "encoders.batch_size",
     "training.checkpoint_minutes",
     "training.gradient_",
+    "training.rows_device",
     "data.items",
     "data.interactions",
     "base.llm",

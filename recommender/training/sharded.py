@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,15 +22,17 @@ from recommender.training.run_state import as_part
 def shard(model: RecommenderModel, processes: Processes) -> None:
     """Cut the weights of a model, layer by layer, and move each part to the device of its process.
 
-    What is no floating-point number (a base in 4 bits) and what is a single number stays whole.
+    What is no floating-point number (a base in 4 bits) and what is a single number stays whole; so do token rows of which
+    a step looks at few, for a cut table would be joined at each step.
     """
     mesh = init_device_mesh(processes.device.type, (processes.count,))
     whole = {p for p in model.parameters() if not p.is_floating_point() or p.dim() == 0}
+    whole |= {model.rows} if model.trains_few_rows else set()
     offloaded = (os.environ.get("FSDP_OFFLOAD_PARAMS") or "false").lower() == "true"
     policy = CPUOffloadPolicy() if offloaded else OffloadPolicy()
     for part in (*model.llm.model.layers, model):
         fully_shard(part, mesh=mesh, offload_policy=policy, ignored_params=whole)
-    for parameter in whole:
+    for parameter in whole - ({model.rows} if model.rows_stay else set()):
         parameter.data = parameter.data.to(processes.device)
     for part in model.modules():
         if isinstance(part, FSDPModule):
@@ -53,13 +55,14 @@ class ShardedStepper(Stepper):
         """Return the weights that are whole from the forward pass to the backward pass."""
         return [p for name, p in self.model.named_parameters() if not name.startswith("peft.")]
 
-    def step(self, max_norm: float) -> None:
-        """Take one step with the gradients of all processes, which are then gone."""
+    def step(self, max_norm: float, beside: Sequence[Tensor] = ()) -> None:
+        """Take one step with the gradients of all processes, which are then gone; `beside`: as in `Stepper`."""
         self.processes.add_gradients([p for p in self.parameters if not isinstance(p, DTensor)])
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        gradients = [*(p.grad for p in self.parameters if p.grad is not None), *beside]
         kinds = [[g for g in gradients if isinstance(g, DTensor) is of_parts] for of_parts in (True, False)]
         norms = [torch.nn.utils.get_total_norm(kind) for kind in kinds if kind]
         whole = [norm.full_tensor() if isinstance(norm, DTensor) else norm for norm in norms]
+        whole = [norm.to(self.processes.device) for norm in whole]  # parts may be kept on the host
         share = (max_norm / (torch.stack(whole).norm() + 1e-6)).clamp(max=1.0)
         for gradient in gradients:
             local = gradient.to_local() if isinstance(gradient, DTensor) else gradient

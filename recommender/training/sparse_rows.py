@@ -2,11 +2,15 @@
 
 What is kept beside a row are two numbers: its second moment and how often it was changed. AdamW would keep two tables as
 large as the rows and change every row at every step.
+
+Each part of a step draws its own negatives and looks at rows of its own. The gradients of all parts, those of other
+processes too, are added up row by row before anything changes, so it does not matter who computed which part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -16,11 +20,11 @@ from torch import Tensor, nn
 from recommender.config import StageConfig
 from recommender.errors import RecommenderError
 from recommender.model import RecommenderModel
+from recommender.model.devices import uses_deepspeed
 from recommender.model.negatives import Negatives
 from recommender.model.row_window import RowWindow
 from recommender.training.epochs import TrainingData
 from recommender.training.gradients import Stepper
-from recommender.training.processes import Processes
 
 BETA, EPSILON = 0.98, 1e-8
 
@@ -42,13 +46,11 @@ class SparseRows:
         self.mean = torch.zeros(2, dtype=torch.float64, device=rows.device)  # of all rows: moment, and steps
 
     @torch.no_grad()
-    def step(self, window: RowWindow, rate: float) -> None:
-        """Move the rows of a window against their gradients with a learning rate; those without a gradient stay."""
-        if window.rows.grad is None:
-            return
-        gradients = window.rows.grad.to(self.rows.device)
+    def step(self, codes: Tensor, gradients: Tensor, rate: float) -> None:
+        """Move the rows of distinct codes [n] against their gradients [n, hidden]; those whose gradient is zero stay."""
+        codes, gradients = codes.to(self.rows.device), gradients.to(self.rows.device)
         squares = gradients.square().mean(1)
-        codes, touched = window.codes.to(self.rows.device), squares > 0
+        touched = squares > 0
         codes, gradients, squares = codes[touched], gradients[touched], squares[touched]
         if not len(codes):
             return
@@ -71,57 +73,91 @@ class SparseRows:
             value.copy_(state[name])
 
 
-class RowStepper(Stepper):
-    """The gradients and optimisers of a stage that changes few rows: those of the rows, and of all other weights."""
+def merged(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return the distinct codes [n] of parts, ascending, and their gradients [n, hidden]: sums of what the parts have.
 
-    def __init__(
-        self, model: RecommenderModel, optimizer: torch.optim.Optimizer, processes: Processes, rows: SparseRows
-    ) -> None:
-        super().__init__(model, optimizer, processes)
-        self.rows, self.share = rows, 1.0
+    `parts`, at least one: codes [m], distinct in each, and gradients [m, hidden]. Sums are taken in the order of the parts.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    codes, places = torch.cat([codes for codes, _ in parts]).unique(return_inverse=True)
+    added = parts[0][1].new_zeros(len(codes), parts[0][1].shape[1])
+    for (_, gradients), at in zip(parts, places.split([len(own) for own, _ in parts]), strict=True):
+        added[at] += gradients  # a part has each code once, so no two numbers meet in one place
+    return codes, added
+
+
+class RowStepper(Stepper):
+    """The gradients and optimisers of a stage that changes few rows: those of the rows, and of all other weights.
+
+    All processes hold the whole table, and change the same rows by the same amounts; the other weights may be cut.
+    """
+
+    def __init__(self, dense: Stepper, rows: SparseRows) -> None:
+        """`dense`: steps all other weights."""
+        self.dense, self.rows, self.share = dense, rows, 1.0
+        self.model, self.processes = dense.model, dense.processes
         self.windows: list[RowWindow] = []
+        self.processes.copy_weights([rows.rows])
 
     def schedule(self, share: float) -> None:
         """Take the next step with this share of the highest learning rates."""
         self.share = share
 
+    def loss(self, *arguments: Any) -> tuple[Tensor, Tensor]:
+        """Return what the forward pass of the model returns."""
+        return self.dense.loss(*arguments)
+
     def backward(self, loss: Tensor, last: bool = True) -> None:
         """Add the gradients of a part of a step; each part has looked at rows of its own."""
-        super().backward(loss, last)
+        self.dense.backward(loss, last)
         if (window := self.model.take_window()) is not None:
             self.windows.append(window)
 
-    def step(self, max_norm: float) -> None:
-        """Take one step with all gradients, which are then gone."""
-        torch.nn.utils.clip_grad_norm_([*self.parameters, *(window.rows for window in self.windows)], max_norm)
-        self.optimizer.step()
-        for window in self.windows:
-            self.rows.step(window, self.rows.rate * self.share)
-        self.optimizer.zero_grad()
+    def step(self, max_norm: float, beside: Sequence[Tensor] = ()) -> None:
+        """Take one step with the gradients of all processes, which are then gone."""
+        codes, gradients = self._gradients_of_rows()
+        self.dense.step(max_norm, [gradients, *beside])
+        self.rows.step(codes, gradients, self.rows.rate * self.share)
         self.windows.clear()
+
+    def readable(self) -> AbstractContextManager[None]:
+        """Within the block all that ranks can be read as it is."""
+        return self.dense.readable()
+
+    def _gradients_of_rows(self) -> tuple[Tensor, Tensor]:
+        """Return the codes [n] that any process looked at, and the sums [n, hidden] of their gradients."""
+        parts = [(window.codes, window.rows.grad) for window in self.windows if window.rows.grad is not None]
+        if not parts:  # this process has looked at none
+            rows, device = self.rows.rows, self.processes.device
+            none = torch.zeros(0, dtype=torch.long, device=device)
+            parts = [(none, torch.zeros(0, rows.shape[1], dtype=rows.dtype, device=device))]
+        codes, gradients = merged(parts)
+        of_all = zip(self.processes.parts_of_all(codes), self.processes.parts_of_all(gradients), strict=True)
+        return merged(list(of_all))
 
     def state(self) -> dict[str, Any]:
         """Return the states of both optimisers."""
-        return {"dense": super().state(), "token rows": self.rows.state_dict()}
+        return {"dense": self.dense.state(), "token rows": self.rows.state_dict()}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` returned."""
-        super().load(state["dense"])
+        self.dense.load(state["dense"])
         self.rows.load_state_dict(state["token rows"])
 
 
-def sparse_rows(model: RecommenderModel, data: TrainingData, config: StageConfig, processes: int) -> SparseRows | None:
+def sparse_rows(model: RecommenderModel, data: TrainingData, config: StageConfig) -> SparseRows | None:
     """Return what updates the rows of a stage, and tell the model how often items occur; None where all rows are trained.
 
-    Raises RecommenderError for several processes: each would change rows of its own.
+    Raises RecommenderError in DeepSpeed's engine, which cuts gradients by their norm itself, and knows nothing of rows.
     """
     rate = config.learning_rate if config.rows_learning_rate is None else config.rows_learning_rate
     if not model.trains_few_rows or config.stage not in ("align", "rank") or not rate:
         return None
-    if processes > 1:
+    if uses_deepspeed():
         raise RecommenderError(
-            f"a sampled softmax over {len(model.rows):,} items trains in one process, and this run has {processes}",
-            "set training.softmax: chunked, or semantic_ids.levels: 3, or start one process",
+            f"a sampled softmax over {len(model.rows):,} items does not train in DeepSpeed's engine",
+            "launch with adapters/accelerate/ddp.yaml or fsdp2.yaml, or set training.softmax: chunked",
         )
     if model.negatives is None:
         histories = [items for items in data.split.train.items if len(items)]

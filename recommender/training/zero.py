@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,7 +43,7 @@ class ZeroStepper(Stepper):
         self.engine.set_gradient_accumulation_boundary(is_boundary=last)
         self.engine.backward(loss * self.processes.count)
 
-    def step(self, max_norm: float) -> None:
+    def step(self, max_norm: float, beside: Sequence[Tensor] = ()) -> None:
         """Take one step with the gradients of all processes, which are then gone; the engine cuts their norm."""
         self.engine.step()
 

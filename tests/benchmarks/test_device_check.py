@@ -34,6 +34,7 @@ def test_what_a_device_does_otherwise_shows(saved, monkeypatch):
     assert (plain["format"], rounded["format"]) == ("float32", "bfloat16")
     assert plain["top 10"] == 1 and plain["loss apart"] < 1e-6 and plain["gradients apart"] < 1e-5
     assert 1e-4 < rounded["gradients apart"] < 0.5
+    assert plain["rows apart"] < 1e-5 and 1e-4 < rounded["rows apart"] < 0.5
     assert all(row[name] > 0 for row in (plain, rounded) for name in ("lists a second", "tokens a second"))
     gradients = device_check._gradients
 

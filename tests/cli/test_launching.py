@@ -43,9 +43,14 @@ def log_of(output: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((output.with_name(f"{output.name}.training") / "log.csv").open()))
 
 
-def test_two_processes_train_as_one_does_and_one_of_them_speaks(recipe, run, tmp_path):
+@pytest.mark.parametrize("softmax", ["full", "sampled"])
+def test_two_processes_train_as_one_does_and_one_of_them_speaks(recipe, run, tmp_path, softmax):
     one, two = tmp_path / "one", tmp_path / "two"
-    code, _, said = run("train", "--config", recipe, "--output", one, "-q")
+    raw = yaml.safe_load(recipe.read_text())
+    raw["training"] |= {"softmax": softmax, "negatives": 8}
+    recipe.write_text(yaml.safe_dump(raw))
+    # each part of a step draws its own negatives: one process in two parts draws what two processes draw
+    code, _, said = run("train", "--config", recipe, "--output", one, "-q", "--set", "training.gradient_accumulation=2")
     assert code == 0, said
     command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu"]
     command += ["-m", "recommender", "train", "--config", str(recipe), "--output", str(two), "--json"]

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from recommender.model import block_attention
-from recommender.model.block_attention import AttentionBlocks, attend
+from recommender.model.block_attention import AttentionBlocks, attend, row_arguments
 from recommender.prompting.packing import GROUP, collate
+from recommender.prompting.row_mask import RowMask
 from recommender.training.validation import rank_histories
 
 
@@ -56,27 +57,66 @@ def test_groups_end_where_examples_do_and_cover_each_row(make_checkpoint):
         assert all(width <= max(GROUP, longest) for width in widths[: len(widths) - (interaction_ids[-1] < ends[-1])])
 
 
+def mask_of(segments: list[int]) -> RowMask:
+    """Return the mask of one row without branches."""
+    row = torch.tensor([segments])
+    return RowMask(row, torch.arange(len(segments))[None], torch.zeros_like(row))
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+@pytest.mark.parametrize("prefixed", [True, False])
+def test_blocks_are_what_would_be_cut_out_of_the_whole_mask(make_checkpoint, levels, prefixed):
+    builder = make_checkpoint(levels).builder
+    batch = collate(rows(builder, levels), builder.prefix if prefixed else None)
+    cut = AttentionBlocks.cut(batch.mask, batch.ends, torch.bfloat16, batch.positions)
+    assert "whole" not in vars(batch.mask)
+    assert len(cut.blocks) > 6
+    for block in cut.blocks:
+        expected = batch.mask.whole[block.row, :, block.start : block.stop]
+        keys = [*range(cut.prefix if block.start else 0), *range(block.start, block.stop)]
+        assert torch.equal(block.bias, torch.zeros(1).bfloat16().where(expected[..., keys], -torch.inf))
+    assert sum(block.stop - block.start for block in cut.blocks) == batch.tokens.numel()
+
+
+def test_no_step_draws_the_whole_mask_on_a_cpu(make_checkpoint):
+    checkpoint = make_checkpoint()
+    batch = collate(rows(checkpoint.builder, 1), checkpoint.builder.prefix)
+    loss, _ = checkpoint.model.train()(batch)
+    loss.backward()
+    assert "whole" not in vars(batch.mask)
+
+
+@pytest.mark.parametrize("ends", [[(2, 4, 6)], ()])
+def test_a_layer_that_hands_no_keywords_on_attends_the_same_also_when_it_is_computed_again(ends):
+    query, key, value = (torch.randn(1, 1, 6, 4) for _ in range(3))
+    mask = mask_of([0, 0, 1, 1, 2, 2])
+    arguments = row_arguments(torch.arange(6)[None], mask, ends, torch.float32)
+    assert ("blocks" in arguments) == bool(ends)
+    module = torch.nn.Module()
+    found, _ = attend(module, query, key, value, arguments["attention_mask"])
+    torch.testing.assert_close(found, attend(module, query, key, value, mask.whole)[0])
+
+
 def test_nothing_reaches_across_blocks():
     torch.manual_seed(0)
-    mask = torch.ones(1, 1, 6, 6, dtype=torch.bool).tril()
-    mask[..., 4:, 2:4] = False  # two examples of two positions behind an instruction of two
+    mask = mask_of([0, 0, 1, 1, 2, 2])  # two examples of two positions behind an instruction of two
     query, key, value = (torch.randn(1, heads, 6, 4) for heads in (4, 2, 2))
     module = torch.nn.Module()
     module.num_key_value_groups = 2
-    whole, _ = attend(module, query, key, value, mask)
+    whole, _ = attend(module, query, key, value, mask.whole)
     blocks = AttentionBlocks.cut(mask, [(2, 4, 6)], torch.float32)
-    cut, _ = attend(module, query, key, value, mask, blocks=blocks)
+    cut, _ = attend(module, query, key, value, None, blocks=blocks)
     torch.testing.assert_close(cut, whole)
     value[:, :, 2:4] += 1
-    moved, _ = attend(module, query, key, value, mask, blocks=blocks)
+    moved, _ = attend(module, query, key, value, None, blocks=blocks)
     assert torch.equal(moved[:, 4:], cut[:, 4:]) and not torch.equal(moved[:, 2:4], cut[:, 2:4])
 
 
 def test_a_model_that_drops_attention_reads_whole_rows():
-    mask = torch.ones(1, 1, 4, 4, dtype=torch.bool).tril()
-    blocks = AttentionBlocks.cut(mask, [(2, 4)], torch.float32)
+    arguments = row_arguments(torch.arange(4)[None], mask_of([0, 0, 1, 1]), [(2, 4)], torch.float32)
     query, key, value = (torch.randn(1, 1, 4, 4) for _ in range(3))
-    outcomes = [attend(torch.nn.Module(), query, key, value, mask, dropout=0.9, blocks=blocks)[0] for _ in range(5)]
+    outcomes = [attend(torch.nn.Module(), query, key, value, dropout=0.9, **arguments)[0] for _ in range(5)]
+    assert all((outcome[:, 0] == 0).logical_or(outcome[:, 0] == 10 * value[:, :, 0]).all() for outcome in outcomes)
     assert not all(torch.equal(outcomes[0], other) for other in outcomes[1:])
 
 

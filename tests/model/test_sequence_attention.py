@@ -29,7 +29,9 @@ def test_they_attend_as_the_mask_says(make_checkpoint, prefixed):
     query = torch.randn(len(rows), 4, length, 8, requires_grad=True)
     key, value = (torch.randn(len(rows), 2, length, 8, requires_grad=True) for _ in range(2))
     found = attend_sequences(query, key, value, sequences, 0.3, by_mask)
-    expected = scaled_dot_product_attention(query, key, value, batch.mask, scale=0.3, enable_gqa=True).transpose(1, 2)
+    expected = scaled_dot_product_attention(query, key, value, batch.mask.whole, scale=0.3, enable_gqa=True).transpose(
+        1, 2
+    )
     inside = torch.zeros(batch.tokens.shape, dtype=torch.bool)
     for row, examples in enumerate(rows):
         inside[row, : len(prefix) + sum(map(len, examples))] = True
@@ -50,7 +52,7 @@ def test_an_example_that_stands_alone_does_not_see_the_instruction_of_others(mak
     query, key, value = (torch.randn(1, 2, batch.tokens.shape[1], 8) for _ in range(3))
     found = attend_sequences(query, key, value, sequences, 0.3, by_mask)
     torch.testing.assert_close(
-        found, scaled_dot_product_attention(query, key, value, batch.mask, scale=0.3).transpose(1, 2)
+        found, scaled_dot_product_attention(query, key, value, batch.mask.whole, scale=0.3).transpose(1, 2)
     )
 
 

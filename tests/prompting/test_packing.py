@@ -136,7 +136,7 @@ def test_nobody_sees_another_example_and_everybody_sees_the_prefix(leveled):
     for prefix in (builder.prefix, None):
         batch = collate(rows, prefix)
         size = 0 if prefix is None else len(prefix)
-        for row, mask in zip(rows, batch.mask[:, 0].numpy(), strict=True):
+        for row, mask in zip(rows, batch.mask.whole[:, 0].numpy(), strict=True):
             used = size + sum(map(len, row))
             assert np.array_equal(mask[:used], may_see(row, size, mask.shape[1])[:used])
 
@@ -147,10 +147,10 @@ def test_padding_is_seen_by_nobody_and_learned_nowhere(leveled):
     batch = collate(rows, builder.prefix)
     lengths = [len(builder.prefix) + sum(map(len, row)) for row in rows]
     assert batch.tokens.shape == batch.labels.shape == (len(rows), max(lengths))
-    assert batch.mask.shape == (len(rows), 1, max(lengths), max(lengths)) and not batch.writes
+    assert batch.mask.whole.shape == (len(rows), 1, max(lengths), max(lengths)) and not batch.writes
     for number, length in enumerate(lengths):
         assert (batch.labels[number, length:] == IGNORE).all() and (batch.items[number, length:] == -1).all()
-        assert not batch.mask[number, 0, :length, length:].any()
+        assert not batch.mask.whole[number, 0, :length, length:].any()
     assert (batch.labels[:, : len(builder.prefix)] == IGNORE).all()
 
 
@@ -158,7 +158,7 @@ def test_a_padded_position_sees_itself_or_its_states_would_be_no_numbers(leveled
     model, builder = leveled
     for prefix in (builder.prefix, None):
         batch = collate(mixed_rows(builder), prefix)
-        assert batch.mask[:, 0].diagonal(dim1=1, dim2=2).all()
+        assert batch.mask.whole[:, 0].diagonal(dim1=1, dim2=2).all()
         assert torch.isfinite(hidden_states(model, batch)).all()
 
 
@@ -173,8 +173,10 @@ def test_positions_go_on_behind_the_prefix_and_behind_the_anchor(make_checkpoint
 def test_a_batch_moves_as_a_whole(make_checkpoint):
     batch = collate([[make_checkpoint().builder.writing("red", "blue")]]).to("meta")
     assert batch.writes
-    tensors = [value for value in vars(batch).values() if isinstance(value, torch.Tensor)]
-    assert len(tensors) == 7 and all(tensor.device.type == "meta" for tensor in tensors)
+    tensors = [
+        value for value in (*vars(batch).values(), *vars(batch.mask).values()) if isinstance(value, torch.Tensor)
+    ]
+    assert len(tensors) == 9 and all(tensor.device.type == "meta" for tensor in tensors)
 
 
 # --- cutting long histories

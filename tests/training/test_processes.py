@@ -14,6 +14,7 @@ import torch
 from recommender.data.histories import Histories, leave_one_out
 from recommender.model import RecommenderModel
 from recommender.training import TrainingData, loop, run_stages
+from recommender.training import gradients as stepping_gradients
 from recommender.training.loop import STATE
 from recommender.training.processes import join
 from recommender.training.run_state import trainable
@@ -71,13 +72,13 @@ def counting(read: list[int], run: Callable[[], object]) -> object:
 def test_two_processes_share_what_one_does_and_learn_the_same(train, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
     gradients: list[np.ndarray] = []
-    clip = torch.nn.utils.clip_grad_norm_
+    clip = stepping_gradients.clip_gradients
 
-    def noted(parameters, *arguments):
-        gradients.append(np.concatenate([p.grad.numpy().ravel() for p in parameters if p.grad is not None]))
-        return clip(parameters, *arguments)
+    def noted(found, *arguments):
+        gradients.append(np.concatenate([gradient.numpy().ravel() for gradient in found]))
+        return clip(found, *arguments)
 
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", noted)
+    monkeypatch.setattr(stepping_gradients, "clip_gradients", noted)
     alone: list[int] = []
     expected = counting(alone, lambda: train("one"))
     gradient = gradients[0]
