@@ -16,6 +16,9 @@ class Mask(Protocol):
     def alive(self, states: Tensor) -> Tensor:
         """Return for states [B, ...] of B prompts, none negative, which are alive: bool of the same shape."""
 
+    def alive_from(self, first: int, end: int) -> Tensor:
+        """Return which states from `first` on, up to `end`, are alive: bool [B, end - first]. Cheaper for neighbours."""
+
 
 @dataclass(frozen=True)
 class DenseMask:
@@ -27,6 +30,10 @@ class DenseMask:
     def alive(self, states: Tensor) -> Tensor:
         """See Mask."""
         return self.table.gather(1, states.flatten(1)).view_as(states)
+
+    def alive_from(self, first: int, end: int) -> Tensor:
+        """See Mask."""
+        return self.table[:, first:end]
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,13 @@ class SparseMask:
         place = torch.searchsorted(self.listed, flat).clamp_max(self.listed.shape[1] - 1)
         is_listed = self.listed.gather(1, place) == flat
         return (~is_listed if self.dead else is_listed).view_as(states)
+
+    def alive_from(self, first: int, end: int) -> Tensor:
+        """See Mask."""
+        alive = self.listed.new_full((len(self.listed), end - first), self.dead, dtype=torch.bool)
+        prompt, place = ((self.listed >= first) & (self.listed < end)).nonzero().unbind(1)
+        alive[prompt, self.listed[prompt, place] - first] = not self.dead
+        return alive
 
 
 def pad_lists(lists: Sequence[Tensor], fill: int) -> Tensor:

@@ -18,8 +18,7 @@ import numpy as np
 import torch
 from fastapi import FastAPI, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
-from vllm.inputs import TokensPrompt
-from vllm.inputs.engine import mm_input
+from vllm.inputs.engine import mm_input, tokens_input
 from vllm.multimodal.inputs import (
     MultiModalBatchedField,
     MultiModalFieldElem,
@@ -121,8 +120,8 @@ def _adapter(state: Any, name: str | None) -> Any:
 
 def _beam_prompt(prompt: RankPrompt, served: Served, inputs: SoftTokenInputs) -> BeamPrompt:
     """Raises ValueError for items, soft tokens and vectors that do not exist."""
-    allowed = {"deny": prompt.deny, "only": prompt.only}
-    Allowed.of(allowed, served.trie.items)
+    items = served.trie.items
+    allowed = Allowed.of({"deny": prompt.deny, "only": prompt.only}, items).entry(items)
     return BeamPrompt(*inputs.of(prompt.ids, prompt.vectors), allowed)
 
 
@@ -137,7 +136,7 @@ class BeamPrompt:
     def followed_by(self, tokens: Sequence[int]) -> Any:
         """Return vLLM's prompt for a beam that has chosen `tokens`."""
         ids = [*self.ids, *tokens]
-        return TokensPrompt(prompt_token_ids=ids) if self.soft_inputs is None else mm_input(ids, **self.soft_inputs)
+        return tokens_input(ids) if self.soft_inputs is None else mm_input(ids, **self.soft_inputs)
 
 
 class SoftTokenInputs:
@@ -194,7 +193,6 @@ class BeamSearch:
         self.width, self.k = max(beam, k), k
         # vLLM warns about each request that has `kv_transfer_params` where there is no connector
         self.shares_partial_block = served.levels > 1 and engine.vllm_config.kv_transfer_config is not None
-        self._items = {tuple(codes): item for item, codes in enumerate(served.codes.tolist())}
 
     async def run(self, prompt: BeamPrompt) -> Ranking:
         """Return the best items of a prompt and their scores, best first; vLLM is not asked if nothing may be shown.
@@ -218,11 +216,7 @@ class BeamSearch:
                 for token, log_prob in step
             ]
             beams = sorted(extended, key=lambda beam: -beam[1])[: self.k if is_last else self.width]
-        return [self._item(tokens) for tokens, _ in beams], [score for _, score in beams]
-
-    def _item(self, tokens: Sequence[int]) -> int:
-        starts = self.served.level_starts
-        return self._items[tuple(token - int(starts[level]) for level, token in enumerate(tokens))]
+        return self.served.items_of([tokens for tokens, _ in beams]), [score for _, score in beams]
 
     async def _next_tokens(self, prompt: Any, extra_args: dict[str, Any]) -> list[tuple[int, float]]:
         """Return the best next tokens and their log-probabilities."""
