@@ -7,6 +7,7 @@ The beams of a prompt share its keys and values: whole blocks through vLLM's pre
 from __future__ import annotations
 
 import asyncio
+import base64
 import uuid
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,7 @@ Ranking = tuple[list[int], list[float]]
 class RankPrompt(BaseModel):
     """One prompt as token ids, with soft tokens as numbers behind the vocabulary, and the item indices that may be shown.
 
+    `bits`: instead of long lists, which items may be shown, a bit each, the first one the highest of its byte, in base64.
     `vectors`: encoder vectors that stand for the catalogue's in this prompt: item index -> kind -> vector.
     """
 
@@ -53,6 +55,7 @@ class RankPrompt(BaseModel):
     ids: list[int] = Field(min_length=1)
     deny: list[int] = []
     only: list[int] | None = None
+    bits: str | None = None
     vectors: dict[int, dict[str, list[float]]] = {}
 
 
@@ -121,8 +124,12 @@ def _adapter(state: Any, name: str | None) -> Any:
 def _beam_prompt(prompt: RankPrompt, served: Served, inputs: SoftTokenInputs) -> BeamPrompt:
     """Raises ValueError for items, soft tokens and vectors that do not exist."""
     items = served.trie.items
-    allowed = Allowed.of({"deny": prompt.deny, "only": prompt.only}, items).entry(items)
-    return BeamPrompt(*inputs.of(prompt.ids, prompt.vectors), allowed)
+    entry: dict[str, Any] = {"deny": prompt.deny, "only": prompt.only}
+    if prompt.bits is not None:
+        if prompt.deny or prompt.only is not None:
+            raise ValueError("bits: say it all, so that neither deny nor only may stand beside them")
+        entry = {"bits": base64.b64decode(prompt.bits, validate=True)}
+    return BeamPrompt(*inputs.of(prompt.ids, prompt.vectors), Allowed.of(entry, items).entry(items))
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ FACTS_FILE, CODES_FILE = "recommender.json", "recommender_codes.npy"
 OFFSETS_FILE = "recommender_offsets.npy"
 EXTRA_ARGS_KEY = "recommender"
 """Name of our entry in a request's `extra_args`: {"deny": [items], "only": [items] or null}, or {"bits": bytes}."""
-#: more items than that are no list in a request
-_LISTED = 1024
+#: more items than that are no list in a request, but a bit for each that there is
+LISTED = 1024
 #: masks that are cached: most, as many as so many bytes hold if each is a table of all states, and least
 _CACHED_MASKS, _CACHED_BYTES, _LEAST_CACHED = 256, 1 << 28, 16
 
@@ -77,7 +77,7 @@ class Allowed:
         """Return what `of` reads, in its shortest form: it becomes a part of every beam's request."""
         if self.bits is not None:
             return {"bits": self.bits}
-        if len(self.deny) + len(self.only or ()) > _LISTED:
+        if len(self.deny) + len(self.only or ()) > LISTED:
             return {"bits": np.packbits(self.table(items)).tobytes()}
         return {"deny": list(self.deny), "only": None if self.only is None else list(self.only)}
 
@@ -140,8 +140,9 @@ class Served:
         """Return the items of whole beams, each a token a level."""
         if not tokens:
             return []
-        codes = torch.tensor(tokens) - torch.from_numpy(self.level_starts[:-1])
-        items: list[int] = self.trie.items_with(codes).tolist()
+        flat = np.fromiter((token for beam in tokens for token in beam), np.int64, self.levels * len(tokens))
+        codes = flat.reshape(-1, self.levels) - self.level_starts[:-1]
+        items: list[int] = self.trie.items_with(torch.from_numpy(codes)).tolist()
         return items
 
     @property

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.constraints import SparseMask
 from recommender.vllm_plugin import served_folder
 from recommender.vllm_plugin.served_folder import Allowed, Served, write_served
 
@@ -97,6 +98,18 @@ def test_items_have_tokens_behind_the_codes_unless_a_code_is_an_item(served):
     assert atomic.levels == 1 and [atomic.item_token(item) for item in range(4)] == [12, 10, 13, 11]
 
 
+def test_what_a_history_denies_costs_a_list_whatever_the_size_of_the_catalogue():
+    codes = np.column_stack(np.unravel_index(np.arange(20_000), (20, 20, 50)))
+    large = Served(FIRST_CODE, (20, 20, 50), codes)
+    denied = Allowed(deny=tuple(range(50)))  # the whole of one prefix
+    mask = large.mask(denied)
+    assert isinstance(mask, SparseMask) and mask.listed.numel() == 51
+    row = torch.zeros(FIRST_CODE + 90)
+    large.constrain(row, [3, FIRST_CODE], denied)
+    assert finite(row) == list(range(FIRST_CODE + 21, FIRST_CODE + 40))
+    assert large.mask(Allowed()) is None
+
+
 def test_masks_are_cached_up_to_a_number(served, monkeypatch):
     monkeypatch.setattr(served_folder, "_CACHED_MASKS", 2)
     first, second, third = (Allowed(deny=(item,)) for item in range(3))
@@ -114,7 +127,7 @@ def test_only_beginnings_of_allowed_items_are_finite(deny, only, of_item, as_bit
     served = Served(FIRST_CODE, SIZES, CODES)
     allowed = Allowed(tuple(sorted(deny)), None if only is None else tuple(sorted(only)))
     if as_bits:
-        with mock.patch.object(served_folder, "_LISTED", -1):
+        with mock.patch.object(served_folder, "LISTED", -1):
             allowed = Allowed.of(allowed.entry(4), 4)
         assert allowed.bits is not None and allowed.entry(4) == {"bits": allowed.bits}
     else:
