@@ -174,7 +174,7 @@ class VllmRecommender(Engine):
         """Return a prompt as the ranking route reads it, with what is allowed in the shortest of three ways."""
         positions, count = self._positions_field(prompt), int(allowed.sum())
         if min(count, len(allowed) - count) > LISTED:
-            return positions | {"bits": base64.b64encode(np.packbits(allowed)).decode()}
+            return positions | {"bits": base64.b64encode(np.packbits(allowed).tobytes()).decode()}
         if 2 * count >= len(allowed):
             return positions | {"deny": np.flatnonzero(~allowed).tolist()}
         return positions | {"only": np.flatnonzero(allowed).tolist()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import numpy as np
@@ -19,7 +20,7 @@ from recommender.export.merge import item_positions
 from recommender.export.projectors_export import ITEMS_WEIGHTS
 from recommender.export.vllm_folder import MARKER, export_vllm, is_export, load_exported
 from recommender.justify.companions import Companions
-from recommender.vllm_plugin.served_folder import Served
+from recommender.vllm_plugin.served_folder import Allowed, Served
 
 
 @pytest.fixture(params=[1, 3], ids=["atomic", "three levels"])
@@ -160,3 +161,16 @@ def test_a_tokenizer_that_knows_the_words_only_comes_with_each_base(exported):
     checkpoint, folder, _ = exported
     for part in ("rank", "write"):
         assert len(AutoTokenizer.from_pretrained(folder / part)) == len(checkpoint.tokenizer)
+
+
+def test_what_may_be_shown_goes_to_vllm_in_the_shortest_way(make_checkpoint, catalogue, tmp_path, monkeypatch):
+    export_vllm(make_checkpoint(), tmp_path / "out")
+    engine = VllmRecommender(load_exported(tmp_path / "out", catalogue), VllmOptions(rank_url="http://127.0.0.1:9"))
+    monkeypatch.setattr("recommender.engine.vllm.LISTED", 4)
+    for count, key in ((3, "only"), (17, "deny"), (20, "deny"), (9, "bits")):
+        allowed = np.arange(len(catalogue)) < count
+        field = engine._prompt_field(engine.builder.prompt([1]), allowed)
+        assert set(field) == {"ids", key}
+        said = {"bits": base64.b64decode(field[key])} if key == "bits" else {key: field[key]}
+        assert np.array_equal(Allowed.of(said, len(catalogue)).table(len(catalogue)), allowed)
+    engine.close()
