@@ -210,8 +210,13 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=raw, **names, chat_template=TEMPLATE)
 
 
-def wide_checkpoint(folder: Path, catalogue: Catalogue, features: Features, levels: int) -> Checkpoint:
-    """Make a checkpoint with heads of a width that vLLM has a kernel for, and adapters that change what is computed."""
+def wide_checkpoint(
+    folder: Path, catalogue: Catalogue, features: Features, levels: int, ids: SemanticIds | None = None
+) -> Checkpoint:
+    """Make a checkpoint with heads of a width that vLLM has a kernel for, and adapters that change what is computed.
+
+    `ids`: instead of those of so many levels that are fitted.
+    """
     tokenizer = byte_tokenizer()
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
@@ -228,8 +233,9 @@ def wide_checkpoint(folder: Path, catalogue: Catalogue, features: Features, leve
             "justify": {"window": 4, "max_new_tokens": 8},
         }
     )
-    ids = SemanticIds.atomic(len(catalogue))
-    if levels > 1:
+    if ids is None and levels == 1:
+        ids = SemanticIds.atomic(len(catalogue))
+    elif ids is None:
         ids = SemanticIds.fit(features.vectors["text"], levels=levels - 1, codebook_size=4)
     llm, tokenizer = load_llm(config.base)
     torch.manual_seed(1)

@@ -16,8 +16,8 @@ class Mask(Protocol):
     def alive(self, states: Tensor) -> Tensor:
         """Return for states [B, ...] of B prompts, none negative, which are alive: bool of the same shape."""
 
-    def alive_among(self, first: int, count: int) -> Tensor:
-        """Return which of `count` states in a row, from `first` on, are alive: bool [B, count]."""
+    def alive_from(self, first: int, end: int) -> Tensor:
+        """Return which states from `first` on, up to `end`, are alive: bool [B, end - first]. Cheaper for neighbours."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class DenseMask:
         """See Mask."""
         return self.table.gather(1, states.flatten(1)).view_as(states)
 
-    def alive_among(self, first: int, count: int) -> Tensor:
+    def alive_from(self, first: int, end: int) -> Tensor:
         """See Mask."""
-        return self.table[:, first : first + count]
+        return self.table[:, first:end]
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class SparseMask:
         is_listed = self.listed.gather(1, place) == flat
         return (~is_listed if self.dead else is_listed).view_as(states)
 
-    def alive_among(self, first: int, count: int) -> Tensor:
-        """See Mask. Costs a write for each listed state, not a search for each of `count`."""
+    def alive_from(self, first: int, end: int) -> Tensor:
+        """See Mask. Costs a write for each listed state, not a search for each one asked for."""
+        count, place = end - first, self.listed - first
         is_listed = torch.zeros(len(self.listed), count + 1, dtype=torch.bool, device=self.listed.device)
-        place = self.listed - first
         is_listed.scatter_(1, torch.where((place >= 0) & (place < count), place, count), True)
         return ~is_listed[:, :count] if self.dead else is_listed[:, :count]
 

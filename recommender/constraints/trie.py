@@ -278,6 +278,25 @@ class Trie:
             matches.append(torch.where(child_codes == code[:, None], following, -1).amax(1))
         return torch.cat(matches)
 
+    def child_range(self, state: int) -> tuple[int, int]:
+        """Return the first child of a state and the state behind its last one; children are neighbours, sorted by code."""
+        first = int(self.table.link[state])
+        return first, first + int(self.table.count[state])
+
+    def child(self, state: int, code: int) -> int:
+        """Return the child of a state by its code, -1 if there is none."""
+        first, end = self.child_range(state)
+        codes = self.table.code[first:end]
+        place = int(torch.searchsorted(codes, code))
+        return first + place if place < end - first and int(codes[place]) == code else -1
+
+    def items_with(self, codes: Tensor) -> Tensor:
+        """Return the items [n] of codes [n, levels], int64; -1 where no item has them."""
+        states = torch.full_like(codes[:, 0], self.root)
+        for level in range(self.levels):
+            states = self._child(states, codes[:, level], level)
+        return self.item_of(states)
+
     def children(self, states: Tensor, level: int) -> tuple[Tensor, Tensor]:
         """Return what may follow `states` [...] of depth `level` (root: 0): (codes, next states), both int64 [..., C].
 

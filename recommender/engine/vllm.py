@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import os
@@ -38,6 +39,7 @@ from recommender.model.manifest import weights_of
 from recommender.progress import Progress
 from recommender.prompting.conversation import ReadMention
 from recommender.prompting.example import Example
+from recommender.vllm_plugin.served_folder import LISTED
 
 CONNECTIONS = 64
 _SECONDS, _PROBE, _LOOK_SECONDS = 300, 5, 0.05
@@ -169,10 +171,12 @@ class VllmRecommender(Engine):
         return scores[:, [columns[int(item)] for item in candidates]]
 
     def _prompt_field(self, prompt: Example, allowed: np.ndarray) -> dict[str, Any]:
-        """Return a prompt as the ranking route reads it, with what is allowed in the shorter of two ways."""
-        positions, denied = self._positions_field(prompt), np.flatnonzero(~allowed)
-        if 2 * len(denied) <= len(allowed):
-            return positions | {"deny": denied.tolist()}
+        """Return a prompt as the ranking route reads it, with what is allowed in the shortest of three ways."""
+        positions, count = self._positions_field(prompt), int(allowed.sum())
+        if min(count, len(allowed) - count) > LISTED:
+            return positions | {"bits": base64.b64encode(np.packbits(allowed).tobytes()).decode()}
+        if 2 * count >= len(allowed):
+            return positions | {"deny": np.flatnonzero(~allowed).tolist()}
         return positions | {"only": np.flatnonzero(allowed).tolist()}
 
     def _positions_field(self, prompt: Example) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import requests
 from recommender.engine.guardian import end_group, guardian
 from recommender.errors import RecommenderError
 from recommender.export.vllm_folder import SERVED_WINDOW
-from recommender.vllm_plugin.served_folder import Served
+from recommender.vllm_plugin.served_folder import served_levels
 from recommender.vllm_plugin.soft_tokens import SoftTokens
 
 PYTHON = "RECOMMENDER_VLLM_PYTHON"
@@ -198,16 +198,22 @@ def _adapter_flags(adapters: dict[str, Path]) -> list[str]:
 
 
 def _soft_flags(folder: Path) -> list[str]:
-    """Return flags that let requests bring vectors, and nothing that would have to be encoded first."""
-    kinds = SoftTokens.open(folder).facts.kinds
-    limits = ["--enable-mm-embeds", "--limit-mm-per-prompt", json.dumps(dict.fromkeys(kinds, 0))]
-    return [*limits, "--mm-processor-cache-gb", "0"] if kinds else []
+    """Return flags that let requests bring vectors, and nothing that would have to be encoded first.
+
+    Such a server is asked in ids only. With a tokenizer vLLM would refuse those that stand behind the vocabulary.
+    """
+    facts = SoftTokens.open(folder).facts
+    flags = ["--skip-tokenizer-init"] if facts.kinds or facts.items else []
+    if facts.kinds:
+        limits = json.dumps(dict.fromkeys(facts.kinds, 0))
+        flags += ["--enable-mm-embeds", "--limit-mm-per-prompt", limits, "--mm-processor-cache-gb", "0"]
+    return flags
 
 
 def _beam_flags(folder: Path, flags: Sequence[str]) -> list[str]:
     """Return flags that let beams share a prompt's last block too; with one level there are none, and a caller's stand."""
     name = "--kv-transfer-config"
-    wanted = Served.load(folder).levels > 1 and not any(flag.partition("=")[0] == name for flag in flags)
+    wanted = served_levels(folder) > 1 and not any(flag.partition("=")[0] == name for flag in flags)
     return [name, json.dumps(_TAILS)] if wanted else []
 
 

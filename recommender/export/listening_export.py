@@ -6,7 +6,6 @@ since the head of a served model has no bias.
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from recommender.export.merge import (
     reload,
     short_llm,
 )
+from recommender.export.projectors_export import save_text_facts
 from recommender.model.checkpoint import Checkpoint
 from recommender.model.network import RecommenderModel
 from recommender.prompting.conversation import ConversationPrompts, HeardTurn
@@ -41,10 +41,9 @@ def save_listening_folder(checkpoint: Checkpoint, folder: Path) -> None:
     short = _listening_llm(model)
     short.generation_config = GenerationConfig(do_sample=False, eos_token_id=checkpoint.tokenizer.eos_token_id)
     short.save_pretrained(folder)
-    tokenizer = copy.deepcopy(checkpoint.tokenizer)
-    tokenizer.add_tokens([f"<|item_{item}|>" for item in range(len(model.codes))], special_tokens=True)
-    tokenizer.save_pretrained(folder)
+    checkpoint.tokenizer.save_pretrained(folder)
     count = len(model.codes)
+    save_text_facts(folder, model.vocabulary + count)
     write_served(folder, model.vocabulary, [count], np.arange(count)[:, None])
     assert model.listener is not None
     np.save(folder / OFFSETS_FILE, model.listener.offsets().float().cpu().numpy(), allow_pickle=False)

@@ -43,6 +43,7 @@ LARGEST_DIFFERENCE = 2e-3
 COMPARED = 4
 #: A sliding window up to this size is exceeded by what is compared; a longer one takes minutes on a CPU.
 LONGEST_COMPARED = 1024
+_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ class TokenLayout:
     """The layout of the merged vocabulary: words, then codes, then items, then soft tokens.
 
     With one level a code is an item, so items have no rows of their own. `placeholders`: names of rows that stand for soft
-    tokens, for a server that projects these itself; `ids` are the same with or without them.
+    tokens, for a server that projects these itself; their rows take the place of those of soft tokens, whose ids stay.
+    `items_beside`: for a server that has a table of items beside its vocabulary, which then ends with the placeholders; ids
+    of items are numbers behind it.
     """
 
     words: int
@@ -69,17 +72,22 @@ class TokenLayout:
     soft: int
     codes_are_items: bool
     placeholders: tuple[str, ...] = ()
+    items_beside: bool = False
 
     @classmethod
     def of(cls, model: RecommenderModel) -> TokenLayout:
-        """Return the layout for a model."""
+        """Return the layout for a model, with a row for everything."""
         soft = model.item_embeddings(torch.zeros(1, dtype=torch.long, device=model.device))[1].shape[1]
         return cls(model.vocabulary, int(model.offsets[-1]), len(model.codes), soft, model.codes.shape[1] == 1)
 
+    def served(self, placeholders: tuple[str, ...]) -> TokenLayout:
+        """Return the layout for a server that projects soft tokens itself: its vocabulary grows with codes only."""
+        return replace(self, placeholders=placeholders, items_beside=not self.codes_are_items)
+
     @property
     def first_item(self) -> int:
-        """The id of the first item row."""
-        return self.words + self.codes
+        """The id of the first item that is no code."""
+        return self.words + self.codes + (len(self.placeholders) if self.items_beside else 0)
 
     @property
     def first_soft(self) -> int:
@@ -87,15 +95,25 @@ class TokenLayout:
         return self.first_item + (0 if self.codes_are_items else self.items)
 
     @property
+    def first_placeholder(self) -> int:
+        """The id of the first placeholder; they stand at the end of the vocabulary."""
+        return self.words + self.codes if self.items_beside else self.first_soft
+
+    @property
     def size(self) -> int:
         """How many rows the vocabulary has."""
+        if self.items_beside:
+            return self.first_item
         return self.first_soft + (len(self.placeholders) or self.items * self.soft)
 
     def names(self) -> list[str]:
         """Return the token of each row behind the words."""
+        codes = [f"<|code_{c}|>" for c in range(self.codes)]
+        if self.items_beside:
+            return [*codes, *self.placeholders]
         items = [] if self.codes_are_items else [f"<|item_{i}|>" for i in range(self.items)]
         soft = self.placeholders or [f"<|item_{i}_soft_{j}|>" for i in range(self.items) for j in range(self.soft)]
-        return [*(f"<|code_{c}|>" for c in range(self.codes)), *items, *soft]
+        return [*codes, *items, *soft]
 
     def ids(self, example: Example, codes: np.ndarray) -> np.ndarray:
         """Return an example's positions as ids of the merged vocabulary; `codes` [items, levels] from zero."""
@@ -129,6 +147,7 @@ def merge(checkpoint: Checkpoint, target: str | Path, progress: Progress | None 
         layout = TokenLayout.of(model)
         tied = save_ranking(checkpoint, layout, folder / "rank")
         steps("merge", 1, 4)
+        _check_tokenizer(layout, folder / "rank")
         ranking = compare_ranking(checkpoint, layout, folder / "rank")
         steps("merge", 2, 4)
         _save_writing(checkpoint, folder / "write")
@@ -188,24 +207,34 @@ def short_llm(whole: Any, layers: int, vocabulary: int, tied: bool) -> Any:
 
 
 def save_ranking(checkpoint: Checkpoint, layout: TokenLayout, folder: Path, merged: bool = True) -> bool:
-    """Write the ranking model, with or without LoRA merged; returns whether input and output share one table."""
+    """Write the ranking model; returns whether input and output share one table.
+
+    `merged`: with LoRA in its weights, and a token for every row. A server that applies the LoRA is asked in ids only.
+    """
     short = ranking_llm(checkpoint.model, layout, merged)
     # the base's own sampling settings would prune items
     short.generation_config = GenerationConfig(do_sample=False, eos_token_id=checkpoint.tokenizer.eos_token_id)
     short.save_pretrained(folder)
-    save_tokenizer(checkpoint, layout, folder)
+    save_tokenizer(checkpoint, layout, folder) if merged else checkpoint.tokenizer.save_pretrained(folder)
     return bool(short.config.tie_word_embeddings)
 
 
 def _input_rows(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:
-    scale = model.config.base.item_scale
-    items, soft = model.all_items()
-    soft_rows = soft.flatten(0, 1)
-    if layout.placeholders:
-        soft_rows = soft_rows.new_zeros(len(layout.placeholders), model.hidden_size)
+    if layout.placeholders or layout.items_beside:
+        soft_rows = model.centre.new_zeros(len(layout.placeholders), model.hidden_size)
+    else:
+        soft_rows = model.all_items()[1].flatten(0, 1)
     if layout.codes_are_items:
-        return [model.output_rows(0) * scale, soft_rows]
-    return [model.code_rows(torch.arange(layout.codes, device=model.device)), items * scale, soft_rows]
+        return [model.by_code(item_positions(model)), soft_rows]
+    code_rows = model.code_rows(torch.arange(layout.codes, device=model.device))
+    return [code_rows, soft_rows] if layout.items_beside else [code_rows, item_positions(model), soft_rows]
+
+
+def item_positions(model: RecommenderModel) -> Tensor:
+    """Return what stands at the position of each item [items, hidden], without the soft tokens, which take several times
+    as much memory."""
+    items = torch.arange(len(model.codes), device=model.device).split(_AT_ONCE)
+    return torch.cat([model.item_embeddings(part)[0] for part in items]) * model.config.base.item_scale
 
 
 def _output_rows(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:
@@ -233,16 +262,15 @@ def _save_writing(checkpoint: Checkpoint, folder: Path) -> None:
 
 def write_items(checkpoint: Checkpoint, layout: TokenLayout, path: Path) -> None:
     """Write which tokens are which item."""
-    codes = checkpoint.model.codes.cpu().numpy()
-    first = layout.words if layout.codes_are_items else layout.first_item
+    codes = (layout.words + checkpoint.model.codes).tolist()
     entries = [
         {
             "item_id": checkpoint.catalogue[i].item_id,
-            "history": int(first + (codes[i, 0] if layout.codes_are_items else i)),
-            "codes": [int(layout.words + code) for code in codes[i]],
-            "soft": [int(layout.first_soft + i * layout.soft + j) for j in range(layout.soft)],
+            "history": tokens[0] if layout.codes_are_items else layout.first_item + i,
+            "codes": tokens,
+            "soft": [layout.first_soft + i * layout.soft + j for j in range(layout.soft)],
         }
-        for i in range(layout.items)
+        for i, tokens in enumerate(codes)
     ]
     path.write_text(json.dumps(entries) + "\n", encoding="utf-8")
 
@@ -265,10 +293,6 @@ def compare_ranking(
     """
     model, builder = checkpoint.model, checkpoint.builder
     reloaded = reload(folder, lora)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    last = layout.names()[-1]
-    if tokenizer.convert_tokens_to_ids(last) != layout.size - 1:
-        raise CheckpointError(f"{folder}: the reloaded tokenizer gives {last} another id; nothing was written")
     worst = 0.0
     for prompt, last_item in zip(sample_prompts(checkpoint), _last_items(checkpoint), strict=True):
         example = _with_codes(prompt, builder.code_tokens[last_item])
@@ -282,6 +306,13 @@ def compare_ranking(
             rows = slice(layout.words + int(model.offsets[level]), layout.words + int(model.offsets[level + 1]))
             worst = max(worst, logit_difference(model.code_logits(hidden[place], level), logits[place, rows]))
     return accepted(worst, folder)
+
+
+def _check_tokenizer(layout: TokenLayout, folder: Path) -> None:
+    """Raise CheckpointError unless a written tokenizer gives the last row its id."""
+    last = layout.names()[-1]
+    if AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids(last) != layout.size - 1:
+        raise CheckpointError(f"{folder}: the reloaded tokenizer gives {last} another id; nothing was written")
 
 
 def _with_codes(prompt: Example, codes: np.ndarray) -> Example:

@@ -1,4 +1,5 @@
-"""Exports what makes soft tokens: projectors beside the base's weights, and the catalogue's vectors."""
+"""Exports what a served model has beside its base: projectors that make soft tokens, the catalogue's vectors, and a table of
+items where they are no rows of the vocabulary."""
 
 from __future__ import annotations
 
@@ -13,11 +14,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recommender.adapters.projectors import Projector
-from recommender.export.merge import Reading
+from recommender.export.merge import Reading, TokenLayout, item_positions
 from recommender.model.network import RecommenderModel
-from recommender.vllm_plugin.soft_tokens import ARCHITECTURE, SECTION, SoftFacts, SoftTokens, vectors_file
+from recommender.vllm_plugin.soft_tokens import (
+    ARCHITECTURE,
+    SECTION,
+    TEXT_ARCHITECTURE,
+    SoftFacts,
+    SoftTokens,
+    vectors_file,
+)
 
-WEIGHTS = "projectors.safetensors"
+WEIGHTS, ITEMS_WEIGHTS = "projectors.safetensors", "item_table.safetensors"
 _INDEX = "model.safetensors.index.json"
 
 
@@ -26,47 +34,73 @@ def placeholders(model: RecommenderModel) -> tuple[str, ...]:
     return tuple(f"<|{m}|>" for m in model.soft_modalities)
 
 
-def save_projectors(model: RecommenderModel, first: int, folder: Path) -> None:
-    """Write projectors and vectors into the folder of a saved base; without soft modalities nothing changes.
-
-    `first`: the id of the first placeholder.
-    """
-    if not model.soft_modalities:
-        return
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+def save_served_parts(model: RecommenderModel, layout: TokenLayout, folder: Path) -> None:
+    """Write projectors, vectors and items into the folder of a saved base, and name our model in its config."""
     widths = {str(m): model.features.vectors[m].shape[1] for m in model.soft_modalities}
-    settings = model.config
-    architecture, tokens = config["architectures"][0], settings.prompt.soft_tokens
-    facts = SoftFacts(architecture, widths, tokens, first, settings.base.item_scale, model.embedding_scale)
-    config |= {"architectures": [ARCHITECTURE], SECTION: asdict(facts)}
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    weights = {f"projectors.{m}.{n}": w for m in widths for n, w in model.projectors[m].state_dict().items()}
-    weights["centre"] = model.centre
-    save_file({name: w.detach().cpu().contiguous() for name, w in weights.items()}, folder / WEIGHTS)
-    _list_weights(folder / _INDEX, list(weights))
+    settings, beside = model.config, layout.items_beside
+    facts = SoftFacts(
+        base=_architecture(folder),
+        soft=widths,
+        tokens=settings.prompt.soft_tokens,
+        first=layout.first_soft,
+        item_scale=settings.base.item_scale,
+        embedding_scale=model.embedding_scale,
+        first_placeholder=layout.first_placeholder,
+        items=layout.items if beside else 0,
+        first_item=layout.first_item if beside else 0,
+    )
+    write_facts(facts, folder)
+    if beside:
+        _save_weights({"items.weight": item_positions(model)}, folder, ITEMS_WEIGHTS)
+    if widths:
+        weights = {f"projectors.{m}.{n}": w for m in widths for n, w in model.projectors[m].state_dict().items()}
+        _save_weights(weights | {"centre": model.centre}, folder, WEIGHTS)
     for m in model.soft_modalities:
         table = np.concatenate([model.features.vectors[m], model.features.present[m][:, None]], 1)
         np.save(folder / vectors_file(m), table.astype(np.float16), allow_pickle=False)
 
 
-def _list_weights(index: Path, names: list[str]) -> None:
-    """Add the weights to the index of a base in several files: vLLM reads only files that the index names."""
+def save_text_facts(folder: Path, size: int) -> None:
+    """Have our model read a saved base that has `size` rows and nothing beside it."""
+    write_facts(SoftFacts(_architecture(folder), {}, tokens=1, first=size, item_scale=1.0), folder)
+
+
+def _architecture(folder: Path) -> str:
+    return str(json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"][0])
+
+
+def write_facts(facts: SoftFacts, folder: Path) -> None:
+    """Name our model, and what it has, in the config of a saved base."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config |= {"architectures": [ARCHITECTURE if facts.soft else TEXT_ARCHITECTURE], SECTION: asdict(facts)}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _save_weights(weights: dict[str, Tensor], folder: Path, name: str) -> None:
+    """Write weights, and name them in the index of a base in several files: vLLM reads only files that the index names."""
+    save_file({key: weight.detach().cpu().contiguous() for key, weight in weights.items()}, folder / name)
+    index = folder / _INDEX
     if index.is_file():
         content = json.loads(index.read_text(encoding="utf-8"))
-        content["weight_map"] |= dict.fromkeys(names, WEIGHTS)
+        content["weight_map"] |= dict.fromkeys(weights, name)
         index.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def soft_reading(folder: Path) -> Reading:
-    """Return a function that computes logits of token ids with the soft tokens that `folder` has the vectors for."""
+    """Return a function that computes logits of token ids with the items and soft tokens that `folder` has."""
     soft = SoftTokens.open(folder)
     facts = soft.facts
     weights = load_file(folder / WEIGHTS) if facts.soft else {}
     projectors = {kind: _projector(facts, kind, weights) for kind in facts.soft}
+    items = load_file(folder / ITEMS_WEIGHTS)["items.weight"] if facts.items else None
 
     def read(model: Any, ids: Tensor) -> Tensor:
         tokens, places = soft.with_placeholders(ids[0].tolist(), {}, {})
-        embedded = model.get_input_embeddings()(torch.tensor([tokens]))
+        read_ids = torch.tensor(tokens)
+        beside = facts.are_items(read_ids)
+        embedded = model.get_input_embeddings()(read_ids.masked_fill(beside, 0)[None])
+        if items is not None:
+            embedded[0, beside] = items[read_ids[beside] - facts.first_item] * facts.embedding_scale
         for place in places:
             vector = torch.from_numpy(np.array(place.vector, np.float32))
             projected = projectors[place.kind](vector[:, :-1], vector[:, -1] > 0)[0]

@@ -1,9 +1,9 @@
 """Exports a checkpoint for vLLM: base models with all rows, LoRA adapters as peft folders, and what prompts are made of.
 
-`rank/`: the base cut to the ranking depth with items and codes as rows of its vocabulary, projectors, encoder vectors, and
-the trie. `write/`: the base unchanged. `listen/`, of a checkpoint that has learned to listen: see `listening_export`.
-`lora/rank`, `lora/explain`, `lora/converse`: the adapters. `prompting/`: the base's tokenizer,
-semantic ids, config, the features of the items, and what many people had together, if the checkpoint has that.
+`rank/`: the base cut to the ranking depth with codes as rows of its vocabulary, a table of items where those have several
+codes, projectors, encoder vectors, and the trie. `write/`: the base unchanged. `listen/`, of a checkpoint that has learned
+to listen: see `listening_export`. `lora/rank`, `lora/explain`, `lora/converse`: the adapters. `prompting/`: the base's
+tokenizer, semantic ids, config, the features of the items, and what many people had together, if the checkpoint has that.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from recommender.export.merge import (
     save_ranking,
     write_items,
 )
-from recommender.export.projectors_export import placeholders, save_projectors, soft_reading
+from recommender.export.projectors_export import placeholders, save_served_parts, soft_reading
 from recommender.justify.companions import COMPANIONS, Companions
 from recommender.model.architecture import positions_read
 from recommender.model.checkpoint import Checkpoint, plain_because, reading, writing_prompts
@@ -54,8 +54,6 @@ FORMAT = 2
 FEATURES, SENTENCES = "features.safetensors", "sentences.npy"
 #: Most positions of a prompt in a server of an exported folder, which reserves memory for them.
 SERVED_WINDOW = 2048
-#: Most rows of a vocabulary in vLLM's layers with LoRA (vllm/lora/layers/logits_processor.py).
-VOCABULARY = 258_048
 
 
 def export_vllm(
@@ -65,22 +63,20 @@ def export_vllm(
 
     `tuned`: what ranks beside what is heard, if the checkpoint's folder has it.
 
-    Raises ConfigError for a 4-bit base and for more items than vLLM's vocabulary has rows, CheckpointError if the logits
-    differ or if something else stands at `target`.
+    Raises ConfigError for a 4-bit base, CheckpointError if the logits differ or if something else stands at `target`.
     """
     if checkpoint.config.base.load_in_4bit:
         raise ConfigError("a 4-bit base cannot be exported", "recommender export --full-precision")
     check_target(Path(target), MARKER)
-    layout = replace(TokenLayout.of(checkpoint.model), placeholders=placeholders(checkpoint.model))
-    _check_rows(layout)
+    layout = TokenLayout.of(checkpoint.model).served(placeholders(checkpoint.model))
     checkpoint = replace(checkpoint, model=copy.deepcopy(checkpoint.model).float().eval())
     steps = progress or (lambda *_: None)
     with torch.no_grad(), written_folder(Path(target), MARKER) as folder:
         steps("export", 0, 3)
         tied = save_ranking(checkpoint, layout, folder / "rank", merged=False)
         ids = checkpoint.model.ids
-        write_served(folder / "rank", layout.words, ids.sizes, ids.codes)
-        save_projectors(checkpoint.model, layout.first_soft, folder / "rank")
+        write_served(folder / "rank", layout.words, ids.sizes, ids.codes, layout.first_item)
+        save_served_parts(checkpoint.model, layout, folder / "rank")
         _save_base(checkpoint, folder / "write")
         listens = checkpoint.model.listener is not None
         if listens:
@@ -103,19 +99,6 @@ def export_vllm(
     return MergeReport(ranking, writing, tied, layout.size)
 
 
-def _check_rows(layout: TokenLayout) -> None:
-    """Raise ConfigError where the vocabulary would have more rows than vLLM reads: a server would say so minutes later."""
-    if layout.size <= VOCABULARY:
-        return
-    rows = 1 if layout.codes_are_items else 1 + layout.codes / layout.items
-    fitting = int((VOCABULARY - layout.words - len(layout.placeholders)) / rows)
-    raise ConfigError(
-        f"{layout.items:,} items beside {layout.words:,} words make a vocabulary of {layout.size:,} rows, and with LoRA vLLM"
-        f" reads {VOCABULARY:,}: about {max(fitting, 0):,} items of this base",
-        "serve with the embedded engine, export a part of the catalogue, or write a folder without LoRA: recommender merge",
-    )
-
-
 def _save_base(checkpoint: Checkpoint, folder: Path) -> None:
     whole = plain_base(checkpoint.model)
     whole.generation_config = GenerationConfig(do_sample=False, eos_token_id=checkpoint.tokenizer.eos_token_id)
@@ -136,6 +119,8 @@ def _save_prompting(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -
         "words": layout.words,
         "soft": layout.soft,
         "modalities": len(checkpoint.model.soft_modalities),
+        "placeholders": layout.placeholders,
+        "items_beside": layout.items_beside,
     }
     facts["window"] = min(positions_read(checkpoint.model.llm.config) or SERVED_WINDOW, SERVED_WINDOW)
     (folder / MARKER).write_text(json.dumps(facts) + "\n", encoding="utf-8")
@@ -213,7 +198,10 @@ def _loaded(folder: Path, manifest: dict[str, Any], catalogue: Catalogue | str |
         raise CheckpointError(f"{folder}: was exported for another catalogue", "give its items, or export again")
     tokenizer = AutoTokenizer.from_pretrained(folder / "prompting")
     ids = SemanticIds.load(folder / "prompting" / "semantic_ids.safetensors")
-    layout = TokenLayout(facts["words"], int(sum(ids.sizes)), len(ids.codes), facts["soft"], ids.codes.shape[1] == 1)
+    # folders of earlier versions say nothing of placeholders: their items are rows
+    held, beside = tuple(facts.get("placeholders", ())), facts.get("items_beside", False)
+    rows = facts["words"], int(sum(ids.sizes)), len(ids.codes), facts["soft"]
+    layout = TokenLayout(*rows, codes_are_items=ids.levels == 1, placeholders=held, items_beside=beside)
     args = tokenizer, layout.words, catalogue, ids, config.prompt
     builder = ExampleBuilder(*args, soft_modalities=facts["modalities"], window=facts.get("window", SERVED_WINDOW))
     features = Features.load(folder / "prompting" / FEATURES)

@@ -227,7 +227,7 @@ class Beams:
         codes, first = trie.first_children()
         everything = len(codes) == logp.shape[1]
         scores = logp if everything else logp.index_select(1, codes)
-        living = None if mask is None else mask.alive_among(first, len(codes))
+        living = None if mask is None else mask.alive_from(first, first + len(codes))
         best = self._keep(scores if living is None else scores.masked_fill(~living, -torch.inf), width)
         states = best + first
         self.states = states if living is None else states.masked_fill(~living.gather(1, best), -1)

@@ -14,9 +14,10 @@ def register() -> None:
     from vllm import ModelRegistry
     from vllm.platforms import current_platform
 
-    from recommender.vllm_plugin.soft_tokens import ARCHITECTURE
+    from recommender.vllm_plugin.soft_tokens import ARCHITECTURE, TEXT_ARCHITECTURE
 
-    ModelRegistry.register_model(ARCHITECTURE, f"recommender.vllm_plugin.soft_token_model:{ARCHITECTURE}")
+    for name in (ARCHITECTURE, TEXT_ARCHITECTURE):
+        ModelRegistry.register_model(name, f"recommender.vllm_plugin.soft_token_model:{name}")
     if current_platform.is_cpu():
         from recommender.vllm_plugin import cpu_lora
 

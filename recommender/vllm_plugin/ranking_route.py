@@ -7,6 +7,7 @@ The beams of a prompt share its keys and values: whole blocks through vLLM's pre
 from __future__ import annotations
 
 import asyncio
+import base64
 import uuid
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,7 @@ import numpy as np
 import torch
 from fastapi import FastAPI, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
-from vllm.inputs import TokensPrompt
-from vllm.inputs.engine import mm_input
+from vllm.inputs.engine import mm_input, tokens_input
 from vllm.multimodal.inputs import (
     MultiModalBatchedField,
     MultiModalFieldElem,
@@ -47,6 +47,7 @@ Ranking = tuple[list[int], list[float]]
 class RankPrompt(BaseModel):
     """One prompt as token ids, with soft tokens as numbers behind the vocabulary, and the item indices that may be shown.
 
+    `bits`: instead of long lists, which items may be shown, a bit each, the first one the highest of its byte, in base64.
     `vectors`: encoder vectors that stand for the catalogue's in this prompt: item index -> kind -> vector.
     """
 
@@ -54,6 +55,7 @@ class RankPrompt(BaseModel):
     ids: list[int] = Field(min_length=1)
     deny: list[int] = []
     only: list[int] | None = None
+    bits: str | None = None
     vectors: dict[int, dict[str, list[float]]] = {}
 
 
@@ -121,9 +123,13 @@ def _adapter(state: Any, name: str | None) -> Any:
 
 def _beam_prompt(prompt: RankPrompt, served: Served, inputs: SoftTokenInputs) -> BeamPrompt:
     """Raises ValueError for items, soft tokens and vectors that do not exist."""
-    allowed = {"deny": prompt.deny, "only": prompt.only}
-    Allowed.of(allowed, served.trie.items)
-    return BeamPrompt(*inputs.of(prompt.ids, prompt.vectors), allowed)
+    items = served.trie.items
+    entry: dict[str, Any] = {"deny": prompt.deny, "only": prompt.only}
+    if prompt.bits is not None:
+        if prompt.deny or prompt.only is not None:
+            raise ValueError("bits: say it all, so that neither deny nor only may stand beside them")
+        entry = {"bits": base64.b64decode(prompt.bits, validate=True)}
+    return BeamPrompt(*inputs.of(prompt.ids, prompt.vectors), Allowed.of(entry, items).entry(items))
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,7 @@ class BeamPrompt:
     def followed_by(self, tokens: Sequence[int]) -> Any:
         """Return vLLM's prompt for a beam that has chosen `tokens`."""
         ids = [*self.ids, *tokens]
-        return TokensPrompt(prompt_token_ids=ids) if self.soft_inputs is None else mm_input(ids, **self.soft_inputs)
+        return tokens_input(ids) if self.soft_inputs is None else mm_input(ids, **self.soft_inputs)
 
 
 class SoftTokenInputs:
@@ -194,7 +200,6 @@ class BeamSearch:
         self.width, self.k = max(beam, k), k
         # vLLM warns about each request that has `kv_transfer_params` where there is no connector
         self.shares_partial_block = served.levels > 1 and engine.vllm_config.kv_transfer_config is not None
-        self._items = {tuple(codes): item for item, codes in enumerate(served.codes.tolist())}
 
     async def run(self, prompt: BeamPrompt) -> Ranking:
         """Return the best items of a prompt and their scores, best first; vLLM is not asked if nothing may be shown.
@@ -218,11 +223,7 @@ class BeamSearch:
                 for token, log_prob in step
             ]
             beams = sorted(extended, key=lambda beam: -beam[1])[: self.k if is_last else self.width]
-        return [self._item(tokens) for tokens, _ in beams], [score for _, score in beams]
-
-    def _item(self, tokens: Sequence[int]) -> int:
-        starts = self.served.level_starts
-        return self._items[tuple(token - int(starts[level]) for level, token in enumerate(tokens))]
+        return self.served.items_of([tokens for tokens, _ in beams]), [score for _, score in beams]
 
     async def _next_tokens(self, prompt: Any, extra_args: dict[str, Any]) -> list[tuple[int, float]]:
         """Return the best next tokens and their log-probabilities."""

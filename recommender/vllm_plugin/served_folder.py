@@ -13,48 +13,88 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recommender.constraints import Trie
+from recommender.constraints import Mask, Trie
 
 #: not safetensors: vLLM reads every such file of a folder as weights
 FACTS_FILE, CODES_FILE = "recommender.json", "recommender_codes.npy"
 #: what is added to the score of each code, where a folder has it: float32 [codes]
 OFFSETS_FILE = "recommender_offsets.npy"
 EXTRA_ARGS_KEY = "recommender"
-"""Name of our entry in a request's `extra_args`: {"deny": [items], "only": [items] or null}."""
-_CACHED_MASKS = 256
+"""Name of our entry in a request's `extra_args`: {"deny": [items], "only": [items] or null}, or {"bits": bytes}."""
+#: more items than that are no list in a request, but a bit for each that there is
+LISTED = 1024
+#: masks that are cached: most, as many as so many bytes hold if each is a table of all states, and least
+_CACHED_MASKS, _CACHED_BYTES, _LEAST_CACHED = 256, 1 << 28, 16
 
 
-def write_served(folder: Path, first_code: int, sizes: Sequence[int], codes: np.ndarray) -> None:
+def write_served(
+    folder: Path, first_code: int, sizes: Sequence[int], codes: np.ndarray, first_item: int | None = None
+) -> None:
     """Write what `Served.load` reads.
 
     `first_code`: the token id of the first code; `sizes`: codes of each level; `codes` [items, levels], from zero in each
-    level.
+    level; `first_item`: the id of the first item that is no code, None: it stands behind the codes.
     """
-    facts = {"words": first_code, "sizes": [int(size) for size in sizes]}
+    facts: dict[str, Any] = {"words": first_code, "sizes": [int(size) for size in sizes]}
+    if first_item is not None:
+        facts["first_item"] = first_item
     (folder / FACTS_FILE).write_text(json.dumps(facts) + "\n", encoding="utf-8")
     np.save(folder / CODES_FILE, np.ascontiguousarray(codes, dtype=np.int64), allow_pickle=False)
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """Which items a request may be shown, as indices: `only` these, or all if it is None, but none of `deny`."""
+    """Which items a request may be shown, as indices: `only` these, or all if it is None, but none of `deny`.
+
+    `bits`: all of this as one bit an item, instead of lists that would be long.
+    """
 
     deny: tuple[int, ...] = ()
     only: tuple[int, ...] | None = None
+    bits: bytes | None = None
 
     @classmethod
-    def of(cls, entry: Any, items: int) -> Allowed:
-        """Read a request's entry in `extra_args`; `items`: how many there are. Raises ValueError for a wrong one."""
-        if not isinstance(entry, dict) or set(entry) - {"deny", "only"}:
+    def of(cls, entry: Any, items: int | None) -> Allowed:
+        """Read a request's entry in `extra_args`; `items`: how many there are, if that is known.
+
+        Raises ValueError for a wrong one.
+        """
+        if not isinstance(entry, dict) or set(entry) - {"deny", "only", "bits"}:
             raise ValueError(f'{EXTRA_ARGS_KEY}: expected {{"deny": [...], "only": [...]}}')
+        if (bits := entry.get("bits")) is not None:
+            if not isinstance(bits, bytes) or (items is not None and len(bits) != -(-items // 8)) or len(entry) > 1:
+                raise ValueError(f"{EXTRA_ARGS_KEY}.bits: expected a bit for each item, and nothing else")
+            return cls(bits=bits)
         lists: dict[str, Any] = {name: entry[name] for name in ("deny", "only") if entry.get(name) is not None}
         for name, indices in lists.items():
-            if not isinstance(indices, list) or not all(type(i) is int and 0 <= i < items for i in indices):
+            if not isinstance(indices, list) or not all(type(i) is int and i >= 0 for i in indices):
+                raise ValueError(f"{EXTRA_ARGS_KEY}.{name}: expected item indices from 0 on")
+            if items is not None and max(indices, default=0) >= items:
                 raise ValueError(f"{EXTRA_ARGS_KEY}.{name}: expected item indices from 0 to {items - 1}")
         return cls(tuple(lists.get("deny", ())), tuple(lists["only"]) if "only" in lists else None)
 
+    def entry(self, items: int) -> dict[str, Any]:
+        """Return what `of` reads, in its shortest form: it becomes a part of every beam's request."""
+        if self.bits is not None:
+            return {"bits": self.bits}
+        if len(self.deny) + len(self.only or ()) > LISTED:
+            return {"bits": np.packbits(self.table(items)).tobytes()}
+        return {"deny": list(self.deny), "only": None if self.only is None else list(self.only)}
+
+    def table(self, items: int) -> np.ndarray:
+        """Return which of so many items may be shown, bool [items]."""
+        if self.bits is not None:
+            return np.unpackbits(np.frombuffer(self.bits, np.uint8), count=items).astype(bool)
+        table = np.full(items, self.only is None)
+        if self.only is not None:
+            table[list(self.only)] = True
+        table[list(self.deny)] = False
+        return table
+
     def none_of(self, items: int) -> bool:
         """Whether none of so many items may be shown."""
+        if self.bits is not None:
+            return not any(self.bits)
         if self.only is not None:
             return set(self.only) <= set(self.deny)
         return len(set(self.deny)) == items
@@ -64,31 +104,46 @@ class Served:
     """The trie of a served catalogue, in the token ids of the served vocabulary."""
 
     def __init__(
-        self, first_code: int, sizes: Sequence[int], codes: np.ndarray, offsets: np.ndarray | None = None
+        self,
+        first_code: int,
+        sizes: Sequence[int],
+        codes: np.ndarray,
+        offsets: np.ndarray | None = None,
+        first_item: int | None = None,
     ) -> None:
         """`first_code`: the token id of the first code; `sizes`: codes of each level; `codes` [items, levels].
 
-        `offsets` [codes]: added to the scores of codes, numbered through all levels.
+        `offsets` [codes]: added to the scores of codes, numbered through all levels; `first_item`: see `write_served`.
         """
         self.codes, self.sizes = codes, tuple(sizes)
         self.offsets = None if offsets is None else torch.from_numpy(offsets)
         self.trie = Trie.from_codes(codes, self.sizes)
         #: the first token of each level [levels + 1]; the last entry is the first token behind the codes
         self.level_starts = first_code + np.concatenate([[0], np.cumsum(self.sizes)]).astype(int)
-        self._live_states: OrderedDict[Allowed, Tensor] = OrderedDict()
+        self.first_item = int(self.level_starts[-1]) if first_item is None else first_item
+        self._masks: OrderedDict[Allowed, Mask | None] = OrderedDict()
 
     @classmethod
     def load(cls, folder: str | Path) -> Served:
         """Read an exported folder."""
-        facts = json.loads((Path(folder) / FACTS_FILE).read_text(encoding="utf-8"))
+        facts = _facts(folder)
         codes, added = np.load(Path(folder) / CODES_FILE, allow_pickle=False), Path(folder) / OFFSETS_FILE
         offsets = np.load(added, allow_pickle=False) if added.is_file() else None
-        return cls(facts["words"], facts["sizes"], codes, offsets)
+        return cls(facts["words"], facts["sizes"], codes, offsets, facts.get("first_item"))
 
     def item_token(self, item: int) -> int:
         """Return the token that stands for a whole item in a history."""
         starts = self.level_starts
-        return int(starts[0] + self.codes[item, 0] if self.levels == 1 else starts[-1] + item)
+        return int(starts[0] + self.codes[item, 0] if self.levels == 1 else self.first_item + item)
+
+    def items_of(self, tokens: Sequence[Sequence[int]]) -> list[int]:
+        """Return the items of whole beams, each a token a level."""
+        if not tokens:
+            return []
+        flat = np.fromiter((token for beam in tokens for token in beam), np.int64, self.levels * len(tokens))
+        codes = flat.reshape(-1, self.levels) - self.level_starts[:-1]
+        items: list[int] = self.trie.items_with(torch.from_numpy(codes)).tolist()
+        return items
 
     @property
     def levels(self) -> int:
@@ -111,12 +166,10 @@ class Served:
         if codes is None:
             return -1, 0
         state = self.trie.root
-        for level, code in enumerate(codes):
-            children, states = self.trie.children(torch.tensor([state]), level)
-            matching = states[children == code]
-            if not len(matching):
-                return -1, len(codes)
-            state = int(matching[0])
+        for code in codes:
+            state = self.trie.child(state, code)
+            if state < 0:
+                break
         return state, len(codes)
 
     def _open_codes(self, tokens: Sequence[int]) -> list[int] | None:
@@ -131,18 +184,17 @@ class Served:
             codes.insert(0, token - int(self.level_starts[level]))
         return codes if levels == list(range(len(levels))) else None
 
-    def live_states(self, allowed: Allowed) -> Tensor:
-        """Return bool [states]: which states lead to an allowed item. The most recent results are cached."""
-        if allowed not in self._live_states:
-            items = torch.full((1, self.trie.items), allowed.only is None)
-            if allowed.only is not None:
-                items[0, list(allowed.only)] = True
-            items[0, list(allowed.deny)] = False
-            self._live_states[allowed] = self.trie.alive(items)[0]
-            while len(self._live_states) > _CACHED_MASKS:
-                self._live_states.popitem(last=False)
-        self._live_states.move_to_end(allowed)
-        return self._live_states[allowed]
+    def mask(self, allowed: Allowed) -> Mask | None:
+        """Return which states lead to an allowed item, None if all do. The most recent results are cached.
+
+        With few items denied, as those of a history, it costs what these cost, whatever the size of the catalogue.
+        """
+        if allowed not in self._masks:
+            self._masks[allowed] = self.trie.mask(torch.from_numpy(allowed.table(self.trie.items))[None])
+            while len(self._masks) > max(_LEAST_CACHED, min(_CACHED_MASKS, _CACHED_BYTES // self.trie.states)):
+                self._masks.popitem(last=False)
+        self._masks.move_to_end(allowed)
+        return self._masks[allowed]
 
     def constrain(self, logits: Tensor, tokens: Sequence[int], allowed: Allowed) -> None:
         """Replace a row of logits [vocabulary] by log-probabilities over the level's codes, and by -inf where the trie ends.
@@ -160,6 +212,22 @@ class Served:
             scores = scores + self.offsets[start - first : end - first].to(scores.device)
         log_probs = torch.log_softmax(scores, -1)
         logits.fill_(-torch.inf)
-        children, states = (part[0] for part in self.trie.children(torch.tensor([state]), level))
-        codes = children[(states >= 0) & self.live_states(allowed)[states.clamp_min(0)]]
+        children, mask = self.trie.child_range(state), self.mask(allowed)
+        alive = None if mask is None else mask.alive_from(*children)[0].to(logits.device)
+        if children[1] - children[0] == end - start:  # every code, in order
+            kept = log_probs if alive is None else log_probs.masked_fill(~alive, -torch.inf)
+            logits[start:end] = kept.to(logits.dtype)
+            return
+        codes = self.trie.table.code[slice(*children)].to(logits.device).long()
+        codes = codes if alive is None else codes[alive]
         logits[start + codes] = log_probs[codes].to(logits.dtype)
+
+
+def served_levels(folder: str | Path) -> int:
+    """Return the number of codes of an item, without reading its trie."""
+    return len(_facts(folder)["sizes"])
+
+
+def _facts(folder: str | Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((Path(folder) / FACTS_FILE).read_text(encoding="utf-8"))
+    return facts

@@ -1,4 +1,5 @@
-"""The model that vLLM serves: a language model, and projectors that turn encoder vectors into soft tokens of its prompt.
+"""The models that vLLM serves: a language model with a table of items beside it, and the same with projectors, which turn
+encoder vectors into soft tokens of its prompt.
 
 A request brings vectors, never embeddings: image, sound and collaborative vectors, as the frozen encoders made them. Each
 fills its placeholders in the prompt; a vector of the kind `item` changes the position that stands for a whole item.
@@ -7,14 +8,18 @@ fills its placeholders in the prompt; a vector of the kind `item` changes the po
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from vllm.distributed import get_pp_group
+from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding
 from vllm.model_executor.models.interfaces import SupportsLoRA, SupportsMultiModal, SupportsPP
 from vllm.model_executor.models.module_mapping import MultiModelKeys
 from vllm.model_executor.models.utils import (
     AutoWeightsLoader,
+    PPMissingLayer,
     WeightsMapper,
     init_vllm_registered_model,
     maybe_prefix,
@@ -102,6 +107,8 @@ class _Dummies(BaseDummyInputsBuilder[_Info]):
 class _Processor(BaseMultiModalProcessor[_Info]):
     """For vLLM's own routes: `multi_modal_data` beside a prompt with one placeholder token for each vector."""
 
+    requires_tokenizer = False
+
     def _get_mm_fields_config(self, hf_inputs: Any, hf_processor_mm_kwargs: Mapping[str, object]) -> Mapping[str, Any]:
         return {input_name(kind): MultiModalFieldConfig.batched(kind) for kind in self.info.facts.kinds}
 
@@ -115,14 +122,83 @@ class _Processor(BaseMultiModalProcessor[_Info]):
         ]
 
 
-@MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=_Dummies)
-class RecommenderForCausalLM(nn.Module, SupportsMultiModal, SupportsLoRA, SupportsPP):
-    """Any language model that vLLM knows, with projectors beside it."""
+class RecommenderTextForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
+    """Any language model that vLLM knows, for any number of items.
+
+    vLLM with LoRA reads vocabularies of up to 258,048 rows, because an adapter could change them, and keeps a matrix as
+    tall as the vocabulary for each slot. Ours change matrices of layers only, so it is not told of the tables. Items of
+    several codes are no rows of the vocabulary at all: their table is only looked up.
+    """
 
     hf_to_vllm_mapper = WeightsMapper(
         orig_to_new_prefix={"model.": "language_model.model.", "lm_head.": "language_model.lm_head."}
     )
     packed_modules_mapping = {"qkv_proj": ["q_proj", "k_proj", "v_proj"], "gate_up_proj": ["gate_proj", "up_proj"]}
+
+    def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
+        """Build the language model that the folder's config names, and the table of items, divided as that of words is."""
+        super().__init__()
+        self.config = vllm_config.model_config.hf_config
+        self.facts = SoftFacts.of(self.config)
+        with self._building(vllm_config):
+            self.language_model = init_vllm_registered_model(
+                vllm_config=vllm_config,
+                hf_config=self.config,
+                prefix=maybe_prefix(prefix, "language_model"),
+                architectures=[self.facts.base],
+            )
+        for module in self.language_model.modules():
+            if getattr(module, "embedding_modules", None):
+                module.embedding_modules = {}
+        if self.facts.items:
+            first = get_pp_group().is_first_rank
+            hidden = self.config.hidden_size
+            self.items = VocabParallelEmbedding(self.facts.items, hidden) if first else PPMissingLayer()
+        self.packed_modules_mapping = self.language_model.packed_modules_mapping
+        self.make_empty_intermediate_tensors = self.language_model.make_empty_intermediate_tensors
+
+    def _building(self, vllm_config: VllmConfig) -> AbstractContextManager[None]:
+        """Return what the language model is built within."""
+        return nullcontext()
+
+    def embed_input_ids(self, input_ids: Tensor) -> Tensor:
+        """Embed token ids [positions], of which some stand behind the vocabulary: items."""
+        if not self.facts.items:
+            embedded: Tensor = self.language_model.embed_input_ids(input_ids)
+            return embedded
+        beside = self.facts.are_items(input_ids)
+        embedded = self.language_model.embed_input_ids(input_ids.masked_fill(beside, 0))
+        # every position looks a row up: to know which need one a GPU would have to be waited for
+        rows = self.items((input_ids - self.facts.first_item).masked_fill(~beside, 0)) * self.facts.embedding_scale
+        return torch.where(beside[:, None], rows.to(embedded), embedded)
+
+    def forward(
+        self,
+        input_ids: Tensor | None,
+        positions: Tensor,
+        intermediate_tensors: Any = None,
+        inputs_embeds: Tensor | None = None,
+        **_: object,
+    ) -> Any:
+        """Run the language model."""
+        if intermediate_tensors is not None:
+            inputs_embeds = None
+        elif inputs_embeds is None and self.facts.items and input_ids is not None:
+            inputs_embeds = self.embed_input_ids(input_ids)
+        return self.language_model.model(input_ids, positions, intermediate_tensors, inputs_embeds=inputs_embeds)
+
+    def compute_logits(self, hidden_states: Tensor) -> Tensor | None:
+        """Return the logits [positions, vocabulary]."""
+        return self.language_model.compute_logits(hidden_states)
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
+        """Load the weights of the language model and of what stands beside it from one folder."""
+        return AutoWeightsLoader(self).load_weights(weights, mapper=self.hf_to_vllm_mapper)
+
+
+@MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=_Dummies)
+class RecommenderForCausalLM(RecommenderTextForCausalLM, SupportsMultiModal):
+    """The same with projectors beside it."""
 
     @classmethod
     def get_placeholder_str(cls, modality: str, i: int) -> str | None:
@@ -131,24 +207,17 @@ class RecommenderForCausalLM(nn.Module, SupportsMultiModal, SupportsLoRA, Suppor
 
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
         """Build the language model that the folder's config names, and the projectors."""
-        super().__init__()
-        config = vllm_config.model_config.hf_config
-        self.config, self.facts = config, SoftFacts.of(config)
+        super().__init__(vllm_config=vllm_config, prefix=prefix)
         # not marked as a tower of vLLM's: those are not built where only precomputed embeddings may come, as here
-        hidden, tokens = config.hidden_size, self.facts.tokens
+        hidden, tokens = self.config.hidden_size, self.facts.tokens
         self.projectors = nn.ModuleDict(
             {kind: Projector(width, hidden, tokens, 1.0) for kind, width in self.facts.soft.items()}
         )
         self.centre = nn.Parameter(torch.zeros(hidden), requires_grad=False)
-        with self._mark_language_model(vllm_config):
-            self.language_model = init_vllm_registered_model(
-                vllm_config=vllm_config,
-                hf_config=config,
-                prefix=maybe_prefix(prefix, "language_model"),
-                architectures=[self.facts.base],
-            )
-        self.packed_modules_mapping = self.language_model.packed_modules_mapping
-        self.make_empty_intermediate_tensors = self.language_model.make_empty_intermediate_tensors
+
+    def _building(self, vllm_config: VllmConfig) -> AbstractContextManager[None]:
+        building: AbstractContextManager[None] = self._mark_language_model(vllm_config)
+        return building
 
     def embed_multimodal(self, **vectors: Any) -> list[Tensor]:
         """Return the embeddings [slots, hidden] of each vector; a batch has vectors of one kind."""
@@ -178,32 +247,12 @@ class RecommenderForCausalLM(nn.Module, SupportsMultiModal, SupportsLoRA, Suppor
         self, input_ids: Tensor, multimodal_embeddings: Any = None, *, is_multimodal: Tensor | None = None
     ) -> Tensor:
         """Embed token ids [positions] and add the embeddings of vectors; the placeholders' own rows are zero."""
-        embedded = self.language_model.embed_input_ids(input_ids)
+        embedded = super().embed_input_ids(input_ids)
         if multimodal_embeddings is None or len(multimodal_embeddings) == 0:
             return embedded
         from_vectors = torch.cat([part.flatten(0, -2) for part in multimodal_embeddings]).to(embedded)
         embedded[is_multimodal] = embedded[is_multimodal] + from_vectors
         return embedded
-
-    def forward(
-        self,
-        input_ids: Tensor | None,
-        positions: Tensor,
-        intermediate_tensors: Any = None,
-        inputs_embeds: Tensor | None = None,
-        **_: object,
-    ) -> Any:
-        """Run the language model."""
-        inputs_embeds = None if intermediate_tensors is not None else inputs_embeds
-        return self.language_model.model(input_ids, positions, intermediate_tensors, inputs_embeds=inputs_embeds)
-
-    def compute_logits(self, hidden_states: Tensor) -> Tensor | None:
-        """Return the logits [positions, vocabulary]."""
-        return self.language_model.compute_logits(hidden_states)
-
-    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
-        """Load the weights of the language model and of the projectors from one folder."""
-        return AutoWeightsLoader(self).load_weights(weights, mapper=self.hf_to_vllm_mapper)
 
     def get_mm_mapping(self) -> MultiModelKeys:
         """Return which submodule is the language model and which are the projectors."""

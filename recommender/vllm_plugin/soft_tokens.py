@@ -1,7 +1,8 @@
 """Soft tokens in a served prompt: which kinds of encoder vectors there are, and where a prompt has room for which.
 
-From outside a soft token is a number behind the vocabulary: FIRST + item * slots + slot. Inside vLLM it is a placeholder
-token, one for each kind, with the encoder's vector beside it. The vectors of the catalogue lie in the served folder.
+From outside a soft token is a number behind all others: FIRST + item * slots + slot. Inside vLLM it is a placeholder
+token, one for each kind, with the encoder's vector beside it. The vectors of the catalogue lie in the served folder. An item
+that is no row of the vocabulary keeps its number behind it, which the model looks up in a table of its own.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ITEM_KIND = "item"
 """The kind that changes the position of a whole item. Its input holds all vectors of the item: the new ones, and those that
 its token row was made from."""
-ARCHITECTURE = "RecommenderForCausalLM"
+ARCHITECTURE, TEXT_ARCHITECTURE = "RecommenderForCausalLM", "RecommenderTextForCausalLM"
+"""The model that takes vectors, and the one of a folder without any."""
 SECTION = "recommender"
 """The key of `SoftFacts` in config.json."""
 VectorsByKind = Mapping[str, Sequence[float]]
@@ -41,8 +46,10 @@ class SoftFacts:
     """What a served folder says about soft tokens.
 
     `base`: the architecture of the language model; `soft`: the width of each kind's vectors, in the order of a prompt;
-    `tokens`: soft tokens of each vector; `first`: id of the first placeholder, the placeholders being the end of the
-    vocabulary; `item_scale`: `base.item_scale` of the config; `embedding_scale`: by what the base multiplies rows of words.
+    `tokens`: soft tokens of each vector; `first`: number of the first soft token; `item_scale`: `base.item_scale` of the
+    config; `embedding_scale`: by what the base multiplies rows of words; `first_placeholder`: id of the first placeholder,
+    the placeholders being the end of the vocabulary (None: `first`, as in folders of earlier versions); `items`: how many
+    items have a table beside the vocabulary, with the numbers from `first_item` on.
     """
 
     base: str
@@ -51,6 +58,9 @@ class SoftFacts:
     first: int
     item_scale: float
     embedding_scale: float = 1.0
+    first_placeholder: int | None = None
+    items: int = 0
+    first_item: int = 0
 
     @classmethod
     def of(cls, config: Any) -> SoftFacts:
@@ -74,7 +84,12 @@ class SoftFacts:
 
     def placeholder(self, kind: str) -> int:
         """Return the token that stands in the place of a kind's soft tokens."""
-        return self.first + list(self.soft).index(kind)
+        first = self.first if self.first_placeholder is None else self.first_placeholder
+        return first + list(self.soft).index(kind)
+
+    def are_items(self, ids: Tensor) -> Tensor:
+        """Return which ids [positions] stand in the table of items, bool of the same shape."""
+        return (ids >= self.first_item) & (ids < self.first_item + self.items)
 
 
 NO_SOFT_TOKENS = SoftFacts("", {}, 1, 1 << 62, 1.0)
@@ -103,6 +118,8 @@ class SoftTokens:
         """Map the vectors of an exported folder into memory. A folder may have none."""
         config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
         facts = SoftFacts(**config[SECTION]) if SECTION in config else NO_SOFT_TOKENS
+        if facts is NO_SOFT_TOKENS and "vocab_size" in config:
+            facts = replace(facts, first=config["vocab_size"])
         return cls(facts, {kind: np.load(Path(folder) / vectors_file(kind), mmap_mode="r") for kind in facts.soft})
 
     def checked(self, vectors: Mapping[int, VectorsByKind], items: int) -> dict[int, dict[str, np.ndarray]]:
@@ -124,9 +141,12 @@ class SoftTokens:
     ) -> tuple[list[int], list[SoftTokenPlace]]:
         """Return a prompt's token ids with placeholders, and the vectors for them.
 
-        `item_tokens`: the token of each item in `overrides`. Raises ValueError for incomplete soft tokens.
+        `item_tokens`: the token of each item in `overrides`. Raises ValueError for incomplete soft tokens and for what is no
+        token: vLLM does not look.
         """
         tokens, places = list(ids), []
+        if ids and min(ids) < 0:
+            raise ValueError(f"ids: {min(ids)} is no token")
         changed_items = {token: item for item, token in item_tokens.items()}
         for offset, token in enumerate(ids):
             if token >= self.facts.first:
@@ -143,6 +163,8 @@ class SoftTokens:
     def _soft_token(self, token: int) -> tuple[str, int, int]:
         """Return the kind, the item and the slot of a soft token. Raises ValueError if there is no such item."""
         kinds, each = list(self.facts.soft), self.facts.tokens
+        if not kinds:
+            raise ValueError(f"ids: {token} is no token")
         item, position = divmod(token - self.facts.first, len(kinds) * each)
         kind, slot = kinds[position // each], position % each
         if item >= len(self.vectors[kind]):

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _Row = tuple[Allowed, Sequence[int], Sequence[int]]
 """What a request may be shown, its prompt, and its output so far."""
-_ANY_ITEM = 1 << 62
 
 
 def _entry_of(params: SamplingParams) -> Any:
@@ -47,7 +46,7 @@ class TrieProcessor(LogitsProcessorV1, LogitsProcessorV2):
     def validate_params(cls, sampling_params: SamplingParams) -> None:
         """Raise ValueError for a wrong entry in `extra_args`; how many items there are is not known here."""
         if (entry := _entry_of(sampling_params)) is not None:
-            Allowed.of(entry, _ANY_ITEM)
+            Allowed.of(entry, None)
 
     def is_argmax_invariant(self) -> bool:
         """The trie can change which token is most likely."""

@@ -20,6 +20,8 @@ def test_a_list_of_states_says_what_a_table_says(rows, dead):
     expected = DenseMask(table).alive(states)
     assert expected.shape == states.shape and expected[:, 0].tolist() == rows
     assert SparseMask(listed, dead).alive(states).tolist() == expected.tolist()
+    for mask in (DenseMask(table), SparseMask(listed, dead)):  # neighbours
+        assert [mask.alive_from(3, end).tolist() for end in (3, 7)] == [[[]] * len(rows), [row[3:7] for row in rows]]
 
 
 def test_lists_are_filled_up_to_the_longest_and_never_empty():

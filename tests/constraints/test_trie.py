@@ -45,6 +45,11 @@ def test_children_are_those_of_a_dictionary_trie(case):
         found, following = trie.children(torch.tensor(walk(trie, prefix)), len(prefix))
         assert found[found >= 0].tolist() == expected
         assert ((found < 0) == (following < 0)).all()
+        first, end = trie.child_range(walk(trie, prefix))
+        assert list(range(first, end)) == following[following >= 0].tolist()
+        by_code = [trie.child(walk(trie, prefix), code) for code in range(sizes[len(prefix)])]
+        assert [code for code, child in enumerate(by_code) if child >= 0] == expected
+        assert [child for child in by_code if child >= 0] == list(range(first, end))
     assert trie.states == len(prefixes) + len(codes)
     assert (trie.items, trie.levels, trie.sizes) == (len(codes), len(sizes), sizes)
 
@@ -72,6 +77,9 @@ def test_leaves_lead_back_to_their_items(case):
     leaves = torch.tensor([walk(trie, row) for row in codes.tolist()])
     assert trie.item_of(leaves).tolist() == list(range(len(codes)))
     assert trie.item_of(torch.tensor([trie.root, -1])).tolist() == [-1, -1]
+    every = np.array(list(itertools.product(*map(range, sizes))))
+    numbers = {tuple(row): item for item, row in enumerate(codes.tolist())}
+    assert trie.items_with(torch.from_numpy(every)).tolist() == [numbers.get(tuple(row), -1) for row in every.tolist()]
 
 
 def test_children_of_a_batch_are_padded_to_the_largest_fan_out_of_the_level():

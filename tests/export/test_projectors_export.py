@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from recommender.export.merge import TokenLayout, save_ranking
-from recommender.export.projectors_export import WEIGHTS, placeholders, save_projectors, soft_reading
+from recommender.export.merge import TokenLayout, item_positions, save_ranking
+from recommender.export.projectors_export import ITEMS_WEIGHTS, WEIGHTS, placeholders, save_served_parts, soft_reading
 from recommender.vllm_plugin.served_folder import write_served
-from recommender.vllm_plugin.soft_tokens import vectors_file
+from recommender.vllm_plugin.soft_tokens import TEXT_ARCHITECTURE, vectors_file
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def saved(make_checkpoint, tmp_path):
     with torch.no_grad():
         save_ranking(checkpoint, layout, tmp_path, merged=False)
     write_served(tmp_path, layout.words, model.ids.sizes, model.ids.codes)
-    save_projectors(model, layout.first_soft, tmp_path)
+    save_served_parts(model, layout, tmp_path)
     return checkpoint, layout, tmp_path
 
 
@@ -57,14 +57,33 @@ def test_the_index_of_a_base_in_several_files_names_the_projectors(saved):
     checkpoint, layout, folder = saved
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-1.safetensors"}}))
     (folder / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"]}))
-    save_projectors(checkpoint.model, layout.first_soft, folder)
+    save_served_parts(checkpoint.model, layout, folder)
     names = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
     assert names.pop("a") == "model-1.safetensors"
     assert set(names) == set(load_file(folder / WEIGHTS)) and set(names.values()) == {WEIGHTS}
 
 
-def test_without_soft_modalities_the_base_stays_as_it_is(make_checkpoint, tmp_path):
-    model = make_checkpoint().model
+@pytest.mark.parametrize("levels", [1, 3])
+@torch.no_grad()
+def test_without_soft_modalities_there_is_a_table_of_items_or_nothing_beside_the_base(
+    make_checkpoint, tmp_path, levels
+):
+    checkpoint = make_checkpoint(levels)
+    model = checkpoint.model
     model.soft_modalities = ()
-    save_projectors(model, 0, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    layout = TokenLayout.of(model).served(placeholders(model))
+    save_ranking(checkpoint, layout, tmp_path, merged=False)
+    save_served_parts(model, layout, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["architectures"] == [TEXT_ARCHITECTURE] and not (tmp_path / WEIGHTS).exists()
+    assert (tmp_path / ITEMS_WEIGHTS).exists() == (levels == 3)
+    llm = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    item = layout.first_item + 7 if levels == 3 else layout.words + 7
+    embedded = []
+    llm.model.register_forward_pre_hook(
+        lambda _, args, kwargs: embedded.append(kwargs["inputs_embeds"]), with_kwargs=True
+    )
+    soft_reading(tmp_path)(llm, torch.tensor([[3, item, 5]]))
+    torch.testing.assert_close(embedded[0][0, 1], item_positions(model)[7])
+    with pytest.raises(ValueError, match="is no token"):
+        soft_reading(tmp_path)(llm, torch.tensor([[3, layout.first_soft, 5]]))

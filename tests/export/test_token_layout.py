@@ -13,6 +13,7 @@ LAYOUTS = {
     "three levels": TokenLayout(words=50, codes=12, items=20, soft=3, codes_are_items=False),
     "without soft tokens": TokenLayout(words=50, codes=12, items=20, soft=0, codes_are_items=False),
     "placeholders": TokenLayout(50, 20, 20, 3, True, ("<|image|>", "<|audio|>")),
+    "items beside": TokenLayout(50, 12, 20, 3, False, ("<|image|>", "<|audio|>"), items_beside=True),
 }
 
 
@@ -21,7 +22,9 @@ def test_every_row_behind_the_words_has_one_name(layout):
     names = layout.names()
     assert len(names) == len(set(names)) == layout.size - layout.words
     assert names[: layout.codes] == [f"<|code_{code}|>" for code in range(layout.codes)]
-    if not layout.codes_are_items:
+    if layout.items_beside:
+        assert layout.first_item == layout.size == layout.first_soft - layout.items
+    elif not layout.codes_are_items:
         assert names[layout.first_item - layout.words] == "<|item_0|>"
     if layout.soft and not layout.placeholders:
         assert names[layout.first_soft - layout.words] == "<|item_0_soft_0|>"
@@ -57,3 +60,16 @@ def test_placeholders_leave_the_ids_of_soft_tokens_where_they_were(make_checkpoi
     example = checkpoint.builder.prompt([4, 9], titled=2)
     assert np.array_equal(held.ids(example, checkpoint.model.ids.codes), plain.ids(example, checkpoint.model.ids.codes))
     assert held.size == plain.first_soft + 3 < plain.size
+
+
+def test_items_that_have_a_table_of_their_own_are_numbers_behind_the_vocabulary(make_checkpoint):
+    checkpoint = make_checkpoint(3)
+    plain = TokenLayout.of(checkpoint.model)
+    held = plain.served(placeholders(checkpoint.model))
+    assert held.items_beside and held.size == plain.words + plain.codes + 3 == held.first_item
+    example = checkpoint.builder.prompt([4, 9], titled=1)
+    ours, theirs = (layout.ids(example, checkpoint.model.ids.codes) for layout in (plain, held))
+    behind = ours >= plain.first_item
+    assert np.array_equal(theirs, ours + 3 * behind) and (theirs[behind] >= held.size).all()
+    atomic = TokenLayout.of(make_checkpoint().model).served(())
+    assert not atomic.items_beside and atomic.first_placeholder == atomic.first_soft

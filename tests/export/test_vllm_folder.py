@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import numpy as np
@@ -9,15 +10,17 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from recommender import prompts
 from recommender.data.catalogue import Catalogue
 from recommender.engine.vllm import VllmOptions, VllmRecommender
 from recommender.errors import CheckpointError, ConfigError
-from recommender.export import vllm_folder
+from recommender.export.merge import item_positions
+from recommender.export.projectors_export import ITEMS_WEIGHTS
 from recommender.export.vllm_folder import MARKER, export_vllm, is_export, load_exported
 from recommender.justify.companions import Companions
+from recommender.vllm_plugin.served_folder import Allowed, Served
 
 
 @pytest.fixture(params=[1, 3], ids=["atomic", "three levels"])
@@ -139,12 +142,35 @@ def test_what_many_had_together_comes_along(make_checkpoint, catalogue, tmp_path
     engine.close()
 
 
-@pytest.mark.parametrize("levels", [1, 3])
-def test_more_items_than_vllm_has_rows_are_refused_before_anything_is_written(
-    levels, make_checkpoint, tmp_path, monkeypatch
-):
-    checkpoint = make_checkpoint(levels)
-    monkeypatch.setattr(vllm_folder, "VOCABULARY", checkpoint.model.vocabulary + 15)
-    with pytest.raises(ConfigError, match="20 items beside .* make a vocabulary of .* rows") as raised:
-        export_vllm(checkpoint, tmp_path / "out")
-    assert "embedded engine" in str(raised.value.hint) and not (tmp_path / "out").exists()
+def test_items_of_several_codes_are_no_rows_of_the_vocabulary(exported, catalogue):
+    checkpoint, folder, report = exported
+    model, levels = checkpoint.model, checkpoint.model.ids.levels
+    loaded, rows = load_exported(folder, catalogue).layout, load_file(folder / "rank" / "model.safetensors")
+    assert report.vocabulary == loaded.size == len(rows["model.embed_tokens.weight"])
+    assert loaded.size == model.vocabulary + sum(model.ids.sizes) + 3
+    assert (folder / "rank" / ITEMS_WEIGHTS).is_file() == loaded.items_beside == (levels > 1)
+    if levels > 1:
+        torch.testing.assert_close(load_file(folder / "rank" / ITEMS_WEIGHTS)["items.weight"], item_positions(model))
+    entries = json.loads((folder / "items.json").read_text())
+    assert [entry["codes"] for entry in entries] == (model.vocabulary + model.codes).tolist()
+    served = Served.load(folder / "rank")
+    assert [entry["history"] for entry in entries] == [served.item_token(item) for item in range(20)]
+
+
+def test_a_tokenizer_that_knows_the_words_only_comes_with_each_base(exported):
+    checkpoint, folder, _ = exported
+    for part in ("rank", "write"):
+        assert len(AutoTokenizer.from_pretrained(folder / part)) == len(checkpoint.tokenizer)
+
+
+def test_what_may_be_shown_goes_to_vllm_in_the_shortest_way(make_checkpoint, catalogue, tmp_path, monkeypatch):
+    export_vllm(make_checkpoint(), tmp_path / "out")
+    engine = VllmRecommender(load_exported(tmp_path / "out", catalogue), VllmOptions(rank_url="http://127.0.0.1:9"))
+    monkeypatch.setattr("recommender.engine.vllm.LISTED", 4)
+    for count, key in ((3, "only"), (17, "deny"), (20, "deny"), (9, "bits")):
+        allowed = np.arange(len(catalogue)) < count
+        field = engine._prompt_field(engine.builder.prompt([1]), allowed)
+        assert set(field) == {"ids", key}
+        said = {"bits": base64.b64decode(field[key])} if key == "bits" else {key: field[key]}
+        assert np.array_equal(Allowed.of(said, len(catalogue)).table(len(catalogue)), allowed)
+    engine.close()

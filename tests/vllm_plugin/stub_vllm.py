@@ -101,8 +101,10 @@ _NAMES = {
         "KVConnectorMetadata": KVConnectorMetadata,
         "KVConnectorRole": object,
     },
-    "vllm.inputs": {"TokensPrompt": dict},
-    "vllm.inputs.engine": {"mm_input": lambda ids, **parts: {"prompt_token_ids": ids, **parts}},
+    "vllm.inputs.engine": {
+        "mm_input": lambda ids, **parts: {"prompt_token_ids": ids, **parts},
+        "tokens_input": lambda ids: {"prompt_token_ids": ids},
+    },
     "vllm.multimodal.inputs": {
         "MultiModalBatchedField": type("MultiModalBatchedField", (), {}),
         "MultiModalFieldElem": MultiModalFieldElem,

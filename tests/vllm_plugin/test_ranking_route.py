@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from types import SimpleNamespace
 
 import numpy as np
@@ -148,6 +149,13 @@ def test_prompts_of_a_request_are_ranked_each_by_itself(module, app):
     assert vllm.adapters == {"the adapter"}
 
 
+def test_what_may_be_shown_can_be_said_in_bits(module, app):
+    bits = base64.b64encode(np.packbits([0, 1, 0, 1, 1, 0, 0])).decode()
+    body = {"prompts": [{"ids": [3, 7], "bits": bits}, {"ids": [3, 7], "only": [4, 1, 3]}], "k": 7}
+    said, listed = TestClient(app).post(module.PATH, json=body).json()["rankings"]
+    assert said == listed and sorted(said["items"]) == [1, 3, 4]
+
+
 def test_no_more_searches_than_allowed_are_under_way(module, app):
     vllm = app.state.recommender_engine
     app.state.recommender_searches = asyncio.Semaphore(2)
@@ -160,6 +168,9 @@ def test_no_more_searches_than_allowed_are_under_way(module, app):
     ("body", "status"),
     [
         ({"prompts": [{"ids": [3], "deny": [7]}]}, 400),
+        ({"prompts": [{"ids": [3], "bits": "/w==", "deny": [1]}]}, 400),
+        ({"prompts": [{"ids": [3], "bits": "/////w=="}]}, 400),
+        ({"prompts": [{"ids": [3], "bits": "?"}]}, 400),
         ({"prompts": [{"ids": [3], "vectors": {"0": {"image": [1.0]}}}]}, 400),
         ({"prompts": [{"ids": [3], "vectors": {"9": {}}}]}, 400),
         ({"prompts": [{"ids": [3]}], "model": "nobody"}, 404),

@@ -1,11 +1,14 @@
 """What may follow which tokens: the trie of a served folder, in the token ids of its vocabulary."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommender.constraints import SparseMask
 from recommender.vllm_plugin import served_folder
 from recommender.vllm_plugin.served_folder import Allowed, Served, write_served
 
@@ -49,7 +52,13 @@ def test_scores_are_log_softmax_over_the_level_and_then_the_trie(served):
     assert row[12] == pytest.approx(float(expected[0])) and not torch.isfinite(row[13])
 
 
-@pytest.mark.parametrize("extra", [[], {"no": 1}, {"deny": [4]}, {"only": [-1]}, {"deny": "0"}, {"only": [True]}])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        *([], {"no": 1}, {"deny": [4]}, {"only": [-1]}, {"deny": "0"}, {"only": [True]}),
+        *({"bits": "1"}, {"bits": b"12"}, {"bits": b"1", "deny": []}),
+    ],
+)
 def test_what_allows_nothing_sensible_is_refused(extra):
     with pytest.raises(ValueError, match="recommender"):
         Allowed.of(extra, items=4)
@@ -76,30 +85,54 @@ def test_the_state_and_the_next_level_come_from_the_last_codes(served):
 def test_whether_nothing_may_be_shown(served, entry, nothing):
     allowed = Allowed.of(entry, 4)
     assert allowed.none_of(4) is nothing
-    assert bool(served.live_states(allowed)[served.trie.root]) is not nothing
+    row = torch.zeros(20)
+    served.constrain(row, [3], allowed)
+    assert bool(finite(row)) is not nothing
 
 
 def test_items_have_tokens_behind_the_codes_unless_a_code_is_an_item(served):
     assert [served.item_token(item) for item in range(4)] == [16, 17, 18, 19]
+    assert Served(FIRST_CODE, SIZES, CODES, first_item=30).item_token(2) == 32
+    assert served.items_of([[11, 12, 15], [10, 13, 14], [11, 13, 15]]) == [3, 1, -1] and served.items_of([]) == []
     atomic = Served(FIRST_CODE, (4,), np.array([[2], [0], [3], [1]]))
     assert atomic.levels == 1 and [atomic.item_token(item) for item in range(4)] == [12, 10, 13, 11]
+
+
+def test_what_a_history_denies_costs_a_list_whatever_the_size_of_the_catalogue():
+    codes = np.column_stack(np.unravel_index(np.arange(20_000), (20, 20, 50)))
+    large = Served(FIRST_CODE, (20, 20, 50), codes)
+    denied = Allowed(deny=tuple(range(50)))  # the whole of one prefix
+    mask = large.mask(denied)
+    assert isinstance(mask, SparseMask) and mask.listed.numel() == 51
+    row = torch.zeros(FIRST_CODE + 90)
+    large.constrain(row, [3, FIRST_CODE], denied)
+    assert finite(row) == list(range(FIRST_CODE + 21, FIRST_CODE + 40))
+    assert large.mask(Allowed()) is None
 
 
 def test_masks_are_cached_up_to_a_number(served, monkeypatch):
     monkeypatch.setattr(served_folder, "_CACHED_MASKS", 2)
     first, second, third = (Allowed(deny=(item,)) for item in range(3))
-    mask = served.live_states(first)
-    assert served.live_states(first) is mask and served.live_states(Allowed(deny=(0,))) is mask
-    served.live_states(second), served.live_states(first), served.live_states(third)
-    assert served.live_states(first) is mask  # the second was used least recently
-    assert len(served._live_states) == 2
+    monkeypatch.setattr(served_folder, "_LEAST_CACHED", 1)
+    mask = served.mask(first)
+    assert served.mask(first) is mask and served.mask(Allowed(deny=(0,))) is mask
+    served.mask(second), served.mask(first), served.mask(third)
+    assert served.mask(first) is mask  # the second was used least recently
+    assert len(served._masks) == 2
 
 
-@given(st.sets(st.integers(0, 3)), st.none() | st.sets(st.integers(0, 3)), st.integers(0, 3))
-def test_only_beginnings_of_allowed_items_are_finite(deny, only, of_item):
+@given(st.sets(st.integers(0, 3)), st.none() | st.sets(st.integers(0, 3)), st.integers(0, 3), st.booleans())
+def test_only_beginnings_of_allowed_items_are_finite(deny, only, of_item, as_bits):
     """Against the list of items itself, after every prefix of one of them."""
     served = Served(FIRST_CODE, SIZES, CODES)
     allowed = Allowed(tuple(sorted(deny)), None if only is None else tuple(sorted(only)))
+    if as_bits:
+        with mock.patch.object(served_folder, "LISTED", -1):
+            allowed = Allowed.of(allowed.entry(4), 4)
+        assert allowed.bits is not None and allowed.entry(4) == {"bits": allowed.bits}
+    else:
+        assert Allowed.of(allowed.entry(4), 4) == allowed
+    assert allowed.none_of(4) == (not allowed.table(4).any())
     shown = [item for item in range(4) if item not in deny and (only is None or item in only)]
     for level in range(3):
         prefix = CODES[of_item, :level]

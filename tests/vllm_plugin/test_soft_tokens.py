@@ -1,10 +1,11 @@
 """Soft tokens of a prompt become placeholders with vectors beside them; what is incomplete or does not fit is refused."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+import torch
 
 from recommender.vllm_plugin.soft_tokens import (
     ITEM_KIND,
@@ -39,7 +40,7 @@ def test_soft_tokens_become_placeholders_with_vectors_beside_them():
     assert changed[0].name != places[0].name and changed[1].name == places[1].name
 
 
-@pytest.mark.parametrize("ids", [[34], [35], [34, 36], [36, 35], [999]])
+@pytest.mark.parametrize("ids", [[34], [35], [34, 36], [36, 35], [999], [-1, 5]])
 def test_soft_tokens_that_are_not_whole_are_refused(ids):
     with pytest.raises(ValueError, match="ids"):
         SoftTokens(FACTS, TABLES).with_placeholders(ids, {}, {})
@@ -66,6 +67,9 @@ def test_a_folder_is_opened_with_its_vectors_or_without(tmp_path):
         np.save(tmp_path / vectors_file(kind), table)
     opened = SoftTokens.open(tmp_path)
     assert opened.facts == FACTS and all(np.array_equal(opened.vectors[kind], TABLES[kind]) for kind in TABLES)
+    (tmp_path / "config.json").write_text(json.dumps({"vocab_size": 12}))  # one without a section, of earlier versions
+    with pytest.raises(ValueError, match="12 is no token"):
+        SoftTokens.open(tmp_path).with_placeholders([3, 12], {}, {})
     (tmp_path / "config.json").write_text("{}")
     plain = SoftTokens.open(tmp_path)
     assert plain.facts == NO_SOFT_TOKENS and plain.with_placeholders([3, 10**6], {}, {}) == ([3, 10**6], [])
@@ -79,3 +83,11 @@ def test_the_same_vector_has_the_same_name_and_another_has_another():
         return place.name
 
     assert name([1.0, 2.0]) == name([1, 2]) != name([2.0, 1.0])
+
+
+def test_items_with_a_table_of_their_own_are_told_by_their_numbers():
+    facts = replace(FACTS, first=40, first_placeholder=20, items=18, first_item=22)
+    assert facts.are_items(torch.tensor([21, 22, 39, 40])).tolist() == [False, True, True, False]
+    assert facts.placeholder("audio") == 21 and not FACTS.are_items(torch.tensor([0, 30])).any()
+    tokens, places = SoftTokens(facts, TABLES).with_placeholders([5, 23, 44, 45], {}, {})
+    assert tokens == [5, 23, 20, 20] and places[0].offset == 2  # item 1: its number stays, its picture is beside
