@@ -33,7 +33,7 @@ class CatalogueSettings:
 
     sizes: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     users: int = 100_000
-    train_users: int = 10_000
+    train_users: int = 100_000
     asked: int = 1000
     llm: str = "smollm2-135m-instruct"
     steps: tuple[str, ...] = tuple(STEPS)

@@ -202,9 +202,9 @@ def large_step(world: World) -> Callable[[], dict[str, Any]]:
     from recommender.training import TrainingData
     from recommender.training.stepping import steps_of
 
-    # a step in four parts, so that what is kept for the backward pass is small beside the rows
-    keys = {"base.llm": world.llm, "base.dtype": "auto", "base.rank_layers": 8, "training.gradient_accumulation": 8}
-    config = world.config(**keys, **{"data.users": 1000})
+    # as for little memory: what is kept for the backward pass is small beside the rows
+    keys = {"base.llm": world.llm, "base.dtype": "auto", "base.rank_layers": 8, "training.gradient_accumulation": 4}
+    config = world.config(**keys, **{"data.users": 1000, "training.gradient_checkpointing": True})
     catalogue = Catalogue.load(config.data.items, config.data)
     split = leave_one_out(load_histories(config, catalogue))
     features = Features.load(world.folder / FEATURES)

@@ -318,7 +318,7 @@ def catalogue(
     output: Annotated[Path, typer.Option(help="folder for tables, checkpoints and catalogue.json")],
     items: Annotated[str, typer.Option(help="numbers of items, with commas")] = "10000,100000,1000000",
     users: Annotated[int, typer.Option(help="users with 20 interactions each", min=100)] = 100_000,
-    train_users: Annotated[int, typer.Option(help="users whose histories make the epoch", min=10)] = 10_000,
+    train_users: Annotated[int, typer.Option(help="users whose histories make the epoch", min=10)] = 100_000,
     asked: Annotated[int, typer.Option(help="users that are ranked for, and lines of the batch", min=1)] = 1000,
     llm: Llm = SMOLLM,
     steps: Annotated[str, typer.Option(help="only these steps, with commas; default: all")] = "",

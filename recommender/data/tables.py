@@ -26,6 +26,7 @@ from recommender.data.paths import Kind as Kind
 from recommender.data.paths import check_table
 from recommender.errors import DataError, closest, import_extra
 from recommender.files import check_plain
+from recommender.numerics.memory import give_back
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
@@ -341,6 +342,7 @@ def _from_text(path: Path, parsed: Parsed) -> Table:
 def release_tables() -> None:
     """Give back the memory of tables that are gone, which pyarrow keeps for the next one."""
     pa.default_memory_pool().release_unused()
+    give_back()
 
 
 def _unique_columns(path: Path, table: pa.Table) -> dict[str, Column]:

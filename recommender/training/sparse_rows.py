@@ -22,7 +22,7 @@ from recommender.errors import RecommenderError
 from recommender.model import RecommenderModel
 from recommender.model.devices import uses_deepspeed
 from recommender.model.negatives import Negatives
-from recommender.model.row_window import RowWindow
+from recommender.numerics.memory import give_back
 from recommender.training.epochs import TrainingData
 from recommender.training.gradients import Stepper
 
@@ -97,7 +97,8 @@ class RowStepper(Stepper):
         """`dense`: steps all other weights."""
         self.dense, self.rows, self.share = dense, rows, 1.0
         self.model, self.processes = dense.model, dense.processes
-        self.windows: list[RowWindow] = []
+        #: distinct codes and gradients of the parts so far, merged; of none it is empty
+        self.part: list[tuple[Tensor, Tensor]] = []
         self.processes.copy_weights([rows.rows])
 
     def schedule(self, share: float) -> None:
@@ -111,15 +112,19 @@ class RowStepper(Stepper):
     def backward(self, loss: Tensor, last: bool = True) -> None:
         """Add the gradients of a part of a step; each part has looked at rows of its own."""
         self.dense.backward(loss, last)
-        if (window := self.model.take_window()) is not None:
-            self.windows.append(window)
+        window = self.model.take_window()
+        if window is not None and window.rows.grad is not None:
+            self.part = [merged([*self.part, (window.codes, window.rows.grad)])]
+        if self.rows.rows.device.type == "cpu":  # beside a large table there is little room for holes
+            give_back()
 
     def step(self, max_norm: float, beside: Sequence[Tensor] = ()) -> None:
         """Take one step with the gradients of all processes, which are then gone."""
         codes, gradients = self._gradients_of_rows()
         self.dense.step(max_norm, [gradients, *beside])
         self.rows.step(codes, gradients, self.rows.rate * self.share)
-        self.windows.clear()
+        del codes, gradients
+        self.part.clear()
 
     def readable(self) -> AbstractContextManager[None]:
         """Within the block all that ranks can be read as it is."""
@@ -127,12 +132,11 @@ class RowStepper(Stepper):
 
     def _gradients_of_rows(self) -> tuple[Tensor, Tensor]:
         """Return the codes [n] that any process looked at, and the sums [n, hidden] of their gradients."""
-        parts = [(window.codes, window.rows.grad) for window in self.windows if window.rows.grad is not None]
-        if not parts:  # this process has looked at none
+        if not self.part:  # this process has looked at none
             rows, device = self.rows.rows, self.processes.device
             none = torch.zeros(0, dtype=torch.long, device=device)
-            parts = [(none, torch.zeros(0, rows.shape[1], dtype=rows.dtype, device=device))]
-        codes, gradients = merged(parts)
+            self.part = [(none, torch.zeros(0, rows.shape[1], dtype=rows.dtype, device=device))]
+        codes, gradients = self.part.pop()
         of_all = zip(self.processes.parts_of_all(codes), self.processes.parts_of_all(gradients), strict=True)
         return merged(list(of_all))
 
