@@ -63,6 +63,6 @@ def _others(
     encoders = config.encoders.model_copy(update={**only, "transcript": False})
     raw = encode_catalogue(Catalogue([catalogue[item] for item in sure]), encoders)
     again = reduce(raw, {m: r for m, r in features.reductions.items() if m == modality})
-    kept = features.rows(modality, sure)
+    kept = features.rows(modality, np.array(sure))
     same = np.isclose(again.vectors[modality], kept, atol=_ROUNDING).all(1) & features.present[modality][sure]
     return [item for item, is_same in zip(sure, same.tolist(), strict=True) if not is_same]

@@ -78,3 +78,28 @@ def test_vectors_of_another_encoder_are_refused():
     reductions = {"text": Reduction.fit(raw.vectors["text"], 2, "another encoder")}
     with pytest.raises(ConfigError, match="encoders.text"):
         reduce(raw, reductions)
+
+
+def test_vectors_of_a_large_catalogue_stay_in_their_file_and_are_the_same(tmp_path, monkeypatch):
+    random = np.random.default_rng(0)
+    vectors = {"text": random.standard_normal((30, 8)), "image": random.standard_normal((30, 6))}
+    path = tmp_path / "features.safetensors"
+    features = Features(vectors, {m: np.ones(30, bool) for m in vectors})
+    features.save(path)
+    whole = Features.load(path)
+    monkeypatch.setattr("recommender.encoders.features.LARGE", 2 * 30 * 7)
+    mapped = Features.load(path)
+    assert isinstance(mapped.vectors["text"], np.memmap) and not isinstance(mapped.vectors["image"], np.memmap)
+    rows, one = np.array([7, 2]), np.ones((1, 8), np.float32)
+    for m in vectors:
+        assert mapped.table(m).dtype == np.float32 and np.array_equal(mapped.table(m), whole.vectors[m])
+        assert np.array_equal(mapped.rows(m, rows), whole.vectors[m][rows])
+        assert np.array_equal(mapped.take(rows).vectors[m], whole.take(rows).vectors[m])
+        assert np.array_equal(mapped.rounded().vectors[m], whole.vectors[m])
+    changed = [one_of.with_rows("text", np.array([3]), one).vectors["text"] for one_of in (mapped, whole)]
+    assert np.array_equal(*changed) and np.array_equal(Features.load(path).table("text"), whole.vectors["text"])
+    monkeypatch.setattr("recommender.encoders.features._PART", 7)
+    damaged = Features({"text": np.where(np.arange(30)[:, None] == 29, np.nan, vectors["text"])}, {"text": np.ones(30)})
+    damaged.save(path)
+    with pytest.raises(CheckpointError, match="no table of finite numbers"):
+        Features.load(path)

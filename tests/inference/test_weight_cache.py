@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from recommender.inference import beam_search
 from recommender.inference.weight_cache import INSTRUCTIONS, WeightCache
 
 
@@ -87,3 +88,28 @@ def test_a_few_muted_items_are_embedded_alone_and_the_whole_is_kept(model):
         torch.testing.assert_close(weights.code_logits(hidden, 0), model.code_logits(hidden, 0))
         assert not torch.equal(weights.items()[0], whole)
     assert weights.items()[0] is whole and torch.equal(weights.code_logits(hidden, 0), logits)
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_of_a_large_catalogue_only_what_is_read_is_embedded_and_scores_are_the_same(
+    make_checkpoint, monkeypatch, levels
+):
+    model = make_checkpoint(levels).model
+    prompts = [make_checkpoint(levels).builder.prompt(history) for history in ([1, 2, 3], [4])]
+    items = range(len(model.codes))
+    whole = beam_search.score(WeightCache(model), prompts, items)
+    with model.muted("image", items=[1, 4]):
+        muted = beam_search.score(WeightCache(model), prompts, items)
+    with model.muted("image"):
+        all_muted = beam_search.score(WeightCache(model), prompts, items)
+    monkeypatch.setattr("recommender.inference.weight_cache.KEPT_ITEMS", 5)
+    monkeypatch.setattr("recommender.inference.weight_cache.CHUNK", 7)
+    weights = WeightCache(model)
+    for _ in range(2):  # what is kept of one is not taken for another
+        assert weights.items() is None
+        np.testing.assert_allclose(beam_search.score(weights, prompts, items), whole, atol=1e-5)
+        with model.muted("image", items=[1, 4]):
+            np.testing.assert_allclose(beam_search.score(weights, prompts, items), muted, atol=1e-5)
+        with model.muted("image"):
+            np.testing.assert_allclose(beam_search.score(weights, prompts, items), all_muted, atol=1e-5)
+    assert np.abs(whole - muted).max() > 1e-4

@@ -36,6 +36,21 @@ def test_a_saved_checkpoint_ranks_the_same(make_checkpoint, catalogue, tmp_path,
     np.testing.assert_array_equal(scores(loaded, [1, 2, 3]), scores(again, [1, 2, 3]))
 
 
+def test_a_checkpoint_whose_vectors_stay_in_their_file_ranks_the_same(
+    make_checkpoint, catalogue, tmp_path, monkeypatch
+):
+    save_pretrained(make_checkpoint(), tmp_path / "saved")
+    whole = from_pretrained(tmp_path / "saved", catalogue)
+    monkeypatch.setattr("recommender.encoders.features.LARGE", 0)
+    mapped = from_pretrained(tmp_path / "saved", catalogue)
+    assert isinstance(mapped.model.features.vectors["text"], np.memmap)
+    np.testing.assert_array_equal(scores(mapped, [1, 2, 3]), scores(whole, [1, 2, 3]))
+    assert mapped.model.vectors_text.dtype == torch.float16  # as in the file: no second copy
+    save_pretrained(mapped, tmp_path / "again")
+    again, first = (tmp_path / name / "features.safetensors" for name in ("again", "saved"))
+    assert again.read_bytes() == first.read_bytes()
+
+
 def test_the_card_says_what_it_was_made_from(make_checkpoint, tmp_path):
     made = make_checkpoint()
     made.metrics = {"name": "tiny", "stages": [{"stage": "rank", "steps": 3, "minutes": 0.5, "validation": 0.1}]}
