@@ -1,4 +1,6 @@
-"""Training with DeepSpeed's ZeRO 2: gradients and the optimiser's state are cut, weights are not. Not measured anywhere.
+"""Training with DeepSpeed's ZeRO 2: gradients and the optimiser's state are cut, weights are not.
+
+Run with DeepSpeed 0.19.8 on two processes of a CPU, where the losses are those of one process; not measured on a GPU.
 
 It steps once a part of a step is the last, and averages gradients, so losses are multiplied by the number of processes.
 """

@@ -67,6 +67,24 @@ def test_two_processes_train_as_one_does_and_one_of_them_speaks(recipe, run, tmp
     assert {path.name for path in one.iterdir()} == {path.name for path in two.iterdir()}
 
 
+@pytest.mark.slow
+def test_deepspeed_on_two_processes_trains_as_one_does(recipe, run, tmp_path):
+    pytest.importorskip("deepspeed", reason="needs `pip install deepspeed`")
+    one, two = tmp_path / "one", tmp_path / "two"
+    code, _, said = run("train", "--config", recipe, "--output", one, "-q")
+    assert code == 0, said
+    told = yaml.safe_load((SHIPPED / "deepspeed_zero2.yaml").read_text()) | {"use_cpu": True}
+    (tmp_path / "deepspeed.yaml").write_text(yaml.safe_dump(told))
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(tmp_path / "deepspeed.yaml")]
+    command += ["-m", "recommender", "train", "--config", str(recipe), "--output", str(two), "-q"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
+    assert done.returncode == 0, done.stderr
+    values = [[float(row["loss"]) for row in log_of(folder) if row["loss"]] for folder in (one, two)]
+    assert values[0]
+    np.testing.assert_allclose(*values, rtol=1e-3)
+
+
 def test_a_gpu_that_is_not_there_is_one_clear_line(recipe, run, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     told = run("train", "--config", recipe, "--output", tmp_path / "none", "--set", "base.device=cuda")

@@ -1,4 +1,7 @@
-"""DeepSpeed cannot be installed here: an engine with its calls stands in, and what it is told is checked."""
+"""DeepSpeed is no part of an installation: an engine with its calls stands in, and what it is told is checked.
+
+`tests/cli/test_launching.py` trains with DeepSpeed itself where it is installed.
+"""
 
 from __future__ import annotations
 
