@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,10 +43,13 @@ class Features:
     present: dict[Modality, np.ndarray]
     reductions: Mapping[Modality, Reduction] = field(default_factory=dict)
     """How the vectors came from the encoders' raw ones; none where they did not (collaborative vectors)."""
+    _tables: dict[Modality, np.ndarray] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def table(self, modality: Modality) -> np.ndarray:
-        """Return the vectors [items, width] of a modality as float32, in memory."""
-        return self.vectors[modality].astype(np.float32, copy=False)
+        """Return the vectors [items, width] of a modality as float32, in memory, where they stay once asked for."""
+        if modality not in self._tables:
+            self._tables[modality] = self.vectors[modality].astype(np.float32, copy=False)
+        return self._tables[modality]
 
     def rows(self, modality: Modality, indices: np.ndarray) -> np.ndarray:
         """Return the vectors [n, width] float32 of some items [n]."""
@@ -59,7 +63,7 @@ class Features:
 
     def save(self, path: Path) -> None:
         """Write one safetensors file (vectors and components as float16), atomically."""
-        tensors = {f"vectors.{m}": v.astype(np.float16) for m, v in self.vectors.items()}
+        tensors = {f"vectors.{m}": v.astype(np.float16, copy=False) for m, v in self.vectors.items()}
         tensors |= {f"present.{m}": p.astype(np.uint8) for m, p in self.present.items()}
         header = {"format": _FORMAT}
         for m, reduction in self.reductions.items():
@@ -85,7 +89,7 @@ class Features:
             if large:
                 mapped = map_tensors(path)[0]
                 tensors |= {name: mapped[name] for name in large}
-        except (OSError, SafetensorError, ValueError) as error:
+        except (OSError, SafetensorError, ValueError, KeyError, struct.error) as error:
             raise CheckpointError(f"{path}: cannot be read as features ({error})", "train or encode again") from None
         try:
             return _assembled(tensors, metadata)

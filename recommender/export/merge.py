@@ -43,7 +43,6 @@ LARGEST_DIFFERENCE = 2e-3
 COMPARED = 4
 #: A sliding window up to this size is exceeded by what is compared; a longer one takes minutes on a CPU.
 LONGEST_COMPARED = 1024
-_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
@@ -233,8 +232,7 @@ def _input_rows(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:
 def item_positions(model: RecommenderModel) -> Tensor:
     """Return what stands at the position of each item [items, hidden], without the soft tokens, which take several times
     as much memory."""
-    items = torch.arange(len(model.codes), device=model.device).split(_AT_ONCE)
-    return torch.cat([model.item_embeddings(part)[0] for part in items]) * model.config.base.item_scale
+    return model.all_embeddings() * model.config.base.item_scale
 
 
 def _output_rows(model: RecommenderModel, layout: TokenLayout) -> list[Tensor]:

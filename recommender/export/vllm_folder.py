@@ -68,7 +68,8 @@ def export_vllm(
     if checkpoint.config.base.load_in_4bit:
         raise ConfigError("a 4-bit base cannot be exported", "recommender export --full-precision")
     check_target(Path(target), MARKER)
-    layout = TokenLayout.of(checkpoint.model).served(placeholders(checkpoint.model))
+    with torch.no_grad():
+        layout = TokenLayout.of(checkpoint.model).served(placeholders(checkpoint.model))
     checkpoint = replace(checkpoint, model=copy.deepcopy(checkpoint.model).float().eval())
     steps = progress or (lambda *_: None)
     with torch.no_grad(), written_folder(Path(target), MARKER) as folder:

@@ -61,7 +61,7 @@ def calibrate_exposure(
     sample = sample_histories(histories)
     last = final_states(model, builder, sample)
     mean_state = last.mean(0)
-    scores = last @ model.all_items()[0].T
+    scores = last @ model.all_embeddings().T
     for row, history in zip(scores, sample, strict=True):
         row[torch.from_numpy(history).to(row.device)] = -torch.inf
     biased = torch.zeros(scores.shape[1], dtype=torch.bool, device=scores.device)

@@ -24,8 +24,6 @@ from recommender.model.network import RecommenderModel
 INSTRUCTIONS = 4
 #: Items up to which all are embedded once and kept; of more, those of a prompt are embedded when it is read.
 KEPT_ITEMS = 100_000
-#: Items that are embedded at once.
-CHUNK = 65_536
 
 Prefix = list[tuple[Tensor, Tensor]]
 """Keys and values [key heads, positions, head width] of each layer."""
@@ -122,7 +120,7 @@ class WeightCache:
             return self._logits_beside(hidden, only)
         if current.outputs is None:
             kept = current.embedded
-            current.outputs = self._scored_rows() if kept is None else self.model.by_code(kept[0])
+            current.outputs = self.model.output_rows(0) if kept is None else self.model.by_code(kept[0])
         return hidden @ current.outputs.T
 
     def _logits_beside(self, hidden: Tensor, muted: tuple[int, ...]) -> Tensor:
@@ -133,14 +131,6 @@ class WeightCache:
             logits = self.code_logits(hidden, 0)
         logits[..., self.model.codes[items, 0]] = hidden @ rows.T
         return logits
-
-    def _scored_rows(self) -> Tensor:
-        """Return the embeddings [items, hidden] in the order of their codes, of which no other copy is made."""
-        model = self.model
-        rows = torch.empty(len(model.codes), model.hidden_size, dtype=model.rows.dtype, device=model.device)
-        for start in range(0, len(rows), CHUNK):
-            rows[start : start + CHUNK] = model.item_embeddings(model.items_by_code[start : start + CHUNK])[0]
-        return rows
 
 
 def _layers_version(model: RecommenderModel) -> tuple[Any, ...]:

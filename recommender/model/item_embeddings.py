@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -16,6 +17,9 @@ from recommender.model.initialization import initial_rows
 from recommender.model.row_window import RowWindow, rows_at
 from recommender.prompting.example import FIRST_SOFT, ITEM, VectorOverrides
 from recommender.semantic_ids.codes import SemanticIds
+
+#: items that are embedded together
+AT_ONCE = 65_536
 
 
 class ItemEmbeddings(nn.Module):
@@ -69,7 +73,7 @@ class ItemEmbeddings(nn.Module):
         self.features, self.features_version = features, self.features_version + 1
         for m in self.modalities:
             # as they are: of a large catalogue they lie in a file, and are float16
-            vectors, present = torch.from_numpy(features.vectors[m]), torch.from_numpy(features.present[m])
+            vectors, present = _shared(features.vectors[m]), torch.from_numpy(features.present[m])
             self.register_buffer(f"vectors_{m}", vectors.to(self.device), persistent=False)
             self.register_buffer(f"present_{m}", present.to(self.device), persistent=False)
         codes = torch.from_numpy(self.ids.codes + self.offsets[None, :-1])
@@ -168,6 +172,25 @@ class ItemEmbeddings(nn.Module):
         finally:
             self._views = {}
 
+    def embeddings(self, items: Tensor) -> Tensor:
+        """Return the one-position embeddings [n, hidden] of items [n], many of them a part at a time.
+
+        Without their soft tokens, which take several times as much memory.
+        """
+        if len(items) <= AT_ONCE:
+            return self.item_embeddings(items)[0]
+        parts = items.split(AT_ONCE)
+        if torch.is_grad_enabled():
+            return torch.cat([self.item_embeddings(part)[0] for part in parts])
+        found = torch.empty(len(items), self.hidden_size, dtype=self.rows.dtype, device=self.device)
+        for number, part in enumerate(parts):
+            found[number * AT_ONCE : number * AT_ONCE + len(part)] = self.item_embeddings(part)[0]
+        return found
+
+    def all_embeddings(self) -> Tensor:
+        """Return the one-position embeddings [items, hidden] of the whole catalogue."""
+        return self.embeddings(torch.arange(len(self.codes), device=self.device))
+
     def all_items(self) -> tuple[Tensor, Tensor]:
         """Return `item_embeddings` of the whole catalogue."""
         return self.item_embeddings(torch.arange(len(self.codes), device=self.device))
@@ -184,7 +207,8 @@ class ItemEmbeddings(nn.Module):
         """Return the rows [codes, hidden] whose products with a hidden state are the scores of a level's codes."""
         if self.ids.codes.shape[1] > 1:
             return self.rows[self.offsets[level] : self.offsets[level + 1]].to(self.device)
-        return self.by_code(self.all_items()[0])
+        few = len(self.codes) <= AT_ONCE
+        return self.by_code(self.all_embeddings()) if few else self.embeddings(self.items_by_code)
 
     def by_code(self, embeddings: Tensor) -> Tensor:
         """Return embeddings of all items [items, hidden] in the order of their codes, of which each has one."""
@@ -213,3 +237,10 @@ class ItemEmbeddings(nn.Module):
                 soft = here & (slots >= first) & (slots < first + len(projected))
                 embedded[soft] = self.as_input(projected + self.centre)[slots[soft] - first]
             embedded[here & (slots == ITEM)] += self.as_input(change * self.config.base.item_scale)
+
+
+def _shared(vectors: np.ndarray) -> Tensor:
+    """Return an array as a tensor that shares its memory, or the file that it is mapped from, which nothing writes to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable.*")
+        return torch.from_numpy(vectors)

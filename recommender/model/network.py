@@ -50,7 +50,7 @@ class RecommenderModel(TrainingSoftmax):
             add_listening_adapter(self.peft, self.config.lora, self.listening_layers)
         self.listener = listener.to(self.device)
         with torch.no_grad():
-            listener.with_items(self.all_items()[0])
+            listener.with_items(self.all_embeddings())
 
     def forget_listener(self) -> None:
         """Give up what listens, so that another depth may, or a training begins anew."""

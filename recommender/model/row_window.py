@@ -20,8 +20,8 @@ def rows_at(table: Tensor, codes: Tensor) -> Tensor:
         return table[codes]
     places = codes.flatten().to(table.device)
     found = torch.empty(len(places), table.shape[1], dtype=table.dtype, device=codes.device)
-    for into, part in zip(found.split(_AT_ONCE), places.split(_AT_ONCE), strict=True):
-        into.copy_(table[part])
+    for start in range(0, len(places), _AT_ONCE):
+        found[start : start + _AT_ONCE] = table[places[start : start + _AT_ONCE]].to(codes.device)
     return found.view(*codes.shape, -1)
 
 

@@ -194,8 +194,8 @@ def _rows(old: RecommenderModel, model: RecommenderModel, known: int, similarity
         rows[added] = old.rows[int(old.offsets[-2]) :].mean(0)
         return rows
     model.rows.copy_(rows)
-    known_embeddings = model.item_embeddings(torch.arange(known, device=model.device))[0]
-    without_rows = model.item_embeddings(torch.arange(known, len(model.codes), device=model.device))[0]
+    known_embeddings = model.embeddings(torch.arange(known, device=model.device))
+    without_rows = model.embeddings(torch.arange(known, len(model.codes), device=model.device))
     offsets = _offsets_of_similar(known_embeddings, similarity)
     if _trained_with_cold_items(model.config):
         rows[added] = offsets

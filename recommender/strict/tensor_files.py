@@ -18,7 +18,17 @@ FLOATS = ("F32", "F16", "BF16")
 """The types of weights, as headers name them."""
 _NAME_CHARS = 120
 #: what numpy reads the types of headers as; bfloat16 as its bits
-_NUMPY = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2", "I8": "i1", "U8": "u1", "I32": "<i4", "I64": "<i8"}
+_NUMPY = {
+    "F16": "<f2",
+    "F32": "<f4",
+    "F64": "<f8",
+    "BF16": "<u2",
+    "I8": "i1",
+    "U8": "u1",
+    "I32": "<i4",
+    "I64": "<i8",
+    "BOOL": "?",
+}
 AGAIN = "copy the checkpoint again, whole"
 
 
@@ -47,9 +57,9 @@ def read_header(path: Path, what: str = "safetensors file") -> dict[str, TensorF
 
 
 def map_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, TensorFacts], dict[str, str]]:
-    """Return the tensors of a file memory-mapped, what its header says of each, and its metadata.
+    """Return the tensors of a file memory-mapped and not writable, what its header says of each, and its metadata.
 
-    What is written to an array stays in memory and does not reach the file. Raises OSError, ValueError, KeyError or
+    Raises OSError, ValueError, KeyError or
     struct.error for what cannot be mapped.
     """
     with path.open("rb") as file:
@@ -65,7 +75,7 @@ def map_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, TensorFact
 
 def _mapped(path: Path, start: int, offsets: list[int], facts: TensorFacts) -> np.ndarray:
     dtype, (begin, end) = np.dtype(_NUMPY[facts.dtype]), offsets
-    return np.zeros(facts.shape, dtype) if begin == end else np.memmap(path, dtype, "c", start + begin, facts.shape)
+    return np.zeros(facts.shape, dtype) if begin == end else np.memmap(path, dtype, "r", start + begin, facts.shape)
 
 
 def check_types(path: Path, header: Mapping[str, TensorFacts], allowed: Collection[str] = FLOATS) -> None:

@@ -94,7 +94,7 @@ class Allowed:
     def none_of(self, items: int) -> bool:
         """Whether none of so many items may be shown."""
         if self.bits is not None:
-            return not any(self.bits)
+            return not self.table(items).any()  # bits behind the last item say nothing
         if self.only is not None:
             return set(self.only) <= set(self.deny)
         return len(set(self.deny)) == items
@@ -137,12 +137,14 @@ class Served:
         return int(starts[0] + self.codes[item, 0] if self.levels == 1 else self.first_item + item)
 
     def items_of(self, tokens: Sequence[Sequence[int]]) -> list[int]:
-        """Return the items of whole beams, each a token a level."""
+        """Return the items of whole beams, each a token a level. Raises RuntimeError for codes of no item."""
         if not tokens:
             return []
         flat = np.fromiter((token for beam in tokens for token in beam), np.int64, self.levels * len(tokens))
         codes = flat.reshape(-1, self.levels) - self.level_starts[:-1]
         items: list[int] = self.trie.items_with(torch.from_numpy(codes)).tolist()
+        if min(items) < 0:
+            raise RuntimeError("vLLM chose codes of no item: its server was started without our logits processor")
         return items
 
     @property

@@ -90,6 +90,7 @@ def test_vectors_of_a_large_catalogue_stay_in_their_file_and_are_the_same(tmp_pa
     monkeypatch.setattr("recommender.encoders.features.LARGE", 2 * 30 * 7)
     mapped = Features.load(path)
     assert isinstance(mapped.vectors["text"], np.memmap) and not isinstance(mapped.vectors["image"], np.memmap)
+    assert not mapped.vectors["text"].flags.writeable  # else the system must be able to hold all of it in memory
     rows, one = np.array([7, 2]), np.ones((1, 8), np.float32)
     for m in vectors:
         assert mapped.table(m).dtype == np.float32 and np.array_equal(mapped.table(m), whole.vectors[m])

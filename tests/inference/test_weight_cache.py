@@ -103,7 +103,7 @@ def test_of_a_large_catalogue_only_what_is_read_is_embedded_and_scores_are_the_s
     with model.muted("image"):
         all_muted = beam_search.score(WeightCache(model), prompts, items)
     monkeypatch.setattr("recommender.inference.weight_cache.KEPT_ITEMS", 5)
-    monkeypatch.setattr("recommender.inference.weight_cache.CHUNK", 7)
+    monkeypatch.setattr("recommender.model.item_embeddings.AT_ONCE", 7)
     weights = WeightCache(model)
     for _ in range(2):  # what is kept of one is not taken for another
         assert weights.items() is None

@@ -68,6 +68,8 @@ def test_what_is_kept_of_rows_lies_with_them(made, histories):
         assert all(tensor.device == DEVICE for tensor in kept.state_dict().values())
         window = rows_at(checkpoint.model.rows.detach(), torch.tensor([[3, 1], [0, 3]]))
         assert window.shape[:2] == (2, 2) and window.device.type == "cpu"
+        recorded = rows_at(checkpoint.model.rows, torch.tensor([3, 1]))  # where gradients are recorded too
+        assert torch.equal(recorded.detach(), window[0])
         with pytest.raises(RuntimeError, match="two devices"):
             checkpoint.model.rows[torch.tensor([3])]
 
