@@ -67,8 +67,8 @@ class FitData:
 
     def need_text(self, name: str) -> np.ndarray:
         """Return the items' text vectors, float32 [items, width]. Raises DataError naming the baseline that needs them."""
-        features = self.need_content(name).features
-        if "text" not in features.vectors:
+        vectors = self.need_content(name).features.vectors
+        if "text" not in vectors:
             reason = f"{name} needs the items' text vectors, and there are none"
             raise DataError(reason, "name an encoder under encoders.text; the items need titles or texts")
-        return features.table("text")
+        return np.asarray(vectors["text"], np.float32)
