@@ -20,8 +20,9 @@ from recommender.data.media import audio_problems, read_audio
 from recommender.data.standins import without_standins
 from recommender.encoders.cached_batches import Work, run
 from recommender.encoders.encoding_cache import EncodingCache, cache_folder
+from recommender.encoders.librosa_calls import call_librosa, load_librosa
 from recommender.encoders.pipeline import media_sources
-from recommender.errors import DataError, import_extra
+from recommender.errors import DataError
 from recommender.files import write_text
 from recommender.progress import Progress
 
@@ -41,6 +42,7 @@ END, FEWEST = 0.2, 10
 _BASS = 200
 _RATE, _SHORTEST = 16_000, 16_000
 _FLOOR = 1e-10
+_FEATURE = "words for sounds"
 
 
 class SoundMeter:
@@ -50,7 +52,7 @@ class SoundMeter:
 
     def load(self) -> None:
         """Import librosa. Raises RecommenderError if it is not installed."""
-        _librosa()
+        load_librosa(_FEATURE)
 
     def prepare(self, source: Path) -> np.ndarray:
         """Read one sound as [samples] float32, 16 kHz, mono. Raises DataError."""
@@ -64,11 +66,7 @@ class SoundMeter:
         of percussive energy (Fitzgerald, "Harmonic/Percussive Separation using Median Filtering", DAFx 2010), how far
         loud parts are above quiet ones (dB), the share of the energy that is bass, and the median
         flatness of the spectrum, which is 1 for noise."""
-        return np.array([_measures(_librosa(), sound) for sound in batch], np.float32)
-
-
-def _librosa() -> Any:
-    return import_extra("librosa", "words for sounds", "sound")
+        return np.array([call_librosa(_measures, sound, _FEATURE) for sound in batch], np.float32)
 
 
 def _measures(librosa: Any, sound: np.ndarray) -> list[float]:

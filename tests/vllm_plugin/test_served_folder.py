@@ -93,7 +93,9 @@ def test_whether_nothing_may_be_shown(served, entry, nothing):
 def test_items_have_tokens_behind_the_codes_unless_a_code_is_an_item(served):
     assert [served.item_token(item) for item in range(4)] == [16, 17, 18, 19]
     assert Served(FIRST_CODE, SIZES, CODES, first_item=30).item_token(2) == 32
-    assert served.items_of([[11, 12, 15], [10, 13, 14], [11, 13, 15]]) == [3, 1, -1] and served.items_of([]) == []
+    assert served.items_of([[11, 12, 15], [10, 13, 14]]) == [3, 1] and served.items_of([]) == []
+    with pytest.raises(RuntimeError, match="codes of no item"):
+        served.items_of([[11, 12, 15], [11, 13, 15]])
     atomic = Served(FIRST_CODE, (4,), np.array([[2], [0], [3], [1]]))
     assert atomic.levels == 1 and [atomic.item_token(item) for item in range(4)] == [12, 10, 13, 11]
 

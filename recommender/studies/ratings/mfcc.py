@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from recommender.data.media import read_audio
-from recommender.errors import DataError, import_extra
+from recommender.encoders.librosa_calls import call_librosa, load_librosa
+from recommender.errors import DataError
 
 SAMPLE_RATE = 16_000
 _COEFFICIENTS = 20
+_FEATURE = "feature mfcc"
 _SHORTEST = 4096  # samples; below, there are too few frames for differences
 
 
@@ -28,7 +30,7 @@ class MfccEncoder:
 
     def load(self) -> None:
         """Import librosa. Raises RecommenderError if it is not installed."""
-        _librosa()
+        load_librosa(_FEATURE, "name whisper in its place")
 
     def prepare(self, source: Path) -> np.ndarray:
         """Read one sound as [samples] float32, 16 kHz, mono. Raises DataError."""
@@ -39,11 +41,7 @@ class MfccEncoder:
 
     def encode(self, batch: Sequence[np.ndarray]) -> np.ndarray:
         """Return the statistics of sounds, [n, 84] float32 in the units of librosa, to be scaled before use."""
-        return np.stack([_describe(_librosa(), sound) for sound in batch])
-
-
-def _librosa() -> Any:
-    return import_extra("librosa", "feature mfcc", "sound", "name whisper in its place")
+        return np.stack([call_librosa(_describe, sound, _FEATURE) for sound in batch])
 
 
 def _describe(librosa: Any, sound: np.ndarray) -> np.ndarray:
