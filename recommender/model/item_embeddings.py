@@ -207,7 +207,7 @@ class ItemEmbeddings(nn.Module):
         """Return the rows [codes, hidden] whose products with a hidden state are the scores of a level's codes."""
         if self.ids.codes.shape[1] > 1:
             return self.rows[self.offsets[level] : self.offsets[level + 1]].to(self.device)
-        few = len(self.codes) <= AT_ONCE
+        few = len(self.codes) <= AT_ONCE  # in file order, so that scores are to the bit those of `all_items`
         return self.by_code(self.all_embeddings()) if few else self.embeddings(self.items_by_code)
 
     def by_code(self, embeddings: Tensor) -> Tensor:
