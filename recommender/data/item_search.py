@@ -8,6 +8,7 @@ each word of each title and value, and the distinct words.
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from array import array
 from bisect import bisect_left
@@ -85,6 +86,11 @@ class ItemSearch:
         """Return the items in the order in which they stand where nothing is searched for."""
         return Found(self._count, self._listed[offset : offset + limit])
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the index takes, the distinct words included."""
+        return self._listed.nbytes + self._places.nbytes + self._titles.nbytes + self._values.nbytes
+
     def _ranks(self, words: list[str]) -> np.ndarray:
         """Return uint8 [items]: how each item meets the words, 255 for not at all."""
         exact = begun = known = near = np.ones(self._count, dtype=bool)
@@ -140,6 +146,12 @@ class _WordIndex:
         self._by_length = defaultdict[int, list[str]](list)
         for word in self._words:
             self._by_length[len(word)].append(word)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays and of the words, each of which two lists point to."""
+        words = sum(map(sys.getsizeof, self._words)) + 16 * len(self._words)
+        return self._items.nbytes + self._starts.nbytes + self.lengths.nbytes + words
 
     def having(self, word: str) -> np.ndarray:
         """Return bool [items]: which have the word."""
