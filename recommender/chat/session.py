@@ -30,8 +30,10 @@ class FileQueries(Protocol):
 
 @dataclass
 class Session:
-    """Messages so far, and what is known beforehand. `history`: item ids; `k`: length of the first list; `user`: whose; `without`:
-    parts of the ranking that are switched off."""
+    """Messages so far, and what is known beforehand.
+
+    `history`: item ids; `k`: length of the first list; `user`: whose; `without`: parts of the ranking that are off.
+    """
 
     chat: Chat
     media_queries: FileQueries
