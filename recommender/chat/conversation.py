@@ -108,7 +108,7 @@ class ChatEngine(Protocol):
         """Return a checked justification for each item."""
         ...
 
-    def caveats(self, history: np.ndarray, items: Sequence[int]) -> list[str]:
+    def caveats(self, history: np.ndarray, items: Sequence[int], user: str | None = None) -> list[str]:
         """Return for each item a sentence that says how it is unlike the history; "" for none."""
         ...
 
@@ -389,8 +389,8 @@ class Chat:
         ranking = self._ranked(state, allowed, given, k, said)
         justifications: list[str | None] = [None] * len(ranking.items)
         if explain:
-            best = ranking.items.tolist()
-            told, caveats = self.engine.explain(history, best, user=said.user), self.engine.caveats(history, best)
+            best, user = ranking.items.tolist(), said.user
+            told, caveats = self.engine.explain(history, best, user=user), self.engine.caveats(history, best, user)
             justifications = [f"{each.text} {caveat}".strip() for each, caveat in zip(told, caveats, strict=True)]
         rows = zip(ranking.items.tolist(), ranking.scores.tolist(), justifications, strict=True)
         items = tuple(

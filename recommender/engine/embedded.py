@@ -167,7 +167,7 @@ class Recommender(Engine):
         justification = self.explain(known, [item], query, user)[0]
         effects = {m: round(float(e[0]), 4) for m, e in self.contributions(known, [item], query).items()}
         remarks = self.justifier.remarks([justification.evidence], known, self._scoring(known, query))[0]
-        caveat = self.justifier.caveats(known, [item])[0]
+        caveat = self.justifier.caveats(known, [item], user)[0]
         gains = self.ranker.query_gains(query)
         return {
             "item_id": self.catalogue[item].item_id,

@@ -91,7 +91,7 @@ class Engine(ABC):
         self.setup = EngineSetup(catalogue, config, builder, features, fusion, style, companions, labels)
         self.setup.listens = reader is not None
         self.checker = ClaimChecker(catalogue, style.phrases, style.liked)
-        self.feedback_policy = FeedbackPolicy(self.checker, config.justify.wrong_votes)
+        self.feedback_policy = FeedbackPolicy(self.checker, config.justify.wrong_votes, config.justify.adapt)
         self.rules = ListingRules(catalogue, self.feedback_policy)
         self._query_scorers = QueryScorerCache()
         self._bind()
@@ -346,7 +346,7 @@ class Engine(ABC):
         """Yield items with their justifications, behind what they meet of a query and before what their media show."""
         answers, remarks = self._query_answers(request, items), self._remarks(request, evidence, stop)
         indices = [self.catalogue.index(item.item_id) for item in items]
-        caveats = self.justifier.caveats(self.catalogue.indices(request.history), indices)
+        caveats = self.justifier.caveats(self.catalogue.indices(request.history), indices, request.user)
         for item, justification, answer, said, caveat in zip(
             items, justifications, answers, remarks, caveats, strict=False
         ):
@@ -486,9 +486,9 @@ class Engine(ABC):
         evidence = self.justifier.evidence(history, items, partial(self.score, query=query), user)
         return self.justifier.justify(evidence, user)
 
-    def caveats(self, history: np.ndarray, items: Sequence[int]) -> list[str]:
+    def caveats(self, history: np.ndarray, items: Sequence[int], user: str | None = None) -> list[str]:
         """Return for each item a sentence that says how it is unlike the history; "" for none. See `Justifier.caveats`."""
-        return ["" if caveat is None else caveat[1] for caveat in self.justifier.caveats(history, items)]
+        return ["" if caveat is None else caveat[1] for caveat in self.justifier.caveats(history, items, user)]
 
     def similar_items(self, item: int, count: int) -> list[int]:
         """Return the `count` items most like one in their texts, itself left out; none where the engine has no vectors."""
