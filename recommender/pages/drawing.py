@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from recommender.errors import import_extra
+
+import_extra("matplotlib", "a report with plots", "eval")
+from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.ticker import MaxNLocator  # noqa: E402
 
 GREY, BLUE, INK = "#9aa3af", "#2f6f9f", "#1f2933"
 _COLOURS = (BLUE, "#b7791f", "#4a8f6b", "#7a6f9f", "#c0524a", GREY)
@@ -33,8 +36,9 @@ def bar_chart(values: Mapping[str, float], label: str, low: Sequence[float] = ()
     figure = new_figure(7.2, 0.9 + 0.38 * max(len(values), 1))
     axes = figure.add_subplot()
     means = list(values.values())
-    error = [[m - v for m, v in zip(means, low, strict=True)], [v - m for m, v in zip(means, high, strict=True)]]
-    axes.barh(range(len(means)), means, xerr=error if low else None, color=BLUE, height=0.62, ecolor=INK, capsize=3)
+    below, above = ([abs(end - mean) for mean, end in zip(means, ends, strict=bool(ends))] for ends in (low, high))
+    error = [below, above] if low else None
+    axes.barh(range(len(means)), means, xerr=error, color=BLUE, height=0.62, ecolor=INK, capsize=3)
     for at, mean in enumerate(means):
         axes.annotate(f"{mean:.4g}", (high[at] if high else mean, at), (5, 0), textcoords="offset points", va="center")
     axes.set_yticks(range(len(means)), [name if len(name) <= 48 else f"{name[:47]}…" for name in values])
