@@ -102,7 +102,7 @@ def _report(metrics: Mapping[str, Any]) -> Report:
     about, adaptation = metrics["about"], metrics["adaptation"]
     lead = (
         f"{about['items']} items on blind sheets for {about['readers']} readers, by {', '.join(about['systems'])}. "
-        "Give each reader a sheet of the folder `sheets`, then run `recommender study scales` on it."
+        "Give each reader one of the sheets; once they are marked, recommender study scales reads them."
     )
     parts = [] if adaptation is None else _adaptation_parts(adaptation)
     notes = (
