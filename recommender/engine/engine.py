@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recommender.baselines.fusion.stored import StoredFusion
 from recommender.config import Config, Modality
 from recommender.constraints.text_constraint import TextConstraint
 from recommender.conversations.spoken import Likeness
@@ -37,7 +38,6 @@ from recommender.engine.requests import RankedItem, Request, Response, make_requ
 from recommender.engine.rules import ListingRules
 from recommender.engine.setup import EngineSetup
 from recommender.errors import EngineLostError, RecommenderError
-from recommender.fusion.stored import StoredFusion
 from recommender.inference.beam_search import Ranking
 from recommender.justify import ClaimChecker, Evidence, Justification, Style
 from recommender.justify.companions import Companions
