@@ -188,6 +188,28 @@ def batch(world: World) -> Callable[[], dict[str, Any]]:
     return run
 
 
+def search(world: World) -> Callable[[], dict[str, Any]]:
+    """Build the index that `/v1/items` searches, and search: frequent and rare words, beginnings, and a typing error."""
+    from recommender.data.catalogue import Catalogue
+    from recommender.data.item_search import ItemSearch
+
+    catalogue = Catalogue.load(str(world.folder / ITEMS))
+
+    def run() -> dict[str, Any]:
+        start = time.perf_counter()
+        index = ItemSearch(catalogue)
+        built, milliseconds = time.perf_counter() - start, []
+        titles = [catalogue[i].title for i in range(0, world.items, max(world.items // 20, 1))]
+        for text in ("a", *titles, *(title[:2] for title in titles), *(f"{t[:3]}q{t[3:]}" for t in titles)):
+            start = time.perf_counter()
+            index.find(text, 20)
+            milliseconds.append((time.perf_counter() - start) * 1000)
+        slowest = round(max(milliseconds), 1)
+        return {"step seconds": built, "slowest search, ms": slowest, "index, MB": round(index.nbytes / 1e6)}
+
+    return run
+
+
 def large_step(world: World) -> Callable[[], dict[str, Any]]:
     """Take training steps of a full base with LoRA; what is told is the median step."""
     import torch
@@ -229,6 +251,7 @@ STEPS: dict[str, Step] = {
     "tokenize 3 levels": tokenize_levels,
     "train": train,
     "load": load,
+    "search": search,
     "evaluate": evaluate,
     "batch": batch,
     "135M step": large_step,

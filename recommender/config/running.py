@@ -73,6 +73,10 @@ class ServingConfig(Section):
         100, ge=0, description="most items of a list that are justified; the others are listed without"
     )
     media: int = Field(16, ge=0, description="most pictures and sounds of a chat")
+    listed: int = Field(100, ge=1, description="most items of one answer of /v1/items")
+    search_chars: int = Field(200, ge=1, description="most characters of a search in the catalogue")
+    thumbnail: int = Field(1024, ge=16, description="most pixels of the longer side of a picture that /v1/items gives")
+    thumbnail_cache: int = Field(64_000_000, ge=0, description="bytes of such pictures that are kept in memory")
     header_seconds: float = Field(10, gt=0, description="how long the headers of a request may take to arrive")
     body_seconds: float = Field(60, gt=0, description="how long the body of a request may take to arrive")
     connections: int = Field(

@@ -18,7 +18,7 @@ from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.engine.ranking import NO_OVERRIDES
 from recommender.engine.requests import RankedItem
 from recommender.engine.setup import EngineSetup
-from recommender.justify import Evidence, Justification, find_evidence, justify, written_list
+from recommender.justify import Claim, Evidence, Justification, find_evidence, justify, written_list
 from recommender.justify.caveat import Caveat, caveat_text, find_caveat
 from recommender.justify.media_remarks import MediaRemark, ScoreWithout, find_remarks, remark_text
 from recommender.justify.query_answer import QueryAnswer, answer_query
@@ -198,12 +198,12 @@ def with_justification(
 
     `trace`: with how it was written, for a decision trace. `remarks`: what its media show. `caveat`, and its sentence.
     """
-    evidence = evidence_as_dict(justification, catalogue) | remarks.as_evidence(catalogue)
-    text = " ".join(filter(None, (justification.text, remarks.text, caveat[1] if caveat else "")))
+    opening = f"{answer.text} " if answer is not None else ""
+    evidence = evidence_as_dict(justification, catalogue, len(opening)) | remarks.as_evidence(catalogue)
+    text = opening + " ".join(filter(None, (justification.text, remarks.text, caveat[1] if caveat else "")))
     if caveat is not None:
         evidence["caveat"] = asdict(caveat[0])
     if answer is not None:
-        text = f"{answer.text} {text}"
         evidence["query"] = {"met": list(map(asdict, answer.met)), "missed": list(map(asdict, answer.missed))}
     if trace:
         evidence["writing"] = {
@@ -216,8 +216,11 @@ def with_justification(
     return replace(item, justification=text, written_by=justification.source, evidence=evidence)
 
 
-def evidence_as_dict(justification: Justification, catalogue: Catalogue) -> dict[str, Any]:
-    """Return evidence and checks as data that JSON can hold, with item ids instead of indices."""
+def evidence_as_dict(justification: Justification, catalogue: Catalogue, offset: int = 0) -> dict[str, Any]:
+    """Return evidence and checks as data that JSON can hold, with item ids instead of indices.
+
+    `offset`: characters that stand before the justification in the text that is shown.
+    """
     evidence = justification.evidence
     companions = [{"item_id": catalogue[i].item_id, "people": count} for i, count in evidence.companions]
     return {
@@ -234,5 +237,19 @@ def evidence_as_dict(justification: Justification, catalogue: Catalogue) -> dict
             for passage in evidence.passages
         ],
         **({"companions": companions} if companions else {}),
-        "claims": [{"kind": c.kind, "text": c.text, "true": c.true} for c in justification.verdict.claims],
+        "claims": [_claim_as_dict(c, justification.text, catalogue, offset) for c in justification.verdict.claims],
+    }
+
+
+def _claim_as_dict(claim: Claim, text: str, catalogue: Catalogue, offset: int) -> dict[str, Any]:
+    """Return a claim as data; `start` and `end` are null for one of the whole sentence, `fact` for one of no attribute."""
+    placed = claim.end > claim.start
+    return {
+        "kind": claim.kind,
+        "text": text[claim.start : claim.end] if placed else claim.text,
+        "true": claim.true,
+        "start": claim.start + offset if placed else None,
+        "end": claim.end + offset if placed else None,
+        "items": [catalogue[item].item_id for item in claim.items],
+        "fact": None if claim.fact is None else {"name": claim.fact[0], "value": claim.fact[1]},
     }

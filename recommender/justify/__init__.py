@@ -1,6 +1,7 @@
 """Justifications: evidence by deletion, texts by the LLM, and a check of every claim in them."""
 
-from recommender.justify.checker import Claim, ClaimChecker, Verdict
+from recommender.justify.checker import ClaimChecker
+from recommender.justify.claims import Claim, Verdict
 from recommender.justify.evidence import Evidence, Influence, SharedFact, find_evidence
 from recommender.justify.list_writing import written_list
 from recommender.justify.style import Style

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import copy
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 from recommender.data.catalogue import Catalogue
+from recommender.justify.claims import Claim, Edit, Verdict, moved
 from recommender.justify.crowd import crowd_claims
 from recommender.justify.english import PRONOUNS, RESEMBLING, SHARING, domain_words, history_verbs, neutral_words
 from recommender.justify.evidence import Evidence
@@ -36,26 +38,6 @@ _STOPS = frozenset(".!?…")
 #: tags that may stand between a cue and its value, and between the values of one list
 _TO_VALUE = frozenset(("by", "the", "of", "is", "are", "a", "an", "both", "in", "with", ":"))
 _IN_LIST = frozenset(("and", ",", "or", "by", "the"))
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One claim of a text. `kind`: title, an attribute's name, role, deed, crowd (what others did), resemblance, word (one
-    that cannot be checked) or form."""
-
-    kind: str
-    text: str
-    true: bool
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a text may be shown, all its claims, and what is wrong with the first false one."""
-
-    ok: bool
-    claims: tuple[Claim, ...] = ()
-    reason: str = ""
 
 
 class ClaimChecker:
@@ -116,8 +98,8 @@ class ClaimChecker:
         # "… and "Escape from L.A."": the name's full stop ended the sentence too
         return f"{text}." if len(text) > 1 and text[-1] in DOUBLE_QUOTES and text[-2] in ".!?" else text
 
-    def named_exactly(self, sentence: str, evidence: Evidence) -> str:
-        """Return a sentence that passed with each quoted name spelled as in the catalogue.
+    def named_exactly(self, sentence: str, evidence: Evidence, verdict: Verdict) -> tuple[str, Verdict]:
+        """Return a sentence that passed with each quoted name spelled as in the catalogue, and the verdict on it.
 
         The check itself ignores case, accents, "&" and dots.
         """
@@ -128,11 +110,18 @@ class ClaimChecker:
             exact |= names
             by_form |= {forms(name): name for name in (*sorted(names), display_name(self.catalogue[item]))}
 
+        edits = list[Edit]()
+
         def respell(match: re.Match[str]) -> str:
             opening, name, closing = match.groups()
-            return match[0] if name in exact else f"{opening}{by_form.get(forms(name), name)}{closing}"
+            if name in exact:
+                return match[0]
+            right = by_form.get(forms(name), name)
+            edits.append(Edit(match.start(2), match.end(2), len(right)))
+            return f"{opening}{right}{closing}"
 
-        return _QUOTED.sub(respell, sentence)
+        respelled = _QUOTED.sub(respell, sentence)
+        return respelled, moved(verdict, edits)
 
 
 def _malformed(sentence: str) -> Claim | None:
@@ -186,9 +175,10 @@ class _Reading:
                 yield from self._cue(place)
             elif span.kind == "unknown" and place not in self.told_of_others:
                 problem = "not a known name" if span.text[:1].isupper() else "cannot be checked"
-                yield Claim("word", span.text, False, problem)
+                yield Claim("word", span.text, False, problem, span.start, span.end)
         yield from self._misplaced_titles()
-        yield from (Claim("crowd", claim.text, not claim.reason, claim.reason) for claim in self.of_others)
+        for told in self.of_others:
+            yield Claim("crowd", told.text, not told.reason, told.reason, *self._extent(told.places))
         yield from self._deeds()
         yield from self._form()
         yield from self._wellformed()
@@ -228,10 +218,9 @@ class _Reading:
         return None
 
     def _title(self, place: int) -> Claim:
-        true = bool(self.named[place])
-        return Claim(
-            "title", self.spans[place].text, true, "" if true else "neither the recommended item nor an influence"
-        )
+        span, items = self.spans[place], tuple(sorted(self.named[place]))
+        problem = "" if items else "neither the recommended item nor an influence"
+        return Claim("title", span.text, bool(items), problem, span.start, span.end, items)
 
     def _tag(self, place: int) -> str:
         span = self.spans[place]
@@ -252,10 +241,11 @@ class _Reading:
         return any(all(value in self.facts[item].get(name, ()) for item in items) for name, value in facts)
 
     def _value(self, place: int) -> Claim:
-        span = self.spans[place]
-        true = self._true_of_all(span.facts, self._subjects(place))
-        name = min(name for name, _ in span.facts)
-        return Claim(name, span.text, true, "" if true else "not true of every item that it is claimed of")
+        span, items = self.spans[place], tuple(sorted(self._subjects(place)))
+        held = [fact for fact in sorted(span.facts) if self._true_of_all((fact,), items)]
+        fact, problem = min(span.facts), "" if held else "not true of every item that it is claimed of"
+        told = next(iter(held), fact)
+        return Claim(fact[0], span.text, bool(held), problem, span.start, span.end, items, told)
 
     def _subjects(self, place: int) -> frozenset[int]:
         """Return the items that a value is claimed of: the one before a bracket, the only one of its clause, or all."""
@@ -326,7 +316,8 @@ class _Reading:
         for value in places:
             facts = [fact for fact in self.spans[value].facts if role(fact[0]) in span.roles]
             true = true and self._true_of_all(facts, self._subjects(value))
-        yield Claim("role", span.text, true, "" if true else "no attribute says this")
+        items = tuple(sorted(frozenset[int]().union(*map(self._subjects, places))))
+        yield Claim("role", span.text, true, "" if true else "no attribute says this", span.start, span.end, items)
 
     def _values_of_cue(self, place: int) -> Iterator[int]:
         step = place + 1
@@ -366,11 +357,18 @@ class _Reading:
             yield Claim("title", self._spelled(match.group()), False, "is not what is recommended")
 
     def _deeds(self) -> Iterator[Claim]:
-        text = " ".join("…" if place in self.told_of_others else tag for place, tag in enumerate(self.tags))
+        tags = ["…" if place in self.told_of_others else tag for place, tag in enumerate(self.tags)]
+        text, starts = " ".join(tags), [0, *accumulate(len(tag) + 1 for tag in tags)]
         for match in self.grammar.allowed.finditer(text):
-            yield Claim("deed", match.group(), True)
+            places = range(bisect_right(starts, match.start()) - 1, bisect_right(starts, match.end() - 1))
+            yield Claim("deed", match.group(), True, "", *self._extent(places))
         for match in self.grammar.deed.finditer(self.grammar.allowed.sub("", text)):
             yield Claim("deed", match.group(), False, "nobody is known to have done or liked this")
+
+    def _extent(self, places: range) -> tuple[int, int, tuple[int, ...]]:
+        """Return where some words begin and end, and the items that they name."""
+        items = frozenset[int]().union(*(self.named[place] for place in places))
+        return self.spans[places[0]].start, self.spans[places[-1]].end, tuple(sorted(items))
 
     def _spelled(self, tags: str) -> str:
         return tags.replace("<I>", "the recommended one").replace("<H>", "a history item").replace("<V>", "…")

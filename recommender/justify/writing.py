@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
 
 from recommender.data.catalogue import Catalogue
-from recommender.justify.checker import ClaimChecker, Verdict
+from recommender.justify.checker import ClaimChecker
+from recommender.justify.claims import Verdict
 from recommender.justify.evidence import Evidence
 from recommender.justify.item_names import display_name
 from recommender.justify.planning import choose_template, writing_prompt
@@ -85,8 +86,8 @@ def check_draft(
     sentence = checker.first_sentence(draft)
     verdict = checker.check(sentence, evidence, style.noun, style.size.words)
     if verdict.ok:
-        text = checker.named_exactly(sentence, evidence)
-        return Justification(text, "model", verdict, evidence, draft, verdict, prompt=prompt)
+        text, exact = checker.named_exactly(sentence, evidence, verdict)
+        return Justification(text, "model", exact, evidence, draft, verdict, prompt=prompt)
     plain = plain_justification(evidence, template, checker, style)
     return replace(plain, draft=draft, draft_verdict=verdict, prompt=prompt)
 
@@ -119,8 +120,8 @@ def _rewrite_failed(
         verdict = checker.check(sentence, evidence, style.noun, style.size.words)
         justifications[n] = replace(justifications[n], rewrite=text)
         if verdict.ok:
-            exact = checker.named_exactly(sentence, evidence)
-            justifications[n] = replace(justifications[n], text=exact, source="rewritten", verdict=verdict)
+            exact, told = checker.named_exactly(sentence, evidence, verdict)
+            justifications[n] = replace(justifications[n], text=exact, source="rewritten", verdict=told)
     return justifications
 
 

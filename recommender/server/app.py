@@ -13,6 +13,7 @@ from recommender.server import http_errors
 from recommender.server.callers import CallerCheck
 from recommender.server.docs_page import docs_page
 from recommender.server.http_errors import ErrorBody
+from recommender.server.items import PATH
 from recommender.server.request_body import BodyLimits, json_route
 from recommender.server.service import Service
 
@@ -50,6 +51,11 @@ def create_app(engine: Engine, name: str, limits: ServingConfig | None = None) -
     app.post("/v1/recommendations", response_model=None)(service.recommendations)
     app.post("/v1/chat/completions", response_model=None)(service.chat)
     app.post("/v1/feedback")(service.feedback)
+    items = service.items
+    app.get(PATH)(items.items)
+    app.get(f"{PATH}/{{item_id:path}}/image", response_model=None)(items.image)
+    app.get(f"{PATH}/{{item_id:path}}/audio", response_model=None)(items.audio)
+    app.get(f"{PATH}/{{item_id:path}}")(items.item)  # the last, since it takes all paths
     app.get("/v1/models")(service.models)
     app.get("/v1/models/{model:path}")(service.model)
     for path, answer in (("/healthz", service.health), ("/readyz", service.ready)):

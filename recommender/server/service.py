@@ -29,6 +29,7 @@ from recommender.server.connection import while_connected
 from recommender.server.event_stream import Events, event_stream, json_event
 from recommender.server.http_errors import HttpError
 from recommender.server.http_metrics import HttpMetrics
+from recommender.server.items import Items
 from recommender.server.limits import check_id_lengths, check_media_count
 from recommender.server.message_media import MessageMedia
 from recommender.server.queues import RankingQueue, WritingQueue
@@ -60,6 +61,7 @@ class Service:
         self.ranking = RankingQueue(engine, limits, self.metrics)
         self.writing = WritingQueue(engine, limits, self.metrics)
         self.readiness = Readiness(engine)
+        self.items = Items(engine, limits)
         self._adapter_engines: dict[str, Engine] = {}
         self._started = int(time.time())
 

@@ -99,6 +99,26 @@ def test_its_sentences_are_true_and_some_its_own(model):
     assert not model.writes or sum(item.written_by == "model" for item in answer.items) >= 2
 
 
+@pytest.mark.parametrize("query", [None, "a comedy from the 1990s"])
+def test_the_claims_of_its_sentences_stand_where_they_say_and_are_about_whom_they_say(model, query):
+    answer = model.answer(Request(history=("50", "181", "258"), k=10, query=query))
+    kinds = set()
+    for item in answer.items:
+        text, claims = item.justification, item.evidence["claims"]
+        placed = [claim for claim in claims if claim["start"] is not None]
+        assert any(claim["kind"] == "title" and claim["items"] == [item.item_id] for claim in placed)
+        for claim in placed:
+            kinds.add(claim["kind"])
+            assert text[claim["start"] : claim["end"]] == claim["text"] and claim["text"].strip() == claim["text"] != ""
+            assert claim["kind"] != "title" or text[claim["start"] - 1] in "\"“‘'"
+            for held in claim["items"] if claim["fact"] else ():
+                known = model.catalogue[model.catalogue.index(held)].attributes
+                values = {value for values in known.values() for value in values}
+                name, value = claim["fact"]["name"], claim["fact"]["value"]
+                assert value in values or name in ("decade", "theme", "series")
+    assert {"title", "year", "genres"} <= kinds
+
+
 def test_it_is_the_recipe_that_the_repository_holds():
     from recommender.config import Config
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from recommender.data.catalogue import Catalogue, Item
-from recommender.justify import ClaimChecker, Evidence, Influence
+from recommender.justify import ClaimChecker, Evidence, Influence, Verdict
 from recommender.justify import checker as checker_module
 from recommender.justify.evidence import shared_facts
 
@@ -150,14 +150,40 @@ FALSE = [
 
 def test_names_are_respelled_as_in_the_catalogue():
     told = 'You saw "alien" & “star wars”, so try "Mr Holland\'s opus", and "Nothing Known".'
-    exact = CHECKER.named_exactly(told, evidence(OPUS, ALIEN, STAR_WARS))
-    assert exact == 'You saw "Alien" & “Star Wars”, so try "Mr. Holland\'s Opus", and "Nothing Known".'
+    given, passed = evidence(OPUS, ALIEN, STAR_WARS), Verdict(True)
+    exact = 'You saw "Alien" & “Star Wars”, so try "Mr. Holland\'s Opus", and "Nothing Known".'
+    assert CHECKER.named_exactly(told, given, passed) == (exact, passed)
     right = 'Since you saw "Alien (1979)", try "Aliens" (1986).'
-    assert CHECKER.named_exactly(right, TWO) == right
+    assert CHECKER.named_exactly(right, TWO, passed) == (right, passed)
+
+
+def test_claims_stand_where_they_say_also_in_a_respelled_sentence():
+    sentence = 'Because you watched "ALIEN", try "Mr Hollands opus": "Mr Holland\'s opus" is a Drama directed by Stephen Herek.'
+    given = evidence(OPUS, ALIEN)
+    text, verdict = CHECKER.named_exactly(sentence, given, CHECKER.check(sentence, given, "films"))
+    assert "Mr. Holland" in text and len(text) != len(sentence)
+    told = [
+        (text[c.start : c.end], c.items, c.fact) for c in verdict.claims if c.kind in ("title", "genres", "director")
+    ]
+    assert ("Alien", (ALIEN,), None) in told and ("Mr. Holland's Opus", (OPUS,), None) in told
+    assert ("Drama", (OPUS,), ("genres", "Drama")) in told
+    assert ("Stephen Herek", (OPUS,), ("director", "Stephen Herek")) in told
+
+
+def test_a_value_is_claimed_of_those_who_have_it():
+    sentence = (
+        'Because you watched "Star Wars" and "Alien", "Aliens" (1986) is suggested: all of them are Sci-Fi films.'
+    )
+    claims = {sentence[c.start : c.end]: c for c in CHECKER.check(sentence, TWO).claims}
+    assert claims["Sci-Fi"].items == (ALIENS, ALIEN, STAR_WARS) and claims["Sci-Fi"].fact == ("genres", "Sci-Fi")
+    assert claims["1986"].items == (ALIENS,) and claims["1986"].fact == ("year", "1986")
 
 
 @pytest.mark.parametrize(("given", "sentence"), TRUE, ids=range(len(TRUE)))
-def test_true_sentences_pass(given, sentence):
+def test_true_sentences_pass_and_their_claims_stand_in_them(given, sentence):
+    for claim in CHECKER.check(sentence, given, "films").claims:
+        assert claim.kind in ("deed", "crowd", "form", "resemblance") or sentence[claim.start : claim.end] == claim.text
+        assert sentence[claim.start : claim.end] == sentence[claim.start : claim.end].strip()
     verdict = CHECKER.check(sentence, given, "films")
     assert verdict.ok, verdict.reason
     assert all(claim.true for claim in verdict.claims)
