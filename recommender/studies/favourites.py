@@ -133,11 +133,10 @@ def _report(measured: dict[str, Any]) -> Report:
         name: (list(map(int, by_length)), [of_systems[name]["recall@10"] for of_systems in by_length.values()])
         for name in next(iter(by_length.values()))
     }
-    bands = {
-        name: tuple(zip(*(of_systems[name]["interval"] for of_systems in by_length.values()), strict=True))
-        for name in lines
-    }
+    ends = {name: [of_systems[name]["interval"] for of_systems in by_length.values()] for name in lines}
+    bands = {name: ([low for low, _ in pairs], [high for _, high in pairs]) for name, pairs in ends.items()}
     plot = line_chart(lines, "favourites that are known", "recall@10", bands, whole=True)
-    parts = [Table("Recall@10", headline(measured)), Picture("Recall@10", plot, "recall at 10 by number of favourites")]
+    table = Table("Recall@10", headline(measured))
+    parts = (table, Picture("Recall@10", plot, "recall at 10 by number of favourites"))
     lead = f"{about['users']} users: one to five of their items, in no order, and is a hidden one among the first ten?"
     return Report("Favourites", lead, parts, ("Bands: 95 % interval over users.",), about)
