@@ -19,7 +19,8 @@ from typing import Any
 from scipy.stats import binomtest
 
 from recommender.errors import DataError
-from recommender.eval.report_parts import json_bytes, page_environment
+from recommender.eval.report_parts import json_bytes
+from recommender.pages import page_environment
 
 COLUMNS = ("number", "history", "item", "left", "right", "preferred")
 MARKS = {"left": "left", "l": "left", "right": "right", "r": "right", "same": "same", "s": "same", "=": "same"}

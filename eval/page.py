@@ -11,8 +11,9 @@ import pandas as pd
 
 from recommender.eval import plots
 from recommender.eval.evaluation import SLICED, Evaluation, records
-from recommender.eval.report_parts import embedded, page_environment, versions
+from recommender.eval.report_parts import versions
 from recommender.eval.slices import FEW
+from recommender.pages import embedded, page_environment
 
 _LABELS = {"recall": "R", "ndcg": "N", "mrr": "MRR"}
 # metric -> title, whether higher is better, digits

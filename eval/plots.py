@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from recommender.eval.evaluation import Evaluation
+from recommender.pages.drawing import BLUE, GREY, INK, new_figure, png
 
 _LONGEST_LABEL = 28
-_REFERENCE, _OTHERS, _INK = "#9aa3af", "#2f6f9f", "#1f2933"
 
 
 def bars(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
@@ -20,10 +17,10 @@ def bars(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
     means = rows["mean"].to_numpy()
     error = np.stack([means - rows["low"], rows["high"] - means]).clip(min=0)
     names = rows["model"].tolist()
-    colours = [_REFERENCE if name == evaluation.about["reference"] else _OTHERS for name in names]
-    figure = _figure(5.2, 1.1 + 0.42 * len(names))
+    colours = [GREY if name == evaluation.about["reference"] else BLUE for name in names]
+    figure = new_figure(5.2, 1.1 + 0.42 * len(names))
     axes = figure.add_subplot()
-    axes.barh(range(len(names)), means, xerr=error, color=colours, height=0.62, ecolor=_INK, capsize=3)
+    axes.barh(range(len(names)), means, xerr=error, color=colours, height=0.62, ecolor=INK, capsize=3)
     for at, (mean, high) in enumerate(zip(means, rows["high"], strict=True)):
         axes.annotate(f"{mean:.3f}", (high, at), (6, 0), textcoords="offset points", va="center", fontsize=9)
     axes.set_yticks(range(len(names)), [_short(name) for name in names])
@@ -36,7 +33,7 @@ def bars(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
 
 def recall_curve(evaluation: Evaluation) -> bytes:
     """Draw mean recall at every k, a line for each model."""
-    figure = _figure(7.4, 4.0)
+    figure = new_figure(7.4, 4.0)
     axes = figure.add_subplot()
     for name, rows in evaluation.curves.groupby("model", sort=False):
         axes.plot(rows["k"], rows["recall"], label=_short(str(name)), linewidth=1.8)
@@ -55,7 +52,7 @@ def slices(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
     rows = evaluation.slices.query("metric == @metric and k == @k")
     rows = rows[(rows["users"] > 0) & (rows["users"] < evaluation.about["users"])]
     names, models = rows["slice"].unique().tolist(), evaluation.models["model"].tolist()
-    figure = _figure(9.0, 1.2 + (0.28 + 0.11 * len(models)) * max(len(names), 1))
+    figure = new_figure(9.0, 1.2 + (0.28 + 0.11 * len(models)) * max(len(names), 1))
     axes = figure.add_subplot()
     for place, model in enumerate(models):
         cells = rows[rows["model"] == model]
@@ -65,7 +62,7 @@ def slices(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
     users = rows.groupby("slice", sort=False)["users"].first()
     axes.set_yticks(range(len(names)), [f"{name}\n{users[name]:,} users" for name in names], fontsize=9)
     for edge in range(1, len(names)):
-        axes.axhline(edge - 0.5, color=_REFERENCE, linewidth=0.6, alpha=0.6)
+        axes.axhline(edge - 0.5, color=GREY, linewidth=0.6, alpha=0.6)
     axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.set_xlabel(label)
@@ -77,19 +74,3 @@ def slices(evaluation: Evaluation, metric: str, k: int, label: str) -> bytes:
 def _short(name: str) -> str:
     """Return a label that leaves room for the picture: the end of a long path."""
     return name if len(name) <= _LONGEST_LABEL else f"…{name[1 - _LONGEST_LABEL :]}"
-
-
-def _figure(width: float, height: float) -> Figure:
-    """Return an empty figure, sizes in inches, without pyplot's global state."""
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def png(figure: Figure) -> bytes:
-    """Return a figure as PNG, its axes without the lines on top and on the right."""
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set_axisbelow(True)
-    file = io.BytesIO()
-    # print_png belongs to the Agg canvas; 144 dots an inch stay sharp on dense screens
-    figure.savefig(file, format="png", dpi=144)
-    return file.getvalue()

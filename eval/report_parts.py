@@ -1,8 +1,7 @@
-"""What all reports share: an HTML page with pictures inside, tables as bytes, files that are written together."""
+"""What all reports share: versions, tables as bytes, files that are written together."""
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import platform
@@ -11,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from rich import box
 from rich.table import Table
@@ -20,7 +18,6 @@ from recommender.errors import DataError
 from recommender.files import locked, write_together
 
 _PACKAGES = ("recommender", "numpy", "scipy", "pandas")
-_SHARED_TEMPLATES = Path(__file__).parent
 
 
 def versions() -> dict[str, str]:
@@ -32,19 +29,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def page_environment(templates: Path) -> jinja2.Environment:
-    """Return the Jinja environment of a folder of HTML templates, which can include `page_style.css.jinja` of this one."""
-    loader = jinja2.FileSystemLoader([templates, _SHARED_TEMPLATES])
-    return jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-
-
-def embedded(pictures: Mapping[str, bytes]) -> dict[str, str]:
-    """Return title -> data URL of PNG pictures, for pages that stand alone."""
-    return {title: f"data:image/png;base64,{base64.b64encode(png).decode()}" for title, png in pictures.items()}
 
 
 def parquet_bytes(frame: pd.DataFrame) -> bytes:

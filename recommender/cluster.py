@@ -10,10 +10,11 @@ import os
 import pickle
 import shutil
 import socket
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,9 @@ def connected(options: ClusterOptions) -> Iterator[Cluster]:
         return
     _join(ray, address, options)
     try:
-        yield Cluster(options)
+        # Ray prints what becomes of its workers to standard output, where nothing but results belongs
+        with redirect_stdout(sys.stderr):
+            yield Cluster(options)
     finally:
         ray.shutdown()
 

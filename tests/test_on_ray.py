@@ -1,7 +1,10 @@
 """Batches, encoders and evaluations on a Ray of this machine: the same as here, also when a worker dies on the way."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -91,3 +94,14 @@ def test_an_evaluation_is_that_of_one_process(two_workers, world, tmp_path):
     columns = [name for name in expected.per_user.columns if "seconds" not in name]
     assert found.per_user[columns].equals(expected.per_user[columns])
     assert not (tmp_path / "there" / ".rankings").exists()
+
+
+def test_what_becomes_of_workers_is_not_among_the_results():
+    command = [sys.executable, "-m", "recommender", "bench", "batch", "--tiny", "--lines", "3000", "--part", "50"]
+    run = subprocess.run(
+        [*command, "--on", "ray", "--kill", "--json", "-q"], capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr
+    rows = json.loads(run.stdout)["rows"]
+    assert [row["identical"] for row in rows] == [None, True, True]
+    assert "worker died" in run.stderr, "Ray told of the killed worker where it is no result"

@@ -81,7 +81,7 @@ class ChatEngine(Protocol):
         """Return a checked justification for each item."""
         ...
 
-    def caveats(self, history: np.ndarray, items: Sequence[int]) -> list[str]:
+    def caveats(self, history: np.ndarray, items: Sequence[int], user: str | None = None) -> list[str]:
         """Return for each item a sentence that says how it is unlike the history; "" for none."""
         ...
 

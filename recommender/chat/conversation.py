@@ -343,8 +343,8 @@ class Chat:
         ranking = self._ranked(state, allowed, given, k, said)
         justifications: list[str | None] = [None] * len(ranking.items)
         if explain:
-            best = ranking.items.tolist()
-            told, caveats = self.engine.explain(history, best, user=said.user), self.engine.caveats(history, best)
+            best, user = ranking.items.tolist(), said.user
+            told, caveats = self.engine.explain(history, best, user=user), self.engine.caveats(history, best, user)
             justifications = [f"{each.text} {caveat}".strip() for each, caveat in zip(told, caveats, strict=True)]
         rows = zip(ranking.items.tolist(), ranking.scores.tolist(), justifications, strict=True)
         items = tuple(

@@ -23,6 +23,10 @@ SHIPPED = "movielens-100k"
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 Rounds = Annotated[int, typer.Option(help="times that every method is measured, in turn; warm-up is left out", min=1)]
+PageFile = Annotated[
+    Path | None,
+    typer.Option("--page", help="also write table and plots to this HTML file", callback=early_checks.output_file),
+]
 Threads = Annotated[int | None, typer.Option(help="threads of the CPU; default: all", min=1)]
 
 
@@ -76,6 +80,7 @@ def decode(
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    page: PageFile = None,
 ) -> None:
     """Rank the same prompts by our decoder, by transformers, vLLM and brute force, and compare with the bare passes."""
     cases = _cases(lengths, beams, prompts)  # first: what measures takes seconds to import
@@ -98,7 +103,7 @@ def decode(
         seed=seed,
     )
     facts = {name: _plain(value) for name, value in vars(settings).items()}
-    _measure(lambda progress: bench_decode(settings, progress, keep), facts, as_json, quiet, threads)
+    _measure(lambda progress: bench_decode(settings, progress, keep), facts, as_json, quiet, page, threads)
 
 
 @app.command()
@@ -109,12 +114,13 @@ def trie(
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    page: PageFile = None,
 ) -> None:
     """Build tries of random items: time, memory, and what one step of a search costs at each size."""
     numbers, facts = whole_numbers("--sizes", sizes), {"seed": seed, "rounds": rounds}
     from recommender.benchmarks.trie_speed import bench_trie
 
-    _measure(lambda progress: bench_trie(numbers, rounds, seed, progress), facts, as_json, quiet, threads)
+    _measure(lambda progress: bench_trie(numbers, rounds, seed, progress), facts, as_json, quiet, page, threads)
 
 
 @app.command()
@@ -131,6 +137,7 @@ def profile(
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    page: PageFile = None,
 ) -> None:
     """Show where our decoder spends its time, and what its matrix products alone would need."""
     cases = _cases(lengths, beams, prompts)
@@ -139,7 +146,7 @@ def profile(
 
     settings = DecodeSettings(llm=llm, layers=layers, items=items, dtype=dtype, rounds=rounds, seed=seed, **cases)
     facts = {"llm": llm, "layers": layers, "items": items, "dtype": dtype, "rounds": rounds}
-    _measure(lambda progress: bench_profile(settings, progress), facts, as_json, quiet, threads)
+    _measure(lambda progress: bench_profile(settings, progress), facts, as_json, quiet, page, threads)
 
 
 @app.command()
@@ -152,6 +159,7 @@ def agreement(
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    page: PageFile = None,
 ) -> None:
     """Compare the lists of a trained checkpoint with the exact ones: what rounding costs, and what the beam width."""
     widths, names = whole_numbers("--beams", beams), split_list(formats)
@@ -161,7 +169,9 @@ def agreement(
     from recommender.benchmarks.number_formats import bench_agreement
 
     facts = {"model": model, "k": k}
-    _measure(lambda progress: bench_agreement(model, users, widths, names, k, progress), facts, as_json, quiet, threads)
+    _measure(
+        lambda progress: bench_agreement(model, users, widths, names, k, progress), facts, as_json, quiet, page, threads
+    )
 
 
 @app.command()
@@ -173,12 +183,15 @@ def train(
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    page: PageFile = None,
 ) -> None:
     """Train on the same examples with our packed rows and with a plain Trainer of transformers."""
     from recommender.benchmarks.training_speed import bench_train
 
     facts = {"model": model, "examples": examples, "rounds": rounds, "seed": seed}
-    _measure(lambda progress: bench_train(model, examples, rounds, seed, progress), facts, as_json, quiet, threads)
+    _measure(
+        lambda progress: bench_train(model, examples, rounds, seed, progress), facts, as_json, quiet, page, threads
+    )
 
 
 @app.command()
@@ -192,6 +205,7 @@ def device(
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    page: PageFile = None,
 ) -> None:
     """Check a GPU against float32 on the CPU, and measure it.
 
@@ -202,7 +216,7 @@ def device(
 
     facts = {"model": model, "users": users, "examples": examples, "gradient checkpointing": gradient_checkpointing}
     choices = (name, users, examples, rounds, gradient_checkpointing)
-    _measure(lambda progress: bench_device(model, *choices, progress), facts, as_json, quiet, threads)
+    _measure(lambda progress: bench_device(model, *choices, progress), facts, as_json, quiet, page, threads)
 
 
 @app.command()
@@ -216,13 +230,14 @@ def engines(
     seed: Seed = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    page: PageFile = None,
 ) -> None:
     """Rank the same histories by vLLM and by the embedded engine: items, order, scores, anything invalid."""
     from recommender.benchmarks.engine_agreement import EnginesSettings, bench_engines
 
     settings = EnginesSettings(histories, longest, k, requests, seed, tuple(shlex.split(vllm)))
     facts = {"model": model} | vars(settings)
-    _measure(lambda progress: bench_engines(model, settings, progress), facts, as_json, quiet)
+    _measure(lambda progress: bench_engines(model, settings, progress), facts, as_json, quiet, page)
 
 
 @app.command()
@@ -234,6 +249,7 @@ def conversations(
     seed: Seed = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    page: PageFile = None,
 ) -> None:
     """Time first lists of conversations over HTTP, in both engines.
 
@@ -244,7 +260,7 @@ def conversations(
 
     settings = LoadSettings(k=k, seed=seed, serve=("--vllm", vllm) if vllm else ())
     facts = {"model": model, "count": count, "k": k, "vllm": vllm, "seed": seed}
-    _measure(lambda progress: bench_first_lists(model, settings, count, progress), facts, as_json, quiet)
+    _measure(lambda progress: bench_first_lists(model, settings, count, progress), facts, as_json, quiet, page)
 
 
 @app.command()
@@ -262,6 +278,7 @@ def serve(
     seed: Seed = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    page: PageFile = None,
 ) -> None:
     """Put load on a server over HTTP: answers, errors, lost requests, times, and throughput beside transformers."""
     from recommender.benchmarks.server_load import LoadSettings, bench_serve
@@ -269,7 +286,7 @@ def serve(
     further = ("--vllm", vllm) if vllm else ()
     settings = LoadSettings(engine, url, clients, seconds, plain_seconds, k, seed=seed, serve=further)
     facts = {"model": model} | vars(settings)
-    _measure(lambda progress: bench_serve(model, settings, progress), facts, as_json, quiet)
+    _measure(lambda progress: bench_serve(model, settings, progress), facts, as_json, quiet, page)
 
 
 @app.command()
@@ -280,6 +297,7 @@ def replies(
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    page: PageFile = None,
 ) -> None:
     """Measure how long somebody waits: for a list, for its justifications, for a reply of a conversation."""
 
@@ -289,7 +307,7 @@ def replies(
         engine = open_model(model, None, progress)
         return bench_replies(engine, sampled_histories(engine, users), k, progress)
 
-    _measure(bench, {"model": model, "users": users, "k": k}, as_json, quiet, threads)
+    _measure(bench, {"model": model, "users": users, "k": k}, as_json, quiet, page, threads)
 
 
 @app.command()
@@ -304,13 +322,14 @@ def batch(
     seed: Seed = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    page: PageFile = None,
 ) -> None:
     """Answer a batch of parts by one process, by several, and by workers of Ray; compare time and answers."""
     from recommender.benchmarks.batch_speed import BatchSettings, bench_batch
 
     settings = BatchSettings(lines, part, workers, on == "ray", kill, seed=seed)
     facts = {"model": "tiny" if tiny else model} | vars(settings)
-    _measure(lambda progress: bench_batch(None if tiny else model, settings, progress), facts, as_json, quiet, 1)
+    _measure(lambda progress: bench_batch(None if tiny else model, settings, progress), facts, as_json, quiet, page, 1)
 
 
 @app.command()
@@ -325,6 +344,7 @@ def catalogue(
     threads: Threads = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    page: PageFile = None,
 ) -> None:
     """Measure how every step grows with the number of items.
 
@@ -336,7 +356,7 @@ def catalogue(
     sizes = tuple(whole_numbers("--items", items))
     settings = CatalogueSettings(sizes, users, train_users, asked, llm, chosen, threads)
     facts = {"users": users, "train users": train_users, "asked": asked, "llm": llm}
-    _measure(lambda progress: bench_catalogue(settings, output, progress), facts, as_json, quiet, threads)
+    _measure(lambda progress: bench_catalogue(settings, output, progress), facts, as_json, quiet, page, threads)
 
 
 def _measure(
@@ -344,16 +364,21 @@ def _measure(
     settings: Mapping[str, Any],
     as_json: bool,
     quiet: bool,
+    page: Path | None,
     threads: int | None = None,
 ) -> None:
-    """Run one measurement and print its rows, its settings and the machine."""
+    """Run one measurement and print its rows, its settings and the machine; `page`: also write them there."""
     from recommender.benchmarks.measuring import machine
     from recommender.progress import progress_bars
 
+    if page is not None:  # what it needs is missed before anything is measured
+        from recommender.benchmarks.speed_page import write_speed_page
     use_threads(threads)
     with progress_bars(quiet) as progress:
         rows = bench(progress)
     facts = dict(settings) | machine()
+    if page is not None:
+        write_speed_page(rows, facts, page)
     if as_json:
         print_json({"settings": facts, "rows": rows})
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +25,9 @@ from recommender.cli.options import (
 )
 from recommender.cli.output import print_json, print_note, print_plain_note, print_text, print_view
 from recommender.strict.json_documents import read_json_object
+
+if TYPE_CHECKING:
+    from recommender.engine import Recommender, Request
 
 _VECTORS = 'write {"50": {"image": [0.1, ...]}}: history item -> modality -> vector'
 
@@ -125,6 +128,14 @@ def explain(
     shapley: Annotated[
         int | None, typer.Option(min=0, help="orders drawn for Shapley values; 0: leave one out; default: its config")
     ] = None,
+    media: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="folder for a report of what raised the score of --item: regions of its picture, seconds of its sound",
+            callback=early_checks.output_folder,
+        ),
+    ] = None,
     trace: Trace = None,
     feedback: FeedbackFile = None,
     user: User = None,
@@ -134,7 +145,8 @@ def explain(
 ) -> None:
     """Answer why this, why not that, and what if.
 
-    --item: why is it recommended? --not: why is that one not? --without: what if something had not been seen?
+    --item: why is it recommended? --not: why is that one not? --without: what if something had not been seen? --media:
+    also writes report.json, report.html, picture.png and sound.png.
     """
     from recommender.errors import ConfigError
     from recommender.progress import progress_bars
@@ -144,6 +156,8 @@ def explain(
         raise ConfigError("nothing is asked", "give --item, --not or --without")
     if trace is not None and item is None:
         raise ConfigError("--trace keeps how an item is explained", "give --item too")
+    if media is not None and item is None:
+        raise ConfigError("--media shows what raised the score of an item", "give --item too")
     fields = {"history": split_list(history, "--history"), "k": k, "query": query, "user": user}
     answers: dict[str, Any] = {}
     with progress_bars(quiet) as progress:
@@ -164,6 +178,8 @@ def explain(
                 answers["why_not"] = why_not(engine, request, not_item)
             if removed:
                 answers["what_if"] = what_if(engine, request, removed)
+            if media is not None and item is not None:
+                answers["media"] = _write_media(engine, request, item, media)
             if trace is not None and item is not None:
                 save(recorded_answer(engine, request, item), trace)
     if item is not None:
@@ -174,11 +190,21 @@ def explain(
         _print_answers(answers)
 
 
+def _write_media(engine: Recommender, request: Request, item: str, folder: Path) -> dict[str, Any]:
+    """Explain an item by its media, write the report into a folder, and return it as data."""
+    from recommender.attribution import explain_media
+    from recommender.attribution.page import write_report
+
+    return {**write_report(explain_media(engine, request, item), folder), "folder": str(folder)}
+
+
 def _print_answers(answers: dict[str, Any]) -> None:
-    from recommender.cli.result_views import why_view
+    from recommender.cli.result_views import media_view, why_view
 
     if "why" in answers:
         print_view(*why_view(answers["why"]))
+    if "media" in answers:
+        print_view(*media_view(answers["media"]))
     for name in ("why_not", "what_if"):
         if name in answers:
             print_text(answers[name]["text"])

@@ -85,6 +85,22 @@ def why_view(why: Mapping[str, Any]) -> Views:
     return (*lines, *(table_of(rows, title) for rows, title in tables if rows))
 
 
+def media_view(media: Mapping[str, Any]) -> Views:
+    """Return what a report of media found: each modality's effect, and in words what picture and sound are worth."""
+    rows = [
+        {"modality": m["name"], "nats": m["effect"], "place without it": m["rank_without"]} for m in media["modalities"]
+    ]
+    lines = [Text(f"place {media['rank']}; the report is {media['folder']}/report.html")]
+    for noun in ("picture", "sound"):
+        if (part := media[noun]) is None:
+            lines.append(Text(f"{noun}: {media['missing'][noun]}"))
+            continue
+        doubt = "; its map is unstable" if part["unstable"] else ""
+        worth = f"adds {part['effect']:+.2f} nats; without it the item would stand at place {part['rank_without']}"
+        lines.append(Text(f"{noun}: {worth}{doubt}"))
+    return (table_of(rows, "item and history together, by Shapley values"), *lines) if rows else tuple(lines)
+
+
 def demo_data(demo: Demo) -> dict[str, Any]:
     """Return all that the demo found as data that JSON can hold."""
     effects = {m: [round(float(e), 4) for e in effect] for m, effect in demo.effects.items()}

@@ -12,7 +12,7 @@ from recommender.cli import early_checks
 from recommender.cli.inputs import check_parts_at_hand, open_model, read_recipe, sampled_histories, split_list
 from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Seed, Settings, Users
 from recommender.cli.output import print_json, print_note, print_plain_note, print_rows, print_text, print_view
-from recommender.errors import DataError
+from recommender.errors import ConfigError, DataError
 from recommender.strict.yaml_documents import parse_yaml
 
 if TYPE_CHECKING:
@@ -313,6 +313,84 @@ def favourites(
         print_json(measured)
     else:
         print_rows(headline(measured), f"recall at 10, {measured['about']['users']} users: {output}")
+
+
+@app.command()
+def explanations(
+    model: Model,
+    output: Annotated[
+        Path, typer.Option(help="folder for the sheets and the report", callback=early_checks.output_folder)
+    ],
+    users: Annotated[int, typer.Option(help="users whose lists are explained", min=1)] = 10,
+    k: Annotated[int, typer.Option(help="items a user", min=1)] = 3,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="`plain`, `none` or a second model; may be repeated; default: plain", metavar="MODEL"),
+    ] = None,
+    readers: Annotated[int, typer.Option(help="people who will mark a sheet each", min=1)] = 10,
+    people: Annotated[int, typer.Option(help="simulated people for what adapting brings; 0: none", min=0)] = 36,
+    seed: Seed = 0,
+    items: Items = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Have people judge explanations, and see if adapting helps.
+
+    Writes a blind sheet with five scales for each reader (transparency, effectiveness, persuasion, trust, satisfaction):
+    see `study scales`. In simulation, people mark what they find helpful, and explanations follow.
+    """
+    from recommender.progress import progress_bars
+    from recommender.studies import explanations as study
+
+    names = list(dict.fromkeys(against or [study.PLAIN]))
+    models = [name for name in names if name not in (study.PLAIN, study.NONE)]
+    for name in models:
+        early_checks.present_model(name)
+    if readers < 1 + len(names):
+        raise ConfigError(f"{readers} readers for {1 + len(names)} systems", "some texts would be read by nobody")
+    with progress_bars(quiet) as progress:
+        engine = open_model(model, items, progress)
+        print_plain_note(engine)
+        others = {name: open_model(name, items, progress) if name in models else None for name in names}
+        explained = study.explained_items(model, engine, others, sampled_histories(engine, users), k, progress)
+        adaptation = study.simulate(engine, sampled_histories(engine, people), seed, progress) if people else None
+    metrics = study.write_explanations(output, explained, readers, seed, adaptation)
+    if as_json:
+        print_json(metrics)
+        return
+    print_text(f"{len(explained)} items on {readers} sheets: {output / study.SHEETS}")
+    if adaptation is not None:
+        print_rows(study.adaptation_rows(adaptation), f"{people} simulated people: {output}")
+
+
+@app.command()
+def scales(
+    sheets: Annotated[Path, typer.Argument(help="the folder `sheets` of `study explanations`, marked")],
+    page: Annotated[
+        Path | None,
+        typer.Option(help="also write tables and plots to this HTML file", callback=early_checks.output_file),
+    ] = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Read marked sheets: how people judge each system.
+
+    A mean for each of five scales, with its interval over the readers, and the difference to the first system.
+    """
+    from recommender.eval.scales import read_marks
+    from recommender.files import write_bytes
+    from recommender.pages import report_html
+    from recommender.studies.explanations import scale_rows, scales_report
+
+    read = read_marks(sheets, seed)
+    if page is not None:
+        write_bytes(page, report_html(scales_report(read)).encode())
+    if as_json:
+        print_json(read)
+        return
+    print_rows(scale_rows(read), f"{read['readers']} readers")
+    if read["few"]:
+        print_note("few readers: the intervals are narrower than they should be")
 
 
 @app.command()

@@ -42,6 +42,7 @@ class JustifyConfig(Section):
         120, ge=8, description="tokens after which a sentence is cut off; three names of 60 letters take most of them"
     )
     length: Length = "normal"
+    adapt: bool = Field(True, description="length and kind of facts follow what each person called helpful before")
     language: str = Field("en", description="a file of prompts/lang; the language model writes English only")
     media: bool = Field(True, description="say what a picture shows where it moved the score, if its tower is sure")
     phrases: dict[str, str] = Field(

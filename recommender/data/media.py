@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from PIL import Image, ImageOps, UnidentifiedImageError
-from scipy.signal import resample_poly
 
 from recommender.errors import DataError
 from recommender.files import write_bytes
+from recommender.numerics.resampling import resampled
 
 SILENT_PEAK = 1e-3
 """A sound that never exceeds this share of full scale (-60 dB) is silent."""
@@ -114,7 +114,7 @@ def read_audio(source: Path | bytes, rate: int | None = 16_000) -> np.ndarray:
         raise DataError(f"{name}: the sound holds values that are no numbers", "replace the file")
     if rate is not None and file_rate != rate:
         common = gcd(file_rate, rate)
-        mono = resample_poly(mono, rate // common, file_rate // common)
+        mono = resampled(mono, rate // common, file_rate // common)
     return np.ascontiguousarray(mono, dtype=np.float32)
 
 

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import soundfile
-from scipy.signal import resample_poly
 
 from recommender.data.standin_text import StandinText, text_digest
 from recommender.errors import RecommenderError
+from recommender.numerics.resampling import resampled
 
 SAMPLE_RATE = 16_000
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
@@ -41,7 +41,7 @@ def say_title(speak: Speaker, text: StandinText) -> bytes:
     samples, rate = speak(utterance, voice, 25 + digest[1] % 50, 150 + digest[2] % 50)
     common = math.gcd(rate, SAMPLE_RATE)
     buffer = io.BytesIO()
-    samples = resample_poly(samples, SAMPLE_RATE // common, rate // common)
+    samples = resampled(samples, SAMPLE_RATE // common, rate // common)
     soundfile.write(buffer, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
 

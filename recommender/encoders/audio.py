@@ -107,6 +107,18 @@ class AudioEncoder:
             totals[number] += len(piece) / len(batch[number]) * vector
         return totals.astype(np.float32)
 
+    def moments(self, sound: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return what the tower hears at each moment of a prepared sound: states [moments, width], when each is, in seconds
+        [moments], and its share of the sound's vector [moments], which is their weighted mean."""
+        states, times, shares = [], [], []
+        for start in range(0, len(sound), self.window):
+            piece = sound[start : start + self.window]
+            heard = self._states([piece], -(-len(piece) // _STEP) * _STEP)[0].float().cpu().numpy()
+            states.append(heard)
+            times.append((start + (np.arange(len(heard)) + 0.5) * _SAMPLES_PER_STATE) / SAMPLE_RATE)
+            shares.append(np.full(len(heard), len(piece) / len(sound) / len(heard)))
+        return np.concatenate(states), np.concatenate(times), np.concatenate(shares)
+
     def transcript(self, sound: np.ndarray, hint: str | None = None, between: Callable[[], None] = lambda: None) -> str:
         """Return what is said in a prepared sound, by Whisper's own greedy decoding; "" if nothing is, see `spoken`.
 
@@ -148,6 +160,13 @@ class AudioEncoder:
         """Encode windows padded to `length` samples; states of the padding are left out of the mean."""
         import torch
 
+        means = [states.mean(dim=0) for states in self._states(pieces, length)]
+        return np.asarray(torch.stack(means).float().cpu().numpy())
+
+    def _states(self, pieces: Sequence[np.ndarray], length: int) -> list[torch.Tensor]:
+        """Return the encoder's states [moments, width] of windows padded to `length` samples, without the padding's."""
+        import torch
+
         whisper = _whisper()
         model = self._model()
         with torch.inference_mode():
@@ -158,8 +177,7 @@ class AudioEncoder:
             ]
             states = encoder_states(model.encoder, torch.stack(mels))
             counts = [-(-len(piece) // _SAMPLES_PER_STATE) for piece in pieces]
-            means = [row[:count].mean(dim=0) for row, count in zip(states, counts, strict=True)]
-            return torch.stack(means).float().cpu().numpy()
+            return [row[:count] for row, count in zip(states, counts, strict=True)]
 
     def _build(self) -> Any:
         _whisper()  # before anything is fetched

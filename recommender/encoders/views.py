@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from scipy.signal import resample_poly
 
 from recommender.config import Modality
 from recommender.data.media import read_audio, read_image
 from recommender.encoders.audio import SAMPLE_RATE
+from recommender.numerics.resampling import resampled
 
 VERSION = 1
 """To be raised whenever a view changes, so that cached vectors of the old views are not used."""
@@ -50,7 +50,7 @@ def sound_view(samples: np.ndarray, number: int) -> np.ndarray:
     """Return view `number` of a sound [samples] at SAMPLE_RATE: with another speed, start and gain, and faint noise."""
     random = _generator(samples.tobytes(), number)
     speed = int(random.integers(100 - _SPEED_PERCENT, 101 + _SPEED_PERCENT))
-    view = _shifted(resample_poly(samples, 100, speed), random)
+    view = _shifted(resampled(samples, 100, speed), random)
     noise = random.standard_normal(len(view)) * np.sqrt(np.mean(view**2)) * _amplitude(-random.uniform(*_NOISE_DB))
     return np.asarray((view + noise) * _amplitude(random.uniform(-_GAIN_DB, _GAIN_DB)), np.float32)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from recommender.baselines.fusion.stored import FUSION_FILE, StoredFusion
 from recommender.config import Modality
 from recommender.constraints import Trie
 from recommender.constraints.text_constraint import BREAK, LONGEST, TextConstraint, lines_of, token_pieces
@@ -26,10 +27,10 @@ from recommender.engine.parts import Part, off_now
 from recommender.engine.popularity import Popularity
 from recommender.engine.priority_lock import PriorityLock
 from recommender.engine.ranking import NO_OVERRIDES
-from recommender.fusion.stored import FUSION_FILE, StoredFusion
 from recommender.inference import beam_search
 from recommender.inference.beam_search import Ranking
 from recommender.inference.hearing import Hearing
+from recommender.inference.replaced import score_replaced
 from recommender.inference.text_generation import TextGeneration
 from recommender.inference.weight_cache import WeightCache
 from recommender.inference.writer import Writer
@@ -43,6 +44,8 @@ from recommender.prompting.example import Example, VectorOverrides
 PROMPTS_AT_ONCE = 16
 #: beams of all prompts of a group together, where ids have several levels: memory and time of a step grow with them
 BEAMS_AT_ONCE = 1024
+#: vectors of one item that are scored together
+VECTORS_AT_ONCE = 512
 
 
 class Recommender(Engine):
@@ -195,6 +198,34 @@ class Recommender(Engine):
             return self.score([history], candidates, query, overrides)[0]
         with self._turn(), self.model.muted(modality, items=items):
             return self.score([history], candidates, query, overrides)[0]
+
+    @contextmanager
+    def reading_without(self, modalities: Collection[Modality], items: Sequence[int]) -> Iterator[None]:
+        """Within the block `items` are read and scored as if they had nothing of these modalities; others wait for it."""
+        with self._turn(), self.model.muted(*modalities, items=items):
+            yield
+
+    def score_replaced(
+        self,
+        history: np.ndarray,
+        item: int,
+        modality: Modality,
+        vectors: np.ndarray,
+        query: str | None = None,
+        overrides: VectorOverrides = NO_OVERRIDES,
+    ) -> np.ndarray:
+        """Return the log-probabilities [n] of an item with each of `vectors` [n, width] as its own of a modality.
+
+        The history is read once for all of them, or, where the item is part of it, once for each.
+        """
+        prompt = self.ranker.prompts([history], query, overrides)[0]
+        scores = []
+        for start in range(0, len(vectors), VECTORS_AT_ONCE):
+            check_stop()
+            with self._turn():
+                part = vectors[start : start + VECTORS_AT_ONCE]
+                scores.append(score_replaced(self.weights, prompt, item, modality, part, self.builder.prefix))
+        return np.concatenate(scores) if scores else np.zeros(0, np.float32)
 
     def set_features(self, features: Features) -> None:
         """Replace the items' encoder vectors, e.g. by freshly encoded ones."""

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recommender.baselines.fusion.stored import StoredFusion
 from recommender.config import Config, Modality
 from recommender.constraints.text_constraint import TextConstraint
 from recommender.conversations.spoken import Likeness
@@ -41,7 +42,6 @@ from recommender.engine.requests import RankedItem, Request, Response, make_requ
 from recommender.engine.rules import ListingRules
 from recommender.engine.setup import EngineSetup
 from recommender.errors import EngineLostError, RecommenderError
-from recommender.fusion.stored import StoredFusion
 from recommender.inference.beam_search import Ranking
 from recommender.justify import ClaimChecker, Justification, Style
 from recommender.justify.companions import Companions
@@ -90,7 +90,7 @@ class Engine(ABC):
         self.setup = EngineSetup(catalogue, config, builder, features, fusion, style, companions, labels)
         self.setup.listens = reader is not None
         self.checker = ClaimChecker(catalogue, style.phrases, style.liked)
-        self.feedback_policy = FeedbackPolicy(self.checker, config.justify.wrong_votes)
+        self.feedback_policy = FeedbackPolicy(self.checker, config.justify.wrong_votes, config.justify.adapt)
         self.rules = ListingRules(catalogue, self.feedback_policy)
         self._query_scorers = QueryScorerCache()
         self._bind()
@@ -470,9 +470,9 @@ class Engine(ABC):
         evidence = self.justifier.evidence(history, items, partial(self.score, query=query), user)
         return self.justifier.justify(evidence, user)
 
-    def caveats(self, history: np.ndarray, items: Sequence[int]) -> list[str]:
+    def caveats(self, history: np.ndarray, items: Sequence[int], user: str | None = None) -> list[str]:
         """Return for each item a sentence that says how it is unlike the history; "" for none. See `Justifier.caveats`."""
-        return ["" if caveat is None else caveat[1] for caveat in self.justifier.caveats(history, items)]
+        return ["" if caveat is None else caveat[1] for caveat in self.justifier.caveats(history, items, user)]
 
     def similar_items(self, item: int, count: int) -> list[int]:
         """Return the `count` items most like one in their texts, itself left out; none where the engine has no vectors."""

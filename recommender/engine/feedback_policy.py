@@ -1,13 +1,13 @@
-"""What an engine does about feedback: items that it does not show to a person again, facts that it does not claim again."""
+"""What an engine does about feedback: what is not shown to a person again, not claimed again, and how it is explained."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from recommender.errors import DataError
-from recommender.justify import ClaimChecker, Style
+from recommender.justify import ClaimChecker
+from recommender.justify.adapting import ExplanationTaste, Helpful
 from recommender.justify.english import neutral_words
 from recommender.justify.facts import facts_of
 from recommender.store.feedback import Fact, Feedback, FeedbackStore
@@ -16,9 +16,12 @@ from recommender.store.feedback import Fact, Feedback, FeedbackStore
 class FeedbackPolicy:
     """Feedback over one catalogue. Without a store there is none, and everything is as the catalogue says."""
 
-    def __init__(self, checker: ClaimChecker, votes: int = 1) -> None:
-        """`checker`: that of the whole catalogue; `votes`: people who must call a fact wrong before nobody is told it."""
-        self.full_checker, self.votes = checker, votes
+    def __init__(self, checker: ClaimChecker, votes: int = 1, adapts: bool = True) -> None:
+        """`checker`: that of the whole catalogue; `votes`: people who must call a fact wrong before nobody is told it.
+
+        `adapts`: whether justifications follow what each person found helpful.
+        """
+        self.full_checker, self.votes, self.adapts = checker, votes, adapts
         self.store: FeedbackStore | None = None
         self._current: tuple[dict[int, frozenset[Fact]], ClaimChecker] = ({}, checker)
 
@@ -74,8 +77,10 @@ class FeedbackPolicy:
             self._current = (wrong, self.full_checker.withholding(wrong))
         return self._current[1]
 
-    def style(self, style: Style, user: str | None) -> Style:
-        """Return a style that speaks first of what this person found helpful."""
-        if self.store is None or user is None:
-            return style
-        return replace(style, prefers=self.store.helpful_attributes(user))
+    def taste(self, user: str | None) -> ExplanationTaste:
+        """Return what this person found helpful in justifications; nothing where that is not to count."""
+        marks: list[Helpful] = []
+        if self.adapts and self.store is not None and user is not None:
+            self.store.refresh()
+            marks = [Helpful(attributes, text) for attributes, text in self.store.helpful_texts(user)]
+        return ExplanationTaste.of(user or "", marks)

@@ -30,7 +30,7 @@ def _explained(engine: Engine, request: Request, item: int) -> dict[str, Any]:
     justification = engine.justifier.justify(evidence, request.user)[0]
     without = partial(engine.score_without, known, query=query, overrides=overrides)
     remarks = engine.justifier.remarks(evidence, known, without, overrides)[0]
-    caveat = engine.justifier.caveats(known, [item])[0]
+    caveat = engine.justifier.caveats(known, [item], request.user)[0]
     effects = engine.contributions(known, [item], query, overrides)
     gains, boosts = engine.ranker.query_gains(query), engine.boosts(request)
     added = sum(float(more[item]) for more in (gains, boosts) if more is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -21,6 +22,7 @@ from recommender.justify import Claim, Evidence, Justification, find_evidence, j
 from recommender.justify.caveat import Caveat, caveat_text, find_caveat
 from recommender.justify.media_remarks import MediaRemark, ScoreWithout, find_remarks, remark_text
 from recommender.justify.query_answer import QueryAnswer, answer_query
+from recommender.justify.style import Style
 from recommender.prompting.example import VectorOverrides
 
 ScoreItems = Callable[[Sequence[np.ndarray], Sequence[int]], np.ndarray]
@@ -92,7 +94,7 @@ class Justifier:
             items,
             score,
             config.window,
-            max(config.evidence, self.setup.style.size.named),
+            max(config.evidence, self.setup.style.size.named, self.policy.taste(user).most_named),
             config.shapley_samples,
             check_stop,
             companions=self.setup.companions,
@@ -114,15 +116,21 @@ class Justifier:
         found = find_remarks(labels, evidence, history.tolist(), score, replaced)
         return [MediaRemarks(remarks, remark_text(remarks, self.setup.catalogue, style)) for remarks in found]
 
-    def caveats(self, history: np.ndarray, items: Sequence[int]) -> list[tuple[Caveat, str] | None]:
+    def styles(self, items: Sequence[int], user: str | None) -> list[Style]:
+        """Return the style in which each item is explained: as configured, and as this person found helpful before."""
+        taste = self.policy.taste(user)
+        return [taste.style(self.setup.style, int(item)) for item in items]
+
+    def caveats(
+        self, history: np.ndarray, items: Sequence[int], user: str | None = None
+    ) -> list[tuple[Caveat, str] | None]:
         """Return how each item is unlike the history, and the sentence that says so; None where it is not, and where
-        justifications are not detailed."""
-        style = self.setup.style
-        if style.length != "detailed":
-            return [None] * len(items)
-        catalogue = self.policy.checker().catalogue
-        found = (find_caveat(catalogue, item, history.tolist()) for item in items)
-        return [None if caveat is None else (caveat, caveat_text(caveat, style)) for caveat in found]
+        the justification is not detailed."""
+        catalogue, told = self.policy.checker().catalogue, []
+        for item, style in zip(items, self.styles(items, user), strict=True):
+            caveat = find_caveat(catalogue, item, history.tolist()) if style.length == "detailed" else None
+            told.append(None if caveat is None else (caveat, caveat_text(caveat, style)))
+        return told
 
     def query_answers(self, query: str | None, items: Sequence[int]) -> list[QueryAnswer | None]:
         """Return which part of a query each item meets, and which not."""
@@ -134,8 +142,16 @@ class Justifier:
     ) -> list[Justification]:
         """Write a checked sentence for each piece of evidence, all together."""
         write = partial(self.writer.write, stop=stop) if self.writer.writes else None
-        checker, style = self.policy.checker(), self.policy.style(self.setup.style, user)
-        return justify(checker.catalogue, evidence, write, checker, style)
+        checker, styles = self.policy.checker(), self.styles([one.item for one in evidence], user)
+        justifications: dict[int, Justification] = {}
+        alike: defaultdict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
+        for number, style in enumerate(styles):
+            alike[style.length, style.prefers].append(number)
+        for numbers in alike.values():  # those of one style are written together
+            chosen = [evidence[number] for number in numbers]
+            written = justify(checker.catalogue, chosen, write, checker, styles[numbers[0]])
+            justifications |= dict(zip(numbers, written, strict=True))
+        return [justifications[n] for n in range(len(evidence))]
 
     def stream(
         self,
@@ -164,7 +180,8 @@ class Justifier:
         """
         write = partial(self.writer.write_list, stop=stop)
         can_spell = token_pieces(self.setup.builder.tokenizer).can_spell
-        checker, style = self.policy.checker(), self.policy.style(self.setup.style, user)
+        checker, styles = self.policy.checker(), self.styles([one.item for one in evidence[:1]], user)
+        style = styles[0] if styles else self.setup.style  # one text has one style
         return written_list(evidence, write, can_spell, checker, style)
 
 

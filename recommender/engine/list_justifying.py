@@ -52,7 +52,7 @@ def _told(
     indices = [engine.catalogue.index(item.item_id) for item in items]
     answers = engine.justifier.query_answers(request.query, indices)
     remarks = _remarks(engine, request, evidence, stop)
-    caveats = engine.justifier.caveats(engine.known(request), indices)
+    caveats = engine.justifier.caveats(engine.known(request), indices, request.user)
     for item, justification, answer, said, caveat in zip(
         items, justifications, answers, remarks, caveats, strict=False
     ):

@@ -25,20 +25,24 @@ class Popularity:
         self._ranker = ranker
         self._kept: OrderedDict[tuple[frozenset[Modality], bool], np.ndarray] = OrderedDict()
 
+    @property
+    def is_known(self) -> bool:
+        """Whether all items can be scored: of a large catalogue with several levels of codes that takes minutes."""
+        return self._ranker.setup.builder.code_tokens.shape[1] == 1 or self._ranker.items <= MOST_SCORED
+
     def __call__(self, fused: bool = False) -> np.ndarray:
         """Return log p(item | nothing is known), float32 [items], without the modalities that are switched off.
 
         `fused`: for baselines that rank along, the log-softmax of the fused scores. Raises RecommenderError for a large
         catalogue whose ids have several levels: to score all of it takes minutes.
         """
-        setup = self._ranker.setup
-        if setup.builder.code_tokens.shape[1] > 1 and self._ranker.items > MOST_SCORED:
+        if not self.is_known:
             message = f"the popularity of {self._ranker.items:,} items is not known where ids have several levels"
             raise RecommenderError(message, "use one level: semantic_ids.levels 1")
         key = off_now(), fused
         if key not in self._kept:
             scores = self._ranker.score_all([np.zeros(0, np.int64)], [Signals(fused=fused)])[0]
-            self._kept[key] = _log_softmax(scores) if fused else scores
+            self._kept[key] = log_softmax(scores) if fused else scores
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return self._kept[key]
@@ -53,6 +57,7 @@ class Popularity:
         return np.maximum(self(fused), uniform)
 
 
-def _log_softmax(scores: np.ndarray) -> np.ndarray:
+def log_softmax(scores: np.ndarray) -> np.ndarray:
+    """Return scores [items] as log-probabilities, float32; -inf stays."""
     shifted = scores.astype(np.float64) - scores.max()
     return (shifted - np.log(np.exp(shifted).sum())).astype(np.float32)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from recommender.baselines.fusion.stored import StoredFusion
 from recommender.config import Config
 from recommender.conversations.tuned import Tuned
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.encoders.labels import MediaLabels
-from recommender.fusion.stored import StoredFusion
 from recommender.justify import Style
 from recommender.justify.companions import Companions
 from recommender.prompting.builder import ExampleBuilder

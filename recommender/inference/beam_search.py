@@ -134,9 +134,12 @@ def score(
 
 
 @torch.no_grad()
-def last_states(weights: WeightCache, prompts: Sequence[Example]) -> Tensor:
-    """Return the hidden state at the end of each prompt, [prompts, hidden]: its products with rows score the first level."""
-    search = Search(weights, prompts, None)
+def last_states(weights: WeightCache, prompts: Sequence[Example], instruction: np.ndarray | None = None) -> Tensor:
+    """Return the hidden state at the end of each prompt, [prompts, hidden]: its products with rows score the first level.
+
+    `instruction` as in `rank`.
+    """
+    search = Search(weights, prompts, instruction)
     states = torch.empty_like(search.hidden[:, 0])
     states[search.order] = search.hidden[:, 0]
     return states

@@ -13,6 +13,7 @@ from recommender.justify.companions import Companions
 from recommender.justify.english import NEUTRAL
 from recommender.justify.facts import facts_of
 from recommender.justify.item_names import words
+from recommender.numerics.shapley import sampled_shapley
 
 #: (histories, candidate items) -> log-probabilities [histories, candidates]
 Scorer = Callable[[Sequence[np.ndarray], Sequence[int]], np.ndarray]
@@ -118,24 +119,14 @@ def shapley_values(
 ) -> np.ndarray:
     """Return sampled Shapley values [tested, recommended] in nats: what an item adds, averaged over orders of adding.
 
-    Every order is followed by its reverse, which lowers the variance (Mitchell et al., "Sampling Permutations for Shapley
-    Value Estimation", JMLR 2022); the seed decides which are drawn. Untested items of the history are always there. Sets
-    of items that recur are scored once.
+    Untested items of the history are always there. Sets of items that recur are scored once. See `sampled_shapley`.
     """
-    random = np.random.default_rng(seed)
-    sampled: list[np.ndarray] = []
-    while len(sampled) < orders:
-        sampled += [order := random.permutation(len(tested)), order[::-1]]
-    sampled = sampled[:orders]
-    sets = list(dict.fromkeys(frozenset(order[:n].tolist()) for order in sampled for n in range(len(tested) + 1)))
-    row_of = {members: row for row, members in enumerate(sets)}
-    absent = [[item for n, item in enumerate(tested) if n not in members] for members in sets]
-    scores = np.asarray(score([history[~np.isin(history, items)] for items in absent], recommended), dtype=np.float64)
-    values = np.zeros((len(tested), len(recommended)))
-    for order in sampled:
-        path = scores[[row_of[frozenset(order[:n].tolist())] for n in range(len(tested) + 1)]]
-        values[order] += np.diff(path, axis=0)
-    return values / len(sampled)
+
+    def worth(sets: np.ndarray) -> np.ndarray:
+        absent = [np.array(tested)[~members] for members in sets]
+        return score([history[~np.isin(history, items)] for items in absent], recommended)
+
+    return np.asarray(sampled_shapley(len(tested), worth, orders, seed).mean(0))
 
 
 def _evidence(catalogue: Catalogue, item: int, tested: list[int], effects: np.ndarray, most: int) -> Evidence:

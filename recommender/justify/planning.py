@@ -16,7 +16,7 @@ from recommender.justify.checker import ClaimChecker
 from recommender.justify.evidence import Evidence
 from recommender.justify.fact_choice import FactChoice
 from recommender.justify.facts import fact_index
-from recommender.justify.style import ENGLISH, Style
+from recommender.justify.style import CROWD, ENGLISH, Style
 from recommender.justify.templates import Outline, Template, phrases_of, templates_of
 
 
@@ -25,7 +25,7 @@ def make_outline(evidence: Evidence, checker: ClaimChecker, style: Style) -> Out
 
     Without influences the facts are the item's own. With influences that share nothing telling with it, `own` says what the
     item is, and those are named that many people had together with it, or else all as they are. What many had together
-    also tells more than one common kind: "both are action films".
+    also tells more than one common kind: "both are action films". Whoever prefers to hear of others hears of them first.
     """
     choice = FactChoice(fact_index(checker.catalogue), checker.vocabulary.sayable, style)
     influences = evidence.influences[: style.size.named]
@@ -33,7 +33,7 @@ def make_outline(evidence: Evidence, checker: ClaimChecker, style: Style) -> Out
         return Outline(evidence.item, (), (), choice.of_item(evidence.item))
     named, facts = choice.shared(evidence, influences)
     many = evidence.companions[: style.size.named]
-    if facts and not (many and choice.is_common(facts)):
+    if facts and not (many and (choice.is_common(facts) or style.prefers == (CROWD,))):
         return Outline(evidence.item, named, facts, choice.of_item(evidence.item, facts))
     own = choice.of_item(evidence.item)
     if many:

@@ -11,6 +11,8 @@ from recommender.errors import ConfigError
 from recommender.justify.english import DomainWords, domain_words, history_verbs
 
 ENGLISH = "en"
+CROWD = "others"
+"""What stands in `Style.prefers` for what others did, in the place of an attribute."""
 
 
 @dataclass(frozen=True)

@@ -232,6 +232,16 @@ class ItemEmbeddings(nn.Module):
         """Return embeddings of all items [items, hidden] in the order of their codes, of which each has one."""
         return embeddings[self.items_by_code]
 
+    @torch.no_grad()
+    def rows_with(self, item: int, modality: Modality, vectors: Tensor) -> Tensor:
+        """Return the one-position embeddings [n, hidden] of an item with each of `vectors` [n, width] as its own of a
+        modality, whether or not the catalogue has one."""
+        items = torch.tensor([item], device=self.device)
+        there = torch.ones(len(vectors), dtype=torch.bool, device=self.device)
+        catalogued = self._vectors(modality, items), getattr(self, f"present_{modality}")[items]
+        changed = self.projectors[modality](vectors.to(self.centre.dtype), there)
+        return self.item_embeddings(items)[0] + (changed - self.projectors[modality](*catalogued)).sum(1)
+
     def code_logits(self, hidden: Tensor, level: int) -> Tensor:
         """Return the scores [..., codes] of a level's codes at hidden states [..., hidden]."""
         return hidden @ self.output_rows(level).T

@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from recommender.baselines import FitData, ItemContent, make_baseline
+from recommender.baselines.fusion.stored import FUSION_FILE
+from recommender.baselines.fusion.weights import FittedFusion, fit_fusion
 from recommender.baselines.item_tables import check_storable
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, leave_one_out
 from recommender.engine import Recommender
 from recommender.errors import DataError
-from recommender.fusion.stored import FUSION_FILE
-from recommender.fusion.weights import FittedFusion, fit_fusion
 from recommender.model.checkpoint import resolve, save_copy_with
 from recommender.model.manifest import claimed
 from recommender.model.trained_on import TRAINED_ON, TrainedOn, digest_of

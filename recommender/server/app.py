@@ -49,6 +49,8 @@ def create_app(engine: Engine, name: str, limits: ServingConfig | None = None) -
     app.state.warm_up = service.warm_up
     service.metrics.instrument(app)  # last, so that it is the outermost and measures refused bodies too
     app.post("/v1/recommendations", response_model=None)(service.recommendations)
+    app.post("/v1/explanations", response_model=None)(service.explanations)
+    app.get("/v1/parameters", response_model=None)(service.parameters)
     app.post("/v1/chat/completions", response_model=None)(service.chat)
     app.post("/v1/feedback")(service.feedback)
     items = service.items

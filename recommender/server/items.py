@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import logging
 import threading
 from collections.abc import Sequence
@@ -95,7 +96,7 @@ class Items:
         return await self.media.sound(self._item(item_id)) if medium else await self.item(http)
 
     def _ids(self, ids: str) -> Sequence[str]:
-        listed = [ids] if ids in self.engine.catalogue else ids.split(",")
+        listed = [ids] if ids in self.engine.catalogue else listed_texts(ids)
         if len(listed) > self.limits.listed:
             raise HttpError(400, f"ids: more than {self.limits.listed:,} items", "too_long", "ids")
         return listed
@@ -119,6 +120,18 @@ class Items:
         except RecommenderError as error:
             logger.warning("items are listed in the catalogue's order: %s", error)
             return None
+
+
+def listed_texts(text: str) -> list[str]:
+    """Return the parts of a list with commas, as it stands in the query of a path; one in double quotes may hold a comma.
+
+    Raises HttpError 400 for quotes that do not close.
+    """
+    try:
+        (parts,) = csv.reader([text], skipinitialspace=True, strict=True) if text else ([],)
+    except (csv.Error, ValueError) as error:
+        raise HttpError(400, f"cannot be read as a list with commas ({error})") from None
+    return [part.strip() for part in parts if part.strip()]
 
 
 def described(item: Item) -> dict[str, Any]:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from recommender.engine import Request
 from recommender.server.http_errors import HttpError
-from recommender.server.schemas import ChatBody, RecommendationsBody
+from recommender.server.schemas import ChatBody
 
 #: characters of an item id, an attribute's name or its value
 LONGEST_ID = 1000
 
 
-def check_id_lengths(body: RecommendationsBody) -> None:
+def check_id_lengths(body: Request) -> None:
     """Raise HttpError 400 for an id, or a filter's value, that no catalogue has: a near one would be looked for."""
     for field, texts in _texts(body):
         if any(len(text) > LONGEST_ID for text in texts):
             raise HttpError(400, f"{field}: longer than {LONGEST_ID:,} characters", "too_long", field)
 
 
-def _texts(body: RecommendationsBody) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _texts(body: Request) -> Iterator[tuple[str, tuple[str, ...]]]:
     for field in ("history", "exclude", "only", "boosts", "vectors", "filters"):
         yield field, tuple(getattr(body, field) or ())
     for values in body.filters.values():

@@ -143,7 +143,7 @@ class FeedbackBody(Feedback):
     model: str | None = Field(None, description="the name of the served model, or NAME:ADAPTER")
 
 
-def check_list_lengths(body: RecommendationsBody, longest: int) -> None:
+def check_list_lengths(body: Request, longest: int) -> None:
     """Raise HttpError 400 if a list of item ids has more than `longest` entries."""
     for field in ("history", "exclude", "only", "boosts"):
         if len(getattr(body, field) or ()) > longest:

@@ -5,31 +5,33 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
+from fastapi import Query, Response
 from fastapi import Request as HttpRequest
-from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from recommender.chat import Chat, Reply, sentence
 from recommender.chat.media_queries import MediaQueries
 from recommender.config import ServingConfig
-from recommender.engine import Engine, RankedItem, Request
+from recommender.engine import Engine, RankedItem, Request, make_request
 from recommender.engine import Response as Ranking
+from recommender.engine.parameters import parameters
 from recommender.engine.trace import for_strangers, trace_of
 from recommender.errors import DataError, RecommenderError
 from recommender.server.callers import caller_name
 from recommender.server.chat_completions import completion, completion_chunks, engine_request, ranked_items
 from recommender.server.connection import while_connected
 from recommender.server.event_stream import Events, event_stream, json_event
+from recommender.server.explanations import ExplanationBody, explanation
 from recommender.server.http_errors import HttpError
 from recommender.server.http_metrics import HttpMetrics
-from recommender.server.items import Items
+from recommender.server.items import Items, listed_texts
 from recommender.server.limits import check_id_lengths, check_media_count
 from recommender.server.message_media import MessageMedia
 from recommender.server.queues import RankingQueue, WritingQueue
@@ -135,6 +137,38 @@ class Service:
                 async for item in justifications:
                     yield json_event(asdict(item), "justification")
         yield json_event({}, "done")
+
+    # /v1/explanations, /v1/parameters
+
+    async def explanations(self, http: HttpRequest, body: ExplanationBody) -> Response:
+        """Say why an item is listed, why another one is not, what if, or what its picture and its sound did."""
+        check_list_lengths(body, self.limits.history)
+        check_id_lengths(body)
+        engine = await self._engine_for(body.model)
+        return await self._written(http, body.model, lambda: explanation(engine, body))
+
+    async def parameters(
+        self,
+        http: HttpRequest,
+        history: Annotated[str, Query(description="item ids, oldest first, with commas between them")] = "",
+        k: Annotated[int, Query(ge=1, le=100)] = 10,
+        query: Annotated[str | None, Query(max_length=500)] = None,
+        without: Annotated[str, Query(description="parts that are switched off, with commas between them")] = "",
+        user: Annotated[str | None, Query(max_length=200)] = None,
+        model: str | None = None,
+    ) -> Response:
+        """Say what a list is made of: each part in plain words, with its weight, measured by switching it off."""
+        engine = await self._engine_for(model)
+        fields = {"history": listed_texts(history), "without": listed_texts(without)}
+        request = make_request(**fields, k=k, query=query, user=user)
+        check_list_lengths(request, self.limits.history)
+        check_id_lengths(request)
+        return await self._written(http, model, lambda: parameters(engine, request))
+
+    async def _written(self, http: HttpRequest, model: str | None, work: Callable[[], dict[str, Any]]) -> Response:
+        """Return what `work` finds, in the turn of those that write."""
+        found = await self._while_connected(http, self.writing.run(work))
+        return _no_reader() if found is None else JSONResponse({**found, "model": model or self.name})
 
     # /v1/chat/completions
 

@@ -1,6 +1,6 @@
 """Feedback on recommendations: an append-only file of JSON lines, and what follows from it for each user and item.
 
-`helpful`: the attributes that the justification spoke of come first for that user. `not for me`: the item is not shown to
+`helpful`: that user's next justifications are more like it. `not for me`: the item is not shown to
 that user again. `wrong`: the facts are not told again, to anybody. A user's last opinion of an item counts.
 """
 
@@ -14,7 +14,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,8 @@ from recommender.strict.json_documents import parse_json
 Opinion = Literal["helpful", "wrong", "not for me"]
 OPINIONS: tuple[Opinion, ...] = get_args(Opinion)
 Fact = tuple[str, ValueText]
+HelpfulText = tuple[tuple[str, ...], str]
+"""The attributes that a justification told, and the justification, "" if it was not given."""
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +110,7 @@ class FeedbackStore:
         self._last_read = b""
         self._last_opinions: defaultdict[str, dict[str, Opinion]] = defaultdict(dict)
         self._wrong_votes: defaultdict[tuple[str, Fact], set[str]] = defaultdict(set)
-        self._helpful_attributes: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._helpful: defaultdict[str, dict[str, HelpfulText]] = defaultdict(dict)
 
     def add(self, feedback: Feedback) -> Feedback:
         """Append feedback, stamped with the time, and return it. Raises DataError if nothing can follow from it."""
@@ -194,8 +196,10 @@ class FeedbackStore:
                 self._wrong_votes[feedback.item_id, fact].add(feedback.user or "")
         elif feedback.user is not None:
             self._last_opinions[feedback.user][feedback.item_id] = feedback.opinion
+            self._helpful[feedback.user].pop(feedback.item_id, None)
             if feedback.opinion == "helpful":
-                self._helpful_attributes[feedback.user].update({name for name, _ in feedback.facts})
+                told = tuple(dict.fromkeys(name for name, _ in feedback.facts))
+                self._helpful[feedback.user][feedback.item_id] = told, feedback.justification or ""
 
     def refused_items(self, user: str | None) -> frozenset[str]:
         """Return the ids of the items that are not for this user."""
@@ -210,10 +214,9 @@ class FeedbackStore:
                 facts[item].add(fact)
         return MappingProxyType({item: frozenset(wrong) for item, wrong in facts.items()})
 
-    def helpful_attributes(self, user: str | None) -> tuple[str, ...]:
-        """Return the attributes in justifications that this user called helpful, the most frequent first."""
-        counts = self._helpful_attributes.get(user or "", Counter())
-        return tuple(sorted(counts, key=lambda name: (-counts[name], name)))
+    def helpful_texts(self, user: str | None) -> tuple[HelpfulText, ...]:
+        """Return what this user called helpful, one entry an item, oldest first, and nothing that they took back."""
+        return tuple(self._helpful.get(user or "", {}).values())
 
 
 def _opened_plainly(path: str, flags: int) -> int:

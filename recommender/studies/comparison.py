@@ -12,6 +12,7 @@ import numpy as np
 
 from recommender.baselines import FitData, ItemContent
 from recommender.baselines.fit_cache import FitCache
+from recommender.baselines.fusion.weights import fit_fusion
 from recommender.baselines.topk import RankFunction
 from recommender.cluster import Cluster
 from recommender.config import Config
@@ -25,7 +26,6 @@ from recommender.eval.evaluation import Evaluation
 from recommender.eval.holdout import Holdout
 from recommender.eval.protocol import Fit, evaluate_models
 from recommender.files import check_output_folder, locked
-from recommender.fusion.weights import fit_fusion
 from recommender.model.checkpoint import resolve
 from recommender.pipelines import train
 from recommender.progress import Progress

@@ -19,11 +19,14 @@ from recommender.errors import DataError
 from recommender.eval.bootstrap import Bootstrap
 from recommender.eval.report_parts import versions
 from recommender.files import write_together
+from recommender.pages import Picture, Report, Table, report_html
+from recommender.pages.drawing import line_chart
 from recommender.progress import Progress
 
 #: lengths of the histories, and of the lists
 LENGTHS, K = (1, 2, 3, 5), 10
 METRICS = "metrics.json"
+PAGE = "report.html"
 _AT_ONCE = 64
 Scores = Callable[[Sequence[np.ndarray]], np.ndarray]
 
@@ -119,5 +122,21 @@ def headline(measured: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def write_favourites(folder: Path, measured: dict[str, Any]) -> None:
-    """Write metrics.json into a folder."""
-    write_together(folder, {METRICS: (json.dumps(measured, indent=2) + "\n").encode()})
+    """Write metrics.json and report.html into a folder."""
+    metrics = json.dumps(measured, indent=2) + "\n"
+    write_together(folder, {PAGE: report_html(_report(measured)).encode(), METRICS: metrics.encode()})
+
+
+def _report(measured: dict[str, Any]) -> Report:
+    by_length, about = measured["recall@10"], measured["about"]
+    lines = {
+        name: (list(map(int, by_length)), [of_systems[name]["recall@10"] for of_systems in by_length.values()])
+        for name in next(iter(by_length.values()))
+    }
+    ends = {name: [of_systems[name]["interval"] for of_systems in by_length.values()] for name in lines}
+    bands = {name: ([low for low, _ in pairs], [high for _, high in pairs]) for name, pairs in ends.items()}
+    plot = line_chart(lines, "favourites that are known", "recall@10", bands, whole=True)
+    table = Table("Recall@10", headline(measured))
+    parts = (table, Picture("Recall@10", plot, "recall at 10 by number of favourites"))
+    lead = f"{about['users']} users: one to five of their items, in no order, and is a hidden one among the first ten?"
+    return Report("Favourites", lead, parts, ("Bands: 95 % interval over users.",), about)

@@ -28,6 +28,8 @@ from recommender.eval.report_parts import versions
 from recommender.files import write_together
 from recommender.justify.facts import PEOPLE, facts_of, role
 from recommender.model.checkpoint import Checkpoint, from_pretrained
+from recommender.pages import Picture, Report, Table, report_html
+from recommender.pages.drawing import bar_chart
 from recommender.pipelines.listening_data import listening_stages, prepare_listening
 from recommender.pipelines.train import split_histories
 from recommender.progress import Progress
@@ -39,6 +41,7 @@ from recommender.training import TrainingData, run_stages
 from recommender.training.loop import clear_state
 
 METRICS, MEASURES = "metrics.json", "measures.json"
+PAGE = "report.html"
 KS = (10, 50)
 RARE = "rare items"
 #: users whose queries, and items that hardly anybody took, are measured; words of a text that are quoted
@@ -109,7 +112,8 @@ def listening_study(
         measured[variant.name] = kept
         about = {"model": source, "stage": stage.model_dump(mode="json"), "seed": seed}
         told = {"about": about, "versions": versions(), "variants": measured}
-        write_together(output, {METRICS: (json.dumps(told, indent=2) + "\n").encode()})
+        page = report_html(_report(told)).encode()
+        write_together(output, {PAGE: page, METRICS: (json.dumps(told, indent=2) + "\n").encode()})
     return told
 
 
@@ -256,6 +260,21 @@ def headline(told: Mapping[str, Any], k: int = KS[0]) -> list[dict[str, Any]]:
         {"variant": name} | {kind: round(of_kind[f"recall@{k}"], 4) for kind, of_kind in measures.items()}
         for name, measures in told["variants"].items()
     ]
+
+
+def _report(told: Mapping[str, Any]) -> Report:
+    rows = headline(told)
+    kinds = [name for name in rows[0] if name != "variant"]
+    plots = [
+        Picture(
+            kind, bar_chart({row["variant"]: row[kind] for row in rows}, f"recall@{KS[0]}"), f"each variant on {kind}"
+        )
+        for kind in kinds
+    ]
+    best = dict.fromkeys(kinds, True)
+    table = Table(f"Recall@{KS[0]}", rows, best=best)
+    lead = "What of the recipe makes the model listen: variants of it, taught and measured alike."
+    return Report("Listening", lead, [table, *plots], settings=told["versions"] | {"seed": told["about"]["seed"]})
 
 
 def chosen(names: Sequence[str]) -> tuple[Variant, ...]:

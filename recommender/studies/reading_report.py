@@ -15,10 +15,11 @@ from recommender.data.catalogue import Catalogue
 from recommender.engine import Recommender
 from recommender.errors import DataError
 from recommender.eval.blind_sheet import Pair, Sheet, blind_sheet, sheet_files
-from recommender.eval.report_parts import json_bytes, page_environment, versions, write_files
+from recommender.eval.report_parts import json_bytes, versions, write_files
 from recommender.justify import Justification, justify
 from recommender.justify.companions import Companions
 from recommender.justify.item_names import display_name
+from recommender.pages import page_environment
 from recommender.progress import Progress
 from recommender.studies.justifications import JustificationStudy, text_measures
 from recommender.studies.reading import Readers

@@ -29,11 +29,14 @@ from recommender.eval.bootstrap import Bootstrap
 from recommender.eval.report_parts import versions
 from recommender.files import write_together
 from recommender.numerics.vectors import unit_rows
+from recommender.pages import Picture, Report, Table, report_html
+from recommender.pages.drawing import bar_chart
 from recommender.progress import Progress
 
 #: lengths of the lists that are measured
 KS = (1, 10, 50)
 METRICS, LISTS = "metrics.json", "lists.jsonl"
+PAGE = "report.html"
 SUM, ALL_SIGNALS = "sum of plain signals", "sum of all signals but the model"
 _AT_ONCE = 64
 
@@ -222,7 +225,7 @@ def headline(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def write_evaluation(folder: Path, evaluation: ConversationEvaluation, catalogue: Catalogue) -> dict[str, Any]:
-    """Write metrics.json, and the lists of every case, into a folder; returns the metrics."""
+    """Write metrics.json, the lists of every case and report.html into a folder; returns the metrics."""
     metrics = evaluation.metrics()
     lines = []
     for row, case in enumerate(evaluation.cases):
@@ -232,6 +235,23 @@ def write_evaluation(folder: Path, evaluation: ConversationEvaluation, catalogue
         }
         targets = [catalogue[item].item_id for item in case.targets]
         lines.append(json.dumps({"line": case.number, "targets": targets, "lists": lists}))
-    contents = {LISTS: "".join(f"{line}\n" for line in lines), METRICS: json.dumps(metrics, indent=2) + "\n"}
+    page = report_html(_report(metrics, len(evaluation.cases)))
+    contents = {
+        PAGE: page,
+        LISTS: "".join(f"{line}\n" for line in lines),
+        METRICS: json.dumps(metrics, indent=2) + "\n",
+    }
     write_together(folder, {name: text.encode() for name, text in contents.items()})
     return metrics
+
+
+def _report(metrics: Mapping[str, Any], cases: int) -> Report:
+    k, models = KS[0], metrics["models"]
+    recall = {name: of_model[f"recall@{k}"] for name, of_model in models.items()}
+    low, high = ([of_model[f"recall@{k} interval"][end] for of_model in models.values()] for end in (0, 1))
+    plot = Picture(f"Recall@{k}", bar_chart(recall, f"recall@{k}", low, high), f"recall at {k} of each system")
+    lead = f"{cases} conversations of real people: is what they were recommended next among the first items?"
+    notes = (
+        "Whiskers and brackets: 95 % interval over conversations. Items that were named before are never counted.",
+    )
+    return Report("Conversations", lead, [Table("Systems", headline(metrics)), plot], notes, metrics.get("versions"))

@@ -9,13 +9,13 @@ from functools import cached_property
 
 import numpy as np
 
+from recommender.baselines.fusion.stored import FUSION_FILE
 from recommender.baselines.topk import PADDING
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories
 from recommender.errors import DataError, RecommenderError
 from recommender.eval.holdout import Holdout
-from recommender.fusion.stored import FUSION_FILE
 from recommender.model.checkpoint import resolve
 from recommender.model.trained_on import WINDOW, TrainedOn, chance_of_runs, digest_of, excess, runs_of
 from recommender.pipelines.train import load_histories, split_of

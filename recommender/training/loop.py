@@ -33,13 +33,13 @@ from recommender.training.distributing import distribute, gather, stepper_of
 from recommender.training.epochs import TrainingData
 from recommender.training.gradients import Stepper, checkpoint_gradients
 from recommender.training.interruption import deferred, patient
-from recommender.training.loss_plot import plot_log
 from recommender.training.parameter_groups import ADAPTERS, parameter_groups
 from recommender.training.processes import Processes, join
 from recommender.training.run_state import STATE
 from recommender.training.schedule import learning_rate_share
 from recommender.training.sharing import shared_parts
 from recommender.training.sparse_rows import RowStepper, sparse_rows
+from recommender.training.training_report import write_training_report
 from recommender.training.validation import held_out_loss, validation_ndcg
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class StageResult:
 def run_stages(
     model: RecommenderModel, data: TrainingData, config: Config, output: Path, progress: Progress | None = None
 ) -> list[StageResult]:
-    """Run all stages in place. Writes `log.csv`, `loss.png` and the state of the run into the folder `output`.
+    """Run all stages in place. Writes `log.csv`, `loss.png`, `report.html` and the state of the run into `output`.
 
     Several processes, started by `accelerate launch` or torchrun, share every batch; the first one writes. A killed run
     resumes from its state and ends with the same weights as an uninterrupted one with the same numbers of processes and
@@ -76,7 +76,7 @@ def run_stages(
     gather(model)
     if run.main:
         run_state.write_log(output / "log.csv", run.position.log)
-        plot_log(run.position.log, output / "loss.png")
+        write_training_report(run.position.log, output, {"seed": config.seed, "base": config.base.llm})
     return results
 
 

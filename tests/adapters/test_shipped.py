@@ -77,6 +77,25 @@ def test_another_items_media_changes_what_is_ranked(model, modality):
         model.set_features(features)
 
 
+def test_its_parameters_are_what_vectors_that_are_not_there_change(model):
+    from recommender.engine.parameters import parameters
+
+    request, history = Request(history=("50", "181", "258"), k=10), model.catalogue.indices(["50", "181", "258"])
+    told = {one["name"]: one for one in parameters(model, request)["data"]}
+    assert {"text", "image", "audio", "collaborative", "popularity", "history"} == set(told)
+    features, before = model.model.features, model.rank([history], 10)[0]
+    scores = model.score([history], before.items)[0]
+    try:
+        for modality in ("text", "image", "audio", "collaborative"):
+            model.set_features(features.without(modality))
+            after = model.rank([history], 10)[0]
+            assert told[modality]["changed"] == len(set(before.items.tolist()) - set(after.items.tolist()))
+            effect = np.abs(scores - model.score([history], before.items)[0]).mean()
+            assert told[modality]["effect"] == pytest.approx(effect, abs=1e-3) and effect > 0.01
+    finally:
+        model.set_features(features)
+
+
 def test_bfloat16_and_float32_rank_nearly_alike():
     model = Recommender.from_pretrained(SHIPPED)  # its own: rounding cannot be undone
     history = model.catalogue.indices(["50", "181", "258"])

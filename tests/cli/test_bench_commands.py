@@ -98,3 +98,12 @@ def test_threads_are_set(run, measured, monkeypatch):
     threads = []
     monkeypatch.setattr("torch.set_num_threads", threads.append)
     assert run("bench", "trie", "--sizes", "10", "--threads", 2, "-q")[0] == 0 and threads == [2]
+
+
+def test_a_page_of_a_measurement_has_its_table_and_its_plots(run, measured, tmp_path):
+    measured("recommender.benchmarks.trie_speed.bench_trie")
+    path = tmp_path / "speed.html"
+    assert run("bench", "trie", "--sizes", "10", "--page", path, "-q")[0] == 0
+    page = path.read_text()
+    assert "brute force" in page and ">12.5<" in page and page.count("data:image/png") == 1 and "seed 0" in page
+    refused(run("bench", "trie", "--sizes", "10", "--page", tmp_path, "-q"), "folder")

@@ -108,3 +108,18 @@ def test_a_request_that_is_none(run, trained):
 def test_an_unknown_option_is_explained(run):
     code, out, err = run("recommend", "--histroy", "1")
     assert code == 2 and out == "" and "--histroy" in err
+
+
+def test_explain_with_media_writes_a_report(run, trained, tmp_path):
+    asked = ("explain", trained, "--item", "104", "--history", "103,107", "--media", tmp_path / "why")
+    code, out, _ = run(*asked, "--json")
+    told = json.loads(out)["media"]
+    assert code == 0 and told["item_id"] == "104" and told["missing"]["picture"] == "the model reads no pictures"
+    assert {path.name for path in (tmp_path / "why").iterdir()} >= {"report.json", "report.html"}
+    code, out, _ = run(*asked)
+    assert (
+        code == 0 and "report.html" in out and "collaborative" in out and "picture: the model reads no pictures" in out
+    )
+    refused(run("explain", trained, "--not", "104", "--media", tmp_path / "why"), "--media", "--item")
+    (tmp_path / "file").write_text("x")
+    refused(run("explain", trained, "--item", "104", "--media", tmp_path / "file"), "is a file")

@@ -112,3 +112,17 @@ def test_justifications_are_read_and_compared_and_a_marked_sheet_is_counted(run,
     (tmp_path / "sheet.csv").write_text("number,preferred\n1,perhaps\n")
     code, _, err = run("study", "preference", tmp_path / "sheet.csv")
     assert code == 2 and "row 1" in err and "left, right or same" in err
+
+
+def test_explanations_are_put_on_sheets_and_marked_sheets_are_read(run, trained, tmp_path):
+    asked = ("study", "explanations", trained, "--users", 2, "--k", 1, "--people", 0, "--output", tmp_path, "-q")
+    refused(run(*asked, "--readers", 1), "1 readers for 2 systems")
+    code, out, _ = run(*asked, "--readers", 2, "--against", "plain", "--json")
+    assert code == 0 and json.loads(out)["about"]["items"] == 2 and (tmp_path / "report.html").is_file()
+    sheets = tmp_path / "sheets"
+    refused(run("study", "scales", sheets), "no sheet holds a mark")
+    for sheet in sheets.glob("*.csv"):
+        sheet.write_text("number,transparency,effectiveness,persuasion,trust,satisfaction\n1,5,4,3,2,1\n2,5,4,3,2,1\n")
+    code, out, err = run("study", "scales", sheets, "--page", tmp_path / "judged.html")
+    assert code == 0 and "transparency" in out and "2 readers" in out and "few readers" in err
+    assert "5.00 (5.00 to 5.00)" in (tmp_path / "judged.html").read_text()

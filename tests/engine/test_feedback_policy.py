@@ -63,8 +63,26 @@ def test_a_year_that_was_called_wrong_is_no_name_either(model):
 
 def test_what_was_helpful_is_spoken_of_first(model):
     model.feedback_policy.take(opinion_of("100", "helpful", facts=(("year", "1990"),)), "films")
-    assert model.feedback_policy.style(model.style, "ann").prefers == ("year",)
-    assert model.feedback_policy.style(model.style, None).prefers == ()
+    assert model.justifier.styles([3], "ann")[0].prefers == ("year",)
+    assert model.justifier.styles([3], None) == model.justifier.styles([3], "bob") == [model.style]
+
+
+def test_a_person_who_likes_short_texts_gets_them_and_one_key_switches_that_off(model):
+    history, items = model.catalogue.indices(["101", "103", "105"]), [3, 5, 7, 9, 11, 12]
+    texts = [each.text for each in model.explain(history, items)]
+    for number in range(8):
+        model.feedback_policy.take(
+            opinion_of(str(100 + number), "helpful", justification='As you saw "X", "Y" is for you.'), "films"
+        )
+    lengths = [style.length for style in model.justifier.styles(items, "ann")]
+    assert lengths.count("short") >= 4
+    adapted = model.explain(history, items, user="ann")
+    assert [each.evidence.item for each in adapted] == items
+    for length, each in zip(lengths, adapted, strict=True):
+        assert length != "short" or each.text.count('"') <= 4, "the item and one of the history"
+    assert [each.text for each in model.explain(history, items, user="bob")] == texts
+    model.feedback_policy.adapts = False
+    assert [each.text for each in model.explain(history, items, user="ann")] == texts
 
 
 def test_wrong_feedback_is_one_clear_error(model, make_checkpoint):

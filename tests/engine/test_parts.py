@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from recommender.baselines.fusion.stored import LANGUAGE_MODEL, StoredFusion
 from recommender.chat import Chat
 from recommender.engine import Recommender, Request
 from recommender.engine.counterfactual_answers import what_if, why_not
@@ -12,7 +13,6 @@ from recommender.engine.item_explanation import explain_item
 from recommender.engine.parts import off_now, switched_off
 from recommender.engine.trace import recorded_answer, replay
 from recommender.errors import RecommenderError
-from recommender.fusion.stored import LANGUAGE_MODEL, StoredFusion
 
 HISTORY = ("103", "107", "111")
 NOBODY = np.zeros(0, np.int64)

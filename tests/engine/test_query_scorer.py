@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recommender.baselines.fusion.stored import LANGUAGE_MODEL, StoredFusion
 from recommender.encoders.reduction import Reduction
 from recommender.encoders.text import TextEncoder
 from recommender.engine import Recommender, Request
 from recommender.engine.trace import recorded_answer, replay
-from recommender.fusion.stored import LANGUAGE_MODEL, StoredFusion
 
 WISH = "a red comedy of war"
 

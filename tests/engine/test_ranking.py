@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from recommender.baselines.fusion.stored import LANGUAGE_MODEL, StoredFusion
 from recommender.chat import Chat
 from recommender.engine import Recommender, Request
 from recommender.engine.counterfactual_answers import why_not
 from recommender.engine.trace import recorded_answer, replay
 from recommender.errors import RecommenderError
-from recommender.fusion.stored import LANGUAGE_MODEL, StoredFusion
 from tests.conftest import ITEMS
 
 

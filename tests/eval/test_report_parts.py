@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
-from pathlib import Path
 
-import jinja2
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -15,9 +12,7 @@ from rich.console import Console
 from recommender.errors import DataError
 from recommender.eval import report_parts
 from recommender.eval.report_parts import (
-    embedded,
     json_bytes,
-    page_environment,
     parquet_bytes,
     terminal_table,
     versions,
@@ -29,28 +24,6 @@ def test_versions_name_python_and_what_is_not_installed(monkeypatch):
     assert {"python", "recommender", "numpy", "scipy", "pandas"} == set(versions())
     monkeypatch.setattr(report_parts, "_PACKAGES", ("numpy", "nothing-of-this-name"))
     assert versions()["nothing-of-this-name"] == "not installed"
-
-
-def test_pages_include_the_shared_style_and_escape_what_they_are_given(tmp_path):
-    (tmp_path / "page.jinja").write_text('<style>{% include "page_style.css.jinja" %}</style>{{ name }}')
-    page = page_environment(tmp_path).get_template("page.jinja").render(name="<b> & co")
-    assert "--accent" in page and page.endswith("&lt;b&gt; &amp; co")
-
-
-def test_a_name_that_a_page_is_not_given_is_an_error(tmp_path):
-    (tmp_path / "page.jinja").write_text("{{ nobody }}")
-    with pytest.raises(jinja2.UndefinedError, match="nobody"):
-        page_environment(tmp_path).get_template("page.jinja").render()
-
-
-def test_a_folder_of_templates_comes_before_the_shared_one(tmp_path):
-    (tmp_path / "page_style.css.jinja").write_text("mine")
-    assert page_environment(tmp_path).get_template("page_style.css.jinja").render() == "mine"
-
-
-def test_pictures_become_data_urls():
-    (source,) = embedded({"title": b"png"}).values()
-    assert base64.b64decode(source.removeprefix("data:image/png;base64,")) == b"png"
 
 
 def test_tables_are_read_back_without_an_index():
@@ -92,7 +65,3 @@ def test_long_names_are_folded_and_not_cut():
     assert "a-name-without-any-space-that-is-longer-than-the-terminal" in "".join(
         line.split()[0] for line in text.splitlines()[3:] if line.strip() and "caption" not in line
     )
-
-
-def test_the_shared_style_lies_beside_the_module():
-    assert (Path(report_parts.__file__).parent / "page_style.css.jinja").is_file()

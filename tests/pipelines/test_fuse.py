@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from recommender.baselines import BASELINES, FitData, ItemContent
+from recommender.baselines.fusion.stored import FUSION_FILE, StoredFusion
 from recommender.baselines.item_tables import STORABLE, from_arrays, to_arrays
 from recommender.cli import app
 from recommender.config import Config
@@ -16,7 +17,6 @@ from recommender.data.catalogue import Catalogue
 from recommender.data.histories import leave_one_out
 from recommender.engine import Recommender
 from recommender.errors import CheckpointError, DataError, RecommenderError
-from recommender.fusion.stored import FUSION_FILE, StoredFusion
 from recommender.model.trained_on import TrainedOn
 from recommender.pipelines import train
 from recommender.pipelines.fuse import fuse_checkpoint

@@ -113,7 +113,7 @@ def test_a_run_leaves_a_checkpoint_that_loads_and_recommends(config, whole):
 
 def test_log_and_plot_stay_beside_it_and_the_state_goes(whole):
     work = whole.with_name("tiny.training")
-    assert {path.name for path in work.iterdir()} == {"log.csv", "loss.png"}
+    assert {path.name for path in work.iterdir()} == {"log.csv", "loss.png", "report.html"}
     assert {path.name for path in whole.parent.iterdir()} == {"tiny", "tiny.training"}
 
 

@@ -36,8 +36,8 @@ def test_what_one_process_adds_another_sees(path):
     assert second.refused_items("ann") == {"100"}
     assert second.refused_items("bob") == second.refused_items(None) == frozenset()
     second.add(opinion_of("100", "helpful", facts=(FACT,)))
-    assert second.refused_items("ann") == frozenset() and second.helpful_attributes("ann") == ("genres",)
-    assert FeedbackStore(path).helpful_attributes("ann") == ("genres",)
+    assert second.refused_items("ann") == frozenset() and second.helpful_texts("ann") == ((("genres",), ""),)
+    assert FeedbackStore(path).helpful_texts("ann") == ((("genres",), ""),)
 
 
 def test_calling_a_fact_wrong_leaves_the_opinion_of_the_item(path):
@@ -56,12 +56,15 @@ def test_a_fact_is_wrong_when_enough_users_say_so(path):
     assert store.wrong_facts(2) == {"100": {FACT}} and store.wrong_facts(3) == {}
 
 
-def test_attributes_come_in_the_order_of_their_frequency_and_then_of_their_names(path):
+def test_what_was_helpful_is_kept_once_an_item_until_it_is_taken_back(path):
     store = FeedbackStore(path)
-    assert store.helpful_attributes("ann") == store.helpful_attributes(None) == ()
-    for facts in ((YEAR,), (YEAR, FACT), (("cast", "x"),), (("genres", "drama"), FACT)):
-        store.add(opinion_of("100", "helpful", facts=facts))  # two facts of an attribute count once
-    assert store.helpful_attributes("ann") == ("genres", "year", "cast")
+    assert store.helpful_texts("ann") == store.helpful_texts(None) == ()
+    two_of_one = (("genres", "drama"), FACT)
+    for item, facts in (("100", (YEAR,)), ("101", (YEAR, *two_of_one)), ("100", (("cast", "x"),))):
+        store.add(opinion_of(item, "helpful", facts=facts, justification=f"on {item}"))
+    assert store.helpful_texts("ann") == ((("year", "genres"), "on 101"), (("cast",), "on 100"))
+    store.add(opinion_of("101", "not for me"))
+    assert store.helpful_texts("ann") == FeedbackStore(path).helpful_texts("ann") == ((("cast",), "on 100"),)
 
 
 def test_feedback_that_nothing_follows_from_is_refused(path, tmp_path):
@@ -104,7 +107,7 @@ def test_the_former_name_of_the_justification_is_read(path):
         '{"item_id": "1", "opinion": "helpful", "user": "a", "facts": [["year", "1990"]], "sentence": "s"}\n'
     )
     store = FeedbackStore(path)
-    assert store.damaged_lines == 0 and store.helpful_attributes("a") == ("year",)
+    assert store.damaged_lines == 0 and store.helpful_texts("a") == ((("year",), "s"),)
     store.add(opinion_of("2", "helpful", facts=(FACT,), justification="new"))
     assert json.loads(path.read_text().splitlines()[1])["justification"] == "new"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from recommender.eval.plots import png
+from recommender.pages.drawing import png
 
 _COLOURS = {"floor": "#9aa3af", "one modality": "#7a6f9f", "fusion": "#2f6f9f", "imputation": "#b7791f"}
 _BINS = 10

@@ -10,14 +10,13 @@ import pandas as pd
 from rich.table import Table
 
 from recommender.eval.report_parts import (
-    embedded,
     json_bytes,
-    page_environment,
     parquet_bytes,
     terminal_table,
     versions,
     write_files,
 )
+from recommender.pages import embedded, page_environment
 from recommender.studies.ratings import rating_plots
 from recommender.studies.ratings.experiment import RatingResult
 from recommender.studies.ratings.rating_metrics import LOWER_IS_BETTER, METRICS

@@ -10,10 +10,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from recommender.baselines import FitData, make_baseline
+from recommender.baselines.fusion.stored import FUSION_FILE, LANGUAGE_MODEL, StoredFusion
+from recommender.baselines.fusion.weights import FittedFusion, fit_fusion
 from recommender.errors import CheckpointError, DataError
-from recommender.fusion.stored import FUSION_FILE, LANGUAGE_MODEL, StoredFusion
-from recommender.fusion.weights import FittedFusion, fit_fusion
-from tests.fusion.scorers import ITEMS, follows, walks
+from tests.baselines.fusion.scorers import ITEMS, follows, walks
 
 NAMES = ("sequential-item-knn:window=3", "popularity", "ease")
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from recommender.baselines import BASELINES, FitData
+from recommender.baselines.fusion.score_views import score_views
+from recommender.baselines.fusion.weights import fit_fusion, fit_weights
 from recommender.errors import DataError
-from recommender.fusion.score_views import score_views
-from recommender.fusion.weights import fit_fusion, fit_weights
-from tests.fusion.scorers import ITEMS, follows, noise, walks
+from tests.baselines.fusion.scorers import ITEMS, follows, noise, walks
 
 
 def test_the_scorer_that_knows_gets_the_weight():

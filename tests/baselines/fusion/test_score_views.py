@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from recommender.fusion.score_views import RANK_OFFSET, mask_seen, score_views, weighted_scores
-from tests.fusion.scorers import ITEMS, noise, walks
+from recommender.baselines.fusion.score_views import RANK_OFFSET, mask_seen, score_views, weighted_scores
+from tests.baselines.fusion.scorers import ITEMS, noise, walks
 
 
 def test_both_views_ignore_seen_items_and_the_scale_of_a_scorer():

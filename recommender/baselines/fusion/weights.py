@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from recommender.baselines import Baseline, FitData
+from recommender.baselines.fusion.score_views import Weights, mask_seen, score_views, weighted_scores
+from recommender.baselines.fusion.stored import LANGUAGE_MODEL, StoredFusion
 from recommender.baselines.topk import rank_topk
 from recommender.baselines.validation_targets import split_validation
 from recommender.errors import DataError
-from recommender.fusion.score_views import Weights, mask_seen, score_views, weighted_scores
-from recommender.fusion.stored import LANGUAGE_MODEL, StoredFusion
 from recommender.numerics.sampling import evenly
 from recommender.progress import Progress
 

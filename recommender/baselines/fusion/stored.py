@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from recommender.baselines import Baseline
+from recommender.baselines.fusion.score_views import Weights, mask_seen, weighted_scores
 from recommender.baselines.item_tables import from_arrays, to_arrays
 from recommender.errors import CheckpointError, shown
-from recommender.fusion.score_views import Weights, mask_seen, weighted_scores
 from recommender.strict.json_documents import parse_json
 
 FUSION_FILE = "fusion.safetensors"
