@@ -15,6 +15,7 @@ import torch
 
 from recommender.chat import english_patterns as patterns
 from recommender.chat.chat_engine import ChatEngine
+from recommender.chat.chips import Chip, Understood
 from recommender.chat.dialogue_state import DialogueState, items_at_ranks
 from recommender.chat.languages import KNOWN, foreign_language
 from recommender.chat.list_questions import Situation
@@ -25,7 +26,7 @@ from recommender.conversations.wishes import COURTESY
 from recommender.data.id_fields import history_ids
 from recommender.engine import Engine, RankedItem
 from recommender.engine.feedback_policy import FeedbackPolicy
-from recommender.engine.listening import HeardConversation
+from recommender.engine.listening import SILENCE, HeardConversation
 from recommender.engine.parts import HISTORY, POPULARITY, Part, modalities_of, switched_off
 from recommender.errors import RecommenderError
 from recommender.inference.beam_search import Ranking
@@ -59,7 +60,8 @@ class ChatItem:
 class Reply:
     """An answer. `opening` is said before the list, or is all of it; `filters`: the hard constraints in words, each met by
     every item; `asks`: whether it is a question back; `history`: ids of the items that it took for known;
-    `relaxed`: what was asked for and left out, because nothing meets all of it."""
+    `relaxed`: what was asked for and left out, because nothing meets all of it; `understood`: what counts of all that was
+    said, piece by piece."""
 
     opening: str
     items: tuple[ChatItem, ...] = ()
@@ -69,6 +71,7 @@ class Reply:
     notes: tuple[str, ...] = ()
     history: tuple[str, ...] = ()
     relaxed: tuple[str, ...] = ()
+    understood: tuple[Chip, ...] = ()
 
     @property
     def text(self) -> str:
@@ -127,23 +130,24 @@ class Chat:
         boosts: np.ndarray | None = None,
         user: str | None = None,
         without: Sequence[Part] = (),
+        dropped: Sequence[str] = (),
     ) -> Reply:
         """Answer a conversation: {"role", "content"} messages, oldest first, the last one the user's.
 
         `history`: item ids known beforehand, None for none. `boosts` [items]: nats by which this turn prefers items, e.g.
         what looks like a picture. `user`: who speaks; what they call not for them is kept where feedback is, and not shown
         to them again. `without`: parts of the ranking that are switched off; without history, that which is known
-        beforehand only hides what was seen.
+        beforehand only hides what was seen. `dropped`: ids of chips that the person took back; those of none are ignored.
         Raises RecommenderError for messages of another form, unknown ids, and parts that cannot be switched off.
         """
         if not without:
-            return self._reply(messages, history, k, explain, boosts, user)
+            return self._reply(messages, history, k, explain, boosts, user, dropped)
         self.engine.check_parts(without)
         with switched_off(modalities_of(without)):
             if POPULARITY in without:
                 costs = self.engine.popularity.costs()
                 boosts = -costs if boosts is None else boosts - costs
-            return self._reply(messages, history, k, explain, boosts, user, HISTORY in without)
+            return self._reply(messages, history, k, explain, boosts, user, dropped, HISTORY in without)
 
     def _reply(
         self,
@@ -153,14 +157,25 @@ class Chat:
         explain: bool,
         boosts: np.ndarray | None,
         user: str | None,
+        dropped: Sequence[str],
         impersonal: bool = False,
     ) -> Reply:
         known = tuple(int(i) for i in self.catalogue.indices(history_ids(() if history is None else history)))
         refused = frozenset(self.feedback_policy.refused(user)) if self.feedback_policy else frozenset()
         if impersonal:
             known, refused = (), refused | set(known)
-        reading, state, shown = self._understood(messages, DialogueState(history=known, k=k, hidden=refused))
-        said = _Said(messages, known, shown, user)
+        understood = Understood(self.catalogue, dropped)
+        start = DialogueState(history=known, k=k, hidden=refused)
+        reading, state, shown = self._understood(messages, start, understood)
+        said = _Said(messages, known, shown, user, understood.restated(state, known) if understood.took_back else None)
+        reply = self._answered(reading, state, said, boosts, explain)
+        items = tuple(self.catalogue[int(item)].item_id for item in self._history(state))
+        return replace(reply, understood=understood.chips(state, known), history=items)
+
+    def _answered(
+        self, reading: Reading, state: DialogueState, said: _Said, boosts: np.ndarray | None, explain: bool
+    ) -> Reply:
+        shown, user = said.shown, said.user
         notes = self._notes(reading, state, said)
         if reading.question is not None:
             notes = (*notes, self._situation(state, said).answer(reading.question))
@@ -188,7 +203,7 @@ class Chat:
 
     def understand(self, messages: Sequence[Message], k: int = 5) -> tuple[Reading, DialogueState]:
         """Return how the last message is read, and what is wanted after it. Raises RecommenderError as `reply` does."""
-        reading, state, _ = self._understood(messages, DialogueState(k=k))
+        reading, state, _ = self._understood(messages, DialogueState(k=k), Understood(self.catalogue))
         return reading, state
 
     def is_courtesy(self, reading: Reading, messages: Sequence[Message]) -> bool:
@@ -208,7 +223,7 @@ class Chat:
     # understanding
 
     def _understood(
-        self, messages: Sequence[Message], start: DialogueState
+        self, messages: Sequence[Message], start: DialogueState, understood: Understood
     ) -> tuple[Reading, DialogueState, tuple[int, ...]]:
         """Return the last message, what is wanted after it, and the last list that was shown."""
         reading, state, shown = Reading(), start, tuple[int, ...]()
@@ -221,7 +236,8 @@ class Chat:
             elif message["role"] == "user":
                 reading = self._read(messages[: number + 1], start.history)
                 if reading.question is None:
-                    state = self._same(state.after(reading, shown, ever, start.k), reading, shown)
+                    reading = understood.kept(reading, shown, number)
+                    state = self._same(state.after(reading, shown, ever, start.k), reading, shown, understood, number)
         if not messages or messages[-1]["role"] != "user":
             raise RecommenderError("messages: the last one must be the user's", "send what the user said last")
         return reading, state, shown
@@ -270,13 +286,16 @@ class Chat:
         """Return the conversation as the language model hears it; None where it has not learned to listen."""
         if not self.engine.listens:
             return None
-        return self.engine.converse(self.model_reader.shortened(_pairs(said.messages)), np.array(said.known, np.int64))
+        pairs = self.model_reader.shortened(_pairs(said.messages)) if said.restated is None else said.restated_turn
+        return self.engine.converse(pairs, np.array(said.known, np.int64))
 
     def _shown(self, text: str) -> tuple[int, ...]:
         """Return the items of a list that the assistant wrote: numbered lines that are titles of the catalogue."""
         return tuple(self._by_title[title] for _, title in _LINE.findall(text) if title in self._by_title)
 
-    def _same(self, state: DialogueState, reading: Reading, shown: Sequence[int]) -> DialogueState:
+    def _same(
+        self, state: DialogueState, reading: Reading, shown: Sequence[int], understood: Understood, number: int
+    ) -> DialogueState:
         """Turn "by the same director" into the directors of what the conversation is about."""
         about = state.anchors[-1:] or state.history[-1:] or tuple(shown[:1])
         for part in reading.same:
@@ -287,7 +306,7 @@ class Chat:
                 if role(name) == part
                 for value in values
             )
-            if group:
+            if group and understood.says("only", group, number):
                 state = replace(state, only=(*state.only, group))
         return state
 
@@ -311,7 +330,7 @@ class Chat:
 
     def _opening_notes(self, reading: Reading, state: DialogueState, said: _Said) -> tuple[str, ...]:
         """Return what is said where a message tells little or nothing of what is wanted."""
-        if reading.question is not None:
+        if reading.question is not None or said.restated is not None:
             return ()
         ask = f"Name {self.noun} that you liked, a genre or a decade, and the list will be yours."
         if language := foreign_language(said.text, self.languages):
@@ -357,9 +376,8 @@ class Chat:
         head = f"{self.noun.capitalize()} for you" + (f" ({', '.join(filters)})" if filters else "") + ":"
         understood = understood_line(self.catalogue, state, reading)
         opening = "\n".join([*([understood] if understood else []), *([" ".join(notes)] if notes else []), head])
-        known = tuple(self.catalogue[int(i)].item_id for i in history)
         asks = state.nothing_known and given is None and not self.engine.listens
-        return Reply(opening, items, filters, state.moods, asks=asks, notes=notes, history=known)
+        return Reply(opening, items, filters, state.moods, asks=asks, notes=notes)
 
     def _ranked(
         self, state: DialogueState, allowed: np.ndarray, given: np.ndarray | None, k: int, said: _Said
@@ -424,12 +442,19 @@ def _filters(state: DialogueState) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Said:
-    """What a reply answers. `known`: items known beforehand; `shown`: the last list; `user`: who speaks."""
+    """What a reply answers. `known`: items known beforehand; `shown`: the last list; `user`: who speaks; `restated`: what
+    still counts, where something was taken back: then a model that listens hears this, not the messages."""
 
     messages: Sequence[Message]
     known: tuple[int, ...]
     shown: tuple[int, ...]
     user: str | None
+    restated: str | None = None
+
+    @property
+    def restated_turn(self) -> list[tuple[str, str]]:
+        """What still counts as a conversation of one message."""
+        return [("user", self.restated or SILENCE)]
 
     @property
     def text(self) -> str:

@@ -82,6 +82,8 @@ def _recommendations(reply: Reply, items: Iterable[RankedItem]) -> dict[str, Any
         "notes": list(reply.notes),
         "filters": list(reply.filters),
         "asks": reply.asks,
+        "understood": [chip.to_dict() for chip in reply.understood],
+        "history": list(reply.history),
     }
 
 

@@ -114,6 +114,9 @@ def _decoded(text: str) -> bytes:
         raise ValueError("not base64") from None
 
 
+ChipId = Annotated[str, Field(max_length=100)]
+
+
 class ChatBody(BaseModel):
     """Body of /v1/chat/completions. Fields of OpenAI's API that have no meaning here are accepted and ignored."""
 
@@ -128,6 +131,9 @@ class ChatBody(BaseModel):
     user: UserId = Field(None, max_length=200, description="who speaks: their feedback counts, where it is kept")
     without: tuple[Part, ...] = Field(
         (), max_length=len(PARTS), description="parts that are switched off, as in /v1/recommendations"
+    )
+    dropped: tuple[ChipId, ...] = Field(
+        (), max_length=1000, description="ids of what was understood (`understood` of an answer) and is taken back"
     )
 
     @model_validator(mode="before")

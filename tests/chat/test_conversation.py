@@ -67,7 +67,7 @@ class Ranker:
         influences = tuple(Influence(int(h), 1.5) for h in history[:1])
         return [SimpleNamespace(text=f"Because of item {i}.", evidence=Evidence(i, influences)) for i in items]
 
-    def caveats(self, history, items):
+    def caveats(self, history, items, user=None):
         return ["Mind that it is long." if i == 2 else "" for i in items]
 
 

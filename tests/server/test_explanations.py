@@ -9,6 +9,7 @@ from recommender.engine import Request
 from recommender.engine.counterfactual_answers import what_if, why_not
 from recommender.engine.item_explanation import explain_item
 from recommender.engine.parameters import parameters
+from tests.server.http_server import CHAT, events
 
 EXPLAIN, PARAMETERS = "/v1/explanations", "/v1/parameters"
 HISTORY = ["103", "107"]
@@ -60,6 +61,24 @@ def test_media_are_looked_into(embedded_server):
 def test_a_wrong_question_is_one_line(embedded_server, body, told):
     status, answer = asked(embedded_server, body)
     assert status == 400 and told in answer["error"]["message"] and "\n" not in answer["error"]["message"]
+
+
+def test_a_chat_says_what_it_understood_and_takes_it_back(embedded_server):
+    body = {
+        "messages": [{"role": "user", "content": "comedy films from the 1990s"}],
+        "explain": False,
+        "history": ["103"],
+    }
+    answer = json.loads(embedded_server.post(CHAT, body)[2])
+    kinds = {chip["kind"]: chip for chip in answer["understood"]}
+    assert "years" in kinds and set(kinds["years"]) == {"id", "kind", "text"} and answer["history"] == ["103"]
+    dropped = [chip["id"] for chip in answer["understood"] if chip["kind"] == "years"]
+    again = json.loads(embedded_server.post(CHAT, body | {"dropped": [*dropped, "nobody"]})[2])
+    assert {chip["kind"] for chip in again["understood"]} == set(kinds) - {"years"}
+    last = events(embedded_server.post(CHAT, body | {"stream": True})[2])[-2][1]
+    assert last["understood"] == answer["understood"] and last["history"] == ["103"]
+    assert embedded_server.post(CHAT, body | {"dropped": ["x"] * 1001})[0] == 400
+    assert embedded_server.post(CHAT, body | {"dropped": ["x" * 101]})[0] == 400
 
 
 def test_parameters_are_the_engines(embedded_server, embedded):
