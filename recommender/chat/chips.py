@@ -75,7 +75,7 @@ class Understood:
             changes[name] = tuple(
                 rank
                 for rank in getattr(reading, name)
-                if all([self.says(kind, item, number) for item in items_at_ranks([rank], shown)])
+                if all(self.says(kind, item, number) for item in items_at_ranks([rank], shown))
             )
         for kind, name in _GROUPS:
             changes[name] = tuple(group for group in getattr(reading, name) if self.says(kind, group, number))
