@@ -136,7 +136,7 @@ function failed(error, entry, reply) {
   entry.classList.remove("waiting");
   if (REFUSED.includes(error.status) && messages.at(-1)?.role === "user" && !reply.text) {
     const message = messages.pop();
-    byId("log").querySelector(".said:last-of-type")?.remove();
+    [...byId("log").querySelectorAll(".said")].at(-1)?.remove();
     entry.replaceChildren(failure(error.message));
     giveBack(message);
     fail(new DOMException("", "AbortError"));

@@ -26,18 +26,17 @@ export function justification(item) {
 /** Return the claims in order, each with its place; those that overlap an earlier one, or are not in the text, are left out. */
 function placed(claims, text) {
   const found = [];
-  let from = 0;
   for (const claim of claims.filter((one) => one.true !== false)) {
-    const told = Number.isInteger(claim.start) && Number.isInteger(claim.end);
-    const start = told ? claim.start : text.indexOf(claim.text, from);
-    const end = told ? claim.end : start + claim.text.length;
-    if (start < 0 || end > text.length || end <= start) continue;
-    if (!told) from = end;
-    found.push({ ...claim, start, end });
+    const start = codeUnits(text, claim.start);
+    const end = codeUnits(text, claim.end);
+    if (end > start) found.push({ ...claim, start, end });
   }
   found.sort((a, b) => a.start - b.start || b.end - a.end);
   return found.filter((claim, n) => found.slice(0, n).every((before) => before.end <= claim.start));
 }
+
+/** Return a place that the server counts in characters as JavaScript counts: some characters are two units. */
+const codeUnits = (text, characters) => [...text].slice(0, characters ?? 0).join("").length;
 
 /** Make a claim that can be touched and focused. */
 function mark(claim, text, item) {
@@ -75,7 +74,7 @@ function lines(claim, item) {
   if (claim.kind === "title") {
     told.push(influence ? "It is among what you like." : `This is what is recommended.`);
   } else if (claim.fact) {
-    told.push(`${worded(claim.fact[0])}: ${claim.fact[1]}`);
+    told.push(`${worded(claim.fact.name)}: ${claim.fact.value}`);
     if (claim.items?.length) told.push(`So the catalogue says of ${listed(claim.items.map((id) => `“${titleOf(id, item)}”`))}.`);
   } else if (["deed", "crowd"].includes(claim.kind)) {
     told.push(claim.kind === "deed" ? "It goes by what you like." : "Counted among what other people have.");
