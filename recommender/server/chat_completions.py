@@ -13,7 +13,9 @@ from sse_starlette import ServerSentEvent
 
 from recommender.chat import Reply, worded
 from recommender.engine import RankedItem, Request
+from recommender.engine.parts import HISTORY
 from recommender.server.event_stream import Events, json_event, text_event
+from recommender.server.schemas import ChatBody
 
 Justified = AsyncGenerator[RankedItem, None]
 #: clients expect these fields; recommendations are not counted in tokens
@@ -25,9 +27,13 @@ def ranked_items(reply: Reply) -> tuple[RankedItem, ...]:
     return tuple(RankedItem(item.rank, item.item_id, item.title, item.score) for item in reply.items)
 
 
-def engine_request(reply: Reply, user: str | None) -> Request:
-    """Return the request that the items of a reply answer, for justifying them."""
-    return Request(history=reply.history, k=max(len(reply.items), 1), user=user)
+def engine_request(reply: Reply, body: ChatBody) -> Request:
+    """Return the request that the items of a reply answer, for justifying them.
+
+    Where history is switched off, the reply has none but what the conversation itself told.
+    """
+    without = tuple(part for part in body.without if part != HISTORY)
+    return Request(history=reply.history, k=max(len(reply.items), 1), user=body.user, without=without)
 
 
 def completion(model: str, reply: Reply, items: Sequence[RankedItem]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from recommender.chat import Chat, ChatItem, Reply, worded
 from recommender.engine import RankedItem
 from recommender.server.chat_completions import completion, completion_chunks, engine_request, ranked_items
+from recommender.server.schemas import ChatBody
 
 REPLY = Reply(
     "Films for you:",
@@ -107,9 +108,11 @@ def test_chunks_that_are_left_close_the_justifications():
 
 @pytest.mark.parametrize("user", [None, "ann"])
 def test_the_engines_request_is_the_replys(user):
-    request = engine_request(REPLY, user)
-    assert request.history == ("107",) and request.k == 2 and request.user == user
-    assert engine_request(Reply("nothing"), user).k == 1
+    message = {"role": "user", "content": ""}
+    body = ChatBody(messages=[message], user=user, without=["history", "image"])
+    request = engine_request(REPLY, body)
+    assert request.history == ("107",) and request.k == 2 and request.user == user and request.without == ("image",)
+    assert engine_request(Reply("nothing"), body).k == 1
     assert ranked_items(REPLY)[0] == RankedItem(1, "101", "The Red Night", -1.0)
 
 
