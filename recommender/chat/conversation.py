@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
 from recommender.chat import english_patterns as patterns
+from recommender.chat.chat_engine import ChatEngine
 from recommender.chat.dialogue_state import DialogueState, items_at_ranks
 from recommender.chat.languages import KNOWN, foreign_language
 from recommender.chat.list_questions import Situation
@@ -21,19 +22,17 @@ from recommender.chat.model_reading import ModelReader
 from recommender.chat.reader import Reader, Reading
 from recommender.chat.telling import dropped_note, relaxed, understood_line
 from recommender.conversations.wishes import COURTESY
-from recommender.data.catalogue import Catalogue
 from recommender.data.id_fields import history_ids
 from recommender.engine import Engine, RankedItem
 from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.engine.listening import HeardConversation
+from recommender.engine.parts import HISTORY, POPULARITY, Part, modalities_of, switched_off
 from recommender.errors import RecommenderError
 from recommender.inference.beam_search import Ranking
-from recommender.justify import Justification, Style
+from recommender.justify import Style
 from recommender.justify.facts import facts_of, role
 from recommender.justify.item_names import display_name, forms
 from recommender.numerics.vectors import unit_rows
-from recommender.prompting.conversation import ReadMention
-from recommender.prompting.example import Example
 from recommender.store.feedback import Feedback
 
 #: nats that an item gains which is as much like the anchors as the most like one
@@ -43,74 +42,6 @@ HINTED = 12
 _LINE = re.compile(r"^\s*(\d{1,2})\. (.+?)\s*$", re.MULTILINE)
 
 Message = Mapping[str, str]
-
-
-class ChatEngine(Protocol):
-    """What a conversation needs of an engine: see `recommender.engine.Engine`."""
-
-    @property
-    def catalogue(self) -> Catalogue:
-        """The items that may be recommended."""
-        ...
-
-    def rank(
-        self,
-        histories: Sequence[np.ndarray],
-        k: int,
-        allowed: torch.Tensor | None = None,
-        query: str | None = None,
-        fused: bool | None = None,
-        *,
-        boosts: np.ndarray | None = None,
-        conversation: HeardConversation | None = None,
-    ) -> list[Ranking]:
-        """Return the best `k` allowed items of each history, and of what was said."""
-        ...
-
-    def score_all(
-        self,
-        histories: Sequence[np.ndarray],
-        query: str | None = None,
-        fused: bool | None = None,
-        *,
-        boosts: np.ndarray | None = None,
-        conversation: HeardConversation | None = None,
-    ) -> np.ndarray:
-        """Return the scores [histories, items] by which the catalogue is ranked."""
-        ...
-
-    @property
-    def listens(self) -> bool:
-        """Whether the language model has learned to listen to what is said."""
-        ...
-
-    def converse(
-        self, messages: Sequence[tuple[str, str]], history: np.ndarray | Sequence[int] = ()
-    ) -> HeardConversation:
-        """Return messages as the language model hears them."""
-        ...
-
-    def read_prompt(self, prompt: Example, mentions: Sequence[ReadMention]) -> list[tuple[str, float]]:
-        """Return what is meant by each mention of a conversation, and how sure that is."""
-        ...
-
-    def scores_query(self, query: str | None) -> bool:
-        """Return whether a query in free words ranks."""
-        ...
-
-    def similar_items(self, item: int, count: int) -> list[int]:
-        """Return the items most like one in their texts."""
-        ...
-
-    def explain(
-        self, history: np.ndarray, items: Sequence[int], query: str | None = None, user: str | None = None
-    ) -> list[Justification]:
-        """Return a checked justification for each item."""
-        ...
-
-    def caveats(self, history: np.ndarray, items: Sequence[int], user: str | None = None) -> list[str]:
-        """Return for each item a sentence that says how it is unlike the history; "" for none."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -195,16 +126,39 @@ class Chat:
         explain: bool = True,
         boosts: np.ndarray | None = None,
         user: str | None = None,
+        without: Sequence[Part] = (),
     ) -> Reply:
         """Answer a conversation: {"role", "content"} messages, oldest first, the last one the user's.
 
         `history`: item ids known beforehand, None for none. `boosts` [items]: nats by which this turn prefers items, e.g.
         what looks like a picture. `user`: who speaks; what they call not for them is kept where feedback is, and not shown
-        to them again.
-        Raises RecommenderError for messages of another form and for unknown ids.
+        to them again. `without`: parts of the ranking that are switched off; without history, that which is known
+        beforehand only hides what was seen.
+        Raises RecommenderError for messages of another form, unknown ids, and parts that cannot be switched off.
         """
+        if not without:
+            return self._reply(messages, history, k, explain, boosts, user)
+        self.engine.check_parts(without)
+        with switched_off(modalities_of(without)):
+            if POPULARITY in without:
+                costs = self.engine.popularity.costs()
+                boosts = -costs if boosts is None else boosts - costs
+            return self._reply(messages, history, k, explain, boosts, user, HISTORY in without)
+
+    def _reply(
+        self,
+        messages: Sequence[Message],
+        history: Sequence[str] | None,
+        k: int,
+        explain: bool,
+        boosts: np.ndarray | None,
+        user: str | None,
+        impersonal: bool = False,
+    ) -> Reply:
         known = tuple(int(i) for i in self.catalogue.indices(history_ids(() if history is None else history)))
         refused = frozenset(self.feedback_policy.refused(user)) if self.feedback_policy else frozenset()
+        if impersonal:
+            known, refused = (), refused | set(known)
         reading, state, shown = self._understood(messages, DialogueState(history=known, k=k, hidden=refused))
         said = _Said(messages, known, shown, user)
         notes = self._notes(reading, state, said)

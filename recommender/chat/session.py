@@ -13,6 +13,7 @@ from recommender.chat.conversation import Chat, Reply
 from recommender.chat.english_patterns import PICTURE_TURN
 from recommender.data.id_fields import history_ids
 from recommender.engine import Engine
+from recommender.engine.parts import Part
 
 
 class FileQueries(Protocol):
@@ -29,7 +30,8 @@ class FileQueries(Protocol):
 
 @dataclass
 class Session:
-    """Messages so far, and what is known beforehand. `history`: item ids; `k`: length of the first list; `user`: whose."""
+    """Messages so far, and what is known beforehand. `history`: item ids; `k`: length of the first list; `user`: whose; `without`:
+    parts of the ranking that are switched off."""
 
     chat: Chat
     media_queries: FileQueries
@@ -37,6 +39,7 @@ class Session:
     k: int = 5
     explain: bool = True
     user: str | None = None
+    without: Sequence[Part] = ()
     messages: list[dict[str, str]] = field(default_factory=list)
 
     @classmethod
@@ -48,11 +51,14 @@ class Session:
         k: int,
         explain: bool,
         user: str | None = None,
+        without: Sequence[Part] = (),
     ) -> Session:
-        """Return a new conversation with an engine. Raises DataError for unknown ids."""
+        """Return a new conversation with an engine. Raises DataError for unknown ids, RecommenderError for parts that
+        cannot be switched off."""
+        engine.check_parts(without)
         history = () if history is None else history
         engine.catalogue.indices(history_ids(history))
-        return cls(Chat.of(engine), media_queries, history, k, explain, user)
+        return cls(Chat.of(engine), media_queries, history, k, explain, user, without)
 
     def say(self, text: str) -> Reply:
         """Answer a message."""
@@ -68,6 +74,6 @@ class Session:
 
     def _answered(self, text: str, boosts: np.ndarray | None) -> Reply:
         messages = [*self.messages, {"role": "user", "content": text}]
-        reply = self.chat.reply(messages, self.history, self.k, self.explain, boosts, self.user)
+        reply = self.chat.reply(messages, self.history, self.k, self.explain, boosts, self.user, self.without)
         self.messages = [*messages, {"role": "assistant", "content": reply.text}]
         return reply

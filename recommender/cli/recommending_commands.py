@@ -21,6 +21,7 @@ from recommender.cli.options import (
     Quiet,
     Trace,
     User,
+    WithoutPart,
 )
 from recommender.cli.output import print_json, print_note, print_plain_note, print_text, print_view
 from recommender.strict.json_documents import read_json_object
@@ -44,6 +45,7 @@ def recommend(
     ] = None,
     query: Query = None,
     filters: Filters = None,
+    without_part: WithoutPart = None,
     boosts: Annotated[
         list[str] | None,
         typer.Option(
@@ -86,6 +88,7 @@ def recommend(
             vectors={} if vectors is None else read_json_object(vectors, "file of vectors", _VECTORS),
             explain=explain,
             fused=fused,
+            without=split_list(without_part, "--without-part"),
             trace=trace is not None,
             user=user,
         )
@@ -121,6 +124,7 @@ def explain(
     k: Annotated[int, typer.Option(min=1, help="length of the list that --not and --without speak of")] = 10,
     query: Query = None,
     filters: Filters = None,
+    without_part: WithoutPart = None,
     shapley: Annotated[
         int | None, typer.Option(min=0, help="orders drawn for Shapley values; 0: leave one out; default: its config")
     ] = None,
@@ -157,9 +161,11 @@ def explain(
     fields = {"history": split_list(history, "--history"), "k": k, "query": query, "user": user}
     answers: dict[str, Any] = {}
     with progress_bars(quiet) as progress:
+        fields |= {"without": split_list(without_part, "--without-part")}
         request = read_request(progress, **fields, filters=values_by_name("--filter", filters))
         engine = open_model(model, items, progress, feedback)
         from recommender.engine.counterfactual_answers import what_if, why_not
+        from recommender.engine.item_explanation import explain_item
         from recommender.engine.trace import recorded_answer
         from recommender.store.traces import save
 
@@ -167,7 +173,7 @@ def explain(
             engine.setup.config = engine.config.updated({"justify.shapley_samples": shapley}, "--shapley")
         with step(progress, "explain"):
             if item is not None:
-                answers["why"] = engine.explain_item(request.history, item, query, request.user)
+                answers["why"] = explain_item(engine, request, item)
             if not_item is not None:
                 answers["why_not"] = why_not(engine, request, not_item)
             if removed:

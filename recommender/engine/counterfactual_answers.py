@@ -12,6 +12,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.data.id_fields import item_ids
 from recommender.engine.engine import Engine
 from recommender.engine.filters import matching
+from recommender.engine.parts import HISTORY
 from recommender.engine.requests import Request
 from recommender.errors import RecommenderError
 from recommender.justify import answers
@@ -28,20 +29,26 @@ def why_not(engine: Engine, request: Request, item_id: str) -> dict[str, Any]:
     Filters and exclusions that it does not meet are named, and the rest is answered as if they were dropped. Raises
     RecommenderError for unknown ids.
     """
-    catalogue, history = engine.catalogue, engine.catalogue.indices(request.history)
-    item = catalogue.index(item_id)
+    engine.check_parts(request.without)
+    with engine.switched(request):
+        return _why_not(engine, request, item_id)
+
+
+def _why_not(engine: Engine, request: Request, item_id: str) -> dict[str, Any]:
+    catalogue, history = engine.catalogue, engine.known(request)
+    item, had = catalogue.index(item_id), catalogue.indices(request.history)
     barred, free = _barred(engine, request, item)
-    seen = bool(item in history)
+    seen, counts = bool(item in had), HISTORY not in request.without
     similar = [i for i in engine.similar_items(item, ADDITIONS + len(history)) if i not in history]
     standing = shortfall(
         history,
         item,
         request.k,
         _scores(engine, request),
-        engine.rules.allowed(free, history).numpy(),
+        engine.rules.allowed(free, had).numpy(),
         engine.config.justify.window,
         similar[:ADDITIONS],
-        most=0 if seen else MOST_CHANGES,
+        most=0 if seen or not counts else MOST_CHANGES,
         unhelpful=namesakes(catalogue, item, (*history.tolist(), *similar)),
     )
     return {
@@ -64,12 +71,16 @@ def what_if(engine: Engine, request: Request, removed: Sequence[Any]) -> dict[st
     Raises RecommenderError for unknown ids, and for items that are not in the history.
     """
     catalogue, history = engine.catalogue, engine.catalogue.indices(request.history)
+    if HISTORY in request.without:
+        raise RecommenderError("history is switched off: what was seen changes nothing", "leave it out of without")
     removed = item_ids(removed)
     removed_items = [int(item) for item in catalogue.indices(removed)]
     if not_in_history := [name for name, item in zip(removed, removed_items, strict=True) if item not in history]:
         raise RecommenderError(f"item {not_in_history[0]!r} is not in the history", "ask about one that is")
     allowed = engine.rules.allowed(request, history).numpy()
-    change = shift(history, removed_items, request.k, _scores(engine, request), allowed)
+    engine.check_parts(request.without)
+    with engine.switched(request):
+        change = shift(history, removed_items, request.k, _scores(engine, request), allowed)
     return {
         "without": _named(catalogue, removed_items),
         "before": _named(catalogue, change.before),
@@ -87,8 +98,8 @@ def _finite(score: float) -> float | None:
 
 
 def _scores(engine: Engine, request: Request) -> ScoreAll:
-    overrides, boosts = engine.overrides(request), engine.rules.boosts(request)
-    return partial(engine.score_all, query=request.query, fused=request.fused, overrides=overrides, boosts=boosts)
+    overrides, boosts = engine.overrides(request), engine.boosts(request)
+    return partial(engine.score_all, query=request.query, fused=request.fusing, overrides=overrides, boosts=boosts)
 
 
 def _barred(engine: Engine, request: Request, item: int) -> tuple[dict[str, str], Request]:

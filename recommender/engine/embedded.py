@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +19,12 @@ from recommender.constraints.text_constraint import BREAK, LONGEST, TextConstrai
 from recommender.conversations.spoken import Likeness
 from recommender.conversations.tuned import Tuned
 from recommender.data.catalogue import Catalogue
-from recommender.data.id_fields import history_ids
 from recommender.encoders.features import Features
 from recommender.engine.background import AbandonedError, check_stop, current_stop
 from recommender.engine.engine import Engine
-from recommender.engine.justifying import evidence_as_dict
 from recommender.engine.listening import ConversationReader, sentence_likeness
+from recommender.engine.parts import Part, off_now
+from recommender.engine.popularity import Popularity
 from recommender.engine.priority_lock import PriorityLock
 from recommender.engine.ranking import NO_OVERRIDES
 from recommender.inference import beam_search
@@ -35,7 +34,6 @@ from recommender.inference.replaced import score_replaced
 from recommender.inference.text_generation import TextGeneration
 from recommender.inference.weight_cache import WeightCache
 from recommender.inference.writer import Writer
-from recommender.justify import answers
 from recommender.justify.template_selection import selected_templates
 from recommender.model.checkpoint import TEMPLATE_SELECTION, Checkpoint, from_pretrained, reading, resolve
 from recommender.model.manifest import weights_of
@@ -152,38 +150,23 @@ class Recommender(Engine):
         with self._turn(), self._hearing:
             return self._hearing.read(prompt, mentions, self.reader.prompts)
 
-    def _turn(self) -> AbstractContextManager[None]:
-        """Hold the model for a group of prompts: whoever may be left gives way to whoever waits for a list."""
-        return self._lock.high() if current_stop() is None else self._lock.low()
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Hold the model for a group of prompts, without what is switched off: whoever may be left gives way to whoever
+        waits for a list."""
+        with self._lock.high() if current_stop() is None else self._lock.low(), self.model.switched_off(off_now()):
+            yield
+
+    @property
+    def switchable(self) -> tuple[Part, ...]:
+        """The parts that a request may switch off, the model's modalities among them."""
+        return (*self.model.modalities, *super().switchable)
 
     def _fitting(self, width: int) -> int:
         """Return how many prompts are searched together with beams of a width."""
         if self.model.ids.levels == 1:
             return PROMPTS_AT_ONCE
         return min(PROMPTS_AT_ONCE, max(BEAMS_AT_ONCE // width, 1))
-
-    def explain_item(
-        self, history: Sequence[str], item_id: str, query: str | None = None, user: str | None = None
-    ) -> dict[str, Any]:
-        """Explain one item for a history of item ids: sentence, evidence, score, what modalities and a query add to it."""
-        known, item = self.catalogue.indices(history_ids(history)), self.catalogue.index(item_id)
-        justification = self.explain(known, [item], query, user)[0]
-        effects = {m: round(float(e[0]), 4) for m, e in self.contributions(known, [item], query).items()}
-        remarks = self.justifier.remarks([justification.evidence], known, self._scoring(known, query))[0]
-        caveat = self.justifier.caveats(known, [item], user)[0]
-        gains = self.ranker.query_gains(query)
-        return {
-            "item_id": self.catalogue[item].item_id,
-            "title": self.catalogue[item].title,
-            "score": float(self.score([known], [item], query)[0, 0] + (0.0 if gains is None else gains[item])),
-            "query": None if gains is None else round(float(gains[item]), 4),
-            "justification": " ".join(filter(None, (justification.text, remarks.text, caveat[1] if caveat else ""))),
-            "written_by": justification.source,
-            "effects_are": "Shapley values" if justification.evidence.shapley else "left out one by one",
-            "rests_on": answers.rests_on(self.catalogue, justification.evidence, self.style),
-            "evidence": evidence_as_dict(justification, self.catalogue) | remarks.as_evidence(self.catalogue),
-            "contributions": effects,
-        }
 
     def contributions(
         self,
@@ -196,7 +179,7 @@ class Recommender(Engine):
         absent everywhere."""
         whole = self.score([history], items, query, overrides)[0]
         effects: dict[Modality, np.ndarray] = {}
-        for modality in self.model.modalities:
+        for modality in (m for m in self.model.modalities if m not in off_now()):
             with self._turn(), self.model.muted(modality):
                 effects[modality] = whole - self.score([history], items, query, overrides)[0]
         return effects
@@ -249,6 +232,7 @@ class Recommender(Engine):
         with self._lock.high():
             self.model.set_features(features)
             self.setup.features = features
+            self.popularity = Popularity(self.ranker)
 
     @torch.no_grad()
     def write(

@@ -10,6 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -25,12 +26,15 @@ from recommender.conversations.spoken import Likeness
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.encoders.labels import MediaLabels
-from recommender.engine.background import AbandonedError, in_background
+from recommender.engine import list_justifying
 from recommender.engine.checked_request import CheckedRequest
 from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.engine.heard import heard_conversation, heard_query
-from recommender.engine.justifying import Justifier, MediaRemarks, with_justification
+from recommender.engine.item_explanation import explain_item
+from recommender.engine.justifying import Justifier
 from recommender.engine.listening import ConversationReader, HeardConversation, Message
+from recommender.engine.parts import BASELINES, HISTORY, POPULARITY, Part, check_parts, modalities_of, switched_off
+from recommender.engine.popularity import Popularity
 from recommender.engine.query_scorer import QueryScorerCache
 from recommender.engine.ranking import NO_OVERRIDES, ListRanker, Signals
 from recommender.engine.request_vectors import vector_overrides
@@ -39,17 +43,12 @@ from recommender.engine.rules import ListingRules
 from recommender.engine.setup import EngineSetup
 from recommender.errors import EngineLostError, RecommenderError
 from recommender.inference.beam_search import Ranking
-from recommender.justify import ClaimChecker, Evidence, Justification, Style
+from recommender.justify import ClaimChecker, Justification, Style
 from recommender.justify.companions import Companions
-from recommender.justify.media_remarks import ScoreWithout
-from recommender.justify.query_answer import QueryAnswer
 from recommender.numerics.vectors import unit_rows
 from recommender.prompting.builder import ExampleBuilder
 from recommender.prompting.conversation import ReadMention
 from recommender.prompting.example import Example, VectorOverrides
-
-#: items whose evidence is found, and whose justifications are written, together
-EXPLAINED_AT_ONCE = 16
 
 
 class Engine(ABC):
@@ -99,6 +98,7 @@ class Engine(ABC):
     def _bind(self) -> None:
         """Give the parts of this engine what it computes; a copy that computes otherwise binds parts of its own."""
         self.ranker = ListRanker(self.setup, self, self._query_scorers)
+        self.popularity = Popularity(self.ranker)
         self.justifier = Justifier(self.setup, self, self.feedback_policy)
 
     @property
@@ -239,7 +239,7 @@ class Engine(ABC):
     def answer_many(self, requests: Sequence[Request]) -> list[Response | RecommenderError]:
         """Answer requests together; one that cannot be met gets its error in its own place."""
         responses: dict[int, Response | RecommenderError] = {}
-        groups: defaultdict[tuple[int, bool, bool], dict[int, CheckedRequest]] = defaultdict(dict)
+        groups: defaultdict[tuple[Any, ...], dict[int, CheckedRequest]] = defaultdict(dict)
         for number, request in enumerate(requests):
             try:
                 checked = self._checked(request)
@@ -247,8 +247,10 @@ class Engine(ABC):
                 responses[number] = error
                 continue
             # the beam's width decides what is found, so only equal widths go together
-            width = max(checked.k, self.config.decoding.beam)
-            groups[width, checked.signals.fused, self.ranker.changes_scores(checked.signals)][number] = checked
+            width, off = max(checked.k, self.config.decoding.beam), modalities_of(request.without)
+            with switched_off(off):
+                changed = self.ranker.changes_scores(checked.signals)
+            groups[width, checked.signals.fused, changed, off][number] = checked
         for group in groups.values():
             responses |= dict(zip(group, self._answer_or_errors(list(group.values())), strict=True))
         return [responses[number] for number in range(len(requests))]
@@ -265,12 +267,14 @@ class Engine(ABC):
             return [answer for checked in group for answer in self._answer_or_errors([checked])]
 
     def _checked(self, request: Request) -> CheckedRequest:
-        history = self.catalogue.indices(request.history)
-        overrides, fused = self.overrides(request), self.ranker.fuses(request.fused)
+        self.check_parts(request.without)
+        history = self.known(request)
+        overrides, fused = self.overrides(request), self.ranker.fuses(request.fusing)
         heard = heard_query(self.reader, self.ranker.query_text(request.query), history)
-        signals = Signals(request.query, self.rules.boosts(request), fused, heard)
+        with self.switched(request):
+            signals = Signals(request.query, self.boosts(request), fused, heard)
         prompt = self.ranker.prompts([history], request.query, overrides)[0]
-        allowed = self.rules.allowed(request, history)
+        allowed = self.rules.allowed(request, self.catalogue.indices(request.history))
         return CheckedRequest(request, history, allowed, prompt, signals, min(request.k, int(allowed.sum())))
 
     @property
@@ -279,13 +283,14 @@ class Engine(ABC):
         return None
 
     def _answer_group(self, group: Sequence[CheckedRequest]) -> list[Response]:
-        rankings = self.ranker.rank(
-            [checked.prompt for checked in group],
-            [checked.history for checked in group],
-            max(checked.k for checked in group),
-            torch.stack([checked.allowed for checked in group]),
-            [checked.signals for checked in group],
-        )
+        with self.switched(group[0].request):  # the same in all of a group
+            rankings = self.ranker.rank(
+                [checked.prompt for checked in group],
+                [checked.history for checked in group],
+                max(checked.k for checked in group),
+                torch.stack([checked.allowed for checked in group]),
+                [checked.signals for checked in group],
+            )
         return [self._response(checked, ranking) for checked, ranking in zip(group, rankings, strict=True)]
 
     def _response(self, checked: CheckedRequest, ranking: Ranking) -> Response:
@@ -295,7 +300,8 @@ class Engine(ABC):
         if request.explain:
             items = list(self.stream_justifications(request, items, together=True))
         shown = self.builder.shown(checked.prompt)
-        notes = self.rules.notes(request, self.ranker, shown, self.plain_note, int(checked.allowed.sum()))
+        with self.switched(request):
+            notes = self.rules.notes(request, self.ranker, shown, self.plain_note, int(checked.allowed.sum()))
         return Response(tuple(items), notes)
 
     def _ranked_item(self, rank: int, item: int, score: float) -> RankedItem:
@@ -314,12 +320,7 @@ class Engine(ABC):
         Ends early once `stop` is set. `together`: write up to `EXPLAINED_AT_ONCE` at a time, which is faster, but the
         first one comes later.
         """
-        at_once = EXPLAINED_AT_ONCE if together else self.written_at_once
-        for start in range(0, len(items), EXPLAINED_AT_ONCE):
-            group = items[start : start + EXPLAINED_AT_ONCE]
-            evidence = self._evidence_for(request, group, stop)
-            justifications = self.justifier.stream(evidence, request.user, stop, at_once)
-            yield from self._told(request, group, evidence, justifications, stop)
+        yield from list_justifying.one_by_one(self, request, items, stop, together)
 
     def stream_justified_list(
         self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None = None
@@ -328,63 +329,46 @@ class Engine(ABC):
 
         See `Justifier.stream_list`. Ends early once `stop` is set.
         """
-        if not self.writes or not items:
+        if self.writes and items:
+            yield from list_justifying.as_one_text(self, request, items, stop)
+        else:
             yield from self.stream_justifications(request, items, stop)
-            return
-        evidence = self._evidence_for(request, items, stop)
-        justifications = self.justifier.stream_list(evidence, request.user, stop)
-        yield from self._told(request, items, evidence, justifications, stop)
 
-    def _told(
-        self,
-        request: Request,
-        items: Sequence[RankedItem],
-        evidence: Sequence[Evidence],
-        justifications: Iterator[Justification],
-        stop: threading.Event | None,
-    ) -> Iterator[RankedItem]:
-        """Yield items with their justifications, behind what they meet of a query and before what their media show."""
-        answers, remarks = self._query_answers(request, items), self._remarks(request, evidence, stop)
-        indices = [self.catalogue.index(item.item_id) for item in items]
-        caveats = self.justifier.caveats(self.catalogue.indices(request.history), indices, request.user)
-        for item, justification, answer, said, caveat in zip(
-            items, justifications, answers, remarks, caveats, strict=False
-        ):
-            yield with_justification(item, justification, self.catalogue, request.trace, answer, said, caveat)
+    def explain_item(
+        self, history: Sequence[str], item_id: str, query: str | None = None, user: str | None = None
+    ) -> dict[str, Any]:
+        """Explain one item for a history of item ids: sentence, evidence, score, what modalities and a query add to it."""
+        return explain_item(self, make_request(history=history, query=query, user=user), item_id)
 
-    def _query_answers(self, request: Request, items: Sequence[RankedItem]) -> list[QueryAnswer | None]:
-        return self.justifier.query_answers(request.query, [self.catalogue.index(item.item_id) for item in items])
+    # what a request leaves out
 
-    def _evidence_for(
-        self, request: Request, items: Sequence[RankedItem], stop: threading.Event | None
-    ) -> list[Evidence]:
-        """Return the evidence of each item; none once `stop` is set."""
-        indices = [self.catalogue.index(item.item_id) for item in items]
-        try:
-            with in_background(stop):
-                history = self.catalogue.indices(request.history)
-                score = partial(self.score, query=request.query, overrides=self.overrides(request))
-                return self.justifier.evidence(history, indices, score, request.user)
-        except AbandonedError:
-            return []
+    @property
+    def switchable(self) -> tuple[Part, ...]:
+        """The parts that a request may switch off."""
+        return (POPULARITY, HISTORY, *([BASELINES] if self.fusion is not None else []))
 
-    def _remarks(
-        self, request: Request, evidence: Sequence[Evidence], stop: threading.Event | None
-    ) -> list[MediaRemarks]:
-        """Return what may be said of each item's media; none once `stop` is set."""
-        try:
-            with in_background(stop):
-                history, overrides = self.catalogue.indices(request.history), self.overrides(request)
-                return self.justifier.remarks(
-                    evidence, history, self._scoring(history, request.query, overrides), overrides
-                )
-        except AbandonedError:
-            return []
+    def check_parts(self, without: Sequence[Part]) -> None:
+        """Raise RecommenderError for a part that this engine cannot leave out."""
+        if without:
+            check_parts(without, self.switchable, self.name)
 
-    def _scoring(
-        self, history: np.ndarray, query: str | None, overrides: VectorOverrides = NO_OVERRIDES
-    ) -> ScoreWithout:
-        return partial(self.score_without, history, query=query, overrides=overrides)
+    def switched(self, request: Request) -> AbstractContextManager[None]:
+        """Within the block this thread's scores are without the modalities that a request switches off."""
+        return switched_off(modalities_of(request.without))
+
+    def known(self, request: Request) -> np.ndarray:
+        """Return the catalogue indices of what is known of the person, int64 [n]: none where history is switched off."""
+        history = self.catalogue.indices(request.history)
+        return history[:0] if HISTORY in request.without else history
+
+    def boosts(self, request: Request) -> np.ndarray | None:
+        """Return float32 [items]: nats that a request adds to scores, less what popularity gives where that is switched
+        off; None for nothing. Within `switched`. Raises RecommenderError for unknown ids."""
+        boosts = self.rules.boosts(request)
+        if POPULARITY not in request.without:
+            return boosts
+        costs = self.popularity.costs(self.ranker.fuses(request.fusing))
+        return -costs if boosts is None else boosts - costs
 
     def overrides(self, request: Request) -> VectorOverrides:
         """Return the vectors that a request brings. Raises RecommenderError for those that do not fit."""

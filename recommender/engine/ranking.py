@@ -16,6 +16,7 @@ import torch
 
 from recommender.data.cleaning import is_blank
 from recommender.engine.heard import Heard
+from recommender.engine.parts import off_now
 from recommender.engine.query_scorer import QueryScorer, QueryScorerCache
 from recommender.engine.setup import EngineSetup
 from recommender.errors import RecommenderError
@@ -93,9 +94,16 @@ class ListRanker:
         return self.setup.config.decoding.query_weight * scorer.likeness(self.query_text(query))
 
     def _query_scorer(self, query: str | None) -> QueryScorer | None:
-        if not self.setup.config.decoding.query_weight or not self.query_text(query):
+        if not self.setup.config.decoding.query_weight or "text" in off_now() or not self.query_text(query):
             return None
         return self.query_scorers(self.setup.features, self.setup.config.encoders.named("text"))
+
+    @property
+    def why_not_compared(self) -> str:
+        """Why queries are not compared with the items' texts, where they are not."""
+        if "text" in off_now():
+            return "text is switched off"
+        return self.query_scorers.unavailable_reason or "decoding.query_weight is 0"
 
     def query_text(self, query: str | None) -> str:
         """Return what a query says, cleaned; empty where it says nothing or is not to rank."""

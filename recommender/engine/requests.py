@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat,
 
 from recommender.config import Modality
 from recommender.data.id_fields import ByItem, HistoryIds, ItemIds, SomeItemIds, UserId, ValueTexts, given_fields
+from recommender.engine.parts import BASELINES, PARTS, Part
 from recommender.errors import RecommenderError, wrong_fields
 
 #: fields of requests that had another name in an earlier version -> their name now; both are read
@@ -80,10 +81,21 @@ class Request(BaseModel):
         default_factory=dict,
         description=f"item id -> nats that are added to its score, at most {MOST_NATS:.0f}; below 0 it sinks",
     )
+    without: tuple[Part, ...] = Field(
+        (),
+        max_length=len(PARTS),
+        description="parts that are switched off: modalities (text, knowledge, image, audio, collaborative), popularity,"
+        " history, baselines",
+    )
     vectors: Annotated[dict[str, dict[Modality, Vector]], ByItem] = Field(
         default_factory=dict,
         description="history item -> modality -> an encoder's vector that stands for the item's own in this request",
     )
+
+    @property
+    def fusing(self) -> bool | None:
+        """Whether the checkpoint's baselines rank along; None: as configured."""
+        return False if BASELINES in self.without else self.fused
 
     @model_validator(mode="before")
     @classmethod

@@ -8,6 +8,7 @@ import torch
 from recommender.data.catalogue import Catalogue
 from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.engine.filters import matching
+from recommender.engine.parts import HISTORY, without_note
 from recommender.engine.ranking import ListRanker
 from recommender.engine.requests import Request
 
@@ -63,20 +64,22 @@ class ListingRules:
         notes = [short_list(request.k, allowed)] if allowed < request.k else []
         if request.explain and allowed and plain is not None:
             notes.append(plain)
-        if ranker.setup.fusion is not None and ranker.fuses(request.fused):
+        if ranker.setup.fusion is not None and ranker.fuses(request.fusing):
             notes.append(f"ranked together with {' and '.join(ranker.setup.fusion.baselines)}")
         if ranker.scores_query(request.query):
             notes.append("ranked by the query as well: by how like it the items' texts are")
         elif ranker.query_text(request.query):
-            reason = ranker.query_scorers.unavailable_reason or "decoding.query_weight is 0"
+            reason = ranker.why_not_compared
             notes.append(f"the query was read by the language model alone: {reason}")
         if request.boosts:
             notes.append(f"boosted: {len(request.boosts)} items")
         if refused := self.feedback_policy.refused(request.user):
             notes.append(f"left out, because they are not for this person: {len(refused)}")
+        if request.without:
+            notes.append(without_note(request.without, ranker.setup.listens and bool(ranker.query_text(request.query))))
         if not request.history:
             notes.append("no history: these are what a new person is most likely to start with")
-        if len(request.history) > shown:
+        if len(request.history) > shown and HISTORY not in request.without:
             notes.append(f"the history was cut to its last {shown} items")
         return tuple(notes)
 

@@ -46,10 +46,12 @@ def recorded_answer(engine: Engine, request: Request, item_id: str | None = None
     if item_id is None:
         answer = engine.answer(request.model_copy(update={"trace": True}))
         return trace_of(engine, request, answer.items)
-    history, item = engine.catalogue.indices(request.history), engine.catalogue.index(item_id)
-    score = float(engine.score([history], [item], request.query, engine.overrides(request))[0, 0])
-    for gains in (engine.ranker.query_gains(request.query), engine.rules.boosts(request)):
-        score += 0.0 if gains is None else float(gains[item])
+    engine.check_parts(request.without)
+    history, item = engine.known(request), engine.catalogue.index(item_id)
+    with engine.switched(request):
+        score = float(engine.score([history], [item], request.query, engine.overrides(request))[0, 0])
+        for gains in (engine.ranker.query_gains(request.query), engine.boosts(request)):
+            score += 0.0 if gains is None else float(gains[item])
     entry = RankedItem(1, engine.catalogue[item].item_id, engine.catalogue[item].title, score)
     items = engine.stream_justifications(request.model_copy(update={"trace": True}), [entry], together=True)
     return trace_of(engine, request, tuple(items), item_id)
@@ -59,7 +61,12 @@ def trace_of(
     engine: Engine, request: Request, items: Sequence[RankedItem], item_id: str | None = None
 ) -> dict[str, Any]:
     """Return the trace of an answer that was given with `trace` in its request. `item_id`: it explains this one item."""
-    history = engine.catalogue.indices(request.history)
+    with engine.switched(request):
+        return _trace_of(engine, request, items, item_id)
+
+
+def _trace_of(engine: Engine, request: Request, items: Sequence[RankedItem], item_id: str | None) -> dict[str, Any]:
+    history = engine.known(request)
     prompt = engine.ranker.prompts([history], request.query, engine.overrides(request))[0]
     indices = [engine.catalogue.index(item.item_id) for item in items]
     trace: dict[str, Any] = {
@@ -69,7 +76,7 @@ def trace_of(
         "request": request.model_dump(mode="json", include=set(Request.model_fields) - {"trace"}),
         "explains": None if item_id is None else items[0].item_id,
         "prompt": {"text": readable(engine, prompt), "positions": len(prompt), "sha256": _hash_of_prompt(prompt)},
-        "trie": _trie(engine, request, history, item_id),
+        "trie": _trie(engine, request, item_id),
         "candidates": [] if item_id else _candidates(engine, request, history),
         "items": [asdict(item) for item in items],
         "modalities": _modalities(engine, request, history, indices),
@@ -135,12 +142,12 @@ def _hash_of_prompt(prompt: Example) -> str:
     return hashlib.sha256(b"".join(np.ascontiguousarray(a, dtype="<i8").tobytes() for a in arrays)).hexdigest()
 
 
-def _trie(engine: Engine, request: Request, history: np.ndarray, item_id: str | None) -> dict[str, Any]:
+def _trie(engine: Engine, request: Request, item_id: str | None) -> dict[str, Any]:
     codes = engine.builder.code_tokens
     whole = {"levels": int(codes.shape[1]), "items": len(codes), "sha256": _hash_of(codes)}
     if item_id is not None:
         return whole
-    allowed = engine.rules.allowed(request, history).numpy()
+    allowed = engine.rules.allowed(request, engine.catalogue.indices(request.history)).numpy()
     return whole | {"allowed": int(allowed.sum()), "allowed_sha256": _hash_of(np.flatnonzero(allowed))}
 
 
@@ -150,9 +157,10 @@ def _hash_of(numbers: np.ndarray) -> str:
 
 def _candidates(engine: Engine, request: Request, history: np.ndarray) -> list[dict[str, Any]]:
     """Return what the search ended with, best first: the answer, and what came behind it."""
-    allowed, width = engine.rules.allowed(request, history)[None], max(request.k, engine.config.decoding.beam)
-    boosts, overrides = engine.rules.boosts(request), engine.overrides(request)
-    ranking = engine.rank([history], width, allowed, request.query, request.fused, overrides, boosts)[0]
+    allowed = engine.rules.allowed(request, engine.catalogue.indices(request.history))[None]
+    boosts, overrides = engine.boosts(request), engine.overrides(request)
+    width = max(request.k, engine.config.decoding.beam)
+    ranking = engine.rank([history], width, allowed, request.query, request.fusing, overrides, boosts)[0]
     return [
         {"item_id": engine.catalogue[int(item)].item_id, "score": round(float(score), 5)}
         for item, score in zip(ranking.items, ranking.scores, strict=True)

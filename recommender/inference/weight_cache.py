@@ -24,6 +24,8 @@ from recommender.model.network import RecommenderModel
 INSTRUCTIONS = 4
 #: Items up to which all are embedded once and kept; of more, those of a prompt are embedded when it is read.
 KEPT_ITEMS = 100_000
+#: Sets of switched-off modalities whose embeddings are kept, and how many bytes of them beside the last.
+WITHOUT, WITHOUT_BYTES = 4, 1_000_000_000
 
 Prefix = list[tuple[Tensor, Tensor]]
 """Keys and values [key heads, positions, head width] of each layer."""
@@ -39,6 +41,12 @@ class _Items:
     embedded: tuple[Tensor, Tensor] | None = None
     outputs: Tensor | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is held."""
+        held = (*(self.embedded or ()), *([] if self.outputs is None else [self.outputs]))
+        return sum(tensor.nbytes for tensor in held)
+
 
 class WeightCache:
     """A model for inference. In-place changes of its weights are noticed, those through `.data` are not."""
@@ -50,6 +58,7 @@ class WeightCache:
         self._stack: Stack | None = None
         self._prefixes: OrderedDict[bytes, Prefix] = OrderedDict()
         self._whole, self._muted = _Items(), _Items()
+        self._without: OrderedDict[frozenset[str], _Items] = OrderedDict()
 
     @torch.no_grad()
     def stack(self) -> Stack:
@@ -93,9 +102,21 @@ class WeightCache:
                 self._muted = _Items(version, self._all_items() if only is None else self._with_muted(only))
             return self._muted
         self._muted = _Items()
+        if self.model.off:
+            return self._switched_off(version)
         if self._whole.version != version:
             self._whole = _Items(version, self._all_items())
         return self._whole
+
+    def _switched_off(self, version: tuple[Any, ...]) -> _Items:
+        """Return what items are embedded as without the modalities that are off; the last few are kept."""
+        off, kept = self.model.off, self._without
+        if off not in kept or kept[off].version != version:
+            kept[off] = _Items(version, self._all_items())
+        kept.move_to_end(off)
+        while len(kept) > 1 and (len(kept) > WITHOUT or sum(items.nbytes for items in kept.values()) > WITHOUT_BYTES):
+            kept.popitem(last=False)
+        return kept[off]
 
     def _all_items(self) -> tuple[Tensor, Tensor] | None:
         return self.model.all_items() if len(self.model.codes) <= KEPT_ITEMS else None
@@ -142,7 +163,7 @@ def _layers_version(model: RecommenderModel) -> tuple[Any, ...]:
 def _items_version(model: RecommenderModel) -> tuple[Any, ...]:
     """Return a value that changes whenever something changes that an item's embedding is made of."""
     sources = (model.rows, *model.projectors.parameters(), *model.buffers(recurse=False))
-    return (model.muting, model.features_version, *version_of(sources))
+    return (model.muting, model.off, model.features_version, *version_of(sources))
 
 
 def version_of(tensors: Iterable[Tensor]) -> tuple[tuple[int, int], ...]:

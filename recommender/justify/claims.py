@@ -1,4 +1,4 @@
-"""What a check finds in a text: claims, where each stands, whom it is about; and the same claims once the text is respelled."""
+"""What a check finds in a text: claims, where each stands and whom it is about; the same once the text is respelled."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -45,6 +45,7 @@ class ItemEmbeddings(nn.Module):
         self.offsets = np.concatenate([[0], np.cumsum(ids.sizes)]).astype(int)
         #: by what the base multiplies rows of its table to read them; see `as_input`
         self.embedding_scale = 1.0
+        self._off: frozenset[str] = frozenset()
         self._muted: frozenset[str] = frozenset()
         self._muted_items: tuple[int, ...] | None = None
         #: how often the vectors were replaced
@@ -86,6 +87,11 @@ class ItemEmbeddings(nn.Module):
     def device(self) -> torch.device:
         """Where the parameters live; the token rows of a large catalogue may live elsewhere: `training.rows_device`."""
         return self.centre.device
+
+    @property
+    def off(self) -> frozenset[str]:
+        """The modalities that no item has at the moment. See `switched_off`."""
+        return self._off
 
     @property
     def muting(self) -> tuple[frozenset[str], tuple[int, ...] | None]:
@@ -136,6 +142,8 @@ class ItemEmbeddings(nn.Module):
 
     def _is_muted(self, modality: Modality, items: Tensor) -> Tensor:
         """Return bool of the shape of `items`: whether these are read without a modality."""
+        if modality in self._off:
+            return torch.ones_like(items, dtype=torch.bool)
         if modality not in self._muted:
             return torch.zeros_like(items, dtype=torch.bool)
         if self._muted_items is None:
@@ -151,6 +159,16 @@ class ItemEmbeddings(nn.Module):
             yield
         finally:
             self._muted, self._muted_items = before
+
+    @contextmanager
+    def switched_off(self, modalities: Collection[str]) -> Iterator[None]:
+        """Within the block no item has these modalities, whatever is muted beside; blocks add up."""
+        before = self._off
+        self._off = before.union(modalities)
+        try:
+            yield
+        finally:
+            self._off = before
 
     @contextmanager
     def _with_cold_items(self, share: float) -> Iterator[None]:

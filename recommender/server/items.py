@@ -19,7 +19,6 @@ from recommender.data.catalogue import Item
 from recommender.data.item_search import ItemSearch
 from recommender.engine import Engine
 from recommender.engine.background import in_background
-from recommender.engine.popularity import popularity
 from recommender.errors import RecommenderError
 from recommender.server.http_errors import HttpError
 from recommender.server.item_media import ItemMedia, file_version
@@ -116,7 +115,7 @@ class Items:
     def _popularity(self) -> np.ndarray | None:
         try:
             with in_background(threading.Event()):  # lists go first
-                return popularity(self.engine)
+                return self.engine.popularity()
         except RecommenderError as error:
             logger.warning("items are listed in the catalogue's order: %s", error)
             return None

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from recommender.data.id_fields import HistoryIds, UserId, given_fields
 from recommender.engine import Request
+from recommender.engine.parts import PARTS, Part
 from recommender.server.http_errors import HttpError
 from recommender.store.feedback import Feedback
 
@@ -125,6 +126,9 @@ class ChatBody(BaseModel):
     one_pass: bool = Field(False, description="write the list and all justifications as one text, in one generation")
     history: HistoryIds = Field((), description="item ids that are known beside what the messages tell")
     user: UserId = Field(None, max_length=200, description="who speaks: their feedback counts, where it is kept")
+    without: tuple[Part, ...] = Field(
+        (), max_length=len(PARTS), description="parts that are switched off, as in /v1/recommendations"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -180,19 +180,21 @@ class Service:
         # an answer to a question may take a written sentence, and lists must not wait for that
         asks_back = await asyncio.to_thread(conversation.asks_back, messages)
         jobs = self.writing if asks_back else self.ranking
-        return await jobs.run(lambda: conversation.reply(messages, body.history, body.k, False, image_gains, body.user))
+        return await jobs.run(
+            lambda: conversation.reply(messages, body.history, body.k, False, image_gains, body.user, body.without)
+        )
 
     async def _completion(self, body: ChatBody, reply: Awaitable[Reply], engine: Engine) -> JSONResponse:
         finished_reply = await reply
         items = ranked_items(finished_reply)
         if body.explain and items:
-            items = await self._justified(engine_request(finished_reply, body.user), items, engine, body.one_pass)
+            items = await self._justified(engine_request(finished_reply, body), items, engine, body.one_pass)
         return JSONResponse(completion(body.model or self.name, finished_reply, items))
 
     def _chat_stream(self, body: ChatBody, reply: Reply, engine: Engine) -> Response:
         items, justifications = ranked_items(reply), None
         if body.explain and items:
-            request = engine_request(reply, body.user)
+            request = engine_request(reply, body)
             justifications = self.writing.stream_justifications(request, items, False, body.one_pass, engine)
         chunks = completion_chunks(body.model or self.name, reply, items, justifications, body.one_pass)
         return self._stream(chunks)

@@ -71,7 +71,7 @@ def test_evidence_ends_between_two_items(catalogue):
 @pytest.mark.parametrize("together", [False, True])
 def test_a_long_list_is_explained_in_groups_and_a_list_passes_in_between(make_checkpoint, monkeypatch, together):
     model = Recommender(make_checkpoint())
-    monkeypatch.setattr("recommender.engine.engine.EXPLAINED_AT_ONCE", 4)
+    monkeypatch.setattr("recommender.engine.list_justifying.EXPLAINED_AT_ONCE", 4)
     request = make_request(history=("103", "107", "111"), k=12)
     items = model.answer(request.model_copy(update={"explain": False})).items
     whole = list(model.stream_justifications(request, items, threading.Event(), together))

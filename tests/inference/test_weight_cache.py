@@ -54,6 +54,33 @@ def test_changed_items_are_embedded_anew(model, features, part):
     assert not torch.allclose(weights.code_logits(torch.ones(32), 0), logits)
 
 
+def test_items_without_some_modalities_are_embedded_once_and_the_last_few_sets_are_kept(model, monkeypatch):
+    weights = WeightCache(model)
+    whole, found = weights.items()[0], {}
+    for off in ("text", "image", "audio"):
+        with model.switched_off([off]):
+            found[off] = weights.items()[0]
+            with model.muted(off):
+                torch.testing.assert_close(weights.items()[0], found[off])
+            logits = weights.code_logits(torch.ones(32), 0)
+        with model.muted(off):
+            torch.testing.assert_close(weights.items()[0], found[off])
+            torch.testing.assert_close(weights.code_logits(torch.ones(32), 0), logits)
+    with model.switched_off(["image"]):
+        assert weights.items()[0] is found["image"] and weights.items()[0] is not whole
+        with model.muted("text", items=[1, 4]):  # some items lack one more
+            some = weights.items()[0]
+    with model.muted("image", "text"):
+        torch.testing.assert_close(some[[1, 4]], weights.items()[0][[1, 4]])
+    torch.testing.assert_close(some[[0, 2]], found["image"][[0, 2]])
+    assert weights.items()[0] is whole
+    monkeypatch.setattr("recommender.inference.weight_cache.WITHOUT_BYTES", 0)
+    with model.switched_off(["collaborative"]):
+        weights.items()
+    with model.switched_off(["image"]):  # only the last set has room
+        assert weights.items()[0] is not found["image"]
+
+
 def test_only_the_last_instructions_are_kept(model):
     weights = WeightCache(model)
     first = weights.prefix(np.array([3, 4]))

@@ -158,7 +158,7 @@ def test_names_are_respelled_as_in_the_catalogue():
 
 
 def test_claims_stand_where_they_say_also_in_a_respelled_sentence():
-    sentence = 'Because you watched "ALIEN", try "Mr Hollands opus": "Mr Holland\'s opus" is a Drama directed by Stephen Herek.'
+    sentence = 'Because you watched "ALIEN", try "Mr Holland\'s opus", which is a Drama directed by Stephen Herek.'
     given = evidence(OPUS, ALIEN)
     text, verdict = CHECKER.named_exactly(sentence, given, CHECKER.check(sentence, given, "films"))
     assert "Mr. Holland" in text and len(text) != len(sentence)

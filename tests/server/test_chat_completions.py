@@ -11,6 +11,7 @@ import pytest
 from recommender.chat import Chat, ChatItem, Reply, worded
 from recommender.engine import RankedItem
 from recommender.server.chat_completions import completion, completion_chunks, engine_request, ranked_items
+from recommender.server.schemas import ChatBody
 
 REPLY = Reply(
     "Films for you:",
@@ -65,7 +66,12 @@ def test_chunks_have_the_list_first_then_each_justification_then_the_data():
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": worded(REPLY.opening, ranked_items(REPLY))}
     assert text_of(middle) == "\n\n1. Because of The Red Night.\n2. Because of The Blue Day."
     assert final["choices"][0]["finish_reason"] == "stop"
-    assert len({chunk["id"] for chunk in chunks}) == 1 and all("recommendations" not in c for c in chunks[:-1])
+    assert len({chunk["id"] for chunk in chunks}) == 1 and all("recommendations" not in chunk for chunk in middle)
+    assert [(item["item_id"], item["justification"]) for item in first["recommendations"]] == [
+        (item.item_id, None) for item in ranked_items(REPLY)
+    ]
+    told = [chunk["recommendation"]["justification"] for chunk in middle if "recommendation" in chunk]
+    assert told == [item.justification for item in JUSTIFIED]
     whole = completion("tiny", REPLY, JUSTIFIED)
     for name in ("recommendations", "notes", "filters", "asks"):
         assert final[name] == whole[name]
@@ -102,9 +108,11 @@ def test_chunks_that_are_left_close_the_justifications():
 
 @pytest.mark.parametrize("user", [None, "ann"])
 def test_the_engines_request_is_the_replys(user):
-    request = engine_request(REPLY, user)
-    assert request.history == ("107",) and request.k == 2 and request.user == user
-    assert engine_request(Reply("nothing"), user).k == 1
+    message = {"role": "user", "content": ""}
+    body = ChatBody(messages=[message], user=user, without=["history", "image"])
+    request = engine_request(REPLY, body)
+    assert request.history == ("107",) and request.k == 2 and request.user == user and request.without == ("image",)
+    assert engine_request(Reply("nothing"), body).k == 1
     assert ranked_items(REPLY)[0] == RankedItem(1, "101", "The Red Night", -1.0)
 
 

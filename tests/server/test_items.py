@@ -193,10 +193,10 @@ def test_what_cannot_be_indexed_yet_says_so(embedded, monkeypatch):
 
 
 def test_the_catalogue_is_listed_in_its_order_where_popularity_is_not_known(embedded, monkeypatch):
-    def refuse(engine):
+    def refuse():
         raise RecommenderError("not known")
 
-    monkeypatch.setattr("recommender.server.items.popularity", refuse)
+    monkeypatch.setattr(embedded, "popularity", refuse)
     server = Server(embedded)
     try:
         until(lambda: got(server, "/v1/items")[0] == 200)

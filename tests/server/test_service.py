@@ -62,6 +62,24 @@ def test_a_stream_without_justifications_is_the_list(embedded_server):
     assert [i["item_id"] for i in stream[0][1]["items"]] == [i["item_id"] for i in plain["items"]]
 
 
+def test_parts_that_are_switched_off_are_left_out_where_the_engine_can(server, engine):
+    body = {"history": ["103", "107"], "k": 4}
+    for without in (["history"], ["popularity"], ["popularity", "history"]):
+        answer = json.loads(server.post(RANK, body | {"without": without})[2])
+        expected = engine.recommend(["103", "107"], k=4, explain=False, without=without)
+        assert [i["item_id"] for i in answer["items"]] == [i.item_id for i in expected]
+        assert f"ranked without {', '.join(without)}" in answer["notes"]
+    status, _, text = server.post(RANK, body | {"without": ["image"]})
+    assert status == (200 if engine.name == "embedded" else 400)
+    assert status == 200 or "image cannot be switched off" in json.loads(text)["error"]["message"]
+    status, _, text = server.post(RANK, body | {"without": ["pictures"]})
+    assert status == 400 and json.loads(text)["error"]["param"].startswith("without")
+    chat = {"messages": [{"role": "user", "content": "some comedy"}], "explain": False, "without": ["history"]}
+    known = json.loads(server.post(CHAT, chat | {"history": ["103"]})[2])
+    assert server.post(CHAT, chat | {"without": ["knowledge"]})[0] == 400
+    assert known["recommendations"] and "103" not in [i["item_id"] for i in known["recommendations"]]
+
+
 def test_the_former_name_of_a_field_is_read(embedded_server):
     answers = [
         json.loads(embedded_server.post(RANK, {"k": 3, name: "a red film"})[2])["items"] for name in ("query", "wish")
