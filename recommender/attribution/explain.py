@@ -22,7 +22,7 @@ from recommender.attribution.report import (
     SoundEffect,
     SoundWindow,
 )
-from recommender.attribution.towers import Medium, UnavailableError
+from recommender.attribution.towers import NOUNS, Medium, UnavailableError
 from recommender.config import Modality
 from recommender.engine import Engine, Recommender, Request
 from recommender.errors import RecommenderError
@@ -46,7 +46,9 @@ def explain_media(engine: Engine, request: Request, item_id: str, options: Media
     if not isinstance(engine, Recommender):
         message = f"the {engine.name} engine cannot read an item with another picture or sound"
         raise RecommenderError(message, "ask the embedded engine")
-    return _Explanation(engine, request, item_id, options or MediaOptions()).report()
+    engine.check_parts(request.without)
+    with engine.switched(request):
+        return _Explanation(engine, request, item_id, options or MediaOptions()).report()
 
 
 class _Explanation:
@@ -55,10 +57,10 @@ class _Explanation:
     def __init__(self, engine: Recommender, request: Request, item_id: str, options: MediaOptions) -> None:
         self.engine, self.request, self.options = engine, request, options
         self.catalogue = engine.catalogue
-        self.history, self.item = self.catalogue.indices(request.history), self.catalogue.index(item_id)
+        self.history, self.item = engine.known(request), self.catalogue.index(item_id)
         self.overrides = engine.overrides(request)
-        self.allowed = engine.rules.allowed(request, self.history).numpy()
-        self.boosts = engine.rules.boosts(request)
+        self.allowed = engine.rules.allowed(request, self.catalogue.indices(request.history)).numpy()
+        self.boosts = engine.boosts(request)
         self.scores = ItemScores(engine, self.history, self.item, request.query, self.overrides)
         self.missing: dict[str, str] = {}
 
@@ -87,7 +89,7 @@ class _Explanation:
     def _standing(self) -> tuple[float, int]:
         """Return the score that the item is ranked by, and its rank among what may be listed and itself."""
         request = self.request
-        scores = self.engine.score_all([self.history], request.query, request.fused, self.overrides, self.boosts)[0]
+        scores = self.engine.score_all([self.history], request.query, request.fusing, self.overrides, self.boosts)[0]
         return float(scores[self.item]), 1 + int(np.sum(self.allowed & (scores > scores[self.item])))
 
     def _rank_without(self, modalities: Collection[Modality], items: list[int]) -> int:
@@ -95,7 +97,7 @@ class _Explanation:
             return self._standing()[1]
 
     def _modalities(self) -> tuple[ModalityEffect, ...]:
-        names = self.engine.model.modalities
+        names = tuple(m for m in self.engine.model.modalities if m not in self.request.without)
         if not names:
             return ()
         items = sorted({self.item, *self.history.tolist()})
@@ -135,6 +137,7 @@ class _Explanation:
 
     def _picture(self, own: float) -> PictureEffect | None:
         try:
+            self._check_on("image")
             worth = PictureWorth(self.scores, self.options)
         except UnavailableError as error:
             self.missing["picture"] = str(error)
@@ -155,6 +158,7 @@ class _Explanation:
 
     def _sound(self, own: float) -> SoundEffect | None:
         try:
+            self._check_on("audio")
             worth = SoundWorth(self.scores, self.options)
         except UnavailableError as error:
             self.missing["sound"] = str(error)
@@ -173,6 +177,10 @@ class _Explanation:
             reliable < RELIABLE or float(np.abs(values).max()) < LEAST,
             waveform(windows, values),
         )
+
+    def _check_on(self, medium: Medium) -> None:
+        if medium in self.request.without:
+            raise UnavailableError(f"the request switches {NOUNS[medium]}s off")
 
     def _effect(self, medium: Medium, own: float) -> float:
         return own - self.scores.without(medium)
