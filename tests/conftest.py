@@ -59,9 +59,12 @@ ON_VLLM = ("tests/vllm_plugin/", "tests/server/", "tests/benchmarks/test_server_
 
 
 class SharedServers(LoadFileScheduling):
-    """Gives every file to one process, so that what its tests share is made once; all that need vLLM to the same one."""
+    """Gives every file to one process, so that what its tests share is made once; all that need vLLM to the same one,
+    and all that need the page."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith("tests/page/"):
+            return "page"
         return "vllm" if nodeid.startswith(ON_VLLM) else str(super()._split_scope(nodeid))
 
 

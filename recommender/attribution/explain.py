@@ -22,7 +22,7 @@ from recommender.attribution.report import (
     SoundEffect,
     SoundWindow,
 )
-from recommender.attribution.towers import Medium, UnavailableError
+from recommender.attribution.towers import NOUNS, Medium, UnavailableError
 from recommender.config import Modality
 from recommender.engine import Engine, Recommender, Request
 from recommender.errors import RecommenderError
@@ -97,7 +97,7 @@ class _Explanation:
             return self._standing()[1]
 
     def _modalities(self) -> tuple[ModalityEffect, ...]:
-        names = self.engine.model.modalities
+        names = tuple(m for m in self.engine.model.modalities if m not in self.request.without)
         if not names:
             return ()
         items = sorted({self.item, *self.history.tolist()})
@@ -137,6 +137,7 @@ class _Explanation:
 
     def _picture(self, own: float) -> PictureEffect | None:
         try:
+            self._check_on("image")
             worth = PictureWorth(self.scores, self.options)
         except UnavailableError as error:
             self.missing["picture"] = str(error)
@@ -157,6 +158,7 @@ class _Explanation:
 
     def _sound(self, own: float) -> SoundEffect | None:
         try:
+            self._check_on("audio")
             worth = SoundWorth(self.scores, self.options)
         except UnavailableError as error:
             self.missing["sound"] = str(error)
@@ -175,6 +177,10 @@ class _Explanation:
             reliable < RELIABLE or float(np.abs(values).max()) < LEAST,
             waveform(windows, values),
         )
+
+    def _check_on(self, medium: Medium) -> None:
+        if medium in self.request.without:
+            raise UnavailableError(f"the request switches {NOUNS[medium]}s off")
 
     def _effect(self, medium: Medium, own: float) -> float:
         return own - self.scores.without(medium)

@@ -6,11 +6,10 @@ import base64
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from recommender.attribution.drawing import signed
 from recommender.attribution.report import MediaReport
 from recommender.files import write_together
+from recommender.pages import page_environment
 from recommender.strict.json_documents import json_text
 
 _TEMPLATES = Path(__file__).parent
@@ -32,13 +31,7 @@ def write_report(report: MediaReport, folder: Path) -> dict[str, Any]:
 
 def html(report: MediaReport) -> str:
     """Return the page, its pictures inside."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(_TEMPLATES)
     environment.filters |= {"signed": signed, "png": _data_url}
     effects = [e.effect for e in report.modalities] + [e.effect for e in report.history]
     largest = max(map(abs, effects), default=0.0) or 1.0

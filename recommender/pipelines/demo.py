@@ -93,10 +93,7 @@ def run_demo(progress: Progress | None = None, user: int | None = None, k: int =
     conversation that is had with the model at the end.
     """
     step = _Stopwatch(progress)
-    config = Config.load(resolve(CHECKPOINT) / "config.yaml")
-    speaks = can_speak()
-    if not speaks:
-        config = config.updated({"encoders.audio": None})
+    speaks, config = can_speak(), demo_config()
     with step("fetch data, make stand-in media"):
         catalogue = train.load_catalogue(config, progress)
         split = leave_one_out(Histories.load(config.data.interactions, catalogue, config.data))
@@ -138,6 +135,17 @@ def run_demo(progress: Progress | None = None, user: int | None = None, k: int =
         llm=config.base.llm,
         seconds=step.seconds,
     )
+
+
+def demo_config() -> Config:
+    """Return the config of the demo's media: without sounds where the titles cannot be spoken."""
+    config = Config.load(resolve(CHECKPOINT) / "config.yaml")
+    return config if can_speak() else config.updated({"encoders.audio": None})
+
+
+def demo_model(progress: Progress | None = None) -> Recommender:
+    """Return the shipped model over films with stand-in media: title cards, and spoken titles where they can be spoken."""
+    return Recommender(from_pretrained(CHECKPOINT, train.load_catalogue(demo_config(), progress), progress))
 
 
 def well_known_user(split: Split, items: int, recent: int = RECENT) -> int:

@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from recommender.config import ServingConfig
 from recommender.engine import Engine
-from recommender.server import http_errors
+from recommender.server import http_errors, page_files
 from recommender.server.callers import CallerCheck
 from recommender.server.docs_page import docs_page
 from recommender.server.http_errors import ErrorBody
@@ -64,4 +64,5 @@ def create_app(engine: Engine, name: str, limits: ServingConfig | None = None) -
         app.get(path)(answer)
         app.head(path, include_in_schema=False)(answer)
     app.get("/docs", include_in_schema=False, response_model=None)(lambda: docs_page(app))
+    page_files.install(app, engine, name, limits)
     return app

@@ -51,7 +51,8 @@ async def completion_chunks(
     justified: Justified | None = None,
     one_pass: bool = False,
 ) -> Events:
-    """Yield an answer as server-sent events: the list at once, each justification as it is written, the data at the end.
+    """Yield an answer as server-sent events: the list at once, each justification as it is written, as text and as data
+    (`recommendations` of the first chunk, `recommendation` of a justification's), and all of the data at the end.
 
     `justified`: the items again, each with its justification; closed at the end. `one_pass`: the text of an item comes
     with its justification, not before it.
@@ -63,7 +64,8 @@ async def completion_chunks(
         return json_event({**_head(completion_id, model, "chat.completion.chunk"), "choices": [choice], **data})
 
     listed_later = one_pass and justified is not None
-    yield chunk({"role": "assistant", "content": worded(reply.opening, () if listed_later else items)})
+    opening = {"role": "assistant", "content": worded(reply.opening, () if listed_later else items)}
+    yield chunk(opening, **_recommendations(reply, items))  # so that a page can show cards while reasons are written
     final_items = {item.rank: item for item in items}
     if justified is not None:
         yield chunk({"content": "" if listed_later else "\n"})
@@ -71,7 +73,7 @@ async def completion_chunks(
             async for item in justified:
                 final_items[item.rank] = item
                 text = worded("", [item]) if listed_later else f"\n{item.rank}. {item.justification}"
-                yield chunk({"content": text})
+                yield chunk({"content": text}, recommendation=asdict(item))
     yield chunk({}, "stop", **_recommendations(reply, final_items.values()))
     yield text_event("[DONE]")
 

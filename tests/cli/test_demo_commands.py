@@ -1,11 +1,14 @@
 """The demo from the command line: people see films, programs get JSON, and progress does not mix with either."""
 
+import io
 import json
+import socket
 
 import numpy as np
 import pytest
 
 from recommender.chat import Reply
+from recommender.cli.demo_commands import open_page
 from recommender.data.catalogue import Item
 from recommender.engine import RankedItem
 from recommender.pipelines.demo import Demo
@@ -56,3 +59,24 @@ def test_programs_get_everything_as_json(run):
     code, out, _ = run("demo", "--json", "-q")
     data = json.loads(out)
     assert code == 0 and data["items"][0]["score"] == -4.25 and len(data["history"]) == 9 and data["next"]["rank"] == 1
+
+
+def test_the_page_opens_once_the_server_answers(monkeypatch):
+    opened, asked = [], []
+
+    def answer(url, timeout):
+        asked.append(url)
+        if len(asked) < 3:
+            raise ConnectionRefusedError
+        return io.BytesIO()
+
+    monkeypatch.setattr("urllib.request.urlopen", answer)
+    monkeypatch.setattr("webbrowser.open", lambda url: not opened.append((url, len(asked))))
+    assert open_page("http://127.0.0.1:8123/")
+    assert opened == [("http://127.0.0.1:8123/", 3)] and set(asked) == {"http://127.0.0.1:8123/healthz"}
+
+
+def test_a_port_that_is_taken_is_said_at_once(run):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, _, err = run("demo", "--page", "--port", str(taken.getsockname()[1]))
+    assert code == 2 and "is taken" in err

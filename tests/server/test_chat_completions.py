@@ -66,7 +66,12 @@ def test_chunks_have_the_list_first_then_each_justification_then_the_data():
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": worded(REPLY.opening, ranked_items(REPLY))}
     assert text_of(middle) == "\n\n1. Because of The Red Night.\n2. Because of The Blue Day."
     assert final["choices"][0]["finish_reason"] == "stop"
-    assert len({chunk["id"] for chunk in chunks}) == 1 and all("recommendations" not in c for c in chunks[:-1])
+    assert len({chunk["id"] for chunk in chunks}) == 1 and all("recommendations" not in chunk for chunk in middle)
+    assert [(item["item_id"], item["justification"]) for item in first["recommendations"]] == [
+        (item.item_id, None) for item in ranked_items(REPLY)
+    ]
+    told = [chunk["recommendation"]["justification"] for chunk in middle if "recommendation" in chunk]
+    assert told == [item.justification for item in JUSTIFIED]
     whole = completion("tiny", REPLY, JUSTIFIED)
     for name in ("recommendations", "notes", "filters", "asks"):
         assert final[name] == whole[name]
