@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.util import find_spec
 
 from fastapi import FastAPI
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recommender.config import ServingConfig
 from recommender.engine import Engine
@@ -70,4 +71,32 @@ class McpRoute:
             message = "this server has no tools for agents: install the extra mcp, recommender[mcp]"
             await HttpError(404, message, "not_available").response()(scope, receive, send)
             return
-        await self._answer(scope, receive, send)
+        await _while_connected(self._answer, scope, receive, send)
+
+
+async def _while_connected(answer: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request, or end the work on it if its client leaves first: the SDK works on to the end for nobody."""
+    body_read = asyncio.Event()
+
+    async def watched() -> Message:
+        message = await receive()
+        if not message.get("more_body", False):
+            body_read.set()
+        return message
+
+    async def departure() -> None:
+        await body_read.wait()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    work, left = asyncio.ensure_future(answer(scope, watched, send)), asyncio.ensure_future(departure())
+    try:
+        await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+    finally:
+        left.cancel()
+        if not work.done():
+            work.cancel()
+            with suppress(asyncio.CancelledError):
+                await work

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 from contextlib import suppress
 
@@ -186,8 +187,9 @@ def test_the_queue_is_that_of_all_routes_and_who_leaves_leaves_it(embedded):
             assert not (await first).is_error
 
         asyncio.run(scenario())
-        answered = [json.loads(server.post(RANK, {"k": 1})[2])["items"]]
-        assert answered[0]
+        held.places.release()
+        assert json.loads(server.post(RANK, {"k": 1})[2])["items"]
+        assert held.group_sizes == [1, 1]  # who left was not ranked for
     finally:
         server.close()
 
@@ -242,3 +244,37 @@ def test_over_pipes_an_agent_has_the_same_tools(folder, embedded):
     assert not kept.is_error and "caller stdio" in (folder / "feedback.jsonl").read_text()
     assert error.is_error and error.content[0].text.endswith("there is no item 'nobody'")
     assert json.loads(item.contents[0].text)["item_id"] == "115"
+
+
+def test_the_program_ends_when_the_agent_leaves_and_writes_nothing_but_the_protocol(folder):
+    command = [
+        sys.executable,
+        "-m",
+        "recommender",
+        "mcp",
+        str(folder / "model"),
+        "--items",
+        str(folder / "items.jsonl"),
+    ]
+    first = {"jsonrpc": "2.0", "id": 1, "method": "initialize"}
+    first["params"] = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    asked = {"jsonrpc": "2.0", "id": 2, "method": "tools/call"}
+    asked["params"] = {"name": "recommend", "arguments": {"history": ["103"], "k": 2, "explain": True}}
+    lines = [first, {"jsonrpc": "2.0", "method": "notifications/initialized"}, asked]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdin.write("not JSON\n" + "".join(f"{json.dumps(line)}\n" for line in lines))
+    process.stdin.flush()
+    read = [json.loads(process.stdout.readline())]
+    while read[-1].get("id") != 2:
+        read.append(json.loads(process.stdout.readline()))
+    rest, errors = process.communicate(timeout=60)  # closes its input: the agent has left
+    assert all(message["jsonrpc"] == "2.0" for message in read) and rest == ""
+    assert read[-1]["result"]["structuredContent"]["items"][0]["justification"]
+    assert process.returncode == 0 and "Traceback" not in errors
+
+
+def test_a_model_that_is_not_there_is_one_line():
+    done = subprocess.run([sys.executable, "-m", "recommender", "mcp", "nowhere"], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == "" and "nowhere" in done.stderr and "Traceback" not in done.stderr
