@@ -11,7 +11,10 @@ from recommender.cli import app, main
 from recommender.cli.options import PANELS
 from recommender.errors import RecommenderError
 
-NAMES = "demo validate encode tokenize sounds train extend fuse recommend explain chat serve mcp batch export evaluate ratings"
+NAMES = (
+    "demo validate encode tokenize sounds train extend fuse recommend explain chat serve mcp batch export evaluate"
+    " ratings"
+)
 GROUPS = "study conversations justifications bench"
 OPERATE = "feedback replay env"
 
