@@ -316,6 +316,52 @@ def favourites(
 
 
 @app.command()
+def attribution(
+    model: Model,
+    output: Annotated[Path, typer.Option(help="folder for the figures", callback=early_checks.output_folder)],
+    cases: Annotated[
+        int, typer.Option(help="histories whose first item is explained; 0: planted ones only", min=0)
+    ] = 40,
+    planted: Annotated[
+        int, typer.Option(help="cases with a planted badge or tone, of a model of their own", min=0)
+    ] = 0,
+    fill: Annotated[str, typer.Option(help="what covers a region: mean or blur")] = "mean",
+    seed: Seed = 0,
+    items: Items = None,
+    interactions: Annotated[str | None, typer.Option(help="interactions table; default: the config's")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Does the map of a picture or sound show what matters?
+
+    Deletion and insertion against random and centre orders, a random projector, other seeds, planted cases.
+    """
+    from recommender.attribution import MediaOptions
+    from recommender.progress import progress_bars
+    from recommender.studies.attribution import attribution_study
+    from recommender.studies.attribution_report import headline, said, write_attribution
+    from recommender.studies.planted_media import planted_study
+
+    options = MediaOptions(fill=fill)  # type: ignore[arg-type]  # which says so itself
+    with progress_bars(quiet) as progress:
+        engine = open_model(model, items, progress)
+        if interactions:
+            engine.setup.config = engine.config.updated({"data.interactions": interactions}, "--interactions")
+        measured = {}
+        if cases:
+            measured = attribution_study(engine, sampled_histories(engine, cases), options, seed, progress)
+        if planted:
+            measured |= {"planted": planted_study(engine.config, output, planted, options, seed, progress)}
+    measured = write_attribution(output, measured)
+    if as_json:
+        print_json(measured)
+        return
+    print_rows(headline(measured), f"nats, higher is better: {output}")
+    for line in said(measured):
+        print_note(line)
+
+
+@app.command()
 def preference(
     sheet: Annotated[Path, typer.Argument(help="a marked sheet of `study justifications`: CSV or JSON lines")],
     key: Annotated[Path | None, typer.Option(help="its key; default: key.json beside it")] = None,
