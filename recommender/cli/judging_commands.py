@@ -1,4 +1,4 @@
-"""Studies that people judge: are justifications true and telling, how well do they explain? Blind sheets, and their marks."""
+"""Studies that people judge: are justifications true and telling, how well do they explain? Blind sheets and marks."""
 
 from __future__ import annotations
 

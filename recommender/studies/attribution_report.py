@@ -8,8 +8,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from recommender.attribution.towers import NOUNS
-from recommender.eval.plots import png
-from recommender.eval.report_parts import embedded, json_bytes, page_environment, versions, write_files
+from recommender.eval.report_parts import json_bytes, versions, write_files
+from recommender.pages import embedded, page_environment
+from recommender.pages.drawing import png
 from recommender.studies.attribution_curves import ATTRIBUTION, CENTRE, MEASURES, RANDOM, SHARES
 
 _COLOURS = {ATTRIBUTION: "#e66101", RANDOM: "#9aa3af", CENTRE: "#2f6f9f"}
