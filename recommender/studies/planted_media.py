@@ -2,13 +2,13 @@
 
 A world of items whose media are noise but for the plant. Half of the people take what has it, the others what has not. A
 model is trained on that, with frozen token rows, so that nothing but the medium tells the items apart. The strongest part of
-an item's map must then lie within the plant: the pointing game (Zhang et al., "Top-Down Neural Attention by Excitation
-Backprop", IJCV 2018).
+an item's map must then show the plant: the pointing game (Zhang et al., "Top-Down Neural Attention by Excitation Backprop",
+IJCV 2018), where a part counts that is a quarter plant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ _PEOPLE, _TAKEN = 200, 10
 _SIDE, _BADGE = 224, 64
 _SECONDS, _TONE_SECONDS, _TONE = 8.0, 1.2, 1900.0
 _LIST = 10
+#: how much of a part must be plant
+_HIT = 0.25
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,14 @@ class Plant:
 
     box: tuple[float, ...]
 
-    def holds(self, *point: float) -> bool:
-        """Return whether a point lies within it; a point of a picture has two coordinates, of a sound one."""
-        low, high = self.box[: len(point)], self.box[len(point) :]
-        return all(a <= x <= b for a, x, b in zip(low, point, high, strict=True))
+    def share_of(self, part: Sequence[float]) -> float:
+        """Return how much of a part, given as the box is, it fills."""
+        half = len(part) // 2
+        within = [
+            max(min(part[half + n], self.box[half + n]) - max(part[n], self.box[n]), 0.0) / (part[half + n] - part[n])
+            for n in range(half)
+        ]
+        return float(np.prod(within))
 
 
 def planted_study(
@@ -82,7 +88,7 @@ def _pointed(
         listed += [int(other) in plants for other in engine.rank([history], _LIST)[0].items]
         scores = ItemScores(engine, history, item, None, {})
         worth = PictureWorth(scores, options) if medium == "image" else SoundWorth(scores, options)
-        within = np.array([plants[item].holds(*point) for point in middles(worth)])
+        within = np.array([plants[item].share_of(part) >= _HIT for part in parts_of(worth)])
         hits.append(bool(within[int(part_values(worth, options)[0].argmax())]))
         chances.append(float(within.mean()))
     if progress:
@@ -91,13 +97,15 @@ def _pointed(
     return {"cases": len(hits), "hits": sum(hits), "by chance": round(chance, 4), "accuracy": round(accuracy, 4)}
 
 
-def middles(worth: PictureWorth | SoundWorth) -> list[tuple[float, ...]]:
-    """Return the middle of each part, as shares of the picture or the sound."""
+def parts_of(worth: PictureWorth | SoundWorth) -> list[tuple[float, ...]]:
+    """Return the parts of a picture or a sound, as shares of it: see `Plant`."""
     if isinstance(worth, SoundWorth):
-        edges = worth.windows.edges / worth.windows.seconds
-        return [(float(middle),) for middle in (edges[1:] + edges[:-1]) / 2]
+        edges = (worth.windows.edges / worth.windows.seconds).tolist()
+        return list(zip(edges, edges[1:], strict=False))
     width, height = worth.regions.picture.size
-    return [((a + c) / 2 / width, (b + d) / 2 / height) for a, b, c, d in worth.regions.boxes]
+    return [
+        (left / width, top / height, right / width, bottom / height) for left, top, right, bottom in worth.regions.boxes
+    ]
 
 
 def make_world(folder: Path, medium: Medium, items: int, seed: int) -> dict[int, Plant]:
