@@ -66,7 +66,7 @@ def serve(
     options = vllm_options(engine, vllm, rank_url=rank_url, write_url=write_url, listen_url=listen_url)
     given: dict[str, Any] = {"host": host, "port": port, "feedback": feedback}
     given |= {"allowed_hosts": allowed_host, "allowed_origins": allowed_origin}
-    limits = _limits(config_of(None, [model]).serving, settings, given)
+    limits = served_limits(config_of(None, [model]).serving, settings, given)
     check_parts_at_hand(model, items)
     if limits.feedback is not None:
         early_checks.kept_feedback(Path(limits.feedback))
@@ -194,7 +194,8 @@ def export(
         print_rows([report], f"written for {to}: {target}")
 
 
-def _limits(limits: ServingConfig, settings: list[str] | None, options: dict[str, Any]) -> ServingConfig:
+def served_limits(limits: ServingConfig, settings: list[str] | None, options: dict[str, Any]) -> ServingConfig:
+    """Return the limits of a server with those that options and KEY=VALUE settings change. Raises ConfigError."""
     from recommender.config import Config
 
     changes = {f"serving.{key}": value for key, value in options.items() if value is not None}

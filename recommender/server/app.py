@@ -14,6 +14,7 @@ from recommender.server.callers import CallerCheck
 from recommender.server.docs_page import docs_page
 from recommender.server.http_errors import ErrorBody
 from recommender.server.items import PATH
+from recommender.server.mcp_transports import McpRoute
 from recommender.server.request_body import BodyLimits, json_route
 from recommender.server.service import Service
 
@@ -31,8 +32,14 @@ def create_app(engine: Engine, name: str, limits: ServingConfig | None = None) -
     service = Service(engine, name, limits)
     # the pages of FastAPI load scripts from elsewhere
     pages: dict[str, Any] = {"docs_url": None, "redoc_url": None}
+    agents = McpRoute(service)
     app = FastAPI(
-        title="recommender", description=f"Recommendations by {name}", version="1", responses=_ERRORS, **pages
+        title="recommender",
+        description=f"Recommendations by {name}",
+        version="1",
+        responses=_ERRORS,
+        lifespan=agents.lifespan,
+        **pages,
     )
     app.router.route_class = json_route(limits.history)
     http_errors.install(app)
@@ -58,6 +65,7 @@ def create_app(engine: Engine, name: str, limits: ServingConfig | None = None) -
     app.get(f"{PATH}/{{item_id:path}}/image", response_model=None)(items.image)
     app.get(f"{PATH}/{{item_id:path}}/audio", response_model=None)(items.audio)
     app.get(f"{PATH}/{{item_id:path}}")(items.item)  # the last, since it takes all paths
+    agents.install(app)
     app.get("/v1/models")(service.models)
     app.get("/v1/models/{model:path}")(service.model)
     for path, answer in (("/healthz", service.health), ("/readyz", service.ready)):

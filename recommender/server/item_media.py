@@ -54,22 +54,32 @@ class ItemMedia:
 
     async def picture(self, http: HttpRequest, item: Item, size: int) -> Response:
         """Return an item's picture as JPEG, its longer side at most `size` pixels. Raises HttpError 404 and 400."""
-        if not 16 <= size <= self._largest:
-            raise HttpError(400, f"size: expected 16 to {self._largest:,} pixels", param="size")
-        version = file_version(item.image)
-        if item.image is None or version is None:
-            raise _no_medium(item, "picture")
-        tag = f"{version}-{size}"
+        tag = self._tag(item, size)
         headers = _HEADERS | {"ETag": f'"{tag}"'}
         if tag in http.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
+        tag, jpeg = await self.jpeg(item, size)
+        return Response(jpeg, media_type="image/jpeg", headers=_HEADERS | {"ETag": f'"{tag}"'})
+
+    async def jpeg(self, item: Item, size: int) -> tuple[str, bytes]:
+        """Return an item's picture as JPEG, and a tag that changes with it. Raises HttpError 404 and 400."""
+        tag = self._tag(item, size)
         if (jpeg := self._kept.get(tag)) is None:
+            assert item.image is not None
             try:
                 jpeg = await asyncio.get_running_loop().run_in_executor(self._pool, thumbnail, item.image, size)
             except DataError:  # its message names the file
                 raise _no_medium(item, "readable picture") from None
         self._keep(tag, jpeg)
-        return Response(jpeg, media_type="image/jpeg", headers=headers)
+        return tag, jpeg
+
+    def _tag(self, item: Item, size: int) -> str:
+        if not 16 <= size <= self._largest:
+            raise HttpError(400, f"size: expected 16 to {self._largest:,} pixels", param="size")
+        version = file_version(item.image)
+        if item.image is None or version is None:
+            raise _no_medium(item, "picture")
+        return f"{version}-{size}"
 
     async def sound(self, item: Item) -> Response:
         """Return an item's sound as it is, or the part that a Range header asks for. Raises HttpError 404."""

@@ -59,7 +59,7 @@ class Items:
         if limit > self.limits.listed:
             raise HttpError(400, f"limit: at most {self.limits.listed:,} items at a time", param="limit")
         if ids is not None:
-            return _listed(list(map(self._item, self._ids(ids))))
+            return _listed(list(map(self.item_of, self._ids(ids))))
         total, found = await self.find(search, limit, min(offset, len(self.engine.catalogue)))
         return _listed(found, total)
 
@@ -83,17 +83,17 @@ class Items:
 
     async def item(self, http: HttpRequest) -> dict[str, Any]:
         """Tell what one item is. An id may hold any character, percent-encoded in the path."""
-        return described(self._item(_addressed(http)[0]))
+        return described(self.item_of(_addressed(http)[0]))
 
     async def image(self, http: HttpRequest, size: int = 224) -> Any:
         """Return an item's picture as JPEG, its longer side at most `size` pixels."""
         item_id, medium = _addressed(http)
-        return await self.media.picture(http, self._item(item_id), size) if medium else await self.item(http)
+        return await self.media.picture(http, self.item_of(item_id), size) if medium else await self.item(http)
 
     async def audio(self, http: HttpRequest) -> Any:
         """Return an item's sound; a Range header asks for a part of it."""
         item_id, medium = _addressed(http)
-        return await self.media.sound(self._item(item_id)) if medium else await self.item(http)
+        return await self.media.sound(self.item_of(item_id)) if medium else await self.item(http)
 
     def _ids(self, ids: str) -> Sequence[str]:
         listed = [ids] if ids in self.engine.catalogue else listed_texts(ids)
@@ -101,7 +101,7 @@ class Items:
             raise HttpError(400, f"ids: more than {self.limits.listed:,} items", "too_long", "ids")
         return listed
 
-    def _item(self, item_id: str) -> Item:
+    def item_of(self, item_id: str) -> Item:
         """Return an item. Raises HttpError 404; nothing looks for near ids, which takes seconds in a large catalogue."""
         if len(item_id) > LONGEST_ID or item_id not in self.engine.catalogue:
             raise HttpError(404, f"there is no item {item_id[:100]!r}", "item_not_found")

@@ -104,7 +104,7 @@ class Service:
         items = ranking.items
         if body.explain:
             most = self.limits.explained
-            items = (*await self._justified(body, items[:most], engine), *items[most:])
+            items = (*await self.justified(body, items[:most], engine), *items[most:])
         data: dict[str, Any] = {
             "object": "list",
             "model": body.model or self.name,
@@ -120,9 +120,10 @@ class Service:
         cut = body.explain and len(ranking.items) > most
         return [*ranking.notes, *([f"only the first {most} items are justified"] if cut else [])]
 
-    async def _justified(
+    async def justified(
         self, request: Request, items: tuple[RankedItem, ...], engine: Engine, one_pass: bool = False
     ) -> tuple[RankedItem, ...]:
+        """Return the items of a request's answer with their justifications. Raises HttpError 429 if the queue is full."""
         justifications = self.writing.stream_justifications(request, items, True, one_pass, engine)
         async with aclosing(justifications):
             return tuple([item async for item in justifications])
@@ -214,14 +215,18 @@ class Service:
         # an answer to a question may take a written sentence, and lists must not wait for that
         asks_back = await asyncio.to_thread(conversation.asks_back, messages)
         jobs = self.writing if asks_back else self.ranking
-        fields = {"user": body.user, "without": body.without, "dropped": body.dropped}
-        return await jobs.run(lambda: conversation.reply(messages, body.history, body.k, False, image_gains, **fields))
+
+        def reply() -> Reply:
+            more = body.user, body.without, body.dropped
+            return conversation.reply(messages, body.history, body.k, False, image_gains, *more)
+
+        return await jobs.run(reply)
 
     async def _completion(self, body: ChatBody, reply: Awaitable[Reply], engine: Engine) -> JSONResponse:
         finished_reply = await reply
         items = ranked_items(finished_reply)
         if body.explain and items:
-            items = await self._justified(engine_request(finished_reply, body), items, engine, body.one_pass)
+            items = await self.justified(engine_request(finished_reply, body), items, engine, body.one_pass)
         return JSONResponse(completion(body.model or self.name, finished_reply, items))
 
     def _chat_stream(self, body: ChatBody, reply: Reply, engine: Engine) -> Response:
@@ -243,11 +248,17 @@ class Service:
         What is called wrong is not told again to anybody, so it is a vote of the caller, whoever they say that they are.
         """
         await self._engine_for(body.model)
+        return await self.keep(Feedback.model_validate(body.model_dump(exclude={"model"})), caller_name(http))
+
+    async def keep(self, feedback: Feedback, caller: str) -> dict[str, Any]:
+        """Keep what somebody said and return it as it was kept; `caller`: whose vote it is that something is wrong.
+
+        Raises HttpError 409 if feedback is not kept here, DataError as `FeedbackPolicy.take` does.
+        """
         policy = self.engine.feedback_policy
         if policy.store is None:
             raise HttpError(409, "this server keeps no feedback; start it with --feedback FILE", "no_feedback")
-        feedback = Feedback.model_validate(body.model_dump(exclude={"model"}))
-        voter = caller_name(http) if feedback.opinion == "wrong" else feedback.user
+        voter = caller if feedback.opinion == "wrong" else feedback.user
         kept = feedback.model_copy(update={"user": voter})
         stored = await asyncio.to_thread(policy.take, kept, self.engine.style.noun)
         return {"object": "feedback", **stored.model_dump(mode="json"), "user": feedback.user}

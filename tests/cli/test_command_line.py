@@ -12,7 +12,8 @@ from recommender.cli.options import PANELS
 from recommender.errors import RecommenderError
 
 NAMES = (
-    "demo validate encode tokenize sounds train extend fuse recommend explain chat serve batch export evaluate ratings"
+    "demo validate encode tokenize sounds train extend fuse recommend explain chat serve mcp batch export evaluate"
+    " ratings"
 )
 GROUPS = "study conversations justifications bench"
 OPERATE = "feedback replay env"
@@ -67,7 +68,7 @@ def test_former_names_still_work_and_are_not_listed(run):
 
 def test_json_is_there_wherever_something_is_printed():
     for words, command in commands():
-        if getattr(command, "commands", None) is None and words[-1] not in ("serve",):
+        if getattr(command, "commands", None) is None and words[-1] not in ("serve", "mcp"):
             assert "--json" in [option for parameter in command.params for option in parameter.opts], words
 
 
