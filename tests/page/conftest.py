@@ -35,7 +35,7 @@ TITLES = {1: MARQUEE, 2: RTL}
 #: what has a picture, and what a sound
 PICTURED, SOUNDING = range(0, ITEMS, 2), range(0, ITEMS, 3)
 #: how long anything on the page may take on a loaded machine, in milliseconds
-PATIENCE = 30_000
+PATIENCE = int(os.environ.get("PAGE_PATIENCE", 30_000))
 
 
 def _items(folder: Path, catalogue: Catalogue) -> Path:

@@ -16,12 +16,15 @@ def titles(page):
 
 
 def whole_list(page, cards=6):
-    """Wait for a list of which every reason has come."""
+    """Wait for a list of which every reason has come; `cards`: how many, None for any number."""
     until(
         page,
-        "n => document.querySelectorAll('#cards .card').length === n && !document.querySelector('#cards[aria-busy]')"
-        " && document.querySelectorAll('#cards .justification').length === n",
-        arg=cards,
+        """n => {
+          const cards = document.querySelectorAll('#cards .card').length;
+          const reasons = document.querySelectorAll('#cards .reason:not(.old) .justification').length;
+          return cards === (n ?? (cards || 1)) && reasons === cards && !document.querySelector('#cards[aria-busy]');
+        }""",
+        cards,
     )
 
 
