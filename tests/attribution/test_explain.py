@@ -209,12 +209,12 @@ def test_more_regions_than_are_exact_are_sampled_reliably_when_the_game_adds_up(
     assert reliable < 0.6
 
 
-def test_what_a_request_switches_off_is_no_part_of_the_report(engine):
-    item = engine.catalogue[9].item_id
-    report = explain_media(engine, request(engine, without=["image", "history"]), item, FOUR)
+def test_what_a_request_switches_off_is_no_part_of_the_report(media_engine):
+    item = media_engine.catalogue[9].item_id
+    report = explain_media(media_engine, request(media_engine, without=["image", "history"]), item, FOUR)
     assert report.picture is None and report.missing["picture"] == "the request switches pictures off"
     assert report.history == () and "image" not in {part.name for part in report.modalities}
-    plain = explain_media(engine, request(engine), item, FOUR)
+    plain = explain_media(media_engine, request(media_engine), item, FOUR)
     assert plain.picture is not None and plain.history
     with pytest.raises(RecommenderError, match="cannot be switched off"):
-        explain_media(engine, request(engine, without=["knowledge"]), item, FOUR)
+        explain_media(media_engine, request(media_engine, without=["knowledge"]), item, FOUR)
