@@ -44,7 +44,8 @@ export function reset() {
 
 /** Return what the server is sent of the messages: pictures of earlier ones small, as they have had their effect. */
 function sent() {
-  const said = messages.map((message, at) => ({ role: message.role, content: content(message, at === messages.length - 1) }));
+  const last = messages.findLastIndex((message) => message.role === "user"); // an answer that is asked for again is not sent
+  const said = messages.slice(0, last + 1).map((message, at) => ({ role: message.role, content: content(message, at === last) }));
   let media = 0;
   for (const { content: parts } of [...said].reverse()) {
     if (!Array.isArray(parts)) continue;
@@ -116,7 +117,7 @@ async function stream(reply, entry, signal) {
 }
 
 function showList(data, waiting) {
-  const items = data.recommendations;
+  const items = data.recommendations.filter((item) => !person.hidden.includes(item.item_id));
   if (!items.length) return;
   const request = { history: [...new Set([...history(), ...(data.history ?? [])])] };
   const isShown = items.length === current.items.length && items.every((item, at) => item.item_id === current.items[at].item_id);
@@ -187,7 +188,7 @@ function heard(chips, entry) {
   if (chips.length) for (const line of lines) line.remove();
 }
 
-const MARKS = { only: "Only", without: "Without", toward: "Rather", like: "Like", dislike: "Nothing like", seen: "Seen", history: "You know", query: "About", years: "", mood: "" };
+const MARKS = { only: "Only", toward: "Rather", query: "About" };
 
 function showChips() {
   const gone = [...dropped.values()].filter((chip) => !understood.some((one) => one.id === chip.id));

@@ -72,11 +72,11 @@ export function why(item, from) {
   body.append(head, measured, media);
   if (person.likes.length > 1) body.append(changing(signal));
   body.append(known);
-  fill(measured, () => explanation("why", { item_id: item.item_id }, signal), (told) => effects(told, item));
-  fill(media, () => explanation("media", { item_id: item.item_id }, signal), (report) => {
+  const first = fill(measured, () => explanation("why", { item_id: item.item_id }, signal), (told) => effects(told, item));
+  first.then(() => !signal.aborted && fill(media, () => explanation("media", { item_id: item.item_id }, signal), (report) => {
     if (report.history?.length || report.modalities?.length) measured.replaceChildren(...shares(report, item));
     return seen(report, item);
-  });
+  }));
   fill(known, () => details([item.item_id], signal), (found) => entry(found.get(item.item_id)));
 }
 
