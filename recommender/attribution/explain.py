@@ -77,9 +77,9 @@ class _Explanation:
 
     def _method(self) -> dict[str, object]:
         options = self.options
-        exact = options.rows * options.columns <= EXACT_UP_TO
         return {
-            "regions": "exact Shapley" if exact else "sampled Shapley",
+            "regions": _way(options.rows * options.columns),
+            "windows": _way(options.windows),
             "orders": options.orders,
             "seed": options.seed,
             "fill": options.fill,
@@ -200,6 +200,10 @@ def window_values(windows: int, worth: Worth, seed: int) -> tuple[np.ndarray, fl
         return exact_shapley(windows, worth)[:, 0], 1.0
     added = sampled_shapley(windows, worth, _WINDOW_ORDERS, seed)[..., 0]
     return added.mean(0), reliability(added)
+
+
+def _way(parts: int) -> str:
+    return "exact Shapley" if parts <= EXACT_UP_TO else "sampled Shapley"
 
 
 def _unnamed(names: tuple[Modality, ...], members: np.ndarray) -> list[Modality]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, fields
+from math import isfinite
 from typing import Any, Literal
 
 from recommender.errors import RecommenderError, shown
@@ -24,7 +25,7 @@ class MediaOptions:
     columns: int = 4
     orders: int = 6
     history_orders: int = 4
-    windows: int = 30
+    windows: int = 10
     seed: int = 0
     fill: Literal["mean", "blur"] = "mean"
 
@@ -109,7 +110,8 @@ class SoundEffect:
 
 @dataclass(frozen=True)
 class MediaReport:
-    """Why an item has its score, by intervention. `score`: that it is ranked by; `rank`: among what may be listed, and
+    """Why an item has its score, by intervention. `score`: that it is ranked by, minus infinity for a seen item where
+    baselines rank along; `rank`: among what may be listed, and
     itself; all effects are of the language model's log-probability. `missing`: why there is no picture or sound."""
 
     item_id: str
@@ -128,7 +130,7 @@ class MediaReport:
         return {
             "item_id": self.item_id,
             "title": self.title,
-            "score": round(self.score, 4),
+            "score": round(self.score, 4) if isfinite(self.score) else None,
             "rank": self.rank,
             "modalities": [_plain(effect) for effect in self.modalities],
             "history": [_plain(effect) for effect in self.history],

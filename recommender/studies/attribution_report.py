@@ -72,7 +72,8 @@ def said(measured: dict[str, Any]) -> list[str]:
     for medium, of in measured.get("planted", {}).items():
         lines.append(f"{medium}, planted: {of['hits']} of {of['cases']} hit; by chance {of['by chance']:.0%}")
     if times := measured.get("seconds"):
-        lines.append(f"a whole report: {times['median']} s, at most {times['longest']} s")
+        busy = f"{times['processor']} s of the processor"
+        lines.append(f"a whole report: {times['median']} s ({busy}), at most {times['longest']} s")
     return lines
 
 
