@@ -53,10 +53,10 @@ def test_parts_are_switched_off_on_the_command_line_too(run, trained):
     assert "ranked without history, popularity, collaborative" in off["notes"] and off["items"] != listed()["items"]
     refused(run("recommend", trained, "--without-part", "pictures", "-q"), "without")
     refused(run("chat", trained, "-m", "hello", "--without-part", "knowledge", "-q"), "cannot be switched off")
-    code, out, _ = run(
-        "explain", trained, "--item", "110", "--history", "103", "--without-part", "text", "--json", "-q"
-    )
-    assert code == 0 and "text" not in json.loads(out)["why"]["contributions"]
+    asked = ("--item", "110", "--history", "103", "--without-part", "collaborative", "--json", "-q")
+    code, out, err = run("explain", trained, *asked)
+    assert code == 0, err
+    assert "collaborative" not in json.loads(out)["why"]["contributions"]
 
 
 def test_explain(run, trained):
