@@ -404,6 +404,58 @@ def audio_file(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def media_catalogue(catalogue, tmp_path_factory):
+    """The tiny catalogue with pictures and sounds; item 3 has neither."""
+    import soundfile  # here, as below: most tests need neither sound nor encoders
+
+    folder = tmp_path_factory.mktemp("media")
+    pictures, sounds = {}, {}
+    for item in (n for n in range(len(catalogue)) if n != 3):
+        pictures[item], sounds[item] = folder / f"{item}.png", folder / f"{item}.wav"
+        picture(item).save(pictures[item])
+        soundfile.write(sounds[item], sound(2.6, item), SAMPLE_RATE)
+    return catalogue.with_media(pictures, sounds)
+
+
+@pytest.fixture(scope="session")
+def encoded_media(media_catalogue, features, image_folder, audio_file, tmp_path_factory):
+    """Settings of the encoders, and features whose pictures and sounds they have read."""
+    from recommender.encoders.pipeline import Encoders, fit_reductions, reduce
+
+    changes = {"encoders.text": None, "encoders.image": str(image_folder), "encoders.audio": str(audio_file)}
+    changes |= {"encoders.width": 5, "encoders.cache": str(tmp_path_factory.mktemp("encodings"))}
+    raw = Encoders.from_config(Config().updated(changes).encoders).encode(media_catalogue)
+    read = reduce(raw, fit_reductions(raw, 5))
+    return changes, read.with_modality("collaborative", features.vectors["collaborative"]).rounded()
+
+
+@pytest.fixture
+def make_media_engine(media_catalogue, encoded_media, config):
+    """Make an engine of the tiny world that pictures and sounds matter to."""
+
+    def make(levels=1, catalogue=media_catalogue, features=None):
+        changes, read = encoded_media
+        settings, read = config.updated(changes), features or read
+        ids = SemanticIds.atomic(len(catalogue))
+        if levels > 1:
+            ids = SemanticIds.fit(read.vectors["image"], levels=levels - 1, codebook_size=4)
+        llm, tokenizer = load_llm(settings.base)
+        torch.manual_seed(1)
+        model = RecommenderModel(llm, ids, read, settings).eval()
+        with torch.no_grad():  # what an untrained projector adds would be rounding
+            for name in ("image", "audio"):
+                model.projectors[name].leave.weight *= 20
+        return Recommender(Checkpoint(model, tokenizer, catalogue, settings))
+
+    return make
+
+
+@pytest.fixture
+def media_engine(make_media_engine):
+    return make_media_engine()
+
+
 def picture(seed: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 30, 3), dtype=np.uint8))
 

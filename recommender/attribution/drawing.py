@@ -18,8 +18,8 @@ _RAISES, _LOWERS = np.array([230, 97, 1]), np.array([33, 102, 172])
 _INK, _SOFT, _PAPER = (31, 41, 51), (120, 130, 140), (255, 255, 255)
 #: how much of the strongest region's colour covers the picture
 _OPAQUE = 0.7
-#: a value is written into a region where it is at least this share of the strongest
-_WRITTEN = 0.35
+#: a value is written into a region, or over a second, where it is at least this share of the strongest
+_WRITTEN, _WRITTEN_SECONDS = 0.35, 0.7
 _LONGEST_SIDE, _WIDTH, _HEIGHT = 480, 900, 220
 
 
@@ -61,7 +61,7 @@ def waveform(windows: Windows, values: np.ndarray) -> bytes:
         half = level * (floor / 2 - 6)
         pen.line((column, floor / 2 - half, column, floor / 2 + half), fill=_INK)
     for value, left, right in zip(values.tolist(), edges, edges[1:], strict=False):
-        if abs(value) >= _WRITTEN * strongest and right - left > 24:
+        if abs(value) >= _WRITTEN_SECONDS * strongest and right - left > 24:
             middle = (left + right) / 2, 10
             pen.text(middle, signed(value), _INK, _font(11), "mm", stroke_width=2, stroke_fill=_PAPER)
     _write_seconds(pen, windows.seconds, floor)

@@ -67,7 +67,9 @@ class PictureWorth:
         self.tower = tower_of(engine.config, self.features, "image")
         picture = readable(engine.catalogue[scores.item], "image", self.tower, read_image)
         self.regions = Regions.of(picture, options.rows, options.columns, options.fill)
-        self.own = own_vector(self.features, "image", scores.item, self.vectors([picture])[0])
+        own = own_vector(self.features, "image", scores.item, self.vectors([picture])[0])
+        #: sets of regions that have been encoded, and their vectors: the whole picture's is the model's own
+        self._known = {np.ones(len(self.regions), bool).tobytes(): own}
 
     def vectors(self, pictures: list[Image.Image]) -> np.ndarray:
         """Return the vectors [n, width] that the model would have of pictures."""
@@ -76,11 +78,12 @@ class PictureWorth:
 
     def __call__(self, sets: np.ndarray) -> np.ndarray:
         """Return the scores [sets, 1] with some regions shown, the others covered; `sets` bool [sets, regions]."""
-        vectors = np.repeat(self.own[None], len(sets), 0)
-        covered = np.flatnonzero(~sets.all(1))
-        if len(covered):
-            vectors[covered] = self.vectors([self.regions.showing(sets[row]) for row in covered])
-        return self.scores.with_vectors("image", vectors)[:, None]
+        names = [members.tobytes() for members in sets]
+        new = {name: row for row, name in enumerate(names) if name not in self._known}
+        if new:
+            pictures = [self.regions.showing(sets[row]) for row in new.values()]
+            self._known.update(zip(new, self.vectors(pictures), strict=True))
+        return self.scores.with_vectors("image", np.stack([self._known[name] for name in names]))[:, None]
 
 
 class SoundWorth:

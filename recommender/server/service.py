@@ -215,12 +215,8 @@ class Service:
         # an answer to a question may take a written sentence, and lists must not wait for that
         asks_back = await asyncio.to_thread(conversation.asks_back, messages)
         jobs = self.writing if asks_back else self.ranking
-
-        def reply() -> Reply:
-            more = body.user, body.without, body.dropped
-            return conversation.reply(messages, body.history, body.k, False, image_gains, *more)
-
-        return await jobs.run(reply)
+        given = body.history, body.k, False, image_gains, body.user, body.without, body.dropped
+        return await jobs.run(lambda: conversation.reply(messages, *given))
 
     async def _completion(self, body: ChatBody, reply: Awaitable[Reply], engine: Engine) -> JSONResponse:
         finished_reply = await reply

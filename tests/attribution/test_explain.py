@@ -14,7 +14,6 @@ from recommender.attribution.media_worth import ItemScores, PictureWorth, SoundW
 from recommender.attribution.towers import UnavailableError
 from recommender.engine import Recommender, make_request
 from recommender.errors import RecommenderError
-from tests.attribution.conftest import with_vectors
 
 HISTORY = [2, 7, 12]
 FOUR = MediaOptions(rows=2, columns=2)
@@ -31,7 +30,7 @@ def item_scores(engine, item, history=HISTORY, overrides=None):
 def score_in_a_world_with(engine, medium, item, vector, history=HISTORY):
     """The engine's own score of an item once its vector is replaced in the catalogue."""
     before = engine.features
-    engine.set_features(with_vectors(before, medium, item, vector))
+    engine.set_features(before.with_rows(medium, np.array([item]), vector[None]))
     try:
         return float(engine.score([np.array(history)], [item])[0, 0])
     finally:
@@ -39,46 +38,46 @@ def score_in_a_world_with(engine, medium, item, vector, history=HISTORY):
 
 
 @pytest.mark.parametrize("history", [HISTORY, [2, 9, 12], []])
-def test_a_covered_picture_scores_as_in_a_catalogue_that_has_it(engine, history):
+def test_a_covered_picture_scores_as_in_a_catalogue_that_has_it(media_engine, history):
     item = 9
-    worth = PictureWorth(item_scores(engine, item, history), FOUR)
+    worth = PictureWorth(item_scores(media_engine, item, history), FOUR)
     sets = np.array([[1, 1, 1, 1], [1, 0, 0, 1], [0, 0, 0, 0]], bool)
     found = worth(sets)[:, 0]
-    own = float(engine.score([np.array(history, int)], [item])[0, 0])
+    own = float(media_engine.score([np.array(history, int)], [item])[0, 0])
     assert found[0] == pytest.approx(own, abs=1e-5)
     for row in (1, 2):
         vector = worth.vectors([worth.regions.showing(sets[row])])[0]
-        expected = score_in_a_world_with(engine, "image", item, vector, np.array(history, int))
+        expected = score_in_a_world_with(media_engine, "image", item, vector, np.array(history, int))
         assert found[row] == pytest.approx(expected, abs=1e-5)
     assert np.ptp(found) > 1e-3  # or nothing was compared
 
 
-def test_a_covered_picture_of_a_history_item_with_three_levels(make_engine):
-    engine, history = make_engine(levels=3), [2, 9, 12]
-    worth = PictureWorth(item_scores(engine, 9, history), FOUR)
+def test_a_covered_picture_of_a_history_item_with_three_levels(make_media_engine):
+    media_engine, history = make_media_engine(levels=3), [2, 9, 12]
+    worth = PictureWorth(item_scores(media_engine, 9, history), FOUR)
     vector = worth.vectors([worth.regions.showing(np.zeros(4, bool))])[0]
     found = worth(np.array([[1, 1, 1, 1], [0, 0, 0, 0]], bool))[:, 0]
-    assert found[0] == pytest.approx(float(engine.score([np.array(history)], [9])[0, 0]), abs=1e-5)
-    assert found[1] == pytest.approx(score_in_a_world_with(engine, "image", 9, vector, history), abs=1e-5)
+    assert found[0] == pytest.approx(float(media_engine.score([np.array(history)], [9])[0, 0]), abs=1e-5)
+    assert found[1] == pytest.approx(score_in_a_world_with(media_engine, "image", 9, vector, history), abs=1e-5)
     with pytest.raises(UnavailableError, match="3 codes"):
-        PictureWorth(item_scores(engine, 9), FOUR)
+        PictureWorth(item_scores(media_engine, 9), FOUR)
 
 
-def test_windows_of_a_sound_score_as_in_a_catalogue_that_has_it(engine):
-    worth = SoundWorth(item_scores(engine, 5), FOUR)
+def test_windows_of_a_sound_score_as_in_a_catalogue_that_has_it(media_engine):
+    worth = SoundWorth(item_scores(media_engine, 5), FOUR)
     sets = np.array([[1, 1, 1], [0, 1, 1], [0, 0, 0]], bool)
     found = worth(sets)[:, 0]
     assert len(worth.windows) == 3 and found[0] == pytest.approx(
-        item_scores(engine, 5).behind([np.array(HISTORY)])[0], abs=1e-5
+        item_scores(media_engine, 5).behind([np.array(HISTORY)])[0], abs=1e-5
     )
     for row in (1, 2):
-        expected = score_in_a_world_with(engine, "audio", 5, worth.vectors(sets[[row]])[0])
+        expected = score_in_a_world_with(media_engine, "audio", 5, worth.vectors(sets[[row]])[0])
         assert found[row] == pytest.approx(expected, abs=1e-5)
 
 
-def test_values_are_the_mean_over_all_orders_and_add_up(engine):
-    report = explain_media(engine, request(engine), engine.catalogue[9].item_id, FOUR)
-    worth = PictureWorth(item_scores(engine, 9), FOUR)
+def test_values_are_the_mean_over_all_orders_and_add_up(media_engine):
+    report = explain_media(media_engine, request(media_engine), media_engine.catalogue[9].item_id, FOUR)
+    worth = PictureWorth(item_scores(media_engine, 9), FOUR)
 
     def score(members):
         return float(worth(np.array([[n in members for n in range(4)]]))[0, 0])
@@ -94,7 +93,7 @@ def test_values_are_the_mean_over_all_orders_and_add_up(engine):
         report.sound.effect, abs=1e-5
     )
     assert report.method["regions"] == "exact Shapley" and not report.picture.reliability < 1
-    whole = report.score - _score_without_everything(engine, 9)
+    whole = report.score - _score_without_everything(media_engine, 9)
     assert sum(effect.effect for effect in report.modalities) == pytest.approx(whole, abs=1e-4)
 
 
@@ -103,40 +102,42 @@ def _score_without_everything(engine, item):
         return float(engine.score([np.array(HISTORY)], [item])[0, 0])
 
 
-def test_sampled_values_add_up_too_and_a_seed_repeats_them(engine):
+def test_sampled_values_add_up_too_and_a_seed_repeats_them(media_engine):
     options = MediaOptions(rows=4, columns=4, orders=4, seed=3)
-    one, again = (explain_media(engine, request(engine), "109", options) for _ in range(2))
+    one, again = (explain_media(media_engine, request(media_engine), "109", options) for _ in range(2))
     assert one.to_dict() == again.to_dict() and one.method["regions"] == "sampled Shapley"
     assert np.sum(one.picture.values) + one.picture.blank == pytest.approx(one.picture.effect, abs=1e-5)
 
 
-def test_without_its_picture_the_item_stands_where_the_engine_puts_it(engine):
-    asked = request(engine, exclude=["100"])
-    report = explain_media(engine, asked, "109", FOUR)
-    scores = engine.score_all([np.array(HISTORY)])[0]
+def test_without_its_picture_the_item_stands_where_the_engine_puts_it(media_engine):
+    asked = request(media_engine, exclude=["100"])
+    report = explain_media(media_engine, asked, "109", FOUR)
+    scores = media_engine.score_all([np.array(HISTORY)])[0]
     allowed = [i for i in range(20) if i not in (0, *HISTORY)]
     assert report.rank == 1 + sum(scores[i] > scores[9] for i in allowed)
-    present = engine.features.present["image"].copy()
+    present = media_engine.features.present["image"].copy()
     present[9] = False
-    features = engine.features
-    engine.set_features(type(features)(features.vectors, {**features.present, "image": present}, features.reductions))
-    without = engine.score_all([np.array(HISTORY)])[0]
+    features = media_engine.features
+    media_engine.set_features(
+        type(features)(features.vectors, {**features.present, "image": present}, features.reductions)
+    )
+    without = media_engine.score_all([np.array(HISTORY)])[0]
     assert report.picture.effect == pytest.approx(float(scores[9] - without[9]), abs=1e-5)
     assert report.picture.rank_without == 1 + sum(without[i] > without[9] for i in allowed)
 
 
-def test_history_items_are_shared_out_and_the_report_is_json(engine):
-    report = explain_media(engine, request(engine), "109", FOUR)
+def test_history_items_are_shared_out_and_the_report_is_json(media_engine):
+    report = explain_media(media_engine, request(media_engine), "109", FOUR)
     told = json.loads(json.dumps(report.to_dict()))
     assert {effect["item_id"] for effect in told["history"]} == {"102", "107", "112"}
-    alone = engine.score([np.array(HISTORY), np.array([], int)], [9])[:, 0]
+    alone = media_engine.score([np.array(HISTORY), np.array([], int)], [9])[:, 0]
     assert sum(effect.effect for effect in report.history) == pytest.approx(float(alone[0] - alone[1]), abs=1e-4)
     assert told["picture"]["grid"] == [2, 2] and told["picture"]["png"] and told["sound"]["png"]
     assert "png" not in report.to_dict(pictures=False)["picture"]
 
 
-def test_what_is_missing_is_null_with_a_reason(engine):
-    report = explain_media(engine, request(engine), "103", FOUR)
+def test_what_is_missing_is_null_with_a_reason(media_engine):
+    report = explain_media(media_engine, request(media_engine), "103", FOUR)
     assert report.picture is None and report.sound is None
     assert report.missing == {"picture": "the item has no picture", "sound": "the item has no sound"}
 
@@ -152,7 +153,7 @@ def test_a_model_that_reads_no_pictures(make_checkpoint, features):
 
 
 def test_another_picture_a_broken_one_and_a_tower_that_cannot_be_loaded(
-    engine, make_engine, media_catalogue, tmp_path, caplog
+    media_engine, make_media_engine, media_catalogue, tmp_path, caplog
 ):
     other, broken = tmp_path / "other.png", tmp_path / "broken.png"
     Image.new("RGB", (40, 30), "red").save(other)
@@ -162,31 +163,31 @@ def test_another_picture_a_broken_one_and_a_tower_that_cannot_be_loaded(
         (broken, "cannot be read"),
         (tmp_path / "gone.png", "cannot be read"),
     ):
-        changed = make_engine(catalogue=media_catalogue.with_media({9: path}, {}))
+        changed = make_media_engine(catalogue=media_catalogue.with_media({9: path}, {}))
         said = explain_media(changed, request(changed), "109", FOUR).missing["picture"]
         assert reason in said and str(tmp_path) not in said
-    engine.setup.config = engine.config.updated({"encoders.image": str(tmp_path)})
+    media_engine.setup.config = media_engine.config.updated({"encoders.image": str(tmp_path)})
     with caplog.at_level(logging.WARNING):
-        said = explain_media(engine, request(engine), "109", FOUR).missing["picture"]
+        said = explain_media(media_engine, request(media_engine), "109", FOUR).missing["picture"]
     assert said == "the image encoder of the model cannot be loaded" and "encoders.image" in caplog.text
 
 
-def test_a_vector_of_the_request_is_not_taken_for_the_picture(engine):
-    vector = engine.features.vectors["image"][4].tolist()
-    asked = request(engine, vectors={"107": {"image": vector}})
-    assert "in its place" in explain_media(engine, asked, "107", FOUR).missing["picture"]
-    with_it = explain_media(engine, asked, "109", FOUR)
-    assert with_it.picture.values != explain_media(engine, request(engine), "109", FOUR).picture.values
+def test_a_vector_of_the_request_is_not_taken_for_the_picture(media_engine):
+    vector = media_engine.features.vectors["image"][4].tolist()
+    asked = request(media_engine, vectors={"107": {"image": vector}})
+    assert "in its place" in explain_media(media_engine, asked, "107", FOUR).missing["picture"]
+    with_it = explain_media(media_engine, asked, "109", FOUR)
+    assert with_it.picture.values != explain_media(media_engine, request(media_engine), "109", FOUR).picture.values
 
 
-def test_wrong_questions_end_in_one_line(engine):
+def test_wrong_questions_end_in_one_line(media_engine):
     class Elsewhere:
         name = "vllm"
 
     with pytest.raises(RecommenderError, match="the vllm engine cannot read an item with another picture"):
-        explain_media(Elsewhere(), request(engine), "109")
+        explain_media(Elsewhere(), request(media_engine), "109")
     with pytest.raises(RecommenderError, match="unknown item id '999'"):
-        explain_media(engine, request(engine), "999")
+        explain_media(media_engine, request(media_engine), "999")
     for wrong in (
         {"rows": 0},
         {"orders": 1.5},
@@ -208,12 +209,12 @@ def test_more_regions_than_are_exact_are_sampled_reliably_when_the_game_adds_up(
     assert reliable < 0.6
 
 
-def test_what_a_request_switches_off_is_no_part_of_the_report(engine):
-    item = engine.catalogue[9].item_id
-    report = explain_media(engine, request(engine, without=["image", "history"]), item, FOUR)
+def test_what_a_request_switches_off_is_no_part_of_the_report(media_engine):
+    item = media_engine.catalogue[9].item_id
+    report = explain_media(media_engine, request(media_engine, without=["image", "history"]), item, FOUR)
     assert report.picture is None and report.missing["picture"] == "the request switches pictures off"
     assert report.history == () and "image" not in {part.name for part in report.modalities}
-    plain = explain_media(engine, request(engine), item, FOUR)
+    plain = explain_media(media_engine, request(media_engine), item, FOUR)
     assert plain.picture is not None and plain.history
     with pytest.raises(RecommenderError, match="cannot be switched off"):
-        explain_media(engine, request(engine, without=["knowledge"]), item, FOUR)
+        explain_media(media_engine, request(media_engine, without=["knowledge"]), item, FOUR)

@@ -25,6 +25,12 @@ def test_a_line_is_a_request_with_an_id():
     assert line.request.filters == {"genres": ("drama",)} and line.request.explain
 
 
+def test_a_line_may_switch_parts_off():
+    assert read_line(1, '{"custom_id": "a", "without": ["image", "history"]}').request.without == ("image", "history")
+    assert "without" in read_line(1, '{"custom_id": "a", "without": ["pictures"]}').error
+    assert "without" in read_line(1, '{"custom_id": "a", "without": "image"}').error
+
+
 def test_a_line_of_the_openai_form_is_unwrapped():
     raw = json.dumps({"custom_id": 5, "method": "POST", "url": URL, "body": {"model": "m", "k": 3}})
     line = read_line(1, raw)

@@ -41,6 +41,24 @@ def test_filters_hold_on_the_command_line_too(run, trained):
     assert code == 0 and len(ids) == 5 and all(number % 2 == 0 for number in ids)
 
 
+def test_parts_are_switched_off_on_the_command_line_too(run, trained):
+    def listed(*options):
+        code, out, err = run(
+            "recommend", trained, "--history", "103,107", "--k", 4, "--no-explain", "--json", "-q", *options
+        )
+        assert code == 0, err
+        return json.loads(out)
+
+    off = listed("--without-part", "history,popularity", "--without-part", "collaborative")
+    assert "ranked without history, popularity, collaborative" in off["notes"] and off["items"] != listed()["items"]
+    refused(run("recommend", trained, "--without-part", "pictures", "-q"), "without")
+    refused(run("chat", trained, "-m", "hello", "--without-part", "knowledge", "-q"), "cannot be switched off")
+    asked = ("--item", "110", "--history", "103", "--without-part", "collaborative", "--json", "-q")
+    code, out, err = run("explain", trained, *asked)
+    assert code == 0, err
+    assert "collaborative" not in json.loads(out)["why"]["contributions"]
+
+
 def test_explain(run, trained):
     code, out, _ = run("explain", trained, "--item", "104", "--history", "103,107", "--json")
     told = json.loads(out)["why"]

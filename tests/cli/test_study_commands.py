@@ -126,3 +126,27 @@ def test_explanations_are_put_on_sheets_and_marked_sheets_are_read(run, trained,
     code, out, err = run("study", "scales", sheets, "--page", tmp_path / "judged.html")
     assert code == 0 and "transparency" in out and "2 readers" in out and "few readers" in err
     assert "5.00 (5.00 to 5.00)" in (tmp_path / "judged.html").read_text()
+
+
+def test_attribution_measures_what_was_asked_for(run, trained, tmp_path, monkeypatch):
+    from recommender.studies.attribution_curves import MEASURES
+
+    asked = {}
+    cell = {"mean": 0.2, "low": 0.1, "high": 0.3}
+    names = ("attribution", "random", "centre", "better than random", "better than centre")
+    of = {"cases": 2, "compared": {measure: dict.fromkeys(names, cell) for measure in MEASURES}}
+    of |= {"curves": {name: [[0.0] * 7, [0.0] * 7] for name in names[:3]}}
+    of |= {f"rank correlation with {other}": cell for other in ("a random projector", "another seed")}
+
+    def study(engine, histories, options, seed, progress):
+        asked.update(histories=len(histories), fill=options.fill, seed=seed)
+        return {"about": {}, "media": {"image": of}}
+
+    monkeypatch.setattr("recommender.studies.attribution.attribution_study", study)
+    options = ("study", "attribution", trained, "--output", tmp_path / "out", "--cases", 3, "-q")
+    code, out, _ = run(*options, "--fill", "blur", "--seed", 5, "--json")
+    assert code == 0 and json.loads(out)["media"]["image"]["cases"] == 2
+    assert asked == {"histories": 3, "fill": "blur", "seed": 5} and (tmp_path / "out" / "report.html").is_file()
+    code, out, err = run(*options)
+    assert code == 0 and "image deletion" in out and "0.200 (0.100 to 0.300)" in out and "image, 2 cases" in err
+    refused(run(*options, "--fill", "noise"), "fill is 'noise'", "mean or blur")

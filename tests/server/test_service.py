@@ -80,6 +80,18 @@ def test_parts_that_are_switched_off_are_left_out_where_the_engine_can(server, e
     assert known["recommendations"] and "103" not in [i["item_id"] for i in known["recommendations"]]
 
 
+def test_explanations_come_from_both_engines(server, engine):
+    body = {"history": ["103", "107"], "k": 4, "item_id": "110"}
+    why = json.loads(server.post("/v1/explanations", body | {"kind": "why"})[2])
+    assert why["justification"] and why["evidence"]["influences"]
+    assert set(why["contributions"]) == (set(engine.model.modalities) if engine.name == "embedded" else set())
+    why_not = json.loads(server.post("/v1/explanations", body | {"kind": "why_not"})[2])
+    assert why_not["rank"] >= 1 and why_not["text"]
+    told = json.loads(server.get("/v1/parameters?history=103,107&k=4")[2])
+    names = {one["name"] for one in told["data"]}
+    assert {"popularity", "history"} <= names and (engine.name == "embedded") == ("image" in names)
+
+
 def test_the_former_name_of_a_field_is_read(embedded_server):
     answers = [
         json.loads(embedded_server.post(RANK, {"k": 3, name: "a red film"})[2])["items"] for name in ("query", "wish")
