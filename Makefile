@@ -9,7 +9,7 @@ API := build/api
 QUICK := $(addprefix tests/,cli/test_output.py cli/test_result_views.py cli/test_command_line.py constraints data \
 	docs eval justify numerics prompting semantic_ids store strict test_config.py test_errors.py test_files.py test_progress.py)
 
-.PHONY: demo quick test test-slow coverage lint typecheck unit docs graph vllm-env train clean
+.PHONY: demo quick test test-slow coverage lint typecheck unit docs graph vllm-env chromium train clean
 
 demo: $(VENV)/installed-demo
 	@$(BIN)/recommender demo
@@ -18,7 +18,7 @@ demo: $(VENV)/installed-demo
 quick: lint typecheck
 	$(BIN)/pytest -q -n 2 -m "not slow and not assets" $(wildcard $(QUICK))
 
-test: $(VENV)/installed-dev lint typecheck vllm-env unit
+test: $(VENV)/installed-dev lint typecheck vllm-env chromium unit
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -76,6 +76,12 @@ $(VLLM_VENV)/installed: pyproject.toml
 	$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
+
+# The tests of the page drive Debian's Chromium. Where it is not there and cannot be had, they say why they are skipped.
+chromium:
+	@command -v chromium chromium-browser google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium >/dev/null; } || \
+		echo "there is no Chromium: the tests of the page will be skipped" >&2
 
 clean:
 	rm -rf $(VENV) build site .mypy_cache *.egg-info

@@ -58,7 +58,7 @@ def serve(
     vllm: VllmFlags = "",
     quiet: Quiet = False,
 ) -> None:
-    """Serve recommendations and chat over HTTP.
+    """Serve recommendations and chat over HTTP, with a page at /.
 
     /v1/recommendations, /v1/chat/completions (as the OpenAI client speaks it), /v1/feedback, /v1/models, /healthz,
     /readyz, /metrics, and /docs for all of them.

@@ -128,7 +128,9 @@ def test_why_shows_shares_a_heat_map_and_marked_seconds(opened):
     whole_list(page)
     page.locator(".card").first.get_by_role("button", name="Why this").click()
     drawer = page.locator("#drawer")
-    drawer.get_by_text("Without the picture it would stand at place 17.").first.wait_for()
+    drawer.get_by_text("Without any pictures it would stand at place 17.").wait_for()
+    assert drawer.get_by_text("Without this picture it would stand at place 17.").count() == 1
+    assert drawer.get_by_text("Without any text it would stand where it stands.").count() == 1
     names = drawer.locator(".bar-name").all_text_contents()
     assert names == ["“The green night”", "“The yellow night”", "Picture", "Text"]
     words = drawer.locator(".bar-words").all_text_contents()

@@ -2,7 +2,7 @@
 
 import { json } from "./api.js";
 import * as chat from "./chat.js";
-import { announce, byId, el, roundButton } from "./dom.js";
+import { announce, byId, el, icon, roundButton } from "./dom.js";
 import { checkLikes, offerStarters, startLikes } from "./likes.js";
 import * as list from "./list.js";
 import { MediaError, kindOf, readPicture, readSound, record } from "./media.js";
@@ -29,6 +29,10 @@ function rankAgain() {
 
 async function start() {
   load();
+  for (const node of document.querySelectorAll("[data-icon]")) {
+    node.prepend(icon(node.dataset.icon));
+    node.title = node.ariaLabel;
+  }
   const field = byId("message");
   field.value = draft();
   startTheme();

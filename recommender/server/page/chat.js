@@ -85,7 +85,7 @@ async function answer({ anew = true } = {}) {
     entry.classList.remove("waiting");
   } catch (error) {
     if (error.name === "AbortError") {
-      if (!signal.replaced && anew && reply.text) keep(reply, anew);
+      if (anew && reply.text) keep(reply, anew);
       entry.classList.remove("waiting");
       if (anew && !reply.text) entry.remove();
       return;

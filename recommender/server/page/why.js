@@ -11,7 +11,7 @@ import { searchBox } from "./search.js";
 import { about, person } from "./state.js";
 
 const PARTS = { text: "Text", knowledge: "Knowledge", image: "Picture", audio: "Sound", collaborative: "Company" };
-const IN_WORDS = { text: "the text", knowledge: "what is known of it", image: "the picture", audio: "the sound", collaborative: "the company it keeps" };
+const AT_ALL = { text: "any text", knowledge: "any knowledge", image: "any pictures", audio: "any sounds", collaborative: "any company" };
 let asking;
 let opener;
 
@@ -43,12 +43,11 @@ function open(title, from) {
 const explanation = (kind, fields, signal) => json("/v1/explanations", { body: { ...explained(), kind, ...fields }, signal });
 
 const section = (title, ...content) => el("section", { class: "part-of-why" }, el("h3", { text: title }), ...content);
-const pending = (words) => el("p", { class: "writing", "aria-label": words });
 
 /** Fill a place with what is asked for, or with a sentence why it cannot be had. */
 async function fill(place, work, make) {
   const attempt = async () => {
-    place.replaceChildren(pending("Being measured"));
+    place.replaceChildren(el("p", { class: "writing", "aria-label": "Being measured" }));
     try {
       place.replaceChildren(...[make(await work())].flat().filter(Boolean));
     } catch (error) {
@@ -101,8 +100,8 @@ function shares(report, item) {
   const moved = (report.modalities ?? []).filter((one) => one.rank_without && one.rank_without !== place);
   const still = (report.modalities ?? []).filter((one) => one.rank_without === place);
   const told = [
-    ...moved.map((one) => `Without ${IN_WORDS[one.name] ?? worded(one.name)} it would stand at place ${one.rank_without}.`),
-    still.length > 0 && `Without ${still.map((one) => IN_WORDS[one.name] ?? worded(one.name)).join(" or ")} it would stand where it stands.`,
+    ...moved.map((one) => `Without ${AT_ALL[one.name] ?? worded(one.name)} it would stand at place ${one.rank_without}.`),
+    still.length > 0 && `Without ${still.map((one) => AT_ALL[one.name] ?? worded(one.name)).join(" or ")} it would stand where it stands.`,
   ].filter(Boolean);
   return [
     rows.length > 0 && section(`What your ${about.noun.many} add`, bars(rows)),
@@ -113,7 +112,7 @@ function shares(report, item) {
 
 function methodOf({ method }) {
   const how = method?.regions ? `${method.regions} values` : "Measured by leaving out";
-  return `${how}${method?.evaluations ? ` from ${method.evaluations.toLocaleString("en")} rankings` : ""}. The longer the bar, the more it counts.`;
+  return `${worded(how)}${method?.evaluations ? ` from ${method.evaluations.toLocaleString("en")} rankings` : ""}. The longer the bar, the more it counts.`;
 }
 
 /** Bars to both sides of a line; `rows`: {name, value in nats, note}. */
@@ -142,14 +141,14 @@ function withoutIt(name, part, report, item) {
   const place = report.rank ?? item.rank;
   if (!part.rank_without) return null;
   const words = part.rank_without === place ? `it would stand at place ${place} all the same` : `it would stand at place ${part.rank_without}`;
-  return el("p", { class: "counterfactual", text: `Without the ${name} ${words}.` });
+  return el("p", { class: "counterfactual", text: `Without this ${name} ${words}.` });
 }
 
 function picture(part, report, item) {
   const [rows, columns] = part.grid ?? [0, 0];
   const strongest = rows ? where(part.values, rows, columns) : "";
   const map = part.png && el("img", { src: `data:image/png;base64,${part.png}`, alt: `Heat map over the picture of ${report.title ?? item.title}${strongest && `: most counts ${strongest}`}` });
-  const note = [strongest && `Most counts ${strongest}.`, part.unstable && "Other samples showed another map, so take it with care."].filter(Boolean).join(" ");
+  const note = ["Orange speaks for it, blue against it.", strongest && `Most counts ${strongest}.`, part.unstable && "Other samples showed another map, so take it with care."].filter(Boolean).join(" ");
   return section("What counts in the picture", el("figure", { class: "heat" }, map, el("figcaption", { text: note })), withoutIt("picture", part, report, item));
 }
 
