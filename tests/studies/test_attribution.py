@@ -50,3 +50,9 @@ def test_a_random_projector_changes_the_map_and_leaves_no_trace(media_engine):
 def test_without_media_the_study_says_why(make_checkpoint, media_engine):
     with pytest.raises(DataError, match="train it again|made elsewhere|no picture|no sound"):
         attribution_study(Recommender(make_checkpoint()), HISTORIES, FOUR)
+
+
+def test_planted_cases_alone_are_a_report_too(tmp_path):
+    planted = {"planted": {"audio": {"cases": 4, "hits": 3, "by chance": 0.1, "accuracy": 0.9}}}
+    assert write_attribution(tmp_path, planted)["planted"] == planted["planted"]
+    assert "Planted cases" in (tmp_path / "report.html").read_text() and headline(planted) == []
