@@ -196,7 +196,9 @@ class Door:
         with suppress(OSError):
             while data := source.recv(65536):
                 if self.cut_at and self.cut_at in data:
+                    target.sendall(data.partition(self.cut_at)[0])
                     self.cut_at = None
+                    time.sleep(0.2)  # what was sent has arrived when the connection ends
                     break
                 target.sendall(data)
         for one in (source, target):
