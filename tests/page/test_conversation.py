@@ -259,3 +259,30 @@ def test_the_page_names_the_noun_of_the_catalogue(opened):
     assert page.locator("#likes input").get_attribute("placeholder") == "Search films"
     about = json.loads(page.request.get(f"{page.url}page/about.json").text())
     assert about["noun"] == {"one": "film", "many": "films"} and about["sees"] and about["hears"]
+
+
+def test_a_claim_tells_what_it_was_checked_against(opened):
+    page = opened().goto(LIKES)
+    claims = [
+        {"kind": "title", "text": "The 🎬 day", "true": True, "start": 4, "end": 13, "items": ["106"], "fact": None},
+        {"kind": "genres", "text": "comedy", "true": True, "start": 18, "end": 24, "items": ["108"]}
+        | {"fact": {"name": "genres", "value": "Comedy"}},
+        {"kind": "form", "text": "", "true": True, "start": None, "end": None, "items": [], "fact": None},
+    ]
+    influences = [{"item_id": "106", "title": "The 🎬 day", "effect": 1.5}]
+    evidence = {"influences": influences, "companions": [{"item_id": "106", "people": 7}], "claims": claims}
+    item = {"rank": 1, "item_id": "108", "title": "The red day", "score": -1, "written_by": "model"}
+    item |= {"justification": "As “The 🎬 day”, a comedy.", "evidence": evidence}
+    stream = "".join(
+        f"event: {name}\ndata: {json.dumps(data)}\n\n"
+        for name, data in (("items", {"items": [item], "notes": []}), ("justification", item), ("done", {}))
+    )
+    page.route("**/v1/recommendations", lambda route: route.fulfill(body=stream, content_type="text/event-stream"))
+    page.locator(".liked button").first.click()
+    whole_list(page, 1)
+    marked, told = page.locator(".claim"), page.locator("#evidence")
+    assert marked.all_text_contents() == ["The 🎬 day", "comedy"]  # places are counted in characters
+    marked.first.hover()
+    assert "would be 4 times less likely." in told.text_content() and "7 people have both." in told.text_content()
+    marked.nth(1).click()
+    assert "Genres: Comedy" in told.text_content() and "of “The red day”" in told.text_content()

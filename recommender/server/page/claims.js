@@ -67,24 +67,26 @@ function roving(line, marks) {
 
 /** Return the evidence of a claim, a sentence a line. */
 function lines(claim, item) {
-  const { evidence } = item;
-  const told = [];
-  const influence = influenceOf(claim, evidence);
-  const ofItem = !influence && (claim.items ?? []).includes(item.item_id);
-  if (claim.kind === "title") {
-    told.push(influence ? "It is among what you like." : `This is what is recommended.`);
-  } else if (claim.fact) {
-    told.push(`${worded(claim.fact.name)}: ${claim.fact.value}`);
-    if (claim.items?.length) told.push(`So the catalogue says of ${listed(claim.items.map((id) => `“${titleOf(id, item)}”`))}.`);
-  } else if (["deed", "crowd"].includes(claim.kind)) {
-    told.push(claim.kind === "deed" ? "It goes by what you like." : "Counted among what other people have.");
-  } else {
-    told.push(`${worded(claim.kind)}: “${claim.text}” stands in the catalogue${ofItem ? " entry" : ""}.`);
+  if (claim.kind === "title") return ofTitle(claim, item);
+  if (claim.fact) {
+    const titles = (claim.items ?? []).map((id) => `“${titleOf(id, item)}”`);
+    return [`${worded(claim.fact.name)}: ${claim.fact.value}`, titles.length ? `So the catalogue says of ${listed(titles)}.` : ""];
   }
-  if (influence) told.push(`Without it, “${item.title}” would be ${fallen(influence.effect)}.`);
-  const people = evidence?.companions?.find((one) => one.item_id === influence?.item_id)?.people;
-  if (people) told.push(`${people.toLocaleString("en")} people have both.`);
-  return told;
+  if (claim.kind === "deed") return ["It goes by what you like."];
+  if (claim.kind === "crowd") return ["Counted among what other people have."];
+  return [`${worded(claim.kind)}: “${claim.text}” stands in the catalogue.`];
+}
+
+/** Return what is known of a title: what its item adds to the score, and how many people have both. */
+function ofTitle(claim, { title, evidence }) {
+  const found = influenceOf(claim, evidence);
+  if (!found) return ["This is what is recommended."];
+  const people = evidence.companions?.find((one) => one.item_id === found.item_id)?.people;
+  return [
+    "It is among what you like.",
+    `Without “${found.title}”, “${title}” would be ${fallen(found.effect)}.`,
+    people ? `${people.toLocaleString("en")} people have both.` : "",
+  ];
 }
 
 /** Return in words how much less likely something is that loses so many nats. */
@@ -95,8 +97,7 @@ function fallen(nats) {
 
 function influenceOf(claim, evidence) {
   const influences = evidence?.influences ?? [];
-  const ids = claim.items ?? [];
-  return influences.find((one) => ids.includes(one.item_id)) ?? influences.find((one) => claim.kind === "title" && one.title === claim.text);
+  return influences.find((one) => claim.items?.includes(one.item_id)) ?? influences.find((one) => one.title === claim.text);
 }
 
 function titleOf(id, item) {
@@ -107,7 +108,7 @@ function titleOf(id, item) {
 function show(node, told) {
   hideEvidence();
   const box = byId("evidence");
-  box.replaceChildren(el("p", { class: "checked", text: `Checked in the catalogue of ${about.noun.many}` }), ...told.map((text) => el("p", { text, dir: "auto" })));
+  box.replaceChildren(el("p", { class: "checked", text: `Checked in the catalogue of ${about.noun.many}` }), ...told.filter(Boolean).map((text) => el("p", { text, dir: "auto" })));
   box.hidden = false;
   const near = node.getClientRects()[0] ?? node.getBoundingClientRect();
   const { width, height } = box.getBoundingClientRect();
