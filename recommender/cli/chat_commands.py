@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from recommender.cli.inputs import open_model, split_list, step
-from recommender.cli.options import AsJson, FeedbackFile, History, Items, Model, Quiet, User, WithoutPart
+from recommender.cli.options import AsJson, FeedbackFile, History, Items, Model, Quiet, User, Without
 from recommender.cli.output import err, print_json, print_plain_note, print_text
 from recommender.errors import RecommenderError
 
@@ -31,7 +31,7 @@ def chat(
     history: History = None,
     k: Annotated[int, typer.Option(help="length of the list until another one is asked for", min=1, max=20)] = 5,
     explain: Annotated[bool, typer.Option(help="justify each item")] = True,
-    without_part: WithoutPart = None,
+    without: Without = None,
     feedback: FeedbackFile = None,
     user: User = None,
     items: Items = None,
@@ -51,8 +51,8 @@ def chat(
             from recommender.chat.session import Session
 
             media = MediaQueries(engine.config, engine.features)
-            without: Any = split_list(without_part, "--without-part")
-            session = Session.of(engine, media, split_list(history, "--history"), k, explain, user, without)
+            off: Any = split_list(without, "--without")
+            session = Session.of(engine, media, split_list(history, "--history"), k, explain, user, off)
     if explain:
         print_plain_note(engine)
     if message:

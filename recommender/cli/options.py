@@ -72,6 +72,16 @@ WithoutPart = Annotated[
         " repeated",
     ),
 ]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        "--without-part",
+        metavar="PART",
+        help="rank without it: text, knowledge, image, audio, collaborative, popularity, history or baselines; may be"
+        " repeated",
+    ),
+]
 Filters = Annotated[
     list[str] | None,
     typer.Option("--filter", "--filters", metavar="NAME=VALUE", help="what an item must have; may be repeated"),

@@ -21,6 +21,7 @@ from recommender.cli.options import (
     Quiet,
     Trace,
     User,
+    Without,
     WithoutPart,
 )
 from recommender.cli.output import print_json, print_note, print_plain_note, print_text, print_view
@@ -45,7 +46,7 @@ def recommend(
     ] = None,
     query: Query = None,
     filters: Filters = None,
-    without_part: WithoutPart = None,
+    without: Without = None,
     boosts: Annotated[
         list[str] | None,
         typer.Option(
@@ -88,7 +89,7 @@ def recommend(
             vectors={} if vectors is None else read_json_object(vectors, "file of vectors", _VECTORS),
             explain=explain,
             fused=fused,
-            without=split_list(without_part, "--without-part"),
+            without=split_list(without, "--without"),
             trace=trace is not None,
             user=user,
         )

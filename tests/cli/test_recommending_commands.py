@@ -49,10 +49,10 @@ def test_parts_are_switched_off_on_the_command_line_too(run, trained):
         assert code == 0, err
         return json.loads(out)
 
-    off = listed("--without-part", "history,popularity", "--without-part", "collaborative")
+    off = listed("--without", "history,popularity", "--without-part", "collaborative")
     assert "ranked without history, popularity, collaborative" in off["notes"] and off["items"] != listed()["items"]
     refused(run("recommend", trained, "--without-part", "pictures", "-q"), "without")
-    refused(run("chat", trained, "-m", "hello", "--without-part", "knowledge", "-q"), "cannot be switched off")
+    refused(run("chat", trained, "-m", "hello", "--without", "knowledge", "-q"), "cannot be switched off")
     asked = ("--item", "110", "--history", "103", "--without-part", "collaborative", "--json", "-q")
     code, out, err = run("explain", trained, *asked)
     assert code == 0, err
