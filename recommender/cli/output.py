@@ -88,14 +88,15 @@ def print_view(*views: RenderableType) -> None:
     """Print tables and text to standard output.
 
     A table with headers fits a terminal without a broken word, if need be as a list of its rows. In a file or a pipe it
-    is as wide as its cells are, so nothing of it is cut.
+    is as wide as its cells are, and a text as its lines, so nothing of them is cut.
     """
     for view in views:
         ruled = isinstance(view, Table) and view.show_header
         if out.is_terminal:
             out.print(fitted(view, out) if ruled else view, highlight=False)
         else:
-            width = max(out.width, _measured(view, out).maximum) if ruled else out.width
+            whole = ruled or isinstance(view, Text)
+            width = max(out.width, _measured(view, out).maximum) if whole else out.width
             out.print(Text(as_plain_text(view, width)), soft_wrap=True)
 
 

@@ -128,7 +128,7 @@ def test_sound_without_whisper(core, tmp_path):
 def test_modules_and_public_names_load_without_any_extra(core):
     """Each module that is not an extra's own, and each public name, is there with the core alone."""
     own = ("recommender.server", "recommender.vllm_plugin", "recommender.eval.plots", "recommender.eval.page")
-    own += ("recommender.eval.report", "recommender.studies", "recommender.benchmarks")
+    own += ("recommender.eval.report", "recommender.studies", "recommender.benchmarks", "recommender.pages.drawing")
     code = (
         "import importlib, pkgutil, recommender\n"
         f"own = {own!r}\n"
