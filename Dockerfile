@@ -1,7 +1,8 @@
 # Serves the embedded engine over HTTP as a user without rights. Build and run:
 #   docker build -t recommender .
 #   docker run -p 127.0.0.1:8000:8000 recommender
-# Another model: docker run -v DIR:/models:ro recommender serve /models/mine --host 0.0.0.0 --port 8000
+# Another model: docker run -p 127.0.0.1:8000:8000 -v DIR:/models:ro recommender serve /models/mine --host 0.0.0.0 --insecure
+# It is published to this machine only, so it asks for no keys. For others: --store and --master-key in the place of --insecure.
 # torch from the package index brings CUDA along. PIP_EXTRA_INDEX_URL can name an index with CPU builds, which are smaller.
 
 FROM python:3.11-slim AS build
@@ -27,6 +28,6 @@ RUN recommender recommend movielens-100k --history 50,181 --k 1 --no-explain --q
 VOLUME /cache
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 ENTRYPOINT ["recommender"]
-CMD ["serve", "movielens-100k", "--engine", "embedded", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["serve", "movielens-100k", "--engine", "embedded", "--host", "0.0.0.0", "--insecure", "--port", "8000"]

@@ -117,12 +117,12 @@ def check_can_write_in(folder: Path, output: Path, error_type: type[RecommenderE
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well, what was written there takes its place.
 
     Folders above `path` are made. The temporary name ends as the target's does, for libraries that go by it, and holds
     the numbers of process and thread, so that several may write the same file. Raises RecommenderError for a device, a pipe
-    or a folder, which would be replaced; OSErrors of writing name `path`.
+    or a folder, which would be replaced; OSErrors of writing name `path`. `private`: only its owner may read the file.
     """
     _check_replaceable(path)
     temporary = _beside(path)
@@ -130,7 +130,10 @@ def replacing(path: Path) -> Iterator[Path]:
         with _naming(path, temporary):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
-            _open_to_readers(temporary)
+            if private:
+                temporary.chmod(stat.S_IRUSR | stat.S_IWUSR)
+            else:
+                _open_to_readers(temporary)
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -34,7 +34,7 @@ from recommender.justify import Style
 from recommender.justify.facts import facts_of, role
 from recommender.justify.item_names import display_name, forms
 from recommender.numerics.vectors import unit_rows
-from recommender.store.feedback import Feedback
+from recommender.store.opinions import Feedback
 
 #: nats that an item gains which is as much like the anchors as the most like one
 SIMILARITY_NATS = 3.0

@@ -15,6 +15,7 @@ from recommender.cli.cluster_options import Place
 from recommender.cli.inputs import open_model, sampled_histories, split_list, use_threads, whole_numbers
 from recommender.cli.options import AsJson, Model, Quiet, Seed
 from recommender.cli.output import print_json, print_rows, print_text
+from recommender.cli.store_options import need_extra
 from recommender.errors import DataError, did_you_mean
 from recommender.progress import Progress
 
@@ -357,6 +358,27 @@ def catalogue(
     settings = CatalogueSettings(sizes, users, train_users, asked, llm, chosen, threads)
     facts = {"users": users, "train users": train_users, "asked": asked, "llm": llm}
     _measure(lambda progress: bench_catalogue(settings, output, progress), facts, as_json, quiet, page, threads)
+
+
+@app.command()
+def audit(
+    rows: Annotated[int, typer.Option(help="rows of the log that is verified", min=2)] = 1_000_000,
+    added: Annotated[int, typer.Option(help="how many of them are added one by one", min=1)] = 2000,
+    items: Annotated[int, typer.Option(help="items of the list that a row tells of", min=1)] = 10,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    page: PageFile = None,
+) -> None:
+    """Add rows to an audit log, sign it and verify it: what a row costs.
+
+    Seconds by the clock and of the processor, on a new SQLite store in the folder for temporary files.
+    """
+    need_extra("recommender bench audit")
+    from recommender.benchmarks.audit_speed import bench_audit
+
+    if added >= rows:
+        raise DataError(f"--added {added}: expected fewer than --rows {rows}", "give more rows")
+    _measure(lambda progress: bench_audit(rows, added, items, progress), {"items": items}, as_json, quiet, page)
 
 
 def _measure(

@@ -13,17 +13,21 @@ import typer
 from rich.text import Text
 
 from recommender.cli import (
+    audit_commands,
     bench_commands,
     chat_commands,
     conversation_commands,
     data_commands,
     demo_commands,
     justification_commands,
+    key_commands,
     mcp_commands,
     measuring_commands,
     operating_commands,
+    people_commands,
     recommending_commands,
     serving_commands,
+    store_commands,
     study_commands,
     training_commands,
 )
@@ -74,6 +78,14 @@ _COMMANDS: tuple[tuple[Panel, Callable[..., Any] | tuple[str, typer.Typer]], ...
     ("Operate", operating_commands.feedback),
     ("Operate", operating_commands.replay),
     ("Operate", operating_commands.env),
+    ("Operate", ("keys", key_commands.app)),
+    ("Operate", ("store", store_commands.app)),
+    ("Operate", ("events", people_commands.events)),
+    ("Operate", ("consent", people_commands.consent)),
+    ("Operate", people_commands.export_user),
+    ("Operate", ("forget", people_commands.forget)),
+    ("Operate", ("audit", audit_commands.app)),
+    ("Operate", people_commands.data_map),
 )
 #: seconds
 _AFTER_THE_FIRST = 2.0

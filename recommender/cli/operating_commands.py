@@ -37,7 +37,7 @@ def feedback(
     Facts that are `wrong` are no longer told to anybody; what is `not for me` is no longer shown to that user.
     """
     from recommender.errors import ConfigError, did_you_mean
-    from recommender.store.feedback import OPINIONS, read_feedback
+    from recommender.store.opinions import OPINIONS, read_feedback
 
     known_opinion = next((known for known in OPINIONS if known == opinion), None)
     if known_opinion is None:

@@ -25,6 +25,7 @@ from recommender.cli.options import (
     WithoutPart,
 )
 from recommender.cli.output import print_json, print_note, print_plain_note, print_text, print_view
+from recommender.cli.store_options import MasterKey, TellStore, register_trace
 from recommender.strict.json_documents import read_json_object
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def recommend(
     trace: Trace = None,
     feedback: FeedbackFile = None,
     user: User = None,
+    store: TellStore = None,
+    master_key: MasterKey = None,
     details: Details = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -76,6 +79,7 @@ def recommend(
     """Rank items for a history and justify each of them."""
     from recommender.progress import progress_bars
 
+    register_trace(store, master_key, user, trace)
     with progress_bars(quiet) as progress:
         request = read_request(
             progress,
@@ -140,6 +144,8 @@ def explain(
     trace: Trace = None,
     feedback: FeedbackFile = None,
     user: User = None,
+    store: TellStore = None,
+    master_key: MasterKey = None,
     items: Items = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -159,6 +165,7 @@ def explain(
         raise ConfigError("--trace keeps how an item is explained", "give --item too")
     if media is not None and item is None:
         raise ConfigError("--media shows what raised the score of an item", "give --item too")
+    register_trace(store, master_key, user, trace)
     fields = {"history": split_list(history, "--history"), "k": k, "query": query, "user": user}
     answers: dict[str, Any] = {}
     with progress_bars(quiet) as progress:

@@ -15,6 +15,7 @@ from recommender.cli.inputs import check_parts_at_hand, config_of, split_pair, v
 from recommender.cli.options import AsJson, Items, Model, Quiet
 from recommender.cli.output import print_json, print_note, print_plain_note, print_rows
 from recommender.cli.stopping import stoppable
+from recommender.cli.store_options import MasterKey, TellStore, opened_store
 from recommender.errors import DataError
 from recommender.export import ITEMS, MARKER
 from recommender.files import is_folder
@@ -45,6 +46,15 @@ def serve(
         list[str] | None, typer.Option("--set", help="override a limit: KEY=VALUE, for example waiting=64")
     ] = None,
     feedback: Annotated[str | None, typer.Option(help="file that /v1/feedback adds to; default: none is kept")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="database of people, keys and the audit log: a path or postgresql+psycopg://...")
+    ] = None,
+    master_key: Annotated[
+        str | None, typer.Option(help="what opens the store: a file or command:...; default: RECOMMENDER_MASTER_KEY")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="answer everybody without keys, beyond this machine too")
+    ] = False,
     allowed_host: Annotated[
         list[str] | None, typer.Option(help="a name of this server beside localhost and its addresses; repeatable")
     ] = None,
@@ -61,10 +71,11 @@ def serve(
     """Serve recommendations and chat over HTTP, with a page at /.
 
     /v1/recommendations, /v1/chat/completions (as the OpenAI client speaks it), /v1/feedback, /v1/models, /healthz,
-    /readyz, /metrics, and /docs for all of them.
+    /readyz, /metrics, and /docs for all of them. Beyond this machine it asks for keys: see `recommender keys`.
     """
     options = vllm_options(engine, vllm, rank_url=rank_url, write_url=write_url, listen_url=listen_url)
-    given: dict[str, Any] = {"host": host, "port": port, "feedback": feedback}
+    given: dict[str, Any] = {"host": host, "port": port, "feedback": feedback, "store": store, "master_key": master_key}
+    given |= {"insecure": insecure or None}
     given |= {"allowed_hosts": allowed_host, "allowed_origins": allowed_origin}
     limits = served_limits(config_of(None, [model]).serving, settings, given)
     check_parts_at_hand(model, items)
@@ -79,17 +90,25 @@ def serve(
             import_extra(module, "recommender serve", "server")
         from recommender.engine import open_engine
         from recommender.server.app import create_app
+        from recommender.server.guarding import is_local, open_store
         from recommender.server.uvicorn_server import run_server
 
+        kept = open_store(limits)  # what is wrong with it is said before a model is loaded
+        local = is_local(limits.host)
         with progress_bars(quiet) as progress:
             opened = open_engine(engine, model, items, progress, **options)
         try:
+            if limits.insecure and not local:
+                print_note("INSECURE: this server answers everybody who can reach it, without asking for keys")
             for part, address in opened.addresses().items():  # adapters are loaded and unloaded there
                 print_note(f"{part}: {address}")
             print_plain_note(opened)
-            run_server(create_app(opened, name or Path(model).resolve().name, limits), limits, sockets)
+            app = create_app(opened, name or Path(model).resolve().name, limits, kept, local)
+            run_server(app, limits, sockets)
         finally:
             opened.close()
+            if kept is not None:
+                kept.close()
 
 
 def batch(
@@ -123,6 +142,8 @@ def batch(
     ray_address: RayAddress = None,
     worker_cpus: WorkerCpus = None,
     worker_gpus: WorkerGpus = None,
+    store: TellStore = None,
+    master_key: MasterKey = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -134,6 +155,11 @@ def batch(
     check_parts_at_hand(model, items)
     if on == "ray" and not is_folder(source):
         raise DataError(f"{source}: is one file, and --on ray answers the parts of a folder", SPLIT)
+    if store is not None:
+        with opened_store(store, master_key, None) as opened:
+            from recommender.batch.registering import register_answers
+
+            register_answers(opened.holdings, source, output)
     with stoppable(), opened_cluster(on, ray_address, workers, worker_cpus, worker_gpus) as cluster:
         from recommender.batch import BatchOptions, run_batch, run_parts
         from recommender.progress import progress_bars

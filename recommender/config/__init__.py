@@ -7,10 +7,13 @@ from recommender.config.reading import FORMER_KEYS
 from recommender.config.running import (
     ENGINES,
     LENGTHS,
+    PURPOSES,
     DecodingConfig,
     JustifyConfig,
     Length,
+    Purpose,
     ServingConfig,
+    TokensConfig,
     check_engine,
 )
 from recommender.config.section import MODALITIES, SOFT_MODALITIES, Modality, Section
@@ -38,7 +41,10 @@ __all__ = [
     "SOFT_MODALITIES",
     "Section",
     "SemanticIdsConfig",
+    "PURPOSES",
+    "Purpose",
     "ServingConfig",
+    "TokensConfig",
     "Stage",
     "StageConfig",
     "TableConfig",

@@ -56,6 +56,27 @@ class JustifyConfig(Section):
     shapley_samples: int = Field(0, ge=0, description="orders sampled for Shapley values; 0: leave one out")
 
 
+#: lists of what may be liked; reasons from the history; learning from it; passing it on in exports
+Purpose = Literal["recommend", "explain", "train", "share"]
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+
+
+_AGREED: dict[Purpose, bool] = {"recommend": True, "explain": True, "train": True, "share": False}
+
+
+class TokensConfig(Section):
+    """Tokens of an identity provider (OpenID Connect) that count beside keys. A token reaches its person's data only."""
+
+    issuer: str = Field(description="as the provider writes it into `iss`")
+    audience: str = Field(description="as the provider writes it into `aud` for this server")
+    keys: str = Field(
+        description="its public keys (JWKS): a file, or an address such as the discovery document's jwks_uri"
+    )
+    user_claim: str = Field("sub", description="which claim names the person")
+    scope_claim: str = Field("scope", description="which claim lists scopes, as NAME or recommender:NAME")
+    rate: int | None = Field(600, ge=1, description="requests a minute of one person; null: no limit")
+
+
 class ServingConfig(Section):
     """Limits of a server; each is also an option of `recommender serve`."""
 
@@ -88,6 +109,20 @@ class ServingConfig(Section):
     allowed_origins: tuple[str, ...] = Field(
         (), description="origins whose pages may ask this server beside its own, as https://shop.example.com"
     )
+    store: str | None = Field(
+        None, description="database of people, keys and the audit log: a path, or postgresql+psycopg://...; null: none"
+    )
+    master_key: str | None = Field(
+        None, description="what opens the store: a file, or command:...; null: RECOMMENDER_MASTER_KEY"
+    )
+    tokens: TokensConfig | None = Field(None, description="tokens of an identity provider that count beside keys")
+    insecure: bool = Field(False, description="answer everybody, beyond this machine too, without asking for keys")
+    consent: dict[Purpose, bool] = Field(
+        default_factory=lambda: dict(_AGREED),
+        description="what people agree to who said nothing",
+    )
+    event_days: float | None = Field(365, gt=0, description="how long events are kept; null: for ever")
+    feedback_days: float | None = Field(None, gt=0, description="how long feedback is kept; null: for ever")
     feedback: str | None = Field(None, description="file that /v1/feedback appends to; null: feedback is not kept")
     stuck_seconds: float = Field(
         120, gt=0, description="how long the engine may bring nothing forth, all of it taken, until /readyz says 503"

@@ -10,7 +10,8 @@ from recommender.justify import ClaimChecker
 from recommender.justify.adapting import ExplanationTaste, Helpful
 from recommender.justify.english import neutral_words
 from recommender.justify.facts import facts_of
-from recommender.store.feedback import Fact, Feedback, FeedbackStore
+from recommender.store.feedback import FeedbackStore
+from recommender.store.opinions import Fact, Feedback, KeepsFeedback
 
 
 class FeedbackPolicy:
@@ -22,12 +23,16 @@ class FeedbackPolicy:
         `adapts`: whether justifications follow what each person found helpful.
         """
         self.full_checker, self.votes, self.adapts = checker, votes, adapts
-        self.store: FeedbackStore | None = None
+        self.store: KeepsFeedback | None = None
         self._current: tuple[dict[int, frozenset[Fact]], ClaimChecker] = ({}, checker)
 
     def keep_in(self, path: Path) -> None:
         """Follow a file of feedback, which need not be there yet. Raises DataError if it cannot be one."""
-        self.store = FeedbackStore(path)
+        self.follow(FeedbackStore(path))
+
+    def follow(self, store: KeepsFeedback) -> None:
+        """Follow feedback that is kept somewhere."""
+        self.store = store
 
     def take(self, feedback: Feedback, noun: str) -> Feedback:
         """Keep what somebody said and return it with the facts that it is about.

@@ -10,13 +10,17 @@ from starlette.middleware.cors import CORSMiddleware
 from recommender.config import ServingConfig
 from recommender.engine import Engine
 from recommender.server import http_errors, page_files
+from recommender.server.access import Access, Gate
 from recommender.server.callers import CallerCheck
 from recommender.server.docs_page import docs_page
 from recommender.server.http_errors import ErrorBody
 from recommender.server.items import PATH
 from recommender.server.mcp_transports import McpRoute
+from recommender.server.people_routes import PeopleRoutes
 from recommender.server.request_body import BodyLimits, json_route
 from recommender.server.service import Service
+from recommender.server.tokens import TokenCheck
+from recommender.store.store import Store
 
 #: described once for all status codes, in the place of the 422 that FastAPI would announce and this server never sends
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -26,10 +30,18 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(engine: Engine, name: str, limits: ServingConfig | None = None) -> FastAPI:
-    """Return the application that serves `engine` under the model name `name`."""
+def create_app(
+    engine: Engine, name: str, limits: ServingConfig | None = None, store: Store | None = None, local: bool = True
+) -> FastAPI:
+    """Return the application that serves `engine` under the model name `name`.
+
+    `store`: what is kept of people, callers' keys among it. `local`: whether only this machine can reach the server; one
+    that others can reach asks for keys, unless `limits.insecure`. Raises ConfigError for an identity provider without keys.
+    """
     limits = limits or ServingConfig()
-    service = Service(engine, name, limits)
+    service = Service(engine, name, limits, store)
+    tokens = None if limits.tokens is None else TokenCheck(limits.tokens)
+    gate = Gate(None if store is None else store.keys, tokens, not (local or limits.insecure))
     # the pages of FastAPI load scripts from elsewhere
     pages: dict[str, Any] = {"docs_url": None, "redoc_url": None}
     agents = McpRoute(service)
@@ -44,6 +56,7 @@ def create_app(engine: Engine, name: str, limits: ServingConfig | None = None) -
     app.router.route_class = json_route(limits.history)
     http_errors.install(app)
     app.add_middleware(BodyLimits, limit=limits.body_bytes, seconds=limits.body_seconds)
+    app.add_middleware(Access, gate=gate)
     if limits.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -60,6 +73,10 @@ def create_app(engine: Engine, name: str, limits: ServingConfig | None = None) -
     app.get("/v1/parameters", response_model=None)(service.parameters)
     app.post("/v1/chat/completions", response_model=None)(service.chat)
     app.post("/v1/feedback")(service.feedback)
+    people = PeopleRoutes(store)
+    app.post("/v1/events")(people.events)
+    app.get("/v1/consent")(people.consent)
+    app.post("/v1/consent")(people.set_consent)
     items = service.items
     app.get(PATH)(items.items)
     app.get(f"{PATH}/{{item_id:path}}/image", response_model=None)(items.image)

@@ -22,6 +22,7 @@ from recommender.engine.counterfactual_answers import why_not
 from recommender.engine.item_explanation import explain_item
 from recommender.engine.parts import Part
 from recommender.errors import wrong_fields
+from recommender.server.access import caller_of
 from recommender.server.callers import caller_name
 from recommender.server.http_errors import HttpError, http_error_of
 from recommender.server.items import PATH, described
@@ -270,4 +271,4 @@ def _url(item: Item, context: Context[Any, Any]) -> str:
 
 def _caller(context: Context[Any, Any]) -> str:
     request = context.request_context.request
-    return LOCAL_CALLER if request is None else caller_name(request)
+    return LOCAL_CALLER if request is None else caller_of(request).name or caller_name(request)

@@ -13,7 +13,7 @@ from recommender.data.id_fields import HistoryIds, UserId, given_fields
 from recommender.engine import Request
 from recommender.engine.parts import PARTS, Part
 from recommender.server.http_errors import HttpError
-from recommender.store.feedback import Feedback
+from recommender.store.opinions import Feedback
 
 _IMAGE_URL = re.compile(r"data:image/[\w.+-]+;base64,")
 LARGEST_K = 1000

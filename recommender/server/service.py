@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -24,6 +24,8 @@ from recommender.engine import Response as Ranking
 from recommender.engine.parameters import parameters
 from recommender.engine.trace import for_strangers, trace_of
 from recommender.errors import DataError, RecommenderError
+from recommender.server.access import Caller, caller_of, own_user
+from recommender.server.audit_trail import AuditTrail
 from recommender.server.callers import caller_name
 from recommender.server.chat_completions import completion, completion_chunks, engine_request, ranked_items
 from recommender.server.connection import while_connected
@@ -34,6 +36,7 @@ from recommender.server.http_metrics import HttpMetrics
 from recommender.server.items import Items, listed_texts
 from recommender.server.limits import check_id_lengths, check_media_count
 from recommender.server.message_media import MessageMedia
+from recommender.server.people import People
 from recommender.server.queues import RankingQueue, WritingQueue
 from recommender.server.readiness import Readiness
 from recommender.server.schemas import (
@@ -43,7 +46,8 @@ from recommender.server.schemas import (
     check_list_lengths,
     check_text_length,
 )
-from recommender.store.feedback import Feedback
+from recommender.store.opinions import Feedback
+from recommender.store.store import Store
 
 _Result = TypeVar("_Result")
 _CLIENT_LEFT = 499
@@ -52,11 +56,14 @@ _CLIENT_LEFT = 499
 class Service:
     """One engine with its queues and metrics. Each public method answers one route."""
 
-    def __init__(self, engine: Engine, name: str, limits: ServingConfig) -> None:
-        """Start the queues. `name`: what clients call the model."""
+    def __init__(self, engine: Engine, name: str, limits: ServingConfig, store: Store | None = None) -> None:
+        """Start the queues. `name`: what clients call the model. `store`: what is kept of people."""
         self.engine, self.name, self.limits = engine, name, limits
+        self.people, self.trail = People(engine, store), AuditTrail(engine, store)
         self.conversation = Chat.of(engine)
-        if limits.feedback is not None:
+        if store is not None:
+            engine.feedback_policy.follow(store.feedback)
+        elif limits.feedback is not None:
             engine.feedback_policy.keep_in(Path(limits.feedback))
         self.message_media = MessageMedia(self.conversation, MediaQueries(engine.config, engine.features))
         self.metrics = HttpMetrics()
@@ -89,17 +96,29 @@ class Service:
         check_list_lengths(body, self.limits.history)
         check_id_lengths(body)
         engine = await self._engine_for(body.model)
+        body, told = await self.people.prepared(http, body)
+        caller = caller_of(http)
         if not body.stream:
-            return await self._while_connected(http, self._recommendations(body, engine)) or _no_reader()
+            return await self._while_connected(http, self._recommendations(body, engine, told, caller)) or _no_reader()
         ranking = await self._while_connected(http, self._ranked(body, engine))
         if ranking is None:
             return _no_reader()
-        return self._stream(self._recommendation_events(body, ranking, engine))
+        await self._write_down(caller, body, ranking.items)
+        return self._stream(self._recommendation_events(body, ranking, engine, told, caller))
 
     async def _ranked(self, body: RecommendationsBody, engine: Engine) -> Ranking:
         return await self.ranking.rank(body.model_copy(update={"explain": False}), engine)
 
-    async def _recommendations(self, body: RecommendationsBody, engine: Engine) -> JSONResponse:
+    async def _write_down(
+        self, caller: Caller, body: RecommendationsBody | ChatBody, items: Sequence[RankedItem], kind: str = "list"
+    ) -> None:
+        """Keep what is answered in the audit log, where there is one, before it is answered."""
+        if self.trail.store is not None:
+            await asyncio.to_thread(self.trail.listed, caller, body, body.user, items, kind)
+
+    async def _recommendations(
+        self, body: RecommendationsBody, engine: Engine, told: Sequence[str], caller: Caller
+    ) -> JSONResponse:
         ranking = await self._ranked(body, engine)
         items = ranking.items
         if body.explain:
@@ -113,7 +132,8 @@ class Service:
         if body.trace:
             trace = await self.writing.run(lambda: trace_of(engine, body, items))
             data["trace"] = for_strangers(trace, body.model or self.name)
-        return JSONResponse({**data, "notes": self._notes(body, ranking)})
+        await self._write_down(caller, body, items)
+        return JSONResponse({**data, "notes": [*told, *self._notes(body, ranking)]})
 
     def _notes(self, body: RecommendationsBody, ranking: Ranking) -> list[str]:
         most = self.limits.explained
@@ -128,15 +148,20 @@ class Service:
         async with aclosing(justifications):
             return tuple([item async for item in justifications])
 
-    async def _recommendation_events(self, body: RecommendationsBody, ranking: Ranking, engine: Engine) -> Events:
-        listed = {**ranking.to_dict(), "notes": self._notes(body, ranking)}
+    async def _recommendation_events(
+        self, body: RecommendationsBody, ranking: Ranking, engine: Engine, told: Sequence[str], caller: Caller
+    ) -> Events:
+        listed = {**ranking.to_dict(), "notes": [*told, *self._notes(body, ranking)]}
         yield json_event({"model": body.model or self.name, **listed}, "items")
         if body.explain:
             items = ranking.items[: self.limits.explained]
             justifications = self.writing.stream_justifications(body, items, False, engine=engine)
             async with aclosing(justifications):
+                justified = []
                 async for item in justifications:
+                    justified.append(item)
                     yield json_event(asdict(item), "justification")
+            await self._write_down(caller, body, justified, "justified")
         yield json_event({}, "done")
 
     # /v1/explanations, /v1/parameters
@@ -146,7 +171,8 @@ class Service:
         check_list_lengths(body, self.limits.history)
         check_id_lengths(body)
         engine = await self._engine_for(body.model)
-        return await self._written(http, body.model, lambda: explanation(engine, body))
+        asked, _ = await self.people.prepared(http, body)
+        return await self._written(http, body.model, lambda: explanation(engine, asked))
 
     async def parameters(
         self,
@@ -161,7 +187,7 @@ class Service:
         """Say what a list is made of: each part in plain words, with its weight, measured by switching it off."""
         engine = await self._engine_for(model)
         fields = {"history": listed_texts(history), "without": listed_texts(without)}
-        request = make_request(**fields, k=k, query=query, user=user)
+        request = make_request(**fields, k=k, query=query, user=own_user(http, user))
         check_list_lengths(request, self.limits.history)
         check_id_lengths(request)
         return await self._written(http, model, lambda: parameters(engine, request))
@@ -178,6 +204,7 @@ class Service:
         engine = await self._engine_for(body.model)
         check_text_length(body, self.limits.message_chars)
         check_media_count(body, self.limits.media)
+        body, told = await self.people.prepared(http, body)
         try:
             read = await self._while_connected(http, self._read_messages(body))
         except DataError as error:
@@ -185,11 +212,14 @@ class Service:
         if read is None:
             return _no_reader()
         messages, image_gains = read
-        reply = self._reply(body, messages, image_gains, engine)
+        reply, caller = self._reply(body, messages, image_gains, engine, told), caller_of(http)
         if not body.stream:
-            return await self._while_connected(http, self._completion(body, reply, engine)) or _no_reader()
+            return await self._while_connected(http, self._completion(body, reply, engine, caller)) or _no_reader()
         finished_reply = await self._while_connected(http, reply)
-        return _no_reader() if finished_reply is None else self._chat_stream(body, finished_reply, engine)
+        if finished_reply is None:
+            return _no_reader()
+        await self._write_down(caller, body, ranked_items(finished_reply))
+        return self._chat_stream(body, finished_reply, engine)
 
     async def _read_messages(self, body: ChatBody) -> tuple[list[dict[str, str]], np.ndarray | None]:
         """Return the messages as text, and the nats [items] that the last image adds. Encoders run in the writing queue."""
@@ -210,19 +240,24 @@ class Service:
         messages: list[dict[str, str]],
         image_gains: np.ndarray | None,
         engine: Engine,
+        told: Sequence[str],
     ) -> Reply:
         conversation = self.conversation.by(engine)
         # an answer to a question may take a written sentence, and lists must not wait for that
         asks_back = await asyncio.to_thread(conversation.asks_back, messages)
         jobs = self.writing if asks_back else self.ranking
         given = body.history, body.k, False, image_gains, body.user, body.without, body.dropped
-        return await jobs.run(lambda: conversation.reply(messages, *given))
+        reply = await jobs.run(lambda: conversation.reply(messages, *given))
+        return replace(reply, notes=(*told, *reply.notes)) if told else reply
 
-    async def _completion(self, body: ChatBody, reply: Awaitable[Reply], engine: Engine) -> JSONResponse:
+    async def _completion(
+        self, body: ChatBody, reply: Awaitable[Reply], engine: Engine, caller: Caller
+    ) -> JSONResponse:
         finished_reply = await reply
         items = ranked_items(finished_reply)
         if body.explain and items:
             items = await self.justified(engine_request(finished_reply, body), items, engine, body.one_pass)
+        await self._write_down(caller, body, items)
         return JSONResponse(completion(body.model or self.name, finished_reply, items))
 
     def _chat_stream(self, body: ChatBody, reply: Reply, engine: Engine) -> Response:
@@ -244,7 +279,8 @@ class Service:
         What is called wrong is not told again to anybody, so it is a vote of the caller, whoever they say that they are.
         """
         await self._engine_for(body.model)
-        return await self.keep(Feedback.model_validate(body.model_dump(exclude={"model"})), caller_name(http))
+        said = Feedback.model_validate(body.model_dump(exclude={"model"}) | {"user": own_user(http, body.user)})
+        return await self.keep(said, caller_of(http).name or caller_name(http))
 
     async def keep(self, feedback: Feedback, caller: str) -> dict[str, Any]:
         """Keep what somebody said and return it as it was kept; `caller`: whose vote it is that something is wrong.
@@ -253,10 +289,13 @@ class Service:
         """
         policy = self.engine.feedback_policy
         if policy.store is None:
-            raise HttpError(409, "this server keeps no feedback; start it with --feedback FILE", "no_feedback")
+            raise HttpError(
+                409, "this server keeps no feedback; start it with --store or --feedback FILE", "no_feedback"
+            )
         voter = caller if feedback.opinion == "wrong" else feedback.user
         kept = feedback.model_copy(update={"user": voter})
         stored = await asyncio.to_thread(policy.take, kept, self.engine.style.noun)
+        await asyncio.to_thread(self.trail.told, caller, feedback.opinion, feedback.user, feedback.item_id)
         return {"object": "feedback", **stored.model_dump(mode="json"), "user": feedback.user}
 
     # /v1/models, /healthz, /readyz

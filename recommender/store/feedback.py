@@ -1,8 +1,4 @@
-"""Feedback on recommendations: an append-only file of JSON lines, and what follows from it for each user and item.
-
-`helpful`: that user's next justifications are more like it. `not for me`: the item is not shown to
-that user again. `wrong`: the facts are not told again, to anybody. A user's last opinion of an item counts.
-"""
+"""Feedback in a file of JSON lines that is only ever added to: for a machine that keeps nothing else of people."""
 
 from __future__ import annotations
 
@@ -14,25 +10,14 @@ import stat
 import tempfile
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal, get_args
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from recommender.data.id_fields import ItemId, UserId, ValueText, given_fields
-from recommender.errors import DataError, wrong_fields
+from recommender.errors import DataError
 from recommender.files import status
+from recommender.store.opinions import Fact, Feedback, HelpfulText, Opinions, check_usable
 from recommender.strict.json_documents import parse_json
-
-Opinion = Literal["helpful", "wrong", "not for me"]
-OPINIONS: tuple[Opinion, ...] = get_args(Opinion)
-Fact = tuple[str, ValueText]
-HelpfulText = tuple[tuple[str, ...], str]
-"""The attributes that a justification told, and the justification, "" if it was not given."""
 
 logger = logging.getLogger(__name__)
 
@@ -42,42 +27,6 @@ _REMEMBERED = 256
 _PROBED = 4096
 #: seconds that another process may hold the file while somebody waits to add to it
 _LONGEST_HELD = 2.0
-
-
-class Feedback(BaseModel):
-    """One opinion of an item or of its justification. `facts`: the (attribute, value) pairs that it is about."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
-
-    item_id: ItemId = Field(max_length=200)
-    opinion: Opinion
-    user: UserId = Field(
-        None, max_length=200, description="whose opinion it is; `helpful` and `not for me` count for this user only"
-    )
-    facts: tuple[Fact, ...] = Field(
-        (), max_length=50, description="attribute and value of each fact that is wrong or was helpful"
-    )
-    justification: str | None = Field(
-        None,
-        max_length=600,
-        # `sentence` is the name of earlier versions, in requests and in the lines of a file
-        validation_alias=AliasChoices("justification", "sentence"),
-        description="the justification as it was shown; its facts are meant",
-    )
-    time: str = Field("", max_length=40, description="when it was stored; set by the store")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _given(cls, fields: Any) -> Any:
-        return given_fields(fields, cls.model_fields)
-
-
-def read_feedback(**fields: Any) -> Feedback:
-    """Return a Feedback. Raises DataError naming the fields that are wrong, in one line."""
-    try:
-        return Feedback(**fields)
-    except ValidationError as error:
-        raise DataError(f"this cannot be kept as feedback: {wrong_fields(error)}") from None
 
 
 class FeedbackStore:
@@ -108,16 +57,11 @@ class FeedbackStore:
     def _forget(self) -> None:
         self.damaged_lines = self._lines = self._bytes_read = 0
         self._last_read = b""
-        self._last_opinions: defaultdict[str, dict[str, Opinion]] = defaultdict(dict)
-        self._wrong_votes: defaultdict[tuple[str, Fact], set[str]] = defaultdict(set)
-        self._helpful: defaultdict[str, dict[str, HelpfulText]] = defaultdict(dict)
+        self._opinions = Opinions()
 
     def add(self, feedback: Feedback) -> Feedback:
         """Append feedback, stamped with the time, and return it. Raises DataError if nothing can follow from it."""
-        if feedback.opinion != "wrong" and feedback.user is None:
-            raise DataError(f"feedback {feedback.opinion!r} needs to know whose it is", "give a user")
-        if feedback.opinion == "wrong" and not feedback.facts:
-            raise DataError("feedback 'wrong' needs to know what is wrong", "give a fact, or the justification")
+        check_usable(feedback)
         stamped = feedback.model_copy(update={"time": datetime.now(UTC).isoformat(timespec="seconds")})
         self._append(stamped.model_dump_json(exclude_defaults=True).encode() + b"\n")
         self.refresh()
@@ -191,32 +135,19 @@ class FeedbackStore:
             self.damaged_lines += 1
             return
         self._lines += 1
-        if feedback.opinion == "wrong":
-            for fact in feedback.facts:
-                self._wrong_votes[feedback.item_id, fact].add(feedback.user or "")
-        elif feedback.user is not None:
-            self._last_opinions[feedback.user][feedback.item_id] = feedback.opinion
-            self._helpful[feedback.user].pop(feedback.item_id, None)
-            if feedback.opinion == "helpful":
-                told = tuple(dict.fromkeys(name for name, _ in feedback.facts))
-                self._helpful[feedback.user][feedback.item_id] = told, feedback.justification or ""
+        self._opinions.take_in(feedback)
 
     def refused_items(self, user: str | None) -> frozenset[str]:
         """Return the ids of the items that are not for this user."""
-        opinions = self._last_opinions.get(user or "", {})
-        return frozenset(item for item, opinion in opinions.items() if opinion == "not for me")
+        return self._opinions.refused_items(user)
 
     def wrong_facts(self, votes: int = 1) -> Mapping[str, frozenset[Fact]]:
         """Return item id -> the facts that at least `votes` users called wrong; all without a name count as one user."""
-        facts: defaultdict[str, set[Fact]] = defaultdict(set)
-        for (item, fact), users in self._wrong_votes.items():
-            if len(users) >= votes:
-                facts[item].add(fact)
-        return MappingProxyType({item: frozenset(wrong) for item, wrong in facts.items()})
+        return self._opinions.wrong_facts(votes)
 
     def helpful_texts(self, user: str | None) -> tuple[HelpfulText, ...]:
         """Return what this user called helpful, one entry an item, oldest first, and nothing that they took back."""
-        return tuple(self._helpful.get(user or "", {}).values())
+        return self._opinions.helpful_texts(user)
 
 
 def _opened_plainly(path: str, flags: int) -> int:

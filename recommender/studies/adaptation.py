@@ -25,7 +25,7 @@ from recommender.justify import Justification, justify
 from recommender.justify.facts import FactIndex, fact_index, role
 from recommender.justify.style import CROWD, Style
 from recommender.progress import Progress
-from recommender.store.feedback import Feedback
+from recommender.store.opinions import Feedback
 from recommender.studies.reading import Readers
 
 SYSTEMS = ("as configured", "adapts", "knows the taste")

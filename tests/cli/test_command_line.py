@@ -16,7 +16,7 @@ NAMES = (
     " ratings"
 )
 GROUPS = "study conversations justifications bench"
-OPERATE = "feedback replay env"
+OPERATE = "feedback replay env keys store events consent export-user forget audit data-map"
 
 
 def commands(command=None, path=()):

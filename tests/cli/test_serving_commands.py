@@ -56,7 +56,7 @@ def served(monkeypatch):
 
 
 def test_serve_takes_limits_from_options_and_settings(run, trained, served):
-    options = ("--host", "0.0.0.0", "--port", 0, "--set", "waiting=3", "--set", "history=50", "-q")
+    options = ("--host", "0.0.0.0", "--insecure", "--port", 0, "--set", "waiting=3", "--set", "history=50", "-q")
     assert run("serve", trained, *options)[0] == 0
     (limits,) = served
     assert (limits.host, limits.port, limits.waiting, limits.history) == ("0.0.0.0", 0, 3, 50)

@@ -7,7 +7,7 @@ import pytest
 from recommender.engine import Recommender, Request
 from recommender.engine.counterfactual_answers import why_not
 from recommender.errors import DataError
-from recommender.store.feedback import Feedback
+from recommender.store.opinions import Feedback
 
 
 def opinion_of(item, opinion, user="ann", **more):

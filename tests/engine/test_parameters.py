@@ -67,7 +67,7 @@ def test_the_list_is_the_one_that_is_answered(engine):
 def test_what_says_only_which_items_are_listed_has_no_nats(engine, tmp_path):
     engine.feedback_policy.keep_in(tmp_path / "feedback.jsonl")
     first = engine.recommend(HISTORY, k=1, explain=False)[0].item_id
-    from recommender.store.feedback import Feedback
+    from recommender.store.opinions import Feedback
 
     engine.feedback_policy.take(Feedback(item_id=first, opinion="not for me", user="ann"), "films")
     request = Request(history=HISTORY, k=3, user="ann", filters={"genres": "comedy"}, boosts={"100": 5})

@@ -11,7 +11,7 @@ from recommender.engine.requests import Request
 from recommender.engine.rules import ListingRules, short_list
 from recommender.errors import RecommenderError
 from recommender.justify import ClaimChecker
-from recommender.store.feedback import Feedback
+from recommender.store.opinions import Feedback
 
 CATALOGUE = Catalogue(
     Item(str(n), f"Film {n}", attributes={"genres": ("comedy" if n % 2 else "drama",)}) for n in range(8)

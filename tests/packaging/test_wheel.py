@@ -129,12 +129,14 @@ def test_modules_and_public_names_load_without_any_extra(core):
     """Each module that is not an extra's own, and each public name, is there with the core alone."""
     own = ("recommender.server", "recommender.vllm_plugin", "recommender.eval.plots", "recommender.eval.page")
     own += ("recommender.eval.report", "recommender.studies", "recommender.benchmarks", "recommender.pages.drawing")
+    own += ("recommender.store",)
     code = (
         "import importlib, pkgutil, recommender\n"
         f"own = {own!r}\n"
         "for module in pkgutil.walk_packages(recommender.__path__, 'recommender.'):\n"
         "    if not module.name.startswith(own) and not module.name.endswith('__main__'):\n"
         "        importlib.import_module(module.name)\n"
+        "from recommender.store import feedback, opinions, traces\n"  # the others are of the extra `store`
         "from recommender import Recommender, Config, Chat, train, evaluate, Request\n"
         "print(callable(train), callable(evaluate), Chat.__module__)"
     )

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.errors import DataError
-from recommender.store.feedback import OPINIONS, Feedback, FeedbackStore, read_feedback
+from recommender.store.feedback import FeedbackStore
+from recommender.store.opinions import OPINIONS, Feedback, read_feedback
 
 FACT, YEAR = ("genres", "comedy"), ("year", "1990")
 
@@ -201,7 +202,8 @@ def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
 WRITER = """
 import sys
 from pathlib import Path
-from recommender.store.feedback import FeedbackStore, read_feedback
+from recommender.store.feedback import FeedbackStore
+from recommender.store.opinions import read_feedback
 store = FeedbackStore(Path(sys.argv[1]))
 for number in range(200):
     store.add(read_feedback(item_id=f"{sys.argv[2]}-{number}", opinion="not for me", user="ann"))

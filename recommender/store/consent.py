@@ -1,0 +1,53 @@
+"""What each person agreed to, by purpose. Who said nothing has what the configuration says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, Engine, delete, insert, select
+
+from recommender.config import PURPOSES, Purpose
+from recommender.store.database import reading, writing
+from recommender.store.people import People
+from recommender.store.tables import consents
+
+
+class Consents:
+    """The consents of one store."""
+
+    def __init__(self, engine: Engine, people: People, default: Mapping[Purpose, bool]) -> None:
+        """`default`: what counts for those who said nothing."""
+        self.engine, self.people, self.default = engine, people, dict(default)
+
+    def set(self, user: str, given: Mapping[Purpose, bool]) -> None:
+        """Keep what somebody agreed to, or no longer does, for some purposes.
+
+        It is kept of those who were forgotten too: that they are not to be kept must be remembered, and who agrees to
+        anything again is welcome again.
+        """
+        person = self.people.pseudonym(user)
+        with writing(self.engine) as connection:
+            for purpose, yes in given.items():
+                where = (consents.c.person == person) & (consents.c.purpose == purpose)
+                connection.execute(delete(consents).where(where))
+                row = {"person": person, "purpose": purpose, "given": yes, "time": time.time()}
+                connection.execute(insert(consents).values(**row))
+            if any(given.values()):
+                self.people.welcome(connection, person)
+
+    def of(self, user: str) -> dict[Purpose, bool]:
+        """Return what somebody agrees to, purpose by purpose."""
+        with reading(self.engine) as connection:
+            return self.of_person(connection, self.people.pseudonym(user))
+
+    def of_person(self, connection: Connection, person: str) -> dict[Purpose, bool]:
+        """Return what the person behind a pseudonym agrees to; nothing for somebody who was forgotten."""
+        if self.people.is_suppressed(connection, person):
+            return dict.fromkeys(PURPOSES, False)
+        said = connection.execute(select(consents.c.purpose, consents.c.given).where(consents.c.person == person))
+        return self.default | {row.purpose: bool(row.given) for row in said}
+
+    def allows(self, user: str, purpose: Purpose) -> bool:
+        """Return whether somebody agrees to a purpose."""
+        return self.of(user)[purpose]

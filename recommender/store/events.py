@@ -1,0 +1,119 @@
+"""What people did: an append-only list of events, acknowledged once each is on disk, and never kept twice.
+
+An event has an id of the client's choosing. One that comes again, because its acknowledgement was lost, changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select
+
+from recommender.data.id_fields import ItemId
+from recommender.store.consent import Consents
+from recommender.store.database import reading, writing
+from recommender.store.people import People
+from recommender.store.tables import events
+
+Kind = Literal["view", "click", "play", "finish", "like", "dislike", "rate", "buy", "skip", "hide", "shown"]
+
+#: what somebody does with an item that is for them
+CHOSEN: tuple[Kind, ...] = ("view", "click", "play", "finish", "like", "rate", "buy")
+
+
+class Event(BaseModel):
+    """One thing that somebody did with one item."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    id: str = Field(min_length=1, max_length=200, description="chosen by the client; the same id is kept once")
+    user: str = Field(min_length=1, max_length=200)
+    item: ItemId = Field(max_length=200)
+    kind: Kind
+    value: FiniteFloat | None = Field(None, description="a rating, or seconds")
+    time: FiniteFloat | None = Field(None, ge=0, description="seconds since 1970; default: when it came")
+    request_id: str | None = Field(None, max_length=200, description="the answer in which the item stood")
+    rank: int | None = Field(None, ge=1, description="where it stood there")
+
+
+class Events:
+    """The events of one store."""
+
+    def __init__(self, engine: Engine, people: People, consents: Consents) -> None:
+        self.engine, self.people, self.consents = engine, people, consents
+
+    def add(self, given: Sequence[Event]) -> dict[str, str]:
+        """Keep events, all or none, and return what became of each id: kept, known or refused.
+
+        Refused are those of people who agree to nothing: there is no purpose that they could be kept for.
+        """
+        outcome: dict[str, str] = {}
+        now = time.time()
+        with writing(self.engine) as connection:
+            known = self._known(connection, [event.id for event in given])
+            agreed: dict[str, bool] = {}
+            for event in given:
+                if event.id in known or event.id in outcome:
+                    outcome.setdefault(event.id, "known")
+                    continue
+                person = self.people.pseudonym(event.user)
+                if person not in agreed:
+                    agreed[person] = any(self.consents.of_person(connection, person).values())
+                if not agreed[person]:
+                    outcome[event.id] = "refused"
+                    continue
+                self._keep(connection, person, event, now)
+                outcome[event.id] = "kept"
+        return outcome
+
+    def _known(self, connection: Connection, ids: Sequence[str]) -> set[str]:
+        known: set[str] = set()
+        for start in range(0, len(ids), 500):  # databases limit how many values a statement holds
+            part = ids[start : start + 500]
+            known |= set(connection.execute(select(events.c.event_id).where(events.c.event_id.in_(part))).scalars())
+        return known
+
+    def _keep(self, connection: Connection, person: str, event: Event, now: float) -> None:
+        when = now if event.time is None else event.time
+        content = event.model_dump(mode="json", exclude={"id", "user", "time"}, exclude_none=True)
+        sealed = self.people.sealed(connection, person, content, f"event {event.id}")
+        row = {"event_id": event.id, "person": person, "time": when, "sealed": sealed}
+        connection.execute(insert(events).values(**row))
+
+    def of(self, user: str) -> list[Event]:
+        """Return what somebody did, oldest first."""
+        person = self.people.pseudonym(user)
+        with reading(self.engine) as connection:
+            return [self._opened(connection, row, user) for row in self._rows(connection, person)]
+
+    def _rows(self, connection: Connection, person: str) -> Sequence[Row[Any]]:
+        query = select(events).where(events.c.person == person).order_by(events.c.time, events.c.number)
+        return connection.execute(query).all()
+
+    def _opened(self, connection: Connection, row: Row[Any], user: str) -> Event:
+        content = self.people.opened(connection, row.person, row.sealed, f"event {row.event_id}")
+        return Event(id=row.event_id, user=user, time=row.time, **content)
+
+    def for_training(self) -> Iterator[tuple[str, list[Event]]]:
+        """Yield pseudonym and events, oldest first, of everybody who agrees to training."""
+        for person in list(self.people.all()):
+            with reading(self.engine) as connection:
+                if self.consents.of_person(connection, person)["train"]:
+                    yield person, [self._opened(connection, row, person) for row in self._rows(connection, person)]
+
+    def count(self) -> int:
+        """Return how many events are kept."""
+        with reading(self.engine) as connection:
+            return int(connection.execute(select(func.count()).select_from(events)).scalar_one())
+
+    def erase(self, connection: Connection, person: str) -> int:
+        """Delete what is kept of a person and return how many events that were."""
+        return int(connection.execute(delete(events).where(events.c.person == person)).rowcount)
+
+    def sweep(self, before: float) -> int:
+        """Delete what is older than a time and return how many events that were."""
+        with writing(self.engine) as connection:
+            return int(connection.execute(delete(events).where(events.c.time < before)).rowcount)
