@@ -13,6 +13,7 @@ from recommender.server import http_errors, page_files
 from recommender.server.access import Access, Gate
 from recommender.server.callers import CallerCheck
 from recommender.server.docs_page import docs_page
+from recommender.server.housekeeping import keeping_house
 from recommender.server.http_errors import ErrorBody
 from recommender.server.items import PATH
 from recommender.server.mcp_transports import McpRoute
@@ -50,7 +51,7 @@ def create_app(
         description=f"Recommendations by {name}",
         version="1",
         responses=_ERRORS,
-        lifespan=agents.lifespan,
+        lifespan=keeping_house(store, agents.lifespan),
         **pages,
     )
     app.router.route_class = json_route(limits.history)
