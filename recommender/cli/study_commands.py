@@ -12,6 +12,7 @@ from recommender.cli import early_checks
 from recommender.cli.inputs import check_parts_at_hand, open_model, read_recipe, sampled_histories, split_list
 from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Seed, Settings, Users
 from recommender.cli.output import print_json, print_note, print_plain_note, print_rows, print_text, print_view
+from recommender.cli.privacy_commands import privacy
 from recommender.errors import ConfigError, DataError
 from recommender.strict.yaml_documents import parse_yaml
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from recommender.config import Config
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
+app.command()(privacy)
 Output = Annotated[
     Path,
     typer.Option(

@@ -77,7 +77,9 @@ class TeacherConfig(Section):
 class PrivacyConfig(Section):
     """What a checkpoint may tell of a single user: differential privacy of their whole history, in the stage `rank`."""
 
-    epsilon: float = Field(gt=0, description="the privacy loss that is never exceeded, but for delta; 8 is weak, 1 strong")
+    epsilon: float = Field(
+        gt=0, description="the privacy loss that is never exceeded, but for delta; 8 is weak, 1 strong"
+    )
     delta: float | None = Field(
         None, gt=0, lt=1, description="the chance that it is exceeded; below 1 / users; default: 1 / (10 * users)"
     )

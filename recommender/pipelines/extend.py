@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from recommender import assets
 from recommender.config import Config, Modality
@@ -119,6 +119,11 @@ def _histories_of_known(extended: Checkpoint, interactions: str | None, is_new: 
     """Return histories without new items, on which lists are measured."""
     config = extended.config
     source = interactions or config.data.interactions
+    if interactions is None and config.training.privacy is not None:
+        logger.warning(
+            "the model is private: lists are measured on histories of one item each, not on those of its users"
+        )
+        return [np.array([item]) for item in np.flatnonzero(~is_new)]
     if interactions is None and not (assets.is_embedded(source) or Path(source).exists()):
         logger.warning("%s is missing: lists are measured on histories of one item each", source)
         return [np.array([item]) for item in np.flatnonzero(~is_new)]

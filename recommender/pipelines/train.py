@@ -40,9 +40,9 @@ from recommender.model.checkpoint import (
 from recommender.model.manifest import claimed
 from recommender.model.soft_targets import SoftTargets
 from recommender.model.trained_on import TrainedOn
-from recommender.pipelines.private import check_public_start, private_counts
-from recommender.pipelines.rows_taken_over import take_over_rows
 from recommender.pipelines.listening_data import READ, has_listening, listening_stages, prepare_listening
+from recommender.pipelines.private import check_public_start, private_counts, refuse_private
+from recommender.pipelines.rows_taken_over import take_over_rows
 from recommender.progress import Progress, is_main_process
 from recommender.semantic_ids.codes import SemanticIds
 from recommender.training import StageResult, TrainingData, run_stages
@@ -268,7 +268,9 @@ def _add_popularity(config: Config, prepared: PreparedData, checkpoint: Checkpoi
     counts = None
     if config.training.privacy is not None:
         counts = private_counts(config, prepared.split.train, len(prepared.catalogue), work)
-        histories = [np.array([item]) for item in range(len(prepared.catalogue))]  # nobody's: only a direction is measured
+        histories = [
+            np.array([item]) for item in range(len(prepared.catalogue))
+        ]  # nobody's: only a direction is measured
     init_popularity_bias(checkpoint.model.eval(), checkpoint.builder, histories, strength, counts)
 
 
@@ -327,6 +329,7 @@ def teach_writing(
     and year, which its config names from then on. `start`: a checkpoint whose writing adapter it begins with, in the place
     of its own. A recipe without such a stage gets one.
     """
+    refuse_private(source, "the stage explain")
     with claimed_run(output):
         return _teach_writing(source, output, count, facts, start, progress)
 

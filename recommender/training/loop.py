@@ -164,7 +164,9 @@ class _Stage:
         self.model = run.model
         self.model.use_adapter(ADAPTERS.get(config.stage, RANK))
         self.prefix = epochs.shared_prefix(run.data, config)
-        self.private = open_private(run.data, config, run.config, number, self.prefix, run.output, run.saved is not None)
+        self.private = open_private(
+            run.data, config, run.config, number, self.prefix, run.output, run.saved is not None
+        )
         trains = (lambda name: True) if self.private is None else self.private.trains
         self.groups = parameter_groups(self.model, config, trains)
         self.optimizer = torch.optim.AdamW(self.groups, betas=(0.9, 0.98), weight_decay=config.weight_decay)

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def noisy_counts(
-    histories: Sequence[np.ndarray], items: int, noise: float, random: np.random.Generator
-) -> np.ndarray:
+def noisy_counts(histories: Sequence[np.ndarray], items: int, noise: float, random: np.random.Generator) -> np.ndarray:
     """Return float64 [items], at least 0: of each item the sum of the users' shares in it, with Gaussian noise.
 
     A user of n distinct items has a share of 1 / sqrt(n) in each, a vector of norm 1, so `noise`, the deviation, is the

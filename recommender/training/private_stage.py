@@ -55,7 +55,8 @@ class PrivateStage:
         """
         if not processes.alone or is_sharded() or uses_deepspeed():
             raise RecommenderError(
-                "training.privacy: private training runs in one process", "start it without accelerate launch or torchrun"
+                "training.privacy: private training runs in one process",
+                "start it without accelerate launch or torchrun",
             )
         if model.trains_few_rows:
             raise ConfigError(
@@ -63,7 +64,9 @@ class PrivateStage:
                 "set training.softmax: chunked",
             )
         plan = self.plan
-        return PrivateStepper(model, optimizer, processes, plan.max_norm, plan.noise, plan.expected, self._noise, self.parts_trained)
+        return PrivateStepper(
+            model, optimizer, processes, plan.max_norm, plan.noise, plan.expected, self._noise, self.parts_trained
+        )
 
     def _noise(self) -> np.random.Generator:
         return self.users.noise(self.step)
