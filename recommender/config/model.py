@@ -31,8 +31,8 @@ class BaseConfig(Section):
     )
     adapter_items: str | None = Field(
         None,
-        description="the items table of base.adapter: items of the same title and year begin where they lie there, the others"
-        " beside those most like them; default: none is taken over",
+        description="the items table of base.adapter: items of the same title and year begin where they lie there, the"
+        " others beside those most like them; default: none is taken over",
     )
 
     @field_validator("device")

@@ -27,8 +27,8 @@ def _reasons(training: TrainingConfig, encoders: EncodersConfig) -> list[str | N
         None if "rank" in stages else "no stage learns from users: there is no stage rank",
         cannot and f"the stage {cannot} cannot be private: {_WRITES_OR_LISTENS[cannot]}",
         None if training.teacher is None else "a teacher learns from users without noise; set training.teacher: null",
-        "collaborative vectors are computed from users without noise; set encoders.collaborative_width: 0, or name vectors of"
-        " others: encoders.collaborative"
+        "collaborative vectors are computed from users without noise; set encoders.collaborative_width: 0, or name vectors"
+        " of others: encoders.collaborative"
         if encoders.collaborative_width and encoders.collaborative is None
         else None,
         "a sampled softmax draws by counts of users; set training.softmax: full or chunked"

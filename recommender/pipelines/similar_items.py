@@ -44,6 +44,7 @@ def content_similarity(features: Features, documents: Sequence[str], known: int)
 
 
 def content_of(features: Features) -> np.ndarray:
+    """Return the joined content vectors [items, width]. Raises DataError without an encoder of content."""
     content = {m: v for m, v in features.vectors.items() if m in CONTENT}
     if not content:
         raise DataError("the model has no encoder of content, so new items cannot be compared", "train it with one")

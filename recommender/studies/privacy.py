@@ -33,8 +33,8 @@ FIGURES, PAGE = "privacy.json", "report.html"
 _NOTES = (
     "AUC: the chance that a person who was learned from looks more like it than one who was not; .5 is guessing.",
     "True positives: the share of those who were learned from that is found while at most one in a hundred others is.",
-    "By loss: how much lower the loss of a history is than under the reference. By lists: how many more of the second half of"
-    " a history are listed for its first half than by the reference. Both groups had as much, pair by pair.",
+    "By loss: how much lower the loss of a history is than under the reference. By lists: how many more of the second half"
+    " of a history are listed for its first half than by the reference. Both groups had as much, pair by pair.",
     "An attack that fails proves nothing by itself: others may be better. What epsilon promises holds for all of them.",
 )
 
@@ -213,7 +213,9 @@ def rows_of(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
 def write_privacy(output: Path, study: PrivacyStudy) -> None:
     """Write the figures as JSON and the page into a folder."""
     about, lines = study.figures["about"], {"guessing": ([0.0, 1.0], [0.0, 1.0]), **study.lines}
-    lead = f"{about['members']} people who were learned from, {about['others']} who were not; reference: {about['reference']}."
+    lead = (
+        f"{about['members']} people who were learned from, {about['others']} others; reference: {about['reference']}."
+    )
     parts: list[Table | Picture] = [
         Table("Who was learned from?", rows_of(study.figures)),
         Picture(

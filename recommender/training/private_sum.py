@@ -38,7 +38,7 @@ class ClippedSum:
         Raises RecommenderError if it is not finite: no noise would hide that.
         """
         pairs = zip(self.parameters, self.weights, strict=True)
-        norms = [weight * float(p.grad.norm()) for p, weight in pairs if p.grad is not None]
+        norms = [weight * float(_norm(p.grad)) for p, weight in pairs if p.grad is not None]
         norm = float(np.linalg.norm(norms)) if norms else 0.0
         if not np.isfinite(norm):
             raise RecommenderError(
@@ -97,6 +97,11 @@ class PrivateStepper(Stepper):
         self.sum.release(self.noise, self.users, self.randoms())
         self.optimizer.step()
         self.optimizer.zero_grad()
+
+
+def _norm(gradient: Tensor) -> Tensor:
+    """Return the norm in float64: what it falls short of by rounding would be told of a user beyond the promise."""
+    return torch.linalg.vector_norm(gradient, dtype=torch.float64)
 
 
 def weight_of(name: str, trains: Mapping[str, float] | None) -> float | None:
