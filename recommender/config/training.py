@@ -78,7 +78,9 @@ class PrivacyConfig(Section):
     """What a checkpoint may tell of a single user: differential privacy of their whole history, in the stage `rank`."""
 
     epsilon: float = Field(
-        gt=0, description="the privacy loss that is never exceeded, but for delta; 8 is weak, 1 strong"
+        gt=0,
+        allow_inf_nan=False,
+        description="the privacy loss that is never exceeded, but for delta; 8 is weak, 1 strong",
     )
     delta: float | None = Field(
         None, gt=0, lt=1, description="the chance that it is exceeded; below 1 / users; default: 1 / (10 * users)"
@@ -95,6 +97,15 @@ class PrivacyConfig(Section):
         min_length=1,
         description="parts of the names of what is trained, each with the weight of its gradient in a user's norm: every"
         " number more is noise more; default: all that the stage trains, with weight 1",
+    )
+    content_directions: int | None = Field(
+        None,
+        ge=1,
+        description="projectors move only in so many directions, those in which the items' content differs most: less noise;"
+        " default: in all",
+    )
+    state_directions: int = Field(
+        64, ge=1, description="with content_directions: and towards so many, those in which final states lie"
     )
     pieces: int | None = Field(
         None, ge=1, description="of a longer history only so many random pieces are read in a step; default: all"

@@ -5,20 +5,20 @@ Nothing else may tell of users: there is no validation, so the last weights coun
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from recommender.config import Config, StageConfig
+from recommender.config import Config, PrivacyConfig, StageConfig
 from recommender.errors import ConfigError, RecommenderError
 from recommender.model import RecommenderModel
 from recommender.model.devices import is_sharded, uses_deepspeed
 from recommender.prompting.packing import Batch
 from recommender.training.epochs import TrainingData
 from recommender.training.gradients import Stepper
+from recommender.training.private_directions import directions_of
 from recommender.training.private_plan import PrivatePlan, Secret, plan_of, steps_of_private
 from recommender.training.private_sum import PrivateStepper, weight_of
 from recommender.training.private_users import PrivateUsers
@@ -33,12 +33,12 @@ class PrivateStage:
     users: PrivateUsers
     steps: int
     steps_of_epoch: int
-    parts_trained: Mapping[str, float] | None = None
+    asked: PrivacyConfig
     step: int = 0
 
     def trains(self, name: str) -> bool:
         """Whether a parameter is trained, by its name."""
-        return weight_of(name, self.parts_trained) is not None
+        return weight_of(name, self.asked.trains) is not None
 
     def parts(self, step: int) -> list[Batch]:
         """Return one batch for each user of a step."""
@@ -64,8 +64,13 @@ class PrivateStage:
                 "set training.softmax: chunked",
             )
         plan = self.plan
+        few = None
+        if self.asked.content_directions is not None:
+            few = directions_of(
+                model, self.users.data.builder, self.asked.content_directions, self.asked.state_directions
+            )
         return PrivateStepper(
-            model, optimizer, processes, plan.max_norm, plan.noise, plan.expected, self._noise, self.parts_trained
+            model, optimizer, processes, plan.max_norm, plan.noise, plan.expected, self._noise, self.asked.trains, few
         )
 
     def _noise(self) -> np.random.Generator:
@@ -92,4 +97,4 @@ def open_private(
     assert plan is not None
     users = PrivateUsers(data, stage, number, plan, Secret.of(config, folder, resumed), asked.pieces, prefix)
     per_epoch = max(round(1 / asked.sampling_rate), 1)
-    return PrivateStage(plan, users, steps_of_private(stage, asked.sampling_rate), per_epoch, asked.trains)
+    return PrivateStage(plan, users, steps_of_private(stage, asked.sampling_rate), per_epoch, asked)

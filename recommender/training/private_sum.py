@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from recommender.errors import RecommenderError
 from recommender.model import RecommenderModel
 from recommender.training.gradients import Stepper
+from recommender.training.private_directions import Directions
 from recommender.training.processes import Processes
 
 
@@ -23,13 +24,19 @@ class ClippedSum:
     """The sum of users' gradients over some parameters, each cut to a norm taken over all of them together."""
 
     def __init__(
-        self, parameters: Sequence[nn.Parameter], max_norm: float, weights: Sequence[float] | None = None
+        self,
+        parameters: Sequence[nn.Parameter],
+        max_norm: float,
+        weights: Sequence[float] | None = None,
+        directions: Mapping[nn.Parameter, Directions] | None = None,
     ) -> None:
         """`weights`: of each parameter's gradient in a user's norm, by default 1: with less it takes less of the norm, and
-        gets more noise."""
+        gets more noise. `directions`: the only ones in which some parameters are summed, and get noise."""
         self.parameters, self.max_norm = list(parameters), max_norm
         self.weights = [1.0] * len(self.parameters) if weights is None else list(weights)
-        self.sums = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.directions = [(directions or {}).get(parameter) for parameter in self.parameters]
+        pairs = zip(self.parameters, self.directions, strict=True)
+        self.sums = [torch.zeros_like(_within(parameter.detach(), few)) for parameter, few in pairs]
 
     @torch.no_grad()
     def add(self) -> float:
@@ -37,8 +44,9 @@ class ClippedSum:
 
         Raises RecommenderError if it is not finite: no noise would hide that.
         """
-        pairs = zip(self.parameters, self.weights, strict=True)
-        norms = [weight * float(_norm(p.grad)) for p, weight in pairs if p.grad is not None]
+        rows = zip(self.parameters, self.directions, self.weights, strict=True)
+        gradients = [None if p.grad is None else weight * _within(p.grad, few) for p, few, weight in rows]
+        norms = [float(_norm(gradient)) for gradient in gradients if gradient is not None]
         norm = float(np.linalg.norm(norms)) if norms else 0.0
         if not np.isfinite(norm):
             raise RecommenderError(
@@ -46,9 +54,9 @@ class ClippedSum:
                 "lower learning_rate and start anew",
             )
         share = min(self.max_norm / norm, 1.0) if norm else 1.0
-        for total, parameter, weight in zip(self.sums, self.parameters, self.weights, strict=True):
-            if parameter.grad is not None:
-                total.add_(parameter.grad, alpha=share * weight)
+        for total, parameter, gradient in zip(self.sums, self.parameters, gradients, strict=True):
+            if gradient is not None:
+                total.add_(gradient, alpha=share)
                 parameter.grad = None
         return norm
 
@@ -58,10 +66,12 @@ class ClippedSum:
 
         `noise`: its deviation, relative to the norm to which gradients are cut.
         """
-        for total, parameter, weight in zip(self.sums, self.parameters, self.weights, strict=True):
+        rows = zip(self.sums, self.parameters, self.directions, self.weights, strict=True)
+        for total, parameter, few, weight in rows:
             drawn = random.standard_normal(total.numel(), dtype=np.float32).reshape(total.shape)
             noisy = total + noise * self.max_norm * torch.from_numpy(drawn).to(total.device, total.dtype)
-            parameter.grad = noisy / (users * weight)
+            released = noisy / (users * weight)
+            parameter.grad = released if few is None else few.whole(released)
             total.zero_()
 
 
@@ -78,13 +88,14 @@ class PrivateStepper(Stepper):
         users: float,
         randoms: Callable[[], np.random.Generator],
         trains: Mapping[str, float] | None = None,
+        directions: Mapping[nn.Parameter, Directions] | None = None,
     ) -> None:
         """`noise`: the multiplier; `users`: that are expected in a step; `randoms`: called once a step.
 
-        `trains`: parts of names -> weights, as in `PrivacyConfig`.
+        `trains`: parts of names -> weights, as in `PrivacyConfig`. `directions`: as in `ClippedSum`.
         """
         super().__init__(model, optimizer, processes)
-        self.sum = ClippedSum(self.parameters, max_norm, _weights(model, self.parameters, trains))
+        self.sum = ClippedSum(self.parameters, max_norm, _weights(model, self.parameters, trains), directions)
         self.noise, self.users, self.randoms = noise, users, randoms
 
     def backward(self, loss: Tensor, last: bool = True) -> None:
@@ -97,6 +108,10 @@ class PrivateStepper(Stepper):
         self.sum.release(self.noise, self.users, self.randoms())
         self.optimizer.step()
         self.optimizer.zero_grad()
+
+
+def _within(gradient: Tensor, few: Directions | None) -> Tensor:
+    return gradient if few is None else few.within(gradient)
 
 
 def _norm(gradient: Tensor) -> Tensor:

@@ -9,9 +9,7 @@ from recommender.training.accounting import LEAST, Mechanism, epsilon_of, noise_
 
 def delta_of_one_gaussian(epsilon: float, noise: float) -> float:
     """Balle and Wang, "Improving the Gaussian mechanism", ICML 2018, theorem 8: exact."""
-    return float(
-        ndtr(0.5 / noise - epsilon * noise) - math.exp(epsilon) * ndtr(-0.5 / noise - epsilon * noise)
-    )
+    return float(ndtr(0.5 / noise - epsilon * noise) - math.exp(epsilon) * ndtr(-0.5 / noise - epsilon * noise))
 
 
 @pytest.mark.parametrize("steps", [1, 10])
