@@ -8,7 +8,7 @@ from recommender.training import TrainingData
 from recommender.training.private_plan import PrivatePlan, Secret
 from recommender.training.private_users import PrivateUsers, poisson_sample
 
-STAGE = StageConfig(stage="rank", row_tokens=64)
+STAGE = StageConfig(stage="rank", row_tokens=64, titled_share=0)
 
 
 @pytest.fixture
