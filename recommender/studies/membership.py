@@ -27,6 +27,7 @@ from recommender.training.validation import rank_histories
 LISTED = 50
 FALSE_POSITIVES = 0.01
 SAMPLES = 2000
+ATTACKS = ("loss", "lists")
 #: people whose losses are computed together
 _TOGETHER = 8
 #: the fewest interactions of a history of which two halves tell something

@@ -97,7 +97,7 @@ def study_privacy(
             "attacks": {name: found.told() for name, found in attacks.items()},
         }
         lines |= {f"{entry.name}, by {name}": _line(name, target, reference, member) for name in ATTACKS}
-    figures = {
+    figures: dict[str, Any] = {
         "about": {
             "reference": options.reference,
             "members": int(member.sum()),
