@@ -17,7 +17,7 @@ from recommender.config.running import (
     check_engine,
 )
 from recommender.config.section import MODALITIES, SOFT_MODALITIES, Modality, Section
-from recommender.config.training import Stage, StageConfig, TeacherConfig, TrainingConfig
+from recommender.config.training import PrivacyConfig, Stage, StageConfig, TeacherConfig, TrainingConfig
 from recommender.config.tree import Config
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "LoraConfig",
     "MODALITIES",
     "Modality",
+    "PrivacyConfig",
     "PromptConfig",
     "SOFT_MODALITIES",
     "Section",

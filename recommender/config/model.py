@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from recommender.config.section import Modality, Section
 
@@ -29,6 +29,11 @@ class BaseConfig(Section):
     adapter: str | None = Field(
         None, description="a checkpoint, also of another domain, whose LoRA and ranking norm training starts from"
     )
+    adapter_items: str | None = Field(
+        None,
+        description="the items table of base.adapter: items of the same title and year begin where they lie there, the"
+        " others beside those most like them; default: none is taken over",
+    )
 
     @field_validator("device")
     @classmethod
@@ -36,6 +41,12 @@ class BaseConfig(Section):
         if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", name):
             raise ValueError(f"expected cpu, cuda, the number of a GPU as in cuda:1, or auto, not {name!r}")
         return name
+
+    @model_validator(mode="after")
+    def _consistent(self) -> BaseConfig:
+        if self.adapter_items is not None and self.adapter is None:
+            raise ValueError("adapter_items is the items table of base.adapter, and no base.adapter is named")
+        return self
 
 
 class SemanticIdsConfig(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -74,11 +74,59 @@ class TeacherConfig(Section):
     most: int = Field(100, ge=1, description="likeliest items that are kept for each interaction")
 
 
+class PrivacyConfig(Section):
+    """What a checkpoint may tell of a single user: differential privacy of their whole history, in the stage `rank`."""
+
+    epsilon: float = Field(
+        gt=0,
+        allow_inf_nan=False,
+        description="the privacy loss that is never exceeded, but for delta; 8 is weak, 1 strong",
+    )
+    delta: float | None = Field(
+        None, gt=0, lt=1, description="the chance that it is exceeded; below 1 / users; default: 1 / (10 * users)"
+    )
+    unit: Literal["user"] = Field("user", description="what is protected: a user's whole history, not one interaction")
+    sampling_rate: float = Field(
+        1.0, gt=0, le=1, description="the chance of each user to take part in a step, each drawn alone"
+    )
+    max_norm: float = Field(
+        1.0, gt=0, description="largest norm of one user's gradient, over everything that is trained"
+    )
+    trains: dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+        None,
+        min_length=1,
+        description="parts of the names of what is trained, each with the weight of its gradient in a user's norm: every"
+        " number more is noise more; default: all that the stage trains, with weight 1",
+    )
+    content_directions: int | None = Field(
+        None,
+        ge=1,
+        description="projectors move only in so many directions, those in which the items' content differs most: less noise;"
+        " default: in all",
+    )
+    state_directions: int = Field(
+        64, ge=1, description="with content_directions: and towards so many, those in which final states lie"
+    )
+    pieces: int | None = Field(
+        None, ge=1, description="of a longer history only so many random pieces are read in a step; default: all"
+    )
+    counts_noise: float = Field(
+        5.0, gt=0, description="with training.popularity: noise on the counts, of which each user's have a norm of 1"
+    )
+    seed: int | None = Field(
+        None,
+        ge=0,
+        description="default: drawn by the system, and forgotten after training; a number makes a run repeatable, and who"
+        " knows it can take the noise off again",
+    )
+
+
 class TrainingConfig(Section):
     """The stages in order, and settings of all of them."""
 
     stages: tuple[StageConfig, ...] = (StageConfig(stage="rank"),)
     teacher: TeacherConfig | None = None
+    privacy: PrivacyConfig | None = Field(None, description="train with noise that hides each single user")
     popularity: float = Field(
         0.0,
         ge=0,

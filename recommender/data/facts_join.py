@@ -77,7 +77,7 @@ def join_facts(items: Sequence[Item], facts: Sequence[Item], config: FactsConfig
 
     Raises DataError if nothing matches, or if a key stands in two rows.
     """
-    find = _by_title(facts, config.years_apart) if config.by == "title_year" else _by_key(facts, config.by)
+    find = by_title(facts, config.years_apart) if config.by == "title_year" else _by_key(facts, config.by)
     matches = [find(item) for item in items]
     rows = [match.rows[0] for match in matches if match is not None and len(match.rows) == 1]
     known = _known_people([facts[row] for row in dict.fromkeys(rows)], facts, config.known_from)
@@ -110,7 +110,8 @@ def join_facts(items: Sequence[Item], facts: Sequence[Item], config: FactsConfig
     return joined, report
 
 
-def _by_title(facts: Sequence[Item], apart: int) -> Callable[[Item], Match | None]:
+def by_title(facts: Sequence[Item], apart: int) -> Callable[[Item], Match | None]:
+    """Return what finds the rows of another table that an item may mean, by title and year; None: it means none."""
     index = TitleIndex([row.title for row in facts], [_year(row) for row in facts])
 
     def find(item: Item) -> Match | None:

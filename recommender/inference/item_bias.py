@@ -82,13 +82,19 @@ def calibrate_exposure(
 
 
 def init_popularity_bias(
-    model: RecommenderModel, builder: ExampleBuilder, histories: Sequence[np.ndarray], strength: float
+    model: RecommenderModel,
+    builder: ExampleBuilder,
+    histories: Sequence[np.ndarray],
+    strength: float,
+    counts: np.ndarray | None = None,
 ) -> None:
     """Bias each item's score, in place, by `strength` times the logarithm of its count in `histories`.
 
-    With few histories training is too short to learn popularity. Only with one level.
+    With few histories training is too short to learn popularity. `counts` [items]: others, by default those of the
+    histories. Only with one level.
     """
-    counts = np.bincount(np.concatenate(histories), minlength=len(model.codes))
+    if counts is None:
+        counts = np.bincount(np.concatenate(histories), minlength=len(model.codes))
     bias = strength * np.log1p(counts)
     mean_state = final_states(model, builder, sample_histories(histories)).mean(0)
     add_bias(model, np.arange(len(model.codes)), bias - bias.mean(), mean_state)

@@ -17,6 +17,8 @@ TERMS = {
 }
 #: the key of metrics.json under which it stands how many media have a sure label
 LABELS = "labels"
+#: the key under which it stands what a training with noise keeps private, and what that cost
+PRIVACY = "privacy"
 _TEMPLATE = Path(__file__).with_name("card.jinja")
 
 
@@ -42,6 +44,7 @@ def write_card(
         data=config.data,
         encoders=_encoders(config.encoders, encoded, items),
         labels=metrics.get(LABELS),
+        privacy=metrics.get(PRIVACY),
         codes=codes,
         seed=config.seed,
         terms=TERMS.get(config.data.interactions, "the user's own"),

@@ -11,6 +11,7 @@ from recommender.justify.companions import COMPANIONS, Companions
 from recommender.model.checkpoint import CONFIG, resolve, save_copy_with
 from recommender.model.manifest import catalogue_facts, check_target, read_manifest
 from recommender.pipelines.fuse import check_same_interactions
+from recommender.pipelines.private import refuse_private
 from recommender.pipelines.train import companions_in, load_histories, split_of
 
 
@@ -19,6 +20,7 @@ def add_companions(source: str | Path, output: Path | None = None) -> Companions
 
     Raises CheckpointError, and DataError if the tables are not those that it was trained on.
     """
+    refuse_private(source, "counts of what many had together")
     folder = resolve(source)
     output = output or folder
     check_target(output)

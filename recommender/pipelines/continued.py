@@ -11,6 +11,7 @@ from recommender.config import Config, StageConfig
 from recommender.errors import ConfigError
 from recommender.model.checkpoint import CONFIG, Checkpoint, from_pretrained, resolve, save_pretrained
 from recommender.model.manifest import weights_of
+from recommender.pipelines.private import refuse_private
 from recommender.pipelines.train import claimed_run, split_histories, work_folder
 from recommender.progress import Progress, is_main_process
 from recommender.training import StageResult, TrainingData, run_stages
@@ -26,6 +27,12 @@ def continue_ranking(
     left, or one would follow a teacher, which belongs to a training from the start.
     """
     stages = _stages(recipe, from_stage)
+    refuse_private(source, "a training that goes on")
+    if recipe.training.privacy is not None:
+        raise ConfigError(
+            "training.privacy: a training that goes on would tell of what its checkpoint learned without noise",
+            "train from the start, with a checkpoint of other users as base.adapter",
+        )
     with claimed_run(output):
         # the recipe says where the items are now, if the checkpoint's own place is another
         moved = recipe.data.items != Config.load(resolve(source) / CONFIG).data.items

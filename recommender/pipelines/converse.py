@@ -23,6 +23,7 @@ from recommender.engine import Recommender
 from recommender.files import replacing
 from recommender.model.checkpoint import from_pretrained, save_pretrained
 from recommender.pipelines.listening_data import READ, listening_stages, prepare_listening
+from recommender.pipelines.private import refuse_private
 from recommender.pipelines.train import claimed_run, split_histories, work_folder
 from recommender.progress import Progress, is_main_process
 from recommender.training import StageResult, TrainingData, run_stages
@@ -50,6 +51,7 @@ def teach_listening(
     was stopped goes on from `work`, by default a folder beside `output`. `start`: a checkpoint that listens already, to
     begin from what it has learned.
     """
+    refuse_private(source, "the stage converse")
     with claimed_run(output):
         return _teach(source, output, recipe, dict(changes or {}), items, work or work_folder(output), progress, start)
 

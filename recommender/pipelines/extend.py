@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from recommender import assets
-from recommender.baselines.content import tfidf
 from recommender.config import Config, Modality
 from recommender.data import standins
 from recommender.data.catalogue import Catalogue
@@ -34,17 +32,13 @@ from recommender.inference.item_bias import calibrate_exposure
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint, from_pretrained, item_ids_of, resolve
 from recommender.model.network import is_adapter_parameter
-from recommender.numerics.vectors import unit_rows
 from recommender.pipelines.extend_vectors import check_known_vectors, encoders_of_new, with_vectors
+from recommender.pipelines.similar_items import content_similarity, mean_of_similar, offsets_of_similar
 from recommender.pipelines.train import standin_folder
 from recommender.progress import Progress
 from recommender.semantic_ids import SemanticIds, join_modalities
 
 logger = logging.getLogger(__name__)
-CONTENT: tuple[Modality, ...] = ("text", "knowledge", "image", "audio")
-NEIGHBOURS = 10
-TEMPERATURE = 0.2
-"""How many similar items count, and how much their similarity decides: chosen on MovieLens-100K, see eval/LOG.md."""
 
 
 def load_extended(
@@ -103,7 +97,7 @@ def extend(checkpoint: Checkpoint, table: Catalogue, source: str, progress: Prog
     raw = encode_catalogue(new_catalogue, encoders_of_new(checkpoint.config.encoders, new_catalogue), progress)
     features = checkpoint.model.features.append(reduce(raw, checkpoint.model.features.reductions))
     documents = [part.document(i) for part in (checkpoint.catalogue, new_catalogue) for i in range(len(part))]
-    similarity = torch.from_numpy(_similarity(features, documents, len(checkpoint.catalogue)))
+    similarity = torch.from_numpy(content_similarity(features, documents, len(checkpoint.catalogue)))
     if not _trained_with_cold_items(checkpoint.config):
         features = _with_estimated_collaborative(features, similarity)
     features = features.rounded()
@@ -125,6 +119,11 @@ def _histories_of_known(extended: Checkpoint, interactions: str | None, is_new: 
     """Return histories without new items, on which lists are measured."""
     config = extended.config
     source = interactions or config.data.interactions
+    if interactions is None and config.training.privacy is not None:
+        logger.warning(
+            "the model is private: lists are measured on histories of one item each, not on those of its users"
+        )
+        return [np.array([item]) for item in np.flatnonzero(~is_new)]
     if interactions is None and not (assets.is_embedded(source) or Path(source).exists()):
         logger.warning("%s is missing: lists are measured on histories of one item each", source)
         return [np.array([item]) for item in np.flatnonzero(~is_new)]
@@ -155,7 +154,7 @@ def _with_estimated_collaborative(features: Features, similarity: Tensor) -> Fea
         return features
     vectors, known = features.table("collaborative"), similarity.shape[1]
     lacking = np.flatnonzero(~features.present["collaborative"][known:])  # all of them, unless vectors were given
-    estimated = _mean_of_similar(torch.from_numpy(vectors[:known]), similarity[lacking]).numpy()
+    estimated = mean_of_similar(torch.from_numpy(vectors[:known]), similarity[lacking]).numpy()
     return features.with_rows("collaborative", known + lacking, estimated)
 
 
@@ -196,37 +195,9 @@ def _rows(old: RecommenderModel, model: RecommenderModel, known: int, similarity
     model.rows.copy_(rows)
     known_embeddings = model.embeddings(torch.arange(known, device=model.device))
     without_rows = model.embeddings(torch.arange(known, len(model.codes), device=model.device))
-    offsets = _offsets_of_similar(known_embeddings, similarity)
+    offsets = offsets_of_similar(known_embeddings, similarity)
     if _trained_with_cold_items(model.config):
         rows[added] = offsets
     else:
         rows[added] = known_embeddings.mean(0) + offsets - without_rows
     return rows
-
-
-def _offsets_of_similar(embeddings: Tensor, similarity: Tensor) -> Tensor:
-    """Return for each new item how the known items most like it differ from the mean, [new, hidden].
-
-    `embeddings` [known, hidden]. Offsets have the mean length of a known item's distance from the mean.
-    """
-    offsets = embeddings - embeddings.mean(0)
-    return nn.functional.normalize(_mean_of_similar(offsets, similarity)) * offsets.norm(dim=1).mean()
-
-
-def _mean_of_similar(values: Tensor, similarity: Tensor) -> Tensor:
-    """Return the weighted mean of `values` [known, width] over the known items most like each new one, [new, width]."""
-    best = similarity.to(values.device).topk(min(NEIGHBOURS, similarity.shape[1]))
-    return (torch.softmax(best.values / TEMPERATURE, dim=1)[..., None] * values[best.indices]).sum(1)
-
-
-def _similarity(features: Features, documents: Sequence[str], known: int) -> np.ndarray:
-    """Return the similarity of new items to known ones, [new, known]: the sum of two cosines, of vectors and of TF-IDF."""
-    vectors, words = unit_rows(_content(features)), tfidf(documents)
-    return np.asarray(vectors[known:] @ vectors[:known].T + (words[known:] @ words[:known].T).toarray(), np.float32)
-
-
-def _content(features: Features) -> np.ndarray:
-    content = {m: v for m, v in features.vectors.items() if m in CONTENT}
-    if not content:
-        raise DataError("the model has no encoder of content, so new items cannot be compared", "train it with one")
-    return join_modalities(replace(features, vectors=content, present={m: features.present[m] for m in content}))

@@ -17,6 +17,7 @@ from recommender.errors import DataError
 from recommender.model.checkpoint import resolve, save_copy_with
 from recommender.model.manifest import claimed
 from recommender.model.trained_on import TRAINED_ON, TrainedOn, digest_of
+from recommender.pipelines.private import refuse_private
 from recommender.pipelines.train import load_histories
 from recommender.progress import Progress
 
@@ -31,6 +32,7 @@ def fuse_checkpoint(
     that cannot be saved in a checkpoint and for a checkpoint that was trained on the validation targets; CheckpointError.
     """
     check_storable(baselines)
+    refuse_private(source, "fused baselines")
     with claimed(output, "fuse"):
         return _fuse(source, baselines, output, items, progress)
 

@@ -28,7 +28,7 @@ from recommender.inference.item_bias import init_popularity_bias
 from recommender.justify import Style, explain_examples
 from recommender.justify.companions import Companions, count_companions
 from recommender.model import RecommenderModel, load_llm
-from recommender.model.card import LABELS
+from recommender.model.card import LABELS, PRIVACY
 from recommender.model.checkpoint import (
     Checkpoint,
     check_adapter,
@@ -41,11 +41,14 @@ from recommender.model.manifest import claimed
 from recommender.model.soft_targets import SoftTargets
 from recommender.model.trained_on import TrainedOn
 from recommender.pipelines.listening_data import READ, has_listening, listening_stages, prepare_listening
+from recommender.pipelines.private import check_public_start, private_counts, refuse_private
+from recommender.pipelines.rows_taken_over import take_over_rows
 from recommender.progress import Progress, is_main_process
 from recommender.semantic_ids.codes import SemanticIds
 from recommender.training import StageResult, TrainingData, run_stages
 from recommender.training.distillation import make_soft_targets
 from recommender.training.loop import TEACHER, clear_state
+from recommender.training.private_plan import plan_of
 from recommender.training.processes import join
 from recommender.training.query_synthesis import QuerySynthesizer
 from recommender.training.run_state import progress_of
@@ -159,11 +162,16 @@ def build(config: Config, prepared: PreparedData, progress: Progress | None = No
     hashes = {RANK: prompts.template_hashes()[RANK]}
     if config.base.adapter:
         hashes |= copy_adapter(model, config.base.adapter)
+    if config.base.adapter_items:
+        take_over_rows(model, prepared.catalogue, config, progress)
     earlier = TrainedOn.load(resolve(config.base.adapter)) if config.base.adapter else None
-    trained_on = None
-    if len(prepared.histories) <= MOST_SKETCHED:
-        trained_on = TrainedOn.of(prepared.histories, prepared.split.train.items, prepared.catalogue, earlier)
-    companions = companions_in(prepared.split.train, prepared.catalogue)
+    trained_on = companions = None
+    if config.training.privacy is not None:  # counts and sketches of users have no noise
+        check_public_start(earlier, prepared.histories, prepared.catalogue)
+    else:
+        if len(prepared.histories) <= MOST_SKETCHED:
+            trained_on = TrainedOn.of(prepared.histories, prepared.split.train.items, prepared.catalogue, earlier)
+        companions = companions_in(prepared.split.train, prepared.catalogue)
     labels = label_media(prepared.catalogue, config.encoders, progress) if config.justify.media else None
     return Checkpoint(
         model,
@@ -222,11 +230,11 @@ def _train(config: Config, output: Path, progress: Progress | None, recipe: str 
     with processes.one_first():
         _check_parts(config, progress)
         prepared = prepare(config, progress, to_train=True)
+    plan = plan_of(config, len(prepared.split.train))  # before anything that takes long: it may be impossible
     checkpoint = build(config, prepared, progress)
-    if config.training.popularity and checkpoint.model.ids.levels == 1:
-        histories = [items for items in prepared.split.train.items if len(items)]
-        init_popularity_bias(checkpoint.model.eval(), checkpoint.builder, histories, config.training.popularity)
     work = work_folder(output)
+    if config.training.popularity and checkpoint.model.ids.levels == 1:
+        _add_popularity(config, prepared, checkpoint, work)
     with processes.one_first():
         data = _training_data(config, prepared, checkpoint, work, progress)
         if listening_stages(config):
@@ -240,6 +248,8 @@ def _train(config: Config, output: Path, progress: Progress | None, recipe: str 
         "recipe": recipe or "FILE",
         "stages": [asdict(stage) for stage in stages],
     }
+    if plan is not None:
+        checkpoint.metrics[PRIVACY] = plan.told()
     if checkpoint.labels is not None:
         checkpoint.metrics[LABELS] = said_of_labels(checkpoint.labels)
     trained = {"rank", *(stage.stage for stage in config.training.stages)}
@@ -251,6 +261,17 @@ def _train(config: Config, output: Path, progress: Progress | None, recipe: str 
         (work / READ).unlink(missing_ok=True)
     processes.wait()
     return TrainingResult(output, stages)
+
+
+def _add_popularity(config: Config, prepared: PreparedData, checkpoint: Checkpoint, work: Path) -> None:
+    histories, strength = [items for items in prepared.split.train.items if len(items)], config.training.popularity
+    counts = None
+    if config.training.privacy is not None:
+        counts = private_counts(config, prepared.split.train, len(prepared.catalogue), work)
+        histories = [
+            np.array([item]) for item in range(len(prepared.catalogue))
+        ]  # nobody's: only a direction is measured
+    init_popularity_bias(checkpoint.model.eval(), checkpoint.builder, histories, strength, counts)
 
 
 def _check_parts(config: Config, progress: Progress | None) -> None:
@@ -308,6 +329,7 @@ def teach_writing(
     and year, which its config names from then on. `start`: a checkpoint whose writing adapter it begins with, in the place
     of its own. A recipe without such a stage gets one.
     """
+    refuse_private(source, "the stage explain")
     with claimed_run(output):
         return _teach_writing(source, output, count, facts, start, progress)
 

@@ -15,6 +15,7 @@ from recommender.conversations.tuned import TUNED, Tuned, known_works, tune
 from recommender.engine import Recommender
 from recommender.errors import CheckpointError
 from recommender.model.checkpoint import save_copy_with
+from recommender.pipelines.private import refuse_private
 from recommender.pipelines.train import split_histories
 from recommender.progress import Progress
 
@@ -32,6 +33,7 @@ def tune_conversations(
     Every third dialogue is read. Nothing of it is kept but weights, and how often each item was spoken of. Raises
     CheckpointError for a model that has not learned to listen, DataError for a wrong file.
     """
+    refuse_private(source, "the weights of conversations")
     engine = Recommender.from_pretrained(source, items, progress)
     if not engine.listens:
         raise CheckpointError(f"{source}: has not learned to listen", "recommender conversations teach")

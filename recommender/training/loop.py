@@ -34,6 +34,8 @@ from recommender.training.epochs import TrainingData
 from recommender.training.gradients import Stepper, checkpoint_gradients
 from recommender.training.interruption import deferred, patient
 from recommender.training.parameter_groups import ADAPTERS, parameter_groups
+from recommender.training.private_plan import SECRET
+from recommender.training.private_stage import open_private
 from recommender.training.processes import Processes, join
 from recommender.training.run_state import STATE
 from recommender.training.schedule import learning_rate_share
@@ -161,14 +163,20 @@ class _Stage:
         self.processes: Processes = run.processes
         self.model = run.model
         self.model.use_adapter(ADAPTERS.get(config.stage, RANK))
-        self.groups = parameter_groups(self.model, config)
+        self.prefix = epochs.shared_prefix(run.data, config)
+        self.private = open_private(
+            run.data, config, run.config, number, self.prefix, run.output, run.saved is not None
+        )
+        trains = (lambda name: True) if self.private is None else self.private.trains
+        self.groups = parameter_groups(self.model, config, trains)
         self.optimizer = torch.optim.AdamW(self.groups, betas=(0.9, 0.98), weight_decay=config.weight_decay)
         self.stepper = self._stepper()
-        self.prefix = epochs.shared_prefix(run.data, config)
         self.epochs: dict[int, list[list[list[Example]]]] = {}
-        self.stream = streaming.open_stream(run.data, config, run.config, number, self.prefix)
+        self.stream = None
+        if self.private is None:
+            self.stream = streaming.open_stream(run.data, config, run.config, number, self.prefix)
         self.per_epoch = self._steps_of_epoch()
-        self.total = math.ceil(self.per_epoch * config.epochs)
+        self.total = math.ceil(self.per_epoch * config.epochs) if self.private is None else self.private.steps
         if config.max_steps is not None:
             self.total = min(self.total, config.max_steps)
         self.every = max(round(self.per_epoch * config.evaluate_epochs), 1)
@@ -186,11 +194,15 @@ class _Stage:
 
     def _stepper(self) -> Stepper:
         run, config = self.training_run, self.config
+        if self.private is not None:
+            return self.private.stepper(self.model, self.optimizer, run.processes)
         rows = sparse_rows(self.model, run.data, config)
         dense = stepper_of(self.model, self.optimizer, run.processes, config.max_grad_norm)
         return dense if rows is None else RowStepper(dense, rows)
 
     def _steps_of_epoch(self) -> int:
+        if self.private is not None:
+            return self.private.steps_of_epoch
         return max(len(self._epoch(0)), 1) if self.stream is None else self.stream.count()
 
     def _rows(self, step: int) -> list[list[Example]]:
@@ -203,6 +215,8 @@ class _Stage:
 
     def _parts(self, step: int) -> list[Batch]:
         """Return this process's share of the batch of a step, in the parts in which it is computed; on the host."""
+        if self.private is not None:
+            return self.private.parts(step)
         accumulated = self.training_run.config.training.gradient_accumulation
         return shared_parts(self._rows(step), self.processes, accumulated, self.prefix)
 
@@ -221,11 +235,11 @@ class _Stage:
             if logged or self.processes.device.type == "cpu":  # reading it on a GPU waits for the GPU
                 loss = self._read(share, position.step)
             if logged:
-                self._log(position, loss=round(loss, 5), positions_per_second=round(clock.rate(), 1))
+                self._log(position, **self._said(loss, clock))
             if position.step % self.every == 0 or ends:
                 self._validate(position)
             if self.training_run.progress:
-                known = "" if math.isnan(loss) else f" loss {loss:.2f},"
+                known = "" if math.isnan(loss) or self.private else f" loss {loss:.2f},"
                 status = f"{self.config.stage},{known} {clock.rate():.0f} tokens/s"
                 self.training_run.progress(status, position.step, self.total)
             position.minutes[str(self.number)] = before + clock.minutes()
@@ -261,6 +275,9 @@ class _Stage:
         """
         number = self.processes.index + part * self.processes.count
         place = [self.training_run.config.seed, self.number, step, number]
+        if self.private is not None:
+            torch.manual_seed(self.private.seed(step, number))
+            return
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
     def _step(self, step: int, parts: Sequence[Batch]) -> tuple[Tensor, int]:
@@ -277,14 +294,19 @@ class _Stage:
         views = self.training_run.views if config.stage in ("align", "rank") else {}
         shares = []
         for number, part in enumerate(parts):
+            if self.private is not None and self.training_run.stopped.is_set():  # a private step may take minutes
+                self._save(self.training_run.position)
+                raise KeyboardInterrupt
             self._seed(step, number)
             batch = part.to(self.processes.device)
             total, _ = self.stepper.loss(batch, *dropouts, teacher, config.cold_item_dropout, views)
-            loss = total / max(all_labels, 1)
+            loss = total / (max(all_labels, 1) if self.private is None else max(labels[number], 1))
             self.stepper.backward(loss, last=number + 1 == len(parts))
             shares.append(loss.detach())
+        if self.private is not None:
+            self.private.step = step
         self.stepper.step(config.max_grad_norm)
-        return torch.stack(shares).sum(), int(positions)
+        return torch.stack(shares).sum() if shares else torch.zeros(()), int(positions)
 
     def _read(self, share: Tensor, step: int) -> float:
         """Return the mean loss of a label. Raises RecommenderError, in all processes, if it is not finite."""
@@ -315,6 +337,8 @@ class _Stage:
         logger.info("%s step %d of %d: validation %.4f", self.config.stage, position.step, self.total, value)
 
     def _measure(self) -> float | None:
+        if self.private is not None:
+            return None
         self.model.eval()
         if self.config.stage == "rank":
             users, beam = self.config.validation_users, self.training_run.config.decoding.beam
@@ -323,6 +347,12 @@ class _Stage:
                 return validation_ndcg(self.model, data.builder, data.split, users, beam, self.processes)
         loss = held_out_loss(self.model, self.held_out, self.config, self.prefix, self.processes)
         return None if loss is None else -loss
+
+    def _said(self, loss: float, clock: _Clock) -> dict[str, float]:
+        """Return what the log says of a step: nothing that tells of users, where they are private."""
+        if self.private is not None:
+            return {}
+        return {"loss": round(loss, 5), "positions_per_second": round(clock.rate(), 1)}
 
     def _log(self, position: run_state.Position, **values: Any) -> None:
         row = dict.fromkeys(run_state.FIELDS, "") | values
@@ -369,5 +399,5 @@ class _Clock:
 
 def clear_state(output: Path) -> None:
     """Delete the state of a finished run."""
-    for path in (output / STATE, output / TEACHER, *output.glob(run_state.STAGE_ENDS)):
+    for path in (output / STATE, output / TEACHER, output / SECRET, *output.glob(run_state.STAGE_ENDS)):
         path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,12 +16,14 @@ ADAPTERS = {"explain": EXPLAIN, "converse": CONVERSE}
 """The adapter of a stage; the others train that of ranking."""
 
 
-def parameter_groups(model: RecommenderModel, config: StageConfig) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: RecommenderModel, config: StageConfig, trains: Callable[[str], bool] = lambda name: True
+) -> list[dict[str, Any]]:
     """Return the groups of the optimiser, and switch gradients accordingly.
 
     The stage `explain` trains its own LoRA, `converse` its own and what listens; the others train everything else: LoRA of
     ranking, rows, projectors, norm. What has a learning rate of 0 is frozen; rows of which a step looks at few have no
-    gradients as a whole: see `sparse_rows`.
+    gradients as a whole: see `sparse_rows`. `trains`: of the name of a parameter, whether it is trained at all.
     """
     rates = {
         "lora": config.learning_rate,
@@ -30,7 +33,7 @@ def parameter_groups(model: RecommenderModel, config: StageConfig) -> list[dict[
     groups: dict[str, list[torch.nn.Parameter]] = {"lora": [], "rows": [], "projectors": []}
     for name, parameter in model.named_parameters():
         group = _group(name, config.stage)
-        group = group if group is not None and rates[group] else None
+        group = group if group is not None and rates[group] and trains(name) else None
         if name == "rows" and model.trains_few_rows:
             group = None
         parameter.requires_grad_(group is not None)

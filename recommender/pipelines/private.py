@@ -1,0 +1,45 @@
+"""What the pipelines do for a private training, and what they refuse for a model that was trained so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from recommender.config import Config
+from recommender.data.catalogue import Catalogue
+from recommender.data.histories import Histories
+from recommender.errors import ConfigError, RecommenderError
+from recommender.model.checkpoint import CONFIG, resolve
+from recommender.model.trained_on import TrainedOn, digest_of
+from recommender.training.loop import STATE
+from recommender.training.private_counts import noisy_counts
+from recommender.training.private_plan import COUNTS, Secret
+
+
+def private_counts(config: Config, train: Histories, items: int, work: Path) -> np.ndarray:
+    """Return noisy counts of the items [items]; a resumed run draws the same again. `work`: the folder of its state."""
+    privacy = config.training.privacy
+    assert privacy is not None
+    random = Secret.of(config, work, (work / STATE).is_file()).random(COUNTS)
+    return noisy_counts(train.items, items, privacy.counts_noise, random)
+
+
+def check_public_start(earlier: TrainedOn | None, histories: Histories, catalogue: Catalogue) -> None:
+    """Raise ConfigError if the adapter that a private training begins with was trained on the same interactions."""
+    while earlier is not None:
+        if earlier.digest == digest_of(histories, catalogue):
+            raise ConfigError(
+                "training.privacy: base.adapter was trained on these interactions without privacy, and would tell of them",
+                "begin with a checkpoint that was trained on other users, or with base.adapter: null",
+            )
+        earlier = earlier.earlier
+
+
+def refuse_private(source: str | Path, what: str) -> None:
+    """Raise RecommenderError if a checkpoint was trained privately: `what` would add to it what has no noise."""
+    if Config.load(resolve(source) / CONFIG).training.privacy is not None:
+        raise RecommenderError(
+            f"{source}: was trained with privacy, and {what} would learn from users without noise",
+            "do it with a checkpoint that was trained without training.privacy",
+        )
