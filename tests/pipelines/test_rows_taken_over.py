@@ -25,7 +25,7 @@ def renamed(catalogue: Catalogue, unknown: int) -> Catalogue:
     """Return the catalogue backwards under other ids; the first `unknown` items have titles that nobody knows."""
     items = [*catalogue][::-1]
     return Catalogue(
-        Item(f"x{n}", f"Something else {n}" if n < unknown else item.title, dict(item.attributes))
+        Item(f"x{n}", f"Something else {n}" if n < unknown else item.title, attributes=item.attributes)
         for n, item in enumerate(items)
     )
 
