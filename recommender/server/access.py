@@ -16,7 +16,8 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from recommender.server.http_errors import HttpError
+from recommender.errors import RecommenderError
+from recommender.server.http_errors import HttpError, http_error_of
 from recommender.server.tokens import TokenCheck
 from recommender.store.keys import SCOPES, ApiKeys
 from recommender.store.keys import Scope as Permission
@@ -35,6 +36,8 @@ _NEEDED: Mapping[str, tuple[Permission, ...]] = {
     AGENTS: ("recommend", "explain", "feedback"),  # its tools do all of that
 }
 _CALLER = "recommender.caller"
+#: a caller who may not ask, or a store that cannot say at the moment
+_REFUSALS = (HttpError, RecommenderError)
 #: callers whose rate is remembered
 _REMEMBERED = 10_000
 _MINUTE = 60.0
@@ -103,9 +106,10 @@ class Access:
             caller = self.gate.caller(Headers(scope=scope))
             check_may(caller, scope["path"], scope.get("method", ""))
             self._rates.check(caller)
-        except HttpError as error:
-            response = error.response()
-            if error.status_code == 401:
+        except _REFUSALS as error:
+            refused = http_error_of(error)
+            response = refused.response()
+            if refused.status_code == 401:
                 response.headers["WWW-Authenticate"] = "Bearer"
             await response(scope, receive, send)
             return

@@ -21,6 +21,7 @@ from recommender.errors import (
     RecommenderError,
     reason_of,
 )
+from recommender.store.database import StoreUnavailableError
 
 RETRY_SECONDS = 1
 LONGEST = 1000
@@ -73,6 +74,9 @@ def http_error_of(error: Exception) -> HttpError:
         return error
     if isinstance(error, EngineLostError):
         return HttpError(503, "the engine does not answer; come again in a moment", "engine_lost")
+    if isinstance(error, StoreUnavailableError):
+        logger.error("%s", error)
+        return HttpError(503, "what is kept of people cannot be reached; come again in a moment", "storage_unavailable")
     if isinstance(error, AssetError | CheckpointError | ConfigError):
         # what is wrong with this installation is for its operator: such errors name folders
         logger.error("a request needs what is not here: %s", error)

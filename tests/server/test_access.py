@@ -18,6 +18,7 @@ from recommender.server.access import Gate, is_open_path, needed
 from recommender.server.app import create_app
 from recommender.server.guarding import is_local, open_store
 from recommender.server.tokens import TokenCheck
+from recommender.store.database import StoreUnavailableError
 from recommender.store.keys import SCOPES
 from recommender.store.master_keys import new_master_key
 from recommender.store.store import Store
@@ -126,6 +127,18 @@ def test_a_local_server_without_keys_is_open_and_closes_with_the_first_key(clien
     assert one.post("/v1/recommendations", json=LIST).status_code == 200
     store.keys.add("first", ["recommend"])
     assert one.post("/v1/recommendations", json=LIST).status_code == 401
+
+
+def test_a_store_that_is_away_lets_nobody_in_and_says_come_again(client, store, monkeypatch):
+    one, (_, token) = client(), store.keys.add("shop", ["recommend"])
+
+    def away(*_):
+        raise StoreUnavailableError("the store cannot be used at the moment: locked", "try again later")
+
+    monkeypatch.setattr(store.keys, "find", away)
+    answer = one.post("/v1/recommendations", json=LIST, headers=bearer(token))
+    assert answer.status_code == 503 and answer.json()["error"]["code"] == "storage_unavailable"
+    assert answer.headers["retry-after"] and "locked" not in answer.text
 
 
 def test_a_rate_is_held_for_each_caller(client, store):
