@@ -2,6 +2,8 @@
 
 import pytest
 
+from recommender.store.master_keys import new_master_key
+from recommender.store.store import Store
 from tests.server.http_server import Server
 
 
@@ -28,3 +30,12 @@ def embedded_server(embedded):
     served = Server(embedded)
     yield served
     served.close()
+
+
+@pytest.fixture
+def store(tmp_path):
+    """What a server keeps of people, and its keys."""
+    new_master_key(tmp_path / "master", "a")
+    opened = Store.open(tmp_path / "store.db", tmp_path / "master")
+    yield opened
+    opened.engine.dispose()

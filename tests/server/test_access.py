@@ -21,7 +21,6 @@ from recommender.server.tokens import TokenCheck
 from recommender.store.database import StoreUnavailableError
 from recommender.store.keys import SCOPES
 from recommender.store.master_keys import new_master_key
-from recommender.store.store import Store
 
 ISSUER, AUDIENCE = "https://id.example.com", "recommender"
 LIST = {"history": ["101", "103"], "k": 2}
@@ -30,14 +29,6 @@ LIST = {"history": ["101", "103"], "k": 2}
 @pytest.fixture
 def engine(make_checkpoint):
     return Recommender(make_checkpoint())
-
-
-@pytest.fixture
-def store(tmp_path):
-    new_master_key(tmp_path / "master", "a")
-    opened = Store.open(tmp_path / "store.db", tmp_path / "master")
-    yield opened
-    opened.engine.dispose()
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from recommender.engine import Recommender
 from recommender.server.app import create_app
 from recommender.server.people import NOT_EXPLAINED, NOT_PERSONAL
 from recommender.store.database import writing
-from recommender.store.master_keys import new_master_key
-from recommender.store.store import Store
 
 USER = "ann.personal@example.com"
 
@@ -21,14 +19,6 @@ USER = "ann.personal@example.com"
 @pytest.fixture
 def engine(make_checkpoint):
     return Recommender(make_checkpoint())
-
-
-@pytest.fixture
-def store(tmp_path):
-    new_master_key(tmp_path / "master", "a")
-    opened = Store.open(tmp_path / "store.db", tmp_path / "master")
-    yield opened
-    opened.engine.dispose()
 
 
 @pytest.fixture
