@@ -11,8 +11,9 @@ import typer
 from typer.core import TyperGroup
 
 from recommender.cli import early_checks
-from recommender.cli.options import AsJson
+from recommender.cli.options import AsJson, Quiet
 from recommender.cli.output import print_facts, print_json, print_rows, print_text
+from recommender.cli.stopping import stoppable
 from recommender.cli.store_options import (
     MasterKey,
     PublicKey,
@@ -205,7 +206,7 @@ def forget_user(
     """Delete all that is kept of a person; give a receipt.
 
     Events, feedback, consent and files that the store knows of; their key is destroyed, and later trainings leave them out.
-    Checkpoints do not change: the receipt lists those of --model as not yet updated.
+    Checkpoints do not change: the receipt lists those of --model as not yet updated, and `forget model` updates them.
     """
     need_extra("a store")
     from recommender.store.forgetting import forget, model_facts
@@ -214,6 +215,55 @@ def forget_user(
     with opened_store(store, master_key, config, signs=True) as opened:
         receipt = forget(opened, user, models, unknown_too)
     _give_receipt(receipt, output, as_json)
+
+
+@forget.command("model")
+def forget_model(
+    model: Annotated[str, typer.Argument(help="a checkpoint that learned from people who were forgotten")],
+    output: Receipt = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="train all of it again, if it was trained in one piece")
+    ] = False,
+    store: Where = None,
+    master_key: MasterKey = None,
+    config: StoreConfig = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a checkpoint again without the forgotten.
+
+    Of training.forgetting only the shards that had learned from them. The new version takes the place of the old one, and
+    the receipt says what was done.
+    """
+    need_extra("a store")
+    from recommender.pipelines.forget_in_model import forget_in_model
+    from recommender.pipelines.left_out import NamedStore
+    from recommender.progress import progress_bars
+    from recommender.store.forgetting import model_receipt
+
+    serving = serving_of(config)
+    with opened_store(store, master_key, config, signs=True) as opened:
+        named = NamedStore(str(store or serving.store), master_key or serving.master_key)
+        with stoppable(), progress_bars(quiet) as progress:
+            relearned = forget_in_model(model, progress, whole, named)
+        receipt = model_receipt(opened, relearned.told())
+    _give_model_receipt(receipt, output, as_json)
+
+
+def _give_model_receipt(receipt: dict[str, Any], output: Path | None, as_json: bool) -> None:
+    from recommender.files import write_text
+    from recommender.strict.json_documents import json_text
+
+    if output is None:
+        print_json(receipt)
+        return
+    write_text(output, json_text(receipt, indent=1) + "\n")
+    facts = receipt["statement"]["model"]
+    shards = f"{len(facts['shards'])} of {facts['all_shards']} shards" if facts["all_shards"] else "all of it"
+    row = {"checkpoint": facts["checkpoint"], "trained again": shards, "users": facts["users"], "file": str(output)}
+    print_facts(row | {"seconds": facts["seconds"]}, as_json)
+    if facts["lost"] and not as_json:
+        print_text(f"train these again, they are not in the new version: {', '.join(facts['lost'])}")
 
 
 @forget.command("receipt")
@@ -251,8 +301,9 @@ def check_receipt(
     if as_json:
         print_json({"ok": True, "statement": statement})
     else:
-        erased = ", ".join(f"{count} {name}" for name, count in statement["erased"].items())
-        print_text(f"signed and unchanged: {statement['what']}, {statement['time']}: {erased}")
+        facts = statement.get("erased") or {"users": statement["model"]["users"]}
+        told = ", ".join(f"{count} {name}" for name, count in facts.items())
+        print_text(f"signed and unchanged: {statement['what']}, {statement['time']}: {told}")
 
 
 def _give_receipt(receipt: dict[str, Any], output: Path | None, as_json: bool) -> None:

@@ -17,7 +17,14 @@ from recommender.config.running import (
     check_engine,
 )
 from recommender.config.section import MODALITIES, SOFT_MODALITIES, Modality, Section
-from recommender.config.training import PrivacyConfig, Stage, StageConfig, TeacherConfig, TrainingConfig
+from recommender.config.training import (
+    ForgettingConfig,
+    PrivacyConfig,
+    Stage,
+    StageConfig,
+    TeacherConfig,
+    TrainingConfig,
+)
 from recommender.config.tree import Config
 
 __all__ = [
@@ -31,6 +38,7 @@ __all__ = [
     "EncodersConfig",
     "FORMER_KEYS",
     "FactsConfig",
+    "ForgettingConfig",
     "JustifyConfig",
     "LENGTHS",
     "Length",

@@ -121,12 +121,32 @@ class PrivacyConfig(Section):
     )
 
 
+class ForgettingConfig(Section):
+    """A training in shards of users: who is forgotten later is trained out of one of them alone."""
+
+    shards: int = Field(8, ge=2, le=1000, description="parts of the users")
+    way: Literal["average", "chain"] = Field(
+        "average",
+        description="average: each shard is trained from the start, and what they learned is added up; chain: one after the"
+        " other in the order in which users came, so to forget somebody goes back to before they came",
+    )
+    scale: float = Field(
+        1.0, gt=0, description="of average: how far the mean of what the shards learned is followed; 1: the mean"
+    )
+    moments: tuple[float, ...] | None = Field(
+        None, description="of chain: when each shard but the first begins; default: shards of as many users each"
+    )
+
+
 class TrainingConfig(Section):
     """The stages in order, and settings of all of them."""
 
     stages: tuple[StageConfig, ...] = (StageConfig(stage="rank"),)
     teacher: TeacherConfig | None = None
     privacy: PrivacyConfig | None = Field(None, description="train with noise that hides each single user")
+    forgetting: ForgettingConfig | None = Field(
+        None, description="train in shards of users, so that somebody can be forgotten exactly, and soon"
+    )
     popularity: float = Field(
         0.0,
         ge=0,

@@ -12,11 +12,11 @@ from pydantic import ValidationError, model_validator
 from recommender.config.data import DataConfig
 from recommender.config.encoders import EncodersConfig
 from recommender.config.model import BaseConfig, LoraConfig, PromptConfig, SemanticIdsConfig
-from recommender.config.private_rules import check_private
 from recommender.config.reading import current_key, explain, inside, place_in, plain, suggest, with_current_keys
 from recommender.config.running import DecodingConfig, JustifyConfig, ServingConfig
 from recommender.config.section import Section
 from recommender.config.training import TrainingConfig
+from recommender.config.user_rules import check_forgetting, check_private
 from recommender.errors import ConfigError
 from recommender.strict.yaml_documents import read_yaml
 
@@ -47,6 +47,7 @@ class Config(Section):
                 "training.softmax: sampled needs one level of ids, where each item has a code of its own; set it to auto"
             )
         check_private(self.training, self.encoders)
+        check_forgetting(self.training, self.encoders)
         return self
 
     @classmethod

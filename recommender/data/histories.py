@@ -60,10 +60,14 @@ class Histories:
         """Return an even sample of this many users; None or more than there are: all."""
         if users is None or users >= len(self):
             return self
-        sample = evenly(len(self), users).tolist()
-        times = self.times and tuple(self.times[user] for user in sample)
-        user_ids, items = tuple(self.user_ids[user] for user in sample), tuple(self.items[user] for user in sample)
-        ranks = self.ranks and tuple(self.ranks[user] for user in sample)
+        return self.chosen(evenly(len(self), users))
+
+    def chosen(self, users: np.ndarray) -> Histories:
+        """Return some users, in the order given; `users`: their places [n], or bool [users]."""
+        places = (np.flatnonzero(users) if users.dtype == bool else users).tolist()
+        times = self.times and tuple(self.times[user] for user in places)
+        user_ids, items = tuple(self.user_ids[user] for user in places), tuple(self.items[user] for user in places)
+        ranks = self.ranks and tuple(self.ranks[user] for user in places)
         return Histories(user_ids, items, times, self.report, ranks)
 
     @classmethod
@@ -160,6 +164,10 @@ class Split:
     train: Histories
     validation: np.ndarray
     test: np.ndarray
+
+    def chosen(self, users: np.ndarray) -> Split:
+        """Return the split of some users, in the order given; `users`: their places [n], or bool [users]."""
+        return Split(self.train.chosen(users), self.validation[users], self.test[users])
 
     def history_for(self, part: Literal["validation", "test"]) -> Sequence[np.ndarray]:
         """Return what is known before the target: train for validation, train and validation target for test."""

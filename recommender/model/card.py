@@ -19,6 +19,8 @@ TERMS = {
 LABELS = "labels"
 #: the key under which it stands what a training with noise keeps private, and what that cost
 PRIVACY = "privacy"
+#: the key under which it stands how somebody is forgotten
+FORGETTING = "forgetting"
 _TEMPLATE = Path(__file__).with_name("card.jinja")
 
 
@@ -45,6 +47,7 @@ def write_card(
         encoders=_encoders(config.encoders, encoded, items),
         labels=metrics.get(LABELS),
         privacy=metrics.get(PRIVACY),
+        forgetting=metrics.get(FORGETTING),
         codes=codes,
         seed=config.seed,
         terms=TERMS.get(config.data.interactions, "the user's own"),

@@ -17,28 +17,41 @@ from recommender.errors import DataError
 from recommender.model.checkpoint import resolve, save_copy_with
 from recommender.model.manifest import claimed
 from recommender.model.trained_on import TRAINED_ON, TrainedOn, digest_of
+from recommender.pipelines.left_out import NamedStore
 from recommender.pipelines.private import refuse_private
 from recommender.pipelines.train import load_histories
 from recommender.progress import Progress
 
 
 def fuse_checkpoint(
-    source: str, baselines: Sequence[str], output: Path, items: str | None = None, progress: Progress | None = None
+    source: str,
+    baselines: Sequence[str],
+    output: Path,
+    items: str | None = None,
+    progress: Progress | None = None,
+    store: NamedStore | None = None,
 ) -> FittedFusion:
     """Fit baselines and weights on the checkpoint's training data and write a copy with them to `output`.
 
     The weights are fitted on each user's validation target; test targets are not used. What the baselines learned, all but
-    each user's last item, is added to what the copy says it was trained on. Raises DataError for a baseline
-    that cannot be saved in a checkpoint and for a checkpoint that was trained on the validation targets; CheckpointError.
+    each user's last item, is added to what the copy says it was trained on. `store`: says who was forgotten.
+
+    Raises DataError for a baseline that cannot be saved in a checkpoint and for a checkpoint that was trained on the
+    validation targets; CheckpointError.
     """
     check_storable(baselines)
     refuse_private(source, "fused baselines")
     with claimed(output, "fuse"):
-        return _fuse(source, baselines, output, items, progress)
+        return _fuse(source, baselines, output, items, progress, store)
 
 
 def _fuse(
-    source: str, baselines: Sequence[str], output: Path, items: str | None, progress: Progress | None
+    source: str,
+    baselines: Sequence[str],
+    output: Path,
+    items: str | None,
+    progress: Progress | None,
+    store: NamedStore | None,
 ) -> FittedFusion:
     model = Recommender.from_pretrained(source, items, progress)
     config, catalogue = model.config, model.catalogue
@@ -47,7 +60,7 @@ def _fuse(
             f"{source}: was trained on each user's last items, so no weights can be fitted on them",
             "train with training.keep_test_out: true",
         )
-    histories = load_histories(config, catalogue)
+    histories = load_histories(config, catalogue, store)
     check_same_interactions(source, config.data.interactions, histories, catalogue)
     known = leave_one_out(histories).history_for("test")
     content = ItemContent(

@@ -25,12 +25,14 @@ def private_counts(config: Config, train: Histories, items: int, work: Path) -> 
     return noisy_counts(train.items, items, privacy.counts_noise, random)
 
 
-def check_public_start(earlier: TrainedOn | None, histories: Histories, catalogue: Catalogue) -> None:
-    """Raise ConfigError if the adapter that a private training begins with was trained on the same interactions."""
+def check_public_start(config: Config, earlier: TrainedOn | None, histories: Histories, catalogue: Catalogue) -> None:
+    """Raise ConfigError if the adapter that a training begins with, which is to be private or to forget, was trained on the
+    same interactions."""
+    key = "training.privacy" if config.training.privacy is not None else "training.forgetting"
     while earlier is not None:
         if earlier.digest == digest_of(histories, catalogue):
             raise ConfigError(
-                "training.privacy: base.adapter was trained on these interactions without privacy, and would tell of them",
+                f"{key}: base.adapter was trained on these interactions, and would tell of them",
                 "begin with a checkpoint that was trained on other users, or with base.adapter: null",
             )
         earlier = earlier.earlier

@@ -28,7 +28,7 @@ from recommender.inference.item_bias import init_popularity_bias
 from recommender.justify import Style, explain_examples
 from recommender.justify.companions import Companions, count_companions
 from recommender.model import RecommenderModel, load_llm
-from recommender.model.card import LABELS, PRIVACY
+from recommender.model.card import FORGETTING, LABELS, PRIVACY
 from recommender.model.checkpoint import (
     Checkpoint,
     check_adapter,
@@ -40,6 +40,7 @@ from recommender.model.checkpoint import (
 from recommender.model.manifest import claimed
 from recommender.model.soft_targets import SoftTargets
 from recommender.model.trained_on import TrainedOn
+from recommender.pipelines.left_out import NamedStore, without_the_forgotten
 from recommender.pipelines.listening_data import READ, has_listening, listening_stages, prepare_listening
 from recommender.pipelines.private import check_public_start, private_counts, refuse_private
 from recommender.pipelines.rows_taken_over import take_over_rows
@@ -52,6 +53,7 @@ from recommender.training.private_plan import plan_of
 from recommender.training.processes import join
 from recommender.training.query_synthesis import QuerySynthesizer
 from recommender.training.run_state import progress_of
+from recommender.training.user_shards import run_in_shards, shard_of_users, shards_folder, with_moments
 
 logger = logging.getLogger(__name__)
 #: users up to which a checkpoint keeps a sketch of what it learned from, and counts what all of them had together
@@ -74,10 +76,13 @@ class PreparedData:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A trained model: the folder of its checkpoint, and how each stage ended."""
+    """A trained model: the folder of its checkpoint, how each stage ended, the number of users, and of
+    `training.forgetting` the shards that were trained now."""
 
     checkpoint: Path
     stages: list[StageResult]
+    users: int
+    shards: tuple[int, ...] = ()
 
 
 def load_catalogue(config: Config, progress: Progress | None = None) -> Catalogue:
@@ -97,13 +102,16 @@ def standin_folder(catalogue: Catalogue) -> Path:
     return assets.cache_dir() / "standins" / catalogue.fingerprint[:12]
 
 
-def prepare(config: Config, progress: Progress | None = None, to_train: bool = False) -> PreparedData:
+def prepare(
+    config: Config, progress: Progress | None = None, to_train: bool = False, store: NamedStore | None = None
+) -> PreparedData:
     """Read the tables, split the histories and encode the items; collaborative vectors use training histories only.
 
-    `to_train`: raise DataError for histories that nothing can be learnt from, before anything is encoded.
+    `to_train`: raise DataError for histories that nothing can be learnt from, before anything is encoded. `store`: see
+    `without_the_forgotten`.
     """
     catalogue = load_catalogue(config, progress)
-    histories = _note_dropped(config, load_histories(config, catalogue))
+    histories = _note_dropped(config, load_histories(config, catalogue, store))
     split = split_of(config, histories)
     if to_train:
         _check_long_enough(split)
@@ -122,11 +130,11 @@ def split_of(config: Config, histories: Histories) -> Split:
     return leave_one_out(histories) if config.training.keep_test_out else _everything(histories)
 
 
-def load_histories(config: Config, catalogue: Catalogue) -> Histories:
-    """Read the interactions that a config selects. Raises DataError."""
+def load_histories(config: Config, catalogue: Catalogue, store: NamedStore | None = None) -> Histories:
+    """Read the interactions that a config selects, without people whom a store forgot. Raises DataError."""
     data = config.data
     histories = Histories.load(data.interactions, catalogue, data, minimum_rating=data.minimum_rating)
-    return histories.sampled(data.users)
+    return without_the_forgotten(config, histories, store).sampled(data.users)
 
 
 def _note_dropped(config: Config, histories: Histories) -> Histories:
@@ -166,9 +174,9 @@ def build(config: Config, prepared: PreparedData, progress: Progress | None = No
         take_over_rows(model, prepared.catalogue, config, progress)
     earlier = TrainedOn.load(resolve(config.base.adapter)) if config.base.adapter else None
     trained_on = companions = None
-    if config.training.privacy is not None:  # counts and sketches of users have no noise
-        check_public_start(earlier, prepared.histories, prepared.catalogue)
-    else:
+    if config.training.privacy is not None or config.training.forgetting is not None:
+        check_public_start(config, earlier, prepared.histories, prepared.catalogue)
+    if config.training.privacy is None:  # counts and sketches of users have no noise
         if len(prepared.histories) <= MOST_SKETCHED:
             trained_on = TrainedOn.of(prepared.histories, prepared.split.train.items, prepared.catalogue, earlier)
         companions = companions_in(prepared.split.train, prepared.catalogue)
@@ -191,13 +199,19 @@ def companions_in(train: Histories, catalogue: Catalogue) -> Companions:
 
 
 def train(
-    config: Config | str | Path, output: str | Path, progress: Progress | None = None, *, recipe: str | None = None
+    config: Config | str | Path,
+    output: str | Path,
+    progress: Progress | None = None,
+    *,
+    recipe: str | None = None,
+    store: NamedStore | None = None,
 ) -> TrainingResult:
     """Train a model on the tables that a configuration names, and write it as a checkpoint folder.
 
     `config`: a configuration, or the path of its YAML file. `output`: the folder of the checkpoint; it must not exist, or
     hold an earlier checkpoint, which is replaced. `progress`: called as `progress(what, done, total)`. `recipe`: the name
-    of the recipe on the model card, by default the path of the YAML file.
+    of the recipe on the model card, by default the path of the YAML file. `store`: says who was forgotten, by default the
+    one of the config.
 
     A killed or interrupted run leaves its state in `<output>.training`; the same call resumes it to the same result. The
     log and the plot of the losses stay there. Raises ConfigError, DataError or AssetError if something that it needs is
@@ -208,7 +222,7 @@ def train(
         config, recipe = Config.load(config), recipe or str(config)
     output = Path(output)
     with claimed_run(output):
-        return _train(config, output, progress, recipe)
+        return _train(config, output, progress, recipe, store)
 
 
 @contextmanager
@@ -225,12 +239,15 @@ def claimed_run(output: Path) -> Iterator[None]:
             raise
 
 
-def _train(config: Config, output: Path, progress: Progress | None, recipe: str | None) -> TrainingResult:
+def _train(
+    config: Config, output: Path, progress: Progress | None, recipe: str | None, store: NamedStore | None
+) -> TrainingResult:
     processes = join(config.base.device)
     with processes.one_first():
         _check_parts(config, progress)
-        prepared = prepare(config, progress, to_train=True)
+        prepared = prepare(config, progress, to_train=True, store=store)
     plan = plan_of(config, len(prepared.split.train))  # before anything that takes long: it may be impossible
+    config = _with_shards(config, prepared.histories)
     checkpoint = build(config, prepared, progress)
     work = work_folder(output)
     if config.training.popularity and checkpoint.model.ids.levels == 1:
@@ -241,7 +258,13 @@ def _train(config: Config, output: Path, progress: Progress | None, recipe: str 
             start = config.base.adapter if config.base.adapter and has_listening(config.base.adapter) else None
             heard = prepare_listening(checkpoint, prepared.split.train.items, work, progress, start)
             data = replace(data, conversations=heard)
-    stages = run_stages(checkpoint.model, data, config, work, progress)
+    trained_shards: tuple[int, ...] = ()
+    if config.training.forgetting is None:
+        stages = run_stages(checkpoint.model, data, config, work, progress)
+    else:
+        shard = shard_of_users(config.training.forgetting, prepared.histories)
+        sharded = run_in_shards(checkpoint.model, data, config, shard, shards_folder(output), work, progress)
+        stages, trained_shards = sharded.stages, sharded.trained
     checkpoint.metrics = {
         "name": output.name,
         "path": output.as_posix(),
@@ -250,6 +273,9 @@ def _train(config: Config, output: Path, progress: Progress | None, recipe: str 
     }
     if plan is not None:
         checkpoint.metrics[PRIVACY] = plan.told()
+    if (forgetting := config.training.forgetting) is not None:
+        users = {"users": len(prepared.histories)}
+        checkpoint.metrics[FORGETTING] = {"way": forgetting.way, "shards": forgetting.shards, **users}
     if checkpoint.labels is not None:
         checkpoint.metrics[LABELS] = said_of_labels(checkpoint.labels)
     trained = {"rank", *(stage.stage for stage in config.training.stages)}
@@ -260,7 +286,15 @@ def _train(config: Config, output: Path, progress: Progress | None, recipe: str 
         clear_state(work)
         (work / READ).unlink(missing_ok=True)
     processes.wait()
-    return TrainingResult(output, stages)
+    return TrainingResult(output, stages, len(prepared.histories), trained_shards)
+
+
+def _with_shards(config: Config, histories: Histories) -> Config:
+    """Return the config with the moments between shards, which the checkpoint keeps."""
+    if config.training.forgetting is None:
+        return config
+    forgetting = with_moments(config.training.forgetting, histories)
+    return config.model_copy(update={"training": config.training.model_copy(update={"forgetting": forgetting})})
 
 
 def _add_popularity(config: Config, prepared: PreparedData, checkpoint: Checkpoint, work: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
@@ -47,6 +47,23 @@ class Consents:
             return dict.fromkeys(PURPOSES, False)
         said = connection.execute(select(consents.c.purpose, consents.c.given).where(consents.c.person == person))
         return self.default | {row.purpose: bool(row.given) for row in said}
+
+    def who_agrees(self, purpose: Purpose) -> Callable[[str], bool]:
+        """Return what says of a pseudonym whether the person agrees to a purpose now; for very many of them.
+
+        Somebody who was forgotten does not; of whom nothing is known, what counts is what counts for all.
+        """
+        with reading(self.engine) as connection:
+            query = select(consents.c.person, consents.c.given).where(consents.c.purpose == purpose)
+            said = {row.person: bool(row.given) for row in connection.execute(query)}
+        forgotten, default = self.people.forgotten(), self.default[purpose]
+        return lambda person: person not in forgotten and said.get(person, default)
+
+    def known(self) -> frozenset[str]:
+        """Return the pseudonyms of all of whom anything is kept, be it that they were forgotten."""
+        with reading(self.engine) as connection:
+            said = {row.person for row in connection.execute(select(consents.c.person))}
+        return self.people.forgotten() | said | frozenset(self.people.all())
 
     def allows(self, user: str, purpose: Purpose) -> bool:
         """Return whether somebody agrees to a purpose."""

@@ -33,7 +33,15 @@ FILES: tuple[Place, ...] = (
         "adapter, projectors, codes and counts that trainings learned from many histories; no history and no id of a person",
         "no",
         "until it is removed",
-        "a new training without the person; the receipt of forget names it as not yet updated until then",
+        "forget model trains it again without the person, and writes a receipt of that",
+    ),
+    Place(
+        "shards",
+        "MODEL.shards beside the checkpoint, of a training with training.forgetting",
+        "what each shard of users changed in the weights; no history and no id of a person",
+        "no",
+        "until it is removed, or trained again",
+        "forget model trains the shards of those who are gone again; what they had learned is removed first",
     ),
     Place(
         "interactions",

@@ -28,7 +28,7 @@ from recommender.store.receipts import signed_receipt
 from recommender.store.store import Store
 from recommender.store.tables import audit, consents, events, feedback, holdings, people, suppressed
 
-KIND = "forget"
+KIND, MODEL_KIND = "forget", "model"
 _OF_A_PERSON: tuple[Table, ...] = (people, events, feedback, consents, holdings)
 #: how often files that are registered meanwhile are looked at again
 _TRIES = 20
@@ -75,6 +75,24 @@ def model_facts(source: str) -> dict[str, str]:
     manifest = folder / MANIFEST
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else ""
     return {"checkpoint": folder.resolve().name, "manifest": digest}
+
+
+def model_receipt(store: Store, relearned: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the signed receipt of a checkpoint that goes on without people who were forgotten; a row of the audit log.
+
+    `relearned`: what was done to it. The receipt names by their pseudonyms all who were forgotten until now, whom the
+    checkpoint has not learned from.
+    """
+    with writing(store.engine) as connection:
+        statement = {
+            "format": 1,
+            "what": "a model goes on without people who were forgotten",
+            "time": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
+            "model": dict(relearned),
+            "without": sorted(store.people.forgotten_in(connection)),
+        }
+        row = store.audit.add(MODEL_KIND, statement, connection)
+        return signed_receipt(statement, row, store.audit.signing)
 
 
 def receipt_of(store: Store, user: str) -> dict[str, Any]:

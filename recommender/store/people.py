@@ -131,7 +131,11 @@ class People:
     def forgotten(self) -> frozenset[str]:
         """Return the pseudonyms of all who were forgotten."""
         with reading(self.engine) as connection:
-            return frozenset(row.person for row in connection.execute(select(suppressed.c.person)))
+            return self.forgotten_in(connection)
+
+    def forgotten_in(self, connection: Connection) -> frozenset[str]:
+        """Return the pseudonyms of all who were forgotten, as a transaction sees them."""
+        return frozenset(row.person for row in connection.execute(select(suppressed.c.person)))
 
     def welcome(self, connection: Connection, person: str) -> None:
         """Take somebody off the list of those who were forgotten: they came back and agreed."""

@@ -356,7 +356,8 @@ class _Stage:
 
     def _log(self, position: run_state.Position, **values: Any) -> None:
         row = dict.fromkeys(run_state.FIELDS, "") | values
-        rate = dict(self._rates(position.step))["lora"]
+        rates = dict(self._rates(position.step))
+        rate = rates.get("lora", max(rates.values()))  # private training may leave LoRA out
         row |= {
             "number": self.number,
             "stage": self.config.stage,

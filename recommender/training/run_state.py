@@ -36,6 +36,7 @@ _NOT_DECISIVE = (
     "encoders.cache",
     "encoders.batch_size",
     "training.checkpoint_minutes",
+    "training.forgetting.scale",
     "training.gradient_",
     "training.rows_device",
     "data.items",
