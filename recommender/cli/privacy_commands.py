@@ -1,4 +1,4 @@
-"""What models tell of the people they learned from: `study privacy`."""
+"""What models tell of the people they learned from, and how they forget them: `study privacy`, `study forgetting`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Annotated
 import typer
 
 from recommender.cli import early_checks
-from recommender.cli.options import AsJson, Quiet, Seed
-from recommender.cli.output import print_json, print_rows
+from recommender.cli.inputs import read_recipe
+from recommender.cli.options import AsJson, ConfigFile, Quiet, Seed, Settings
+from recommender.cli.output import print_json, print_rows, print_text
+from recommender.cli.stopping import stoppable
+from recommender.errors import ConfigError
 
 
 def privacy(
@@ -64,3 +67,45 @@ def privacy(
     for title, key in (("canaries in the writing", "canaries"), ("what privacy costs", "cost")):
         if key in found.figures:
             print_rows(found.figures[key], title)
+
+
+def forgetting(
+    config: ConfigFile,
+    output: Annotated[
+        Path, typer.Option(help="folder for the models and the page", callback=early_checks.output_folder)
+    ],
+    settings: Settings = None,
+    forget: Annotated[int, typer.Option(help="how many people are forgotten", min=1)] = 50,
+    others: Annotated[int, typer.Option(help="how many are never learned from, to compare with", min=2)] = 100,
+    ways: Annotated[
+        str, typer.Option(help="ways of training: average, chain, whole, with commas between them")
+    ] = "average,chain,whole",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Forget people, and prove that they are gone.
+
+    In a store, in its files, and in models trained in shards and in one piece: seconds, weights beside a training that never
+    had them, membership attacks before and after, and a search of all files. A study that was stopped goes on.
+    """
+    recipe = read_recipe(config, settings)
+    from recommender.progress import progress_bars
+    from recommender.studies import forgetting as study
+
+    chosen = tuple(ways.split(","))
+    if unknown := [way for way in chosen if way not in study.WAYS]:
+        raise ConfigError(f"--ways: there is no way {unknown[0]!r}", f"some of {', '.join(study.WAYS)}")
+    options = study.ForgettingOptions(forget, others, chosen, seed)
+    with stoppable(), progress_bars(quiet) as progress:
+        figures = study.study_forgetting(recipe, options, output, progress)
+        study.write_forgetting(output, figures)
+    if as_json:
+        print_json(figures)
+        return
+    traces = figures["traces"]
+    print_rows(study.rows_of(figures), f"forgetting: {output / study.PAGE}")
+    print_rows(study.attack_rows(figures), "can the forgotten be told from others?")
+    print_text(
+        f"{len(traces['found'])} of {traces['files']} files have a trace: {', '.join(traces['found']) or 'none'}"
+    )

@@ -13,7 +13,7 @@ from recommender.cli.inputs import check_parts_at_hand, open_model, read_recipe,
 from recommender.cli.judging_commands import explanations, justifications, preference, scales
 from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Seed, Settings, Users
 from recommender.cli.output import print_json, print_note, print_rows, print_view
-from recommender.cli.privacy_commands import privacy
+from recommender.cli.privacy_commands import forgetting, privacy
 from recommender.errors import DataError
 from recommender.strict.yaml_documents import parse_yaml
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 app.command()(privacy)
+app.command()(forgetting)
 Output = Annotated[
     Path,
     typer.Option(

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from recommender.cli.command_line import app
 from recommender.config import Config
 from recommender.errors import CheckpointError, ConfigError, DataError
 from recommender.model.checkpoint import from_pretrained
@@ -226,6 +228,21 @@ def test_a_store_says_who_is_gone_and_signs_for_it(copied, tmp_path):
     with pytest.raises(DataError, match="not signed with this key"):
         verify_receipt(receipt, store.audit.public)
     store.let_go()
+
+
+def test_the_command_gives_a_receipt_that_anybody_can_check(copied, tmp_path):
+    config, output, _ = copied("average")
+    master, where, receipt = tmp_path / "master.keys", tmp_path / "store.db", tmp_path / "receipt.json"
+    new_master_key(master, "first")
+    store = Store.open(where, master)
+    forget(store, "u3", unknown_too=True)
+    (tmp_path / "public.pem").write_text(store.public_key)
+    store.let_go()
+    options = ["--store", str(where), "--master-key", str(master)]
+    told = CliRunner().invoke(app, ["forget", "model", str(output), "--output", str(receipt), *options, "--quiet"])
+    assert told.exit_code == 0 and "1 of 4 shards" in told.output, told.output
+    checked = CliRunner().invoke(app, ["forget", "check", str(receipt), "--key", str(tmp_path / "public.pem")])
+    assert checked.exit_code == 0 and "goes on without people who were forgotten" in checked.output
 
 
 def test_fused_baselines_are_counted_anew(copied, tmp_path):
