@@ -22,6 +22,7 @@ from recommender.files import is_folder
 
 if TYPE_CHECKING:
     from recommender.config import ServingConfig
+    from recommender.progress import Progress
 
 RankUrl = Annotated[str | None, typer.Option(help="join a vLLM server that ranks, instead of starting one")]
 WriteUrl = Annotated[str | None, typer.Option(help="join a vLLM server that writes")]
@@ -91,22 +92,30 @@ def serve(
         from recommender.engine import open_engine
         from recommender.server.app import create_app
         from recommender.server.guarding import is_local, open_store
+        from recommender.server.http_metrics import HttpMetrics
         from recommender.server.uvicorn_server import run_server
+        from recommender.server.versions import Version, Versions, state_of
 
         kept = open_store(limits)  # what is wrong with it is said before a model is loaded
-        local = is_local(limits.host)
-        with progress_bars(quiet) as progress:
+        local, metrics, called = is_local(limits.host), HttpMetrics(), name or Path(model).resolve().name
+
+        def opened_version(progress: Progress | None = None) -> Version:
+            state = state_of(model)  # first: what changes while it is loaded is another version
             opened = open_engine(engine, model, items, progress, **options)
+            return Version(opened, create_app(opened, called, limits, kept, local, metrics), state)
+
+        with progress_bars(quiet) as progress:
+            first = opened_version(progress)
+        versions = Versions(first, opened_version, lambda: state_of(model), limits.reload_seconds)
         try:
             if limits.insecure and not local:
                 print_note("INSECURE: this server answers everybody who can reach it, without asking for keys")
-            for part, address in opened.addresses().items():  # adapters are loaded and unloaded there
+            for part, address in first.engine.addresses().items():  # adapters are loaded and unloaded there
                 print_note(f"{part}: {address}")
-            print_plain_note(opened)
-            app = create_app(opened, name or Path(model).resolve().name, limits, kept, local)
-            run_server(app, limits, sockets)
+            print_plain_note(first.engine)
+            run_server(versions, limits, sockets)
         finally:
-            opened.close()
+            versions.current.engine.close()
             if kept is not None:
                 kept.close()
 

@@ -127,6 +127,12 @@ class ServingConfig(Section):
     stuck_seconds: float = Field(
         120, gt=0, description="how long the engine may bring nothing forth, all of it taken, until /readyz says 503"
     )
+    reload_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="how often the server looks whether its checkpoint has a new version, which then takes over; null: when"
+        " it is told to, by POST /v1/reload or SIGHUP",
+    )
     drain_seconds: int = Field(30, ge=0, description="how long SIGTERM waits for running requests")
 
 

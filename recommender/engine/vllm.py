@@ -151,6 +151,7 @@ class VllmRecommender(Engine):
         self.pool.shutdown(cancel_futures=True)
         if self._scratch:
             remove_scratch(self._scratch)
+            self._scratch = None
 
     def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
         """Return the best `k` allowed items of each prompt; `allowed` bool [prompts, items]."""

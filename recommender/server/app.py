@@ -15,6 +15,7 @@ from recommender.server.callers import CallerCheck
 from recommender.server.docs_page import docs_page
 from recommender.server.housekeeping import keeping_house
 from recommender.server.http_errors import ErrorBody
+from recommender.server.http_metrics import HttpMetrics
 from recommender.server.items import PATH
 from recommender.server.mcp_transports import McpRoute
 from recommender.server.people_routes import PeopleRoutes
@@ -32,15 +33,21 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 
 
 def create_app(
-    engine: Engine, name: str, limits: ServingConfig | None = None, store: Store | None = None, local: bool = True
+    engine: Engine,
+    name: str,
+    limits: ServingConfig | None = None,
+    store: Store | None = None,
+    local: bool = True,
+    metrics: HttpMetrics | None = None,
 ) -> FastAPI:
     """Return the application that serves `engine` under the model name `name`.
 
     `store`: what is kept of people, callers' keys among it. `local`: whether only this machine can reach the server; one
-    that others can reach asks for keys, unless `limits.insecure`. Raises ConfigError for an identity provider without keys.
+    that others can reach asks for keys, unless `limits.insecure`. `metrics`: those of earlier versions of the model, to be
+    gone on with. Raises ConfigError for an identity provider without keys.
     """
     limits = limits or ServingConfig()
-    service = Service(engine, name, limits, store)
+    service = Service(engine, name, limits, store, metrics)
     tokens = None if limits.tokens is None else TokenCheck(limits.tokens)
     gate = Gate(None if store is None else store.keys, tokens, not (local or limits.insecure))
     # the pages of FastAPI load scripts from elsewhere

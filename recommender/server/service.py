@@ -56,7 +56,14 @@ _CLIENT_LEFT = 499
 class Service:
     """One engine with its queues and metrics. Each public method answers one route."""
 
-    def __init__(self, engine: Engine, name: str, limits: ServingConfig, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        limits: ServingConfig,
+        store: Store | None = None,
+        metrics: HttpMetrics | None = None,
+    ) -> None:
         """Start the queues. `name`: what clients call the model. `store`: what is kept of people."""
         self.engine, self.name, self.limits = engine, name, limits
         self.people, self.trail = People(engine, store), AuditTrail(engine, store)
@@ -66,7 +73,7 @@ class Service:
         elif limits.feedback is not None:
             engine.feedback_policy.keep_in(Path(limits.feedback))
         self.message_media = MessageMedia(self.conversation, MediaQueries(engine.config, engine.features))
-        self.metrics = HttpMetrics()
+        self.metrics = metrics or HttpMetrics()
         self.ranking = RankingQueue(engine, limits, self.metrics)
         self.writing = WritingQueue(engine, limits, self.metrics)
         self.readiness = Readiness(engine)

@@ -21,6 +21,7 @@ from recommender.config import ServingConfig
 from recommender.server.http_errors import HttpError
 from recommender.server.http_metrics import HttpMetrics
 from recommender.server.listening import listen
+from recommender.server.versions import Versions
 
 
 class WatchedConnection(H11Protocol):
@@ -101,7 +102,7 @@ class WatchedConnection(H11Protocol):
             self.metrics.count_refused(status)
 
 
-def server_config(app: FastAPI, limits: ServingConfig, **options: Any) -> uvicorn.Config:
+def server_config(app: FastAPI | Versions, limits: ServingConfig, **options: Any) -> uvicorn.Config:
     """Return uvicorn's settings for an application of `create_app`; `options`: further ones, as they are."""
     watched = partial(WatchedConnection, limits, getattr(app.state, "metrics", None))
     return uvicorn.Config(
@@ -127,7 +128,7 @@ class ListeningServer(uvicorn.Server):
             self._log_started_message(sockets)
 
 
-def run_server(app: FastAPI, limits: ServingConfig, sockets: Sequence[socket.socket]) -> None:
+def run_server(app: FastAPI | Versions, limits: ServingConfig, sockets: Sequence[socket.socket]) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are answered first, for at most `drain_seconds`.
 
     `sockets`: of `reserved`. They listen once what is slow the first time was done.
