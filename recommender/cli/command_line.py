@@ -30,6 +30,7 @@ from recommender.cli import (
     store_commands,
     study_commands,
     training_commands,
+    update_commands,
 )
 from recommender.cli.help_text import ExplainedCommand, explained
 from recommender.cli.options import Panel
@@ -84,6 +85,7 @@ _COMMANDS: tuple[tuple[Panel, Callable[..., Any] | tuple[str, typer.Typer]], ...
     ("Operate", ("consent", people_commands.consent)),
     ("Operate", people_commands.export_user),
     ("Operate", ("forget", people_commands.forget)),
+    ("Operate", ("update", update_commands.app)),
     ("Operate", ("audit", audit_commands.app)),
     ("Operate", people_commands.data_map),
 )

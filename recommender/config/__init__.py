@@ -26,6 +26,7 @@ from recommender.config.training import (
     TrainingConfig,
 )
 from recommender.config.tree import Config
+from recommender.config.updating import UpdateConfig
 
 __all__ = [
     "BaseConfig",
@@ -59,6 +60,7 @@ __all__ = [
     "TableConfig",
     "TeacherConfig",
     "TrainingConfig",
+    "UpdateConfig",
     "VectorsConfig",
     "WithoutTime",
     "check_engine",

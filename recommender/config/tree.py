@@ -16,6 +16,7 @@ from recommender.config.reading import current_key, explain, inside, place_in, p
 from recommender.config.running import DecodingConfig, JustifyConfig, ServingConfig
 from recommender.config.section import Section
 from recommender.config.training import TrainingConfig
+from recommender.config.updating import UpdateConfig
 from recommender.config.user_rules import check_forgetting, check_private
 from recommender.errors import ConfigError
 from recommender.strict.yaml_documents import read_yaml
@@ -37,6 +38,7 @@ class Config(Section):
     decoding: DecodingConfig = DecodingConfig()
     justify: JustifyConfig = JustifyConfig()
     serving: ServingConfig = ServingConfig()
+    update: UpdateConfig = UpdateConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

@@ -21,6 +21,8 @@ LABELS = "labels"
 PRIVACY = "privacy"
 #: the key under which it stands how somebody is forgotten
 FORGETTING = "forgetting"
+#: the key of the latest time of what a checkpoint learned, as its table has times
+UNTIL = "until"
 _TEMPLATE = Path(__file__).with_name("card.jinja")
 
 

@@ -22,11 +22,14 @@ SCORES_AT_ONCE = 1 << 24
 
 @dataclass(frozen=True)
 class Expected:
-    """What a teacher expects: codes [labels, most], their probabilities (all zero: no answer), and its share of the loss."""
+    """What a teacher expects: codes [labels, most], their probabilities (all zero: no answer), and its share of the loss.
+
+    `weight`: one for all, or [labels].
+    """
 
     codes: Tensor
     probabilities: Tensor
-    weight: float
+    weight: float | Tensor
 
 
 #: (hidden states [labels, hidden], a part of the rows, its first code) -> scores [labels, codes of the part]

@@ -48,8 +48,9 @@ def ranking_loss(
         of_level = (codes >= first) & (codes < int(offsets[level + 1]))
         expected = None
         if teacher is not None and interaction_ids is not None and item_codes is not None:
-            theirs, probabilities = teacher.at(interaction_ids[of_level], item_codes, level)
-            expected = Expected(theirs - first, probabilities, teacher.weight)
+            ids = interaction_ids[of_level]
+            theirs, probabilities = teacher.at(ids, item_codes, level)
+            expected = Expected(theirs - first, probabilities, teacher.weight_at(ids))
         if large is not None:
             few = large(hidden[of_level], codes[of_level] - first, level, smoothing, expected)
             if few is not None:
@@ -65,7 +66,9 @@ def ranking_loss(
     return total
 
 
-def distillation_loss(losses: Tensor, logits: Tensor, codes: Tensor, probabilities: Tensor, weight: float) -> Tensor:
+def distillation_loss(
+    losses: Tensor, logits: Tensor, codes: Tensor, probabilities: Tensor, weight: float | Tensor
+) -> Tensor:
     """Mix losses [labels] with the cross-entropy against a teacher's probabilities, whose share is `weight`.
 
     `logits` [labels, codes of the level]; `codes` and `probabilities` [labels, most] are what the teacher expects. Where

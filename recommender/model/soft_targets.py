@@ -12,13 +12,19 @@ class SoftTargets:
     """A teacher's likeliest items for each training interaction (Hinton et al., 2015).
 
     `targets` [interactions]: the item that really came. `items` [interactions, most]: the likeliest ones,
-    `probabilities`: theirs, which sum to one. `weight`: the teacher's share of the loss.
+    `probabilities`: theirs, which sum to one. `weight`: the teacher's share of the loss, one for all or [interactions].
     """
 
     targets: Tensor
     items: Tensor
     probabilities: Tensor
-    weight: float
+    weight: float | Tensor
+
+    def weight_at(self, interaction_ids: Tensor) -> float | Tensor:
+        """Return the teacher's share of the loss at some interactions: a number, or [labels] where they differ."""
+        if isinstance(self.weight, Tensor):
+            return self.weight[interaction_ids.clamp_min(0).to(self.weight.device)].to(interaction_ids.device)
+        return self.weight
 
     def at(self, interaction_ids: Tensor, codes: Tensor, level: int) -> tuple[Tensor, Tensor]:
         """Return the expected codes [labels, most] of one level and their probabilities.

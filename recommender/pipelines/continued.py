@@ -41,7 +41,7 @@ def continue_ranking(
         split = split_histories(config, checkpoint.catalogue)
         only = config.model_copy(update={"training": config.training.model_copy(update={"stages": stages})})
         work = work_folder(output)
-        data = TrainingData(checkpoint.builder, split, start=_digest(source))
+        data = TrainingData(checkpoint.builder, split, start=digest_of_weights(source))
         results = run_stages(checkpoint.model, data, only, work, progress)
         _tell(checkpoint, results)
         if is_main_process():
@@ -70,7 +70,8 @@ def _with_recipe(own: Config, recipe: Config) -> Config:
     return own.model_copy(update={"training": training, "data": recipe.data})
 
 
-def _digest(source: str) -> str:
+def digest_of_weights(source: str | Path) -> str:
+    """Return a hash of what decides the answers of a checkpoint."""
     return hashlib.sha256(repr(sorted(weights_of(resolve(source)).items())).encode()).hexdigest()
 
 

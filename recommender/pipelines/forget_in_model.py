@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from recommender.model.manifest import MANIFEST, claimed, read_manifest, shipped
 from recommender.pipelines.fuse import fuse_checkpoint
 from recommender.pipelines.left_out import NamedStore
 from recommender.pipelines.train import train
+from recommender.pipelines.versions import kept_versions
 from recommender.progress import Progress
 from recommender.strict.json_documents import read_json_object
 from recommender.training import StageResult
@@ -74,6 +76,8 @@ def forget_in_model(
         fused = metrics.get("fused_with") or {}
         if (folder / FUSION_FILE).is_file() or fused:
             fuse_checkpoint(str(folder), list(fused.get("baselines", ())), folder, None, progress, store)
+        for version in kept_versions(folder):  # they had learned from those who are gone
+            shutil.rmtree(version)
     forgetting = config.training.forgetting
     return Relearned(
         folder.resolve().name,

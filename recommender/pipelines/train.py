@@ -28,7 +28,7 @@ from recommender.inference.item_bias import init_popularity_bias
 from recommender.justify import Style, explain_examples
 from recommender.justify.companions import Companions, count_companions
 from recommender.model import RecommenderModel, load_llm
-from recommender.model.card import FORGETTING, LABELS, PRIVACY
+from recommender.model.card import FORGETTING, LABELS, PRIVACY, UNTIL
 from recommender.model.checkpoint import (
     Checkpoint,
     check_adapter,
@@ -273,6 +273,8 @@ def _train(
     }
     if plan is not None:
         checkpoint.metrics[PRIVACY] = plan.told()
+    elif (times := prepared.split.train.times) is not None:
+        checkpoint.metrics[UNTIL] = float(max(last[-1] for last in times if len(last)))
     if (forgetting := config.training.forgetting) is not None:
         users = {"users": len(prepared.histories)}
         checkpoint.metrics[FORGETTING] = {"way": forgetting.way, "shards": forgetting.shards, **users}

@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -189,10 +190,10 @@ class _Study:
         self.steps.once("store, one", lambda: self._timed(lambda: self._forgotten(first)))
         for way in self.options.ways:
             if way != "whole":
-                self.steps.once(f"one {way}", lambda way=way: self._updated(way))
+                self.steps.once(f"one {way}", partial(self._updated, way))
         self.steps.once("store, all", lambda: self._timed(lambda: self._forgotten(rest)))
         for way in self.options.ways:
-            self.steps.once(f"all {way}", lambda way=way: self._updated(way))
+            self.steps.once(f"all {way}", partial(self._updated, way))
 
     def _forgotten(self, users: np.ndarray) -> dict[str, Any]:
         from recommender.store.forgetting import AlreadyForgottenError, forget

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ from recommender.data.histories import Split
 from recommender.encoders.features import Views
 from recommender.model.soft_targets import SoftTargets
 from recommender.prompting.builder import ExampleBuilder
-from recommender.prompting.example import Example
+from recommender.prompting.example import IGNORE, Example
 from recommender.prompting.packing import Batch, collate, pack
 from recommender.training.augmentation import crops, masked, reordered
 
@@ -50,7 +50,8 @@ class TrainingData:
     `explanations`: (prompt, completion) pairs for the stage `explain`. `teacher`: soft targets of the stage `rank`.
     `query`: draws a query in words for a history. `views`: changed views of the media, for `align` and `rank`.
     `sources`: modality -> a hash of the texts or files that were encoded; a run resumes with the same ones only.
-    `conversations`: for the stage `converse`. `start`: a hash of the checkpoint that training goes on from.
+    `conversations`: for the stage `converse`. `start`: a hash of the checkpoint that training goes on from. `learned`: which
+    interactions of the histories the stage `rank` learns, bool [interactions]; the others are only read; None: all.
     """
 
     builder: ExampleBuilder
@@ -62,6 +63,7 @@ class TrainingData:
     sources: Mapping[Modality, str] = field(default_factory=dict)
     conversations: Conversations | None = None
     start: str | None = None
+    learned: np.ndarray | None = None
 
 
 def generator(seed: int, stage: int, epoch: int) -> np.random.Generator:
@@ -119,7 +121,16 @@ def _ranking_examples(
     if stage.favourites:
         ranking += _favourites(data, stage.favourites, random)
         ranking = [ranking[i] for i in random.permutation(len(ranking))]
+    if data.learned is not None:
+        ranking = [only_learned(example, data.learned) for example in ranking]
     return [masked(example, stage.mask_share, random) for example in ranking] if stage.mask_share else ranking
+
+
+def only_learned(example: Example, learned: np.ndarray) -> Example:
+    """Return an example of which only some interactions are learned, bool [all]; those without an id are not."""
+    known = example.interaction_ids >= 0
+    keep = known & learned[np.where(known, example.interaction_ids, 0)]
+    return replace(example, labels=np.where(keep, example.labels, IGNORE))
 
 
 def _favourites(data: TrainingData, every_hundred: float, random: np.random.Generator) -> list[Example]:

@@ -43,6 +43,7 @@ _NOT_DECISIVE = (
     "data.interactions",
     "base.llm",
     "base.adapter",
+    "update.",
     *(f"encoders.{modality}.{key}" for modality in MODALITIES for key in ("vectors", "ids", "item_id", "column")),
 )
 _ABSENT = "not there"
@@ -125,6 +126,8 @@ def facts_of(config: Config, data: TrainingData, model: nn.Module) -> dict[str, 
         "conversations": None if data.conversations is None else data.conversations.identity,
         "base model": _hash([assets.identity(config.base.llm), *_digests(model)]),
     }
+    if data.learned is not None:
+        hashes["learned interactions"] = hashlib.sha256(data.learned.tobytes()).hexdigest()
     if data.start is not None:
         hashes["start"] = data.start
     if config.base.adapter:

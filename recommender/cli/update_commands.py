@@ -1,0 +1,131 @@
+"""Keep a checkpoint current: learn what came since, see what updates did, go back."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from recommender.cli.inputs import changes_of
+from recommender.cli.options import AsJson, Model, Quiet
+from recommender.cli.output import print_facts, print_note, print_rows, print_text
+from recommender.cli.stopping import stoppable
+from recommender.cli.store_options import MasterKey, TellStore
+from recommender.errors import DataError, RecommenderError
+
+
+class _UpdateGroup(TyperGroup):
+    """`update MODEL` is `update run MODEL`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=_UpdateGroup, no_args_is_help=True, help=__doc__)
+#: exit code of an update whose version did not go live
+NOT_LIVE = 3
+
+
+@app.command()
+def run(
+    model: Model,
+    since: Annotated[
+        str | None,
+        typer.Option(help="a date, or seconds since 1970; default: where its training or last update ended"),
+    ] = None,
+    every: Annotated[
+        float | None, typer.Option(help="go on for ever, with so many seconds between two updates", min=1)
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="override the section update: KEY=VALUE, for example epochs=1")
+    ] = None,
+    store: TellStore = None,
+    master_key: MasterKey = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Let a checkpoint learn what came since.
+
+    From its tables as they are now; a store adds what people disliked, and who is left out. The new version goes live if it
+    is not worse on the latest interactions; otherwise the old one stays, and the exit code is 3.
+    """
+    while True:
+        try:
+            live = _updated(model, since, settings, store, master_key, as_json, quiet)
+        except DataError as error:  # too few new interactions: the next time there may be more
+            if every is None:
+                raise
+            print_note(f"no update: {error.message}")
+            live = True
+        except RecommenderError as error:
+            if every is None:
+                raise
+            print_note(f"the update failed, the version stays: {error.message}")
+            live = True
+        if every is None:
+            break
+        with stoppable():
+            time.sleep(every)
+        since = None
+    if not live:
+        raise typer.Exit(NOT_LIVE)
+
+
+def _updated(
+    model: str,
+    since: str | None,
+    settings: list[str] | None,
+    store: str | None,
+    master_key: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> bool:
+    from recommender.adapters.shipped import resolve
+    from recommender.config import Config
+    from recommender.pipelines.left_out import NamedStore
+    from recommender.pipelines.update import check_since, update_checkpoint
+    from recommender.progress import progress_bars
+
+    moment = None if since is None else check_since(since)
+    config = Config.load(resolve(model) / "config.yaml")
+    changes = {f"update.{key}": value for key, value in changes_of(settings).items()}
+    named = None if store is None else NamedStore(store, master_key)
+    with stoppable(), progress_bars(quiet) as progress:
+        result = update_checkpoint(
+            model, moment, progress=progress, store=named, settings=config.updated(changes, "--set").update
+        )
+    said = "live" if result.live else "not live, the old version stays"
+    print_facts({"version": said, "why": result.why, **result.counts, "seconds": result.seconds}, as_json)
+    return result.live
+
+
+@app.command()
+def rollback(model: Model, as_json: AsJson = False) -> None:
+    """Put the version before the last update back."""
+    from recommender.adapters.shipped import resolve
+    from recommender.pipelines.versions import roll_back
+
+    was = roll_back(resolve(model))
+    print_facts({"checkpoint": str(model), "version": was.name}, as_json)
+
+
+@app.command()
+def log(model: Model, as_json: AsJson = False) -> None:
+    """Show what the updates of a checkpoint did."""
+    from recommender.adapters.shipped import resolve
+    from recommender.pipelines.versions import read_log
+
+    rows = [
+        {"time": row["time"], "live": row["live"], "new": row["counts"]["new"], "before": row["before"]}
+        | {"after": row["after"], "seconds": row["seconds"], "why": row["why"]}
+        for row in read_log(Path(resolve(model)))
+    ]
+    if rows or as_json:
+        print_rows(rows, f"updates of {model}", as_json)
+    else:
+        print_text("no update yet")
