@@ -30,9 +30,9 @@ from recommender.pipelines.forget_in_model import forget_in_model
 from recommender.pipelines.left_out import NamedStore
 from recommender.pipelines.train import build, load_histories, prepare, split_of, train
 from recommender.progress import Progress
-from recommender.strict.json_documents import read_json_object
 from recommender.studies.comparison import EvaluationOptions, evaluate
 from recommender.studies.membership import SHORTEST, Scores, alike, attack, knowledge
+from recommender.studies.steps import Steps
 
 FIGURES, PAGE = "forgetting.json", "report.html"
 WAYS = ("average", "chain", "whole")
@@ -57,21 +57,6 @@ class ForgettingOptions:
     seed: int = 0
 
 
-class _Steps:
-    """Results of what was done already, by name, so that a study that was stopped goes on."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.done: dict[str, Any] = read_json_object(path, "steps of a study", "begin anew") if path.is_file() else {}
-
-    def once(self, name: str, work: Callable[[], Any]) -> Any:
-        """Return what `work` gives, from before if it was done."""
-        if name not in self.done:
-            self.done[name] = work()
-            write_text(self.path, json.dumps(self.done) + "\n")
-        return self.done[name]
-
-
 def study_forgetting(
     config: Config, options: ForgettingOptions, output: Path, progress: Progress | None = None
 ) -> dict[str, Any]:
@@ -81,7 +66,7 @@ def study_forgetting(
     """
     import_extra("sqlalchemy", "a study of forgetting", "store")
     output.mkdir(parents=True, exist_ok=True)
-    steps = _Steps(output / _STEPS)
+    steps = Steps(output / _STEPS)
     asked = {"config": json.loads(config.model_dump_json()), "options": json.loads(json.dumps(vars(options)))}
     if steps.once("asked", lambda: asked) != asked:
         raise DataError(f"{output}: holds a study with other settings", "name another folder")
@@ -99,7 +84,7 @@ class _Study:
     """One study: who is in it, and where things lie."""
 
     def __init__(
-        self, config: Config, options: ForgettingOptions, output: Path, steps: _Steps, progress: Progress | None
+        self, config: Config, options: ForgettingOptions, output: Path, steps: Steps, progress: Progress | None
     ) -> None:
         from recommender.store.master_keys import new_master_key
 

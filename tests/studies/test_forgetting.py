@@ -63,7 +63,7 @@ def test_nothing_is_left_and_models_are_those_of_a_training_without_them(studied
 def test_the_search_finds_a_name_and_a_pseudonym(studied, recipe):
     _, output = studied
     config = Config.load(recipe)
-    searching = study._Study(config, study.ForgettingOptions(2, 4), output, study._Steps(output / "steps.json"), None)
+    searching = study._Study(config, study.ForgettingOptions(2, 4), output, study.Steps(output / "steps.json"), None)
     store = searching.open_store()
     name = searching.name(int(searching.gone[0]))
     (output / "left.bin").write_bytes(b"\0" + name.encode() + b"\0")
