@@ -53,18 +53,18 @@ forget = typer.Typer(
 )
 
 
-@events.command("add")
-def add_events(
-    file: Annotated[Path, typer.Argument(help="JSON lines, an event each", callback=early_checks.input_file)],
+@events.command("import")
+def import_events(
+    file: Annotated[Path, typer.Argument(help="events as .jsonl, .csv or .parquet", callback=early_checks.input_file)],
     store: Where = None,
     master_key: MasterKey = None,
     config: StoreConfig = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep what people did: a file of JSON lines.
+    """Keep what people did: JSON lines, CSV or parquet.
 
-    {"id": "e1", "user": "ann", "item": "50", "kind": "like", "time": 1700000000}. An id that is known changes nothing, so a
-    file may come again. Events of people who agree to nothing are refused.
+    {"id": "e1", "user": "ann", "item": "50", "kind": "like", "time": 1700000000}, or columns of these names. An id that is
+    known changes nothing, so a file may come again. Events of people who agree to nothing are refused.
     """
     need_extra("a store")
     from recommender.store.event_files import keep_events, read_events
@@ -99,8 +99,11 @@ def _readable(event: dict[str, Any]) -> dict[str, Any]:
 def export_events(
     output: Annotated[
         Path,
-        typer.Option(help="the table to write: .parquet or .csv", callback=early_checks.output_file, dir_okay=False),
+        typer.Option(help="the file to write: .parquet or .csv", callback=early_checks.output_file, dir_okay=False),
     ],
+    whole: Annotated[
+        bool, typer.Option("--all", help="all events with all their fields, as .jsonl, .csv or .parquet")
+    ] = False,
     kind: Annotated[
         list[str] | None, typer.Option(help="kinds of events; default: view, click, play, finish, like, rate, buy")
     ] = None,
@@ -111,11 +114,20 @@ def export_events(
 ) -> None:
     """Write a table for training from all who agree to it.
 
-    Its columns are user_id, a pseudonym, item_id and timestamp. Who is forgotten later is taken out of it.
+    Its columns are user_id, a pseudonym, item_id and timestamp. With --all it is a file that `events import` reads. Who is
+    forgotten later is taken out of both.
     """
     need_extra("a store")
+    from recommender.store.event_files import write_events
     from recommender.store.training_table import CHOSEN, write_training_table
 
+    if whole:
+        if kind:
+            raise ConfigError("--all is of all kinds", "leave out --kind")
+        with opened_store(store, master_key, config, signs=True) as opened:
+            written = write_events(opened, output)
+        print_facts({"file": str(output), **written}, as_json)
+        return
     with opened_store(store, master_key, config, signs=True) as opened:
         counts = write_training_table(opened, output, tuple(kind or CHOSEN))
     print_facts({"file": str(output), **counts}, as_json)

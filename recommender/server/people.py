@@ -20,7 +20,9 @@ from recommender.store.events import CHOSEN, Event
 from recommender.store.store import Store
 
 _Body = TypeVar("_Body", RecommendationsBody, ExplanationBody, ChatBody)
-#: the most recent items of a person that a list is made of
+#: what somebody does with an item that is not for them
+DISMISSED = ("dislike", "hide", "skip")
+#: the most recent events of a person that a list is made of
 LONGEST_HISTORY = 1000
 NOT_PERSONAL = "this person does not agree to personal lists: nothing of their history counts"
 NOT_EXPLAINED = "this person does not agree to explanations"
@@ -42,14 +44,13 @@ class People:
             return body, []
         agreed = await asyncio.to_thread(self.store.consents.of, user)
         changes, notes = _changes(body, agreed)
-        if not body.history and agreed["recommend"]:
-            changes["history"] = await asyncio.to_thread(self.history, user)
+        if agreed["recommend"]:
+            did = await asyncio.to_thread(self.store.events.recent, user, LONGEST_HISTORY)
+            if not body.history:
+                changes["history"] = tuple(chosen(did, self.engine))
+            if not isinstance(body, ChatBody):
+                changes["exclude"] = tuple(dict.fromkeys((*body.exclude, *dismissed(did, self.engine))))
         return body.model_copy(update=changes), notes
-
-    def history(self, user: str) -> tuple[str, ...]:
-        """Return the items that a person chose by the events that are kept of them, oldest first."""
-        assert self.store is not None
-        return tuple(chosen(self.store.events.of(user), self.engine))[-LONGEST_HISTORY:]
 
 
 def _changes(body: RecommendationsBody | ChatBody, agreed: dict[Purpose, bool]) -> tuple[dict[str, object], list[str]]:
@@ -71,4 +72,15 @@ def chosen(events: Sequence[Event], engine: Engine) -> list[str]:
         items.pop(event.item, None)
         if event.kind in CHOSEN and event.item in engine.catalogue:
             items[event.item] = None
+    return list(items)
+
+
+def dismissed(events: Sequence[Event], engine: Engine) -> list[str]:
+    """Return the ids of items of the catalogue that events say were not wanted, and not chosen after."""
+    items: dict[str, None] = {}
+    for event in events:
+        if event.kind in DISMISSED and event.item in engine.catalogue:
+            items[event.item] = None
+        elif event.kind in CHOSEN:
+            items.pop(event.item, None)
     return list(items)

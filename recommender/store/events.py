@@ -5,6 +5,7 @@ An event has an id of the client's choosing. One that comes again, because its a
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from recommender.data.id_fields import ItemId
 from recommender.store.consent import Consents
 from recommender.store.database import reading, writing
 from recommender.store.people import People
+from recommender.store.sealing import seal
 from recommender.store.tables import events
 
 Kind = Literal["view", "click", "play", "finish", "like", "dislike", "rate", "buy", "skip", "hide", "shown"]
@@ -55,6 +57,8 @@ class Events:
         with writing(self.engine) as connection:
             known = self._known(connection, [event.id for event in given])
             agreed: dict[str, bool] = {}
+            keys: dict[str, bytes] = {}
+            rows: list[dict[str, Any]] = []
             for event in given:
                 if event.id in known or event.id in outcome:
                     outcome.setdefault(event.id, "known")
@@ -65,8 +69,12 @@ class Events:
                 if not agreed[person]:
                     outcome[event.id] = "refused"
                     continue
-                self._keep(connection, person, event, now)
+                if person not in keys:
+                    keys[person] = self.people.key_for_writing(connection, person)
+                rows.append(_sealed_row(keys[person], person, event, now))
                 outcome[event.id] = "kept"
+            if rows:
+                connection.execute(insert(events), rows)
         return outcome
 
     def _known(self, connection: Connection, ids: Sequence[str]) -> set[str]:
@@ -76,18 +84,25 @@ class Events:
             known |= set(connection.execute(select(events.c.event_id).where(events.c.event_id.in_(part))).scalars())
         return known
 
-    def _keep(self, connection: Connection, person: str, event: Event, now: float) -> None:
-        when = now if event.time is None else event.time
-        content = event.model_dump(mode="json", exclude={"id", "user", "time"}, exclude_none=True)
-        sealed = self.people.sealed(connection, person, content, f"event {event.id}")
-        row = {"event_id": event.id, "person": person, "time": when, "sealed": sealed}
-        connection.execute(insert(events).values(**row))
-
     def of(self, user: str) -> list[Event]:
         """Return what somebody did, oldest first."""
         person = self.people.pseudonym(user)
         with reading(self.engine) as connection:
             return [self._opened(connection, row, user) for row in self._rows(connection, person)]
+
+    def recent(self, user: str, most: int) -> list[Event]:
+        """Return the latest things that somebody did, at most so many, oldest first."""
+        person = self.people.pseudonym(user)
+        query = select(events).where(events.c.person == person)
+        latest = query.order_by(events.c.time.desc(), events.c.number.desc()).limit(most)
+        with reading(self.engine) as connection:
+            return [self._opened(connection, row, user) for row in reversed(connection.execute(latest).all())]
+
+    def all(self) -> Iterator[tuple[str, list[Event]]]:
+        """Yield pseudonym and events, oldest first, of everybody of whom something is kept."""
+        for person in list(self.people.all()):
+            with reading(self.engine) as connection:
+                yield person, [self._opened(connection, row, person) for row in self._rows(connection, person)]
 
     def _rows(self, connection: Connection, person: str) -> Sequence[Row[Any]]:
         query = select(events).where(events.c.person == person).order_by(events.c.time, events.c.number)
@@ -117,3 +132,10 @@ class Events:
         """Delete what is older than a time and return how many events that were."""
         with writing(self.engine) as connection:
             return int(connection.execute(delete(events).where(events.c.time < before)).rowcount)
+
+
+def _sealed_row(key: bytes, person: str, event: Event, now: float) -> dict[str, Any]:
+    content = event.model_dump(mode="json", exclude={"id", "user", "time"}, exclude_none=True)
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    sealed = seal(key, text.encode(), f"event {event.id}")
+    return {"event_id": event.id, "person": person, "time": now if event.time is None else event.time, "sealed": sealed}

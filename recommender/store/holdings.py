@@ -24,8 +24,9 @@ from recommender.store.database import writing
 from recommender.store.people import ForgottenError, People
 from recommender.store.tables import holdings
 
-#: a decision trace and an export of one person are theirs alone; a batch has a line a request, a table a row an event
-HoldingKind = Literal["trace", "export", "batch", "table"]
+#: a decision trace and an export of one person are theirs alone; a batch has a line a request, a table and a file of
+#: events a row an event
+HoldingKind = Literal["trace", "export", "batch", "table", "events"]
 Outcome = Literal["removed", "rewritten", "missing"]
 _TASK = "taking a person out of it"
 _BY_HAND = "take their lines out of it, or remove it, and forget them again"
@@ -125,20 +126,42 @@ def _without_lines(path: Path, holding: Holding, _: str) -> None:
     """Leave the lines of other requests as they are, byte by byte; a line that is no JSON is of a write that was cut."""
     gone = set(holding.ids)
     with replacing(path) as temporary, path.open("rb") as source, temporary.open("wb") as target:
-        target.writelines(line for line in source if _custom_id(line) not in gone)
+        target.writelines(line for line in source if _field(line, "custom_id") not in gone)
 
 
-def _custom_id(line: bytes) -> Any:
+def _field(line: bytes, name: str) -> Any:
     try:
         content = json.loads(line)
     except ValueError:
         return None
-    return content.get("custom_id") if isinstance(content, dict) else None
+    return content.get(name) if isinstance(content, dict) else None
 
 
 def _without_csv_rows(path: Path, _: Holding, person: str) -> None:
     with replacing(path) as temporary, path.open(newline="") as source, temporary.open("w", newline="") as target:
         csv.writer(target, lineterminator="\n").writerows(row for row in csv.reader(source) if row[:1] != [person])
+
+
+def _without_event_lines(path: Path, _: Holding, person: str) -> None:
+    with replacing(path, private=True) as temporary, path.open("rb") as source, temporary.open("wb") as target:
+        target.writelines(line for line in source if _field(line, "user") != person)
+
+
+def _without_event_rows(path: Path, _: Holding, person: str) -> None:
+    with (
+        replacing(path, private=True) as temporary,
+        path.open(newline="") as source,
+        temporary.open("w", newline="") as to,
+    ):
+        rows = csv.reader(source)
+        header = next(rows, [])
+        place = header.index("user")
+        writer = csv.writer(to, lineterminator="\n")
+        writer.writerows([header, *(row for row in rows if row[place : place + 1] != [person])])
+
+
+def _without_event_parquet(path: Path, _: Holding, person: str) -> None:
+    _keep_rows(path, "user", [person])
 
 
 def _without_parquet_rows(path: Path, _: Holding, person: str) -> None:
@@ -160,4 +183,5 @@ def _keep_rows(path: Path, column: str, gone: Sequence[str]) -> None:
 _WRITERS: dict[str, dict[str, Callable[[Path, Holding, str], None]]] = {
     "batch": {".jsonl": _without_lines, ".parquet": _without_parquet_lines},
     "table": {".csv": _without_csv_rows, ".parquet": _without_parquet_rows},
+    "events": {".jsonl": _without_event_lines, ".csv": _without_event_rows, ".parquet": _without_event_parquet},
 }

@@ -107,7 +107,7 @@ holdings = Table(
     metadata,
     Column("number", _Number, primary_key=True, autoincrement=True, comment="order of arrival"),
     Column("person", String(64), nullable=False, index=True, comment="pseudonym"),
-    Column("kind", String(20), nullable=False, comment="trace, export, batch or table"),
+    Column("kind", String(20), nullable=False, comment="trace, export, batch, table or events"),
     Column("sealed", LargeBinary, nullable=False, comment="path and lines, sealed with the person's key"),
     Column("time", Float, nullable=False, comment="when it was registered"),
     info=told(
