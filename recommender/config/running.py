@@ -127,6 +127,11 @@ class ServingConfig(Section):
     stuck_seconds: float = Field(
         120, gt=0, description="how long the engine may bring nothing forth, all of it taken, until /readyz says 503"
     )
+    counts_seconds: float | None = Field(
+        1.0,
+        gt=0,
+        description="how often fused baselines take the events of the store, where there is one; null: never",
+    )
     reload_seconds: float | None = Field(
         None,
         gt=0,

@@ -35,6 +35,7 @@ from recommender.inference.text_generation import TextGeneration
 from recommender.inference.weight_cache import WeightCache
 from recommender.inference.writer import Writer
 from recommender.justify.template_selection import selected_templates
+from recommender.model.card import UNTIL
 from recommender.model.checkpoint import TEMPLATE_SELECTION, Checkpoint, from_pretrained, reading, resolve
 from recommender.model.manifest import weights_of
 from recommender.progress import Progress
@@ -61,6 +62,7 @@ class Recommender(Engine):
         counted, labels = checkpoint.companions, checkpoint.labels
         reader = _reader(checkpoint)
         super().__init__(catalogue, config, checkpoint.builder, features, fusion, counted, labels, reader)
+        self.setup.until = checkpoint.metrics.get(UNTIL)
         # an adapter that learned nothing, or other prompts, would be replaced sentence by sentence
         self.writes, self.plain_because = checkpoint.writes, checkpoint.plain_because
         if self.writes:  # it is asked for the templates that it writes well

@@ -20,7 +20,7 @@ class EngineSetup:
     """`builder`: makes prompts. `features`: the items' encoder vectors. `fusion`: the baselines that may rank along.
     `style`: how justifications are written. `companions`: what many people had together, if that was counted. `labels`: what
     the items' media show, if that is known. `listens`: whether the model has learned to listen to what is said; `tuned`:
-    what ranks beside what it hears."""
+    what ranks beside what it hears. `until`: the latest time of what it was trained on, if that is known."""
 
     catalogue: Catalogue
     config: Config
@@ -32,3 +32,4 @@ class EngineSetup:
     labels: MediaLabels | None = None
     listens: bool = False
     tuned: Tuned | None = None
+    until: float | None = None

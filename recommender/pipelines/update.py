@@ -19,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.baselines import FitData, ItemContent, make_baseline
-from recommender.baselines.fusion.stored import FUSION_FILE, LANGUAGE_MODEL, StoredFusion
+from recommender.baselines.fusion.stored import FUSION_FILE, StoredFusion
 from recommender.config import Config, StageConfig, UpdateConfig
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, Split
@@ -42,6 +41,7 @@ from recommender.pipelines.continued import digest_of_weights
 from recommender.pipelines.extend import load_extended
 from recommender.pipelines.left_out import NamedStore
 from recommender.pipelines.private import refuse_private
+from recommender.pipelines.recounting import recounted
 from recommender.pipelines.refusals import refusals_in
 from recommender.pipelines.train import companions_in, load_histories
 from recommender.pipelines.update_block import Refusal, Target, UpdateBlock, make_block
@@ -260,25 +260,13 @@ def _write(checkpoint: Checkpoint, folder: Path, histories: Histories, block: Up
     checkpoint.metrics = {name: value for name, value in checkpoint.metrics.items() if name != "ranking"}
     checkpoint.metrics[UNTIL] = block.until
     fused = folder / FUSION_FILE
-    stored = _recounted(StoredFusion.load(fused), checkpoint, known) if fused.is_file() else None
+    stored = None
+    if fused.is_file():
+        features, seed = checkpoint.model.features, checkpoint.config.seed
+        stored = recounted(StoredFusion.load(fused), checkpoint.catalogue, features, known, seed)
     save_pretrained(checkpoint, folder)
     if stored is not None:
         save_copy_with(folder, folder, {FUSION_FILE: stored.save}, {})
-
-
-def _recounted(stored: StoredFusion, checkpoint: Checkpoint, known: Sequence[np.ndarray]) -> StoredFusion:
-    """Return a fusion whose baselines count what is known now; their weights stay."""
-    catalogue, features = checkpoint.catalogue, checkpoint.model.features
-    content = ItemContent(
-        [catalogue.document(i) for i in range(len(catalogue))], lambda: features.without("collaborative")
-    )
-    data = FitData(known, len(catalogue), content, checkpoint.config.seed)
-    baselines = {}
-    for name in stored.weights:
-        if name != LANGUAGE_MODEL:
-            baselines[name] = make_baseline(name)
-            baselines[name].fit(data)
-    return StoredFusion(baselines, stored.weights)
 
 
 def check_since(text: str) -> float:

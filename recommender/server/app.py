@@ -13,6 +13,7 @@ from recommender.server import http_errors, page_files
 from recommender.server.access import Access, Gate
 from recommender.server.callers import CallerCheck
 from recommender.server.docs_page import docs_page
+from recommender.server.following_counts import start_following
 from recommender.server.housekeeping import keeping_house
 from recommender.server.http_errors import ErrorBody
 from recommender.server.http_metrics import HttpMetrics
@@ -58,7 +59,9 @@ def create_app(
         description=f"Recommendations by {name}",
         version="1",
         responses=_ERRORS,
-        lifespan=keeping_house(store, agents.lifespan),
+        lifespan=keeping_house(
+            store, agents.lifespan, lambda: start_following(engine, store, limits.counts_seconds, engine.setup.until)
+        ),
         **pages,
     )
     app.router.route_class = json_route(limits.history)

@@ -20,14 +20,22 @@ LOOK, SWEEP = 60.0, 86_400.0
 logger = logging.getLogger(__name__)
 
 
-def keeping_house(store: Store | None, inner: Lifespan) -> Lifespan:
-    """Return a lifespan of an application that keeps house for a store beside what `inner` does."""
+def keeping_house(
+    store: Store | None, inner: Lifespan, follow: Callable[[], Callable[[], None] | None] = lambda: None
+) -> Lifespan:
+    """Return a lifespan of an application that keeps house for a store beside what `inner` does.
+
+    `follow`: starts what follows the store's events, and returns what stops it.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         work = None if store is None else asyncio.create_task(_keep_house(store))
+        stop = await asyncio.to_thread(follow)
         async with inner(app):
             yield
+        if stop is not None:
+            stop()
         if work is not None:
             work.cancel()
             with suppress(asyncio.CancelledError):

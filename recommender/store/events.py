@@ -98,6 +98,24 @@ class Events:
         with reading(self.engine) as connection:
             return [self._opened(connection, row, user) for row in reversed(connection.execute(latest).all())]
 
+    def after(self, number: int, most: int) -> tuple[list[tuple[str, Event]], int]:
+        """Return what came after the event of a number, as (pseudonym, event) in the order in which it came, and the number of
+        the last one looked at.
+
+        `most`: look at so many. Events of those who do not agree to training are passed over.
+        """
+        query = select(events).where(events.c.number > number).order_by(events.c.number).limit(most)
+        found = []
+        with reading(self.engine) as connection:
+            rows = connection.execute(query).all()
+            agreed: dict[str, bool] = {}
+            for row in rows:
+                if row.person not in agreed:
+                    agreed[row.person] = self.consents.of_person(connection, row.person)["train"]
+                if agreed[row.person]:
+                    found.append((row.person, self._opened(connection, row, row.person)))
+        return found, rows[-1].number if rows else number
+
     def all(self) -> Iterator[tuple[str, list[Event]]]:
         """Yield pseudonym and events, oldest first, of everybody of whom something is kept."""
         for person in list(self.people.all()):
