@@ -99,8 +99,7 @@ class Events:
             return [self._opened(connection, row, user) for row in reversed(connection.execute(latest).all())]
 
     def after(self, number: int, most: int) -> tuple[list[tuple[str, Event]], int]:
-        """Return what came after the event of a number, as (pseudonym, event) in the order in which it came, and the number of
-        the last one looked at.
+        """Return (pseudonym, event) of what came after the event of a number, in that order, and the last number looked at.
 
         `most`: look at so many. Events of those who do not agree to training are passed over.
         """
