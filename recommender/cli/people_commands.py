@@ -21,6 +21,7 @@ from recommender.cli.store_options import (
     need_extra,
     opened_store,
     public_key,
+    read_as_written,
     serving_of,
 )
 from recommender.errors import ConfigError, did_you_mean
@@ -244,9 +245,8 @@ def check_receipt(
     public = public_key(key)
     assert public is not None
     from recommender.store.receipts import verify_receipt
-    from recommender.strict.json_documents import read_json_object
 
-    receipt = read_json_object(file, "receipt", "recommender forget USER --output FILE")
+    receipt = read_as_written(file, "receipt", "recommender forget USER --output FILE")
     statement = verify_receipt(receipt, public)
     if as_json:
         print_json({"ok": True, "statement": statement})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from recommender.adapters.shipped import check_target
+from recommender.adapters.vouching import trust
 from recommender.cli import early_checks
 from recommender.cli.cluster_options import On, RayAddress, WorkerCpus, WorkerGpus, opened_cluster
 from recommender.cli.inputs import check_parts_at_hand, config_of, split_pair, vllm_options
@@ -16,7 +17,7 @@ from recommender.cli.options import AsJson, Items, Model, Quiet
 from recommender.cli.output import print_json, print_note, print_plain_note, print_rows
 from recommender.cli.stopping import stoppable
 from recommender.cli.store_options import MasterKey, TellStore, opened_store
-from recommender.errors import DataError
+from recommender.errors import ConfigError, DataError
 from recommender.export import ITEMS, MARKER
 from recommender.files import is_folder
 
@@ -77,7 +78,9 @@ def serve(
     given: dict[str, Any] = {"host": host, "port": port, "feedback": feedback, "store": store, "master_key": master_key}
     given |= {"insecure": insecure or None}
     given |= {"allowed_hosts": allowed_host, "allowed_origins": allowed_origin}
+    trust(dict(split_pair("--set", text, "waiting=64") for text in settings or []).get("checkpoint_key"), instead=True)
     limits = served_limits(config_of(None, [model]).serving, settings, given)
+    trust(limits.checkpoint_key)
     check_parts_at_hand(model, items)
     if limits.feedback is not None:
         early_checks.kept_feedback(Path(limits.feedback))
@@ -221,10 +224,18 @@ def export(
 
 
 def served_limits(limits: ServingConfig, settings: list[str] | None, options: dict[str, Any]) -> ServingConfig:
-    """Return the limits of a server with those that options and KEY=VALUE settings change. Raises ConfigError."""
+    """Return the limits of a server with those that options and KEY=VALUE settings change.
+
+    `limits`: of the checkpoint's config, which may be a stranger's. Raises ConfigError, also where it names a command.
+    """
     from recommender.config import Config
+    from recommender.store.master_keys import COMMAND
 
     changes = {f"serving.{key}": value for key, value in options.items() if value is not None}
     given = dict(split_pair("--set", text, "waiting=64") for text in settings or [])
     changes |= {f"serving.{key}": value for key, value in given.items()}
+    if "serving.master_key" not in changes and (limits.master_key or "").startswith(COMMAND):
+        raise ConfigError(
+            "the checkpoint names a command that gives a master key", f"give it: --master-key {COMMAND}..."
+        )
     return Config(serving=limits).updated(changes, "--set").serving

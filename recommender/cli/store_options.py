@@ -107,9 +107,23 @@ def register_trace(where: str | None, master_key: str | None, user: str | None, 
 def public_key(path: Path | None) -> Ed25519PublicKey | None:
     """Return the key of a PEM file, None for None. Raises DataError."""
     need_extra("a signature")
-    from recommender.store.receipts import read_public_key
+    from recommender.adapters.key_files import read_public_key
 
     return None if path is None else read_public_key(path)
+
+
+def read_as_written(file: Path, kind: str, hint: str) -> dict[str, Any]:
+    """Return what a receipt or a proof says. Raises DataError for a file that is not as a command wrote or printed it.
+
+    What is signed is the content; by this no blank of the file can be another either.
+    """
+    from recommender.strict.json_documents import json_text, read_json_object
+
+    content = read_json_object(file, kind, hint)
+    forms = {json_text(content, indent=indent) + "\n" for indent in (1, None)}
+    if file.read_text(encoding="utf-8") not in forms:
+        raise DataError(f"{file}: is not as the {kind} was written", hint)
+    return content
 
 
 def passphrase(file: Path | None, new: bool) -> str:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from recommender.adapters.key_files import read_public_key
 from recommender.errors import CheckpointError, DataError
 from recommender.store.consent import PURPOSES
 from recommender.store.database import reading
@@ -24,7 +25,7 @@ from recommender.store.forgetting import (
 )
 from recommender.store.opinions import Feedback
 from recommender.store.personal_export import export_user
-from recommender.store.receipts import read_public_key, verify_receipt
+from recommender.store.receipts import verify_receipt
 from recommender.store.training_table import write_training_table
 
 ANN, BOB = "ann.very.personal@example.com", "bob"
