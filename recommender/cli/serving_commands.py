@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from recommender.adapters.shipped import check_target
-from recommender.adapters.vouching import trust
+from recommender.adapters.shipped import MANIFEST, check_target, resolve
+from recommender.adapters.vouching import file_digest, trust
 from recommender.cli import early_checks
 from recommender.cli.cluster_options import On, RayAddress, WorkerCpus, WorkerGpus, opened_cluster
 from recommender.cli.inputs import check_parts_at_hand, config_of, split_pair, vllm_options
 from recommender.cli.options import AsJson, Items, Model, Quiet
 from recommender.cli.output import print_json, print_note, print_plain_note, print_rows
 from recommender.cli.stopping import stoppable
-from recommender.cli.store_options import MasterKey, TellStore, opened_store
+from recommender.cli.store_options import LogStore, MasterKey, TellStore, audited, opened_store
 from recommender.errors import ConfigError, DataError
 from recommender.export import ITEMS, MARKER
 from recommender.files import is_folder
@@ -163,7 +163,13 @@ def batch(
             from recommender.batch.registering import register_answers
 
             register_answers(opened.holdings, source, output)
-    with stoppable(), opened_cluster(on, ray_address, workers, worker_cpus, worker_gpus) as cluster:
+    lines = file_digest(source) if source.is_file() else None
+    facts = {"input": lines, "output": output.name, "manifest": file_digest(resolve(model) / MANIFEST)}
+    with (
+        audited(store, master_key, "batch", facts),
+        stoppable(),
+        opened_cluster(on, ray_address, workers, worker_cpus, worker_gpus) as cluster,
+    ):
         from recommender.batch import BatchOptions, run_batch, run_parts
         from recommender.progress import progress_bars
 
@@ -190,6 +196,8 @@ def export(
         bool, typer.Option("--full-precision", help="onto the base in float32, also if it was trained on one of 4 bits")
     ] = False,
     items: Items = None,
+    store: LogStore = None,
+    master_key: MasterKey = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -203,12 +211,18 @@ def export(
     from recommender.export.full_precision import compare_precision
     from recommender.export.merge import merge
     from recommender.export.vllm_folder import export_vllm
-    from recommender.model.checkpoint import from_pretrained, resolve
+    from recommender.model.checkpoint import from_pretrained
     from recommender.model.manifest import claimed
     from recommender.progress import progress_bars
 
     marker = {"transformers": ITEMS, "vllm": MARKER}[to]
-    with progress_bars(quiet) as progress, claimed(target, "export", marker):
+    manifest = resolve(model) / MANIFEST
+    facts = {"what": "model", "to": to, "target": target.name, "manifest": file_digest(manifest)}
+    with (
+        audited(store, master_key, "export", facts),
+        progress_bars(quiet) as progress,
+        claimed(target, "export", marker),
+    ):
         checkpoint = from_pretrained(model, items, progress, full_precision)
         if to == "vllm":
             tuned = Tuned.load(resolve(model), checkpoint.catalogue)
