@@ -124,9 +124,10 @@ def audited(
 
     def write(done: str, more: Mapping[str, Any]) -> int:
         with opened_store(named, key, None, signs=True) as store:
-            return store.audit.add(kind, told | {"done": done} | more)
+            return store.audit.add(kind, {**told, "done": done, **more})
 
-    begun, result = write("begun", {}), {}
+    result: dict[str, Any] = {}
+    begun = write("begun", {})
     try:
         yield result
     except BaseException as error:
