@@ -104,6 +104,9 @@ def export_events(
     kind: Annotated[
         list[str] | None, typer.Option(help="kinds of events; default: view, click, play, finish, like, rate, buy")
     ] = None,
+    share: Annotated[
+        bool, typer.Option("--share", help="for others: of all who agree to share, whatever they say of training")
+    ] = False,
     store: Where = None,
     master_key: MasterKey = None,
     config: StoreConfig = None,
@@ -111,13 +114,14 @@ def export_events(
 ) -> None:
     """Write a table for training from all who agree to it.
 
-    Its columns are user_id, a pseudonym, item_id and timestamp. Who is forgotten later is taken out of it.
+    Its columns are user_id, a pseudonym, item_id and timestamp. Who is forgotten later is taken out of it where it stands;
+    copies that were handed on are not known here.
     """
     need_extra("a store")
     from recommender.store.training_table import CHOSEN, write_training_table
 
     with opened_store(store, master_key, config, signs=True) as opened:
-        counts = write_training_table(opened, output, tuple(kind or CHOSEN))
+        counts = write_training_table(opened, output, tuple(kind or CHOSEN), "share" if share else "train")
     print_facts({"file": str(output), **counts}, as_json)
 
 

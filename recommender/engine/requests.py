@@ -18,7 +18,7 @@ from recommender.errors import RecommenderError, wrong_fields
 #: fields of requests that had another name in an earlier version -> their name now; both are read
 FORMER_FIELDS = {"wish": "query"}
 #: what every answer says in its data (AI Act of the EU, article 50): no person chose or wrote what is in it
-GENERATED: Mapping[str, bool] = {"generated": True}
+GENERATED: dict[str, Any] = {"generated": True}
 DISCLOSURE = "A machine answers here: a program made this list and wrote its reasons, and no person did."
 #: the largest boost: more than any two scores lie apart, and far from what float32 cannot hold
 MOST_NATS = 1000.0

@@ -36,7 +36,7 @@ from recommender.server.http_metrics import HttpMetrics
 from recommender.server.items import Items, listed_texts
 from recommender.server.limits import check_id_lengths, check_media_count
 from recommender.server.message_media import MessageMedia
-from recommender.server.people import People
+from recommender.server.people import People, check_explained
 from recommender.server.queues import RankingQueue, WritingQueue
 from recommender.server.readiness import Readiness
 from recommender.server.schemas import (
@@ -172,7 +172,8 @@ class Service:
         check_list_lengths(body, self.limits.history)
         check_id_lengths(body)
         engine = await self._engine_for(body.model)
-        asked, _ = await self.people.prepared(http, body)
+        asked, told = await self.people.prepared(http, body.model_copy(update={"explain": True}))
+        check_explained(told)
         return await self._written(http, body.model, lambda: explanation(engine, asked) | GENERATED)
 
     async def parameters(
