@@ -175,7 +175,8 @@ class PartialOutput:
 
 def write_parquet(json_lines: Path, target: Path) -> None:
     """Write lines of answers as a table."""
-    schema = pa.schema([(name, pa.string()) for name in ("custom_id", "id", *_JSON_COLUMNS)])
+    texts = [(name, pa.string()) for name in ("custom_id", "id", *_JSON_COLUMNS)]
+    schema = pa.schema([*texts, ("generated", pa.bool_())])
     with pq.ParquetWriter(target, schema) as writer, json_lines.open(encoding="utf-8") as file:
         rows: list[dict[str, Any]] = []
         for line in file:

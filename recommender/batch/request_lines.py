@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from recommender.data.ids import canonical_id
-from recommender.engine import Request, Response, make_request
+from recommender.engine import GENERATED, Request, Response, make_request
 from recommender.errors import DataError, RecommenderError
 from recommender.strict.json_documents import JsonError, parse_request
 
@@ -78,7 +78,7 @@ def _unwrapped(fields: dict[str, Any]) -> dict[str, Any]:
 def answer_line(line: BatchLine, answer: Response | RecommenderError | str) -> dict[str, Any]:
     """Return the output line for an answer. `answer`: a str is the message of a failure that is no fault of the request."""
     if isinstance(answer, Response):
-        body: dict[str, Any] = {"items": [asdict(item) for item in answer.items]}
+        body: dict[str, Any] = {"items": [asdict(item) for item in answer.items], **GENERATED}
         if answer.notes:
             body["notes"] = list(answer.notes)
         return _wrapped(line, 200, body) if line.wrapped else {"custom_id": line.custom_id, **body}

@@ -24,7 +24,7 @@ from recommender.chat.reader import Reader, Reading
 from recommender.chat.telling import dropped_note, relaxed, understood_line
 from recommender.conversations.wishes import COURTESY
 from recommender.data.id_fields import history_ids
-from recommender.engine import Engine, RankedItem
+from recommender.engine import DISCLOSURE, GENERATED, Engine, RankedItem
 from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.engine.listening import SILENCE, HeardConversation
 from recommender.engine.parts import HISTORY, POPULARITY, Part, modalities_of, switched_off
@@ -47,13 +47,14 @@ Message = Mapping[str, str]
 
 @dataclass(frozen=True)
 class ChatItem:
-    """One item of a reply's list. `score`: log-probability, shifted by the preferences."""
+    """One item of a reply's list. `score`: log-probability, shifted by the preferences; `written_by`: see `RankedItem`."""
 
     rank: int
     item_id: str
     title: str
     score: float
     justification: str | None = None
+    written_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ class Reply:
         return worded(self.opening, self.items)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the reply as plain data."""
-        return {"text": self.text, **asdict(self)}
+        """Return the reply as plain data, which says that a machine speaks."""
+        return {"text": self.text, **asdict(self), **GENERATED, "disclosure": DISCLOSURE}
 
 
 class Chat:
@@ -176,6 +177,8 @@ class Chat:
         self, reading: Reading, state: DialogueState, said: _Said, boosts: np.ndarray | None, explain: bool
     ) -> Reply:
         shown, user = said.shown, said.user
+        if patterns.PERSON.search(said.last):
+            return Reply(DISCLOSURE, filters=_filters(state))
         notes = self._notes(reading, state, said)
         if reading.question is not None:
             notes = (*notes, self._situation(state, said).answer(reading.question))
@@ -360,14 +363,15 @@ class Chat:
     ) -> Reply:
         history, k = self._history(state), min(state.k, int(allowed.sum()))
         ranking = self._ranked(state, allowed, given, k, said)
-        justifications: list[str | None] = [None] * len(ranking.items)
+        justifications: list[tuple[str | None, str | None]] = [(None, None)] * len(ranking.items)
         if explain:
             best, user = ranking.items.tolist(), said.user
             told, caveats = self.engine.explain(history, best, user=user), self.engine.caveats(history, best, user)
-            justifications = [f"{each.text} {caveat}".strip() for each, caveat in zip(told, caveats, strict=True)]
+            both = zip(told, caveats, strict=True)
+            justifications = [(f"{each.text} {caveat}".strip(), each.source) for each, caveat in both]
         rows = zip(ranking.items.tolist(), ranking.scores.tolist(), justifications, strict=True)
         items = tuple(
-            ChatItem(rank, self.catalogue[item].item_id, display_name(self.catalogue[item]), score, justification)
+            ChatItem(rank, self.catalogue[item].item_id, display_name(self.catalogue[item]), score, *justification)
             for rank, (item, score, justification) in enumerate(rows, start=1)
         )
         filters = _filters(state)

@@ -235,3 +235,8 @@ THANKS = re.compile(
     r"|\b(?:kind|nice|helpful|sweet) of you\b|\b(?:thanks|thank you|goodbye|good bye|bye)[ .!]*$|\bmany thanks\b"
 )
 HELLO = re.compile(r"^ *(?:hi|hello|hey|hiya|good (?:morning|evening|afternoon|day)|greetings|whats up|howdy|yo)\b")
+#: whoever wants to know whom they talk to is told
+PERSON = re.compile(
+    r"\b(?:are you|r u|is this|am i (?:talking|speaking|chatting|writing) (?:to|with))(?: really| actually| just)?"
+    r"(?: an?)?(?: real| actual| living)? (?:human|person|bot|robot|chatbot|machine|computer|program|ai|language model)\b"
+)

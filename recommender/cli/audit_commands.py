@@ -12,7 +12,15 @@ import typer
 from recommender.cli import early_checks
 from recommender.cli.options import AsJson
 from recommender.cli.output import print_facts, print_json, print_rows, print_text
-from recommender.cli.store_options import MasterKey, PublicKey, StoreConfig, Where, opened_store, public_key
+from recommender.cli.store_options import (
+    MasterKey,
+    PublicKey,
+    StoreConfig,
+    Where,
+    opened_store,
+    public_key,
+    read_as_written,
+)
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 _PROOF = "make one: recommender audit prove ROW --output FILE"
@@ -69,10 +77,11 @@ def prove(
     `audit check` verifies it with the public key alone.
     """
     from recommender.files import write_text
+    from recommender.strict.json_documents import json_text
 
     with opened_store(store, master_key, config) as opened:
         proof = opened.audit.prove(row)
-    write_text(output, json.dumps(proof, indent=1) + "\n")
+    write_text(output, json_text(proof, indent=1) + "\n")
     if as_json:
         print_json({"file": str(output), "row": row, "signed_rows": proof["head"]["size"]})
     else:
@@ -89,9 +98,8 @@ def check(
     public = public_key(key)
     assert public is not None
     from recommender.store.audit import verify_proof
-    from recommender.strict.json_documents import read_json_object
 
-    proof = read_json_object(file, "proof", _PROOF)
+    proof = read_as_written(file, "proof", _PROOF)
     verify_proof(proof, public)
     row = proof["row"]
     if as_json:

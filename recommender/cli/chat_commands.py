@@ -78,9 +78,9 @@ def _decoded(stream: TextIO) -> TextIO:
 
 
 def greeting(items: int, noun: str) -> str:
-    """Return what a terminal shows before the first message: what may be said, and how to end."""
+    """Return what a terminal shows before the first message: who speaks, what may be said, and how to end."""
     return (
-        f"Hello! I know {items:,} {noun}. Say what you like or look for, in your own words.\n"
+        f"Hello! I am a program that knows {items:,} {noun}.\nSay what you like or look for, in your own words.\n"
         f"I remember what you said before. {COMMANDS}"
     )
 

@@ -41,7 +41,10 @@ def changes_of(settings: list[str] | None) -> dict[str, Any]:
 
 def read_recipe(path: Path, settings: list[str] | None) -> Config:
     """Return the Config of a recipe whose tables and starting checkpoint are there. Raises RecommenderError."""
+    from recommender.adapters.vouching import trust
+
     recipe = read_config(path, settings)
+    trust(recipe.serving.checkpoint_key)  # what `base.adapter` names is read by it
     check_tables(recipe)
     check_vectors(recipe)
     base_model(recipe.base.llm)
@@ -79,6 +82,7 @@ def check_parts_at_hand(model: str, items: str | None) -> None:
 def config_of(path: Path | None, checkpoints: list[str]) -> Config:
     """Return a config file, or that of the first checkpoint, or the defaults."""
     from recommender.adapters.shipped import resolve
+    from recommender.adapters.vouching import check_file
     from recommender.config import Config
 
     if path is not None:
@@ -86,8 +90,11 @@ def config_of(path: Path | None, checkpoints: list[str]) -> Config:
     folder = resolve(checkpoints[0]) if checkpoints else None
     if folder is None:
         return Config()
-    saved = (folder / "config.yaml", folder / "prompting" / "config.yaml")  # the second one of an export
-    return next((Config.load(path) for path in saved if path.is_file()), Config())
+    for name in ("config.yaml", "prompting/config.yaml"):  # the second one of an export
+        if (folder / name).is_file():
+            check_file(folder, name)  # before anything that it says is done
+            return Config.load(folder / name)
+    return Config()
 
 
 def with_tables(config: Config, items: str | None, interactions: str | None) -> Config:

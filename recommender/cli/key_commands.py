@@ -1,4 +1,4 @@
-"""Make, list and revoke keys of callers; make master keys."""
+"""Make, list and revoke keys of callers; make master keys and key pairs."""
 
 from __future__ import annotations
 
@@ -41,6 +41,31 @@ def master(
         print_json({"file": str(file), "name": chosen})
     else:
         print_text(f"{file}: the master key {chosen}; keep a copy of it, and not where the store is")
+
+
+@app.command()
+def pair(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="where the private key is kept: only its owner may read it", callback=early_checks.output_file
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Make a key pair: what signs checkpoints.
+
+    The public key comes beside it, with .pub.pem for an ending; those who check signatures get that.
+    """
+    from recommender.adapters.key_files import fingerprint, new_pair, read_public_key
+
+    public = file.with_suffix(".pub.pem")
+    new_pair(file, public)
+    name = fingerprint(read_public_key(public))
+    if as_json:
+        print_json({"private": str(file), "public": str(public), "fingerprint": name})
+    else:
+        print_text(f"{file}: the private key {name}; {public}: the public key, for those who check")
 
 
 @app.command()

@@ -22,6 +22,7 @@ from recommender.cli.store_options import (
     need_extra,
     opened_store,
     public_key,
+    read_as_written,
     serving_of,
 )
 from recommender.errors import ConfigError, did_you_mean
@@ -107,6 +108,9 @@ def export_events(
     kind: Annotated[
         list[str] | None, typer.Option(help="kinds of events; default: view, click, play, finish, like, rate, buy")
     ] = None,
+    share: Annotated[
+        bool, typer.Option("--share", help="for others: of all who agree to share, whatever they say of training")
+    ] = False,
     store: Where = None,
     master_key: MasterKey = None,
     config: StoreConfig = None,
@@ -115,21 +119,21 @@ def export_events(
     """Write a table for training from all who agree to it.
 
     Its columns are user_id, a pseudonym, item_id and timestamp. With --all it is a file that `events import` reads. Who is
-    forgotten later is taken out of both.
+    forgotten later is taken out of both where they stand; copies that were handed on are not known here.
     """
     need_extra("a store")
     from recommender.store.event_files import write_events
     from recommender.store.training_table import CHOSEN, write_training_table
 
     if whole:
-        if kind:
-            raise ConfigError("--all is of all kinds", "leave out --kind")
+        if kind or share:
+            raise ConfigError("--all is of all kinds and everybody", "leave out --kind and --share")
         with opened_store(store, master_key, config, signs=True) as opened:
             written = write_events(opened, output)
         print_facts({"file": str(output), **written}, as_json)
         return
     with opened_store(store, master_key, config, signs=True) as opened:
-        counts = write_training_table(opened, output, tuple(kind or CHOSEN))
+        counts = write_training_table(opened, output, tuple(kind or CHOSEN), "share" if share else "train")
     print_facts({"file": str(output), **counts}, as_json)
 
 
@@ -306,9 +310,8 @@ def check_receipt(
     public = public_key(key)
     assert public is not None
     from recommender.store.receipts import verify_receipt
-    from recommender.strict.json_documents import read_json_object
 
-    receipt = read_json_object(file, "receipt", "recommender forget USER --output FILE")
+    receipt = read_as_written(file, "receipt", "recommender forget USER --output FILE")
     statement = verify_receipt(receipt, public)
     if as_json:
         print_json({"ok": True, "statement": statement})

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from recommender.adapters.shipped import check_target
+from recommender.adapters.shipped import MANIFEST, check_target, resolve
+from recommender.adapters.vouching import file_digest, trust
 from recommender.cli import early_checks
 from recommender.cli.cluster_options import On, RayAddress, WorkerCpus, WorkerGpus, opened_cluster
 from recommender.cli.inputs import check_parts_at_hand, config_of, split_pair, vllm_options
 from recommender.cli.options import AsJson, Items, Model, Quiet
 from recommender.cli.output import print_json, print_note, print_plain_note, print_rows
 from recommender.cli.stopping import stoppable
-from recommender.cli.store_options import MasterKey, TellStore, opened_store
-from recommender.errors import DataError
+from recommender.cli.store_options import LogStore, MasterKey, TellStore, audited, opened_store
+from recommender.errors import ConfigError, DataError
 from recommender.export import ITEMS, MARKER
 from recommender.files import is_folder
 
@@ -78,7 +79,9 @@ def serve(
     given: dict[str, Any] = {"host": host, "port": port, "feedback": feedback, "store": store, "master_key": master_key}
     given |= {"insecure": insecure or None}
     given |= {"allowed_hosts": allowed_host, "allowed_origins": allowed_origin}
+    trust(dict(split_pair("--set", text, "waiting=64") for text in settings or []).get("checkpoint_key"), instead=True)
     limits = served_limits(config_of(None, [model]).serving, settings, given)
+    trust(limits.checkpoint_key)
     check_parts_at_hand(model, items)
     if limits.feedback is not None:
         early_checks.kept_feedback(Path(limits.feedback))
@@ -169,7 +172,13 @@ def batch(
             from recommender.batch.registering import register_answers
 
             register_answers(opened.holdings, source, output)
-    with stoppable(), opened_cluster(on, ray_address, workers, worker_cpus, worker_gpus) as cluster:
+    lines = file_digest(source) if source.is_file() else None
+    facts = {"input": lines, "output": output.name, "manifest": file_digest(resolve(model) / MANIFEST)}
+    with (
+        audited(store, master_key, "batch", facts),
+        stoppable(),
+        opened_cluster(on, ray_address, workers, worker_cpus, worker_gpus) as cluster,
+    ):
         from recommender.batch import BatchOptions, run_batch, run_parts
         from recommender.progress import progress_bars
 
@@ -196,6 +205,8 @@ def export(
         bool, typer.Option("--full-precision", help="onto the base in float32, also if it was trained on one of 4 bits")
     ] = False,
     items: Items = None,
+    store: LogStore = None,
+    master_key: MasterKey = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -209,12 +220,18 @@ def export(
     from recommender.export.full_precision import compare_precision
     from recommender.export.merge import merge
     from recommender.export.vllm_folder import export_vllm
-    from recommender.model.checkpoint import from_pretrained, resolve
+    from recommender.model.checkpoint import from_pretrained
     from recommender.model.manifest import claimed
     from recommender.progress import progress_bars
 
     marker = {"transformers": ITEMS, "vllm": MARKER}[to]
-    with progress_bars(quiet) as progress, claimed(target, "export", marker):
+    manifest = resolve(model) / MANIFEST
+    facts = {"what": "model", "to": to, "target": target.name, "manifest": file_digest(manifest)}
+    with (
+        audited(store, master_key, "export", facts),
+        progress_bars(quiet) as progress,
+        claimed(target, "export", marker),
+    ):
         checkpoint = from_pretrained(model, items, progress, full_precision)
         if to == "vllm":
             tuned = Tuned.load(resolve(model), checkpoint.catalogue)
@@ -230,10 +247,18 @@ def export(
 
 
 def served_limits(limits: ServingConfig, settings: list[str] | None, options: dict[str, Any]) -> ServingConfig:
-    """Return the limits of a server with those that options and KEY=VALUE settings change. Raises ConfigError."""
+    """Return the limits of a server with those that options and KEY=VALUE settings change.
+
+    `limits`: of the checkpoint's config, which may be a stranger's. Raises ConfigError, also where it names a command.
+    """
     from recommender.config import Config
+    from recommender.store.master_keys import COMMAND
 
     changes = {f"serving.{key}": value for key, value in options.items() if value is not None}
     given = dict(split_pair("--set", text, "waiting=64") for text in settings or [])
     changes |= {f"serving.{key}": value for key, value in given.items()}
+    if "serving.master_key" not in changes and (limits.master_key or "").startswith(COMMAND):
+        raise ConfigError(
+            "the checkpoint names a command that gives a master key", f"give it: --master-key {COMMAND}..."
+        )
     return Config(serving=limits).updated(changes, "--set").serving

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +13,7 @@ import typer
 
 from recommender.cli import early_checks
 from recommender.errors import ConfigError, DataError, import_extra
+from recommender.progress import is_main_process
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -50,6 +51,10 @@ TellStore = Annotated[
         envvar="RECOMMENDER_STORE",
         help="tell this store of what is written about people, so that `forget` finds it",
     ),
+]
+LogStore = Annotated[
+    str | None,
+    typer.Option("--store", envvar="RECOMMENDER_STORE", help="write into the audit log of this store what is done"),
 ]
 PublicKey = Annotated[
     Path | None,
@@ -99,6 +104,46 @@ def opened_store(
         store.let_go()
 
 
+@contextmanager
+def audited(
+    where: str | None,
+    master_key: str | None,
+    kind: str,
+    facts: Mapping[str, Any],
+    serving: ServingConfig | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Write into a store's audit log that a long work begins, and how it ends; what the block adds to the yielded dict is
+    told at the end. Where no store is named nothing is written.
+
+    `serving`: of a recipe, which may name a store too, if there is one. Raises what `opened_store` does, before the work.
+    """
+    named = where or _there(serving)
+    if named is None or not is_main_process():
+        yield {}
+        return
+    key = master_key or (None if serving is None else serving.master_key)
+    told: dict[str, Any] = {"caller": "command line", **facts}
+
+    def write(done: str, more: Mapping[str, Any]) -> int:
+        with opened_store(named, key, None, signs=True) as store:
+            return store.audit.add(kind, {**told, "done": done, **more})
+
+    result: dict[str, Any] = {}
+    begun = write("begun", {})
+    try:
+        yield result
+    except BaseException as error:
+        write("failed", {"begun": begun, "because": type(error).__name__})
+        raise
+    write("finished", {"begun": begun, **result})
+
+
+def _there(serving: ServingConfig | None) -> str | None:
+    """Return the store that a recipe names, if it is there: it may be meant for a server elsewhere."""
+    named = None if serving is None else serving.store
+    return named if named is not None and ("://" in named or Path(named).is_file()) else None
+
+
 def register_trace(where: str | None, master_key: str | None, user: str | None, trace: Path | None) -> None:
     """Tell a store, if one is named, that a decision trace of a person is about to be written. Raises ForgottenError."""
     if where is not None and user is not None and trace is not None:
@@ -109,9 +154,23 @@ def register_trace(where: str | None, master_key: str | None, user: str | None, 
 def public_key(path: Path | None) -> Ed25519PublicKey | None:
     """Return the key of a PEM file, None for None. Raises DataError."""
     need_extra("a signature")
-    from recommender.store.receipts import read_public_key
+    from recommender.adapters.key_files import read_public_key
 
     return None if path is None else read_public_key(path)
+
+
+def read_as_written(file: Path, kind: str, hint: str) -> dict[str, Any]:
+    """Return what a receipt or a proof says. Raises DataError for a file that is not as a command wrote or printed it.
+
+    What is signed is the content; by this no blank of the file can be another either.
+    """
+    from recommender.strict.json_documents import json_text, read_json_object
+
+    content = read_json_object(file, kind, hint)
+    forms = {json_text(content, indent=indent) + "\n" for indent in (1, None)}
+    if file.read_text(encoding="utf-8") not in forms:
+        raise DataError(f"{file}: is not as the {kind} was written", hint)
+    return content
 
 
 def passphrase(file: Path | None, new: bool) -> str:

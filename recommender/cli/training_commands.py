@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from recommender.adapters.shipped import MANIFEST
+from recommender.adapters.vouching import file_digest
 from recommender.cli import early_checks
 from recommender.cli.inputs import check_parts_at_hand, config_of, read_recipe, vector_files
 from recommender.cli.launching import start_all_processes
 from recommender.cli.options import AsJson, Checkpoint, ConfigFile, Items, Model, Quiet, Settings
 from recommender.cli.output import print_rows
 from recommender.cli.stopping import stoppable
+from recommender.cli.store_options import LogStore, MasterKey, audited
 from recommender.data.paths import check_table
 from recommender.errors import ConfigError
+from recommender.progress import is_main_process
+
+if TYPE_CHECKING:
+    from recommender.config import Config
 
 
 def train(
@@ -28,12 +37,15 @@ def train(
     from_stage: Annotated[
         int, typer.Option(help="with --start: the first stage of the recipe that is still to be trained", min=1)
     ] = 1,
+    store: LogStore = None,
+    master_key: MasterKey = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a checkpoint from two tables, or its ranking further.
 
-    A run that was stopped or killed goes on where it was when it is started again.
+    A run that was stopped or killed goes on where it was when it is started again. A store that --store or the recipe names
+    gets rows of it in its audit log.
     """
     if start is None and from_stage != 1:
         raise ConfigError("--from-stage names a stage of a training that goes on", "name its checkpoint: --start MODEL")
@@ -42,17 +54,22 @@ def train(
         start_all_processes()
     from recommender.pipelines.continued import continue_ranking
     from recommender.pipelines.train import train as train_checkpoint
-    from recommender.progress import is_main_process, progress_bars
+    from recommender.progress import progress_bars
 
+    learned = learning_facts(recipe, output)
     if start is not None:
-        with stoppable(), progress_bars(quiet) as progress:
-            stages = continue_ranking(start, recipe, output, from_stage, progress)
+        with audited(store, master_key, "train", learned, recipe.serving) as made, stoppable():
+            with progress_bars(quiet) as progress:
+                stages = continue_ranking(start, recipe, output, from_stage, progress)
+            made["manifest"] = _made(output)
         if is_main_process():
             print_rows([asdict(stage) for stage in stages], f"trained: {output}", as_json)
         return
     told = shlex.join([str(config), *(part for text in settings or [] for part in ("--set", text))])
-    with stoppable(), progress_bars(quiet) as progress:
-        result = train_checkpoint(recipe, output, progress, recipe=told)
+    with audited(store, master_key, "train", learned, recipe.serving) as made, stoppable():
+        with progress_bars(quiet) as progress:
+            result = train_checkpoint(recipe, output, progress, recipe=told)
+        made["manifest"] = _made(output)
     if is_main_process():
         print_rows([asdict(stage) for stage in result.stages], f"trained: {output}", as_json)
 
@@ -108,6 +125,8 @@ def fuse(
     baselines: Annotated[list[str], typer.Argument(help="item-to-item baselines, for example ease-decay")],
     output: Checkpoint,
     items: Items = None,
+    store: LogStore = None,
+    master_key: MasterKey = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -123,10 +142,28 @@ def fuse(
     from recommender.pipelines.fuse import fuse_checkpoint
     from recommender.progress import progress_bars
 
-    with progress_bars(quiet) as progress:
-        fused = fuse_checkpoint(model, baselines, output, items, progress)
+    learned = learning_facts(config_of(None, [model]), output) | {"baselines": list(baselines)}
+    with audited(store, master_key, "train", learned) as made:
+        with progress_bars(quiet) as progress:
+            fused = fuse_checkpoint(model, baselines, output, items, progress)
+        made["manifest"] = _made(output)
     rows = [
         {"scorer": name, "standard score": score_weight, "log rank": rank_weight}
         for name, (score_weight, rank_weight) in fused.weights.items()
     ]
     print_rows(rows, f"weights, fitted in {fused.fit_seconds:.0f} s: {output}", as_json)
+
+
+def learning_facts(config: Config, output: Path) -> dict[str, Any]:
+    """Return what the audit log says of a training: the digests of the config and of the table of interactions."""
+    table = Path(config.data.interactions)
+    return {
+        "checkpoint": output.name,
+        "recipe": hashlib.sha256(config.to_yaml().encode()).hexdigest(),
+        "interactions": file_digest(table) if table.is_file() else None,
+    }
+
+
+def _made(output: Path) -> str | None:
+    """Return the digest of the manifest of what was made; of several processes one writes it and knows."""
+    return file_digest(output / MANIFEST) if is_main_process() else None

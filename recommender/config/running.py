@@ -115,6 +115,11 @@ class ServingConfig(Section):
     master_key: str | None = Field(
         None, description="what opens the store: a file, or command:...; null: RECOMMENDER_MASTER_KEY"
     )
+    checkpoint_key: str | None = Field(
+        None,
+        description="public key as PEM that every checkpoint which is read must be signed with; the environment's"
+        " RECOMMENDER_CHECKPOINT_KEY comes first; null: none need be",
+    )
     tokens: TokensConfig | None = Field(None, description="tokens of an identity provider that count beside keys")
     insecure: bool = Field(False, description="answer everybody, beyond this machine too, without asking for keys")
     consent: dict[Purpose, bool] = Field(

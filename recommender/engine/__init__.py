@@ -3,11 +3,13 @@
 from recommender.engine.embedded import Recommender
 from recommender.engine.engine import Engine
 from recommender.engine.factory import ENGINES, open_engine
-from recommender.engine.requests import RankedItem, Request, Response, make_request
+from recommender.engine.requests import DISCLOSURE, GENERATED, RankedItem, Request, Response, make_request
 
 __all__ = [
+    "DISCLOSURE",
     "ENGINES",
     "Engine",
+    "GENERATED",
     "RankedItem",
     "Recommender",
     "Request",

@@ -17,6 +17,9 @@ from recommender.errors import RecommenderError, wrong_fields
 
 #: fields of requests that had another name in an earlier version -> their name now; both are read
 FORMER_FIELDS = {"wish": "query"}
+#: what every answer says in its data (AI Act of the EU, article 50): no person chose or wrote what is in it
+GENERATED: dict[str, Any] = {"generated": True}
+DISCLOSURE = "A machine answers here: a program made this list and wrote its reasons, and no person did."
 #: the largest boost: more than any two scores lie apart, and far from what float32 cannot hold
 MOST_NATS = 1000.0
 
@@ -117,7 +120,8 @@ class RankedItem:
     """One recommended item. `score`: log-probability and the nats that a query adds, or the fused score where baselines
     rank along.
 
-    `written_by`: "model", or "plain" where its sentence failed the check and a plain true one stands instead.
+    `written_by`: "model" for the language model, "plain" for a template: where its sentence failed the check, or no model
+    writes. Both are generated.
     """
 
     rank: int
@@ -137,5 +141,5 @@ class Response:
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the response as plain data."""
-        return {"items": [asdict(item) for item in self.items], "notes": list(self.notes)}
+        """Return the response as plain data, marked as generated."""
+        return {"items": [asdict(item) for item in self.items], "notes": list(self.notes), **GENERATED}

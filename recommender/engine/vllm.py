@@ -21,6 +21,7 @@ import torch
 from requests.adapters import HTTPAdapter
 
 from recommender.adapters.lora import CONVERSE, EXPLAIN, RANK
+from recommender.adapters.vouching import file_digest
 from recommender.constraints.choice import choose
 from recommender.constraints.text_constraint import BREAK, LONGEST, TEXT_CONSTRAINT, TextConstraint, lines_of
 from recommender.conversations.spoken import Likeness
@@ -35,7 +36,7 @@ from recommender.export.listening_export import LISTEN
 from recommender.export.vllm_folder import Exported, export_vllm, is_export, load_exported
 from recommender.inference.beam_search import Ranking
 from recommender.model.checkpoint import from_pretrained, resolve
-from recommender.model.manifest import weights_of
+from recommender.model.manifest import MANIFEST, weights_of
 from recommender.progress import Progress
 from recommender.prompting.conversation import ReadMention
 from recommender.prompting.example import Example
@@ -124,7 +125,8 @@ class VllmRecommender(Engine):
             checkpoint = from_pretrained(source, catalogue, progress)
             tuned = Tuned.load(resolve(source), checkpoint.catalogue, checkpoint.config.training.outside)
             export_vllm(checkpoint, scratch / "export", progress, tuned)
-            engine = cls(load_exported(scratch / "export", checkpoint.catalogue), options)
+            pin = file_digest(scratch / "export" / MANIFEST)
+            engine = cls(load_exported(scratch / "export", checkpoint.catalogue, pin), options)
         except BaseException:
             remove_scratch(scratch)
             raise
@@ -138,7 +140,8 @@ class VllmRecommender(Engine):
 
     def _start(self, part: str, adapter: str, constrained: bool) -> str:
         folder = self.exported.folder
-        server = VllmServer(folder / part, {adapter: folder / "lora" / adapter}, self.options.flags, constrained)
+        adapters = {adapter: folder / "lora" / adapter}
+        server = VllmServer(folder / part, adapters, self.options.flags, constrained, self.exported.pin)
         self.started.append(server)
         self._keys[server.url] = server.key
         return server.url

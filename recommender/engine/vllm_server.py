@@ -23,6 +23,7 @@ from typing import Any
 
 import requests
 
+from recommender.adapters.vouching import PIN_VARIABLE
 from recommender.engine.guardian import end_group, guardian
 from recommender.errors import RecommenderError
 from recommender.export.vllm_folder import SERVED_WINDOW
@@ -70,9 +71,17 @@ class VllmServer:
     """One vLLM server over one model folder. `url` is where it listens, `key` what its routes ask for."""
 
     def __init__(
-        self, folder: Path, adapters: dict[str, Path], flags: Sequence[str] = (), constrained: bool = True
+        self,
+        folder: Path,
+        adapters: dict[str, Path],
+        flags: Sequence[str] = (),
+        constrained: bool = True,
+        pin: str | None = None,
     ) -> None:
-        """Start the server; it is ready after `wait`. `flags` go to vLLM as they are, e.g. --data-parallel-size=2."""
+        """Start the server; it is ready after `wait`. `flags` go to vLLM as they are, e.g. --data-parallel-size=2.
+
+        `pin`: by which its worker knows a folder that nobody has signed: see `Exported`.
+        """
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
@@ -87,6 +96,7 @@ class VllmServer:
             command += ["--logprobs-mode", "processed_logits", "--max-logprobs", "-1", *_soft_flags(folder)]
             command += _beam_flags(folder, flags)
         self._command = command
+        self._told = {"VLLM_API_KEY": self.key, "TMPDIR": str(self.scratch)} | ({PIN_VARIABLE: pin} if pin else {})
         self._closing = threading.Event()
         self._watcher: threading.Thread | None = None
         self.process = self._started()
@@ -97,7 +107,7 @@ class VllmServer:
                 self._command,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=_environment() | {"VLLM_API_KEY": self.key, "TMPDIR": str(self.scratch)},
+                env=_environment() | self._told,
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
             )

@@ -148,7 +148,8 @@ class Exported:
 
     `plain_because`: why its writing adapter must not be used, None if it may. `conversations`: makes prompts of what is
     said, None if the model has not learned to listen; `popularity` [items]: which of several namesakes is likely meant.
-    `tuned`, `sentences`: what ranks beside what is heard, and the vectors [items, width] of the items' texts for it.
+    `tuned`, `sentences`: what ranks beside what is heard, and the vectors [items, width] of the items' texts for it. `pin`:
+    the digest of the manifest of a folder that was made for this process, in the place of a signature.
     """
 
     folder: Path
@@ -165,6 +166,7 @@ class Exported:
     popularity: np.ndarray | None = None
     tuned: Tuned | None = None
     sentences: np.ndarray | None = None
+    pin: str | None = None
 
 
 def is_export(folder: Path) -> bool:
@@ -172,15 +174,17 @@ def is_export(folder: Path) -> bool:
     return (folder / MARKER).is_file()
 
 
-def load_exported(source: str | Path, catalogue: Catalogue | str | Path | None = None) -> Exported:
-    """Read an exported folder; `catalogue` replaces the one its config names.
+def load_exported(
+    source: str | Path, catalogue: Catalogue | str | Path | None = None, pin: str | None = None
+) -> Exported:
+    """Read an exported folder; `catalogue` replaces the one its config names; `pin`: see `Exported`.
 
     Raises CheckpointError if it is damaged, or made for another catalogue or other prompts.
     """
     folder = Path(source)
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, pin)
     with reading(folder):
-        return _loaded(folder, manifest, catalogue)
+        return replace(_loaded(folder, manifest, catalogue), pin=pin)
 
 
 def _loaded(folder: Path, manifest: dict[str, Any], catalogue: Catalogue | str | Path | None) -> Exported:

@@ -15,6 +15,7 @@
 | listening.safetensors | what reads conversations, from the stage converse; without it a chat is read by rules alone |
 | fusion.safetensors | baselines and weights to rank together with, if `recommender fuse` added them |
 | checkpoint.json | the manifest: format, fingerprint of the catalogue, hashes of the prompts, versions, sha256 of files |
+| signature.json | an Ed25519 signature over the manifest, if `recommender sign` made one; see `adapters/vouching.py` |
 
 The items themselves and the base model are not in it: the config names them.
 """
@@ -40,6 +41,7 @@ from transformers import PreTrainedTokenizerBase
 from recommender import assets, prompts
 from recommender.adapters.lora import AUTO, CONVERSE, EXPLAIN, RANK, is_trained
 from recommender.adapters.shipped import resolve as resolve
+from recommender.adapters.vouching import SIGNATURE
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.data.ids import canonical_id
@@ -52,7 +54,7 @@ from recommender.model.architecture import positions_read
 from recommender.model.card import write_card
 from recommender.model.language_model import load_llm
 from recommender.model.listening_file import LISTENING, load_listening, save_listening
-from recommender.model.manifest import catalogue_facts, read_manifest, write_manifest, written_folder
+from recommender.model.manifest import catalogue_facts, read_manifest, tell_unsigned, write_manifest, written_folder
 from recommender.model.network import RecommenderModel, is_adapter_parameter, is_listening_parameter
 from recommender.model.trained_on import TRAINED_ON, TrainedOn
 from recommender.progress import Progress
@@ -154,7 +156,7 @@ def writing_prompts(recorded: Mapping[str, str], writing_adapter: Mapping[str, T
 
 
 def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:
-    """Write the checkpoint folder atomically; parameters are rounded to float16."""
+    """Write the checkpoint folder atomically; parameters are rounded to float16. It is not signed, whatever was there."""
     target = Path(target)
     with written_folder(target) as folder:
         tensors = _adapter_parameters(checkpoint.model)
@@ -299,7 +301,7 @@ def item_ids_of(source: str | Path) -> list[str] | None:
 
 
 def record(source: str | Path, name: str, value: Any) -> None:
-    """Add a measurement to a checkpoint's metrics.json and card, atomically. Raises CheckpointError."""
+    """Add a measurement to a checkpoint's metrics.json and card, atomically; a signature is lost. Raises CheckpointError."""
     save_copy_with(source, resolve(source), {}, {name: value})
 
 
@@ -311,6 +313,7 @@ def save_copy_with(
 ) -> None:
     """Copy a checkpoint to `target`, which may be itself, with more in it. Raises CheckpointError.
 
+    A signature is of what there was: the copy has none, and that is said.
     `files`: name -> what writes it; `metrics`: what is added to metrics.json and told in the card.
     """
     folder, manifest = _open(source)
@@ -324,6 +327,8 @@ def save_copy_with(
         items = catalogue_facts(folder, manifest)["items"]
         write_card(written / CARD, config, all_metrics, items, manifest.get("encoded"))
         write_manifest(written, manifest)
+    if (folder / SIGNATURE).is_file():  # beside it; in its place `written_folder` has said so
+        tell_unsigned(target)
 
 
 def _open(source: str | Path) -> tuple[Path, dict[str, Any]]:

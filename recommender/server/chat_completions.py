@@ -1,4 +1,7 @@
-"""Chat completions: a conversation's reply in OpenAI's shapes, with the recommended items as data beside the text."""
+"""Chat completions: a conversation's reply in OpenAI's shapes, with the recommended items as data beside the text.
+
+Each part of it is marked as generated, and the data say in words that a machine answers.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any
 from sse_starlette import ServerSentEvent
 
 from recommender.chat import Reply, worded
-from recommender.engine import RankedItem, Request
+from recommender.engine import DISCLOSURE, GENERATED, RankedItem, Request
 from recommender.engine.parts import HISTORY
 from recommender.server.event_stream import Events, json_event, text_event
 from recommender.server.schemas import ChatBody
@@ -86,6 +89,7 @@ def _recommendations(reply: Reply, items: Iterable[RankedItem]) -> dict[str, Any
         "asks": reply.asks,
         "understood": [chip.to_dict() for chip in reply.understood],
         "history": list(reply.history),
+        "disclosure": DISCLOSURE,
     }
 
 
@@ -94,4 +98,4 @@ def _new_id() -> str:
 
 
 def _head(completion_id: str, model: str, kind: str) -> dict[str, Any]:
-    return {"id": completion_id, "object": kind, "created": int(time.time()), "model": model}
+    return {"id": completion_id, "object": kind, "created": int(time.time()), "model": model, **GENERATED}

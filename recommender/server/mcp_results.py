@@ -8,6 +8,9 @@ from pydantic import BaseModel, Field
 
 from recommender.engine import RankedItem
 
+_WRITER = "who wrote the justification: model (a language model) or plain (a template)"
+_GENERATED = "a program made this, no person; say so where people read it"
+
 
 class ListedItem(BaseModel):
     """One recommended item."""
@@ -17,6 +20,7 @@ class ListedItem(BaseModel):
     title: str
     score: float = Field(description="log-probability, in nats, with what a query adds")
     justification: str | None = Field(None, description="why; every claim in it was checked. Only with explain")
+    written_by: str | None = Field(None, description=_WRITER)
 
     @classmethod
     def of(cls, item: RankedItem) -> ListedItem:
@@ -27,6 +31,7 @@ class ListedItem(BaseModel):
             title=item.title,
             score=item.score,
             justification=item.justification,
+            written_by=item.written_by,
         )
 
 
@@ -35,6 +40,7 @@ class Recommendations(BaseModel):
 
     items: list[ListedItem]
     notes: list[str]
+    generated: bool = Field(True, description=_GENERATED)
 
 
 class NamedItem(BaseModel):
@@ -55,6 +61,8 @@ class Explanation(NamedItem):
 
     score: float
     justification: str
+    written_by: str = Field(description=_WRITER)
+    generated: bool = Field(True, description=_GENERATED)
     rests_on: str = Field(description="which items of the history raise the score most, in a sentence")
     influences: list[Influence]
     contributions: dict[str, float] = Field(
@@ -78,6 +86,7 @@ class WhyNot(NamedItem):
     barred_by: dict[str, str]
     changes: list[Change]
     text: str = Field(description="all of it in words")
+    generated: bool = Field(True, description=_GENERATED)
 
 
 class Similar(BaseModel):

@@ -39,6 +39,7 @@ from recommender.server.mcp_results import (
     Similar,
     WhyNot,
 )
+from recommender.server.people import check_explained
 from recommender.server.schemas import LARGEST_K, check_list_lengths
 from recommender.server.service import Service
 from recommender.store.feedback import Fact, Feedback
@@ -128,14 +129,15 @@ class _Tools:
         user: User = None,
     ) -> Recommendations:
         """Rank items for a person, by what they know and like, a query in words, and filters."""
-        fields: dict[str, Any] = {"filters": filters, "exclude": exclude, "explain": False, "user": user}
+        fields: dict[str, Any] = {"filters": filters, "exclude": exclude, "explain": explain, "user": user}
         request = self._request(history=history, k=k, query=query, without=without, **fields)
-        ranking = await self.service.ranking.rank(request)
+        request, told = await self.service.people.permitted(request)
+        ranking = await self.service.ranking.rank(request.model_copy(update={"explain": False}))
         items = list(ranking.items)
-        if explain:
+        if request.explain:
             most = self.service.limits.explained
             items[:most] = await self.service.justified(request, tuple(items[:most]), self.engine)
-        return Recommendations(items=[ListedItem.of(item) for item in items], notes=list(ranking.notes))
+        return Recommendations(items=[ListedItem.of(item) for item in items], notes=[*told, *ranking.notes])
 
     async def explain(
         self,
@@ -146,7 +148,7 @@ class _Tools:
         user: User = None,
     ) -> Explanation:
         """Say why an item is recommended for a history: a checked sentence, and what raises its score."""
-        request = self._request(history=history, query=query, without=without, user=user)
+        request = await self._to_explain(history=history, query=query, without=without, user=user)
         item = self._item(item_id)
         told = await self.service.writing.run(partial(explain_item, self.engine, request, item.item_id))
         return Explanation.model_validate(told | {"influences": told["evidence"]["influences"]})
@@ -162,7 +164,8 @@ class _Tools:
         user: User = None,
     ) -> WhyNot:
         """Say where an item stands in the answer to `recommend`, and the smallest change that would list it."""
-        request = self._request(history=history, k=k, query=query, filters=filters, without=without, user=user)
+        fields: dict[str, Any] = {"filters": filters, "without": without, "user": user}
+        request = await self._to_explain(history=history, k=k, query=query, **fields)
         item = self._item(item_id)
         told = await self.service.writing.run(partial(why_not, self.engine, request, item.item_id))
         return WhyNot.model_validate(told)
@@ -216,6 +219,12 @@ class _Tools:
         request = make_request(**fields)
         check_list_lengths(request, self.service.limits.history)
         check_id_lengths(request)
+        return request
+
+    async def _to_explain(self, **fields: Any) -> Request:
+        """Return a request of a person who agrees to explanations. Raises HttpError 403 for others."""
+        request, told = await self.service.people.permitted(self._request(**fields))
+        check_explained(told)
         return request
 
     def _item(self, item_id: str | int) -> Item:

@@ -11,15 +11,16 @@ from typing import TypeVar
 
 from starlette.requests import HTTPConnection
 
-from recommender.engine import Engine
+from recommender.engine import Engine, Request
 from recommender.server.access import own_user
 from recommender.server.explanations import ExplanationBody
+from recommender.server.http_errors import HttpError
 from recommender.server.schemas import ChatBody, RecommendationsBody
 from recommender.store.consent import Purpose
 from recommender.store.events import CHOSEN, Event
 from recommender.store.store import Store
 
-_Body = TypeVar("_Body", RecommendationsBody, ExplanationBody, ChatBody)
+_Body = TypeVar("_Body", RecommendationsBody, ExplanationBody, ChatBody, Request)
 #: what somebody does with an item that is not for them
 DISMISSED = ("dislike", "hide", "skip")
 #: the most recent events of a person that a list is made of
@@ -40,6 +41,11 @@ class People:
         user = own_user(http, body.user)
         if user != body.user:
             body = body.model_copy(update={"user": user})
+        return await self.permitted(body)
+
+    async def permitted(self, body: _Body) -> tuple[_Body, list[str]]:
+        """Return a request without what the person whom it names does not agree to, with what the store knows of them."""
+        user = body.user
         if self.store is None or user is None:
             return body, []
         agreed = await asyncio.to_thread(self.store.consents.of, user)
@@ -53,7 +59,7 @@ class People:
         return body.model_copy(update=changes), notes
 
 
-def _changes(body: RecommendationsBody | ChatBody, agreed: dict[Purpose, bool]) -> tuple[dict[str, object], list[str]]:
+def _changes(body: Request | ChatBody, agreed: dict[Purpose, bool]) -> tuple[dict[str, object], list[str]]:
     changes: dict[str, object] = {}
     notes = []
     if not agreed["recommend"]:
@@ -63,6 +69,12 @@ def _changes(body: RecommendationsBody | ChatBody, agreed: dict[Purpose, bool]) 
         changes["explain"] = False
         notes.append(NOT_EXPLAINED)
     return changes, notes
+
+
+def check_explained(notes: Sequence[str]) -> None:
+    """Raise HttpError 403 if the notes of a request that asks for nothing but an explanation say that none may be given."""
+    if NOT_EXPLAINED in notes:
+        raise HttpError(403, NOT_EXPLAINED, "no_consent", "user")
 
 
 def chosen(events: Sequence[Event], engine: Engine) -> list[str]:

@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse
 from recommender.chat import Chat, Reply, sentence
 from recommender.chat.media_queries import MediaQueries
 from recommender.config import ServingConfig
-from recommender.engine import Engine, RankedItem, Request, make_request
+from recommender.engine import GENERATED, Engine, RankedItem, Request, make_request
 from recommender.engine import Response as Ranking
 from recommender.engine.parameters import parameters
 from recommender.engine.trace import for_strangers, trace_of
@@ -36,7 +36,7 @@ from recommender.server.http_metrics import HttpMetrics
 from recommender.server.items import Items, listed_texts
 from recommender.server.limits import check_id_lengths, check_media_count
 from recommender.server.message_media import MessageMedia
-from recommender.server.people import People
+from recommender.server.people import People, check_explained
 from recommender.server.queues import RankingQueue, WritingQueue
 from recommender.server.readiness import Readiness
 from recommender.server.schemas import (
@@ -135,6 +135,7 @@ class Service:
             "object": "list",
             "model": body.model or self.name,
             "items": [asdict(item) for item in items],
+            **GENERATED,
         }
         if body.trace:
             trace = await self.writing.run(lambda: trace_of(engine, body, items))
@@ -167,7 +168,7 @@ class Service:
                 justified = []
                 async for item in justifications:
                     justified.append(item)
-                    yield json_event(asdict(item), "justification")
+                    yield json_event(asdict(item) | GENERATED, "justification")
             await self._write_down(caller, body, justified, "justified")
         yield json_event({}, "done")
 
@@ -178,8 +179,9 @@ class Service:
         check_list_lengths(body, self.limits.history)
         check_id_lengths(body)
         engine = await self._engine_for(body.model)
-        asked, _ = await self.people.prepared(http, body)
-        return await self._written(http, body.model, lambda: explanation(engine, asked))
+        asked, told = await self.people.prepared(http, body.model_copy(update={"explain": True}))
+        check_explained(told)
+        return await self._written(http, body.model, lambda: explanation(engine, asked) | GENERATED)
 
     async def parameters(
         self,

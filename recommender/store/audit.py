@@ -206,11 +206,9 @@ def verify_proof(proof: Mapping[str, Any], public: Ed25519PublicKey) -> None:
     """Check a proof without the log. Raises DataError that says what is wrong with it."""
     try:
         row, head = proof["row"], proof["head"]
-        before, path = bytes.fromhex(proof["before"]), [bytes.fromhex(step) for step in proof["path"]]
-        signed = {"size": head["size"], "time": head["time"]} | {
-            name: bytes.fromhex(head[name]) for name in ("root", "chain")
-        }
-        signature = bytes.fromhex(head["signature"])
+        before, path = _bytes(proof["before"]), [_bytes(step) for step in proof["path"]]
+        signed = {"size": head["size"], "time": head["time"]} | {name: _bytes(head[name]) for name in ("root", "chain")}
+        signature = _bytes(head["signature"])
         leaf = row_hash(before, row["number"], row["time"], row["kind"], row["body"])
         root = root_by_path(leaf, row["number"] - 1, head["size"], path)
     except (KeyError, TypeError, ValueError) as error:
@@ -221,6 +219,14 @@ def verify_proof(proof: Mapping[str, Any], public: Ed25519PublicKey) -> None:
         raise DataError("the head of the proof was not signed with this key", "give the key of that store") from None
     if root != signed["root"]:
         raise DataError("the row is not in the log that was signed", "the row or the proof was changed")
+
+
+def _bytes(text: str) -> bytes:
+    """Return the bytes of hex digits. Raises ValueError for upper case and spaces too: a changed proof is no proof."""
+    value = bytes.fromhex(text)
+    if value.hex() != text:
+        raise ValueError("hex digits of another form")
+    return value
 
 
 def _rows(connection: Connection, after: int = 0, most: int | None = None) -> Iterator[Sequence[Any]]:

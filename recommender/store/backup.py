@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, 
 from recommender.errors import DataError
 from recommender.files import write_bytes
 from recommender.store.database import reading, writing
+from recommender.store.generations import renew
 from recommender.store.tables import audit, consents, events, feedback, holdings, keys, metadata, people, suppressed
 
 _FORMAT = 1
@@ -75,6 +76,7 @@ def restore(
                 connection.execute(delete(table))
                 _insert(connection, table, rows[name])
         _apply_again(connection, since)
+        renew(connection)
         check(connection)
     return {name: len(part) for name, part in tables.items()}
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select
 
 from recommender.data.id_fields import ItemId
-from recommender.store.consent import Consents
+from recommender.store.consent import Consents, Purpose
 from recommender.store.database import reading, writing
 from recommender.store.people import People
 from recommender.store.sealing import seal
@@ -129,11 +129,11 @@ class Events:
         content = self.people.opened(connection, row.person, row.sealed, f"event {row.event_id}")
         return Event(id=row.event_id, user=user, time=row.time, **content)
 
-    def for_training(self) -> Iterator[tuple[str, list[Event]]]:
-        """Yield pseudonym and events, oldest first, of everybody who agrees to training."""
+    def for_training(self, purpose: Purpose = "train") -> Iterator[tuple[str, list[Event]]]:
+        """Yield pseudonym and events, oldest first, of everybody who agrees to training, or to another purpose."""
         for person in list(self.people.all()):
             with reading(self.engine) as connection:
-                if self.consents.of_person(connection, person)["train"]:
+                if self.consents.of_person(connection, person)[purpose]:
                     yield person, [self._opened(connection, row, person) for row in self._rows(connection, person)]
 
     def count(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select
 
 from recommender.store.database import StoreUnavailableError, reading, writing
+from recommender.store.generations import generation, renew
 from recommender.store.opinions import Fact, Feedback, HelpfulText, Opinions, check_usable
 from recommender.store.people import People
 from recommender.store.tables import feedback as table
@@ -26,6 +27,7 @@ class FeedbackTable:
         self.engine, self.people = engine, people
         self._lock = threading.Lock()
         self._opinions, self._read_to, self._rows = Opinions(), 0, 0
+        self._mark: bytes | None = None
         self.refresh()
 
     def add(self, feedback: Feedback) -> Feedback:
@@ -51,17 +53,18 @@ class FeedbackTable:
             raise OSError(error.message) from None
 
     def refresh(self) -> None:
-        """Read what others have added; where something was erased, all is read anew."""
+        """Read what others have added; where something was erased, or a backup restored, all is read anew."""
         with self._lock, reading(self.engine) as connection:
             rows = int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+            mark = generation(connection)
             new = connection.execute(select(table).where(table.c.number > self._read_to).order_by(table.c.number)).all()
-            if rows != self._rows + len(new):
+            if rows != self._rows + len(new) or mark != self._mark:
                 self._opinions, self._read_to = Opinions(), 0
                 new = connection.execute(select(table).order_by(table.c.number)).all()
             for row in new:
                 self._take_in(connection, row)
                 self._read_to = row.number
-            self._rows = rows
+            self._rows, self._mark = rows, mark
 
     def _take_in(self, connection: Connection, row: Row[Any]) -> None:
         content = self.people.opened(connection, row.person, row.sealed, "feedback")
@@ -96,9 +99,16 @@ class FeedbackTable:
 
     def erase(self, connection: Connection, person: str) -> int:
         """Delete what a person said and return how many rows that were."""
-        return int(connection.execute(delete(table).where(table.c.person == person)).rowcount)
+        return _gone(connection, int(connection.execute(delete(table).where(table.c.person == person)).rowcount))
 
     def sweep(self, before: float) -> int:
         """Delete what is older than a time and return how many rows that were."""
         with writing(self.engine) as connection:
-            return int(connection.execute(delete(table).where(table.c.time < before)).rowcount)
+            return _gone(connection, int(connection.execute(delete(table).where(table.c.time < before)).rowcount))
+
+
+def _gone(connection: Connection, rows: int) -> int:
+    """Let all processes read anew if rows went, and return how many went."""
+    if rows:
+        renew(connection)
+    return rows

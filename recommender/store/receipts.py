@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from recommender.errors import DataError
@@ -31,7 +29,8 @@ def verify_receipt(receipt: Mapping[str, Any], public: Ed25519PublicKey) -> dict
     try:
         signature, statement = bytes.fromhex(receipt["signature"]), dict(receipt["statement"])
         content = _signed_bytes(receipt)
-        whole = set(receipt) == {*_SIGNED, "signature"}
+        # upper case and spaces would read as the same bytes
+        whole = set(receipt) == {*_SIGNED, "signature"} and receipt["signature"] == signature.hex()
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"this is no receipt ({error})", "recommender forget writes one") from None
     try:
@@ -41,20 +40,6 @@ def verify_receipt(receipt: Mapping[str, Any], public: Ed25519PublicKey) -> dict
     if not whole:
         raise DataError("the receipt was not signed with this key, or changed since", "give the key of that store")
     return statement
-
-
-def read_public_key(path: Path) -> Ed25519PublicKey:
-    """Return the Ed25519 public key of a PEM file. Raises DataError."""
-    how = "write it: recommender audit key > FILE"
-    try:
-        key = serialization.load_pem_public_key(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: the key cannot be read: {error.strerror}", how) from None
-    except ValueError:
-        raise DataError(f"{path}: holds no public key as PEM", how) from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise DataError(f"{path}: is no Ed25519 key", how)
-    return key
 
 
 def _signed_bytes(receipt: Mapping[str, Any]) -> bytes:

@@ -25,7 +25,12 @@ _Number = BigInteger().with_variant(Integer, "sqlite")
 facts = Table(
     "facts",
     metadata,
-    Column("name", String(64), primary_key=True, comment="which fact: pseudonym-secret, signing-key, audit-frontier"),
+    Column(
+        "name",
+        String(64),
+        primary_key=True,
+        comment="pseudonym-secret, signing-key, audit-frontier or generation",
+    ),
     Column("value", LargeBinary, nullable=False, comment="the fact; secrets are wrapped by the master key"),
     info=told("the store's own secrets and facts", "partly", "as long as the store", "it names nobody"),
 )

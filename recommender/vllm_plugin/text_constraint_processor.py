@@ -10,6 +10,7 @@ from vllm.v1.sample.logits_processor import LogitsProcessor as LogitsProcessorV1
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsProcessor as LogitsProcessorV2
 
+from recommender.adapters.vouching import check_served
 from recommender.constraints.text_constraint import TEXT_CONSTRAINT, TextConstraint, TokenPieces
 
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ class TextConstraintProcessor(LogitsProcessorV1, LogitsProcessorV2):
     """Restricts quoted spans of a request's text to given names. One class for both runners: see `TrieProcessor`."""
 
     def __init__(self, vllm_config: VllmConfig, *runner: Any) -> None:
-        """Read the tokenizer of the served folder. `runner`: device and pinning from V1, its request states from V2."""
+        """Read the tokenizer of the served folder. `runner`: device and pinning from V1, its request states from V2.
+
+        Raises CheckpointError if a key is trusted, and did not sign the folder.
+        """
+        check_served(vllm_config.model_config.model)
         self.pieces = TokenPieces(AutoTokenizer.from_pretrained(vllm_config.model_config.tokenizer))
         self.req_states = runner[0]
         self.rows: dict[int, tuple[TextConstraint, list[int]]] = {}

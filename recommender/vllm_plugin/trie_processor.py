@@ -13,6 +13,7 @@ from vllm.v1.sample.logits_processor import LogitsProcessor as LogitsProcessorV1
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 from vllm.v1.worker.gpu.sample.logits_processor.interface import LogitsProcessor as LogitsProcessorV2
 
+from recommender.adapters.vouching import check_served
 from recommender.vllm_plugin.served_folder import EXTRA_ARGS_KEY, Allowed, Served
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ class TrieProcessor(LogitsProcessorV1, LogitsProcessorV2):
     """
 
     def __init__(self, vllm_config: VllmConfig, *runner: Any) -> None:
-        """Read the trie of the served folder. `runner`: device and pinning from V1, its request states from V2."""
+        """Read the trie of the served folder. `runner`: device and pinning from V1, its request states from V2.
+
+        Raises CheckpointError if a key is trusted, and did not sign the folder.
+        """
+        check_served(vllm_config.model_config.model)
         self.served = Served.load(vllm_config.model_config.model)
         self.req_states = runner[0]
         self.rows: dict[int, _Row] = {}

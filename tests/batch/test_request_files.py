@@ -132,11 +132,12 @@ def test_an_output_needs_a_folder_and_no_file_of_its_name(tmp_path):
 def test_a_table_holds_nested_values_as_json(tmp_path, monkeypatch):
     monkeypatch.setattr(request_files, "_TABLE_ROWS", 2)
     partial = PartialOutput(tmp_path / "out.parquet", "")
-    lines = [{"custom_id": str(n), "items": [{"rank": n, "title": "Ü"}]} for n in range(3)]
+    lines = [{"custom_id": str(n), "items": [{"rank": n, "title": "Ü"}], "generated": True} for n in range(3)]
     partial.write([*lines, {"custom_id": None, "error": {"code": "x"}}])
     partial.finish()
     rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
     assert [row["custom_id"] for row in rows] == ["0", "1", "2", None]
+    assert [row["generated"] for row in rows] == [True, True, True, None]
     assert [json.loads(row["items"]) for row in rows[:3]] == [line["items"] for line in lines]
     assert rows[3]["items"] is None and json.loads(rows[3]["error"]) == {"code": "x"}
     assert os.listdir(tmp_path) == ["out.parquet"]

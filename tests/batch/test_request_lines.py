@@ -73,6 +73,7 @@ def test_answers_have_the_form_of_their_line():
     answer = answer_line(plain, Response((ITEM,), ("cut",)))
     assert answer["custom_id"] == "a" and answer["notes"] == ["cut"]
     assert answer["items"][0]["item_id"] == "103" and answer["items"][0]["evidence"] == {"claims": []}
+    assert answer["generated"] is True
     assert "notes" not in answer_line(plain, Response((ITEM,)))
     answer = answer_line(wrapped, Response((ITEM,)))
     assert answer["custom_id"] == "b" and answer["id"] == "batch-2" and answer["error"] is None

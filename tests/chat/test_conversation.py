@@ -10,6 +10,7 @@ import pytest
 from recommender.chat import Chat, Reader
 from recommender.chat.session import Session
 from recommender.data.catalogue import Catalogue, Item
+from recommender.engine import DISCLOSURE
 from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.errors import DataError, RecommenderError
 from recommender.inference.beam_search import Ranking
@@ -65,7 +66,10 @@ class Ranker:
 
     def explain(self, history, items, query=None, user=None):
         influences = tuple(Influence(int(h), 1.5) for h in history[:1])
-        return [SimpleNamespace(text=f"Because of item {i}.", evidence=Evidence(i, influences)) for i in items]
+        return [
+            SimpleNamespace(text=f"Because of item {i}.", source="plain", evidence=Evidence(i, influences))
+            for i in items
+        ]
 
     def caveats(self, history, items, user=None):
         return ["Mind that it is long." if i == 2 else "" for i in items]
@@ -381,3 +385,17 @@ def test_a_reply_begins_with_what_was_understood(chat):
     lines = talk(chat, "I loved Platoon, something like Alien but no war, from 1980 on").text.splitlines()
     assert lines[0] == ('Understood: you know or like "Platoon (1986)"; like "Alien (1979)"; no War; 1980 or later.')
     assert talk(chat, "a comedy", "not from the 90s").text.startswith("Understood: Comedy; not from 1990 to 1999.")
+
+
+@pytest.mark.parametrize(
+    "question", ["Are you a robot?", "am I talking to a real person", "Is this an AI?", "are you human?"]
+)
+def test_whoever_asks_whom_they_talk_to_is_told(chat, question):
+    reply = chat.reply([{"role": "user", "content": question}])
+    assert reply.text == DISCLOSURE and not reply.items
+    assert reply.to_dict()["generated"] is True and reply.to_dict()["disclosure"] == DISCLOSURE
+
+
+@pytest.mark.parametrize("wish", ["a film about a robot", "something with a real person in it", "is this a comedy"])
+def test_wishes_for_machines_are_no_such_question(chat, wish):
+    assert DISCLOSURE not in chat.reply([{"role": "user", "content": wish}]).text

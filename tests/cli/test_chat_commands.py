@@ -32,7 +32,7 @@ def test_messages_as_options(run, trained):
 def test_a_terminal_greets_prompts_and_ends_at_an_empty_line(run, trained, typed):
     typed("a comedy please", "", "a drama please")
     code, out, err = run("chat", trained, "--k", 1, "--no-explain", "-q")
-    assert code == 0 and "I know 20 films" in err and "/picture FILE" in err
+    assert code == 0 and "I am a program that knows 20 films" in err and "/picture FILE" in err
     assert err.count(chat_commands.PROMPT) == 2
     assert "The " in out and "I know" not in out
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
 import sqlite3
 
 import pyrage
 import pytest
 
+from recommender.cli.store_options import public_key, read_as_written
+from recommender.errors import DataError
+from recommender.store.audit import verify_proof
+from recommender.store.receipts import verify_receipt
 from tests.cli.conftest import refused
 
 EVENTS = (
@@ -208,3 +213,26 @@ def test_traces_and_answers_that_a_store_is_told_of_lose_the_forgotten(filled, r
         run("batch", trained, "--input", "in.jsonl", "--output", "more.jsonl", "-q"), "'ann' names a person who was"
     )
     assert not (tmp_path / "again.json").exists() and not (tmp_path / "more.jsonl").exists()
+
+
+def test_any_changed_byte_of_a_receipt_or_a_proof_is_found(filled, run, tmp_path):
+    (tmp_path / "public.pem").write_text(filled("audit", "key")[1])
+    assert filled("forget", "ann", "--output", "receipt.json")[0] == 0
+    assert filled("audit", "prove", 1, "--output", "proof.json")[0] == 0
+    (tmp_path / "printed.json").write_text(filled("forget", "receipt", "ann")[1])
+    chance = random.Random(23)
+    public = public_key(tmp_path / "public.pem")
+    checks = {"receipt.json": verify_receipt, "printed.json": verify_receipt, "proof.json": verify_proof}
+    for (
+        name,
+        check,
+    ) in checks.items():  # what `forget check` and `audit check` do, without starting them a thousand times
+        file = tmp_path / name
+        content = file.read_bytes()
+        assert run("audit" if check is verify_proof else "forget", "check", name, "--key", "public.pem")[0] == 0
+        for place in {*range(0, len(content), 9), *(chance.randrange(len(content)) for _ in range(40))}:
+            for byte in {content[place] ^ 1 << chance.randrange(8), ord("\t"), ord(" ")} - {content[place]}:
+                file.write_bytes(content[:place] + bytes([byte]) + content[place + 1 :])
+                with pytest.raises(DataError):
+                    check(read_as_written(file, "receipt", ""), public)
+        refused(run("audit" if check is verify_proof else "forget", "check", name, "--key", "public.pem"))

@@ -27,13 +27,13 @@ RANK, CHAT, FEEDBACK = "/v1/recommendations", "/v1/chat/completions", "/v1/feedb
 class Server:
     """The application on a free port of this machine, in a thread."""
 
-    def __init__(self, engine, **limits):
+    def __init__(self, engine, store=None, local=True, **limits):
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         settings = ServingConfig(**{"drain_seconds": 5} | limits)
-        app = create_app(engine, "tiny", settings)
-        self.server = uvicorn.Server(server_config(app, settings, log_level="error"))
+        self.app = create_app(engine, "tiny", settings, store, local)
+        self.server = uvicorn.Server(server_config(self.app, settings, log_level="error"))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
         self.thread.start()
         while not self.server.started:

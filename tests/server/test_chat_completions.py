@@ -21,7 +21,8 @@ REPLY = Reply(
     history=("107",),
 )
 JUSTIFIED = tuple(
-    replace(item, justification=f"Because of {item.title}.", evidence={"claims": []}) for item in ranked_items(REPLY)
+    replace(item, justification=f"Because of {item.title}.", written_by="model", evidence={"claims": []})
+    for item in ranked_items(REPLY)
 )
 
 
@@ -124,3 +125,12 @@ def test_a_history_of_null_is_none_for_chat_as_for_lists(embedded_server, embedd
     texts = {json.loads(text)["choices"][0]["message"]["content"] for _, _, text in answers}
     assert len(texts) == 1
     assert Chat.of(embedded).reply(messages, None, explain=False).text == texts.pop()
+
+
+def test_every_part_is_marked_as_generated_and_says_that_a_machine_answers():
+    answer = completion("tiny", REPLY, JUSTIFIED)
+    assert answer["generated"] is True and "machine" in answer["disclosure"]
+    assert [item["written_by"] for item in answer["recommendations"]] == ["model"] * 2
+    chunks, _, _ = chunks_of(REPLY, ranked_items(REPLY), JUSTIFIED)
+    assert all(chunk["generated"] is True for chunk in chunks)
+    assert chunks[0]["disclosure"] == chunks[-1]["disclosure"] == answer["disclosure"]

@@ -66,14 +66,16 @@ def test_answers_are_the_engines(embedded_server, embedded):
     assert [i["item_id"] for i in listed["items"]] == [i.item_id for i in expected.items]
     assert listed["notes"] == list(expected.notes) and listed["items"][0]["justification"] is None
     told = called(embedded_server, "recommend", history=["103"], k=2, explain=True)
-    assert all(item["justification"] for item in told["items"])
+    assert all(item["justification"] and item["written_by"] in ("model", "plain") for item in told["items"])
+    assert listed["generated"] is told["generated"] is True
     answer = called(
         embedded_server, "why_not", item_id="111", history=["103", "107"], k=4, filters={"genres": ["comedy"]}
     )
     full = why_not(embedded, request.model_copy(update={"without": ()}), "111")
     assert answer["text"] == full["text"] and answer["rank"] == full["rank"] and "filter" not in answer["changes"]
     why = called(embedded_server, "explain", item_id=110, history=["103", "107"])
-    assert why["justification"] and set(why["contributions"]) == set(embedded.model.modalities)
+    assert why["justification"] and why["generated"] is True and why["written_by"] in ("model", "plain")
+    assert answer["generated"] is True and set(why["contributions"]) == set(embedded.model.modalities)
     similar = called(embedded_server, "similar", item_id="110", k=3)["items"]
     others = embedded.similar_items(embedded.catalogue.index("110"), 3)
     assert [i["item_id"] for i in similar] == [embedded.catalogue[i].item_id for i in others]

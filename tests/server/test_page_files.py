@@ -50,6 +50,10 @@ def test_all_of_it_weighs_less_than_100_kb():
     assert sum(sizes.values()) < 100_000, sizes
 
 
+def test_the_page_says_that_a_machine_answers():
+    assert "A machine answers" in (FOLDER / "index.html").read_text()
+
+
 def test_what_is_left_out_is_no_code():
     source = '// words\nconst a = "// no comment"; // gone\n  /** told */\n\n    f(`a: b`);\n'
     assert squeezed("x.js", source) == 'const a = "// no comment";\nf(`a: b`);\n'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -10,8 +11,12 @@ from starlette.testclient import TestClient
 from recommender.config import PURPOSES, ServingConfig
 from recommender.engine import Recommender
 from recommender.server.app import create_app
+from recommender.server.http_errors import HttpError
+from recommender.server.mcp_tools import _Tools
 from recommender.server.people import NOT_EXPLAINED, NOT_PERSONAL
+from recommender.server.service import Service
 from recommender.store.database import writing
+from recommender.store.forgetting import AlreadyForgottenError, forget
 
 USER = "ann.personal@example.com"
 
@@ -97,3 +102,56 @@ def test_events_that_are_none_are_refused_whole(client, store):
         answer = client.post("/v1/events", json={"events": [good, good | {"id": "2"} | wrong]})
         assert answer.status_code == 400, wrong
     assert store.events.count() == 0
+
+
+def test_without_consent_there_is_no_explanation_on_any_route(client):
+    asked = {"kind": "why", "item_id": "110", "history": ["101", "103"], "user": USER}
+    assert client.post("/v1/explanations", json=asked).json()["generated"] is True
+    client.post("/v1/consent", json={"user": USER, "consent": {"explain": False}})
+    for more in ({}, {"explain": False}, {"kind": "why_not"}, {"kind": "what_if", "removed": ["101"]}):
+        answer = client.post("/v1/explanations", json=asked | more)
+        assert answer.status_code == 403 and answer.json()["error"]["code"] == "no_consent", answer.text
+    assert client.post("/v1/explanations", json=asked | {"user": "bob"}).status_code == 200
+
+
+def test_agents_reach_no_more_than_a_person_agreed_to(engine, store):
+    tools = _Tools(Service(engine, "tiny", ServingConfig(), store))
+
+    async def asked():
+        personal = await tools.recommend(history=["101", "103"], k=3, user=USER, explain=True)
+        store.consents.set(USER, {"explain": False, "recommend": False})
+        plain = await tools.recommend(history=["101", "103"], k=3, user=USER, explain=True)
+        with pytest.raises(HttpError, match="does not agree to explanations"):
+            await tools.explain("110", history=["101"], user=USER)
+        with pytest.raises(HttpError, match="does not agree to explanations"):
+            await tools.why_not("110", history=["101"], user=USER)
+        return personal, plain
+
+    personal, plain = asyncio.run(asked())
+    engine.feedback_policy.store = None
+    assert all(item.justification for item in personal.items) and personal.notes == []
+    assert all(item.justification is None for item in plain.items)
+    assert plain.notes[:2] == [NOT_PERSONAL, NOT_EXPLAINED]
+
+
+def test_who_is_forgotten_asks_at_that_moment_and_nothing_is_kept_of_it(client, store, engine):
+    client.post("/v1/events", json={"events": [{"id": "1", "user": USER, "item": "101", "kind": "like"}]})
+    people, prepared = store.consents, store.consents.of
+
+    def forgotten_meanwhile(user):
+        agreed = prepared(user)  # what was true when they asked
+        if user == USER and store.events.of(USER):
+            forget(store, USER)
+        return agreed
+
+    people.of = forgotten_meanwhile
+    items, _ = ranked(client, user=USER)
+    people.of = prepared
+    assert len(items) == 3 and store.events.of(USER) == []
+    kinds = [(row.kind, json.loads(row.body).get("person")) for row in store.audit.last(2)]
+    assert kinds[0] == ("list", None) and kinds[1][0] == "forget"
+    with pytest.raises(AlreadyForgottenError, match="forgotten already"):
+        forget(store, USER)
+    answer = client.post("/v1/feedback", json={"item_id": "101", "opinion": "not for me", "user": USER})
+    assert 400 <= answer.status_code < 500 and "forgotten" in answer.json()["error"]["message"]
+    assert store.audit.verify().ok

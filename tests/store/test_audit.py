@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import copy
 import json
+import random
+import struct
 import time
 
 import pymerkle
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select, text
 
 from recommender.errors import DataError
 from recommender.store.audit import verify_proof
-from recommender.store.database import writing
+from recommender.store.database import reading, writing
 from recommender.store.merkle import Frontier, inclusion_path, root_by_path
+from recommender.store.tables import audit, heads
 
 
 @pytest.fixture
@@ -156,3 +160,42 @@ def test_nothing_is_signed_twice_within_an_hour(log):
     assert not log.sign_hourly()
     change(log, "UPDATE heads SET time = time - 3601")
     assert log.sign_hourly()
+
+
+def test_any_changed_byte_of_any_row_and_any_head_is_found(log):
+    log.sign_head()
+    chance = random.Random(23)
+    with reading(log.engine) as connection:
+        rows = [("audit", "number", dict(row._mapping)) for row in connection.execute(select(audit))]
+        rows += [("heads", "size", dict(row._mapping)) for row in connection.execute(select(heads))]
+    assert log.verify().ok and len(rows) == 14
+    for table, key, row in rows:
+        for column, value in row.items():
+            for changed in altered(value, chance):
+                where = row[key] if column != key else value
+                set_column(log, table, key, where, column, changed)
+                assert not log.verify().ok, (table, column, value, changed)
+                set_column(log, table, key, changed if column == key else where, column, value)
+    assert log.verify().ok
+
+
+def altered(value, chance):
+    """Return a value of a column with one byte changed, some times over."""
+    if isinstance(value, int):
+        return [value ^ 1 << 20]
+    if isinstance(value, float):
+        bits = struct.unpack(">Q", struct.pack(">d", value))[0]
+        return [struct.unpack(">d", struct.pack(">Q", bits ^ 1 << chance.randrange(52)))[0] for _ in range(2)]
+    plain = value.encode() if isinstance(value, str) else bytes(value)
+    made = []
+    for place in {0, len(plain) - 1, chance.randrange(len(plain))}:
+        changed = plain[:place] + bytes([plain[place] ^ 1 << chance.randrange(6)]) + plain[place + 1 :]
+        made.append(changed.decode() if isinstance(value, str) else changed)
+    return made
+
+
+def set_column(log, table, key, where, column, value):
+    with writing(log.engine) as connection:
+        connection.execute(
+            text(f"UPDATE {table} SET {column} = :value WHERE {key} = :where"), {"value": value, "where": where}
+        )

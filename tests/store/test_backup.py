@@ -6,9 +6,11 @@ import pyrage
 import pytest
 
 from recommender.errors import ConfigError, DataError
+from recommender.store.database import writing
 from recommender.store.events import Event
 from recommender.store.forgetting import forget, receipt_of
 from recommender.store.master_keys import new_master_key
+from recommender.store.opinions import Feedback
 from recommender.store.store import Store
 
 USER = "ann"
@@ -109,3 +111,22 @@ def test_a_changed_byte_of_a_backup_is_found(store, tmp_path, means):
         with pytest.raises(DataError, match="cannot be opened as a backup"):
             store.restore(tmp_path / "backup", **means[1])
     assert [each.id for each in store.events.of(USER)] == ["e1"]
+
+
+def test_a_running_server_follows_a_restore(store, open_store, tmp_path, means):
+    """As many rows, under the same numbers, as those that it knows: only what they say is another."""
+    writing_means, reading_means = means
+    store.feedback.add(Feedback(item_id="1", opinion="not for me", user=USER))
+    store.back_up(tmp_path / "b.age", **writing_means)
+    running = open_store()
+    with writing(store.engine) as connection:
+        store.feedback.erase(connection, store.people.pseudonym(USER))
+    store.feedback.add(Feedback(item_id="2", opinion="not for me", user=USER))
+    running.feedback.refresh()
+    assert running.feedback.refused_items(USER) == {"2"}
+    open_store().restore(tmp_path / "b.age", **reading_means)
+    running.feedback.refresh()
+    assert running.feedback.refused_items(USER) == {"1"}
+    open_store().restore(tmp_path / "b.age", **reading_means)
+    running.feedback.refresh()
+    assert running.feedback.refused_items(USER) == {"1"}

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from recommender.adapters.key_files import read_public_key
 from recommender.errors import CheckpointError, DataError
 from recommender.store.consent import PURPOSES
 from recommender.store.database import reading
@@ -24,7 +25,7 @@ from recommender.store.forgetting import (
 )
 from recommender.store.opinions import Feedback
 from recommender.store.personal_export import export_user
-from recommender.store.receipts import read_public_key, verify_receipt
+from recommender.store.receipts import verify_receipt
 from recommender.store.training_table import write_training_table
 
 ANN, BOB = "ann.very.personal@example.com", "bob"
@@ -201,3 +202,19 @@ def test_a_receipt_names_checkpoints_that_are_there():
     assert len(model_facts("movielens-100k")["manifest"]) == 64
     with pytest.raises(CheckpointError):
         model_facts("no-such-model")
+
+
+@pytest.mark.parametrize(("purpose", "who"), [("train", {"ann", "bob"}), ("share", {"bob", "cleo"})])
+def test_a_table_has_who_agrees_to_its_purpose_and_nobody_else(store, tmp_path, purpose, who):
+    said = {"ann": {"train": True, "share": False}, "bob": {"train": True, "share": True}}
+    said |= {"cleo": {"train": False, "share": True}, "dan": {"train": False, "share": False}}
+    for user, agreed in said.items():
+        store.consents.set(user, {"recommend": True, "explain": True} | agreed)
+        store.events.add([Event(id=user, user=user, item="7", kind="like")])
+    file = tmp_path / "table.csv"
+    assert write_training_table(store, file, purpose=purpose)["people"] == 2
+    rows = list(csv.reader(file.read_text().splitlines()))[1:]
+    assert {row[0] for row in rows} == {store.people.pseudonym(user) for user in who}
+    assert json.loads(store.audit.last(1)[0].body)["purpose"] == purpose
+    forget(store, "bob")
+    assert store.people.pseudonym("bob") not in file.read_text()

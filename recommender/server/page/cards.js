@@ -67,6 +67,7 @@ class Card {
     this.item = { ...this.item, ...item };
     this.reason.classList.remove("old");
     this.reason.replaceChildren(justification(this.item));
+    this.reason.dataset.generated = item.written_by;
     for (const one of [this.helpful, this.wrong]) one.setAttribute("aria-pressed", "false");
   }
 
