@@ -51,7 +51,7 @@ class People:
         agreed = await asyncio.to_thread(self.store.consents.of, user)
         changes, notes = _changes(body, agreed)
         if agreed["recommend"]:
-            did = await asyncio.to_thread(self.store.events.recent, user, LONGEST_HISTORY)
+            did: list[Event] = await asyncio.to_thread(self.store.events.recent, user, LONGEST_HISTORY)
             if not body.history:
                 changes["history"] = tuple(chosen(did, self.engine))
             if not isinstance(body, ChatBody):

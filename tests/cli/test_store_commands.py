@@ -40,7 +40,7 @@ def at(run, tmp_path, monkeypatch):
 @pytest.fixture
 def filled(at, tmp_path):
     (tmp_path / "events.jsonl").write_text(EVENTS)
-    code, out, _ = at("events", "add", "events.jsonl", "--json")
+    code, out, _ = at("events", "import", "events.jsonl", "--json")
     assert code == 0 and json.loads(out) == {"kept": 3, "known": 0, "refused": 0}
     return at
 
@@ -86,7 +86,7 @@ def test_a_store_that_is_not_there_or_not_named_is_one_line(at, run, monkeypatch
 
 
 def test_events_come_again_and_a_wrong_line_keeps_nothing(filled, tmp_path):
-    assert answer(filled("events", "add", "events.jsonl", "--json")) == {"kept": 0, "known": 3, "refused": 0}
+    assert answer(filled("events", "import", "events.jsonl", "--json")) == {"kept": 0, "known": 3, "refused": 0}
     assert [row["item"] for row in answer(filled("events", "list", "--user", "ann", "--json"))] == ["50", "181"]
     assert "2023-11-14" in filled("events", "list", "--user", "ann")[1]
     assert "no events" in filled("events", "list", "--user", "carl")[1]
@@ -96,7 +96,7 @@ def test_events_come_again_and_a_wrong_line_keeps_nothing(filled, tmp_path):
         ('{"id": "e9", "user": "ann", "item": "1", "kind": "liked"}', "kind"),
     ):
         (tmp_path / "more.jsonl").write_text(EVENTS.replace("e1", "e7").splitlines()[0] + f"\n{line}\n")
-        refused(filled("events", "add", "more.jsonl"), said)
+        refused(filled("events", "import", "more.jsonl"), said)
     assert len(answer(filled("events", "list", "--user", "ann", "--json"))) == 2
     told = answer(filled("events", "export", "--output", "t.csv", "--json"))
     assert (told["people"], told["rows"]) == (1, 2)
