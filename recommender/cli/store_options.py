@@ -87,7 +87,7 @@ def opened_store(
         raise ConfigError("which store?", "name it by --store, RECOMMENDER_STORE, or serving.store of --config")
     if not make and "://" not in named and not Path(named).is_file():
         raise DataError(f"{named}: there is no store", "`recommender keys add` and `recommender events add` make one")
-    options = StoreOptions(serving.consent, serving.event_days, serving.feedback_days)
+    options = StoreOptions(serving.consent, serving.event_days, serving.feedback_days, serving.impression_days)
     store = Store.open(named, master_key or serving.master_key, options)
     try:
         yield store

@@ -2,6 +2,7 @@
 
 from recommender.config.data import ColumnKey, ColumnsConfig, DataConfig, FactsConfig, TableConfig, WithoutTime
 from recommender.config.encoders import EncodersConfig, VectorsConfig
+from recommender.config.experiments import ArmConfig, ExperimentConfig, ExplorationConfig
 from recommender.config.model import BaseConfig, LoraConfig, PromptConfig, SemanticIdsConfig
 from recommender.config.reading import FORMER_KEYS
 from recommender.config.running import (
@@ -21,6 +22,7 @@ from recommender.config.training import PrivacyConfig, Stage, StageConfig, Teach
 from recommender.config.tree import Config
 
 __all__ = [
+    "ArmConfig",
     "BaseConfig",
     "ColumnKey",
     "ColumnsConfig",
@@ -29,6 +31,8 @@ __all__ = [
     "DecodingConfig",
     "ENGINES",
     "EncodersConfig",
+    "ExperimentConfig",
+    "ExplorationConfig",
     "FORMER_KEYS",
     "FactsConfig",
     "JustifyConfig",
