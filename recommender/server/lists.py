@@ -65,6 +65,8 @@ class _Way:
         )
 
 
+#: what a ranking hangs on: adapter, factors, length
+_Key = tuple[str | None, _Factors, int]
 _Arms = Mapping[str, ArmConfig]
 
 
@@ -151,8 +153,7 @@ class _Making:
         self.lists, self.request, self.request_id = lists, request, request_id
         unit = lists.unit(request.user, request_id)
         self.drawn = {experiment.name: assigned(experiment, unit) for experiment in lists.experiments}
-        self._rankings: dict[tuple[_Way, int], Response] = {}
-        self._policies: dict[_Way, ListPolicy] = {}
+        self._rankings: dict[_Key, Response] = {}
 
     async def served(self) -> Served:
         """Return the list, drawn and with its probabilities."""
@@ -228,7 +229,7 @@ class _Making:
             served = arms.get(experiment.name)
             if served is not None and served.name == arm.name:
                 continue
-            if not experiment.shadow and (replace(way, exploration=PLAIN), self._width(way)) not in self._rankings:
+            if not experiment.shadow and self._known_ranking(way) is None:
                 continue
             try:
                 told[arm.name] = (await self._policy(way)).probabilities(shown)
@@ -237,25 +238,35 @@ class _Making:
         return told
 
     async def _policy(self, way: _Way) -> ListPolicy:
-        if way not in self._policies:
-            asked = self.lists.asked_of_new(self.request, way.exploration)
-            ranking = await self._ranking(way)
-            new = None if asked is None else await self.lists.queue.rank(asked, await self.lists.engine_of(way))
-            pool = ranking.items[: self._width(way)]
-            self._policies[way] = ListPolicy(_scores(pool), way.exploration, _scores(new.items) if new else {})
-        return self._policies[way]
+        asked = self.lists.asked_of_new(self.request, way.exploration)
+        ranking = await self._ranking(way)
+        new = None if asked is None else await self.lists.queue.rank(asked, await self.lists.engine_of(way))
+        pool = ranking.items[: self._width(way)]
+        return ListPolicy(_scores(pool), way.exploration, _scores(new.items) if new else {})
 
     def _width(self, way: _Way) -> int:
         """Return how many items a ranking has from which a list is made."""
         return max(self.request.k, way.exploration.pool) if way.exploration.explores else self.request.k
 
+    def _known_ranking(self, way: _Way) -> Response | None:
+        """Return a ranking that is there already and goes as far as a way needs. With several levels of codes, one that
+        took a wider beam is another one."""
+        engine, needed = self.lists.engine, self._width(way)
+        beam = 0 if engine.builder.code_tokens.shape[1] == 1 else engine.config.decoding.beam
+        for (model, factors, width), ranking in self._rankings.items():
+            alike = not beam or max(width, beam) == max(needed, beam)
+            if (model, factors) == (way.model, way.factors) and width >= needed and alike:
+                return ranking
+        return None
+
     async def _ranking(self, way: _Way) -> Response:
-        key = replace(way, exploration=PLAIN), self._width(way)
-        if key not in self._rankings:
-            request = self.request.model_copy(update={"k": key[1]})
-            engine = await self.lists.engine_of(way)
-            self._rankings[key] = await self.lists.queue.rank(request, engine)
-        return self._rankings[key]
+        known = self._known_ranking(way)
+        if known is None:
+            width = self._width(way)
+            request = self.request.model_copy(update={"k": width})
+            known = await self.lists.queue.rank(request, await self.lists.engine_of(way))
+            self._rankings[way.model, way.factors, width] = known
+        return known
 
     def _items(self, ids: Iterable[str], scores: Sequence[Mapping[str, float]]) -> tuple[RankedItem, ...]:
         catalogue = self.lists.engine.catalogue
