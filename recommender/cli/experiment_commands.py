@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from recommender.cli import early_checks
 from recommender.cli.options import AsJson, Quiet, Seed
-from recommender.cli.output import print_json, print_rows
+from recommender.cli.output import print_json, print_note, print_rows, print_text
+from recommender.cli.store_options import MasterKey, Where, opened_store
+from recommender.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from recommender.config import ExperimentConfig
+
+app = typer.Typer(no_args_is_help=True, help="Compare ways of ranking on people: arms, results.")
 
 
 def study(
@@ -46,3 +53,66 @@ def study(
     for title, key in (("A/B, looked at after every person", "tests"), ("interleaving and A/B", "interleaving")):
         print_rows(figures[key], title)
     print_rows(figures["estimates"], f"estimates for a policy that never served: {output / experiments.PAGE}")
+
+
+@app.command("results")
+def results_of(
+    config: Annotated[
+        Path,
+        typer.Argument(help="the YAML file that the server has: serving.experiments", callback=early_checks.input_file),
+    ],
+    experiment: Annotated[str | None, typer.Option(help="one of them by its name; default: all")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="events that mean taken; default: click, play, finish, like, rate, buy")
+    ] = None,
+    store: Where = None,
+    master_key: MasterKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what experiments have shown so far.
+
+    For each arm lists, takes and takes a list, and differences from the first arm; intervals hold however often one looks.
+    Beside them estimates for each arm from the lists of others. Events count that name the request and an item of its list.
+    """
+    chosen = _chosen(config, experiment)
+    with opened_store(store, master_key, config) as opened:
+        from recommender.experiments.results import results
+        from recommender.store.shown_lists import TAKEN, shown_lists
+
+        lists = list(shown_lists(opened, kind or TAKEN))
+    found = [results(one, lists) for one in chosen]
+    if as_json:
+        print_json(found)
+        return
+    if not lists:
+        print_note("no list is kept yet: servers keep those of people whom requests name")
+    for told in found:
+        _print_results(told)
+
+
+def _chosen(config: Path, name: str | None) -> list[ExperimentConfig]:
+    from recommender.config import Config
+
+    experiments = Config.load(config).serving.experiments
+    if not experiments:
+        raise ConfigError(f"{config}: names no experiments", "write them into serving.experiments")
+    names = [experiment.name for experiment in experiments]
+    if name is not None and name not in names:
+        raise ConfigError(
+            f"no experiment {name!r} in {config}", did_you_mean(name, names) or f"there are {', '.join(names)}"
+        )
+    return [experiment for experiment in experiments if name in (None, experiment.name)]
+
+
+def _print_results(told: dict[str, Any]) -> None:
+    name = told["experiment"]
+    if told["method"] == "interleave":
+        print_rows([told["wins"]], f"{name}: who wins interleaved lists")
+        return
+    print_rows(told["arms"], f"{name}: arms")
+    if told["differences"]:
+        print_rows(told["differences"], f"{name}: differences")
+    if told["estimates"]:
+        print_rows(told["estimates"], f"{name}: estimates from other lists")
+    else:
+        print_text(f"{name}: no estimates: no list is kept with what another arm would have shown (see shadow)")
