@@ -43,7 +43,7 @@ class ExplorationConfig(Section):
 class ArmConfig(Section):
     """One way of ranking among those that an experiment compares; what it does not say is as for everybody."""
 
-    name: str = Field(min_length=1, max_length=60)
+    name: str = Field(min_length=1, max_length=60, description="what results call it")
     share: float = Field(gt=0, le=1, description="share of the people who get it")
     model: str | None = Field(None, min_length=1, description="a ranking adapter that the engine serves")
     fusion: dict[str, float] | None = Field(
@@ -55,7 +55,7 @@ class ArmConfig(Section):
 class ExperimentConfig(Section):
     """Arms that are compared on people, each of whom stays with one arm."""
 
-    name: str = Field(min_length=1, max_length=60)
+    name: str = Field(min_length=1, max_length=60, description="people are drawn by it: another name draws them anew")
     method: Method = Field("ab", description="ab, or interleave: lists of two arms are merged by team draft")
     arms: tuple[ArmConfig, ...] = Field(min_length=1)
     salt: str = Field("", max_length=200, description="another one draws people anew")

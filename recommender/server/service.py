@@ -35,7 +35,7 @@ from recommender.server.http_errors import HttpError
 from recommender.server.http_metrics import HttpMetrics
 from recommender.server.items import Items, listed_texts
 from recommender.server.limits import check_id_lengths, check_media_count
-from recommender.server.lists import Lists, Served
+from recommender.server.lists import Lists, Served, new_request_id
 from recommender.server.message_media import MessageMedia
 from recommender.server.people import NOT_PERSONAL, People
 from recommender.server.queues import RankingQueue, WritingQueue
@@ -106,18 +106,25 @@ class Service:
         served = await self._while_connected(http, self._ranked(body, engine, told))
         if served is None:
             return _no_reader()
-        await self._keep(body, served.impression)
+        await self._keep(body.user, served.impression)
         await self._write_down(caller, body, served.ranking.items)
         return self._stream(self._recommendation_events(body, served, engine, told, caller))
 
     async def _ranked(self, body: RecommendationsBody, engine: Engine, told: Sequence[str]) -> Served:
         request = body.model_copy(update={"explain": False})
-        return await self.lists.ranked(request, engine, body.model, NOT_PERSONAL not in told)
+        # a trace is replayed from its request alone, so nothing else may have a say in its list
+        return await self.lists.ranked(request, engine, body.model, NOT_PERSONAL not in told and not body.trace)
 
-    async def _keep(self, body: RecommendationsBody | ChatBody, shown: Impression) -> None:
+    async def _keep(self, user: str | None, shown: Impression) -> None:
         """Keep which list somebody is shown, before they are."""
         if self.lists.store is not None:
-            await asyncio.to_thread(self.lists.keep, body.user, shown)
+            await asyncio.to_thread(self.lists.keep, user, shown)
+
+    async def keep_for_agent(self, user: str | None, items: Sequence[RankedItem]) -> str:
+        """Keep which list a tool gave to somebody's agent, and return its id."""
+        shown = self.lists.impression(new_request_id(), items, "agent")
+        await self._keep(user, shown)
+        return shown.request_id
 
     async def _write_down(
         self, caller: Caller, body: RecommendationsBody | ChatBody, items: Sequence[RankedItem], kind: str = "list"
@@ -143,7 +150,7 @@ class Service:
         if body.trace:
             trace = await self.writing.run(lambda: trace_of(engine, body, items))
             data["trace"] = for_strangers(trace, body.model or self.name)
-        await self._keep(body, served.impression)
+        await self._keep(body.user, served.impression)
         await self._write_down(caller, body, items)
         return JSONResponse({**data, "notes": [*told, *self._notes(body, ranking)]})
 
@@ -239,7 +246,7 @@ class Service:
     async def _keep_chat(self, body: ChatBody, items: Sequence[RankedItem]) -> str:
         """Keep which list a conversation is answered with, and return the answer's id."""
         completion_id = new_id()
-        await self._keep(body, self.lists.impression(completion_id, items, "chat"))
+        await self._keep(body.user, self.lists.impression(completion_id, items, "chat"))
         return completion_id
 
     async def _read_messages(self, body: ChatBody) -> tuple[list[dict[str, str]], np.ndarray | None]:

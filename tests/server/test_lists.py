@@ -8,10 +8,14 @@ from collections import Counter
 import pytest
 from starlette.testclient import TestClient
 
-from recommender.config import ServingConfig
+from recommender.baselines.fusion.stored import LANGUAGE_MODEL, StoredFusion
+from recommender.config import ExplorationConfig, ServingConfig
 from recommender.engine import Recommender
 from recommender.errors import ConfigError, RecommenderError
+from recommender.experiments.draws import generator
+from recommender.experiments.policies import ListPolicy
 from recommender.server.app import create_app
+from tests.engine.test_ranking import Backwards
 
 USER = "ann.personal@example.com"
 
@@ -84,6 +88,37 @@ def test_exploration_leaves_the_first_ranks_and_keeps_the_probability_of_the_oth
                 assert probability == pytest.approx(math.exp(left[item] / 0.5) / whole, rel=1e-4)
             del left[item]
     assert len({kept.items for kept in lists}) > 1
+
+
+def test_a_list_can_be_drawn_again_from_its_id(serve, engine, store):
+    setting = {"from_rank": 1, "temperature": 2.0, "pool": 6}
+    ask(serve(exploration=setting), user=USER)
+    (kept,) = store.impressions.of(USER)
+    scores = {item.item_id: item.score for item in engine.recommend(["101"], k=6, explain=False)}
+    again = ListPolicy(scores, ExplorationConfig(**setting)).draw(4, generator("list", kept.request_id))
+    assert again.items == kept.items and again.probabilities == pytest.approx(kept.probabilities)
+
+
+def test_a_trace_is_of_the_ranking_itself(serve, engine):
+    client = serve(exploration={"from_rank": 1, "temperature": 100.0})
+    plain = [item.item_id for item in engine.recommend(["101"], k=4, explain=False)]
+    assert all(items_of(ask(client, user=USER, trace=True)) == plain for _ in range(3))
+
+
+def test_arms_with_other_fusion_weights(serve, engine, store):
+    engine.setup.fusion = StoredFusion(
+        {"backwards": Backwards()}, {LANGUAGE_MODEL: (1.0, 0.0), "backwards": (1.0, 0.0)}
+    )
+    arms = [{"name": "alone", "share": 1, "fusion": {"backwards": 0}}]
+    usual, client = serve(), serve(experiments=[{"name": "weights", "arms": arms, "shadow": True}])
+    alone = items_of(ask(usual, fused=False))
+    assert items_of(ask(client, user=USER)) == alone != items_of(ask(usual))
+    engine.setup.fusion = StoredFusion(
+        {"backwards": Backwards()}, {LANGUAGE_MODEL: (0.0, 0.0), "backwards": (1.0, 0.0)}
+    )
+    assert items_of(ask(client, user=USER)) != alone, "what changes in the engine changes in the arm"
+    with pytest.raises(ConfigError, match="no scorer 'backward'"):
+        serve(experiments=[{"name": "w", "arms": [{"name": "a", "share": 1, "fusion": {"backward": 0}}]}])
 
 
 def test_who_agrees_to_nothing_personal_is_not_tried_on(serve, engine):
