@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,8 +52,8 @@ def study(
         print_json(figures)
         return
     for title, key in (("A/B, looked at after every person", "tests"), ("interleaving and A/B", "interleaving")):
-        print_rows(figures[key], title)
-    print_rows(figures["estimates"], f"estimates for a policy that never served: {output / experiments.PAGE}")
+        _print_table(figures[key], title)
+    _print_table(figures["estimates"], f"estimates for a policy that never served: {output / experiments.PAGE}")
 
 
 @app.command("results")
@@ -107,12 +108,16 @@ def _chosen(config: Path, name: str | None) -> list[ExperimentConfig]:
 def _print_results(told: dict[str, Any]) -> None:
     name = told["experiment"]
     if told["method"] == "interleave":
-        print_rows([told["wins"]], f"{name}: who wins interleaved lists")
+        _print_table([told["wins"]], f"{name}: who wins interleaved lists")
         return
-    print_rows(told["arms"], f"{name}: arms")
+    _print_table(told["arms"], f"{name}: arms")
     if told["differences"]:
-        print_rows(told["differences"], f"{name}: differences")
+        _print_table(told["differences"], f"{name}: differences")
     if told["estimates"]:
-        print_rows(told["estimates"], f"{name}: estimates from other lists")
+        _print_table(told["estimates"], f"{name}: estimates from other lists")
     else:
         print_text(f"{name}: no estimates: no list is kept with what another arm would have shown (see shadow)")
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    print_rows([{name: "–" if value is None else value for name, value in row.items()} for row in rows], title)

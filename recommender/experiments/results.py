@@ -4,7 +4,7 @@ the lists of others. Rates, differences and wins may be looked at at any time; e
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from recommender.experiments.sequential import LEAST, Estimate, coin_interval, l
 
 #: lists below which an estimate is not told, and effective ones below which it is said to rest on little
 LEAST_LISTS, LITTLE = 30, 100
-#: mean weight below which the lists that were shown leave out too much of what the other arm would show
+#: mean weight below which lists leave out too much of what the other arm would show, or too few of them show it
 _COVERED = 0.9
 #: lists of people who take no part in an experiment
 NOBODY = "no arm"
@@ -106,7 +106,7 @@ def _sums(experiment: ExperimentConfig, lists: Iterable[ShownList]) -> dict[str,
             person = people.setdefault(one.person, [0, 0])
             person[0] += len(one.taken)
             person[1] += 1
-    return {name: Sums.of(*np.array(list(people.values()) or [[0, 0]]).T) for name, people in counted.items()}
+    return {name: Sums.of(*np.array(list(people.values())).reshape(-1, 2).T) for name, people in counted.items()}
 
 
 def wins(experiment: ExperimentConfig, lists: Iterable[ShownList]) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def _estimates(experiment: str, arm: str, source: str, lists: Sequence[ShownList
             "from lists of": source,
             "estimator": name,
             "takes a list": estimate.value,
-            **_ends(estimate),
+            **_ends(replace(estimate, low=max(estimate.low, 0.0))),
             "lists": estimate.lists,
             "effective": round(estimate.effective),
             "covered": estimate.covered,
@@ -181,7 +181,7 @@ def _estimates(experiment: str, arm: str, source: str, lists: Sequence[ShownList
 
 def _note(estimate: OffPolicyEstimate) -> str:
     if estimate.covered < _COVERED:
-        return "not to be relied on: much of what this arm shows was never shown"
+        return "not to be relied on: what this arm shows was seldom or never shown"
     return "rests on little" if estimate.effective < LITTLE else ""
 
 

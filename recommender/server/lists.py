@@ -70,6 +70,23 @@ _Key = tuple[str | None, _Factors, int]
 _Arms = Mapping[str, ArmConfig]
 
 
+def check_experiments(engine: Engine, limits: ServingConfig) -> None:
+    """Raise ConfigError for arms that an engine cannot serve, RecommenderError if no item is what is said to be new."""
+    arms = [arm for experiment in limits.experiments for arm in experiment.arms]
+    for arm in arms:
+        if arm.fusion:
+            check_factors(engine, arm.fusion)
+    for exploration in (limits.exploration, *(arm.exploration for arm in arms if arm.exploration is not None)):
+        if exploration.new_items:
+            new_items(engine, exploration)
+
+
+def new_items(engine: Engine, exploration: ExplorationConfig) -> list[str]:
+    """Return the ids of the items that are new. Raises RecommenderError for an attribute that no item has."""
+    catalogue = engine.catalogue
+    return [catalogue[int(item)].item_id for item in np.flatnonzero(matching(catalogue, exploration.new_items))]
+
+
 class Lists:
     """Makes the lists of one server."""
 
@@ -82,19 +99,11 @@ class Lists:
         queue: RankingQueue,
         by_name: EngineFor,
     ) -> None:
-        """`name`: of the model; `by_name`: finds the engine of NAME:ADAPTER. Raises ConfigError for arms that the engine
-        cannot serve, and for what is said to be new and no item is."""
+        """`name`: of the model; `by_name`: finds the engine of NAME:ADAPTER."""
         self.engine, self.name, self.store = engine, name, store
         self.experiments, self.usual = limits.experiments, _Way(exploration=limits.exploration)
         self.queue, self._by_name, self._model = queue, by_name, digest(dict(engine.files))
-        arms = [arm for experiment in self.experiments for arm in experiment.arms]
         self._variants: dict[tuple[str | None, _Factors], FusionVariant] = {}
-        for arm in arms:
-            if arm.fusion:
-                check_factors(engine, arm.fusion)
-        for exploration in (limits.exploration, *(arm.exploration for arm in arms if arm.exploration is not None)):
-            if exploration.new_items:
-                self._new_items(exploration)
 
     async def ranked(self, request: Request, engine: Engine, model: str | None, tried_on: bool) -> Served:
         """Return a list for a request. `model`: what it names; `tried_on`: whether chance and experiments may touch it.
@@ -131,15 +140,11 @@ class Lists:
         key = way.model, way.factors
         return self._variants.setdefault(key, FusionVariant(engine, dict(way.factors)))()
 
-    def _new_items(self, exploration: ExplorationConfig) -> list[str]:
-        catalogue = self.engine.catalogue
-        return [catalogue[int(item)].item_id for item in np.flatnonzero(matching(catalogue, exploration.new_items))]
-
     def asked_of_new(self, request: Request, exploration: ExplorationConfig) -> Request | None:
         """Return a request for new items alone; None where none is asked for, or none may be listed."""
         if exploration.new_item_slot is None or exploration.new_item_slot > request.k:
             return None
-        new = self._new_items(exploration)
+        new = new_items(self.engine, exploration)
         if request.only is not None:
             allowed = frozenset(request.only)
             new = [item for item in new if item in allowed]

@@ -35,7 +35,7 @@ from recommender.server.http_errors import HttpError
 from recommender.server.http_metrics import HttpMetrics
 from recommender.server.items import Items, listed_texts
 from recommender.server.limits import check_id_lengths, check_media_count
-from recommender.server.lists import Lists, Served, new_request_id
+from recommender.server.lists import Lists, Served, check_experiments, new_request_id
 from recommender.server.message_media import MessageMedia
 from recommender.server.people import NOT_PERSONAL, People
 from recommender.server.queues import RankingQueue, WritingQueue
@@ -59,7 +59,11 @@ class Service:
     """One engine with its queues and metrics. Each public method answers one route."""
 
     def __init__(self, engine: Engine, name: str, limits: ServingConfig, store: Store | None = None) -> None:
-        """Start the queues. `name`: what clients call the model. `store`: what is kept of people."""
+        """Start the queues. `name`: what clients call the model. `store`: what is kept of people.
+
+        Raises ConfigError for experiments that the engine cannot serve.
+        """
+        check_experiments(engine, limits)
         self.engine, self.name, self.limits = engine, name, limits
         self.people, self.trail = People(engine, store), AuditTrail(engine, store)
         self.conversation = Chat.of(engine)

@@ -57,7 +57,7 @@ def test_lists_without_chance_tell_nothing_of_others_and_say_so():
 
 def test_nothing_yet():
     told = results(experiment(), [])
-    assert [row["lists"] for row in told["arms"]] == [0, 0] and told["estimates"] == []
+    assert [(row["people"], row["lists"]) for row in told["arms"]] == [(0, 0)] * 2 and told["estimates"] == []
     assert told["differences"][0]["verdict"].startswith("too few") and told["arms"][0]["low"] is None
     assert results(experiment("interleave"), [])["wins"]["better"] == "open"
 
