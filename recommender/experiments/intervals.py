@@ -41,15 +41,20 @@ def _centred(deviations: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
 
 
 def _bent(parts: np.ndarray, alpha: float) -> tuple[float, float]:
-    """Return how far the mean may lie below and above the truth, by Hall's transformation."""
-    count = len(parts)
-    spread = float(np.sqrt(np.square(parts).sum() / (count - 1)))
-    if spread == 0:
+    """Return how far the mean may lie below and above the truth, by Hall's transformation.
+
+    How well the spread is known hangs on how heavy the tails are: the degrees of freedom of t are those of a variance with
+    the kurtosis that is seen (Satterthwaite 1946).
+    """
+    count, square = len(parts), float(np.mean(np.square(parts)))
+    if square == 0:
         return 0.0, 0.0
+    spread = np.sqrt(square * count / (count - 1))
     skew = float(np.mean(parts**3)) / spread**3 / np.sqrt(count)
-    ends = student.ppf([alpha / 2, 1 - alpha / 2], count - 1)
-    scale = spread / np.sqrt(count)
-    low, high = (scale * _unbent(float(end), skew) for end in ends)
+    beyond = float(np.mean(parts**4)) / square**2 - 1
+    freedom = float(np.clip(2 * count / beyond if beyond > 0 else count, 1, count - 1))
+    ends = student.ppf([alpha / 2, 1 - alpha / 2], freedom)
+    low, high = (float(spread / np.sqrt(count)) * _unbent(float(end), skew) for end in ends)
     return low, high
 
 
