@@ -104,6 +104,7 @@ class Lists:
         self.experiments, self.usual = limits.experiments, _Way(exploration=limits.exploration)
         self.queue, self._by_name, self._model = queue, by_name, digest(dict(engine.files))
         self._variants: dict[tuple[str | None, _Factors], FusionVariant] = {}
+        self._missing: set[tuple[str, str]] = set()
 
     async def ranked(self, request: Request, engine: Engine, model: str | None, tried_on: bool) -> Served:
         """Return a list for a request. `model`: what it names; `tried_on`: whether chance and experiments may touch it.
@@ -140,6 +141,20 @@ class Lists:
         key = way.model, way.factors
         return self._variants.setdefault(key, FusionVariant(engine, dict(way.factors)))()
 
+    async def serves(self, experiment: ExperimentConfig, arm: ArmConfig) -> bool:
+        """Return whether an arm's engine is there, for interleaving those of both; the log says once if it is not."""
+        place = experiment.name, arm.name
+        try:
+            for part in experiment.arms if experiment.method == "interleave" else (arm,):
+                await self.engine_of(self.usual.with_arm(part))
+        except (HttpError, RecommenderError) as error:
+            if place not in self._missing:
+                logger.warning("experiment %s: the arm %s cannot be served: %s", *place, error)
+            self._missing.add(place)
+            return False
+        self._missing.discard(place)
+        return True
+
     def asked_of_new(self, request: Request, exploration: ExplorationConfig) -> Request | None:
         """Return a request for new items alone; None where none is asked for, or none may be listed."""
         if exploration.new_item_slot is None or exploration.new_item_slot > request.k:
@@ -157,7 +172,7 @@ class _Making:
     def __init__(self, lists: Lists, request: Request, request_id: str) -> None:
         self.lists, self.request, self.request_id = lists, request, request_id
         unit = lists.unit(request.user, request_id)
-        self.drawn = {experiment.name: assigned(experiment, unit) for experiment in lists.experiments}
+        self.drawn = [(experiment, assigned(experiment, unit)) for experiment in lists.experiments]
         self._rankings: dict[_Key, Response] = {}
 
     async def served(self) -> Served:
@@ -183,22 +198,12 @@ class _Making:
         return Served(Response(items, self._notes(ranking, len(policy.ranked), way.exploration)), impression)
 
     async def _served_arms(self) -> dict[str, ArmConfig]:
-        """Return the arms that this list is made by: those whose engine is there. What is not is said, and not served."""
-        arms = {}
-        for name, arm in self.drawn.items():
-            if arm is None:
-                continue
-            try:
-                for part in self._experiment(name).arms if self._experiment(name).method == "interleave" else (arm,):
-                    await self.lists.engine_of(_Way().with_arm(part))
-            except (HttpError, RecommenderError) as error:
-                logger.warning("experiment %s: the arm %s cannot be served: %s", name, arm.name, error)
-                continue
-            arms[name] = arm
-        return arms
-
-    def _experiment(self, name: str) -> ExperimentConfig:
-        return next(experiment for experiment in self.lists.experiments if experiment.name == name)
+        """Return experiment -> the arm that this list is made by, without those whose engine is not there."""
+        return {
+            experiment.name: arm
+            for experiment, arm in self.drawn
+            if arm is not None and await self.lists.serves(experiment, arm)
+        }
 
     def _way(self, arms: _Arms, changed: ArmConfig | None = None, of: str = "") -> _Way:
         """Return how a list is made by arms, that of one experiment changed."""

@@ -15,6 +15,7 @@ from recommender.errors import ConfigError, RecommenderError
 from recommender.experiments.draws import generator
 from recommender.experiments.policies import ListPolicy
 from recommender.server.app import create_app
+from recommender.store.database import StoreUnavailableError
 from tests.engine.test_ranking import Backwards
 
 USER = "ann.personal@example.com"
@@ -56,6 +57,15 @@ def test_what_a_person_is_shown_is_kept_under_the_id_of_the_answer(serve, store)
     client.post("/v1/consent", json={"user": "bob", "consent": {"recommend": False}})
     ask(client, user="bob")
     assert store.impressions.of("bob") == []
+
+
+def test_a_list_that_cannot_be_kept_is_not_answered(serve, store, monkeypatch):
+    def full(*_):
+        raise StoreUnavailableError("the disk is full", "try again later")
+
+    monkeypatch.setattr(store.impressions, "add", full)
+    answer = serve().post("/v1/recommendations", json={"history": ["101"], "user": USER})
+    assert answer.status_code == 503 and "items" not in answer.json() and store.audit.last(1) == []
 
 
 def test_streams_and_conversations_are_kept_too(serve, store):
@@ -185,7 +195,8 @@ def test_an_arm_whose_adapter_is_not_there_is_not_served_and_lists_go_on(serve, 
     arms = [{"name": "gone", "share": 1, "model": "missing"}]
     client = serve(experiments=[{"name": "adapters", "arms": arms}])
     answer = ask(client, user=USER)
-    assert len(answer["items"]) == 4 and "cannot be served" in caplog.text
+    assert len(answer["items"]) == len(ask(client)["items"]) == 4
+    assert caplog.text.count("cannot be served") == 1
     assert store.impressions.of(USER)[0].arms == {}
 
 
