@@ -10,15 +10,15 @@ from recommender.config.section import Section
 class UpdateConfig(Section):
     """How `recommender update` trains, and when the result goes live."""
 
-    epochs: float = Field(2.0, gt=0, description="passes over what came since")
-    learning_rate: float = Field(2e-4, gt=0, description="LoRA matrices")
+    epochs: float = Field(1.0, gt=0, description="passes over what came since")
+    learning_rate: float = Field(3e-5, gt=0, description="LoRA matrices")
     rows_learning_rate: float = Field(5e-4, ge=0, description="token rows; 0: frozen")
-    projector_learning_rate: float = Field(2e-4, ge=0, description="projectors; 0: frozen")
+    projector_learning_rate: float = Field(3e-5, ge=0, description="projectors; 0: frozen")
     batch_tokens: int = Field(2048, ge=16, description="positions per optimiser step")
     context: int = Field(
         20, ge=0, description="earlier items of a user that are read, not learned, before the new ones"
     )
-    replay: float = Field(0.2, ge=0, description="interactions from before that are learned again, for each new one")
+    replay: float = Field(0.1, ge=0, description="interactions from before that are learned again, for each new one")
     proximal: float = Field(
         2.0,
         ge=0,
