@@ -44,6 +44,13 @@ def serve(
     name: Annotated[str | None, typer.Option(help="what clients call the model; default: the folder's name")] = None,
     host: Annotated[str | None, typer.Option(help="default: 127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="default: 8000; 0: any free one")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="a YAML file: its section serving stands in the place of the checkpoint's",
+            callback=early_checks.input_file,
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="override a limit: KEY=VALUE, for example waiting=64")
     ] = None,
@@ -80,7 +87,7 @@ def serve(
     given |= {"insecure": insecure or None}
     given |= {"allowed_hosts": allowed_host, "allowed_origins": allowed_origin}
     trust(dict(split_pair("--set", text, "waiting=64") for text in settings or []).get("checkpoint_key"), instead=True)
-    limits = served_limits(config_of(None, [model]).serving, settings, given)
+    limits = served_limits(config_of(config, [model]).serving, settings, given)
     trust(limits.checkpoint_key)
     check_parts_at_hand(model, items)
     if limits.feedback is not None:

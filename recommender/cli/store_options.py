@@ -94,7 +94,7 @@ def opened_store(
         raise DataError(
             f"{named}: there is no store", "`recommender keys add` and `recommender events import` make one"
         )
-    options = StoreOptions(serving.consent, serving.event_days, serving.feedback_days)
+    options = StoreOptions(serving.consent, serving.event_days, serving.feedback_days, serving.impression_days)
     store = Store.open(named, master_key or serving.master_key, options)
     try:
         yield store

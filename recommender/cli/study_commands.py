@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from recommender.cli import early_checks
+from recommender.cli import early_checks, experiment_commands
 from recommender.cli.inputs import check_parts_at_hand, open_model, read_recipe, sampled_histories, split_list
 from recommender.cli.judging_commands import explanations, justifications, preference, scales
 from recommender.cli.online_commands import prequential
@@ -25,6 +25,7 @@ app = typer.Typer(no_args_is_help=True, help=__doc__)
 app.command()(privacy)
 app.command()(forgetting)
 app.command()(prequential)
+app.command("experiments")(experiment_commands.study)
 Output = Annotated[
     Path,
     typer.Option(

@@ -2,6 +2,7 @@
 
 from recommender.config.data import ColumnKey, ColumnsConfig, DataConfig, FactsConfig, TableConfig, WithoutTime
 from recommender.config.encoders import EncodersConfig, VectorsConfig
+from recommender.config.experiments import ArmConfig, ExperimentConfig, ExplorationConfig
 from recommender.config.model import BaseConfig, LoraConfig, PromptConfig, SemanticIdsConfig
 from recommender.config.reading import FORMER_KEYS
 from recommender.config.running import (
@@ -29,6 +30,7 @@ from recommender.config.tree import Config
 from recommender.config.updating import UpdateConfig
 
 __all__ = [
+    "ArmConfig",
     "BaseConfig",
     "ColumnKey",
     "ColumnsConfig",
@@ -37,6 +39,8 @@ __all__ = [
     "DecodingConfig",
     "ENGINES",
     "EncodersConfig",
+    "ExperimentConfig",
+    "ExplorationConfig",
     "FORMER_KEYS",
     "FactsConfig",
     "ForgettingConfig",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from recommender.config.experiments import ExperimentConfig, ExplorationConfig, check_apart
 from recommender.config.section import Section
 from recommender.errors import ConfigError, did_you_mean
 
@@ -128,6 +129,11 @@ class ServingConfig(Section):
     )
     event_days: float | None = Field(365, gt=0, description="how long events are kept; null: for ever")
     feedback_days: float | None = Field(None, gt=0, description="how long feedback is kept; null: for ever")
+    impression_days: float | None = Field(
+        365, gt=0, description="how long it is kept which lists people were shown; null: for ever"
+    )
+    exploration: ExplorationConfig = ExplorationConfig()
+    experiments: tuple[ExperimentConfig, ...] = ()
     feedback: str | None = Field(None, description="file that /v1/feedback appends to; null: feedback is not kept")
     stuck_seconds: float = Field(
         120, gt=0, description="how long the engine may bring nothing forth, all of it taken, until /readyz says 503"
@@ -144,6 +150,12 @@ class ServingConfig(Section):
         " it is told to, by POST /v1/reload or SIGHUP",
     )
     drain_seconds: int = Field(30, ge=0, description="how long SIGTERM waits for running requests")
+
+    @field_validator("experiments")
+    @classmethod
+    def _apart(cls, experiments: tuple[ExperimentConfig, ...]) -> tuple[ExperimentConfig, ...]:
+        check_apart(experiments)
+        return experiments
 
 
 def check_engine(name: str) -> None:

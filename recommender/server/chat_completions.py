@@ -39,11 +39,13 @@ def engine_request(reply: Reply, body: ChatBody) -> Request:
     return Request(history=reply.history, k=max(len(reply.items), 1), user=body.user, without=without)
 
 
-def completion(model: str, reply: Reply, items: Sequence[RankedItem]) -> dict[str, Any]:
+def completion(
+    model: str, reply: Reply, items: Sequence[RankedItem], completion_id: str | None = None
+) -> dict[str, Any]:
     """Return a whole answer; `recommendations` holds the items as data."""
     message = {"role": "assistant", "content": worded(reply.opening, items)}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    head = _head(_new_id(), model, "chat.completion")
+    head = _head(completion_id or new_id(), model, "chat.completion")
     return {**head, "choices": [choice], "usage": _USAGE, **_recommendations(reply, items)}
 
 
@@ -53,6 +55,7 @@ async def completion_chunks(
     items: Sequence[RankedItem],
     justified: Justified | None = None,
     one_pass: bool = False,
+    completion_id: str | None = None,
 ) -> Events:
     """Yield an answer as server-sent events: the list at once, each justification as it is written, as text and as data
     (`recommendations` of the first chunk, `recommendation` of a justification's), and all of the data at the end.
@@ -60,7 +63,7 @@ async def completion_chunks(
     `justified`: the items again, each with its justification; closed at the end. `one_pass`: the text of an item comes
     with its justification, not before it.
     """
-    completion_id = _new_id()
+    completion_id = completion_id or new_id()
 
     def chunk(delta: dict[str, Any], finish_reason: str | None = None, **data: Any) -> ServerSentEvent:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
@@ -93,7 +96,8 @@ def _recommendations(reply: Reply, items: Iterable[RankedItem]) -> dict[str, Any
     }
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """Return an id for an answer."""
     return f"chatcmpl-{uuid.uuid4().hex}"
 
 

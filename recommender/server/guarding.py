@@ -27,7 +27,7 @@ def open_store(limits: ServingConfig) -> Store | None:
     """
     store = None
     if limits.store is not None:
-        options = StoreOptions(limits.consent, limits.event_days, limits.feedback_days)
+        options = StoreOptions(limits.consent, limits.event_days, limits.feedback_days, limits.impression_days)
         store = Store.open(limits.store, limits.master_key, options)
         store.sweep()
     if is_local(limits.host) or limits.insecure or limits.tokens is not None:

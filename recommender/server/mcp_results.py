@@ -36,8 +36,9 @@ class ListedItem(BaseModel):
 
 
 class Recommendations(BaseModel):
-    """A ranked list, best first. `notes`: what was done to the request."""
+    """A ranked list, best first. `notes`: what was done to the request; `request_id`: for events about its items."""
 
+    request_id: str
     items: list[ListedItem]
     notes: list[str]
     generated: bool = Field(True, description=_GENERATED)

@@ -137,7 +137,9 @@ class _Tools:
         if request.explain:
             most = self.service.limits.explained
             items[:most] = await self.service.justified(request, tuple(items[:most]), self.engine)
-        return Recommendations(items=[ListedItem.of(item) for item in items], notes=[*told, *ranking.notes])
+        request_id = await self.service.keep_for_agent(user, items)
+        listed = [ListedItem.of(item) for item in items]
+        return Recommendations(request_id=request_id, items=listed, notes=[*told, *ranking.notes])
 
     async def explain(
         self,

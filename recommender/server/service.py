@@ -27,7 +27,7 @@ from recommender.errors import DataError, RecommenderError
 from recommender.server.access import Caller, caller_of, own_user
 from recommender.server.audit_trail import AuditTrail
 from recommender.server.callers import caller_name
-from recommender.server.chat_completions import completion, completion_chunks, engine_request, ranked_items
+from recommender.server.chat_completions import completion, completion_chunks, engine_request, new_id, ranked_items
 from recommender.server.connection import while_connected
 from recommender.server.event_stream import Events, event_stream, json_event
 from recommender.server.explanations import ExplanationBody, explanation
@@ -35,8 +35,9 @@ from recommender.server.http_errors import HttpError
 from recommender.server.http_metrics import HttpMetrics
 from recommender.server.items import Items, listed_texts
 from recommender.server.limits import check_id_lengths, check_media_count
+from recommender.server.lists import Lists, Served, check_experiments, new_request_id
 from recommender.server.message_media import MessageMedia
-from recommender.server.people import People, check_explained
+from recommender.server.people import NOT_PERSONAL, People, check_explained
 from recommender.server.queues import RankingQueue, WritingQueue
 from recommender.server.readiness import Readiness
 from recommender.server.schemas import (
@@ -46,6 +47,7 @@ from recommender.server.schemas import (
     check_list_lengths,
     check_text_length,
 )
+from recommender.store.impressions import Impression
 from recommender.store.opinions import Feedback
 from recommender.store.store import Store
 
@@ -64,7 +66,11 @@ class Service:
         store: Store | None = None,
         metrics: HttpMetrics | None = None,
     ) -> None:
-        """Start the queues. `name`: what clients call the model. `store`: what is kept of people."""
+        """Start the queues. `name`: what clients call the model. `store`: what is kept of people.
+
+        Raises ConfigError for experiments that the engine cannot serve.
+        """
+        check_experiments(engine, limits)
         self.engine, self.name, self.limits = engine, name, limits
         self.people, self.trail = People(engine, store), AuditTrail(engine, store)
         self.conversation = Chat.of(engine)
@@ -78,6 +84,7 @@ class Service:
         self.writing = WritingQueue(engine, limits, self.metrics)
         self.readiness = Readiness(engine)
         self.items = Items(engine, limits)
+        self.lists = Lists(engine, name, limits, store, self.ranking, self._engine_for)
         self._adapter_engines: dict[str, Engine] = {}
         self._started = int(time.time())
 
@@ -107,14 +114,28 @@ class Service:
         caller = caller_of(http)
         if not body.stream:
             return await self._while_connected(http, self._recommendations(body, engine, told, caller)) or _no_reader()
-        ranking = await self._while_connected(http, self._ranked(body, engine))
-        if ranking is None:
+        served = await self._while_connected(http, self._ranked(body, engine, told))
+        if served is None:
             return _no_reader()
-        await self._write_down(caller, body, ranking.items)
-        return self._stream(self._recommendation_events(body, ranking, engine, told, caller))
+        await self._keep(body.user, served.impression)
+        await self._write_down(caller, body, served.ranking.items)
+        return self._stream(self._recommendation_events(body, served, engine, told, caller))
 
-    async def _ranked(self, body: RecommendationsBody, engine: Engine) -> Ranking:
-        return await self.ranking.rank(body.model_copy(update={"explain": False}), engine)
+    async def _ranked(self, body: RecommendationsBody, engine: Engine, told: Sequence[str]) -> Served:
+        request = body.model_copy(update={"explain": False})
+        # a trace is replayed from its request alone, so nothing else may have a say in its list
+        return await self.lists.ranked(request, engine, body.model, NOT_PERSONAL not in told and not body.trace)
+
+    async def _keep(self, user: str | None, shown: Impression) -> None:
+        """Keep which list somebody is shown, before they are."""
+        if self.lists.store is not None:
+            await asyncio.to_thread(self.lists.keep, user, shown)
+
+    async def keep_for_agent(self, user: str | None, items: Sequence[RankedItem]) -> str:
+        """Keep which list a tool gave to somebody's agent, and return its id."""
+        shown = self.lists.impression(new_request_id(), items, "agent")
+        await self._keep(user, shown)
+        return shown.request_id
 
     async def _write_down(
         self, caller: Caller, body: RecommendationsBody | ChatBody, items: Sequence[RankedItem], kind: str = "list"
@@ -126,13 +147,14 @@ class Service:
     async def _recommendations(
         self, body: RecommendationsBody, engine: Engine, told: Sequence[str], caller: Caller
     ) -> JSONResponse:
-        ranking = await self._ranked(body, engine)
-        items = ranking.items
+        served = await self._ranked(body, engine, told)
+        ranking, items = served.ranking, served.ranking.items
         if body.explain:
             most = self.limits.explained
             items = (*await self.justified(body, items[:most], engine), *items[most:])
         data: dict[str, Any] = {
             "object": "list",
+            "request_id": served.impression.request_id,
             "model": body.model or self.name,
             "items": [asdict(item) for item in items],
             **GENERATED,
@@ -140,6 +162,7 @@ class Service:
         if body.trace:
             trace = await self.writing.run(lambda: trace_of(engine, body, items))
             data["trace"] = for_strangers(trace, body.model or self.name)
+        await self._keep(body.user, served.impression)
         await self._write_down(caller, body, items)
         return JSONResponse({**data, "notes": [*told, *self._notes(body, ranking)]})
 
@@ -157,10 +180,12 @@ class Service:
             return tuple([item async for item in justifications])
 
     async def _recommendation_events(
-        self, body: RecommendationsBody, ranking: Ranking, engine: Engine, told: Sequence[str], caller: Caller
+        self, body: RecommendationsBody, served: Served, engine: Engine, told: Sequence[str], caller: Caller
     ) -> Events:
+        ranking = served.ranking
         listed = {**ranking.to_dict(), "notes": [*told, *self._notes(body, ranking)]}
-        yield json_event({"model": body.model or self.name, **listed}, "items")
+        head = {"request_id": served.impression.request_id, "model": body.model or self.name}
+        yield json_event({**head, **listed}, "items")
         if body.explain:
             items = ranking.items[: self.limits.explained]
             justifications = self.writing.stream_justifications(body, items, False, engine=engine)
@@ -227,8 +252,15 @@ class Service:
         finished_reply = await self._while_connected(http, reply)
         if finished_reply is None:
             return _no_reader()
+        completion_id = await self._keep_chat(body, ranked_items(finished_reply))
         await self._write_down(caller, body, ranked_items(finished_reply))
-        return self._chat_stream(body, finished_reply, engine)
+        return self._chat_stream(body, finished_reply, engine, completion_id)
+
+    async def _keep_chat(self, body: ChatBody, items: Sequence[RankedItem]) -> str:
+        """Keep which list a conversation is answered with, and return the answer's id."""
+        completion_id = new_id()
+        await self._keep(body.user, self.lists.impression(completion_id, items, "chat"))
+        return completion_id
 
     async def _read_messages(self, body: ChatBody) -> tuple[list[dict[str, str]], np.ndarray | None]:
         """Return the messages as text, and the nats [items] that the last image adds. Encoders run in the writing queue."""
@@ -266,15 +298,17 @@ class Service:
         items = ranked_items(finished_reply)
         if body.explain and items:
             items = await self.justified(engine_request(finished_reply, body), items, engine, body.one_pass)
+        completion_id = await self._keep_chat(body, items)
         await self._write_down(caller, body, items)
-        return JSONResponse(completion(body.model or self.name, finished_reply, items))
+        return JSONResponse(completion(body.model or self.name, finished_reply, items, completion_id))
 
-    def _chat_stream(self, body: ChatBody, reply: Reply, engine: Engine) -> Response:
+    def _chat_stream(self, body: ChatBody, reply: Reply, engine: Engine, completion_id: str) -> Response:
         items, justifications = ranked_items(reply), None
         if body.explain and items:
             request = engine_request(reply, body)
             justifications = self.writing.stream_justifications(request, items, False, body.one_pass, engine)
-        chunks = completion_chunks(body.model or self.name, reply, items, justifications, body.one_pass)
+        named = body.model or self.name
+        chunks = completion_chunks(named, reply, items, justifications, body.one_pass, completion_id)
         return self._stream(chunks)
 
     def _stream(self, events: Events) -> Response:

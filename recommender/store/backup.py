@@ -23,11 +23,22 @@ from recommender.errors import DataError
 from recommender.files import write_bytes
 from recommender.store.database import reading, writing
 from recommender.store.generations import renew
-from recommender.store.tables import audit, consents, events, feedback, holdings, keys, metadata, people, suppressed
+from recommender.store.tables import (
+    audit,
+    consents,
+    events,
+    feedback,
+    holdings,
+    impressions,
+    keys,
+    metadata,
+    people,
+    suppressed,
+)
 
 _FORMAT = 1
 _ROWS_AT_ONCE = 1000
-_OF_A_PERSON = (events, feedback, consents, holdings, people)
+_OF_A_PERSON = (events, feedback, impressions, consents, holdings, people)
 _LOG = ("audit", "heads")
 
 

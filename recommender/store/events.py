@@ -121,6 +121,11 @@ class Events:
             with reading(self.engine) as connection:
                 yield person, [self._opened(connection, row, person) for row in self._rows(connection, person)]
 
+    def of_person(self, person: str) -> list[Event]:
+        """Return what the person behind a pseudonym did, oldest first; the pseudonym stands for the user."""
+        with reading(self.engine) as connection:
+            return [self._opened(connection, row, person) for row in self._rows(connection, person)]
+
     def _rows(self, connection: Connection, person: str) -> Sequence[Row[Any]]:
         query = select(events).where(events.c.person == person).order_by(events.c.time, events.c.number)
         return connection.execute(query).all()

@@ -26,10 +26,10 @@ from recommender.store.database import reading, tidy, writing
 from recommender.store.holdings import Holding, check_can_be_taken_out, take_out
 from recommender.store.receipts import signed_receipt
 from recommender.store.store import Store
-from recommender.store.tables import audit, consents, events, feedback, holdings, people, suppressed
+from recommender.store.tables import audit, consents, events, feedback, holdings, impressions, people, suppressed
 
 KIND, MODEL_KIND = "forget", "model"
-_OF_A_PERSON: tuple[Table, ...] = (people, events, feedback, consents, holdings)
+_OF_A_PERSON: tuple[Table, ...] = (people, events, feedback, impressions, consents, holdings)
 #: how often files that are registered meanwhile are looked at again
 _TRIES = 20
 
@@ -154,6 +154,7 @@ def _forgotten(
     erased = {
         "events": store.events.erase(connection, person),
         "feedback": store.feedback.erase(connection, person),
+        "impressions": store.impressions.erase(connection, person),
         "consents": int(connection.execute(delete(consents).where(consents.c.person == person)).rowcount),
         "holdings": store.holdings.erase(connection, person),
     }

@@ -58,6 +58,10 @@ def all_of(store: Store, user: str) -> dict[str, Any]:
         "consent_given": said,
         "events": [event.model_dump(mode="json", exclude_none=True) for event in store.events.of(user)],
         "feedback": [feedback.model_dump(mode="json", exclude_defaults=True) for feedback in store.feedback.of(user)],
+        "lists": [
+            shown.model_dump(mode="json", exclude_defaults=True) | {"time": _iso(shown.time)}
+            for shown in store.impressions.of(user)
+        ],
         "files": [{"kind": file.kind, "path": str(file.path), "ids": list(file.ids)} for file in files],
         "audit": rows,
     }

@@ -21,6 +21,7 @@ from recommender.store.database import open_database, reading, revision, tidy, w
 from recommender.store.events import Events
 from recommender.store.feedback_table import FeedbackTable
 from recommender.store.holdings import Holdings
+from recommender.store.impressions import Impressions
 from recommender.store.keys import ApiKeys
 from recommender.store.master_keys import MasterKeys
 from recommender.store.people import People
@@ -33,11 +34,13 @@ _DAY = 86_400.0
 
 @dataclass(frozen=True)
 class StoreOptions:
-    """`consent`: what counts for people who said nothing. `days`: how long events and feedback are kept; None: for ever."""
+    """`consent`: what counts for people who said nothing. `days`: how long events, feedback and lists are kept; None: for
+    ever."""
 
     consent: Mapping[Purpose, bool] = field(default_factory=lambda: dict.fromkeys(PURPOSES, True))
     event_days: float | None = None
     feedback_days: float | None = None
+    impression_days: float | None = None
 
 
 class Store:
@@ -50,6 +53,7 @@ class Store:
         self.consents = Consents(engine, self.people, self.options.consent)
         self.events = Events(engine, self.people, self.consents)
         self.feedback = FeedbackTable(engine, self.people)
+        self.impressions = Impressions(engine, self.people, self.consents)
         self.audit = AuditLog(engine, self._signing_key())
         self.keys = ApiKeys(engine, self.audit)
         self.holdings = Holdings(engine, self.people)
@@ -144,6 +148,8 @@ class Store:
             swept["events"] = self.events.sweep(now - self.options.event_days * _DAY)
         if self.options.feedback_days is not None:
             swept["feedback"] = self.feedback.sweep(now - self.options.feedback_days * _DAY)
+        if self.options.impression_days is not None:
+            swept["impressions"] = self.impressions.sweep(now - self.options.impression_days * _DAY)
         if any(swept.values()):
             self.audit.add("sweep", swept)
             tidy(self.engine)
@@ -163,4 +169,5 @@ class Store:
     def let_go(self) -> None:
         """Let go of the database, as a command does that changed nothing worth a signature."""
         self.audit.close()
+        self.impressions.close()
         self.engine.dispose()

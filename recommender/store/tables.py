@@ -65,6 +65,28 @@ events = Table(
     info=told("what people did", "yes", "serving.event_days", "forget deletes it; store sweep deletes what is older"),
 )
 
+#: lists that people were shown, with what estimates for other ways of ranking need
+impressions = Table(
+    "impressions",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True, comment="order of arrival"),
+    Column("request_id", String(64), nullable=False, unique=True, comment="id of the answer, made by chance"),
+    Column("person", String(64), nullable=False, index=True, comment="pseudonym"),
+    Column("time", Float, nullable=False, index=True, comment="when it was shown"),
+    Column(
+        "sealed",
+        LargeBinary,
+        nullable=False,
+        comment="items with probabilities, model, arms of experiments; sealed with the person's key",
+    ),
+    info=told(
+        "which lists people were shown",
+        "yes",
+        "serving.impression_days",
+        "forget deletes it; store sweep deletes what is older",
+    ),
+)
+
 feedback = Table(
     "feedback",
     metadata,

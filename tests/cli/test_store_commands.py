@@ -161,9 +161,9 @@ def test_rotation_sweep_and_status(filled, run, tmp_path):
     status = answer(filled("store", "status", "--json"))
     assert status["people_by_master_key"] == {"second": 2} and status["rows"]["events"] == 3 and status["bytes"] > 0
     assert "events" in filled("store", "status")[1]
-    (tmp_path / "config.yaml").write_text("serving: {event_days: null}\n")
+    (tmp_path / "config.yaml").write_text("serving: {event_days: null, impression_days: null}\n")
     assert "nothing is to be swept" in filled("store", "sweep", "--config", "config.yaml")[1]
-    assert answer(filled("store", "sweep", "--json")) == {"events": 1}, "the one of 2023"
+    assert answer(filled("store", "sweep", "--json")) == {"events": 1, "impressions": 0}, "the one of 2023"
 
 
 def test_a_person_is_exported_and_forgotten_with_a_receipt(filled, run, tmp_path):

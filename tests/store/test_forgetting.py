@@ -23,6 +23,7 @@ from recommender.store.forgetting import (
     model_facts,
     receipt_of,
 )
+from recommender.store.impressions import Impression
 from recommender.store.opinions import Feedback
 from recommender.store.personal_export import export_user
 from recommender.store.receipts import verify_receipt
@@ -37,6 +38,7 @@ def full(store):
     for user in (ANN, BOB):
         store.events.add([Event(id=f"{user[:3]}{n}", user=user, item=f"secret-{n}", kind="like") for n in range(3)])
         store.feedback.add(Feedback(item_id="9", opinion="not for me", user=user))
+        store.impressions.add(user, Impression(request_id=f"list-{user[:3]}", items=("secret-0",), probabilities=(1,)))
         store.consents.set(user, {"share": True})
         with reading(store.engine) as connection:
             tag = store.people.tag(connection, store.people.pseudonym(user))
@@ -66,7 +68,7 @@ def test_nothing_is_left_of_the_forgotten_and_all_of_the_others(full, open_store
     receipt = forget(full, ANN)
 
     statement = verify_receipt(receipt, full.audit.public)
-    assert statement["erased"] == {"events": 3, "feedback": 1, "consents": 1, "holdings": 7}
+    assert statement["erased"] == {"events": 3, "feedback": 1, "impressions": 1, "consents": 1, "holdings": 7}
     assert statement["files"] == {
         "batch": {"rewritten": 1},
         "export": {"removed": 1},
@@ -74,8 +76,14 @@ def test_nothing_is_left_of_the_forgotten_and_all_of_the_others(full, open_store
         "trace": {"missing": 1, "removed": 1},
     }
     assert statement["key_destroyed"] and statement["person"] == ann
-    assert full.events.of(ANN) == full.feedback.of(ANN) == [] and full.people.forgotten() == {ann}
-    assert len(full.events.of(BOB)) == 3 and len(full.feedback.of(BOB)) == 1 and full.consents.of(BOB)["share"]
+    assert full.events.of(ANN) == full.feedback.of(ANN) == full.impressions.of(
+        ANN
+    ) == [] and full.people.forgotten() == {ann}
+    assert (
+        len(full.events.of(BOB)) == 3
+        and len(full.feedback.of(BOB)) == len(full.impressions.of(BOB)) == 1
+        and full.consents.of(BOB)["share"]
+    )
     assert (tmp_path / "answers.jsonl").read_text().splitlines() == [
         '{"custom_id": "b1", "response": "b1b1b1"}',
         '{"custom_id": "b2", "cut o',
@@ -187,7 +195,14 @@ def test_the_table_for_training_has_who_agrees_and_what_was_chosen(full, tmp_pat
 
 def test_a_person_gets_all_that_is_kept_of_them(full, tmp_path):
     path = tmp_path / "ann.json"
-    assert export_user(full, ANN, path) == {"consent_given": 1, "events": 3, "feedback": 1, "files": 1, "audit": 2}
+    assert export_user(full, ANN, path) == {
+        "consent_given": 1,
+        "events": 3,
+        "feedback": 1,
+        "lists": 1,
+        "files": 1,
+        "audit": 2,
+    }
     told = json.loads(path.read_text())
     assert [event["item"] for event in told["events"]] == ["secret-0", "secret-1", "secret-2"]
     assert told["feedback"][0]["opinion"] == "not for me" and told["consent"]["share"] is True

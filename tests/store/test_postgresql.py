@@ -86,7 +86,13 @@ def test_the_main_path(store, open_store, tmp_path, master):
     store.audit.sign_head()
     store.back_up(tmp_path / "backup", recipient=str(identity.to_public()))
     receipt = forget(store, "ann")
-    assert receipt["statement"]["erased"] == {"events": 1, "feedback": 1, "consents": 0, "holdings": 1}
+    assert receipt["statement"]["erased"] == {
+        "events": 1,
+        "feedback": 1,
+        "impressions": 0,
+        "consents": 0,
+        "holdings": 1,
+    }
     store.restore(tmp_path / "backup", identity=str(identity))
     back = open_store()
     assert back.events.of("ann") == [] and receipt_of(back, "ann") == receipt
