@@ -212,8 +212,8 @@ def _settled(caller: _Caller) -> float:
 
 def _row(measured: str, seconds: list[float]) -> dict[str, Any]:
     median, late = (float(value) for value in np.percentile(np.array(seconds) * 1000, [50, 95]))
-    row: dict[str, Any] = {"measured": measured, "count": len(seconds), "a second": None}
-    return row | {"median ms": median, "95th ms": late, "stale lists": None}
+    row: dict[str, Any] = {"measured": measured, "count": len(seconds), "a second": ""}
+    return row | {"median ms": median, "95th ms": late, "stale lists": ""}
 
 
 def _check_kept(folder: Path, acknowledged: int) -> None:
