@@ -22,16 +22,22 @@ _TURNS = "{% for m in messages %}<|im_start|> {{ m['role'] }} {{ m['content'] }}
 _WIDTH = 32
 
 
-def tiny_checkpoint(folder: Path, items: int, seed: int = 0) -> Path:
-    """Write a checkpoint of two layers 32 wide, its base model and its items table into `folder`; return its own folder."""
+def tiny_checkpoint(folder: Path, items: int, seed: int = 0, interactions: Path | None = None) -> Path:
+    """Write a checkpoint of two layers 32 wide, its base model and its items table into `folder`; return its own folder.
+
+    `interactions`: a table that its config names.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_base(folder / "base", _WORDS, _WIDTH, seed)
     lines = (f'{{"item_id": "{number}", "title": "item {number}"}}\n' for number in range(items))
     (folder / "items.jsonl").write_text("".join(lines), encoding="utf-8")
+    data = {"items": str(folder / "items.jsonl")}
+    if interactions is not None:
+        data["interactions"] = str(interactions)
     config = Config.parse(
         {
             "seed": seed,
-            "data": {"items": str(folder / "items.jsonl")},
+            "data": data,
             "encoders": {"text": None, "image": None, "audio": None},
             "base": {"llm": str(folder / "base"), "dtype": "float32", "rank_layers": 2},
             "lora": {"r": 4, "lora_alpha": 8},

@@ -381,6 +381,36 @@ def audit(
     _measure(lambda progress: bench_audit(rows, added, items, progress), {"items": items}, as_json, quiet, page)
 
 
+@app.command()
+def online(
+    model: Model = SHIPPED,
+    tiny: Annotated[bool, typer.Option("--tiny", help="a tiny model with random weights, in place of MODEL")] = False,
+    clients: Annotated[int, typer.Option(help="clients that ask for lists without a pause", min=1)] = 16,
+    seconds: Annotated[float, typer.Option(help="for how long, while people act and ask", min=1)] = 30.0,
+    writers: Annotated[int, typer.Option(help="writers that send events without a pause", min=1)] = 4,
+    write_seconds: Annotated[float, typer.Option(help="for how long, with each size of batches", min=0.1)] = 5.0,
+    batches: Annotated[str, typer.Option(help="events of a batch, with commas")] = "1,10,100",
+    counted: Annotated[int, typer.Option(help="events that are waited for in the fused counts", min=1)] = 10,
+    k: Annotated[int, typer.Option(help="items of a list", min=1)] = 10,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    page: PageFile = None,
+) -> None:
+    """Measure how soon a server knows what people do.
+
+    Over HTTP, on a new store: from an event to the next list while others ask, events acknowledged a second, and from an
+    event to the counts that rank along; a model that has none is served with popularity and transitions.
+    """
+    need_extra("recommender bench online")
+    from recommender.benchmarks.online_speed import OnlineSettings, bench_online
+
+    sizes = tuple(whole_numbers("--batches", batches))
+    settings = OnlineSettings(clients, seconds, writers, write_seconds, sizes, counted, k, seed=seed)
+    facts = {"model": "tiny" if tiny else model} | vars(settings)
+    _measure(lambda progress: bench_online(None if tiny else model, settings, progress), facts, as_json, quiet, page)
+
+
 def _measure(
     bench: Callable[[Progress], Rows],
     settings: Mapping[str, Any],

@@ -60,7 +60,9 @@ def create_app(
         version="1",
         responses=_ERRORS,
         lifespan=keeping_house(
-            store, agents.lifespan, lambda: start_following(engine, store, limits.counts_seconds, engine.setup.until)
+            store,
+            agents.lifespan,
+            lambda: start_following(engine, store, limits.counts_seconds, engine.setup.until, service.metrics),
         ),
         **pages,
     )

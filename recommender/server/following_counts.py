@@ -19,6 +19,7 @@ from recommender.engine import Engine
 from recommender.errors import RecommenderError
 from recommender.pipelines.recounting import recounted
 from recommender.pipelines.train import load_histories
+from recommender.server.http_metrics import HttpMetrics
 from recommender.store.events import CHOSEN
 from recommender.store.store import Store
 
@@ -31,12 +32,14 @@ _BUSY = 0.5
 class FollowingCounts:
     """Keeps the fused baselines of an engine at what the store knows."""
 
-    def __init__(self, engine: Engine, store: Store, since: float | None = None) -> None:
+    def __init__(
+        self, engine: Engine, store: Store, since: float | None = None, metrics: HttpMetrics | None = None
+    ) -> None:
         """Take up the histories of the engine's config. `since`: events up to there are among them already.
 
         Raises DataError if they are not at hand.
         """
-        self.engine, self.store, self._since = engine, store, since
+        self.engine, self.store, self._since, self._metrics = engine, store, since, metrics
         histories = load_histories(engine.config, engine.catalogue)
         self._known = {user: list(items) for user, items in _by_user(histories, since).items()}
         self._names = {store.people.pseudonym(user): user for user in histories.user_ids}
@@ -60,6 +63,9 @@ class FollowingCounts:
             self._last = last
         if taken:
             self._count()
+        if self._metrics is not None:
+            self._metrics.counted_event.set(self._last)
+            self._metrics.counting_seconds.set(self.seconds)
         return taken
 
     def _count(self) -> None:
@@ -94,7 +100,7 @@ def _by_user(histories: Histories, since: float | None) -> dict[str, np.ndarray]
 
 
 def start_following(
-    engine: Engine, store: Store | None, every: float | None, since: float | None
+    engine: Engine, store: Store | None, every: float | None, since: float | None, metrics: HttpMetrics | None = None
 ) -> Callable[[], None] | None:
     """Let the counts of an engine follow a store, and return what stops it; None where there is nothing to follow.
 
@@ -103,7 +109,7 @@ def start_following(
     if store is None or every is None or engine.fusion is None:
         return None
     try:
-        following = FollowingCounts(engine, store, since)
+        following = FollowingCounts(engine, store, since, metrics)
     except RecommenderError as error:
         logger.warning("counts do not follow events: %s", error.message)
         return None

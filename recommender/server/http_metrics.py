@@ -33,6 +33,14 @@ class HttpMetrics:
         self.failed_streams = Counter(
             "recommender_failed_streams", "Streams that ended in an error, by its code", ("code",), registry=registry
         )
+        self.counted_event = Gauge(
+            "recommender_counted_event",
+            "Number of the last event of the store that fused counts hold",
+            registry=registry,
+        )
+        self.counting_seconds = Gauge(
+            "recommender_counting_seconds", "How long counting anew took the last time", registry=registry
+        )
         self.disconnected = Counter(
             "recommender_disconnected", "Requests whose client left before the answer", registry=registry
         )
