@@ -28,6 +28,7 @@ from recommender.engine import DISCLOSURE, GENERATED, Engine, RankedItem
 from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.engine.listening import SILENCE, HeardConversation
 from recommender.engine.parts import HISTORY, POPULARITY, Part, modalities_of, switched_off
+from recommender.engine.stock import OutOfStock
 from recommender.errors import RecommenderError
 from recommender.inference.beam_search import Ranking
 from recommender.justify import Style
@@ -95,14 +96,15 @@ class Chat:
         style: Style | None = None,
         feedback_policy: FeedbackPolicy | None = None,
         languages: Sequence[str] = ("en",),
+        stock: OutOfStock | None = None,
     ) -> None:
         """`noun`: what is recommended, in the plural. `vectors` [items, width]: by which items are like those
         that are named.
         `style`: of answers to questions back; `feedback_policy`: where feedback is kept. `languages`: those that the
-        language model reads."""
+        language model reads. `stock`: what is not to be listed for now."""
         self.engine, self.catalogue, self.noun = engine, engine.catalogue, noun
         self.style, self.feedback_policy = style or Style(noun), feedback_policy
-        self.languages = tuple(languages)
+        self.languages, self.stock = tuple(languages), stock
         self.reader = Reader(self.catalogue)
         self.model_reader = ModelReader(self.catalogue, self.reader)
         self.vectors = None if vectors is None else unit_rows(vectors)
@@ -112,7 +114,8 @@ class Chat:
     def of(cls, engine: Engine) -> Chat:
         """Return conversations with an engine: what it calls its items, and by what they are alike."""
         languages = engine.config.base.languages if engine.listens else ("en",)
-        return cls(engine, engine.config.prompt.noun, engine.vectors, engine.style, engine.feedback_policy, languages)
+        known = engine.vectors, engine.style, engine.feedback_policy, languages, engine.rules.stock
+        return cls(engine, engine.config.prompt.noun, *known)
 
     def by(self, engine: ChatEngine) -> Chat:
         """Return the same conversations with another engine of this catalogue."""
@@ -163,6 +166,7 @@ class Chat:
     ) -> Reply:
         known = tuple(int(i) for i in self.catalogue.indices(history_ids(() if history is None else history)))
         refused = frozenset(self.feedback_policy.refused(user)) if self.feedback_policy else frozenset()
+        refused |= self._out_of_stock()
         if impersonal:
             known, refused = (), refused | set(known)
         understood = Understood(self.catalogue, dropped)
@@ -191,10 +195,13 @@ class Chat:
         if dropped:
             notes = (*notes, dropped_note(dropped, _filters(state), self.noun))
         allowed = state.allowed(self.catalogue)
-        allowed[list(state.history)] = False
+        allowed[[*state.history, *self._out_of_stock()]] = False  # whatever was relaxed
         if not allowed.any():
             return Reply(" ".join([*notes, f"All {self.noun} here have been shown or set aside."]), notes=notes)
         return replace(self._listed(state, reading, allowed, boosts, notes, explain, said), relaxed=dropped)
+
+    def _out_of_stock(self) -> frozenset[int]:
+        return frozenset() if self.stock is None else frozenset(self.stock.items.tolist())
 
     @cached_property
     def hint(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -103,6 +104,7 @@ def serve(
         from recommender.server.app import create_app
         from recommender.server.guarding import is_local, open_store
         from recommender.server.http_metrics import HttpMetrics
+        from recommender.server.new_items import add_to_model
         from recommender.server.uvicorn_server import run_server
         from recommender.server.versions import Version, Versions, state_of
 
@@ -116,7 +118,9 @@ def serve(
 
         with progress_bars(quiet) as progress:
             first = opened_version(progress)
-        versions = Versions(first, opened_version, lambda: state_of(model), limits.reload_seconds)
+        # an export holds no trainable parts, and a table that was named here is not the checkpoint's
+        adding = partial(add_to_model, model) if engine == "embedded" and items is None else None
+        versions = Versions(first, opened_version, lambda: state_of(model), limits.reload_seconds, adding)
         try:
             if limits.insecure and not local:
                 print_note("INSECURE: this server answers everybody who can reach it, without asking for keys")

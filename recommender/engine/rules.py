@@ -11,6 +11,7 @@ from recommender.engine.filters import matching
 from recommender.engine.parts import HISTORY, without_note
 from recommender.engine.ranking import ListRanker
 from recommender.engine.requests import Request
+from recommender.engine.stock import OutOfStock
 
 
 class ListingRules:
@@ -19,11 +20,13 @@ class ListingRules:
     def __init__(self, catalogue: Catalogue, feedback_policy: FeedbackPolicy) -> None:
         """`feedback_policy`: what people said is not for them is not shown to them again."""
         self.catalogue, self.feedback_policy = catalogue, feedback_policy
+        self.stock = OutOfStock(catalogue)
 
     def unseen(self, history: np.ndarray) -> torch.Tensor:
-        """Return bool [items]: all but the items of a history of catalogue indices."""
+        """Return bool [items]: all but the items of a history of catalogue indices, and what is out of stock."""
         allowed = torch.ones(len(self.catalogue), dtype=torch.bool)
         allowed[torch.from_numpy(np.asarray(history, dtype=np.int64))] = False
+        allowed[torch.from_numpy(self.stock.items)] = False
         return allowed
 
     def allowed(self, request: Request, history: np.ndarray) -> torch.Tensor:

@@ -22,6 +22,7 @@ from recommender.server.mcp_transports import McpRoute
 from recommender.server.people_routes import PeopleRoutes
 from recommender.server.request_body import BodyLimits, json_route
 from recommender.server.service import Service
+from recommender.server.stock_routes import StockRoutes
 from recommender.server.tokens import TokenCheck
 from recommender.store.store import Store
 
@@ -91,6 +92,7 @@ def create_app(
     app.get("/v1/consent")(people.consent)
     app.post("/v1/consent")(people.set_consent)
     items = service.items
+    app.post(f"{PATH}/stock")(StockRoutes(engine, store).change)
     app.get(PATH)(items.items)
     app.get(f"{PATH}/{{item_id:path}}/image", response_model=None)(items.image)
     app.get(f"{PATH}/{{item_id:path}}/audio", response_model=None)(items.audio)

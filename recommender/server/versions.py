@@ -11,7 +11,7 @@ import hashlib
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -24,8 +24,11 @@ from recommender.adapters.shipped import MANIFEST, resolve
 from recommender.engine import Engine
 from recommender.errors import RecommenderError
 from recommender.server.http_errors import HttpError
+from recommender.server.items import PATH as ITEMS
+from recommender.server.new_items import NewItem, NewItemsBody
 
 RELOAD = "/v1/reload"
+_POLL_SECONDS = 0.1
 logger = logging.getLogger(__name__)
 
 
@@ -98,14 +101,17 @@ class Versions:
         open_next: Callable[[], Version],
         state_now: Callable[[], str],
         look_seconds: float | None = None,
+        add_items: Callable[[Sequence[NewItem]], dict[str, Any]] | None = None,
     ) -> None:
         """`open_next`: opens the version that is there now; takes as long as loading a model does.
 
         `state_now`: what tells the version that is there now from others. `look_seconds`: how often the server looks by
-        itself whether that is another one; None: it reloads when it is told to, by the route or SIGHUP.
+        itself whether that is another one; None: it reloads when it is told to, by the route or SIGHUP. `add_items`: puts
+        a version that knows further items there; None: nothing can.
         """
         self.current, self._open_next, self._state_now, self._look_seconds = first, open_next, state_now, look_seconds
-        self._reloading = asyncio.Lock()
+        self._add_items = add_items
+        self._reloading, self._adding = asyncio.Lock(), asyncio.Lock()
         self._background: set[asyncio.Task[Any]] = set()
         self.state: State = first.app.state
         self._install(first.app)
@@ -148,14 +154,29 @@ class Versions:
             logger.info("version %s answers now, loaded in %.1f s", opened.state[:12], seconds)
             return {"object": "reload", "changed": True, "version": opened.state, "seconds": seconds}
 
+    async def add_items(self, body: NewItemsBody) -> dict[str, Any]:
+        """Add items to the model; from the answer on they may be listed. Nothing is trained, and no request is lost.
+
+        Raises HttpError 409 where the model cannot take any; DataError for known ids, and what `reload` raises.
+        """
+        if self._add_items is None:
+            message = "items cannot be added to this model while it is served: see recommender extend"
+            raise HttpError(409, message, "fixed_items")
+        async with self._adding:
+            told = await asyncio.to_thread(self._add_items, body.items)
+            while self._reloading.locked():  # of what was there before
+                await asyncio.sleep(_POLL_SECONDS)
+            return told | {"version": (await self.reload())["version"]}
+
     def _ready_next(self) -> Version:
         version = self._open_next()
         version.app.state.warm_up()
         return version
 
     def _install(self, app: FastAPI) -> None:
-        app.post(RELOAD)(self.reload)
-        app.router.routes.insert(0, app.router.routes.pop())  # before what takes all paths
+        for path, answer in ((RELOAD, self.reload), (ITEMS, self.add_items)):
+            app.post(path)(answer)
+            app.router.routes.insert(0, app.router.routes.pop())  # before what takes all paths
 
     async def _end_if_done(self, version: Version) -> None:
         if version.retired and not version.busy:

@@ -26,6 +26,7 @@ from recommender.store.keys import ApiKeys
 from recommender.store.master_keys import MasterKeys
 from recommender.store.people import People
 from recommender.store.sealing import new_key
+from recommender.store.stock import Stock
 from recommender.store.tables import facts, heads, metadata, people
 
 _SIGNING = "signing-key"
@@ -57,6 +58,7 @@ class Store:
         self.audit = AuditLog(engine, self._signing_key())
         self.keys = ApiKeys(engine, self.audit)
         self.holdings = Holdings(engine, self.people)
+        self.stock = Stock(engine)
 
     @classmethod
     def open(cls, where: str | Path, master: str | Path | None = None, options: StoreOptions | None = None) -> Store:

@@ -165,6 +165,14 @@ keys = Table(
     ),
 )
 
+stock = Table(
+    "stock",
+    metadata,
+    Column("item_id", String(200), primary_key=True, comment="id of an item"),
+    Column("time", Float, nullable=False, comment="since when it is out of stock"),
+    info=told("which items are out of stock", "no", "until they are back", "it names nobody"),
+)
+
 audit = Table(
     "audit",
     metadata,

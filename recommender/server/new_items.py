@@ -1,0 +1,89 @@
+"""The route that adds items to the served model, and the items that it is sent."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from recommender.data.cleaning import clean_text, clean_title
+from recommender.data.id_fields import ItemId, ValueText
+from recommender.data.item_rows import Item
+from recommender.data.media import keep_bytes
+from recommender.pipelines.add_items import add_items, media_folder
+
+_DATA_URL = re.compile(r"data:(image|audio)/([\w.+-]+);base64,")
+_SUFFIXES = {"jpeg": ".jpg", "mpeg": ".mp3", "x-wav": ".wav", "wave": ".wav", "svg+xml": ".svg"}
+#: items of one body
+MOST_ITEMS = 1000
+
+
+def _listed(values: Any) -> Any:
+    return values if isinstance(values, list | tuple) else [values]
+
+
+Values = Annotated[tuple[ValueText, ...], BeforeValidator(_listed)]
+
+
+class NewItem(BaseModel):
+    """An item as a row of the items table."""
+
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+    item_id: ItemId = Field(max_length=200)
+    title: str = Field(min_length=1, max_length=300)
+    text: str = Field("", max_length=20_000)
+    attributes: dict[str, Values] = Field(default_factory=dict, max_length=200)
+    image: str | None = Field(None, description="the picture itself, as data:image/...;base64,...; nothing is fetched")
+    audio: str | None = Field(None, description="the sound itself, as data:audio/...;base64,...")
+
+    @field_validator("title")
+    @classmethod
+    def _says_something(cls, title: str) -> str:
+        if not clean_title(title).strip():
+            raise ValueError("is blank")
+        return clean_title(title)
+
+    @field_validator("image", "audio")
+    @classmethod
+    def _holds_the_medium(cls, url: str | None, info: Any) -> str | None:
+        found = _DATA_URL.match(url or "")
+        if url is not None and (found is None or found[1] != info.field_name):
+            raise ValueError(f"send the medium itself, as data:{info.field_name}/...;base64,...: nothing is fetched")
+        try:
+            base64.b64decode((url or "").partition(",")[2], validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError("not base64") from None
+        return url
+
+    def item(self, media: Path) -> Item:
+        """Return it as an item, its media kept as files in a folder."""
+        image, audio = _kept(self.image, media), _kept(self.audio, media)
+        return Item(self.item_id, self.title, clean_text(self.text), image, audio, self.attributes)
+
+
+class NewItemsBody(BaseModel):
+    """Body of POST /v1/items."""
+
+    model_config = ConfigDict(extra="forbid")
+    items: list[NewItem] = Field(min_length=1, max_length=MOST_ITEMS)
+
+
+def add_to_model(model: str, items: Sequence[NewItem]) -> dict[str, Any]:
+    """Put a version of a checkpoint that knows these items in its place. Raises as `add_items` does."""
+    media = media_folder(model)
+    added = add_items(model, [item.item(media) for item in items])
+    return {"object": "items", "added": list(added.ids), "items": added.items, "share_of_lists": added.share}
+
+
+def _kept(url: str | None, folder: Path) -> Path | None:
+    if url is None:
+        return None
+    head, _, data = url.partition(",")
+    found = _DATA_URL.match(f"{head},")
+    assert found is not None
+    return keep_bytes(base64.b64decode(data), folder, _SUFFIXES.get(found[2], f".{found[2]}"))

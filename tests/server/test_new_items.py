@@ -1,0 +1,115 @@
+"""Items are added to a server that answers meanwhile: no request is lost, and afterwards the new ones are listed."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import socket
+import threading
+import time
+import urllib.request
+from functools import partial
+
+import pytest
+import uvicorn
+
+from recommender.config import ServingConfig
+from recommender.engine import Recommender
+from recommender.server.app import create_app
+from recommender.server.new_items import add_to_model
+from recommender.server.uvicorn_server import server_config
+from recommender.server.versions import Version, Versions, state_of
+from tests.conftest import picture
+from tests.pipelines.test_update import base, world
+from tests.server.http_server import RANK, Server
+
+__all__ = ["base", "world"]  # fixtures
+ITEMS = "/v1/items"
+
+
+class Living(Server):
+    """A server of a checkpoint, as `recommender serve` runs it."""
+
+    def __init__(self, model, store):
+        limits, self.model = ServingConfig(drain_seconds=5), model
+
+        def opened():
+            engine, state = Recommender.from_pretrained(model), state_of(model)
+            return Version(engine, create_app(engine, "tiny", limits, store), state)
+
+        versions = Versions(opened(), opened, lambda: state_of(model), None, partial(add_to_model, str(model)))
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.server = uvicorn.Server(server_config(versions, limits, log_level="error"))
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+
+    def add(self, *items):
+        status, _, text = self.post(ITEMS, {"items": list(items)})
+        return status, json.loads(text)
+
+
+@pytest.fixture
+def server(world, store):
+    served = Living(world, store)
+    yield served
+    served.close()
+
+
+def png():
+    held = io.BytesIO()
+    picture(1).save(held, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(held.getvalue()).decode()}"
+
+
+def test_a_new_item_is_listed_and_no_request_is_lost(server, store):
+    stop, statuses = threading.Event(), []
+
+    def ask():
+        while not stop.is_set():
+            statuses.append(server.post(RANK, {"history": ["103"], "k": 3})[0])
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    new = {"item_id": "new/1", "title": "The red war", "attributes": {"genres": ["comedy"], "year": 1990}}
+    status, told = server.add(new | {"image": png()})
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert status == 200 and told["added"] == ["new/1"] and told["items"] == 21, told
+    assert told["version"] == state_of(server.model)
+    assert len(statuses) > 3 and set(statuses) == {200}
+    listed = json.loads(server.post(RANK, {"history": ["103"], "k": 20})[2])["items"]
+    assert "new/1" in [item["item_id"] for item in listed]
+    item = json.loads(server.get(f"{ITEMS}/new%2F1")[2])
+    assert item["attributes"] == {"genres": ["comedy"], "year": ["1990"]} and item["image"]
+    assert urllib.request.urlopen(server.url + item["image"]).headers["Content-Type"] == "image/jpeg"
+    assert server.post(f"{ITEMS}/stock", {"out": ["new/1"]})[0] == 200
+    listed = json.loads(server.post(RANK, {"history": ["103"], "k": 20})[2])["items"]
+    assert listed and "new/1" not in [item["item_id"] for item in listed]
+
+
+@pytest.mark.parametrize(
+    ("item", "why"),
+    [
+        ({"item_id": "103", "title": "The red night"}, "item '103' is known already"),
+        ({"item_id": "new"}, "items.0.title"),
+        ({"item_id": "new", "title": " "}, "items.0.title"),
+        ({"item_id": "new", "title": "The sun", "image": "http://example.com/a.png"}, "nothing is fetched"),
+        ({"item_id": "new", "title": "The sun", "audio": png()}, "data:audio/"),
+        ({"item_id": "new", "title": "The sun", "picture": "a"}, "items.0.picture"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_changes_nothing(server, item, why):
+    before = state_of(server.model)
+    status, told = server.add(item)
+    assert status == 400 and why in told["error"]["message"] and "\n" not in told["error"]["message"]
+    assert state_of(server.model) == before
+
+
+def test_an_application_alone_takes_no_items(embedded_server):
+    assert embedded_server.post(ITEMS, {"items": [{"item_id": "a", "title": "b"}]})[0] == 405
