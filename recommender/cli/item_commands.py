@@ -1,4 +1,4 @@
-"""Items that come and go: add some to a model, say which are out of stock."""
+"""Add items to a model; say which are out of stock."""
 
 from __future__ import annotations
 

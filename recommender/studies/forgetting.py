@@ -24,7 +24,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.errors import DataError, import_extra
 from recommender.eval.report import for_card
 from recommender.files import write_text, write_together
-from recommender.model.checkpoint import ADAPTER, from_pretrained
+from recommender.model.checkpoint import ADAPTER, CONFIG, from_pretrained
 from recommender.pages import Report, Table, report_html
 from recommender.pipelines.forget_in_model import forget_in_model
 from recommender.pipelines.left_out import NamedStore
@@ -158,11 +158,13 @@ class _Study:
 
     def train(self, way: str) -> None:
         """Train a model on everybody, and attack it."""
-        self.steps.once(f"trained {way}", lambda: self._timed(lambda: self._trained(way, self.folder(way))))
+        self.steps.once(
+            f"trained {way}", lambda: self._timed(lambda: self._trained(self.recipe(way), self.folder(way)))
+        )
         self.steps.once(f"before {way}", lambda: self._knowledge(self.folder(way)))
 
-    def _trained(self, way: str, folder: Path) -> dict[str, Any]:
-        train(self.recipe(way), folder, self.progress, recipe="study forgetting", store=self.named)
+    def _trained(self, recipe: Config, folder: Path) -> dict[str, Any]:
+        train(recipe, folder, self.progress, recipe="study forgetting", store=self.named)
         return {}
 
     def _timed(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -200,7 +202,11 @@ class _Study:
     def compare(self, way: str) -> None:
         """Train a model that never had the forgotten, compare it with the one that forgot them, and attack that."""
         never = self.output / "never" / way
-        self.steps.once(f"never {way}", lambda: self._timed(lambda: self._trained(way, never)))
+        # between shards lie the moments of the first training: drawn anew they would be others without the forgotten
+        same = Config.load(self.folder(way) / CONFIG).training.forgetting
+        recipe = self.recipe(way)
+        recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"forgetting": same})})
+        self.steps.once(f"never {way}", lambda: self._timed(lambda: self._trained(recipe, never)))
         self.steps.once(f"same {way}", lambda: _bytes_of(never) == _bytes_of(self.folder(way)))
         self.steps.once(f"after {way}", lambda: self._knowledge(self.folder(way)))
 

@@ -16,7 +16,9 @@ NAMES = (
     " ratings"
 )
 GROUPS = "study conversations justifications bench"
-OPERATE = "feedback replay env keys store events consent export-user forget audit data-map"
+OPERATE = (
+    "feedback replay env keys store events consent export-user forget audit data-map experiments items sign update"
+)
 
 
 def commands(command=None, path=()):

@@ -11,7 +11,7 @@ from recommender.cli.command_line import app
 from recommender.config import Config
 from recommender.errors import DataError
 from recommender.studies import forgetting as study
-from tests.conftest import write_tables
+from tests.conftest import write_csv, write_tables
 
 RANK = {"stage": "rank", "epochs": 1, "row_tokens": 64, "batch_tokens": 128, "learning_rate": 0.01}
 
@@ -34,6 +34,8 @@ def recipe(tmp_path_factory, catalogue, histories, llm_folder, text_folder):
         "prompt": {"history": 6, "titled": 2, "noun": "films"},
         "training": {"stages": [RANK], "forgetting": {"shards": 2}},
     }
+    rows = [(f"u{u}", catalogue[int(i)].item_id, 100 * u + t) for u, h in enumerate(histories) for t, i in enumerate(h)]
+    write_csv(folder / "interactions.csv", "user_id item_id timestamp", rows)
     path = folder / "recipe.yaml"
     path.write_text(Config.parse(raw).to_yaml())
     return path
