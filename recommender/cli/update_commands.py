@@ -1,4 +1,4 @@
-"""Keep a checkpoint current: learn what came since, see what updates did, go back."""
+"""Learn what came since; see what updates did; go back."""
 
 from __future__ import annotations
 
