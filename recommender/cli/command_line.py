@@ -34,6 +34,7 @@ from recommender.cli import (
     study_commands,
     training_commands,
     update_commands,
+    watch_commands,
 )
 from recommender.cli.help_text import ExplainedCommand, explained
 from recommender.cli.options import Panel
@@ -92,6 +93,7 @@ _COMMANDS: tuple[tuple[Panel, Callable[..., Any] | tuple[str, typer.Typer]], ...
     ("Operate", people_commands.export_user),
     ("Operate", ("forget", people_commands.forget)),
     ("Operate", ("update", update_commands.app)),
+    ("Operate", watch_commands.watch),
     ("Operate", ("audit", audit_commands.app)),
     ("Operate", people_commands.data_map),
 )

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from recommender.cli import early_checks
+from recommender.cli.inputs import split_pair
 from recommender.cli.options import AsJson, Quiet
-from recommender.cli.output import print_facts, print_json, print_rows, print_text
+from recommender.cli.output import print_facts, print_json, print_note, print_rows, print_text
 from recommender.cli.stopping import stoppable
 from recommender.cli.store_options import (
     MasterKey,
@@ -73,6 +74,38 @@ def import_events(
     given = read_events(file)
     with opened_store(store, master_key, config, make=True) as opened:
         counts = keep_events(opened.events, given)
+    print_facts(counts, as_json)
+
+
+@events.command("consume")
+def consume_events(
+    kafka: Annotated[str, typer.Option(help="brokers as HOST:PORT, with commas")],
+    topic: Annotated[str, typer.Option(help="one event a message, as JSON")],
+    group: Annotated[str, typer.Option(help="whose offsets the brokers remember")] = "recommender",
+    on_error: Annotated[
+        Literal["stop", "skip"], typer.Option(help="what is done about a message that is no event")
+    ] = "stop",
+    until_end: Annotated[bool, typer.Option("--until-end", help="stop where the topic ends at the moment")] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="an option of librdkafka: security.protocol=SASL_SSL")
+    ] = None,
+    store: Where = None,
+    master_key: MasterKey = None,
+    config: StoreConfig = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep events from a topic of Kafka, as they come.
+
+    An offset is committed only after its event is on disk, and an id that is known changes nothing: killed and started
+    again, it loses none and keeps none twice. Several consumers of a group share the partitions.
+    """
+    need_extra("a store")
+    from recommender.store.event_topics import Topic
+    from recommender.store.event_topics import consume_events as consumed
+
+    options = dict(split_pair("--set", text, "security.protocol=SASL_SSL") for text in settings or [])
+    with opened_store(store, master_key, config, make=True) as opened, stoppable():
+        counts = consumed(opened.events, Topic(kafka, topic, group, options), on_error, until_end, print_note)
     print_facts(counts, as_json)
 
 

@@ -143,6 +143,12 @@ class ServingConfig(Section):
         gt=0,
         description="how often fused baselines take the events of the store, where there is one; null: never",
     )
+    watch_seconds: float | None = Field(
+        300,
+        gt=0,
+        description="how often /metrics learns from the store what was listed and taken in the last day, and how far that"
+        " drifts; null: never",
+    )
     reload_seconds: float | None = Field(
         None,
         gt=0,

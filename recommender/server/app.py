@@ -24,6 +24,7 @@ from recommender.server.request_body import BodyLimits, json_route
 from recommender.server.service import Service
 from recommender.server.stock_routes import StockRoutes
 from recommender.server.tokens import TokenCheck
+from recommender.server.watching import start_watching
 from recommender.store.store import Store
 
 #: described once for all status codes, in the place of the 422 that FastAPI would announce and this server never sends
@@ -64,6 +65,7 @@ def create_app(
             store,
             agents.lifespan,
             lambda: start_following(engine, store, limits.counts_seconds, engine.setup.until, service.metrics),
+            lambda: start_watching(store, limits.watch_seconds, len(engine.catalogue), service.metrics),
         ),
         **pages,
     )

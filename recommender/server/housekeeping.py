@@ -20,22 +20,21 @@ LOOK, SWEEP = 60.0, 86_400.0
 logger = logging.getLogger(__name__)
 
 
-def keeping_house(
-    store: Store | None, inner: Lifespan, follow: Callable[[], Callable[[], None] | None] = lambda: None
-) -> Lifespan:
+def keeping_house(store: Store | None, inner: Lifespan, *follow: Callable[[], Callable[[], None] | None]) -> Lifespan:
     """Return a lifespan of an application that keeps house for a store beside what `inner` does.
 
-    `follow`: starts what follows the store's events, and returns what stops it.
+    `follow`: each starts what follows the store, and returns what stops it, if there is anything to follow.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         work = None if store is None else asyncio.create_task(_keep_house(store))
-        stop = await asyncio.to_thread(follow)
+        started = [await asyncio.to_thread(start) for start in follow]
         async with inner(app):
             yield
-        if stop is not None:
-            stop()
+        for stop in started:
+            if stop is not None:
+                stop()
         if work is not None:
             work.cancel()
             with suppress(asyncio.CancelledError):

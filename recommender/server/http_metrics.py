@@ -41,6 +41,9 @@ class HttpMetrics:
         self.counting_seconds = Gauge(
             "recommender_counting_seconds", "How long counting anew took the last time", registry=registry
         )
+        self.watched = Gauge(
+            "recommender_watched", "Lists, takes, coverage and drifts of the last day", ("value",), registry=registry
+        )
         self.disconnected = Counter(
             "recommender_disconnected", "Requests whose client left before the answer", registry=registry
         )

@@ -122,6 +122,7 @@ class Lists:
         """Return what is written down of a list; without more, it was certain to be as it is."""
         ids = tuple(item.item_id for item in items)
         more.setdefault("probabilities", (1.0,) * len(ids))
+        more.setdefault("scores", tuple(round(float(item.score), 4) for item in items))
         return Impression(request_id=request_id, items=ids, mode=mode, model=self._model, **more)
 
     def keep(self, user: str | None, shown: Impression) -> None:

@@ -25,7 +25,7 @@ class Impression(BaseModel):
     `probabilities`: of each item, best first, that it stood there given those above it. `model`: digest of its files;
     `adapter`: the name of another ranking adapter. `arms`: experiment -> arm. `others`: experiment -> arm -> the same
     probabilities under another arm of it, as far as they are known. `interleaved`: the experiment whose
-    two arms were merged; `teams`: which of them contributed each item, 0 or 1.
+    two arms were merged; `teams`: which of them contributed each item, 0 or 1. `scores`: of each item, as it was ranked.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +40,7 @@ class Impression(BaseModel):
     others: dict[str, dict[str, tuple[float, ...]]] = Field(default_factory=dict)
     interleaved: str | None = None
     teams: tuple[int, ...] = ()
+    scores: tuple[float, ...] = ()
     time: float = 0.0
 
 

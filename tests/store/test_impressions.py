@@ -70,6 +70,7 @@ def test_a_store_of_an_earlier_version_gets_the_table(open_store):
     store = open_store()
     with store.engine.begin() as connection:
         connection.execute(text("DROP TABLE impressions"))
+        connection.execute(text("DROP TABLE stock"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     store.let_go()
     again = open_store()
