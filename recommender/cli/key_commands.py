@@ -1,4 +1,4 @@
-"""Make, list and revoke keys of callers; make master keys and key pairs."""
+"""Keys of callers, master keys, and key pairs for signing."""
 
 from __future__ import annotations
 
