@@ -24,7 +24,7 @@ class Broker:
         self.address = f"{broker.host}:{broker.port}"
 
     def topic(self, name):
-        return Topic(self.address, name, "tests", {"log_level": "0"})
+        return Topic(self.address, name, f"tests-{name}", {"log_level": "0", "session.timeout.ms": "3000"})
 
     def send(self, topic, *values, **more):
         for value in values:
