@@ -16,6 +16,8 @@ from recommender.store.store import Store
 
 #: events of one body
 MOST_EVENTS = 1000
+#: bodies that are kept together
+MOST_GROUPS = 64
 
 
 class EventsBody(BaseModel):
@@ -38,6 +40,8 @@ class PeopleRoutes:
 
     def __init__(self, store: Store | None) -> None:
         self.store = store
+        self._waiting: list[tuple[list[Event], asyncio.Future[dict[str, str]]]] = []
+        self._keeper: asyncio.Task[None] | None = None
 
     def _kept(self) -> Store:
         if self.store is None:
@@ -50,8 +54,39 @@ class PeopleRoutes:
         store = self._kept()
         for event in body.events:
             own_user(http, event.user)
-        outcome = await asyncio.to_thread(store.events.add, body.events)
+        outcome = await self._together(store, body.events)
         return {"object": "events", "outcome": outcome}
+
+    async def _together(self, store: Store, given: list[Event]) -> dict[str, str]:
+        """Keep events with those of others that came meanwhile: a disk takes one large write as soon as a small one."""
+        future: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((given, future))
+        if self._keeper is None or self._keeper.done():
+            self._keeper = asyncio.create_task(self._keep(store))
+        return await future
+
+    async def _keep(self, store: Store) -> None:
+        while self._waiting:
+            taken, self._waiting = self._waiting[:MOST_GROUPS], self._waiting[MOST_GROUPS:]
+            try:
+                outcomes = await asyncio.to_thread(store.events.add_all, [given for given, _ in taken])
+            except Exception:  # one may make all fail: each is tried alone
+                for given, future in taken:
+                    await self._keep_alone(store, given, future)
+                continue
+            for (_, future), outcome in zip(taken, outcomes, strict=True):
+                if not future.done():
+                    future.set_result(outcome)
+
+    async def _keep_alone(self, store: Store, given: list[Event], future: asyncio.Future[dict[str, str]]) -> None:
+        try:
+            outcome = await asyncio.to_thread(store.events.add, given)
+        except Exception as error:
+            if not future.done():
+                future.set_exception(error)
+        else:
+            if not future.done():
+                future.set_result(outcome)
 
     async def consent(self, http: HttpRequest, user: str | None = None) -> dict[str, Any]:
         """Tell what somebody agrees to."""

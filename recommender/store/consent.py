@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
 from recommender.config import PURPOSES, Purpose
-from recommender.store.database import reading, writing
+from recommender.store.database import parts, reading, writing
 from recommender.store.people import People
 from recommender.store.tables import consents
 
@@ -47,6 +47,17 @@ class Consents:
             return dict.fromkeys(PURPOSES, False)
         said = connection.execute(select(consents.c.purpose, consents.c.given).where(consents.c.person == person))
         return self.default | {row.purpose: bool(row.given) for row in said}
+
+    def of_people(self, connection: Connection, persons: Collection[str]) -> dict[str, dict[Purpose, bool]]:
+        """Return what `of_person` does for each of many pseudonyms."""
+        found: dict[str, dict[Purpose, bool]] = {}
+        for part in parts(sorted(persons)):
+            found |= {person: dict(self.default) for person in part}
+            query = select(consents.c.person, consents.c.purpose, consents.c.given).where(consents.c.person.in_(part))
+            for row in connection.execute(query):
+                found[row.person][row.purpose] = bool(row.given)
+            found |= dict.fromkeys(self.people.suppressed_of(connection, part), dict.fromkeys(PURPOSES, False))
+        return found
 
     def who_agrees(self, purpose: Purpose) -> Callable[[str], bool]:
         """Return what says of a pseudonym whether the person agrees to a purpose now; for very many of them.

@@ -7,7 +7,7 @@ that what is true of one database is true of the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from recommender.errors import DataError
 _MIGRATIONS = Path(__file__).parent / "migrations"
 #: seconds that another process may write while this one waits
 _PATIENCE = 10.0
+#: values of one statement
+_VALUES = 500
 _READS = "recommender_reads"
 _FIRST_BYTES = b"SQLite format 3\x00"
 #: the journal may have 8000 pages until it goes into the store, for which somebody waits
@@ -182,3 +184,9 @@ def _first_line(error: Exception) -> str:
     """Return what went wrong; SQLAlchemy's own text would show statements and addresses."""
     original = getattr(error, "orig", None) or error
     return str(original).strip().partition("\n")[0] or type(original).__name__
+
+
+def parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield values in parts of as many as a statement takes: databases limit how many it holds."""
+    for start in range(0, len(values), _VALUES):
+        yield values[start : start + _VALUES]

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Row, delete, func, insert, select
 
 from recommender.data.id_fields import ItemId
 from recommender.store.consent import Consents, Purpose
-from recommender.store.database import reading, writing
+from recommender.store.database import parts, reading, writing
 from recommender.store.people import People
 from recommender.store.sealing import seal
 from recommender.store.tables import events
@@ -52,35 +52,40 @@ class Events:
 
         Refused are those of people who agree to nothing: there is no purpose that they could be kept for.
         """
-        outcome: dict[str, str] = {}
+        return self.add_all([given])[0]
+
+    def add_all(self, groups: Sequence[Sequence[Event]]) -> list[dict[str, str]]:
+        """Keep the events of several callers in one transaction, all or none: what is on disk once for all is there sooner.
+
+        Returns for each of them what `add` does.
+        """
         now = time.time()
+        outcomes: list[dict[str, str]] = []
+        rows: dict[str, dict[str, Any]] = {}
         with writing(self.engine) as connection:
-            known = self._known(connection, [event.id for event in given])
-            agreed: dict[str, bool] = {}
-            keys: dict[str, bytes] = {}
-            rows: list[dict[str, Any]] = []
-            for event in given:
-                if event.id in known or event.id in outcome:
-                    outcome.setdefault(event.id, "known")
-                    continue
-                person = self.people.pseudonym(event.user)
-                if person not in agreed:
-                    agreed[person] = any(self.consents.of_person(connection, person).values())
-                if not agreed[person]:
-                    outcome[event.id] = "refused"
-                    continue
-                if person not in keys:
-                    keys[person] = self.people.key_for_writing(connection, person)
-                rows.append(_sealed_row(keys[person], person, event, now))
-                outcome[event.id] = "kept"
+            known = self._known(connection, [event.id for given in groups for event in given])
+            persons = {event.user: self.people.pseudonym(event.user) for given in groups for event in given}
+            agreed = self.consents.of_people(connection, set(persons.values()))
+            keys = self.people.keys(connection, [person for person, said in agreed.items() if any(said.values())])
+            for given in groups:
+                outcome: dict[str, str] = {}
+                for event in given:
+                    person = persons[event.user]
+                    if event.id in known or event.id in rows:
+                        outcome.setdefault(event.id, "known")
+                    elif person not in keys:
+                        outcome[event.id] = "refused"
+                    else:
+                        rows[event.id] = _sealed_row(keys[person], person, event, now)
+                        outcome[event.id] = "kept"
+                outcomes.append(outcome)
             if rows:
-                connection.execute(insert(events), rows)
-        return outcome
+                connection.execute(insert(events), list(rows.values()))
+        return outcomes
 
     def _known(self, connection: Connection, ids: Sequence[str]) -> set[str]:
         known: set[str] = set()
-        for start in range(0, len(ids), 500):  # databases limit how many values a statement holds
-            part = ids[start : start + 500]
+        for part in parts(ids):
             known |= set(connection.execute(select(events.c.event_id).where(events.c.event_id.in_(part))).scalars())
         return known
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from recommender.errors import ConfigError, DataError
-from recommender.store.database import reading, writing
+from recommender.store.database import parts, reading, writing
 from recommender.store.master_keys import MasterKeys
 from recommender.store.sealing import SealError, new_key, pseudonym, seal, unseal
 from recommender.store.tables import facts, people, suppressed
@@ -76,6 +76,23 @@ class People:
         if known is None or known[0] != wrapped:  # a restored backup may have another one
             known = self._known[person] = wrapped, self.unwrapped(wrapped, person)
         return known[1]
+
+    def keys(self, connection: Connection, persons: Sequence[str]) -> dict[str, bytes]:
+        """Return the keys of many pseudonyms, made where there are none. Raises ForgottenError."""
+        found: dict[str, bytes] = {}
+        for part in parts(persons):
+            query = select(people.c.person, people.c.wrapped_key).where(people.c.person.in_(part))
+            for row in connection.execute(query):
+                wrapped, known = bytes(row.wrapped_key), self._known.get(row.person)
+                if known is None or known[0] != wrapped:
+                    known = self._known[row.person] = wrapped, self.unwrapped(wrapped, row.person)
+                found[row.person] = known[1]
+        return found | {one: self.key_for_writing(connection, one) for one in persons if one not in found}
+
+    def suppressed_of(self, connection: Connection, persons: Sequence[str]) -> set[str]:
+        """Return which of at most as many pseudonyms as a statement takes belong to people who were forgotten."""
+        query = select(suppressed.c.person).where(suppressed.c.person.in_(persons))
+        return set(connection.execute(query).scalars())
 
     def key_for_writing(self, connection: Connection, person: str) -> bytes:
         """Return the key of a pseudonym, made if there is none. Raises ForgottenError for somebody who was forgotten."""

@@ -16,7 +16,10 @@ NAMES = (
     " ratings"
 )
 GROUPS = "study conversations justifications bench"
-OPERATE = "feedback replay env keys store events consent export-user forget audit data-map experiments items sign update watch"
+OPERATE = (
+    "feedback replay env keys store events consent export-user forget audit data-map"
+    " experiments items sign update watch"
+)
 
 
 def commands(command=None, path=()):

@@ -28,7 +28,7 @@ def plain(answer):
 @pytest.mark.parametrize("more", [{}, {"without": ["image", "popularity"]}, {"filters": {"genres": ["comedy"]}}])
 def test_answers_are_the_engines(embedded_server, embedded, more):
     request = Request(history=HISTORY, k=4, **more)
-    head = {"object": "explanation", "model": "tiny"}
+    head = {"object": "explanation", "model": "tiny", "generated": True}
     status, answer = asked(embedded_server, more | {"kind": "why", "item_id": "110"})
     assert status == 200 and answer == head | {"kind": "why"} | plain(explain_item(embedded, request, "110"))
     status, answer = asked(embedded_server, more | {"kind": "why_not", "item_id": "111"})

@@ -84,3 +84,13 @@ def test_two_thousand_a_second_are_kept(store):
     assert time.process_time() - started < 2.0
     assert store.events.count() == 4000 and FIELDS[:4] == ("id", "user", "item", "kind")
     assert json.loads(store.events.of("u0")[0].model_dump_json())["user"] == "u0"
+
+
+def test_events_of_several_callers_are_kept_in_one_step_and_each_is_told_of_theirs(store):
+    store.consents.set("no", dict.fromkeys(("recommend", "explain", "train", "share"), False))
+    one = [Event(id="a", user="ann", item="1", kind="like"), Event(id="b", user="no", item="1", kind="like")]
+    other = [Event(id="a", user="ann", item="1", kind="like"), Event(id="c", user="bob", item="2", kind="like")]
+    assert store.events.add_all([one, other]) == [{"a": "kept", "b": "refused"}, {"a": "known", "c": "kept"}]
+    forget(store, "bob")
+    assert store.events.add([Event(id="d", user="bob", item="2", kind="like")]) == {"d": "refused"}
+    assert store.events.count() == 1
