@@ -24,7 +24,7 @@ def tokenizer():
 def config(tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenizer")
     tokenizer.save_pretrained(folder)
-    return SimpleNamespace(model_config=SimpleNamespace(tokenizer=str(folder)))
+    return SimpleNamespace(model_config=SimpleNamespace(tokenizer=str(folder), model=str(folder)))
 
 
 @pytest.fixture(scope="module")
