@@ -102,7 +102,7 @@ def test_lines_of_a_run_batch_file(model, tmp_path):
 
 
 def test_killed_and_started_again_nothing_is_lost_or_twice(model, tmp_path):
-    source, output = write_lines(tmp_path / "in.jsonl", requests(400)), tmp_path / "out.jsonl"
+    source, output = write_lines(tmp_path / "in.jsonl", requests(160)), tmp_path / "out.jsonl"
     command = [sys.executable, "-m", "recommender", "batch", model, "--input", source, "--output", output, "--json"]
     process = subprocess.Popen([*command, "--workers", "2"], start_new_session=True)
     partial = tmp_path / ".out.jsonl.partial"
@@ -114,8 +114,8 @@ def test_killed_and_started_again_nothing_is_lost_or_twice(model, tmp_path):
         file.write('{"custom_id": "cut')  # as if the kill had come within a line
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     report = json.loads(done.stdout)[0]
-    assert 0 < report["written_now"] < 400 == report["lines"]
-    assert [line["custom_id"] for line in read_lines(output)] == [f"r{n}" for n in range(400)]
+    assert 0 < report["written_now"] < 160 == report["lines"]
+    assert [line["custom_id"] for line in read_lines(output)] == [f"r{n}" for n in range(160)]
 
 
 def test_an_existing_output_is_never_mixed_with_another_batch(model, tmp_path):
