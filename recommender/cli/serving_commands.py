@@ -101,6 +101,7 @@ def serve(
         for module in SERVER_MODULES:
             import_extra(module, "recommender serve", "server")
         from recommender.engine import open_engine
+        from recommender.pipelines.left_out import NamedStore
         from recommender.server.app import create_app
         from recommender.server.guarding import is_local, open_store
         from recommender.server.http_metrics import HttpMetrics
@@ -119,7 +120,8 @@ def serve(
         with progress_bars(quiet) as progress:
             first = opened_version(progress)
         # an export holds no trainable parts, and a table that was named here is not the checkpoint's
-        adding = partial(add_to_model, model) if engine == "embedded" and items is None else None
+        named = None if limits.store is None else NamedStore(limits.store, limits.master_key)
+        adding = partial(add_to_model, model, named) if engine == "embedded" and items is None else None
         versions = Versions(first, opened_version, lambda: state_of(model), limits.reload_seconds, adding)
         try:
             if limits.insecure and not local:

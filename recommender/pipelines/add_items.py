@@ -17,12 +17,14 @@ from recommender import assets
 from recommender.baselines.fusion.stored import FUSION_FILE, StoredFusion
 from recommender.config import Config, DataConfig
 from recommender.data.catalogue import Catalogue
+from recommender.data.histories import leave_one_out
 from recommender.data.item_rows import Item
 from recommender.errors import CheckpointError, DataError
 from recommender.files import is_folder, replacing
 from recommender.model.checkpoint import CONFIG, Checkpoint, resolve, save_copy_with, save_pretrained
 from recommender.model.manifest import claimed, shipped_checkpoints
 from recommender.pipelines.extend import load_extended
+from recommender.pipelines.left_out import NamedStore
 from recommender.pipelines.recounting import recounted
 from recommender.pipelines.train import load_histories
 from recommender.pipelines.versions import keep_version, kept_versions, versions_folder
@@ -43,13 +45,17 @@ class AddedItems:
 
 
 def add_items(
-    source: str | Path, new: Sequence[Item], progress: Progress | None = None, times: float = 2.0
+    source: str | Path,
+    new: Sequence[Item],
+    progress: Progress | None = None,
+    times: float = 2.0,
+    store: NamedStore | None = None,
 ) -> AddedItems:
     """Put a version of a checkpoint that knows the `new` items, too, in the place of the checkpoint.
 
-    The version before is kept for a rollback. `times`: how often a new item is listed, relative to a known one. Raises
-    DataError for known ids, for none, and for a table that cannot be written anew; CheckpointError for a checkpoint that
-    came with the package; what encoding raises. Then the checkpoint is as it was.
+    The version before is kept for a rollback. `times`: how often a new item is listed, relative to a known one. `store`:
+    says whom fused baselines must not count. Raises DataError for known ids, for none, and for a table that cannot be written
+    anew; CheckpointError for a checkpoint that came with the package; what encoding raises. Then the checkpoint is as it was.
     """
     folder = resolve(source)
     _check_own(folder)
@@ -61,7 +67,7 @@ def add_items(
         try:
             _write_table(table, [*known, *new], config.data)
             extended = load_extended(folder, str(table), progress, times=times)
-            stored = _recounted(folder, extended)
+            stored = _recounted(folder, extended, store)
             keep_version(folder, config.update.keep)
             _put_in_place(extended, folder, stored)
         except BaseException:
@@ -132,14 +138,19 @@ def _write_table(path: Path, items: Sequence[Item], data: DataConfig) -> None:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _recounted(folder: Path, extended: Checkpoint) -> StoredFusion | None:
-    """Return the checkpoint's fused baselines, counted again for all items. Raises DataError without its interactions."""
+def _recounted(folder: Path, extended: Checkpoint, store: NamedStore | None) -> StoredFusion | None:
+    """Return the checkpoint's fused baselines, counted again for all items, of what they were counted of before.
+
+    Raises DataError without its interactions.
+    """
     fused = folder / FUSION_FILE
     if not fused.is_file():
         return None
-    histories = load_histories(extended.config, extended.catalogue)
+    histories = load_histories(extended.config, extended.catalogue, store)
+    keeps_out = extended.config.training.keep_test_out
+    known = leave_one_out(histories).history_for("test") if keeps_out else histories.items
     features, seed = extended.model.features, extended.config.seed
-    return recounted(StoredFusion.load(fused), extended.catalogue, features, histories.items, seed)
+    return recounted(StoredFusion.load(fused), extended.catalogue, features, known, seed)
 
 
 def _put_in_place(extended: Checkpoint, folder: Path, stored: StoredFusion | None) -> None:

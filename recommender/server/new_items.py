@@ -16,6 +16,7 @@ from recommender.data.id_fields import ItemId, ValueText
 from recommender.data.item_rows import Item
 from recommender.data.media import keep_bytes
 from recommender.pipelines.add_items import add_items, media_folder
+from recommender.pipelines.left_out import NamedStore
 
 _DATA_URL = re.compile(r"data:(image|audio)/([\w.+-]+);base64,")
 _SUFFIXES = {"jpeg": ".jpg", "mpeg": ".mp3", "x-wav": ".wav", "wave": ".wav", "svg+xml": ".svg"}
@@ -73,10 +74,10 @@ class NewItemsBody(BaseModel):
     items: list[NewItem] = Field(min_length=1, max_length=MOST_ITEMS)
 
 
-def add_to_model(model: str, items: Sequence[NewItem]) -> dict[str, Any]:
-    """Put a version of a checkpoint that knows these items in its place. Raises as `add_items` does."""
+def add_to_model(model: str, store: NamedStore | None, items: Sequence[NewItem]) -> dict[str, Any]:
+    """Put a version of a checkpoint that knows these items in its place. `store`, and what it raises: as of `add_items`."""
     media = media_folder(model)
-    added = add_items(model, [item.item(media) for item in items])
+    added = add_items(model, [item.item(media) for item in items], store=store)
     return {"object": "items", "added": list(added.ids), "items": added.items, "share_of_lists": added.share}
 
 

@@ -38,7 +38,7 @@ class Living(Server):
             engine, state = Recommender.from_pretrained(model), state_of(model)
             return Version(engine, create_app(engine, "tiny", limits, store), state)
 
-        versions = Versions(opened(), opened, lambda: state_of(model), None, partial(add_to_model, str(model)))
+        versions = Versions(opened(), opened, lambda: state_of(model), None, partial(add_to_model, str(model), None))
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.server = uvicorn.Server(server_config(versions, limits, log_level="error"))
