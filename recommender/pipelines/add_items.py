@@ -54,8 +54,10 @@ def add_items(
     """Put a version of a checkpoint that knows the `new` items, too, in the place of the checkpoint.
 
     The version before is kept for a rollback. `times`: how often a new item is listed, relative to a known one. `store`:
-    says whom fused baselines must not count. Raises DataError for known ids, for none, and for a table that cannot be written
-    anew; CheckpointError for a checkpoint that came with the package; what encoding raises. Then the checkpoint is as it was.
+    says whom fused baselines must not count.
+
+    Raises DataError for known ids, for none, and for a table that cannot be written anew; CheckpointError for a checkpoint
+    that came with the package; what encoding raises. Then the checkpoint is as it was.
     """
     folder = resolve(source)
     _check_own(folder)
