@@ -1,5 +1,6 @@
 """A port is held from the first moment on, and clients are let in at the last."""
 
+import asyncio
 import socket
 
 import pytest
@@ -43,3 +44,24 @@ def test_what_connections_left_behind_keeps_no_successor_out():
 def test_all_addresses_of_a_host_have_one_port():
     with reserved("", 0) as sockets:
         assert len({one.getsockname()[1] for one in sockets}) == 1
+
+
+def test_connections_do_not_wait_for_acknowledgements():
+    async def nodelay():
+        told = asyncio.get_running_loop().create_future()
+
+        def connected(_, writer):
+            one = writer.get_extra_info("socket")
+            told.set_result(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with reserved("127.0.0.1", 0) as sockets:
+            listen(sockets)
+            server = await asyncio.start_server(connected, sock=sockets[0])
+            _, writer = await asyncio.open_connection("127.0.0.1", sockets[0].getsockname()[1])
+            found = await told
+            writer.close()
+            server.close()
+        return found
+
+    assert asyncio.run(nodelay()) == 1
