@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from recommender.errors import CheckpointError, did_you_mean
@@ -25,6 +26,21 @@ def resolve(source: str | Path) -> Path:
     status(path, CheckpointError)
     named = path.parent in (Path(), Path("adapters"))
     return shipped_checkpoints().get(path.name, path) if named and not path.exists() else path
+
+
+def manifest_digest(source: str | Path) -> str:
+    """Return the sha256 of a checkpoint's manifest, which vouches for its files: it tells one version from another.
+
+    Empty where there is none.
+    """
+    manifest = resolve(source) / MANIFEST
+    return hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else ""
+
+
+def check_own(folder: Path, why: str = "is not changed") -> None:
+    """Raise CheckpointError for a checkpoint that came with the package: nothing is written into that. `why`: told."""
+    if folder.resolve() in {path.resolve() for path in shipped_checkpoints().values()}:
+        raise CheckpointError(f"{folder.name}: came with the package, and {why}", "copy its folder, and use that")
 
 
 def check_present(source: str | Path) -> Path:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from typer.core import TyperGroup
 
 from recommender.cli import early_checks
+from recommender.cli.default_command import with_default
 from recommender.cli.inputs import split_pair
 from recommender.cli.options import AsJson, Quiet
 from recommender.cli.output import print_facts, print_json, print_note, print_rows, print_text
@@ -39,17 +39,8 @@ events = typer.Typer(no_args_is_help=True, help="Keep, list and export what peop
 consent = typer.Typer(no_args_is_help=True, help="Show and set what people agree to.")
 
 
-class _ForgetGroup(TyperGroup):
-    """`forget ann` is `forget user ann`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = ["user", *args]
-        return super().parse_args(ctx, args)
-
-
 forget = typer.Typer(
-    cls=_ForgetGroup,
+    cls=with_default("user"),
     no_args_is_help=True,
     help="Forget a person: `forget USER`, with a signed receipt.",
 )

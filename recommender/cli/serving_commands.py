@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from recommender.adapters.shipped import MANIFEST, check_target, resolve
+from recommender.adapters.shipped import MANIFEST, check_target, manifest_digest, resolve
 from recommender.adapters.vouching import file_digest, trust
 from recommender.cli import early_checks
 from recommender.cli.cluster_options import On, RayAddress, WorkerCpus, WorkerGpus, opened_cluster
@@ -107,13 +107,13 @@ def serve(
         from recommender.server.http_metrics import HttpMetrics
         from recommender.server.new_items import add_to_model
         from recommender.server.uvicorn_server import run_server
-        from recommender.server.versions import Version, Versions, state_of
+        from recommender.server.versions import Version, Versions
 
         kept = open_store(limits)  # what is wrong with it is said before a model is loaded
         local, metrics, called = is_local(limits.host), HttpMetrics(), name or Path(model).resolve().name
 
         def opened_version(progress: Progress | None = None) -> Version:
-            state = state_of(model)  # first: what changes while it is loaded is another version
+            state = manifest_digest(model)  # first: what changes while it is loaded is another version
             opened = open_engine(engine, model, items, progress, **options)
             return Version(opened, create_app(opened, called, limits, kept, local, metrics), state)
 
@@ -122,7 +122,7 @@ def serve(
         # an export holds no trainable parts, and a table that was named here is not the checkpoint's
         named = None if limits.store is None else NamedStore(limits.store, limits.master_key)
         adding = partial(add_to_model, model, named) if engine == "embedded" and items is None else None
-        versions = Versions(first, opened_version, lambda: state_of(model), limits.reload_seconds, adding)
+        versions = Versions(first, opened_version, lambda: manifest_digest(model), limits.reload_seconds, adding)
         try:
             if limits.insecure and not local:
                 print_note("INSECURE: this server answers everybody who can reach it, without asking for keys")

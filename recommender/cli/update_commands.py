@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
+from recommender.cli.default_command import with_default
 from recommender.cli.inputs import changes_of
 from recommender.cli.options import AsJson, Model, Quiet
 from recommender.cli.output import print_facts, print_note, print_rows, print_text
 from recommender.cli.stopping import stoppable
 from recommender.cli.store_options import MasterKey, TellStore
-from recommender.errors import DataError, RecommenderError
+from recommender.errors import RecommenderError
 
-
-class _UpdateGroup(TyperGroup):
-    """`update MODEL` is `update run MODEL`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
-
-
-app = typer.Typer(cls=_UpdateGroup, no_args_is_help=True, help=__doc__)
+app = typer.Typer(cls=with_default("run"), no_args_is_help=True, help=__doc__)
 #: exit code of an update whose version did not go live
 NOT_LIVE = 3
 
@@ -55,23 +45,18 @@ def run(
     is not worse on the latest interactions; otherwise the old one stays, and the exit code is 3.
     """
     while True:
+        live = False
         try:
             live = _updated(model, since, settings, store, master_key, as_json, quiet)
-        except DataError as error:  # too few new interactions: the next time there may be more
+        except RecommenderError as error:  # too few new interactions, say: the next time there may be more
             if every is None:
                 raise
             print_note(f"no update: {error.message}")
-            live = True
-        except RecommenderError as error:
-            if every is None:
-                raise
-            print_note(f"the update failed, the version stays: {error.message}")
-            live = True
         if every is None:
             break
+        since = None if live else since  # the next one goes on where this one ended
         with stoppable():
             time.sleep(every)
-        since = None
     if not live:
         raise typer.Exit(NOT_LIVE)
 

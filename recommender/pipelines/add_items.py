@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from recommender import assets
+from recommender.adapters.shipped import check_own
 from recommender.baselines.fusion.stored import FUSION_FILE, StoredFusion
 from recommender.config import Config, DataConfig
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import leave_one_out
 from recommender.data.item_rows import Item
-from recommender.errors import CheckpointError, DataError
+from recommender.errors import DataError
 from recommender.files import is_folder, replacing
 from recommender.model.checkpoint import CONFIG, Checkpoint, resolve, save_copy_with, save_pretrained
-from recommender.model.manifest import claimed, shipped_checkpoints
+from recommender.model.manifest import claimed
 from recommender.pipelines.extend import load_extended
 from recommender.pipelines.left_out import NamedStore
 from recommender.pipelines.recounting import recounted
@@ -60,7 +61,7 @@ def add_items(
     that came with the package; what encoding raises. Then the checkpoint is as it was.
     """
     folder = resolve(source)
-    _check_own(folder)
+    check_own(folder)
     with claimed(folder, "adding items"):
         config = Config.load(folder / CONFIG)
         known = _own_rows(config.data)
@@ -83,15 +84,8 @@ def add_items(
 def media_folder(source: str | Path) -> Path:
     """Return where media of new items are to lie: below the folder of the table that will name them."""
     folder = resolve(source)
-    _check_own(folder)
+    check_own(folder)
     return _table_folder(folder, Config.load(folder / CONFIG).data.items) / "added-media"
-
-
-def _check_own(folder: Path) -> None:
-    if folder.resolve() in [path.resolve() for path in shipped_checkpoints().values()]:
-        raise CheckpointError(
-            f"{folder.name}: came with the package, and is not changed", "copy its folder, and use that"
-        )
 
 
 def _own_rows(data: DataConfig) -> Catalogue:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Sequence
@@ -10,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recommender.adapters.shipped import check_own, manifest_digest
 from recommender.baselines.fusion.stored import FUSION_FILE
 from recommender.config import Config
 from recommender.errors import CheckpointError, ConfigError
 from recommender.model.card import FORGETTING
 from recommender.model.checkpoint import CONFIG, METRICS, resolve
-from recommender.model.manifest import MANIFEST, claimed, read_manifest, shipped_checkpoints
+from recommender.model.manifest import claimed, read_manifest
 from recommender.pipelines.fuse import fuse_checkpoint
 from recommender.pipelines.left_out import NamedStore
 from recommender.pipelines.train import train
@@ -60,8 +60,7 @@ def forget_in_model(
     whole the old one stays. Raises ConfigError, CheckpointError and what training raises.
     """
     folder = resolve(source)
-    if folder.resolve() in {path.resolve() for path in shipped_checkpoints().values()}:
-        raise CheckpointError(f"{source}: comes with the package and learned from none of your users", "name your own")
+    check_own(folder, "learned from none of your users")
     read_manifest(folder)
     config = Config.load(folder / CONFIG)
     metrics = read_json_object(folder / METRICS, "table of metrics", "copy the checkpoint again", CheckpointError)
@@ -70,7 +69,7 @@ def forget_in_model(
             f"{source}: was trained in one piece, so to forget somebody all of it is trained again",
             "say --whole; or train with training.forgetting, which makes it shorter",
         )
-    before, started = digest_of(folder), time.monotonic()
+    before, started = manifest_digest(folder), time.monotonic()
     with claimed(folder, "forgetting"):
         result = train(config, folder, progress, recipe=metrics.get("recipe"), store=store)
         fused = metrics.get("fused_with") or {}
@@ -82,7 +81,7 @@ def forget_in_model(
     return Relearned(
         folder.resolve().name,
         before,
-        digest_of(folder),
+        manifest_digest(folder),
         (metrics.get(FORGETTING) or {}).get("users"),
         result.users,
         "whole" if forgetting is None else forgetting.way,
@@ -91,11 +90,6 @@ def forget_in_model(
         _lost(metrics, result.stages),
         round(time.monotonic() - started, 1),
     )
-
-
-def digest_of(folder: Path) -> str:
-    """Return the sha256 of a checkpoint's manifest, which vouches for its files."""
-    return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
 
 
 def _lost(metrics: dict[str, Any], stages: Sequence[StageResult]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from recommender.adapters.shipped import check_own
 from recommender.baselines.fusion.stored import FUSION_FILE, StoredFusion
 from recommender.config import Config, StageConfig, UpdateConfig
 from recommender.data.catalogue import Catalogue
@@ -49,7 +50,7 @@ from recommender.pipelines.versions import add_to_log, keep_version, read_log, v
 from recommender.progress import Progress
 from recommender.training import TrainingData, run_stages
 from recommender.training.own_softmax import own_softmax
-from recommender.training.validation import rank_histories
+from recommender.training.validation import target_ranks
 
 logger = logging.getLogger(__name__)
 K = 10
@@ -95,6 +96,7 @@ def update_checkpoint(
     DataError for too few new interactions, ConfigError if it is not known since when, and what training raises.
     """
     folder = resolve(source)
+    check_own(folder)
     refuse_private(folder, "an update")
     config = Config.load(folder / CONFIG)
     settings = settings or config.update
@@ -175,13 +177,12 @@ def learn(
 
 def judge(checkpoint: Checkpoint, targets: Sequence[Target], progress: Progress | None = None) -> np.ndarray:
     """Return NDCG@10 of each target, float64 [targets]; what its user had before is not listed."""
-    beam, found = checkpoint.config.decoding.beam, []
+    beam = checkpoint.config.decoding.beam
+    found: list[int] = []
     for start in range(0, len(targets), 100):
         part = targets[start : start + 100]
-        lists = rank_histories(checkpoint.model, checkpoint.builder, [one.history for one in part], K, beam)
-        for ranked, target in zip(lists, part, strict=True):
-            place = np.flatnonzero(ranked == target.item)
-            found.append(int(place[0]) + 1 if len(place) else K + 1)
+        histories, items = [one.history for one in part], [one.item for one in part]
+        found += target_ranks(checkpoint.model, checkpoint.builder, histories, items, K, beam)
         if progress:
             progress("judging", start + len(part), len(targets))
     return single_target_ndcg(np.array(found, np.int64), K) if found else np.zeros(0)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from recommender.adapters.shipped import check_own
 from recommender.errors import DataError
 from recommender.files import replacing, replacing_folder
 from recommender.model.manifest import claimed, read_manifest
@@ -25,7 +26,12 @@ def read_log(checkpoint: Path) -> list[dict[str, Any]]:
     path = versions_folder(checkpoint) / LOG
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except ValueError:
+        raise DataError(
+            f"{path}: is damaged", "remove its last line, or the file: the next update needs --since then"
+        ) from None
 
 
 def add_to_log(checkpoint: Path, row: Mapping[str, Any]) -> None:
@@ -59,6 +65,7 @@ def roll_back(checkpoint: Path) -> Path:
 
     Raises DataError where there is none, CheckpointError for one that is damaged: the checkpoint is then as it was.
     """
+    check_own(checkpoint)
     kept = kept_versions(checkpoint)
     if not kept:
         raise DataError(f"{checkpoint}: has no earlier version", "`recommender update` keeps one each time")

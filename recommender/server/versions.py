@@ -7,7 +7,6 @@ the new one; the old one ends when it has answered what it began. A version that
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import signal
 import time
@@ -20,7 +19,6 @@ from fastapi import FastAPI
 from starlette.datastructures import State
 from starlette.types import Receive, Scope, Send
 
-from recommender.adapters.shipped import MANIFEST, resolve
 from recommender.engine import Engine
 from recommender.errors import RecommenderError
 from recommender.server.http_errors import HttpError
@@ -30,12 +28,6 @@ from recommender.server.new_items import NewItem, NewItemsBody
 RELOAD = "/v1/reload"
 _POLL_SECONDS = 0.1
 logger = logging.getLogger(__name__)
-
-
-def state_of(model: str) -> str:
-    """Return what tells the version of a checkpoint that is there now from others: the sha256 of its manifest."""
-    manifest = resolve(model) / MANIFEST
-    return hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else ""
 
 
 @dataclass(eq=False)

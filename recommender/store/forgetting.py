@@ -7,7 +7,6 @@ somebody who is known, and is asked again; one that is killed after leaves a rec
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections import Counter
@@ -20,7 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.sql.schema import Table
 
-from recommender.adapters.shipped import MANIFEST, check_present
+from recommender.adapters.shipped import check_present, manifest_digest
 from recommender.errors import DataError
 from recommender.store.database import reading, tidy, writing
 from recommender.store.holdings import Holding, check_can_be_taken_out, take_out
@@ -72,9 +71,7 @@ def forget(
 def model_facts(source: str) -> dict[str, str]:
     """Return what a receipt says of a checkpoint: its name, and the sha256 of its manifest. Raises CheckpointError."""
     folder = check_present(source)
-    manifest = folder / MANIFEST
-    digest = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else ""
-    return {"checkpoint": folder.resolve().name, "manifest": digest}
+    return {"checkpoint": folder.resolve().name, "manifest": manifest_digest(folder)}
 
 
 def model_receipt(store: Store, relearned: Mapping[str, Any]) -> dict[str, Any]:

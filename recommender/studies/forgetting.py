@@ -66,10 +66,7 @@ def study_forgetting(
     """
     import_extra("sqlalchemy", "a study of forgetting", "store")
     output.mkdir(parents=True, exist_ok=True)
-    steps = Steps(output / _STEPS)
-    asked = {"config": json.loads(config.model_dump_json()), "options": json.loads(json.dumps(vars(options)))}
-    if steps.once("asked", lambda: asked) != asked:
-        raise DataError(f"{output}: holds a study with other settings", "name another folder")
+    steps = Steps.of(output / _STEPS, config, options)
     study = _Study(config, options, output, steps, progress)
     study.fill_store()
     for way in options.ways:

@@ -38,7 +38,7 @@ from recommender.pipelines.update import learn
 from recommender.pipelines.update_block import Target, make_block
 from recommender.progress import Progress
 from recommender.studies.steps import Steps
-from recommender.training.validation import rank_histories
+from recommender.training.validation import target_ranks
 
 FIGURES, PAGE = "prequential.json", "report.html"
 WAYS = ("frozen", "history", "counts", "update", "full")
@@ -83,10 +83,7 @@ def study_prequential(
     Raises DataError for interactions without times, too few of them, or a folder of another study.
     """
     output.mkdir(parents=True, exist_ok=True)
-    steps = Steps(output / _STEPS)
-    asked = {"config": json.loads(config.model_dump_json()), "options": json.loads(json.dumps(vars(options)))}
-    if steps.once("asked", lambda: asked) != asked:
-        raise DataError(f"{output}: holds a study with other settings", "name another folder")
+    steps = Steps.of(output / _STEPS, config, options)
     return _Study(config, options, output, steps, progress).run()
 
 
@@ -215,16 +212,16 @@ class _Study:
 
     def _ranked(self, checkpoint: Checkpoint, block: int, frozen: bool = False) -> list[int]:
         """Return the rank of each event's item, from 1; K + 1 if it is not listed."""
-        events, found = self.events[block], []
+        events = self.events[block]
+        found: list[int] = []
         histories = [
             event.target.history[: event.known_at_base] if frozen else event.target.history for event in events
         ]
         beam = checkpoint.config.decoding.beam
         for start in range(0, len(events), 200):
-            lists = rank_histories(checkpoint.model, checkpoint.builder, histories[start : start + 200], K, beam)
-            for ranked, event in zip(lists, events[start : start + 200], strict=True):
-                place = np.flatnonzero(ranked == event.target.item)
-                found.append(int(place[0]) + 1 if len(place) else K + 1)
+            items = [event.target.item for event in events[start : start + 200]]
+            part = histories[start : start + 200]
+            found += target_ranks(checkpoint.model, checkpoint.builder, part, items, K, beam)
             if self.progress:
                 self.progress(f"predicting block {block + 1}", len(found), len(events))
         return found

@@ -42,14 +42,26 @@ def validation_ndcg(
         return None
     sample = with_target[evenly(len(with_target), users)]
     histories, share = split.history_for("validation"), processes.share(sample)
-    ranked = rank_histories(model, builder, [histories[user] for user in share], K, beam)
-    ranks = [_rank_of(target, items) for items, target in zip(ranked, split.validation[share], strict=True)]
+    known = [histories[user] for user in share]
+    ranks = target_ranks(model, builder, known, split.validation[share].tolist(), K, beam)
     return float(single_target_ndcg(np.array(processes.joined(ranks, len(sample))), K).mean())
 
 
-def _rank_of(target: int, items: np.ndarray) -> int:
-    """Return the rank of a target in a list, from 1; K + 1 if it is not in it."""
-    return int(np.flatnonzero(items == target)[0]) + 1 if target in items else K + 1
+def target_ranks(
+    model: RecommenderModel,
+    builder: ExampleBuilder,
+    histories: Sequence[np.ndarray],
+    targets: Sequence[int],
+    k: int,
+    beam: int,
+) -> list[int]:
+    """Return the rank of each history's target among its `k` best unseen items, from 1; k + 1 if it is not listed."""
+    lists = rank_histories(model, builder, histories, k, beam)
+    return [_rank_of(target, items, k) for items, target in zip(lists, targets, strict=True)]
+
+
+def _rank_of(target: int, items: np.ndarray, k: int) -> int:
+    return int(np.flatnonzero(items == target)[0]) + 1 if target in items else k + 1
 
 
 def rank_histories(

@@ -14,12 +14,13 @@ from functools import partial
 import pytest
 import uvicorn
 
+from recommender.adapters.shipped import manifest_digest
 from recommender.config import ServingConfig
 from recommender.engine import Recommender
 from recommender.server.app import create_app
 from recommender.server.new_items import add_to_model
 from recommender.server.uvicorn_server import server_config
-from recommender.server.versions import Version, Versions, state_of
+from recommender.server.versions import Version, Versions
 from tests.conftest import picture
 from tests.pipelines.test_update import base, world
 from tests.server.http_server import RANK, Server
@@ -35,10 +36,12 @@ class Living(Server):
         limits, self.model = ServingConfig(drain_seconds=5), model
 
         def opened():
-            engine, state = Recommender.from_pretrained(model), state_of(model)
+            engine, state = Recommender.from_pretrained(model), manifest_digest(model)
             return Version(engine, create_app(engine, "tiny", limits, store), state)
 
-        versions = Versions(opened(), opened, lambda: state_of(model), None, partial(add_to_model, str(model), None))
+        versions = Versions(
+            opened(), opened, lambda: manifest_digest(model), None, partial(add_to_model, str(model), None)
+        )
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.server = uvicorn.Server(server_config(versions, limits, log_level="error"))
@@ -81,7 +84,7 @@ def test_a_new_item_is_listed_and_no_request_is_lost(server, store):
     for thread in threads:
         thread.join()
     assert status == 200 and told["added"] == ["new/1"] and told["items"] == 21, told
-    assert told["version"] == state_of(server.model)
+    assert told["version"] == manifest_digest(server.model)
     assert len(statuses) > 3 and set(statuses) == {200}
     listed = json.loads(server.post(RANK, {"history": ["103"], "k": 20})[2])["items"]
     assert "new/1" in [item["item_id"] for item in listed]
@@ -105,10 +108,10 @@ def test_a_new_item_is_listed_and_no_request_is_lost(server, store):
     ],
 )
 def test_what_is_wrong_is_one_line_and_changes_nothing(server, item, why):
-    before = state_of(server.model)
+    before = manifest_digest(server.model)
     status, told = server.add(item)
     assert status == 400 and why in told["error"]["message"] and "\n" not in told["error"]["message"]
-    assert state_of(server.model) == before
+    assert manifest_digest(server.model) == before
 
 
 def test_an_application_alone_takes_no_items(embedded_server):

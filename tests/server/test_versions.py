@@ -13,12 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import uvicorn
 
+from recommender.adapters.shipped import manifest_digest
 from recommender.config import ServingConfig
 from recommender.errors import CheckpointError
 from recommender.server.app import create_app
 from recommender.server.http_metrics import HttpMetrics
 from recommender.server.uvicorn_server import server_config
-from recommender.server.versions import RELOAD, Version, Versions, state_of
+from recommender.server.versions import RELOAD, Version, Versions
 from tests.server.http_server import RANK, Server, WrappedEngine
 
 
@@ -195,6 +196,6 @@ def test_a_signal_reloads(embedded):
 
 def test_the_state_of_a_checkpoint_is_that_of_its_manifest(tmp_path):
     (tmp_path / "checkpoint.json").write_text("{}")
-    one = state_of(str(tmp_path))
+    one = manifest_digest(str(tmp_path))
     (tmp_path / "checkpoint.json").write_text('{"a": 1}')
-    assert len(one) == 64 and state_of(str(tmp_path)) != one
+    assert len(one) == 64 and manifest_digest(str(tmp_path)) != one
