@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -466,6 +467,21 @@ def sound(seconds: float, seed: int = 0) -> np.ndarray:
     random = np.random.default_rng(seed)
     tone = np.sin(2 * np.pi * (200 + 300 * random.random()) * time * (1 + 0.02 * time))
     return (0.3 * tone + 0.02 * random.standard_normal(len(time))).astype(np.float32)
+
+
+def tiny_recipe(
+    data: dict[str, Any], llm: Path, text: Path, cache: Path, training: dict[str, Any], **prompt: Any
+) -> dict[str, Any]:
+    """Return a recipe of seconds over tables of the tiny world, by texts alone, as plain data; `prompt`: its settings."""
+    encoders = {"text": str(text), "image": None, "audio": None, "width": 6, "collaborative_width": 0}
+    return {
+        "data": data,
+        "base": {"llm": str(llm), "dtype": "float32", "rank_layers": 2},
+        "encoders": encoders | {"cache": str(cache)},
+        "lora": {"r": 4, "lora_alpha": 8},
+        "prompt": {"history": 6, "titled": 2, "noun": "films"} | prompt,
+        "training": training,
+    }
 
 
 def write_tables(folder: Path, catalogue: Catalogue, histories: Sequence[Sequence[int] | np.ndarray]) -> dict[str, str]:

@@ -28,7 +28,7 @@ from recommender.store.receipts import verify_receipt
 from recommender.store.store import Store
 from recommender.training import user_shards
 from recommender.training.user_shards import shard_of_users, shards_folder, with_moments
-from tests.conftest import write_csv, write_tables
+from tests.conftest import tiny_recipe, write_csv, write_tables
 
 RANK = {"stage": "rank", "epochs": 2, "row_tokens": 64, "batch_tokens": 128, "learning_rate": 0.01}
 SHARDS = 4
@@ -49,21 +49,11 @@ def recipe_of(tmp_path_factory, catalogue, histories, llm_folder, text_folder):
     """Make a recipe in shards over a table of its own."""
 
     def make(way="average", **forgetting) -> Config:
-        raw = {
-            "data": tables(tmp_path_factory.mktemp("tables"), catalogue, histories),
-            "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2},
-            "encoders": {
-                "text": str(text_folder),
-                "image": None,
-                "audio": None,
-                "width": 6,
-                "collaborative_width": 0,
-                "cache": str(tmp_path_factory.getbasetemp() / "encodings"),
-            },
-            "lora": {"r": 4, "lora_alpha": 8},
-            "prompt": {"history": 6, "titled": 2, "noun": "films"},
-            "training": {"stages": [RANK], "forgetting": {"shards": SHARDS, "way": way, **forgetting}},
-        }
+        cache = tmp_path_factory.getbasetemp() / "encodings"
+        training = {"stages": [RANK], "forgetting": {"shards": SHARDS, "way": way, **forgetting}}
+        raw = tiny_recipe(
+            tables(tmp_path_factory.mktemp("tables"), catalogue, histories), llm_folder, text_folder, cache, training
+        )
         return Config.parse(raw)
 
     return make

@@ -16,32 +16,22 @@ from recommender.pipelines.continued import continue_ranking
 from recommender.pipelines.converse import teach_listening
 from recommender.pipelines.fuse import fuse_checkpoint
 from recommender.training.private_counts import noisy_counts
-from tests.conftest import write_tables
+from tests.conftest import tiny_recipe, write_tables
 
 RANK = {"stage": "rank", "epochs": 2, "row_tokens": 64, "titled_share": 0}
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory, catalogue, histories, llm_folder, text_folder) -> Config:
-    raw = {
-        "data": write_tables(tmp_path_factory.mktemp("tables"), catalogue, histories),
-        "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2},
-        "encoders": {
-            "text": str(text_folder),
-            "image": None,
-            "audio": None,
-            "width": 6,
-            "collaborative_width": 0,
-            "cache": str(tmp_path_factory.getbasetemp() / "encodings"),
-        },
-        "lora": {"r": 4, "lora_alpha": 8},
-        "prompt": {"history": 6, "titled": 2, "noun": "films"},
-        "training": {
-            "stages": [RANK],
-            "popularity": 0.5,
-            "privacy": {"epsilon": 4, "sampling_rate": 0.5, "content_directions": 3},
-        },
+    cache = tmp_path_factory.getbasetemp() / "encodings"
+    training = {
+        "stages": [RANK],
+        "popularity": 0.5,
+        "privacy": {"epsilon": 4, "sampling_rate": 0.5, "content_directions": 3},
     }
+    raw = tiny_recipe(
+        write_tables(tmp_path_factory.mktemp("tables"), catalogue, histories), llm_folder, text_folder, cache, training
+    )
     return Config.parse(raw)
 
 

@@ -27,7 +27,7 @@ from recommender.store.events import Event
 from recommender.store.master_keys import new_master_key
 from recommender.store.store import Store
 from recommender.training.own_softmax import own_softmax
-from tests.conftest import write_csv, write_tables
+from tests.conftest import tiny_recipe, write_csv, write_tables
 
 RANK = {"stage": "rank", "epochs": 12, "row_tokens": 64, "batch_tokens": 256, "learning_rate": 0.01, "patience": 20}
 FAST = UpdateConfig(
@@ -39,21 +39,9 @@ FAST = UpdateConfig(
 def base(tmp_path_factory, catalogue, histories, llm_folder, text_folder):
     """A recipe and its checkpoint, trained on the first times; users come back at 1000."""
     folder = tmp_path_factory.mktemp("base")
-    raw = {
-        "data": write_tables(folder, catalogue, histories),
-        "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2},
-        "encoders": {
-            "text": str(text_folder),
-            "image": None,
-            "audio": None,
-            "width": 6,
-            "collaborative_width": 0,
-            "cache": str(tmp_path_factory.getbasetemp() / "encodings"),
-        },
-        "lora": {"r": 4, "lora_alpha": 8},
-        "prompt": {"history": 8, "titled": 2, "noun": "films"},
-        "training": {"stages": [RANK], "keep_test_out": False},
-    }
+    cache = tmp_path_factory.getbasetemp() / "encodings"
+    training = {"stages": [RANK], "keep_test_out": False}
+    raw = tiny_recipe(write_tables(folder, catalogue, histories), llm_folder, text_folder, cache, training, history=8)
     train.train(Config.parse(raw), folder / "model")
     return folder
 

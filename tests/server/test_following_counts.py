@@ -15,28 +15,16 @@ from recommender.pipelines.recounting import recounted
 from recommender.server.app import create_app
 from recommender.server.following_counts import FollowingCounts, start_following
 from recommender.store.events import Event
-from tests.conftest import write_tables
+from tests.conftest import tiny_recipe, write_tables
 from tests.server.http_server import Server
 
 
 @pytest.fixture(scope="module")
 def fused(tmp_path_factory, catalogue, histories, llm_folder, text_folder):
     folder = tmp_path_factory.mktemp("fused")
-    raw = {
-        "data": write_tables(folder, catalogue, histories),
-        "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2},
-        "encoders": {
-            "text": str(text_folder),
-            "image": None,
-            "audio": None,
-            "width": 6,
-            "collaborative_width": 0,
-            "cache": str(tmp_path_factory.getbasetemp() / "encodings"),
-        },
-        "lora": {"r": 4, "lora_alpha": 8},
-        "prompt": {"history": 8, "titled": 2, "noun": "films"},
-        "training": {"stages": [{"stage": "rank", "epochs": 1, "row_tokens": 64, "batch_tokens": 256}]},
-    }
+    cache = tmp_path_factory.getbasetemp() / "encodings"
+    training = {"stages": [{"stage": "rank", "epochs": 1, "row_tokens": 64, "batch_tokens": 256}]}
+    raw = tiny_recipe(write_tables(folder, catalogue, histories), llm_folder, text_folder, cache, training, history=8)
     train.train(Config.parse(raw), folder / "model")
     fuse_checkpoint(str(folder / "model"), ["popularity", "sequential-item-knn"], folder / "model")
     return folder / "model"

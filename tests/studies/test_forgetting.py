@@ -11,7 +11,7 @@ from recommender.cli.command_line import app
 from recommender.config import Config
 from recommender.errors import DataError
 from recommender.studies import forgetting as study
-from tests.conftest import write_csv, write_tables
+from tests.conftest import tiny_recipe, write_csv, write_tables
 
 RANK = {"stage": "rank", "epochs": 1, "row_tokens": 64, "batch_tokens": 128, "learning_rate": 0.01}
 
@@ -19,21 +19,9 @@ RANK = {"stage": "rank", "epochs": 1, "row_tokens": 64, "batch_tokens": 128, "le
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory, catalogue, histories, llm_folder, text_folder):
     folder = tmp_path_factory.mktemp("recipe")
-    raw = {
-        "data": write_tables(folder, catalogue, histories),
-        "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2},
-        "encoders": {
-            "text": str(text_folder),
-            "image": None,
-            "audio": None,
-            "width": 6,
-            "collaborative_width": 0,
-            "cache": str(tmp_path_factory.getbasetemp() / "encodings"),
-        },
-        "lora": {"r": 4, "lora_alpha": 8},
-        "prompt": {"history": 6, "titled": 2, "noun": "films"},
-        "training": {"stages": [RANK], "forgetting": {"shards": 2}},
-    }
+    cache = tmp_path_factory.getbasetemp() / "encodings"
+    training = {"stages": [RANK], "forgetting": {"shards": 2}}
+    raw = tiny_recipe(write_tables(folder, catalogue, histories), llm_folder, text_folder, cache, training)
     rows = [(f"u{u}", catalogue[int(i)].item_id, 100 * u + t) for u, h in enumerate(histories) for t, i in enumerate(h)]
     write_csv(folder / "interactions.csv", "user_id item_id timestamp", rows)
     path = folder / "recipe.yaml"

@@ -14,29 +14,24 @@ from recommender.model.checkpoint import from_pretrained
 from recommender.pipelines import train
 from recommender.studies.entries import parse_entries
 from recommender.studies.privacy import PrivacyOptions, add_cost, check_entries, people, study_privacy, write_privacy
-from tests.conftest import write_tables
+from tests.conftest import tiny_recipe, write_tables
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory, catalogue, histories, llm_folder, text_folder) -> Config:
-    raw = {
-        "data": write_tables(tmp_path_factory.mktemp("tables"), catalogue, histories) | {"users": 7},
-        "base": {"llm": str(llm_folder), "dtype": "float32", "rank_layers": 2},
-        "encoders": {
-            "text": str(text_folder),
-            "image": None,
-            "audio": None,
-            "width": 6,
-            "collaborative_width": 0,
-            "cache": str(tmp_path_factory.getbasetemp() / "encodings"),
-        },
-        "lora": {"r": 4, "lora_alpha": 8},
-        "prompt": {"history": 6, "titled": 0, "noun": "films"},
-        "training": {
-            "stages": [{"stage": "rank", "max_steps": 2, "row_tokens": 64}],
-            "privacy": {"epsilon": 4},
-        },
+    cache = tmp_path_factory.getbasetemp() / "encodings"
+    training = {
+        "stages": [{"stage": "rank", "max_steps": 2, "row_tokens": 64}],
+        "privacy": {"epsilon": 4},
     }
+    raw = tiny_recipe(
+        write_tables(tmp_path_factory.mktemp("tables"), catalogue, histories) | {"users": 7},
+        llm_folder,
+        text_folder,
+        cache,
+        training,
+        titled=0,
+    )
     return Config.parse(raw)
 
 
