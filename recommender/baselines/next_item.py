@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from recommender.baselines.baseline import FitData
 from recommender.baselines.losses import Loss
@@ -105,6 +106,13 @@ class NextItemBaseline(ABC):
             scores[done : start + len(window)] = (states @ rows.T).numpy()
             done = start + len(window)
         return scores
+
+    def views_by_position(self, history: np.ndarray, ends: bool = False) -> np.ndarray:
+        """Return the log-probabilities at every position, float32 [positions, items, 1]: row i is for the item after the
+        first i; with `ends` one more follows, for the item after all."""
+        # what stands at the last place is never read
+        scores = self.scores_by_position(np.append(history, 0) if ends else history)
+        return functional.log_softmax(torch.from_numpy(scores), dim=1).numpy()[..., None]
 
     def _train(self, train: Sequence[np.ndarray], validation: ValidationTargets, loss: Loss, data: FitData) -> None:
         plan, generator = self.schedule, np.random.default_rng(data.seed)

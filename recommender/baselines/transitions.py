@@ -12,6 +12,9 @@ from recommender.baselines.content import profile_cosines, tfidf
 from recommender.baselines.history_matrix import history_matrix
 from recommender.baselines.neighbours import pair_counts
 
+#: sums are multiplied by it before their logarithm is taken: of usual ones it is then between 0 and 3
+_LOG_SCALE = 20.0
+
 
 class TransitionTfidf:
     """How often an item followed another within a window, and the TF-IDF cosine of their documents, in one sum.
@@ -56,7 +59,8 @@ class TransitionTfidf:
         for gap in range(1, self.window + 1):
             steps = steps + pair_counts(data.histories, data.items, gap, weight=np.exp((1 - gap) / self.decay))
         popularity = np.maximum(history_matrix(data.histories, data.items).sum(axis=0), 1)
-        before, after = (sp.diags_array((popularity**-power).astype(np.float32)) for power in self.powers)
+        self._before, self._after = ((popularity**-power).astype(np.float32) for power in self.powers)
+        before, after = sp.diags_array(self._before), sp.diags_array(self._after)
         scaled = sp.csr_array(before @ (steps + self.backwards * steps.T) @ after)
         self._steps = sp.csr_array(scaled - sp.diags_array(scaled.diagonal()))
 
@@ -66,6 +70,33 @@ class TransitionTfidf:
         steps = standardised((rows @ self._steps).toarray())
         words = standardised(profile_cosines(rows, self._words))
         return (1 - self.text_weight) * steps + self.text_weight * words
+
+    def views_by_position(self, history: np.ndarray, ends: bool = False) -> np.ndarray:
+        """Return the logarithms of both sums at every position of a history that was counted, [positions, items, 2].
+
+        Row i is for the item after the first i; with `ends` one more follows, for the item after all. What the history
+        itself added to the counts is taken off: its own steps would tell each of its items.
+        """
+        count, fade = len(history) + ends, np.float32(np.exp(-1 / self.recency))
+        sums = np.zeros((count, self._words.shape[0], 2), np.float32)
+        own, steps = self._own_steps(history), np.zeros(len(history), np.float32)
+        for row in range(1, count):
+            last = int(history[row - 1])
+            sums[row, :, 0] = fade * sums[row - 1, :, 0] + self._steps[[last]].toarray()[0]
+            sums[row, :, 1] = fade * sums[row - 1, :, 1] + (self._words @ self._words[[last]].toarray()[0])
+        without = sums.copy()
+        for row in range(1, count):
+            steps = fade * steps + own[row - 1]
+            np.subtract.at(without[row, :, 0], history, steps)
+        return np.log1p(_LOG_SCALE * np.maximum(without, 0))
+
+    def _own_steps(self, history: np.ndarray) -> np.ndarray:
+        """Return what each item of a counted history added to the step from each to each, float32 [history, history]."""
+        gaps = np.arange(len(history))[None, :] - np.arange(len(history))[:, None]
+        near = (gaps > 0) & (gaps <= self.window)
+        forward = np.where(near, np.exp((1 - np.abs(gaps)) / self.decay), 0)
+        both = (forward + self.backwards * forward.T) * (history[:, None] != history[None, :])
+        return (self._before[history][:, None] * both * self._after[history][None, :]).astype(np.float32)
 
 
 def standardised(scores: np.ndarray) -> np.ndarray:

@@ -24,6 +24,9 @@ class BaseConfig(Section):
     rank_layers: int = Field(8, ge=1, description="how many layers rank items; text is written with all layers")
     converse_layers: int = Field(8, ge=1, description="how many layers read conversations")
     languages: tuple[str, ...] = Field(("en",), min_length=1, description="of messages; see prompts/conversations")
+    memory: int = Field(
+        0, ge=0, description="how many of the last items a memory of transitions reads, beside the layers; 0: no memory"
+    )
     item_scale: float = Field(1.0, gt=0, description="norm of an item's embedding, relative to that of a word")
     load_in_4bit: bool = False
     adapter: str | None = Field(

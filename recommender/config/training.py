@@ -58,6 +58,10 @@ class StageConfig(Section):
         0.0, ge=0, description="rank examples of one to five items in random order, for every hundred interactions"
     )
     teacher: bool = Field(True, description="whether the stage rank learns from training.teacher, if there is one")
+    layers: bool = Field(
+        True,
+        description="whether the stage rank reads the layers; false: base.memory learns alone, in a third of the time",
+    )
     conversations: int = Field(4096, ge=1, description="conversations that are made for an epoch of the stage converse")
     evaluate_epochs: float = Field(1.0, gt=0, description="epochs between validations")
     patience: int = Field(5, ge=1, description="validations without improvement before the stage stops")
@@ -68,10 +72,16 @@ class StageConfig(Section):
 class TeacherConfig(Section):
     """A baseline whose predictions the stage `rank` also learns from; it is fitted on the training histories first."""
 
-    baseline: str = "sasrec-vectors"
+    baseline: str = Field(
+        "sasrec-vectors",
+        description="its name; several as NAME+NAME, with weights that are fitted on the validation targets",
+    )
     seeds: int = Field(1, ge=1, description="number of fits whose probabilities are averaged")
     weight: float = Field(0.7, ge=0, le=1, description="the teacher's share of the loss")
     most: int = Field(100, ge=1, description="likeliest items that are kept for each interaction")
+    ends: bool = Field(
+        False, description="what it expects after the last training interaction of each history is learned, too"
+    )
 
 
 class PrivacyConfig(Section):
@@ -179,5 +189,11 @@ class TrainingConfig(Section):
     gradient_checkpointing: bool = Field(
         False,
         description="compute what is inside the layers again in the backward pass: less memory, a third more time",
+    )
+    validate_on: int | None = Field(
+        None,
+        ge=1,
+        description="users whose last known interaction validates and is never learned, an even sample; of the others it is"
+        " learned; default: all users",
     )
     keep_test_out: bool = Field(True, description="leave-one-out: the last item of a user is never trained on")

@@ -48,6 +48,10 @@ class Config(Section):
             raise ValueError(
                 "training.softmax: sampled needs one level of ids, where each item has a code of its own; set it to auto"
             )
+        if self.base.memory and self.semantic_ids.levels > 1:
+            raise ValueError("base.memory needs one level of ids, where each item has a code of its own; set it to 0")
+        if not self.base.memory and any(not stage.layers for stage in self.training.stages):
+            raise ValueError("a stage with layers: false trains base.memory, and that is 0; set it to 20")
         check_private(self.training, self.encoders)
         check_forgetting(self.training, self.encoders)
         return self

@@ -190,21 +190,33 @@ def only_liked(ratings: np.ndarray | None, minimum: float) -> bool:
     return len(scale) > 2 and scale[0] >= 0 and minimum >= 0.8 * float(scale[-1])
 
 
-def leave_one_out(histories: Histories, minimum: int = 3) -> Split:
+def leave_one_out(histories: Histories, minimum: int = 3, validate_on: int | None = None) -> Split:
     """Hold out every user's last item as test and the one before it as validation.
 
-    Users with fewer than `minimum` (at least 3) interactions stay whole in train and have no target.
+    Users with fewer than `minimum` (at least 3) interactions stay whole in train and have no target. `validate_on`: only an
+    even sample of so many users has a validation target; that of the others is in train. Raises DataError for that in
+    histories that lie on disk.
     """
     if minimum < 3:
         raise ValueError("minimum must be at least 3: one item to train on, two targets")
     if isinstance(histories.items, MappedHistories):
+        if validate_on is not None:
+            raise DataError(
+                "histories of a row a user are cut alike, and training.validate_on cuts some of them later",
+                "leave it out, or give one row an interaction",
+            )
         whole = histories.items
         train = replace(histories, items=whole.without_last(2, minimum))
         return Split(train, whole.targets(2, minimum), whole.targets(1, minimum))
     cuts = np.array([-2 if len(items) >= minimum else 0 for items in histories.items], dtype=np.int64)
     validation = np.array([items[-2] if cut else -1 for items, cut in zip(histories.items, cuts, strict=True)])
     test = np.array([items[-1] if cut else -1 for items, cut in zip(histories.items, cuts, strict=True)])
-    ends = [len(items) + cut for items, cut in zip(histories.items, cuts, strict=True)]
+    if validate_on is not None:
+        with_target = np.flatnonzero(cuts)
+        learned = cuts < 0
+        learned[with_target[evenly(len(with_target), validate_on)]] = False
+        cuts, validation = np.where(learned, -1, cuts), np.where(learned, -1, validation)
+    ends = [len(items) + int(cut) for items, cut in zip(histories.items, cuts, strict=True)]
     return Split(_truncated(histories, ends), validation.astype(np.int64), test.astype(np.int64))
 
 

@@ -137,6 +137,11 @@ def merge(checkpoint: Checkpoint, target: str | Path, progress: Progress | None 
             "a 4-bit base cannot be merged: its weights are rounded",
             "recommender export --full-precision",
         )
+    if checkpoint.model.memory is not None:
+        raise ConfigError(
+            "base.memory: a plain language model has no place for what it adds to the scores",
+            "recommender export --vllm, or train with base.memory: 0",
+        )
     check_target(Path(target), ITEMS)
     checkpoint = replace(checkpoint, model=copy.deepcopy(checkpoint.model).float().eval())
     model = checkpoint.model

@@ -48,7 +48,7 @@ from recommender.prompting.builder import ExampleBuilder
 from recommender.prompting.conversation import ConversationPrompts
 from recommender.semantic_ids.codes import SemanticIds
 from recommender.strict.json_documents import read_json_object
-from recommender.vllm_plugin.served_folder import OFFSETS_FILE, write_served
+from recommender.vllm_plugin.served_folder import OFFSETS_FILE, ServedMemory, write_served
 
 FORMAT = 2
 FEATURES, SENTENCES = "features.safetensors", "sentences.npy"
@@ -77,6 +77,7 @@ def export_vllm(
         tied = save_ranking(checkpoint, layout, folder / "rank", merged=False)
         ids = checkpoint.model.ids
         write_served(folder / "rank", layout.words, ids.sizes, ids.codes, layout.first_item)
+        _save_memory(checkpoint, folder / "rank")
         save_served_parts(checkpoint.model, layout, folder / "rank")
         _save_base(checkpoint, folder / "write")
         listens = checkpoint.model.listener is not None
@@ -98,6 +99,13 @@ def export_vllm(
         write_manifest(folder, _manifest(checkpoint, layout))
         steps("export", 3, 3)
     return MergeReport(ranking, writing, tied, layout.size)
+
+
+def _save_memory(checkpoint: Checkpoint, folder: Path) -> None:
+    model = checkpoint.model
+    if model.memory is not None:
+        rows = model.by_code(model.all_embeddings()) - model.centre
+        ServedMemory(rows, model.memory.log_weights.exp(), model.memory.follow).save(folder)
 
 
 def _save_base(checkpoint: Checkpoint, folder: Path) -> None:

@@ -165,13 +165,25 @@ class Search:
         batch, positions, last = pack_prompts(ordered, groups, shared, model.device)
         self.lengths = torch.tensor([len(prompt) for prompt in ordered], device=model.device)
         embedded = model.embed(batch, catalogue=weights.items())[0]
-        for prompt, end in zip(ordered, (last + 1).tolist(), strict=True):
+        ends = (last + 1).tolist()
+        parts = [slice(end - len(prompt) + shared, end) for prompt, end in zip(ordered, ends, strict=True)]
+        for prompt, part in zip(ordered, parts, strict=True):
             if prompt.overrides:
-                part = slice(end - len(prompt) + shared, end)
                 model.override_vectors(embedded[part], batch.items[0, part], batch.slots[0, part], prompt.overrides)
         # [prompts, beams, hidden]
-        self.start = self.stack(embedded, positions, PromptAttention(self.cache), last)[:, None]
+        self.start = self._states(embedded, positions, last, batch.slots[0], parts)[:, None]
         self.restart()
+
+    def _states(
+        self, embedded: Tensor, positions: Tensor, last: Tensor, slots: Tensor, parts: Sequence[slice]
+    ) -> Tensor:
+        """Return the state at the end of each prompt [prompts, hidden]: of the layers, and what the memory adds."""
+        if self.model.memory is None:
+            return self.stack(embedded, positions, PromptAttention(self.cache), last)
+        remembered = self.model.remembered_at_ends(embedded, slots, parts)
+        if not self.model.reads_layers:
+            return remembered
+        return self.stack(embedded, positions, PromptAttention(self.cache), last) + remembered
 
     def restart(self) -> None:
         """Drop all beams and go back to the end of the prompts."""

@@ -84,11 +84,11 @@ def _many_rows(
     return rows
 
 
-def initial_ranking_norm(norm: Any, spread: float) -> nn.Module:
-    """Return a copy of the LLM's last norm, scaled so that the first scores over random rows have a spread near one."""
+def initial_ranking_norm(norm: Any, spread: float, scores: float = 1.0) -> nn.Module:
+    """Return a copy of the LLM's last norm, scaled so that the first scores over random rows have a spread near `scores`."""
     copied = copy.deepcopy(norm).float().requires_grad_(True)
     factors = norm_factors(copied)
-    factor = 1 / (spread * float(factors.pow(2).mean().sqrt()))
+    factor = scores / (spread * float(factors.pow(2).mean().sqrt()))
     copied.weight.data.add_(factors * (factor - 1))
     if getattr(copied, "bias", None) is not None:
         copied.bias.data.mul_(factor)

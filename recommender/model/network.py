@@ -14,6 +14,7 @@ from recommender.encoders.features import Features
 from recommender.model.architecture import WordScores, embedding_scale
 from recommender.model.block_attention import handing_on, row_arguments
 from recommender.model.initialization import initial_ranking_norm
+from recommender.model.item_memory import ItemMemory, ages_in_rows, ages_of_prompts
 from recommender.model.language_model import first_layers
 from recommender.model.listening import Listener, listening_loss, listening_view
 from recommender.model.loss import ranking_loss, word_loss
@@ -27,6 +28,8 @@ from recommender.semantic_ids.codes import SemanticIds
 
 #: weight of the words of a reading beside the items that are expected
 _WORDS_WEIGHT = 0.1
+#: spread of the layers' first scores beside a memory, whose scores are right from the start
+_BESIDE_MEMORY = 0.25
 
 
 class RecommenderModel(TrainingSoftmax):
@@ -38,9 +41,13 @@ class RecommenderModel(TrainingSoftmax):
         super().__init__(ids, config, word_embeddings)
         self.embedding_scale, self.word_scores = embedding_scale(llm), WordScores.of(llm)
         spread = float((word_embeddings - word_embeddings.mean(0)).norm(dim=1).mean())
-        self.rank_norm = initial_ranking_norm(llm.model.norm, spread)
+        self.rank_norm = initial_ranking_norm(llm.model.norm, spread, _BESIDE_MEMORY if config.base.memory else 1.0)
         self.peft = add_adapters(llm, config.lora, config.base.rank_layers)
         self.add_items(features, spread)
+        length = config.base.memory
+        self.memory = ItemMemory(self.hidden_size, length, spread) if length else None
+        #: whether ranking reads the layers; a stage with `layers: false` trains the memory without them
+        self.reads_layers = True
         self.listener: Listener | None = None
         self._join(llm.device)
 
@@ -181,6 +188,41 @@ class RecommenderModel(TrainingSoftmax):
             )
         return result.last_hidden_state.to(self.rows.dtype)
 
+    def final_states(self, batch: Batch, modality_dropout: float = 0.0, row_dropout: float = 0.0) -> Tensor:
+        """Return the states [rows, positions, hidden] whose products with rows score codes; where it writes, of words."""
+        remembered = None
+        if self.memory is not None and not batch.writes:
+            remembered = self._remembered(batch, modality_dropout, row_dropout)
+            if not self.reads_layers:
+                return remembered
+        embedded = self.embed(batch, modality_dropout, row_dropout)
+        hidden = self.read(
+            embedded, batch.positions, batch.mask, write=batch.writes, ends=batch.ends, sequences=batch.sequences
+        )
+        return hidden if remembered is None else hidden + remembered
+
+    def _remembered(self, batch: Batch, modality_dropout: float, row_dropout: float) -> Tensor:
+        """Return what the memory adds at each position of packed rows, [rows, positions, hidden]."""
+        assert self.memory is not None
+        is_item = batch.slots == ITEM
+        unique, inverse = batch.items[is_item].unique(return_inverse=True)
+        vectors = self.item_embeddings(unique, modality_dropout)[0] - self.centre
+        read = nn.functional.dropout(vectors[inverse], row_dropout, self.training)
+        placed = read.new_zeros(*batch.slots.shape, self.hidden_size).masked_scatter(is_item[..., None], read)
+        return self.memory(placed, ages_in_rows(batch.slots, batch.mask.segments, self.memory.length))
+
+    def remembered_at_ends(self, embedded: Tensor, slots: Tensor, parts: Sequence[slice]) -> Tensor:
+        """Return what the memory adds at the end of prompts, [prompts, hidden]; zeros for a model without one.
+
+        `embedded` [positions, hidden]: the input embeddings of prompts that lie in one row, each in its part of it; `slots`
+        [positions] as in Batch.
+        """
+        if self.memory is None:
+            return embedded.new_zeros(len(parts), self.hidden_size)
+        scale = self.embedding_scale * self.config.base.item_scale
+        vectors = (embedded / scale - self.centre) * (slots == ITEM)[:, None]
+        return self.memory(vectors, ages_of_prompts(slots, parts, self.memory.length))
+
     def forward(
         self,
         batch: Batch,
@@ -209,10 +251,7 @@ class RecommenderModel(TrainingSoftmax):
     ) -> tuple[Tensor, Tensor]:
         if batch.expected is not None:
             return self._listening_loss(batch)
-        embedded = self.embed(batch, modality_dropout, row_dropout)
-        hidden = self.read(
-            embedded, batch.positions, batch.mask, write=batch.writes, ends=batch.ends, sequences=batch.sequences
-        )
+        hidden = self.final_states(batch, modality_dropout, row_dropout)
         labelled = batch.labels != IGNORE
         hidden, labels, interaction_ids = hidden[labelled], batch.labels[labelled], batch.interaction_ids[labelled]
         if batch.writes:

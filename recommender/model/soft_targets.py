@@ -13,12 +13,14 @@ class SoftTargets:
 
     `targets` [interactions]: the item that really came. `items` [interactions, most]: the likeliest ones,
     `probabilities`: theirs, which sum to one. `weight`: the teacher's share of the loss, one for all or [interactions].
+    `with_ends`: behind the interactions of each history stands one more that never was: what the teacher expects next.
     """
 
     targets: Tensor
     items: Tensor
     probabilities: Tensor
     weight: float | Tensor
+    with_ends: bool = False
 
     def weight_at(self, interaction_ids: Tensor) -> float | Tensor:
         """Return the teacher's share of the loss at some interactions: a number, or [labels] where they differ."""

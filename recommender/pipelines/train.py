@@ -13,7 +13,7 @@ import torch
 
 from recommender import assets, prompts
 from recommender.adapters.lora import EXPLAIN, RANK
-from recommender.baselines import FitData, ItemContent, make_baseline
+from recommender.baselines import FitData, ItemContent
 from recommender.config import Config, Modality, StageConfig
 from recommender.data import standins
 from recommender.data.catalogue import Catalogue
@@ -47,7 +47,7 @@ from recommender.pipelines.rows_taken_over import take_over_rows
 from recommender.progress import Progress, is_main_process
 from recommender.semantic_ids.codes import SemanticIds
 from recommender.training import StageResult, TrainingData, run_stages
-from recommender.training.distillation import make_soft_targets
+from recommender.training.distillation import Known, make_soft_targets, teacher_names
 from recommender.training.loop import TEACHER, clear_state
 from recommender.training.private_plan import plan_of
 from recommender.training.processes import join
@@ -126,8 +126,11 @@ def split_histories(config: Config, catalogue: Catalogue) -> Split:
 
 
 def split_of(config: Config, histories: Histories) -> Split:
-    """Hold out each user's last two interactions, unless the config trains on everything."""
-    return leave_one_out(histories) if config.training.keep_test_out else _everything(histories)
+    """Hold out each user's last two interactions, as far as the config does not train on them."""
+    training = config.training
+    return (
+        leave_one_out(histories, validate_on=training.validate_on) if training.keep_test_out else _everything(histories)
+    )
 
 
 def load_histories(config: Config, catalogue: Catalogue, store: NamedStore | None = None) -> Histories:
@@ -316,7 +319,7 @@ def _check_parts(config: Config, progress: Progress | None) -> None:
     if config.base.adapter:
         check_adapter(config, config.base.adapter)
     if config.training.teacher is not None:
-        make_baseline(config.training.teacher.baseline)
+        teacher_names(config.training.teacher)
 
 
 def _check_long_enough(split: Split) -> None:
@@ -427,7 +430,8 @@ def _soft_targets(config: Config, prepared: PreparedData, work: Path, progress: 
     catalogue = prepared.catalogue
     content = ItemContent([catalogue.document(i) for i in range(len(catalogue))], lambda: prepared.features)
     data = FitData(prepared.split.train.items, len(catalogue), content, config.seed, progress)
-    return make_soft_targets(config.training.teacher, data, progress, work / TEACHER)
+    known = Known(prepared.split.train.items, prepared.split.validation)
+    return make_soft_targets(config.training.teacher, data, progress, work / TEACHER, known)
 
 
 def _everything(histories: Histories) -> Split:

@@ -103,7 +103,7 @@ def _ranking_examples(
 ) -> list[Example]:
     config = data.builder.config
     size = stage.crop or config.history + 1
-    pieces = list(_pieces(data.split.train.items, size, random, starts))
+    pieces = list(_pieces(_histories(data, stage, starts), size, random, starts))
     order = random.permutation(len(pieces))
     share = stage.titled_share if config.titled else 0.0
     known = [int(random.integers(1, len(p))) if len(p) > 1 and random.random() < share else 0 for p, _, _ in pieces]
@@ -124,6 +124,19 @@ def _ranking_examples(
     if data.learned is not None:
         ranking = [only_learned(example, data.learned) for example in ranking]
     return [masked(example, stage.mask_share, random) for example in ranking] if stage.mask_share else ranking
+
+
+def _histories(data: TrainingData, stage: StageConfig, starts: np.ndarray | None) -> Sequence[np.ndarray]:
+    """Return the histories to learn; those of a teacher that tells how they go on end with its likeliest item."""
+    items, teacher = data.split.train.items, data.teacher
+    if teacher is None or not teacher.with_ends:
+        return items
+    lengths = np.array([len(history) for history in items], dtype=np.int64)
+    first = np.cumsum(lengths + 1) - lengths - 1 if starts is None else starts
+    targets = teacher.targets.numpy()
+    if not stage.teacher:  # nothing else says what comes next
+        return items
+    return [np.append(history, targets[start + len(history)]) for history, start in zip(items, first, strict=True)]
 
 
 def only_learned(example: Example, learned: np.ndarray) -> Example:

@@ -163,6 +163,7 @@ class _Stage:
         self.processes: Processes = run.processes
         self.model = run.model
         self.model.use_adapter(ADAPTERS.get(config.stage, RANK))
+        self.model.reads_layers = config.layers
         self.prefix = epochs.shared_prefix(run.data, config)
         self.private = open_private(
             run.data, config, run.config, number, self.prefix, run.output, run.saved is not None
@@ -256,6 +257,7 @@ class _Stage:
                 raise KeyboardInterrupt
         if self.best:
             run_state.restore(self.model, self.best)
+        self.model.reads_layers = True
 
     def _resume(self) -> None:
         saved = self.training_run.saved

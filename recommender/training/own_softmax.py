@@ -55,8 +55,7 @@ def own_softmax(
         wanted = torch.from_numpy(learned[ids.numpy()])
         if not wanted.any():
             continue
-        embedded = model.embed(batch, 0.0, 0.0)
-        hidden = model.read(embedded, batch.positions, batch.mask, ends=batch.ends, sequences=batch.sequences)
+        hidden = model.final_states(batch)
         expected = model.code_logits(hidden[labelled][wanted.to(model.device)], 0).float().softmax(-1).cpu()
         _without_refused(expected, ids[wanted], refused or {}, model.codes[:, 0].cpu())
         best = expected.topk(most, dim=1)

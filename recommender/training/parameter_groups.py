@@ -23,7 +23,8 @@ def parameter_groups(
 
     The stage `explain` trains its own LoRA, `converse` its own and what listens; the others train everything else: LoRA of
     ranking, rows, projectors, norm. What has a learning rate of 0 is frozen; rows of which a step looks at few have no
-    gradients as a whole: see `sparse_rows`. `trains`: of the name of a parameter, whether it is trained at all.
+    gradients as a whole: see `sparse_rows`. A stage that does not read the layers trains nothing in them. `trains`: of the
+    name of a parameter, whether it is trained at all.
     """
     rates = {
         "lora": config.learning_rate,
@@ -34,7 +35,7 @@ def parameter_groups(
     for name, parameter in model.named_parameters():
         group = _group(name, config.stage)
         group = group if group is not None and rates[group] and trains(name) else None
-        if name == "rows" and model.trains_few_rows:
+        if (name == "rows" and model.trains_few_rows) or (not config.layers and _of_layers(name)):
             group = None
         parameter.requires_grad_(group is not None)
         if group is not None:
@@ -44,6 +45,10 @@ def parameter_groups(
         for name, parameters in groups.items()
         if parameters
     ]
+
+
+def _of_layers(name: str) -> bool:
+    return "lora_" in name or name.startswith("rank_norm.")
 
 
 def _rate(rate: float | None, config: StageConfig) -> float:

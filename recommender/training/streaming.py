@@ -133,4 +133,6 @@ def open_stream(
 def _starts(data: TrainingData) -> np.ndarray:
     """Return the number of each user's first interaction among all, int64 [users]: a teacher's answers lie by these."""
     lengths = np.fromiter(map(len, data.split.train.items), np.int64, len(data.split.train.items))
+    if data.teacher is not None and data.teacher.with_ends:
+        lengths += 1
     return np.cumsum(lengths) - lengths

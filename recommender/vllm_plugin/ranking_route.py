@@ -166,6 +166,8 @@ class SoftTokenInputs:
         Raises ValueError for incomplete soft tokens and for vectors that do not fit.
         """
         overrides = self.soft_tokens.checked(vectors, self.served.trie.items)
+        if overrides and self.served.memory is not None:
+            raise ValueError("vectors: the memory of this model reads those of the catalogue; ask the embedded engine")
         item_tokens = {item: self.served.item_token(item) for item in overrides}
         tokens, places = self.soft_tokens.with_placeholders(ids, overrides, item_tokens)
         return tokens, self._description(places) if places else None

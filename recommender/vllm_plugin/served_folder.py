@@ -19,6 +19,8 @@ from recommender.constraints import Mask, Trie
 FACTS_FILE, CODES_FILE = "recommender.json", "recommender_codes.npy"
 #: what is added to the score of each code, where a folder has it: float32 [codes]
 OFFSETS_FILE = "recommender_offsets.npy"
+#: the memory of transitions, where the model has one
+MEMORY_FILE = "recommender_memory.npz"
 EXTRA_ARGS_KEY = "recommender"
 """Name of our entry in a request's `extra_args`: {"deny": [items], "only": [items] or null}, or {"bits": bytes}."""
 #: more items than that are no list in a request, but a bit for each that there is
@@ -40,6 +42,37 @@ def write_served(
         facts["first_item"] = first_item
     (folder / FACTS_FILE).write_text(json.dumps(facts) + "\n", encoding="utf-8")
     np.save(folder / CODES_FILE, np.ascontiguousarray(codes, dtype=np.int64), allow_pickle=False)
+
+
+@dataclass(frozen=True)
+class ServedMemory:
+    """What `ItemMemory` adds to the scores of items, from the token ids of a prompt alone.
+
+    `rows` [codes, hidden]: the items' vectors around their centre, which is the same for all and so scores none of them;
+    `weights` [length]: of the last item, the one before it, and so on; `follow` [hidden, hidden].
+    """
+
+    rows: Tensor
+    weights: Tensor
+    follow: Tensor
+
+    @classmethod
+    def load(cls, folder: Path) -> ServedMemory | None:
+        """Read an exported folder; None if its model has no memory."""
+        if not (folder / MEMORY_FILE).is_file():
+            return None
+        with np.load(folder / MEMORY_FILE, allow_pickle=False) as arrays:
+            return cls(*(torch.from_numpy(arrays[name]) for name in ("rows", "weights", "follow")))
+
+    def save(self, folder: Path) -> None:
+        """Write what `load` reads."""
+        arrays = {name: getattr(self, name).cpu().numpy() for name in ("rows", "weights", "follow")}
+        np.savez(folder / MEMORY_FILE, **arrays)
+
+    def scores(self, codes: Sequence[int]) -> Tensor:
+        """Return what is added to the score of each code [codes], after a history of codes, oldest first."""
+        latest = torch.tensor(list(codes)[::-1][: len(self.weights)], dtype=torch.long)
+        return ((self.weights[: len(latest)] @ self.rows[latest]) @ self.follow) @ self.rows.T
 
 
 @dataclass(frozen=True)
@@ -110,11 +143,14 @@ class Served:
         codes: np.ndarray,
         offsets: np.ndarray | None = None,
         first_item: int | None = None,
+        memory: ServedMemory | None = None,
     ) -> None:
         """`first_code`: the token id of the first code; `sizes`: codes of each level; `codes` [items, levels].
 
-        `offsets` [codes]: added to the scores of codes, numbered through all levels; `first_item`: see `write_served`.
+        `offsets` [codes]: added to the scores of codes, numbered through all levels; `first_item`: see `write_served`;
+        `memory`: where each item has one code.
         """
+        self.memory = memory
         self.codes, self.sizes = codes, tuple(sizes)
         self.offsets = None if offsets is None else torch.from_numpy(offsets)
         self.trie = Trie.from_codes(codes, self.sizes)
@@ -129,7 +165,8 @@ class Served:
         facts = _facts(folder)
         codes, added = np.load(Path(folder) / CODES_FILE, allow_pickle=False), Path(folder) / OFFSETS_FILE
         offsets = np.load(added, allow_pickle=False) if added.is_file() else None
-        return cls(facts["words"], facts["sizes"], codes, offsets, facts.get("first_item"))
+        memory = ServedMemory.load(Path(folder))
+        return cls(facts["words"], facts["sizes"], codes, offsets, facts.get("first_item"), memory)
 
     def item_token(self, item: int) -> int:
         """Return the token that stands for a whole item in a history."""
@@ -151,6 +188,11 @@ class Served:
     def levels(self) -> int:
         """Number of codes of an item."""
         return len(self.sizes)
+
+    @property
+    def needed(self) -> int | None:
+        """How many of the last tokens `constrain` must be told; None: all of them."""
+        return self.levels if self.memory is None else None
 
     def level_of(self, token: int) -> int | None:
         """Return the level that a token is a code of, or None if it is no code."""
@@ -201,7 +243,8 @@ class Served:
     def constrain(self, logits: Tensor, tokens: Sequence[int], allowed: Allowed) -> None:
         """Replace a row of logits [vocabulary] by log-probabilities over the level's codes, and by -inf where the trie ends.
 
-        Log-softmax over all codes of the level first, then the trie: scores do not depend on what is allowed.
+        `tokens`: the prompt and what follows it; `needed` of them are enough. Log-softmax over all codes of the level first,
+        then the trie: scores do not depend on what is allowed.
         """
         state, level = self.state(tokens)
         if state < 0:
@@ -212,6 +255,9 @@ class Served:
         if self.offsets is not None:
             first = int(self.level_starts[0])
             scores = scores + self.offsets[start - first : end - first].to(scores.device)
+        if self.memory is not None:
+            history = [token - start for token in tokens if start <= token < end]
+            scores = scores + self.memory.scores(history).to(scores.device)
         log_probs = torch.log_softmax(scores, -1)
         logits.fill_(-torch.inf)
         children, mask = self.trie.child_range(state), self.mask(allowed)

@@ -83,3 +83,19 @@ def test_standardised_scores_have_mean_zero_and_deviation_one_for_each_user():
 def test_without_content_it_says_so():
     with pytest.raises(DataError, match="transition-tfidf needs the items' content"):
         TransitionTfidf().fit(FitData([np.array([0, 1])], ITEMS))
+
+
+def test_a_history_that_was_counted_is_asked_as_if_it_had_not_been():
+    generator = np.random.default_rng(4)
+    train = [generator.permutation(ITEMS)[: generator.integers(2, ITEMS)] for _ in range(20)]
+    settings = {"window": 3, "decay": 2.0, "powers": (0.0, 0.0)}  # popularity alone stays that of everybody
+    whole, asked = fitted(train, **settings), train[3]
+    others = fitted([history for number, history in enumerate(train) if number != 3], **settings)
+    views = whole.views_by_position(asked, ends=True)
+    assert views.shape == (len(asked) + 1, ITEMS, 2) and not views[0].any()
+    for place in range(1, len(asked) + 1):
+        weights = np.exp(-np.arange(place)[::-1] / whole.recency)
+        steps = weights @ others._steps.toarray()[asked[:place]]
+        words = weights @ (others._words @ others._words.T).toarray()[asked[:place]]
+        np.testing.assert_allclose(np.expm1(views[place]) / 20, np.stack([steps, words], 1), atol=1e-4)
+    np.testing.assert_allclose(whole.views_by_position(asked), views[:-1], atol=1e-6)

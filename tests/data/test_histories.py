@@ -123,6 +123,16 @@ def histories_of(lists, times=None):
     return Histories(tuple(f"u{user}" for user in range(len(lists))), arrays, clocks)
 
 
+def test_validation_on_some_users_leaves_the_last_known_item_of_the_others_in_train():
+    lists = [[1, 2, 3, 4], [5, 6], [1, 2, 3], [4, 5, 6, 7], [2, 4, 6]]
+    split = leave_one_out(histories_of(lists), validate_on=2)
+    assert [items.tolist() for items in split.train.items] == [[1, 2], [5, 6], [1, 2], [4, 5, 6], [2]]
+    assert split.validation.tolist() == [3, -1, -1, -1, 4] and split.test.tolist() == [4, -1, 3, 7, 6]
+    assert [items.tolist() for items in split.history_for("test")] == [[1, 2, 3], [5, 6], [1, 2], [4, 5, 6], [2, 4]]
+    whole = leave_one_out(histories_of(lists), validate_on=100)
+    assert whole.validation.tolist() == leave_one_out(histories_of(lists)).validation.tolist()
+
+
 @given(st.lists(st.lists(st.integers(0, 9), max_size=8), min_size=1, max_size=6), st.integers(3, 5))
 def test_leave_one_out_cuts_every_history_into_train_validation_test(lists, minimum):
     split = leave_one_out(histories_of(lists), minimum)

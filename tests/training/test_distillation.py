@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from recommender.baselines import BASELINES, FitData
+from recommender.baselines import BASELINES, FitData, ItemContent
 from recommender.config import TeacherConfig
+from recommender.encoders.features import Features
 from recommender.errors import ConfigError
-from recommender.training.distillation import make_soft_targets
+from recommender.training.distillation import Known, make_soft_targets
 
 ITEMS = 12
 
@@ -88,3 +91,34 @@ def test_what_it_said_is_kept_for_a_resumed_run_and_for_no_other(data, soft, tmp
     with pytest.raises(AttributeError):  # fitted anew, here by nothing: there is no network to ask
         make_soft_targets(config, FitData(data.histories, ITEMS, seed=5), cache=cache)
     assert asked == [5]
+
+
+TEXTS = [f"word{item // 2} thing{item}" for item in range(ITEMS)]
+
+
+@pytest.fixture(scope="module")
+def with_texts(data):
+    return dataclasses.replace(data, content=ItemContent(TEXTS, lambda: Features({}, {})))
+
+
+def test_several_baselines_are_weighed_by_validation_targets(with_texts):
+    """Steps by one are the truth of these histories, so the weighted teacher finds the target better than chance."""
+    histories = with_texts.histories
+    known = Known(histories, np.array([(history[-1] + 1) % ITEMS for history in histories]))
+    config = TeacherConfig(baseline="transition-tfidf+sasrec", most=3, ends=True, weight=0.4)
+    soft = make_soft_targets(config, with_texts, known=known)
+    ends = np.cumsum([len(history) + 1 for history in histories]) - 1
+    assert len(soft.items) == len(soft.targets) == ends[-1] + 1
+    likeliest = soft.items[ends, soft.probabilities[ends].argmax(1)].numpy()
+    np.testing.assert_array_equal(soft.targets[ends], likeliest)
+    assert (likeliest == known.targets).mean() > 0.9
+    weights = soft.weight_at(torch.arange(len(soft.targets)))
+    assert (weights[ends] == 1).all() and weights.sum() == pytest.approx(len(ends) + 0.4 * (len(weights) - len(ends)))
+    for history, end in zip(histories, ends, strict=True):  # what was seen is not expected again
+        assert soft.probabilities[end][np.isin(soft.items[end], history)].sum() == 0
+
+
+def test_several_baselines_without_a_target_are_refused(with_texts):
+    config = TeacherConfig(baseline="transition-tfidf+sasrec")
+    with pytest.raises(ConfigError, match="nobody has one"):
+        make_soft_targets(config, with_texts, known=Known(with_texts.histories, np.full(len(with_texts.histories), -1)))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from recommender.config import StageConfig
 from recommender.data.histories import Histories, leave_one_out
-from recommender.prompting.example import ITEM
+from recommender.model.soft_targets import SoftTargets
+from recommender.prompting.example import IGNORE, ITEM
 from recommender.training import TrainingData, epochs
 
 
@@ -89,3 +92,28 @@ def test_favourites_are_followed_by_what_came_after_them(data):
     for example in added:
         named = set(example.items[example.slots == ITEM].tolist())
         assert any(named <= history for history in histories)
+
+
+def test_what_a_teacher_expects_behind_a_history_is_learned_from_it_alone(data):
+    items = data.split.train.items
+    likeliest = [(int(history[-1]) + 1) % 20 for history in items]
+    extended = [np.append(history, item) for history, item in zip(items, likeliest, strict=True)]
+    targets = torch.from_numpy(np.concatenate(extended))
+    ends = np.cumsum([len(history) for history in extended]) - 1
+    weights = torch.zeros(len(targets))
+    weights[torch.from_numpy(ends)] = 1.0
+    teacher = SoftTargets(targets, targets[:, None].int(), torch.ones(len(targets), 1), weights, with_ends=True)
+    stage = {"titled_share": 0.0}
+    with_ends = examples(dataclasses.replace(data, teacher=teacher), "rank", **stage)
+    plain = examples(data, "rank", **stage)
+    ids = np.concatenate([example.interaction_ids for example in with_ends])
+    assert set(ends.tolist()) <= set(ids.tolist())
+    labels = {
+        int(i): int(label) for e in with_ends for i, label in zip(e.interaction_ids, e.labels, strict=True) if i >= 0
+    }
+    codes = data.builder.code_tokens
+    assert all(labels[int(end)] == int(codes[item][0]) for end, item in zip(ends, likeliest, strict=True))
+    learned = sum(int((example.labels != IGNORE).sum()) for example in with_ends)
+    assert learned == sum(int((example.labels != IGNORE).sum()) for example in plain) + len(items)
+    deaf = examples(dataclasses.replace(data, teacher=teacher), "rank", teacher=False, **stage)
+    assert contents(deaf) == contents(plain)
