@@ -9,7 +9,6 @@ from typer.main import get_command
 
 from recommender.cli import app
 
-
 COMMAND = get_command(app)
 
 

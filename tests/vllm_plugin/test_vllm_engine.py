@@ -27,7 +27,6 @@ from recommender.inference.weight_cache import WeightCache
 from tests.conftest import vllm_is_missing
 from tests.server.http_server import Server
 
-
 ATOMIC = pytest.mark.parametrize("both", [pytest.param(1, id="atomic")], indirect=True)
 """What is written knows no levels: vLLM writes for one of the checkpoints only."""
 
