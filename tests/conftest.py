@@ -41,6 +41,7 @@ from recommender.model.checkpoint import Checkpoint, save_pretrained
 from recommender.model.listening import Listener
 from recommender.prompting.builder import ExampleBuilder
 from recommender.semantic_ids.codes import SemanticIds
+from tests.docs.served import SERVE_SHIPPED, served
 from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401 - hooks
 
 ITEMS = 20
@@ -368,6 +369,13 @@ def text_folder(tmp_path_factory) -> Path:
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     BertModel(BertConfig(vocab_size=len(vocabulary), **sizes)).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def shipped_server(tmp_path_factory) -> Iterator[int]:
+    """The port of a server of the shipped adapter, which takes twenty seconds to start."""
+    with served(SERVE_SHIPPED, tmp_path_factory.mktemp("served")) as port:
+        yield port
 
 
 @pytest.fixture(scope="session")

@@ -20,9 +20,17 @@ LONG = [
 ]
 
 
+#: files of one process: what begins with one of these texts shares servers, which start once for all of them
+TOGETHER = {
+    **dict.fromkeys(ON_VLLM, "vllm"),
+    "tests/page/": "page",
+    "tests/examples/": "shipped",
+    "tests/docs/test_readme.py": "shipped",
+}
+
+
 class SharedServers(LoadFileScheduling):
-    """Gives every file to one process, so that what its tests share is made once; all that need vLLM to the same one,
-    and all that need the page."""
+    """Gives every file to one process, so that what its tests share is made once; files that share a server, too."""
 
     def __init__(self, config: pytest.Config, log: object) -> None:
         """Leave the files in the order of the tests: xdist's own begins with those that have many."""
@@ -30,9 +38,8 @@ class SharedServers(LoadFileScheduling):
         config.option.loadscopereorder = False
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith("tests/page/"):
-            return "page"
-        return "vllm" if nodeid.startswith(ON_VLLM) else str(super()._split_scope(nodeid))
+        shared = (scope for start, scope in TOGETHER.items() if nodeid.startswith(start))
+        return next(shared, None) or str(super()._split_scope(nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)  # `-p no:xdist` knows no such hook
