@@ -188,7 +188,7 @@ def test_a_version_is_loaded_and_unloaded_under_its_own_name(both, exported, ser
     assert served.adapters() == ("rank-2",)
     server = Server(served)
     try:
-        asked_for = {"history": ["103", "107"], "k": 5}
+        asked_for = {"history": ["103", "107"], "k": 5, "explain": False}
         names = [card["id"] for card in json.loads(server.get("/v1/models")[2])["data"]]
         assert names == ["tiny", "tiny:rank-2"]
         plain, version = (json.loads(server.post("/v1/recommendations", asked_for | {"model": n})[2]) for n in names)
