@@ -31,6 +31,7 @@ SMALLER = {
     ),
     "recommender train --config mine.yaml --output runs/mine": (
         "recommender train --config mine.yaml --output runs/mine --set training.stages.0.max_steps=2"
+        " --set justify.examples=60"
     ),
     'recommender chat movielens-100k -m "I loved Alien and Blade Runner" -m "no horror, nothing before 1980, only 3"': (
         'recommender chat movielens-100k -m "I loved Alien and Blade Runner" -m "no horror, nothing before 1980, only 3"'
