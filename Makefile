@@ -9,7 +9,7 @@ API := build/api
 QUICK := $(addprefix tests/,cli/test_output.py cli/test_result_views.py cli/test_command_line.py constraints data \
 	docs eval justify numerics prompting semantic_ids store strict test_config.py test_errors.py test_files.py test_progress.py)
 
-.PHONY: demo quick test test-slow coverage lint typecheck unit docs graph vllm-env chromium train clean
+.PHONY: demo quick test prepared test-slow coverage lint typecheck unit docs graph vllm-env chromium train clean
 
 demo: $(VENV)/installed-demo
 	@$(BIN)/recommender demo
@@ -18,7 +18,12 @@ demo: $(VENV)/installed-demo
 quick: lint typecheck
 	$(BIN)/pytest -q -n 2 -m "not slow and not assets" $(wildcard $(QUICK))
 
-test: $(VENV)/installed-dev lint typecheck vllm-env chromium unit
+test:
+	@# an installation keeps one core busy: both environments are made at once, linting begins when the first is there
+	@$(MAKE) --no-print-directory -j 2 prepared
+	@$(MAKE) --no-print-directory unit
+
+prepared: $(VENV)/installed-dev vllm-env typecheck chromium
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -7,14 +7,15 @@ import gc
 import json
 import os
 import subprocess
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import typer.testing
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
@@ -24,7 +25,6 @@ from transformers import (
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
 )
-from xdist.scheduler import LoadFileScheduling
 
 from recommender import prompts
 from recommender.config import Config
@@ -32,7 +32,7 @@ from recommender.data.catalogue import Catalogue, Item
 from recommender.encoders.audio import SAMPLE_RATE
 from recommender.encoders.features import Features
 from recommender.engine import Recommender
-from recommender.engine.vllm import VllmRecommender
+from recommender.engine.vllm import VllmOptions, VllmRecommender
 from recommender.engine.vllm_server import vllm_python
 from recommender.errors import RecommenderError
 from recommender.export.vllm_folder import export_vllm, load_exported
@@ -41,6 +41,8 @@ from recommender.model.checkpoint import Checkpoint, save_pretrained
 from recommender.model.listening import Listener
 from recommender.prompting.builder import ExampleBuilder
 from recommender.semantic_ids.codes import SemanticIds
+from tests.docs.served import SERVE_SHIPPED, served
+from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401 - hooks
 
 ITEMS = 20
 WORDS = (
@@ -55,31 +57,6 @@ TEMPLATE = (
 )
 
 
-#: where tests need servers of vLLM, which take a minute to start
-ON_VLLM = ("tests/vllm_plugin/", "tests/server/", "tests/benchmarks/test_server_load.py")
-
-
-class SharedServers(LoadFileScheduling):
-    """Gives every file to one process, so that what its tests share is made once; all that need vLLM to the same one,
-    and all that need the page."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith("tests/page/"):
-            return "page"
-        return "vllm" if nodeid.startswith(ON_VLLM) else str(super()._split_scope(nodeid))
-
-
-@pytest.hookimpl(optionalhook=True)  # `-p no:xdist` knows no such hook
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> SharedServers:
-    """Return how tests are divided among processes (pytest -n 2)."""
-    return SharedServers(config, log)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what needs vLLM: it takes longest."""
-    items.sort(key=lambda item: not item.nodeid.startswith(ON_VLLM))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def imports_are_no_garbage():
     """Keep what imports made out of each collection of garbage: half a second of its own, for some hundred tests."""
@@ -92,6 +69,16 @@ def one_thread():
     """Compute on one thread, also in the processes that tests start: two on two cores wait for each other, spinning."""
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_are_built_once() -> Iterator[None]:
+    """Keep typer from building its hundred commands with each call: an eighth of a second, for two thousand calls."""
+    with pytest.MonkeyPatch.context() as patch:
+        once = cache(typer.main.get_command)
+        patch.setattr("typer.main.get_command", once)
+        patch.setattr("typer.testing._get_command", once)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -187,6 +174,7 @@ def make_checkpoint(catalogue, features, config):
     return make
 
 
+@cache
 def vllm_is_missing() -> str | None:
     """Say why vLLM cannot be run here, or None."""
     try:
@@ -274,10 +262,13 @@ def add_listener(checkpoint: Checkpoint) -> Checkpoint:
 
 
 class Engines:
-    """One checkpoint in both engines. `exported`: its folder, `embedded`, and `vllm`, with servers of its own."""
+    """One checkpoint in both engines. `exported`: its folder, `embedded`, and `vllm`, with servers of its own.
 
-    def __init__(self, checkpoint: Checkpoint, folder: Path) -> None:
-        self.checkpoint, self.exported = checkpoint, folder
+    `writes`: whether vLLM writes, too; what writes does not know levels, and its server costs half a minute.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, folder: Path, writes: bool) -> None:
+        self.checkpoint, self.exported, self.writes = checkpoint, folder, writes
         self.report = export_vllm(checkpoint, folder)
         self.embedded = Recommender(checkpoint)
 
@@ -286,7 +277,8 @@ class Engines:
         if reason := vllm_is_missing():
             pytest.skip(f"vLLM cannot be run here: {reason}")
         os.environ.setdefault("RECOMMENDER_VLLM_API_KEY", "tests")  # for processes that join these servers
-        return VllmRecommender(load_exported(self.exported, self.checkpoint.catalogue))
+        options = VllmOptions() if self.writes else VllmOptions(write_url="http://127.0.0.1:1")  # where nobody listens
+        return VllmRecommender(load_exported(self.exported, self.checkpoint.catalogue), options)
 
     def close(self) -> None:
         if "vllm" in self.__dict__:
@@ -306,7 +298,7 @@ def engines(catalogue, features, tmp_path_factory):
             checkpoint = wide_checkpoint(folder, catalogue, features, levels)
             if levels == 1:  # what listens does not know levels, and a third server costs half a minute
                 add_listener(checkpoint)
-            made[levels] = Engines(checkpoint, folder / "export")
+            made[levels] = Engines(checkpoint, folder / "export", writes=levels == 1)
         return made[levels]
 
     yield of
@@ -377,6 +369,13 @@ def text_folder(tmp_path_factory) -> Path:
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     BertModel(BertConfig(vocab_size=len(vocabulary), **sizes)).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def shipped_server(tmp_path_factory) -> Iterator[int]:
+    """The port of a server of the shipped adapter, which takes twenty seconds to start."""
+    with served(SERVE_SHIPPED, tmp_path_factory.mktemp("served")) as port:
+        yield port
 
 
 @pytest.fixture(scope="session")

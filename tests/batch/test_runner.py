@@ -15,11 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from recommender.batch import BatchOptions, BatchReport, run_batch, runner
 from recommender.batch.request_files import PartialOutput
 from recommender.batch.request_lines import read_line
 from recommender.batch.runner import answer_group
+from recommender.cli.command_line import app
 from recommender.engine import RankedItem, Response
 from recommender.errors import CheckpointError, DataError, EngineLostError, RecommenderError
 from recommender.model.checkpoint import from_pretrained, save_pretrained
@@ -99,23 +101,6 @@ def test_lines_of_a_run_batch_file(model, tmp_path):
     good, wrong = read_lines(tmp_path / "out.jsonl")
     assert good["response"]["status_code"] == 200 and len(good["response"]["body"]["items"]) == 2
     assert wrong["response"]["status_code"] == 400 and wrong["response"]["body"]["error"]["code"] == "invalid_request"
-
-
-def test_killed_and_started_again_nothing_is_lost_or_twice(model, tmp_path):
-    source, output = write_lines(tmp_path / "in.jsonl", requests(160)), tmp_path / "out.jsonl"
-    command = [sys.executable, "-m", "recommender", "batch", model, "--input", source, "--output", output, "--json"]
-    process = subprocess.Popen([*command, "--workers", "2"], start_new_session=True)
-    partial = tmp_path / ".out.jsonl.partial"
-    while process.poll() is None and not (partial.exists() and partial.stat().st_size > 1000):
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    with partial.open("a") as file:
-        file.write('{"custom_id": "cut')  # as if the kill had come within a line
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    report = json.loads(done.stdout)[0]
-    assert 0 < report["written_now"] < 160 == report["lines"]
-    assert [line["custom_id"] for line in read_lines(output)] == [f"r{n}" for n in range(160)]
 
 
 def test_an_existing_output_is_never_mixed_with_another_batch(model, tmp_path):
@@ -365,16 +350,27 @@ def test_a_signal_ends_it_at_once_and_keeps_the_lines(model, tmp_path, number, w
     _wait_for_end_of_group(process.pid)
 
 
-def test_workers_end_with_a_parent_that_was_killed(model, tmp_path):
-    source, output = write_lines(tmp_path / "in.jsonl", requests(3000)), tmp_path / "out.jsonl"
-    command = [sys.executable, "-m", "recommender", "batch", model, "--input", source, "--output", output]
-    process = subprocess.Popen([*command, "--workers", "2"], start_new_session=True, stderr=subprocess.DEVNULL)
+def test_killed_and_started_again_its_workers_have_ended_and_nothing_is_lost_or_twice(model, tmp_path):
+    source, output = write_lines(tmp_path / "in.jsonl", requests(400)), tmp_path / "out.jsonl"
+    command = ["batch", model, "--input", str(source), "--output", str(output), "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recommender", *command, "--workers", "2"],
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
     partial = tmp_path / ".out.jsonl.partial"
-    while process.poll() is None and not (partial.exists() and partial.stat().st_size > 0):
+    while process.poll() is None and not (partial.exists() and partial.stat().st_size > 1000):
         time.sleep(0.02)
     process.kill()
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     _wait_for_end_of_group(process.pid)
+    with partial.open("a") as file:
+        file.write('{"custom_id": "cut')  # as if the kill had come within a line
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)[0]
+    assert 0 < report["written_now"] < 400 == report["lines"]
+    assert [line["custom_id"] for line in read_lines(output)] == [f"r{n}" for n in range(400)]
 
 
 def _wait_for_end_of_group(group):

@@ -58,7 +58,7 @@ def recipe(tables, llm_folder):
         "encoders": {"text": None, "image": None, "audio": None, "collaborative_width": 4},
         "lora": {"r": 4, "lora_alpha": 8},
         "prompt": {"history": 6, "titled": 2, "noun": "films"},
-        "justify": {"window": 4, "max_new_tokens": 8},
+        "justify": {"window": 4, "max_new_tokens": 8, "examples": 60},
         "training": {
             "stages": [
                 {"stage": "align", "epochs": 9, "max_steps": 2, "batch_tokens": 128, "row_tokens": 64},

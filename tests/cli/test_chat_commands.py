@@ -2,7 +2,7 @@
 
 import io
 import json
-import subprocess
+import os
 import sys
 
 import pytest
@@ -60,10 +60,11 @@ def test_the_greeting_fits_80_columns():
     assert max(map(len, chat_commands.greeting(1682, "films").splitlines())) <= 80
 
 
-def test_bytes_that_are_no_text_are_answered(trained, tmp_path):
-    """As typed into a terminal, and in a file of messages."""
-    command = [sys.executable, "-m", "recommender", "chat", str(trained), "-q", "--json", "--no-explain"]
-    asked = subprocess.run([*command, b"--message", b"red \xff films"], capture_output=True, timeout=120)
-    assert asked.returncode == 0 and json.loads(asked.stdout), asked.stderr
-    asked = subprocess.run(command, input=b"red \xff films\n", capture_output=True, timeout=120)
-    assert asked.returncode == 0 and json.loads(asked.stdout), asked.stderr
+def test_bytes_that_are_no_text_are_answered(run, trained, monkeypatch):
+    """As typed into a terminal, and in a file of messages; decoded as Python decodes what a process is given."""
+    command = ["chat", trained, "-q", "--json", "--no-explain"]
+    code, out, err = run(*command, "--message", os.fsdecode(b"red \xff films"))
+    assert code == 0 and json.loads(out), err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"red \xff films\n"), "utf-8"))
+    code, out, err = run(*command)
+    assert code == 0 and json.loads(out), err

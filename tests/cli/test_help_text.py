@@ -9,6 +9,8 @@ from typer.main import get_command
 
 from recommender.cli import app
 
+COMMAND = get_command(app)
+
 
 def leaves(command, path=()):
     """Yield the words that call each command that is no group."""
@@ -20,18 +22,18 @@ def leaves(command, path=()):
         yield from leaves(child, (*path, name))
 
 
-@pytest.mark.parametrize("words", sorted(leaves(get_command(app))), ids=" ".join)
+@pytest.mark.parametrize("words", sorted(leaves(COMMAND)), ids=" ".join)
 def test_help_fits_80_columns_with_whole_words(capsys, monkeypatch, words):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as ended:
-        get_command(app)([*words, "--help"], prog_name="recommender")
+        COMMAND([*words, "--help"], prog_name="recommender")
     out = capsys.readouterr().out
     assert not ended.value.code and out.startswith(f"Usage: recommender {' '.join(words)} ")
     lines = out.splitlines()
     assert max(map(len, lines)) <= 80 and not any(mark in out for mark in "│╭…\u2011\u00a0")
     assert not any(line.endswith(("-", "[default:")) for line in lines)
     said = " ".join(out.split())
-    command = get_command(app)
+    command = COMMAND
     for word in words:
         command = command.commands[word]
     for parameter in command.params:

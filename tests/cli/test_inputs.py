@@ -167,8 +167,10 @@ def test_a_boosted_id_may_hold_the_sign_and_stands_once():
 
 
 _SEVERAL = """
-import sys
+import functools, sys
+import typer.main
 from recommender.cli import main
+typer.main.get_command = functools.cache(typer.main.get_command)  # once for all of them
 for arguments in {commands!r}:
     sys.argv = ["recommender", *arguments]
     try:

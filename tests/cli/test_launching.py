@@ -43,7 +43,7 @@ def log_of(output: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((output.with_name(f"{output.name}.training") / "log.csv").open()))
 
 
-@pytest.mark.parametrize("softmax", ["full", "sampled"])
+@pytest.mark.parametrize("softmax", [pytest.param("full", marks=pytest.mark.slow), "sampled"])
 def test_two_processes_train_as_one_does_and_one_of_them_speaks(recipe, run, tmp_path, softmax):
     one, two = tmp_path / "one", tmp_path / "two"
     raw = yaml.safe_load(recipe.read_text())

@@ -123,7 +123,7 @@ def test_two_at_once_into_one_folder_are_refused(run, recipe, trained, tables, t
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_stopped_training_says_what_is_kept_and_goes_on(run, recipe, tmp_path, number, monkeypatch, caplog):
     output, step = tmp_path / "model", loop._Stage._step
 

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 STARTS_WITHIN = 180.0
+#: as the README starts the server that several tests share: the fixture `shipped_server`
+SERVE_SHIPPED = "recommender serve movielens-100k --port 8000"
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from recommender import cli
 from recommender.engine import Recommender
 from tests.docs.markdown import ROOT, Block, Section, read
 from tests.docs.outputs import assert_alike
-from tests.docs.served import served
+from tests.docs.served import SERVE_SHIPPED, served
 
 README = read(ROOT / "README.md")
 SECTIONS = [section for section in README.sections if section.blocks]
@@ -30,6 +31,7 @@ SMALLER = {
     ),
     "recommender train --config mine.yaml --output runs/mine": (
         "recommender train --config mine.yaml --output runs/mine --set training.stages.0.max_steps=2"
+        " --set justify.examples=60"
     ),
     'recommender chat movielens-100k -m "I loved Alien and Blade Runner" -m "no horror, nothing before 1980, only 3"': (
         'recommender chat movielens-100k -m "I loved Alien and Blade Runner" -m "no horror, nothing before 1980, only 3"'
@@ -91,8 +93,8 @@ def workshop(tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.assets
 @pytest.mark.parametrize("section", SECTIONS, ids=[section.title for section in SECTIONS])
-def test_every_block_runs(section: Section, workshop: Path):
-    runner = _Runner(workshop)
+def test_every_block_runs(section: Section, workshop: Path, request: pytest.FixtureRequest):
+    runner = _Runner(workshop, lambda: request.getfixturevalue("shipped_server"))
     with contextlib.closing(runner):
         for block in section.blocks:
             getattr(runner, block.language)(block)  # a language that nobody runs is an error
@@ -101,8 +103,9 @@ def test_every_block_runs(section: Section, workshop: Path):
 class _Runner:
     """Runs blocks one after the other, as a reader would; a method a language."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, shipped_server: Callable[[], int]) -> None:
+        """`shipped_server` returns the port of the server that other tests ask, too."""
+        self.folder, self._shipped_server = folder, shipped_server
         self.printed = ""
         self.names: dict[str, object] = {}
         self.port = 0
@@ -133,7 +136,8 @@ class _Runner:
 
     def _recommender(self, command: str) -> None:
         if command.startswith("recommender serve"):
-            self.port = self._servers.enter_context(served(command, self.folder))
+            shared = command == SERVE_SHIPPED
+            self.port = self._shipped_server() if shared else self._servers.enter_context(served(command, self.folder))
             return
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             code = cli.app(args=shlex.split(command)[1:], standalone_mode=False)

@@ -33,9 +33,21 @@ sys.stdin.read()
 """
 
 
+@pytest.fixture
+def hasty(tmp_path):
+    """The script of the guardian, which waits for half a second where it waits for five."""
+    text = Path(guardian.__file__).read_text()
+    shorter = text.replace(
+        f"_GRACE_SECONDS, _LOOK_SECONDS = {guardian._GRACE_SECONDS}", "_GRACE_SECONDS, _LOOK_SECONDS = 0.5"
+    )
+    assert shorter != text
+    (tmp_path / "guardian.py").write_text(shorter)
+    return tmp_path / "guardian.py"
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, None])
-def test_what_is_watched_ends_with_the_process_and_what_is_forgotten_stays(tmp_path, number):
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path), guardian.__file__]
+def test_what_is_watched_ends_with_the_process_and_what_is_forgotten_stays(tmp_path, hasty, number):
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path), str(hasty)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         group, guard = map(int, process.stdout.readline().split())
         assert _runs(group)

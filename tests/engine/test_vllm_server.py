@@ -16,6 +16,7 @@ import psutil
 import pytest
 import requests
 
+from recommender.engine.guardian import end_group
 from recommender.engine.vllm_server import KEY, PYTHON, VllmServer
 from recommender.errors import RecommenderError
 
@@ -38,7 +39,10 @@ PARENT = """
 import sys
 from pathlib import Path
 from recommender.cli.stopping import unwinding_on_sigterm
+from recommender.engine import vllm_server
 from recommender.engine.vllm_server import VllmServer
+ended = vllm_server.end_group
+vllm_server.end_group = lambda group, grace=0: ended(group, 0.5)
 with unwinding_on_sigterm():
     server = VllmServer(Path("model"), {}, constrained=False)
     try:
@@ -62,6 +66,8 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     monkeypatch.setattr("recommender.engine.vllm_server._FIRST_PAUSE", 0.1)
+    # one process of each server heeds no SIGTERM: it is given half a second instead of five or ten
+    monkeypatch.setattr("recommender.engine.vllm_server.end_group", lambda group, grace=0: end_group(group, 0.5))
     return temporary
 
 

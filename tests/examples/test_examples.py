@@ -11,7 +11,6 @@ import pytest
 
 from tests.docs.markdown import ROOT
 from tests.docs.outputs import assert_alike
-from tests.docs.served import served
 
 EXAMPLES = ROOT / "examples"
 pytestmark = pytest.mark.assets
@@ -48,11 +47,10 @@ def test_fine_tune_adapter(tmp_path, capsys):
     assert all(name in printed for name in ("tuned", "popularity", "sequential-item-knn"))
 
 
-def test_chat_with_openai_client(tmp_path, capsys):
-    with served("recommender serve movielens-100k --port 8000 --quiet", tmp_path) as port:
-        example("chat_with_openai_client").main(
-            f"http://127.0.0.1:{port}/v1", ("no horror, nothing before 1980, only 2",)
-        )
+def test_chat_with_openai_client(shipped_server, capsys):
+    example("chat_with_openai_client").main(
+        f"http://127.0.0.1:{shipped_server}/v1", ("no horror, nothing before 1980, only 2",)
+    )
     printed = capsys.readouterr().out
     assert printed.count("  item ") == 2
     assert printed.count("you> ") == 2

@@ -172,7 +172,7 @@ def test_strangers_on_a_socket_get_no_answer_either(engine, store, identity, str
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
         connection.connect()
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for _ in range(600):
+        for _ in range(200):
             path, method, one = draw.choice(paths), draw.choice(("GET", "HEAD", "POST", "DELETE")), draw.choice(sent)
             headers = {"Content-Type": "application/json"} | ({} if one is None else {"Authorization": one})
             connection.request(method, path, BODY, headers)

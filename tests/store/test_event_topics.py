@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -14,14 +16,30 @@ from recommender.store.event_topics import Topic, consume_events
 kafka = pytest.importorskip("confluent_kafka")
 
 
+def bundled_librdkafka():
+    """The C library inside the wheel of confluent-kafka, whose mock cluster has more settings than the Python package."""
+    folder = Path(kafka.__file__).parents[1] / "confluent_kafka.libs"
+    found = ctypes.CDLL(str(next(folder.glob("librdkafka-*"))))
+    pointers = ("rd_kafka_new", "rd_kafka_mock_cluster_new")
+    for name in pointers:
+        getattr(found, name).restype = ctypes.c_void_p
+    found.rd_kafka_mock_cluster_bootstraps.restype = ctypes.c_char_p
+    return found
+
+
 class Broker:
-    """A mock cluster of one broker, which lives as long as its producer."""
+    """A mock cluster of one broker, which lives as long as this process.
+
+    A group waits for members for 20 ms before it is theirs, where a broker waits 3 s.
+    """
 
     def __init__(self):
-        settings = {"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 0}
-        self.producer = kafka.Producer(settings)
-        (broker,) = self.producer.list_topics(timeout=10).brokers.values()
-        self.address = f"{broker.host}:{broker.port}"
+        library = bundled_librdkafka()
+        owner = ctypes.c_void_p(library.rd_kafka_new(0, None, None, 0))
+        cluster = ctypes.c_void_p(library.rd_kafka_mock_cluster_new(owner, 1))
+        library.rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 20)
+        self.address = library.rd_kafka_mock_cluster_bootstraps(cluster).decode()
+        self.producer = kafka.Producer({"bootstrap.servers": self.address, "log_level": 0})
 
     def topic(self, name):
         return Topic(self.address, name, f"tests-{name}", {"log_level": "0", "session.timeout.ms": "3000"})
@@ -35,6 +53,11 @@ class Broker:
 @pytest.fixture(scope="module")
 def broker():
     return Broker()
+
+
+@pytest.fixture(autouse=True)
+def waits_are_short(monkeypatch):
+    monkeypatch.setattr("recommender.store.event_topics._SECONDS", 0.1)
 
 
 def event(number, **more):
