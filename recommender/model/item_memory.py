@@ -27,12 +27,14 @@ _FIRST_RECENCY = 2.0
 class ItemMemory(nn.Module):
     """Adds what the last items of a history expect to the final state of the layers."""
 
-    def __init__(self, hidden_size: int, length: int, spread: float) -> None:
-        """`length`: how many of the last items it reads; `spread`: the norm of an item's row, see `initial_rows`."""
+    def __init__(self, hidden_size: int, length: int, spread: float | None) -> None:
+        """`length`: how many of the last items it reads; `spread`: the norm of an item's row, see `initial_rows`: what is
+        like the last items comes first then; None: beside layers that rank already, to which it adds nothing at first."""
         super().__init__()
         self.length = length
         self.log_weights = nn.Parameter(-torch.arange(length) / _FIRST_RECENCY)
-        self.follow = nn.Parameter(torch.eye(hidden_size) * (_FIRST_SCORE / spread**2))
+        first = torch.eye(hidden_size) * (_FIRST_SCORE / spread**2) if spread else torch.zeros(hidden_size, hidden_size)
+        self.follow = nn.Parameter(first)
 
     def forward(self, vectors: Tensor, ages: Tensor) -> Tensor:
         """Return what to add to final states, [..., states, hidden].

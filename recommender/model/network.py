@@ -59,6 +59,11 @@ class RecommenderModel(TrainingSoftmax):
         with torch.no_grad():
             listener.with_items(self.all_embeddings())
 
+    def add_memory(self, length: int) -> None:
+        """Give a trained model a memory of its last `length` items that adds nothing yet; one that it has stays."""
+        if self.memory is None:
+            self.memory = ItemMemory(self.hidden_size, length, None).to(self.device)
+
     def forget_listener(self) -> None:
         """Give up what listens, so that another depth may, or a training begins anew."""
         if self.listener is not None:

@@ -11,8 +11,9 @@ from recommender.config import Config, StageConfig
 from recommender.errors import ConfigError
 from recommender.model.checkpoint import CONFIG, Checkpoint, from_pretrained, resolve, save_pretrained
 from recommender.model.manifest import weights_of
+from recommender.model.trained_on import TrainedOn
 from recommender.pipelines.private import refuse_private
-from recommender.pipelines.train import claimed_run, split_histories, work_folder
+from recommender.pipelines.train import claimed_run, load_histories, split_of, work_folder
 from recommender.progress import Progress, is_main_process
 from recommender.training import StageResult, TrainingData, run_stages
 from recommender.training.loop import clear_state
@@ -23,8 +24,9 @@ def continue_ranking(
 ) -> list[StageResult]:
     """Train the stages `rank` of a recipe from its `from_stage`-th stage on, beginning with a checkpoint as it is.
 
-    Its items, rows, writing and listening stay. A run that was stopped goes on. Raises ConfigError if no such stage is
-    left, or one would follow a teacher, which belongs to a training from the start.
+    Its items, writing and listening stay; with `base.memory` in the recipe it gets a memory, if it has none. A run that was
+    stopped goes on. Raises ConfigError if no such stage is left, or one would follow a teacher, which belongs to a training
+    from the start.
     """
     stages = _stages(recipe, from_stage)
     refuse_private(source, "a training that goes on")
@@ -38,12 +40,18 @@ def continue_ranking(
         moved = recipe.data.items != Config.load(resolve(source) / CONFIG).data.items
         checkpoint = from_pretrained(source, recipe.data.items if moved else None, progress)
         checkpoint.config = checkpoint.model.config = config = _with_recipe(checkpoint.config, recipe)
-        split = split_histories(config, checkpoint.catalogue)
+        if config.base.memory:
+            checkpoint.model.add_memory(config.base.memory)
+        histories = load_histories(config, checkpoint.catalogue)
+        split = split_of(config, histories)
         only = config.model_copy(update={"training": config.training.model_copy(update={"stages": stages})})
         work = work_folder(output)
         data = TrainingData(checkpoint.builder, split, start=digest_of_weights(source))
         results = run_stages(checkpoint.model, data, only, work, progress)
         _tell(checkpoint, results)
+        if checkpoint.trained_on is not None:  # it may learn more of each history than before
+            earlier, items = checkpoint.trained_on.earlier, checkpoint.catalogue
+            checkpoint.trained_on = TrainedOn.of(histories, split.train.items, items, earlier)
         if is_main_process():
             save_pretrained(checkpoint, output)
             clear_state(work)
@@ -66,8 +74,9 @@ def _stages(recipe: Config, from_stage: int) -> tuple[StageConfig, ...]:
 
 
 def _with_recipe(own: Config, recipe: Config) -> Config:
-    training = own.training.model_copy(update={"stages": recipe.training.stages, "teacher": recipe.training.teacher})
-    return own.model_copy(update={"training": training, "data": recipe.data})
+    kept = {name: getattr(recipe.training, name) for name in ("stages", "teacher", "validate_on")}
+    base = own.base.model_copy(update={"memory": own.base.memory or recipe.base.memory})
+    return own.model_copy(update={"base": base, "training": own.training.model_copy(update=kept), "data": recipe.data})
 
 
 def digest_of_weights(source: str | Path) -> str:

@@ -30,8 +30,9 @@ def parameter_groups(
         "lora": config.learning_rate,
         "rows": _rate(config.rows_learning_rate, config),
         "projectors": _rate(config.projector_learning_rate, config),
+        "memory": config.learning_rate,
     }
-    groups: dict[str, list[torch.nn.Parameter]] = {"lora": [], "rows": [], "projectors": []}
+    groups: dict[str, list[torch.nn.Parameter]] = {name: [] for name in rates}
     for name, parameter in model.named_parameters():
         group = _group(name, config.stage)
         group = group if group is not None and rates[group] and trains(name) else None
@@ -62,4 +63,6 @@ def _group(name: str, stage: str) -> str | None:
         return "rows" if is_listening_parameter(name) else None
     if stage == "explain" or not is_adapter_parameter(name) or is_listening_parameter(name):
         return None
+    if name.startswith("memory."):
+        return "memory"
     return "projectors" if name.startswith("projectors.") else "rows"

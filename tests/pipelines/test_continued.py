@@ -6,10 +6,12 @@ import json
 import shutil
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from recommender.config import Config
 from recommender.errors import ConfigError, RecommenderError
+from recommender.model.checkpoint import from_pretrained
 from recommender.pipelines.continued import continue_ranking
 from recommender.training import loop
 
@@ -79,3 +81,12 @@ def test_what_cannot_go_on_is_named(talk_folder, taught, tmp_path):
     with pytest.raises(ConfigError, match="no teacher"):
         continue_ranking(str(taught), taught_by, tmp_path / "on", 1)
     assert not (tmp_path / "on").exists()
+
+
+def test_a_memory_may_join_and_the_last_known_items_be_learned(talk_folder, taught, tmp_path):
+    recipe = recipe_of(talk_folder, FAVOURITES | {"favourites": 0}, validate_on=2).updated({"base.memory": 4})
+    continue_ranking(str(taught), recipe, tmp_path / "on", 1)
+    before, after = from_pretrained(taught), from_pretrained(tmp_path / "on")
+    assert before.model.memory is None and after.model.memory.length == 4 and after.config.training.validate_on == 2
+    assert after.model.memory.follow.abs().sum() > 0
+    torch.testing.assert_close(after.model.rows, before.model.rows)
