@@ -23,14 +23,15 @@ def parameter_groups(
 
     The stage `explain` trains its own LoRA, `converse` its own and what listens; the others train everything else: LoRA of
     ranking, rows, projectors, norm. What has a learning rate of 0 is frozen; rows of which a step looks at few have no
-    gradients as a whole: see `sparse_rows`. A stage that does not read the layers trains nothing in them. `trains`: of the
-    name of a parameter, whether it is trained at all.
+    gradients as a whole: see `sparse_rows`. A stage that does not read the layers trains nothing in them. The
+    memory learns at the rate of the rows, or at that of LoRA where these are frozen. `trains`: of the name of a parameter,
+    whether it is trained at all.
     """
     rates = {
         "lora": config.learning_rate,
         "rows": _rate(config.rows_learning_rate, config),
         "projectors": _rate(config.projector_learning_rate, config),
-        "memory": config.learning_rate,
+        "memory": _rate(config.rows_learning_rate, config) or config.learning_rate,
     }
     groups: dict[str, list[torch.nn.Parameter]] = {name: [] for name in rates}
     for name, parameter in model.named_parameters():
