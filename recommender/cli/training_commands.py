@@ -124,6 +124,7 @@ def fuse(
     model: Model,
     baselines: Annotated[list[str], typer.Argument(help="item-to-item baselines, for example ease-decay")],
     output: Checkpoint,
+    gate: Annotated[bool, typer.Option("--gate", help="weights that depend on the history")] = False,
     items: Items = None,
     store: LogStore = None,
     master_key: MasterKey = None,
@@ -133,6 +134,7 @@ def fuse(
     """Fit baselines that rank together with a checkpoint.
 
     The weights are fitted on validation targets. The new checkpoint ranks with them unless `decoding.fused` is off.
+    With --gate they depend on the length of a history, on how often its items were taken, and on whether the scorers agree.
     """
     check_parts_at_hand(model, items)
     check_table(config_of(None, [model]).data.interactions, "interactions")
@@ -145,7 +147,7 @@ def fuse(
     learned = learning_facts(config_of(None, [model]), output) | {"baselines": list(baselines)}
     with audited(store, master_key, "train", learned) as made:
         with progress_bars(quiet) as progress:
-            fused = fuse_checkpoint(model, baselines, output, items, progress)
+            fused = fuse_checkpoint(model, baselines, output, items, progress, gated=gate)
         made["manifest"] = _made(output)
     rows = [
         {"scorer": name, "standard score": score_weight, "log rank": rank_weight}
