@@ -24,6 +24,7 @@ from recommender.errors import ConfigError
 from recommender.progress import is_main_process
 
 if TYPE_CHECKING:
+    from recommender.baselines.fusion.weights import FittedFusion
     from recommender.config import Config
 
 
@@ -149,11 +150,21 @@ def fuse(
         with progress_bars(quiet) as progress:
             fused = fuse_checkpoint(model, baselines, output, items, progress, gated=gate)
         made["manifest"] = _made(output)
-    rows = [
-        {"scorer": name, "standard score": score_weight, "log rank": rank_weight}
-        for name, (score_weight, rank_weight) in fused.weights.items()
-    ]
+    rows = _weight_rows(fused)
     print_rows(rows, f"weights, fitted in {fused.fit_seconds:.0f} s: {output}", as_json)
+
+
+def _weight_rows(fused: FittedFusion) -> list[dict[str, Any]]:
+    """Return a row a scorer: its weights and, with a gate, what each feature adds to that of its standard score."""
+    from recommender.baselines.fusion.gate import FEATURES
+
+    rows = []
+    for name, (score_weight, rank_weight) in fused.weights.items():
+        row: dict[str, Any] = {"scorer": name, "standard score": score_weight, "log rank": rank_weight}
+        if fused.gate is not None:
+            row |= dict(zip(FEATURES, fused.gate.slopes[name][0].tolist(), strict=True))
+        rows.append(row)
+    return rows
 
 
 def learning_facts(config: Config, output: Path) -> dict[str, Any]:
