@@ -73,16 +73,19 @@ def test_a_baseline_that_holds_users_is_not_kept(histories):
         to_arrays(ranker)
 
 
-@pytest.mark.parametrize("way", ["fused", "gated"])
-def test_the_engine_serves_what_the_evaluation_ranks(way, histories, request):
-    folder, evaluated = request.getfixturevalue(way)
-    model = Recommender.from_pretrained(folder)
-    known = list(histories[:6])
-    expected = evaluated(known, 5)
-    served = model.rank(known, 5, fused=True)
-    for row, ranking in zip(expected, served, strict=True):
+def check_served_as_evaluated(folder, evaluated, known):
+    served = Recommender.from_pretrained(folder).rank(known, 5, fused=True)
+    for row, ranking in zip(evaluated(known, 5), served, strict=True):
         assert ranking.items.tolist() == row.tolist()
         assert (np.diff(ranking.scores) <= 0).all()
+
+
+def test_the_engine_serves_what_the_evaluation_ranks(fused, histories):
+    check_served_as_evaluated(*fused, list(histories[:6]))
+
+
+def test_the_engine_serves_a_gate_as_the_evaluation_ranks_with_it(gated, histories):
+    check_served_as_evaluated(*gated, list(histories[:6]))
 
 
 def test_a_factor_of_an_arm_scales_the_weights_of_a_gated_scorer_for_every_history(gated, histories):
