@@ -19,7 +19,7 @@ from recommender.baselines.next_item import NextItemBaseline, NextItemNetwork, T
 from recommender.baselines.prefix_item import MixerBlock, MixerNetwork, PrefixBaseline, PrefixNetwork
 from recommender.baselines.sasrec import dropout_for, recency_bias
 
-CAUSAL_SCHEDULE = TrainingSchedule(length=50, epochs=9)
+CAUSAL_SCHEDULE = TrainingSchedule(length=50, epochs=25)
 
 
 class Attention(nn.Module):

@@ -61,6 +61,7 @@ class NextItemBaseline(ABC):
     def __init__(self, name: str, schedule: TrainingSchedule | None = None) -> None:
         self.name = name
         self.schedule = schedule or TrainingSchedule()
+        self.epochs = self.schedule.epochs  # a number of the baseline, so that it can be set by name
 
     @abstractmethod
     def build(self, train: Sequence[np.ndarray], data: FitData) -> tuple[NextItemNetwork, Loss]:
@@ -119,10 +120,10 @@ class NextItemBaseline(ABC):
     def _train(self, train: Sequence[np.ndarray], validation: ValidationTargets, loss: Loss, data: FitData) -> None:
         plan, generator = self.schedule, np.random.default_rng(data.seed)
         optimiser = torch.optim.AdamW(_parameter_groups(self._network, plan.weight_decay), lr=plan.learning_rate)
-        steps = plan.epochs * sum(1 for _ in self.batches(train, np.random.default_rng(data.seed)))
+        steps = self.epochs * sum(1 for _ in self.batches(train, np.random.default_rng(data.seed)))
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, _warmup_and_cosine(steps))
         best, best_number, best_state = -1.0, 0, copy.deepcopy(self._network.state_dict())
-        for number in range(1, plan.epochs + 1):
+        for number in range(1, self.epochs + 1):
             self._network.train()
             for batch in self.batches(train, generator):
                 inputs, targets = torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets)
@@ -137,7 +138,7 @@ class NextItemBaseline(ABC):
             if ndcg > best:
                 best, best_number, best_state = ndcg, number, copy.deepcopy(self._network.state_dict())
             if data.progress is not None:
-                data.progress(f"fitting {self.name}, validation {ndcg:.4f}", number, plan.epochs)
+                data.progress(f"fitting {self.name}, validation {ndcg:.4f}", number, self.epochs)
             if number - best_number >= plan.patience:
                 break
         self._network.load_state_dict(best_state)
