@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from recommender.baselines.baseline import FitData
 from recommender.baselines.losses import Loss
 from recommender.baselines.reproducible import reproducible
 from recommender.baselines.validation_targets import ValidationTargets, mean_ndcg, split_validation
-from recommender.baselines.windows import epoch_batches, input_rows
+from recommender.baselines.windows import WindowBatch, epoch_batches, input_rows
 from recommender.errors import DataError
 
 _USERS_AT_ONCE = 256
@@ -62,6 +62,7 @@ class NextItemBaseline(ABC):
     def __init__(self, name: str, schedule: TrainingSchedule | None = None) -> None:
         self.name = name
         self.schedule = schedule or TrainingSchedule()
+        self.epochs = self.schedule.epochs  # a number of the baseline, so that it can be set by name
 
     @abstractmethod
     def build(self, train: Sequence[np.ndarray], data: FitData) -> tuple[NextItemNetwork, Loss]:
@@ -80,16 +81,26 @@ class NextItemBaseline(ABC):
     @torch.inference_mode()
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         """Return the products of the last state of each history and all rows, float32 [users, items]."""
-        rows, length = self._network.rows(), self.schedule.length
+        rows = self._network.rows()
         scores = np.empty((len(histories), len(rows)), dtype=np.float32)
-        ends = np.array([min(len(history), length - 1) for history in histories], dtype=np.int64)
-        order = np.argsort(ends, kind="stable")  # similar lengths together, so that there is little padding
+        lengths = np.array([len(history) for history in histories], dtype=np.int64)
+        order = np.argsort(lengths, kind="stable")  # similar lengths together, so that there is little padding
         for start in range(0, len(order), _USERS_AT_ONCE):
             users = order[start : start + _USERS_AT_ONCE]
-            inputs = torch.from_numpy(input_rows([histories[user] for user in users.tolist()], length))
-            states = self._network(inputs, rows)[torch.arange(len(users)), torch.from_numpy(ends[users])]
+            states = self.last_states([histories[user] for user in users.tolist()], rows)
             scores[users] = (states @ rows.T).numpy()
         return scores
+
+    def batches(self, train: Sequence[np.ndarray], generator: np.random.Generator) -> Iterator[WindowBatch]:
+        """Yield the batches of one epoch: every item once as a target."""
+        return epoch_batches(train, self.schedule.length, self.schedule.places, generator)
+
+    def last_states(self, histories: Sequence[np.ndarray], rows: Tensor) -> Tensor:
+        """Return the fitted network's state at the end of each history, [histories, width]."""
+        inputs = torch.from_numpy(input_rows(histories, self.schedule.length))
+        ends = torch.tensor([min(len(history), self.schedule.length - 1) for history in histories])
+        states: Tensor = self._network(inputs, rows)[torch.arange(len(inputs)), ends]
+        return states
 
     @torch.inference_mode()
     def scores_by_position(self, history: np.ndarray) -> np.ndarray:
@@ -117,13 +128,12 @@ class NextItemBaseline(ABC):
     def _train(self, train: Sequence[np.ndarray], validation: ValidationTargets, loss: Loss, data: FitData) -> None:
         plan, generator = self.schedule, np.random.default_rng(data.seed)
         optimiser = torch.optim.AdamW(_parameter_groups(self._network, plan.weight_decay), lr=plan.learning_rate)
-        first_epoch = epoch_batches(train, plan.length, plan.places, np.random.default_rng(data.seed))
-        steps = plan.epochs * sum(1 for _ in first_epoch)
+        steps = self.epochs * sum(1 for _ in self.batches(train, np.random.default_rng(data.seed)))
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, _warmup_and_cosine(steps))
         best, best_number, best_state = -1.0, 0, copy.deepcopy(self._network.state_dict())
-        for number in range(1, plan.epochs + 1):
+        for number in range(1, self.epochs + 1):
             self._network.train()
-            for batch in epoch_batches(train, plan.length, plan.places, generator):
+            for batch in self.batches(train, generator):
                 inputs, targets = torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets)
                 value = self._loss(loss, inputs, targets, torch.from_numpy(batch.users))
                 optimiser.zero_grad()
@@ -136,7 +146,7 @@ class NextItemBaseline(ABC):
             if ndcg > best:
                 best, best_number, best_state = ndcg, number, copy.deepcopy(self._network.state_dict())
             if data.progress is not None:
-                data.progress(f"fitting {self.name}, validation {ndcg:.4f}", number, plan.epochs)
+                data.progress(f"fitting {self.name}, validation {ndcg:.4f}", number, self.epochs)
             if number - best_number >= plan.patience:
                 break
         self._network.load_state_dict(best_state)

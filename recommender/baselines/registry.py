@@ -44,6 +44,9 @@ BASELINES: dict[str, Callable[[], Baseline]] = {
     "sasrec-sampled": lazy("sasrec", "SasRec", "sasrec-sampled", "sampled"),
     "gsasrec": lazy("sasrec", "SasRec", "gsasrec", "gbce"),
     "sasrec-vectors": lazy("sasrec", "SasRec", "sasrec-vectors", vectors=True),
+    "bsarec": lazy("bsarec", "BsaRec"),
+    "bsarec-causal": lazy("bsarec", "CausalBsaRec"),
+    "wearec": lazy("wearec", "WeaRec"),
     "two-tower": lazy("two_tower", "TwoTower"),
     "tiger": lazy("tiger", "Tiger"),
 }

@@ -24,6 +24,7 @@ from recommender.errors import ConfigError
 from recommender.progress import is_main_process
 
 if TYPE_CHECKING:
+    from recommender.baselines.fusion.weights import FittedFusion
     from recommender.config import Config
 
 
@@ -124,6 +125,7 @@ def fuse(
     model: Model,
     baselines: Annotated[list[str], typer.Argument(help="item-to-item baselines, for example ease-decay")],
     output: Checkpoint,
+    gate: Annotated[bool, typer.Option("--gate", help="weights that depend on the history")] = False,
     items: Items = None,
     store: LogStore = None,
     master_key: MasterKey = None,
@@ -133,6 +135,7 @@ def fuse(
     """Fit baselines that rank together with a checkpoint.
 
     The weights are fitted on validation targets. The new checkpoint ranks with them unless `decoding.fused` is off.
+    With --gate they depend on the length of a history, on how often its items were taken, and on whether the scorers agree.
     """
     check_parts_at_hand(model, items)
     check_table(config_of(None, [model]).data.interactions, "interactions")
@@ -145,13 +148,23 @@ def fuse(
     learned = learning_facts(config_of(None, [model]), output) | {"baselines": list(baselines)}
     with audited(store, master_key, "train", learned) as made:
         with progress_bars(quiet) as progress:
-            fused = fuse_checkpoint(model, baselines, output, items, progress)
+            fused = fuse_checkpoint(model, baselines, output, items, progress, gated=gate)
         made["manifest"] = _made(output)
-    rows = [
-        {"scorer": name, "standard score": score_weight, "log rank": rank_weight}
-        for name, (score_weight, rank_weight) in fused.weights.items()
-    ]
+    rows = _weight_rows(fused)
     print_rows(rows, f"weights, fitted in {fused.fit_seconds:.0f} s: {output}", as_json)
+
+
+def _weight_rows(fused: FittedFusion) -> list[dict[str, Any]]:
+    """Return a row a scorer: its weights and, with a gate, what each feature adds to that of its standard score."""
+    from recommender.baselines.fusion.gate import FEATURES
+
+    rows = []
+    for name, (score_weight, rank_weight) in fused.weights.items():
+        row: dict[str, Any] = {"scorer": name, "standard score": score_weight, "log rank": rank_weight}
+        if fused.gate is not None:
+            row |= dict(zip(FEATURES, fused.gate.slopes[name][0].tolist(), strict=True))
+        rows.append(row)
+    return rows
 
 
 def learning_facts(config: Config, output: Path) -> dict[str, Any]:

@@ -25,10 +25,12 @@ def check_factors(engine: Engine, factors: Mapping[str, float]) -> None:
 
 
 def reweighted(fusion: StoredFusion, factors: Mapping[str, float]) -> StoredFusion:
-    """Return a fusion with its weights times factors; a baseline with factor 0 is left out."""
+    """Return a fusion with its weights times factors; a baseline with factor 0 is left out, unless a gate asks it, too."""
     weights = {
         name: (a * factors.get(name, 1.0), b * factors.get(name, 1.0)) for name, (a, b) in fusion.weights.items()
     }
+    if fusion.gate is not None:  # whether scorers agree depends on all of them
+        return StoredFusion(fusion.baselines, weights, fusion.gate.scaled(factors))
     kept = {name: baseline for name, baseline in fusion.baselines.items() if any(weights[name])}
     return StoredFusion(kept, {name: weights[name] for name in (LANGUAGE_MODEL, *kept)})
 

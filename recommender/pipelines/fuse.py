@@ -30,11 +30,13 @@ def fuse_checkpoint(
     items: str | None = None,
     progress: Progress | None = None,
     store: NamedStore | None = None,
+    gated: bool = False,
 ) -> FittedFusion:
     """Fit baselines and weights on the checkpoint's training data and write a copy with them to `output`.
 
     The weights are fitted on each user's validation target; test targets are not used. What the baselines learned, all but
-    each user's last item, is added to what the copy says it was trained on. `store`: says who was forgotten.
+    each user's last item, is added to what the copy says it was trained on. `store`: says who was forgotten. `gated`: the
+    weights depend on the history.
 
     Raises DataError for a baseline that cannot be saved in a checkpoint and for a checkpoint that was trained on the
     validation targets; CheckpointError.
@@ -42,7 +44,7 @@ def fuse_checkpoint(
     check_storable(baselines)
     refuse_private(source, "fused baselines")
     with claimed(output, "fuse"):
-        return _fuse(source, baselines, output, items, progress, store)
+        return _fuse(source, baselines, output, items, progress, store, gated)
 
 
 def _fuse(
@@ -52,6 +54,7 @@ def _fuse(
     items: str | None,
     progress: Progress | None,
     store: NamedStore | None,
+    gated: bool,
 ) -> FittedFusion:
     model = Recommender.from_pretrained(source, items, progress)
     config, catalogue = model.config, model.catalogue
@@ -68,7 +71,8 @@ def _fuse(
     )
     score = partial(model.score, candidates=range(len(catalogue)))
     data = FitData(known, len(catalogue), content, config.seed, progress)
-    fused = fit_fusion(source, score, {name: partial(make_baseline, name) for name in baselines}, data, progress)
+    makers = {name: partial(make_baseline, name) for name in baselines}
+    fused = fit_fusion(source, score, makers, data, progress, gated=gated)
     files = {FUSION_FILE: fused.stored().save}
     trained = TrainedOn.load(resolve(source))
     if trained is not None:  # of an older checkpoint nobody knows what it learned before

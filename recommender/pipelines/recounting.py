@@ -15,7 +15,7 @@ from recommender.encoders.features import Features
 def recounted(
     stored: StoredFusion, catalogue: Catalogue, features: Features, known: Sequence[np.ndarray], seed: int
 ) -> StoredFusion:
-    """Return a fusion whose baselines are fitted on histories [users] of catalogue indices."""
+    """Return a fusion whose baselines, and the counts of a gate, come from histories [users] of catalogue indices."""
     documents = [catalogue.document(item) for item in range(len(catalogue))]
     content = ItemContent(documents, lambda: features.without("collaborative"))
     data = FitData(known, len(catalogue), content, seed)
@@ -24,4 +24,5 @@ def recounted(
         if name != LANGUAGE_MODEL:
             baselines[name] = make_baseline(name)
             baselines[name].fit(data)
-    return StoredFusion(baselines, stored.weights)
+    gate = None if stored.gate is None else stored.gate.recounted(known, len(catalogue))
+    return StoredFusion(baselines, stored.weights, gate)

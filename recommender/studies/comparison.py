@@ -12,7 +12,8 @@ import numpy as np
 
 from recommender.baselines import FitData, ItemContent
 from recommender.baselines.fit_cache import FitCache
-from recommender.baselines.fusion.weights import fit_fusion
+from recommender.baselines.fusion.gate import FEATURES
+from recommender.baselines.fusion.weights import FittedFusion, fit_fusion
 from recommender.baselines.topk import RankFunction
 from recommender.cluster import Cluster
 from recommender.config import Config
@@ -73,7 +74,8 @@ def evaluate(
     """Compare checkpoints and baselines in one table: the whole catalogue is ranked for every user.
 
     entries: checkpoint folders or names of shipped adapters; baseline names (NAME or NAME:KEY=VALUE);
-        FOLDER+BASELINE+... for a checkpoint fused with baselines, with weights fitted on validation targets;
+        FOLDER+BASELINE+... for a checkpoint fused with baselines, with weights fitted on validation targets, and
+        FOLDER+BASELINE+...@gate with weights that depend on the history;
         NAME=FOLDER,FOLDER for the runs of one recipe as one model. The first entry is the reference of all differences.
     items, interactions: tables or names of data sets, by default those of `config`.
     test: a table of targets, user_id and item_id; by default targets are held out as `options.split` says.
@@ -183,25 +185,32 @@ class _Comparison:
     def _fits(self, entry: Entry) -> dict[str, Fit]:
         """Return the runs of an entry: the folders of a checkpoint, or a baseline once a seed."""
         if entry.folders:
-            return {folder: partial(self._load_checkpoint, folder, entry.fused) for folder in entry.folders}
+            return {folder: partial(self._load_checkpoint, folder, entry) for folder in entry.folders}
         return {f"seed {seed}": partial(self._fit_baseline, entry.name, seed) for seed in self.options.fit_seeds}
 
     def _fit_baseline(self, name: str, seed: int, learn: Sequence[np.ndarray]) -> RankFunction:
         return self.fit_cache.fit(name, self._fit_data(learn, seed))
 
-    def _load_checkpoint(self, folder: str, fused: Sequence[str], learn: Sequence[np.ndarray]) -> RankFunction:
+    def _load_checkpoint(self, folder: str, entry: Entry, learn: Sequence[np.ndarray]) -> RankFunction:
         """Load a checkpoint, and fuse it with baselines if there are any; notes the weights and seconds of a fusion."""
         cluster, output = self.options.cluster, self.output
-        if cluster is not None and output is not None and not fused:
+        if cluster is not None and output is not None and not entry.fused:
             return RankingOnCluster(cluster, folder, self.config.data, output, self.progress)
         engine = Recommender.from_pretrained(folder, self.catalogue, self.progress)
-        if not fused:
+        if not entry.fused:
             return partial(rank_histories, engine)
         score = partial(engine.score, candidates=range(len(self.catalogue)))
-        baselines = {name: partial(self.fit_cache.make, name) for name in fused}
-        fusion = fit_fusion(folder, score, baselines, self._fit_data(learn), self.progress)
-        self.fusions["+".join([folder, *fused])] = {"weights": fusion.weights, "seconds": fusion.seconds}
+        baselines = {name: partial(self.fit_cache.make, name) for name in entry.fused}
+        fusion = fit_fusion(folder, score, baselines, self._fit_data(learn), self.progress, gated=entry.gated)
+        self._note(folder, entry, fusion)
         return fusion
+
+    def _note(self, folder: str, entry: Entry, fusion: FittedFusion) -> None:
+        noted: dict[str, Any] = {"weights": fusion.weights, "seconds": fusion.seconds}
+        if fusion.gate is not None:
+            slopes = {name: table.tolist() for name, table in fusion.gate.slopes.items()}
+            noted["gate"] = {"features": FEATURES, "slopes": slopes, "ridge": fusion.ridge}
+        self.fusions["+".join([folder, *entry.fused]) + "@gate" * entry.gated] = noted
 
     def _fit_data(self, learn: Sequence[np.ndarray], seed: int = 0) -> FitData:
         return FitData(learn, len(self.catalogue), self.content, seed, self.progress)

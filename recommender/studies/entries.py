@@ -15,6 +15,8 @@ from recommender.strict.json_documents import read_json_object
 if TYPE_CHECKING:
     from recommender.data.catalogue import Catalogue
 
+_GATE = "@gate"
+"""Behind the baselines of a fusion: its weights depend on the history."""
 # may differ between the runs of one recipe: the seed, and where and how fast they were made
 _RUN_KEYS = ("seed", "base.device", "encoders.cache", "encoders.batch_size", "training.checkpoint_minutes")
 
@@ -24,16 +26,19 @@ class Entry:
     """One row of the table.
 
     folders: the checkpoints that are its runs; none for a baseline. fused: the baselines that rank with the checkpoint.
+    gated: the weights of the fusion depend on the history.
     """
 
     name: str
     folders: tuple[str, ...] = ()
     fused: tuple[str, ...] = ()
+    gated: bool = False
 
 
 def parse_entries(texts: Sequence[str]) -> tuple[Entry, ...]:
     """Read entries: baselines (see `make_baseline`), checkpoint folders, NAME=FOLDER,FOLDER,... for several runs of one
-    recipe, and FOLDER+BASELINE+... for a checkpoint fused with baselines.
+    recipe, and FOLDER+BASELINE+... for a checkpoint fused with baselines, with @gate behind it for weights that depend
+    on the history.
 
     Raises DataError for a name or a folder that is given twice, and for what is neither folder nor baseline.
     """
@@ -93,7 +98,8 @@ def _parse_entry(text: str) -> Entry:
 
 def _parse_fused(text: str) -> Entry | None:
     """Return the entry of FOLDER+BASELINE+..., None if the text is not of this kind."""
-    checkpoint, *baselines = text.split("+")
+    gated = text.endswith(_GATE)
+    checkpoint, *baselines = text.removesuffix(_GATE).split("+")
     if not baselines or resolve(text).exists():  # the name of a folder may contain the sign
         return None
     for name in baselines:
@@ -104,7 +110,8 @@ def _parse_fused(text: str) -> Entry | None:
         raise DataError(
             f"{text!r}: {checkpoint!r} is no checkpoint", "fuse a checkpoint with baselines: FOLDER+BASELINE"
         )
-    return Entry("+".join([entry.name, *baselines]), entry.folders, tuple(baselines))
+    name = "+".join([entry.name, *baselines]) + _GATE * gated
+    return Entry(name, entry.folders, tuple(baselines), gated)
 
 
 def _check_distinct(names: Sequence[str], kind: str, hint: str = "give each once") -> None:

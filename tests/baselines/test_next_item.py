@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from recommender.baselines import FitData, losses
+from recommender.baselines import FitData, losses, make_baseline
 from recommender.baselines.losses import Loss
 from recommender.baselines.next_item import NextItemBaseline, NextItemNetwork, TrainingSchedule
 from recommender.errors import DataError
@@ -71,6 +71,15 @@ def test_progress_names_the_baseline_its_validation_and_the_epoch():
     fitted(progress=lambda *step: steps.append(step))
     assert [done for _, done, _ in steps] == list(range(1, len(steps) + 1))
     assert all(what.startswith("fitting markov, validation ") and total == 8 for what, _, total in steps)
+
+
+def test_the_number_of_epochs_can_be_set_by_name():
+    assert make_baseline("bsarec-causal:epochs=2").epochs == 2
+    steps: list[tuple[int, int]] = []
+    baseline = Markov("markov", TrainingSchedule(length=6, places=32, epochs=8))
+    baseline.epochs = 2
+    baseline.fit(FitData(circle(ITEMS), ITEMS, progress=lambda _, done, total: steps.append((done, total))))
+    assert steps == [(1, 2), (2, 2)]
 
 
 def test_training_stops_after_epochs_without_a_better_validation():

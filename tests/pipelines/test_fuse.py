@@ -9,17 +9,20 @@ import pytest
 from typer.testing import CliRunner
 
 from recommender.baselines import BASELINES, FitData, ItemContent
-from recommender.baselines.fusion.stored import FUSION_FILE, StoredFusion
+from recommender.baselines.fusion.score_views import weighted_scores
+from recommender.baselines.fusion.stored import FUSION_FILE, LANGUAGE_MODEL, StoredFusion
 from recommender.baselines.item_tables import STORABLE, from_arrays, to_arrays
 from recommender.cli import app
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import leave_one_out
 from recommender.engine import Recommender
+from recommender.engine.variants import reweighted
 from recommender.errors import CheckpointError, DataError, RecommenderError
 from recommender.model.trained_on import TrainedOn
 from recommender.pipelines import train
 from recommender.pipelines.fuse import fuse_checkpoint
+from recommender.pipelines.recounting import recounted
 from recommender.studies.comparison import evaluate
 from tests.conftest import ITEMS, write_csv, write_tables
 
@@ -48,6 +51,12 @@ def fused(trained):
     return output, fuse_checkpoint(str(trained), ["ease-decay", "transition-tfidf"], output)
 
 
+@pytest.fixture(scope="module")
+def gated(trained):
+    output = trained.with_name("gated")
+    return output, fuse_checkpoint(str(trained), ["ease-decay", "popularity"], output, gated=True)
+
+
 @pytest.mark.parametrize("name", STORABLE)
 def test_a_kept_baseline_scores_as_before(name, catalogue, histories, features):
     content = ItemContent([catalogue.document(i) for i in range(ITEMS)], features.content)
@@ -64,15 +73,37 @@ def test_a_baseline_that_holds_users_is_not_kept(histories):
         to_arrays(ranker)
 
 
-def test_the_engine_serves_what_the_evaluation_ranks(fused, histories):
-    folder, evaluated = fused
-    model = Recommender.from_pretrained(folder)
-    known = list(histories[:6])
-    expected = evaluated(known, 5)
-    served = model.rank(known, 5, fused=True)
-    for row, ranking in zip(expected, served, strict=True):
+def check_served_as_evaluated(folder, evaluated, known):
+    served = Recommender.from_pretrained(folder).rank(known, 5, fused=True)
+    for row, ranking in zip(evaluated(known, 5), served, strict=True):
         assert ranking.items.tolist() == row.tolist()
         assert (np.diff(ranking.scores) <= 0).all()
+
+
+def test_the_engine_serves_what_the_evaluation_ranks(fused, histories):
+    check_served_as_evaluated(*fused, list(histories[:6]))
+
+
+def test_the_engine_serves_a_gate_as_the_evaluation_ranks_with_it(gated, histories):
+    check_served_as_evaluated(*gated, list(histories[:6]))
+
+
+def test_a_factor_of_an_arm_scales_the_weights_of_a_gated_scorer_for_every_history(gated, histories):
+    engine, known = Recommender.from_pretrained(gated[0]), list(histories[:6])
+    model_scores = engine.score(known, candidates=range(len(engine.catalogue)))
+    usual, without = engine.fusion, reweighted(engine.fusion, {"popularity": 0.0})
+    parts = {LANGUAGE_MODEL: model_scores} | {n: b.scores(known) for n, b in usual.baselines.items()}
+    weights = usual.gate.weights(usual.weights, parts, known)
+    expected = sum(weighted_scores(parts[name], known, weights[name]) for name in (LANGUAGE_MODEL, "ease-decay"))
+    scores = without.scores(model_scores, known)
+    np.testing.assert_allclose(scores[np.isfinite(scores)], expected[np.isfinite(scores)], rtol=1e-4, atol=1e-4)
+
+
+def test_counts_of_a_gate_follow_new_histories(gated, histories):
+    engine = Recommender.from_pretrained(gated[0])
+    fewer = recounted(engine.fusion, engine.catalogue, engine.features, histories[:3], 0)
+    np.testing.assert_array_equal(fewer.gate.counts, np.bincount(np.concatenate(histories[:3]), minlength=ITEMS))
+    assert fewer.gate.slopes is engine.fusion.gate.slopes
 
 
 def test_the_language_model_alone_is_unchanged_and_one_switch_away(fused, trained):
@@ -130,7 +161,7 @@ def test_what_is_not_allowed_is_never_ranked(fused):
 
 
 def test_the_command_says_the_weights_and_the_answer_says_who_ranked(trained, tmp_path):
-    asked = ["fuse", str(trained), "popularity", "--output", str(tmp_path / "out"), "--json", "-q"]
+    asked = ["fuse", str(trained), "popularity", "--gate", "--output", str(tmp_path / "out"), "--json", "-q"]
     result = CliRunner().invoke(app, asked, catch_exceptions=False)
     rows = json.loads(result.stdout.splitlines()[-1])
     assert [row["scorer"] for row in rows][1:] == ["popularity"]

@@ -150,6 +150,18 @@ def test_a_checkpoint_may_be_fused_with_baselines(tables, make_checkpoint, tmp_p
     assert all(f"{first:.2f} and {second:.2f}" in page for first, second in told["weights"].values())
 
 
+def test_a_gate_stands_beside_fixed_weights(tables, make_checkpoint, tmp_path):
+    folder = str(tmp_path / "saved")
+    save_pretrained(make_checkpoint(), folder)
+    fixed, gated = f"{folder}+popularity", f"{folder}+popularity@gate"
+    evaluation = evaluate([fixed, gated], **tables)
+    told = evaluation.about["fusions"]
+    assert list(told) == [fixed, gated] and "gate" not in told[fixed]
+    gate = told[gated]["gate"]
+    assert len(gate["features"]) == 4 and list(gate["slopes"]) == [folder, "popularity"] and gate["ridge"] > 0
+    assert html(evaluation).count("They depend on the history") == 1
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -42,6 +42,19 @@ def test_baselines_folders_and_runs_of_one_recipe(tmp_path):
     assert parse_entries([f"alone={a}"]) == (Entry("alone", (a,)),)
 
 
+def test_a_fusion_has_fixed_weights_or_a_gate(tmp_path):
+    for name in ("a", "b", "a+ease@gate"):
+        (tmp_path / name).mkdir()
+    a, b, odd = (str(tmp_path / name) for name in ("a", "b", "a+ease@gate"))
+    assert parse_entries([f"{a}+ease", f"{b}+ease@gate", odd]) == (
+        Entry(f"{a}+ease", (a,), ("ease",)),
+        Entry(f"{b}+ease@gate", (b,), ("ease",), gated=True),
+        Entry(odd, (odd,)),
+    )
+    with pytest.raises(DataError, match="the baseline ease is given twice"):
+        parse_entries([f"{a}+ease+ease@gate"])
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [

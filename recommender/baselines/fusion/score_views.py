@@ -34,9 +34,13 @@ def score_views(scores: np.ndarray, histories: Sequence[np.ndarray]) -> np.ndarr
     return views
 
 
-def weighted_scores(scores: np.ndarray, histories: Sequence[np.ndarray], weights: Weights) -> np.ndarray:
-    """Return what one scorer adds to the fused score of every item, float32 [users, items]."""
-    return np.asarray(score_views(scores, histories) @ np.array(weights, dtype=np.float32))
+def weighted_scores(scores: np.ndarray, histories: Sequence[np.ndarray], weights: Weights | np.ndarray) -> np.ndarray:
+    """Return what one scorer adds to the fused score of every item, float32 [users, items].
+
+    weights: of the two views, for all users or each user's own, [users, 2].
+    """
+    pairs = np.broadcast_to(np.asarray(weights, dtype=np.float32), (len(scores), 2))
+    return np.asarray((score_views(scores, histories) @ pairs[:, :, None])[..., 0])
 
 
 def mask_seen(scores: np.ndarray, histories: Sequence[np.ndarray]) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -120,3 +122,62 @@ def test_tables_of_another_number_of_items_are_named(saved):
     StoredFusion.load(saved).check_fits(saved, ITEMS)
     with pytest.raises(CheckpointError, match=f"scores {ITEMS} items, the catalogue has {ITEMS + 1}"):
         StoredFusion.load(saved).check_fits(saved, ITEMS + 1)
+
+
+@pytest.fixture
+def gated(tmp_path):
+    baselines = {name: partial(make_baseline, name) for name in NAMES[:2]}
+    fusion = fit_fusion("runs/model", follows, baselines, FitData(walks(), ITEMS), gated=True)
+    fusion.stored().save(tmp_path / "gated.safetensors")
+    return fusion, tmp_path / "gated.safetensors"
+
+
+def test_a_stored_gate_scores_as_the_fitted_one(gated):
+    fusion, path = gated
+    loaded, histories = StoredFusion.load(path), [*walks(7, length=4), *walks(3, length=20)]
+    np.testing.assert_allclose(loaded.scores(follows(histories), histories), fusion.scores(histories), rtol=1e-6)
+    assert list(loaded.gate.slopes) == [LANGUAGE_MODEL, *NAMES[:2]]
+    np.testing.assert_array_equal(loaded.gate.counts, np.bincount(np.concatenate(walks()), minlength=ITEMS))
+
+
+def test_a_fusion_without_a_gate_is_read_as_before(saved):
+    assert StoredFusion.load(saved).gate is None
+
+
+def test_a_gate_of_another_number_of_items_is_named(gated):
+    loaded = StoredFusion.load(gated[1])
+    other = replace(loaded, gate=loaded.gate.recounted(walks(), ITEMS + 1))
+    with pytest.raises(CheckpointError, match=f"the gate counts {ITEMS + 1} items, the catalogue has {ITEMS}"):
+        other.check_fits(gated[1], ITEMS)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("features", ["log length"]),
+        ("mean", [0.0]),
+        ("spread", [0.0, 1.0, 1.0, 1.0]),
+        ("mean", [float("inf")] * 4),
+        ("slopes", {}),
+        ("slopes", {name: [[0.0] * 4] for name in (LANGUAGE_MODEL, *NAMES[:2])}),
+        ("slopes", {name: [[0.0] * 3] * 2 for name in (LANGUAGE_MODEL, *NAMES[:2])}),
+    ],
+)
+def test_a_damaged_gate_is_named(gated, key, value):
+    path = gated[1]
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    metadata["gate"] = json.dumps(json.loads(metadata["gate"]) | {key: value})
+    save_file(load_file(path), path, metadata=metadata)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        StoredFusion.load(path)
+
+
+def test_a_gate_without_counts_is_damaged(gated):
+    path = gated[1]
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    arrays = {key: array for key, array in load_file(path).items() if key != "gate/counts"}
+    save_file(arrays, path, metadata=metadata)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        StoredFusion.load(path)
