@@ -18,10 +18,16 @@ class ValidationTargets:
     targets: np.ndarray
 
 
-def split_validation(histories: Sequence[np.ndarray]) -> tuple[list[np.ndarray], ValidationTargets]:
-    """Return the histories without their last items, and these items as targets; a history of one item stays whole."""
-    train = [history[:-1] if len(history) > 1 else history for history in histories]
-    with_target = [history for history in histories if len(history) > 1]
+def split_validation(
+    histories: Sequence[np.ndarray], held_out: np.ndarray | None = None
+) -> tuple[list[np.ndarray], ValidationTargets]:
+    """Return the histories without their last items, and these items as targets; a history of one item stays whole.
+
+    `held_out`, bool [users]: only of these users, all others' histories stay whole.
+    """
+    takes = [len(h) > 1 and (held_out is None or bool(held_out[user])) for user, h in enumerate(histories)]
+    train = [history[:-1] if taken else history for history, taken in zip(histories, takes, strict=True)]
+    with_target = [history for history, taken in zip(histories, takes, strict=True) if taken]
     targets = np.array([history[-1] for history in with_target], dtype=np.int64)
     return train, ValidationTargets([history[:-1] for history in with_target], targets)
 

@@ -65,14 +65,15 @@ def _fuse(
         )
     histories = load_histories(config, catalogue, store)
     check_same_interactions(source, config.data.interactions, histories, catalogue)
-    known = leave_one_out(histories).history_for("test")
+    split = leave_one_out(histories, validate_on=config.training.validate_on)
+    known, unlearned = split.history_for("test"), split.validation >= 0
     content = ItemContent(
         [catalogue.document(i) for i in range(len(catalogue))], lambda: model.model.features.without("collaborative")
     )
     score = partial(model.score, candidates=range(len(catalogue)))
     data = FitData(known, len(catalogue), content, config.seed, progress)
     makers = {name: partial(make_baseline, name) for name in baselines}
-    fused = fit_fusion(source, score, makers, data, progress, gated=gated)
+    fused = fit_fusion(source, score, makers, data, progress, gated=gated, unlearned=unlearned)
     files = {FUSION_FILE: fused.stored().save}
     trained = TrainedOn.load(resolve(source))
     if trained is not None:  # of an older checkpoint nobody knows what it learned before

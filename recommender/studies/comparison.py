@@ -18,7 +18,7 @@ from recommender.baselines.topk import RankFunction
 from recommender.cluster import Cluster
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
-from recommender.data.histories import Histories
+from recommender.data.histories import Histories, leave_one_out
 from recommender.encoders.features import Features
 from recommender.engine import Recommender
 from recommender.errors import DataError, import_extra
@@ -201,9 +201,18 @@ class _Comparison:
             return partial(rank_histories, engine)
         score = partial(engine.score, candidates=range(len(self.catalogue)))
         baselines = {name: partial(self.fit_cache.make, name) for name in entry.fused}
-        fusion = fit_fusion(folder, score, baselines, self._fit_data(learn), self.progress, gated=entry.gated)
+        unlearned = self._unlearned_by(engine.config)
+        data = self._fit_data(learn)
+        fusion = fit_fusion(folder, score, baselines, data, self.progress, gated=entry.gated, unlearned=unlearned)
         self._note(folder, entry, fusion)
         return fusion
+
+    def _unlearned_by(self, config: Config) -> np.ndarray | None:
+        """Return whose last known items a checkpoint has not learned, bool [users]; None: nobody's was."""
+        validate_on = config.training.validate_on
+        if validate_on is None or self.test is not None or self.options.split != "leave-one-out":
+            return None
+        return leave_one_out(self.histories, validate_on=validate_on).validation >= 0
 
     def _note(self, folder: str, entry: Entry, fusion: FittedFusion) -> None:
         noted: dict[str, Any] = {"weights": fusion.weights, "seconds": fusion.seconds}

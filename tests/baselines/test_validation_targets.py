@@ -13,6 +13,13 @@ def test_the_last_item_is_held_out_of_histories_of_two_or_more():
     assert held.targets.tolist() == [7, 0]
 
 
+def test_only_some_users_may_be_held_out():
+    histories = [np.array([4, 2, 7]), np.array([3, 1]), np.array([5])]
+    train, held = split_validation(histories, np.array([False, True, True]))
+    assert [history.tolist() for history in train] == [[4, 2, 7], [3], [5]]
+    assert held.targets.tolist() == [1] and [history.tolist() for history in held.histories] == [[3]]
+
+
 @pytest.mark.parametrize("batch", [3, 512])
 def test_ndcg_is_that_of_the_evaluation(batch):
     generator = np.random.default_rng(0)

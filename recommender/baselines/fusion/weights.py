@@ -101,15 +101,17 @@ def fit_fusion(
     progress: Progress | None = None,
     *,
     gated: bool = False,
+    unlearned: np.ndarray | None = None,
 ) -> FittedFusion:
     """Fit baselines and the weights of all scorers; the language model is trained already.
 
     The last item of each history is the validation target. The weights are fitted on the scores for the items before
     it, from baselines that have not seen it; then the baselines are fitted again on whole histories. `name`: of the
-    language model. `gated`: the weights depend on the history, see `Gate`. Raises DataError if no history has two items.
+    language model. `gated`: the weights depend on the history, see `Gate`. `unlearned`, bool [users]: whose last items the
+    language model has not learned, see `training.validate_on`; None: of all. Raises DataError if nobody has a target.
     """
     start = time.perf_counter()
-    train, validation = split_validation(data.histories)
+    train, validation = split_validation(data.histories, unlearned)
     if not len(validation.targets):
         raise DataError("no history has two items, so there is nothing to fit the weights of a fusion on")
     users = evenly(len(validation.targets), VALIDATION_USERS)

@@ -103,3 +103,26 @@ def test_what_each_scorer_costs_adds_up():
     first = dict(fusion.seconds)
     fusion.scores(walks(2))
     assert all(fusion.seconds[name] > seconds > 0 for name, seconds in first.items())
+
+
+def test_weights_are_fitted_on_what_the_language_model_has_not_learned_alone():
+    histories, asked, seen = walks(), [], []
+    unlearned = np.arange(len(histories)) % 3 == 0
+
+    class Spy:
+        name = "spy"
+
+        def fit(self, data):
+            seen.append([len(history) for history in data.histories])
+
+        def scores(self, histories):
+            return noise(histories)
+
+    def model(asked_for):
+        asked.append([history.tolist() for history in asked_for])
+        return follows(asked_for)
+
+    fit_fusion("m", model, {"spy": Spy}, FitData(histories, ITEMS), unlearned=unlearned)
+    assert asked[0] == [h[:-1].tolist() for h, held in zip(histories, unlearned, strict=True) if held]
+    assert seen[0] == [len(h) - held for h, held in zip(histories, unlearned, strict=True)]
+    assert seen[1] == [len(h) for h in histories]
