@@ -9,13 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
 from recommender.engine import Engine, RankedItem
-from recommender.server.access import Caller
 from recommender.store.database import writing
 from recommender.store.people import ForgottenError
 from recommender.store.store import Store
@@ -33,19 +32,37 @@ class AuditTrail:
         self.store, self.model = store, digest(dict(engine.files))
 
     def listed(
-        self, caller: Caller, body: BaseModel, user: str | None, items: Sequence[RankedItem], kind: str = "list"
+        self,
+        caller: str | None,
+        body: BaseModel,
+        user: str | None,
+        items: Sequence[RankedItem],
+        kind: str = "list",
     ) -> None:
         """Write down a list, and what the check said of its justifications."""
-        if self.store is None:
-            return
-        row: dict[str, Any] = {
-            "caller": caller.name,
-            "request": digest(body.model_dump(mode="json")),
-            "model": self.model,
-            "verdicts": [verdict(item) for item in items if item.justification is not None],
-        }
-        ids = [item.item_id for item in items]
-        self._write(kind, row, user, ids)
+        verdicts = [verdict(i.justification, i.written_by, i.evidence) for i in items if i.justification is not None]
+        self._answered(kind, caller, body, user, [item.item_id for item in items], verdicts)
+
+    def explained(self, caller: str | None, body: BaseModel, user: str | None, told: Mapping[str, Any]) -> None:
+        """Write down an answer to a question about a list, and what the check said of its sentence, if it has one."""
+        ids = [told["item_id"]] if isinstance(told.get("item_id"), str) else []
+        sentence = told.get("justification")
+        checked = [] if sentence is None else [verdict(sentence, told.get("written_by"), told.get("evidence"))]
+        self._answered("explained", caller, body, user, ids, checked)
+
+    def _answered(
+        self,
+        kind: str,
+        caller: str | None,
+        body: BaseModel,
+        user: str | None,
+        ids: list[str],
+        verdicts: list[dict[str, Any]],
+    ) -> None:
+        if self.store is not None:
+            request = digest(body.model_dump(mode="json"))
+            row = {"caller": caller, "request": request, "model": self.model, "verdicts": verdicts}
+            self._write(kind, row, user, ids)
 
     def told(self, caller: str, opinion: str, user: str | None, item_id: str) -> None:
         """Write down feedback."""
@@ -69,8 +86,8 @@ class AuditTrail:
         self.store.audit.add(kind, row | {"person": tag, "items": base64.b64encode(sealed).decode()})
 
 
-def verdict(item: RankedItem) -> dict[str, Any]:
-    """Return what the check said of an item's justification."""
-    claims = (item.evidence or {}).get("claims", [])
+def verdict(sentence: str | None, written_by: str | None, evidence: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the check said of a justification."""
+    claims = (evidence or {}).get("claims", [])
     false = sum(not claim["true"] for claim in claims)
-    return {"written_by": item.written_by, "claims": len(claims), "false": false, "text": digest(item.justification)}
+    return {"written_by": written_by, "claims": len(claims), "false": false, "text": digest(sentence)}

@@ -119,6 +119,7 @@ class _Tools:
 
     async def recommend(
         self,
+        context: Context[Any, Any],
         history: History = [],  # noqa: B006 (the SDK makes a schema of it and calls with its own)
         k: Count = 10,
         query: Query = None,
@@ -137,13 +138,14 @@ class _Tools:
         if request.explain:
             most = self.service.limits.explained
             items[:most] = await self.service.justified(request, tuple(items[:most]), self.engine)
-        request_id = await self.service.keep_for_agent(user, items)
+        request_id = await self.service.keep_for_agent(_caller(context), request, items)
         listed = [ListedItem.of(item) for item in items]
         return Recommendations(request_id=request_id, items=listed, notes=[*told, *ranking.notes])
 
     async def explain(
         self,
         item_id: ItemId,
+        context: Context[Any, Any],
         history: History = [],  # noqa: B006
         query: Query = None,
         without: Without = [],  # noqa: B006
@@ -153,6 +155,7 @@ class _Tools:
         request = await self._to_explain(history=history, query=query, without=without, user=user)
         item = self._item(item_id)
         told = await self.service.writing.run(partial(explain_item, self.engine, request, item.item_id))
+        await self.service.write_down_explained(_caller(context), request, told)
         return Explanation.model_validate(told | {"influences": told["evidence"]["influences"]})
 
     async def why_not(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from recommender.engine import Response as Ranking
 from recommender.engine.parameters import parameters
 from recommender.engine.trace import for_strangers, trace_of
 from recommender.errors import DataError, RecommenderError
-from recommender.server.access import Caller, caller_of, own_user
+from recommender.server.access import caller_of, own_user
 from recommender.server.audit_trail import AuditTrail
 from recommender.server.callers import caller_name
 from recommender.server.chat_completions import completion, completion_chunks, engine_request, new_id, ranked_items
@@ -111,7 +111,7 @@ class Service:
         check_id_lengths(body)
         engine = await self._engine_for(body.model)
         body, told = await self.people.prepared(http, body)
-        caller = caller_of(http)
+        caller = caller_of(http).name
         if not body.stream:
             return await self._while_connected(http, self._recommendations(body, engine, told, caller)) or _no_reader()
         served = await self._while_connected(http, self._ranked(body, engine, told))
@@ -131,21 +131,41 @@ class Service:
         if self.lists.store is not None:
             await asyncio.to_thread(self.lists.keep, user, shown)
 
-    async def keep_for_agent(self, user: str | None, items: Sequence[RankedItem]) -> str:
+    async def keep_for_agent(self, caller: str, request: Request, items: Sequence[RankedItem]) -> str:
         """Keep which list a tool gave to somebody's agent, and return its id."""
         shown = self.lists.impression(new_request_id(), items, "agent")
-        await self._keep(user, shown)
+        await self._keep(request.user, shown)
+        await self._write_down(caller, request, items)
         return shown.request_id
 
     async def _write_down(
-        self, caller: Caller, body: RecommendationsBody | ChatBody, items: Sequence[RankedItem], kind: str = "list"
+        self, caller: str | None, body: Request | ChatBody, items: Sequence[RankedItem], kind: str = "list"
     ) -> None:
         """Keep what is answered in the audit log, where there is one, before it is answered."""
         if self.trail.store is not None:
             await asyncio.to_thread(self.trail.listed, caller, body, body.user, items, kind)
 
+    async def write_down_explained(self, caller: str | None, body: Request, told: Mapping[str, Any]) -> None:
+        """Keep an answer to a question about a list in the audit log, where there is one, before it is answered."""
+        if self.trail.store is not None:
+            await asyncio.to_thread(self.trail.explained, caller, body, body.user, told)
+
+    async def _written_down(
+        self, caller: str | None, body: ChatBody, justified: AsyncGenerator[RankedItem, None]
+    ) -> AsyncGenerator[RankedItem, None]:
+        """Yield justified items as they come, and keep in the audit log those that came."""
+        items: list[RankedItem] = []
+        try:
+            async with aclosing(justified):
+                async for item in justified:
+                    items.append(item)
+                    yield item
+        finally:
+            if items:
+                await self._write_down(caller, body, items, "justified")
+
     async def _recommendations(
-        self, body: RecommendationsBody, engine: Engine, told: Sequence[str], caller: Caller
+        self, body: RecommendationsBody, engine: Engine, told: Sequence[str], caller: str | None
     ) -> JSONResponse:
         served = await self._ranked(body, engine, told)
         ranking, items = served.ranking, served.ranking.items
@@ -180,7 +200,7 @@ class Service:
             return tuple([item async for item in justifications])
 
     async def _recommendation_events(
-        self, body: RecommendationsBody, served: Served, engine: Engine, told: Sequence[str], caller: Caller
+        self, body: RecommendationsBody, served: Served, engine: Engine, told: Sequence[str], caller: str | None
     ) -> Events:
         ranking = served.ranking
         listed = {**ranking.to_dict(), "notes": [*told, *self._notes(body, ranking)]}
@@ -206,7 +226,11 @@ class Service:
         engine = await self._engine_for(body.model)
         asked, told = await self.people.prepared(http, body.model_copy(update={"explain": True}))
         check_explained(told)
-        return await self._written(http, body.model, lambda: explanation(engine, asked) | GENERATED)
+        found = await self._while_connected(http, self.writing.run(lambda: explanation(engine, asked) | GENERATED))
+        if found is None:
+            return _no_reader()
+        await self.write_down_explained(caller_of(http).name, asked, found)
+        return JSONResponse({**found, "model": body.model or self.name})
 
     async def parameters(
         self,
@@ -246,7 +270,7 @@ class Service:
         if read is None:
             return _no_reader()
         messages, image_gains = read
-        reply, caller = self._reply(body, messages, image_gains, engine, told), caller_of(http)
+        reply, caller = self._reply(body, messages, image_gains, engine, told), caller_of(http).name
         if not body.stream:
             return await self._while_connected(http, self._completion(body, reply, engine, caller)) or _no_reader()
         finished_reply = await self._while_connected(http, reply)
@@ -254,7 +278,7 @@ class Service:
             return _no_reader()
         completion_id = await self._keep_chat(body, ranked_items(finished_reply))
         await self._write_down(caller, body, ranked_items(finished_reply))
-        return self._chat_stream(body, finished_reply, engine, completion_id)
+        return self._chat_stream(body, finished_reply, engine, completion_id, caller)
 
     async def _keep_chat(self, body: ChatBody, items: Sequence[RankedItem]) -> str:
         """Keep which list a conversation is answered with, and return the answer's id."""
@@ -292,7 +316,7 @@ class Service:
         return replace(reply, notes=(*told, *reply.notes)) if told else reply
 
     async def _completion(
-        self, body: ChatBody, reply: Awaitable[Reply], engine: Engine, caller: Caller
+        self, body: ChatBody, reply: Awaitable[Reply], engine: Engine, caller: str | None
     ) -> JSONResponse:
         finished_reply = await reply
         items = ranked_items(finished_reply)
@@ -302,11 +326,14 @@ class Service:
         await self._write_down(caller, body, items)
         return JSONResponse(completion(body.model or self.name, finished_reply, items, completion_id))
 
-    def _chat_stream(self, body: ChatBody, reply: Reply, engine: Engine, completion_id: str) -> Response:
+    def _chat_stream(
+        self, body: ChatBody, reply: Reply, engine: Engine, completion_id: str, caller: str | None
+    ) -> Response:
         items, justifications = ranked_items(reply), None
         if body.explain and items:
             request = engine_request(reply, body)
-            justifications = self.writing.stream_justifications(request, items, False, body.one_pass, engine)
+            written = self.writing.stream_justifications(request, items, False, body.one_pass, engine)
+            justifications = self._written_down(caller, body, written)
         named = body.model or self.name
         chunks = completion_chunks(named, reply, items, justifications, body.one_pass, completion_id)
         return self._stream(chunks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 
 import pytest
 from starlette.testclient import TestClient
@@ -74,14 +75,23 @@ def test_everything_that_is_done_is_in_the_log_and_names_nobody(client, store, e
     client.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "a comedy"}], "user": USER})
     client.post("/v1/feedback", json={"item_id": "101", "opinion": "not for me", "user": USER})
     client.post("/v1/consent", json={"user": USER, "consent": {"share": True}})
+    spoken = {"messages": [{"role": "user", "content": "a comedy"}], "user": USER, "stream": True, "explain": True}
+    with client.stream("POST", "/v1/chat/completions", json=spoken) as answer:
+        list(answer.iter_lines())
+    asked = {"kind": "why", "item_id": "102", "history": ["101"], "user": USER}
+    assert client.post("/v1/explanations", json=asked).status_code == 200
     assert store.audit.verify().ok
     with writing(store.engine) as connection:
         rows = connection.exec_driver_sql("SELECT kind, body FROM audit ORDER BY number").all()
         tag = store.people.tag(connection, store.people.pseudonym(USER))
-    assert [kind for kind, _ in rows] == ["list", "list", "list", "justified", "list", "feedback", "consent"]
+    assert [kind for kind, _ in rows] == [
+        *("list", "list", "list", "justified", "list", "feedback", "consent"),
+        *("list", "justified", "explained"),
+    ]
     bodies = [json.loads(body) for _, body in rows]
-    assert [body.get("person") for body in bodies] == [tag, None, tag, tag, tag, tag, None]
+    assert [body.get("person") for body in bodies] == [tag, None, tag, tag, tag, tag, None, tag, tag, tag]
     assert bodies[0]["verdicts"] and all(each["false"] == 0 for each in bodies[0]["verdicts"])
+    assert bodies[-2]["verdicts"] and len(bodies[-1]["verdicts"]) == 1
     assert isinstance(bodies[1]["items"], list) and isinstance(bodies[0]["items"], str)
     assert all(USER not in body for _, body in rows) and store.people.pseudonym(USER) not in str(rows)
 
@@ -116,13 +126,16 @@ def test_without_consent_there_is_no_explanation_on_any_route(client):
 
 def test_agents_reach_no_more_than_a_person_agreed_to(engine, store):
     tools = _Tools(Service(engine, "tiny", ServingConfig(), store))
+    pipe = SimpleNamespace(request_context=SimpleNamespace(request=None))
 
     async def asked():
-        personal = await tools.recommend(history=["101", "103"], k=3, user=USER, explain=True)
+        told = await tools.explain("110", pipe, history=["101"], user=USER)
+        assert told.justification
+        personal = await tools.recommend(pipe, history=["101", "103"], k=3, user=USER, explain=True)
         store.consents.set(USER, {"explain": False, "recommend": False})
-        plain = await tools.recommend(history=["101", "103"], k=3, user=USER, explain=True)
+        plain = await tools.recommend(pipe, history=["101", "103"], k=3, user=USER, explain=True)
         with pytest.raises(HttpError, match="does not agree to explanations"):
-            await tools.explain("110", history=["101"], user=USER)
+            await tools.explain("110", pipe, history=["101"], user=USER)
         with pytest.raises(HttpError, match="does not agree to explanations"):
             await tools.why_not("110", history=["101"], user=USER)
         return personal, plain
@@ -132,6 +145,12 @@ def test_agents_reach_no_more_than_a_person_agreed_to(engine, store):
     assert all(item.justification for item in personal.items) and personal.notes == []
     assert all(item.justification is None for item in plain.items)
     assert plain.notes[:2] == [NOT_PERSONAL, NOT_EXPLAINED]
+    with store.engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT kind, body FROM audit ORDER BY number").all()
+    told = [(kind, json.loads(body)) for kind, body in rows if kind in ("explained", "list")]
+    assert [kind for kind, _ in told] == ["explained", "list", "list"]
+    assert all(body["caller"] == "caller stdio" for _, body in told)
+    assert [len(body["verdicts"]) for _, body in told] == [1, 3, 0]
 
 
 def test_who_is_forgotten_asks_at_that_moment_and_nothing_is_kept_of_it(client, store, engine):
