@@ -32,8 +32,8 @@ VERSION = 1
 """To be raised whenever other frames or samples are read of a video, so that cached vectors of the old ones are not used."""
 #: FFmpeg's names of what is read; playlists are not among them: they would choose which other files are opened
 VIDEO_FORMATS = ("mov", "mp4", "matroska", "webm", "avi", "mpegts", "mpeg", "flv", "asf", "ogg")
-#: those whose header tells how long they are; of others FFmpeg guesses
-_TELL_LENGTH = ("mov", "matroska", "avi")
+#: those whose header tells how long they are, or how many frames they have; of others FFmpeg guesses
+_TELL_LENGTH, _TELL_FRAMES = {"mov", "matroska"}, {"avi"}
 MOST_VIDEO_PIXELS = 10_000_000
 """Of a frame; 4K has nine million. A decoder may hold sixteen frames."""
 CANDIDATES = 3
@@ -81,9 +81,10 @@ def read_frames(path: Path, count: int) -> list[Image.Image]:
         stream = _stream_of_frames(path, video)
         for start, stop in zip(edges, edges[1:], strict=False):
             found = dict(_frame_at(video, stream, at) for at in _candidates(survey.keys, start, stop))
-            new = found.keys() - pictures.keys()  # of a slow video two parts may find one frame
+            inside = [when for when in found if start <= when < stop] or list(found)
+            new = [when for when in inside if when not in pictures]  # of a slow video two parts may find one frame
             if new:
-                best = max(sorted(new), key=lambda when: _detail(found[when]))
+                best = max(new, key=lambda when: _detail(found[when]))
                 pictures[best] = found[best]
     return [pictures[when] for when in sorted(pictures)]
 
@@ -171,13 +172,20 @@ def _survey(path: Path) -> _Survey:
             found.end = max(found.end, float((at + (packet.duration or 0)) * packet.time_base))
             if packet.stream_index == frames.index:
                 found.add(packet, at)
-        tells = video.duration and any(name in video.format.name.split(",") for name in _TELL_LENGTH)
-        told = video.duration / 1e6 if tells else 0.0
-    if not found.frames:
-        raise _without_frames(path)
-    if found.end < 0.9 * told - 0.2:
-        raise DataError(f"{path}: a damaged video ({found.end:.1f} of {told:.1f} seconds)", "replace the file")
+        if not found.frames:
+            raise _without_frames(path)
+        _check_whole(path, video, frames, found)
     return found
+
+
+def _check_whole(path: Path, video: Any, frames: Any, found: _Survey) -> None:
+    """Raise DataError for a video with less than its header tells."""
+    names = set(video.format.name.split(","))
+    seconds = (video.duration or 0) / 1e6 if names & _TELL_LENGTH else 0.0
+    if found.end < 0.9 * seconds - 0.2:
+        raise DataError(f"{path}: a damaged video ({found.end:.1f} of {seconds:.1f} seconds)", "replace the file")
+    if names & _TELL_FRAMES and found.frames < 0.9 * frames.frames - 1:
+        raise DataError(f"{path}: a damaged video ({found.frames} of {frames.frames} frames)", "replace the file")
 
 
 def _stream_of_frames(path: Path, video: Any) -> Any:
@@ -188,10 +196,9 @@ def _stream_of_frames(path: Path, video: Any) -> Any:
         raise _without_frames(path)
     context = _decoder(path, streams[0], "frames")
     width, height = context.width, context.height
-    if not width or not height:
-        raise DataError(f"{path}: a damaged video (no frame could be found)", "replace the file")
-    if width * height > MOST_VIDEO_PIXELS:
-        raise DataError(f"{path}: frames of {width} x {height} are too large", "scale it down: 720 lines are plenty")
+    if not 0 < width * height <= MOST_VIDEO_PIXELS:  # 0: the decoder refused what it found
+        message = f"{path}: the video has no readable frames of at most {MOST_VIDEO_PIXELS:,} pixels"
+        raise DataError(message, "scale it down (720 lines are plenty), or replace the file if it is damaged")
     if max(width, height) > MOST_SIDES * min(width, height):
         message = f"{path}: {width} x {height} pixels are no frame that an encoder can read"
         raise DataError(message, f"crop it: the longer side may be {MOST_SIDES} times the shorter one")
