@@ -6,6 +6,7 @@ sound. So what is held in memory does not grow with the video.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ def read_frames(path: Path, count: int) -> list[Image.Image]:
     with _opened(path) as video:
         stream = _stream_of_frames(path, video)
         for start, stop in zip(edges, edges[1:], strict=False):
-            found = dict(_frame_at(video, stream, at) for at in _candidates(survey.keys, start, stop))
+            found = dict(_frame_at(video, stream, at, survey) for at in _candidates(survey.keys, start, stop))
             inside = [when for when in found if start <= when < stop] or list(found)
             new = [when for when in inside if when not in pictures]  # of a slow video two parts may find one frame
             if new:
@@ -240,17 +241,32 @@ def _candidates(keys: list[int], start: float, stop: float) -> list[int]:
     return [*inside, int((start + stop) / 2)]
 
 
-def _frame_at(video: Any, stream: Any, at: int) -> tuple[int, Image.Image]:
+def _frame_at(video: Any, stream: Any, at: int, survey: _Survey) -> tuple[int, Image.Image]:
     """Return when the first frame from a time on is, or the last on the way to it, and the frame."""
-    video.seek(at, stream=stream)
-    last = None
-    for frame in islice(video.decode(stream), _MOST_ON_THE_WAY):
+    place = bisect_right(survey.keys, at)
+    beginning = (survey.first or 0) - round(1 / stream.time_base)
+    best = None
+    # where a file has no index, seeking may end behind the key frame: then from an earlier one, or from the beginning
+    for start in (at, *survey.keys[max(place - 2, 0) : place][::-1], beginning):
+        video.seek(start, stream=stream)
+        began, found = _decoded_until(at, video.decode(stream))
+        best = found or best
+        if found is not None and began <= at:
+            break
+    if best is not None:
+        return _when(best, at), _upright(best, stream)
+    raise ValueError(f"no frame at {float(at * stream.time_base):.1f} seconds")
+
+
+def _decoded_until(at: int, frames: Iterator[Any]) -> tuple[int, Any | None]:
+    """Return when the first frame is, and the frame at which a time is reached, or the last one that is looked at."""
+    began, last = at, None
+    for frame in islice(frames, _MOST_ON_THE_WAY):
+        began = _when(frame, at) if last is None else began
         last = frame
         if _when(frame, at) >= at:
             break
-    if last is None:
-        raise ValueError(f"no frame at {float(at * stream.time_base):.1f} seconds")
-    return _when(last, at), _upright(last, stream)
+    return began, last
 
 
 def _when(frame: Any, otherwise: int) -> int:

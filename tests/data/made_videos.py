@@ -18,6 +18,7 @@ CODECS = {
     ".mov": ("libx264", "aac", 44_100),
     ".webm": ("libvpx", "libopus", 48_000),
     ".avi": ("mpeg4", "libmp3lame", 44_100),
+    ".ts": ("libx264", "aac", 44_100),
 }
 
 

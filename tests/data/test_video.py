@@ -93,7 +93,7 @@ def test_the_way_to_a_frame_is_bounded(tmp_path, monkeypatch):
     assert 1 <= len(read_frames(path, 4)) <= 2
 
 
-@pytest.mark.parametrize("suffix", CODECS)
+@pytest.mark.parametrize("suffix", sorted(CODECS.keys() - {".ts"}))  # which tells no length
 def test_a_truncated_video_is_an_error(tmp_path, suffix):
     path = cut_in_half(make_video(tmp_path / f"a{suffix}"))
     for read in (lambda p: read_frames(p, 4), lambda p: read_sound_track(p, 300)):
