@@ -63,7 +63,8 @@ def readable(item: Item, medium: Medium, encoder: Encoder, read: Callable[[Path]
     """Return what `read` makes of an item's picture or sound. Raises UnavailableError if there is no readable one."""
     path = item.image if medium == "image" else item.audio
     if path is None:
-        raise UnavailableError(f"the item has no {NOUNS[medium]}")
+        whose = " of its own: its video is not looked into" if item.video else ""
+        raise UnavailableError(f"the item has no {NOUNS[medium]}{whose}")
     return _or_unavailable(lambda: read(path), f"the item's {NOUNS[medium]} cannot be read")
 
 

@@ -8,7 +8,9 @@ from pydantic import Field
 
 from recommender.config.section import Section
 
-ColumnKey = Literal["item_id", "title", "description", "image", "audio", "user_id", "timestamp", "position", "rating"]
+ColumnKey = Literal[
+    "item_id", "title", "description", "image", "audio", "video", "user_id", "timestamp", "position", "rating"
+]
 WithoutTime = Literal["file", "sets"] | None
 
 
@@ -20,6 +22,7 @@ class ColumnsConfig(Section):
     description: str = "description"
     image: str = "image"
     audio: str = "audio"
+    video: str = "video"
     user_id: str = "user_id"
     timestamp: str = "timestamp"
     position: str = "position"

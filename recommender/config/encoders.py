@@ -43,6 +43,12 @@ class EncodersConfig(Section):
     )
     collaborative_width: int = Field(64, ge=0, le=8192, description="0 switches the collaborative vectors off")
     window_seconds: float = Field(30.0, gt=0, le=30, description="longer audio is read in windows of this length")
+    video_frames: int = Field(
+        4, ge=1, le=32, description="frames of a video whose mean vector is the picture of an item without one"
+    )
+    video_seconds: float = Field(
+        300.0, gt=0, le=14_400, description="so much of a video's sound track is the sound of an item without one"
+    )
     batch_size: int = Field(32, ge=1)
     views: int = Field(
         0,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.config import ColumnsConfig, DataConfig
+from recommender.config import ColumnsConfig, DataConfig, EncodersConfig
 from recommender.data.catalogue import Catalogue
 from recommender.data.facts_join import load_facts
 from recommender.data.histories import Events, Histories, read_events
@@ -18,6 +18,7 @@ from recommender.data.history_shards import holds_histories
 from recommender.data.item_rows import Item, ReadItems, read_items
 from recommender.data.media import audio_problems, content_hash, image_problems, read_audio, read_image
 from recommender.data.tables import Problem, Table, read_table
+from recommender.data.video import video_problems
 from recommender.errors import DataError
 from recommender.progress import Progress
 
@@ -35,6 +36,7 @@ class ValidationReport:
     interactions: int = 0
     images: int = 0
     sounds: int = 0
+    videos: int = 0
     dropping: bool = False
     facts: tuple[str, ...] = ()
     """What `data.facts` found, in lines."""
@@ -55,7 +57,7 @@ class ValidationReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole report as plain JSON values."""
-        sizes = ("items", "users", "interactions", "images", "sounds")
+        sizes = ("items", "users", "interactions", "images", "sounds", "videos")
         return {
             "ok": self.ok,
             **{name: getattr(self, name) for name in sizes},
@@ -66,8 +68,9 @@ class ValidationReport:
 
     def render(self, shown: int = _SHOWN) -> str:
         """Return the report as text, with at most `shown` problems of each kind."""
+        videos = f", {self.videos} videos" if self.videos else ""
         lines = [
-            f"{self.items} items ({self.images} images, {self.sounds} sounds),"
+            f"{self.items} items ({self.images} images, {self.sounds} sounds{videos}),"
             f" {self.interactions} interactions of {self.users} users",
             *self.facts,
         ]
@@ -117,6 +120,7 @@ def validate(
         interactions=count,
         images=sum(item.image is not None for item in read.items),
         sounds=sum(item.audio is not None for item in read.items),
+        videos=sum(item.video is not None for item in read.items),
         dropping=data.on_error == "drop",
         facts=facts,
     )
@@ -207,11 +211,18 @@ def _ties(table: Table, events: Events, columns: ColumnsConfig) -> list[Problem]
 def _check_media(table: Table, read: ReadItems, columns: ColumnsConfig, progress: Progress | None) -> list[Problem]:
     images = {row: item.image for row, item in zip(read.rows, read.items, strict=True) if item.image}
     sounds = {row: item.audio for row, item in zip(read.rows, read.items, strict=True) if item.audio}
+    videos = {row: item.video for row, item in zip(read.rows, read.items, strict=True) if item.video}
     return [
         *_decode(table, columns.image, "image", images, lambda path: image_problems(read_image(path)), progress),
         *_same_content(table, columns.image, images),
         *_decode(table, columns.audio, "audio", sounds, lambda path: audio_problems(read_audio(path, None)), progress),
+        *_decode(table, columns.video, "video", videos, _watched, progress),
     ]
+
+
+def _watched(path: Path) -> tuple[str, ...]:
+    usual = EncodersConfig()
+    return video_problems(path, usual.video_frames, usual.video_seconds)
 
 
 def _decode(

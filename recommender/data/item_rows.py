@@ -40,6 +40,8 @@ class Item:
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     not_encoded: frozenset[str] = frozenset()
     """Names of attributes that no text encoder reads (`data.facts.encoded: false`)."""
+    video: Path | None = None
+    """Gives a picture to an item without `image`, and a sound to one without `audio`."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,10 @@ class ReadItems:
 
     def without_absent_media(self) -> ReadItems:
         """Return the items without media files that do not exist; that they do not is then a warning."""
-        items = tuple(replace(item, image=_existing(item.image), audio=_existing(item.audio)) for item in self.items)
+        items = tuple(
+            replace(item, image=_existing(item.image), audio=_existing(item.audio), video=_existing(item.video))
+            for item in self.items
+        )
         problems = tuple(
             replace(problem, severity="warning") if problem.kind == "missing-media" else problem
             for problem in self.problems
@@ -76,10 +81,19 @@ def read_items(table: Table, columns: ColumnsConfig) -> ReadItems:
     problems += _equal_titles(table, columns.title, titles)
     images = _media(table, columns.image, problems)
     audios = _media(table, columns.audio, problems)
+    videos = _media(table, columns.video, problems)
     attributes = _attributes(table, columns, problems)
     rows = tuple(row for row, item_id in enumerate(ids) if item_id)
     items = tuple(
-        Item(ids[row], titles[row] or f"item {ids[row]}", texts[row], images[row], audios[row], attributes[row])
+        Item(
+            ids[row],
+            titles[row] or f"item {ids[row]}",
+            texts[row],
+            images[row],
+            audios[row],
+            attributes[row],
+            video=videos[row],
+        )
         for row in rows
     )
     return ReadItems(items, rows, tuple(sorted(problems, key=lambda problem: problem.row or 0)))
@@ -238,7 +252,7 @@ def _media_path(value: Any) -> str | None:
 
 
 def _attributes(table: Table, columns: ColumnsConfig, problems: list[Problem]) -> list[dict[str, tuple[str, ...]]]:
-    taken = {columns.item_id, columns.title, columns.description, columns.image, columns.audio}
+    taken = {columns.item_id, columns.title, columns.description, columns.image, columns.audio, columns.video}
     rows: list[dict[str, tuple[str, ...]]] = [{} for _ in range(table.rows)]
     for name in table.columns:
         if name in taken:

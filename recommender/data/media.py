@@ -48,7 +48,7 @@ def read_image(source: Path | bytes, most_pixels: int = MOST_PIXELS) -> Image.Im
     `source`: a file, or the content of one. Format, size and shape are checked before anything is decoded. Raises DataError
     for whatever is no whole picture, has more than `most_pixels`, or is longer than `MOST_SIDES` times its width.
     """
-    name = _named(source, "the picture")
+    name = named_medium(source, "the picture")
     try:
         picture = Image.open(_opened(source), formats=_image_formats())
     except UnidentifiedImageError:
@@ -79,7 +79,7 @@ def _too_large(name: str) -> DataError:
 
 
 def _damaged(name: str, error: Exception) -> DataError:
-    return DataError(f"{name}: a damaged picture ({_reason(error, name)})", "replace the file")
+    return DataError(f"{name}: a damaged picture ({reason_of(error, name)})", "replace the file")
 
 
 @cache
@@ -95,7 +95,7 @@ def read_audio(source: Path | bytes, rate: int | None = 16_000) -> np.ndarray:
     `source`: a file, or the content of one. What its header says is checked before anything is decoded. Raises DataError
     for what is no whole sound and for a header that no recording has: see `_check_header`.
     """
-    name = _named(source, "the sound")
+    name = named_medium(source, "the sound")
     try:
         with _sound(source, name) as sound:
             file_rate, frames = sound.samplerate, sound.frames
@@ -120,7 +120,7 @@ def read_audio(source: Path | bytes, rate: int | None = 16_000) -> np.ndarray:
 
 def audio_seconds(source: Path | bytes) -> float:
     """Return how long a sound is, from its header: nothing is decoded. Raises DataError for what is no sound."""
-    name = _named(source, "the sound")
+    name = named_medium(source, "the sound")
     with _sound(source, name) as sound:
         return float(sound.frames / sound.samplerate)
 
@@ -154,7 +154,7 @@ def _check_header(name: str, sound: soundfile.SoundFile) -> None:
 
 
 def _not_readable(name: str, error: Exception) -> DataError:
-    return DataError(f"{name}: not a readable sound ({_reason(error, name)})", "save it as WAV, FLAC, Ogg or MP3")
+    return DataError(f"{name}: not a readable sound ({reason_of(error, name)})", "save it as WAV, FLAC, Ogg or MP3")
 
 
 def is_within(path: Path, folder: Path) -> bool:
@@ -219,7 +219,8 @@ def _upright_rgb(picture: Image.Image) -> Image.Image:
     return paper.convert("RGB")
 
 
-def _reason(error: Exception, name: str) -> str:
+def reason_of(error: Exception, name: str) -> str:
+    """Return what a library said of a medium, in one line without the medium's name."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text.removeprefix(f"Error opening {name!r}: ").partition("<_io.BytesIO")[0].strip(" .:") or "unknown content"
 
@@ -228,7 +229,7 @@ def _opened(source: Path | bytes) -> str | io.BytesIO:
     return io.BytesIO(source) if isinstance(source, bytes) else str(source)
 
 
-def _named(source: Path | bytes, what: str) -> str:
+def named_medium(source: Path | bytes, what: str) -> str:
     """Return what errors call a medium. Raises DataError if it is empty or cannot be read."""
     name, size = what, len(source) if isinstance(source, bytes) else 0
     if isinstance(source, Path):

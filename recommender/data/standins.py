@@ -37,18 +37,16 @@ def make_standins(
     """Give each item without image a title card and each item without audio a spoken title, kept in `folder`.
 
     `sounds`: whether titles are spoken, which takes a speech synthesiser; `pictures`: whether cards are drawn.
+    An item with a video gets neither.
     Cards are 224 x 224 JPEG files, sounds 16 kHz mono FLAC files. Files that exist are kept, so a broken run
     continues where it stopped. Raises DataError if the folder cannot be written and RecommenderError if there
     are titles to speak and no speech synthesiser.
     """
     folder = Path(folder)
     texts = [standin_text(catalogue, index) for index in range(len(catalogue))]
-    images = {
-        i: folder / "images" / f"{texts[i].stem}.jpg" for i in range(len(texts)) if pictures and not catalogue[i].image
-    }
-    audio = {
-        i: folder / "audio" / f"{texts[i].stem}.flac" for i in range(len(texts)) if sounds and not catalogue[i].audio
-    }
+    bare = [i for i in range(len(texts)) if not catalogue[i].video]
+    images = {i: folder / "images" / f"{texts[i].stem}.jpg" for i in bare if pictures and not catalogue[i].image}
+    audio = {i: folder / "audio" / f"{texts[i].stem}.flac" for i in bare if sounds and not catalogue[i].audio}
     try:
         write_bytes(folder / "README.md", _README.encode())
         _make_absent(images, lambda i: draw_card(texts[i]), "drawing title cards", progress)

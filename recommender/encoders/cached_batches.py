@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recommender.encoders.encoding_cache import EncodingCache
+from recommender.encoders.video_parts import VideoPart
 from recommender.errors import DataError
 from recommender.progress import Progress
 
@@ -22,10 +23,10 @@ _BATCH_BYTES = 32 << 20
 
 @dataclass(frozen=True)
 class Source:
-    """A text or a media file, and the item that it belongs to."""
+    """A text, a media file or a part of a video, and the item that it belongs to."""
 
     item_id: str
-    value: str | Path
+    value: str | Path | VideoPart
     content: str
     """Hash of what is encoded."""
     size: int
@@ -154,14 +155,15 @@ def _values_by_content(batch: Sequence[Source], values: Sequence[bytes | None]) 
 
 
 @contextmanager
-def naming_item(item_id: str, value: str | Path) -> Iterator[None]:
+def naming_item(item_id: str, value: str | Path | VideoPart) -> Iterator[None]:
     """Turn a DataError or OSError of this source into a DataError that names the item and the file."""
     try:
         yield
     except (DataError, OSError) as error:
         reason = error.message if isinstance(error, DataError) else error.strerror or str(error)
-        if isinstance(value, Path) and str(value) not in reason:
-            reason = f"{value}: {reason}"
+        path = value.path if isinstance(value, VideoPart) else value
+        if isinstance(path, Path) and str(path) not in reason:
+            reason = f"{path}: {reason}"
         hint = error.hint if isinstance(error, DataError) else None
         hint = hint or "mend the file, or leave the item's cell empty"
         raise DataError(f"item {item_id!r}: {reason}", hint) from None

@@ -29,7 +29,8 @@ from recommender.encoders.cached_batches import Work, run
 from recommender.encoders.encoder import Encoder, Lazy
 from recommender.encoders.encoding_cache import EncodingCache, cache_folder
 from recommender.encoders.image import ImageEncoder
-from recommender.encoders.pipeline import Encoders, media_sources
+from recommender.encoders.media_sources import media_sources
+from recommender.encoders.pipeline import Encoders
 from recommender.errors import CheckpointError
 from recommender.progress import Progress
 

@@ -14,19 +14,19 @@ from PIL import Image
 
 from recommender.config import MODALITIES, EncodersConfig, Modality, VectorsConfig
 from recommender.data.catalogue import Catalogue
-from recommender.data.media import content_hash
 from recommender.encoders.audio import AudioEncoder
-from recommender.encoders.cached_batches import Computing, Source, Tally, Work, map_in_threads, naming_item, run
+from recommender.encoders.cached_batches import Computing, Source, Tally, Work, run
 from recommender.encoders.encoder import Encoder
 from recommender.encoders.encoding_cache import EncodingCache, cache_folder
 from recommender.encoders.features import Features, Views
 from recommender.encoders.given_vectors import BLOCK, GivenVectors, check_identity, matched
 from recommender.encoders.image import ImageEncoder
 from recommender.encoders.knowledge import KnowledgeEncoder
+from recommender.encoders.media_sources import encoded, media_sources, preparing
 from recommender.encoders.reduction import Reduction, bounded
 from recommender.encoders.text import TextEncoder
 from recommender.encoders.vector_files import open_vectors
-from recommender.encoders.views import READERS, VERSION
+from recommender.encoders.views import VERSION, VIEWS
 from recommender.errors import ConfigError
 from recommender.progress import Progress
 
@@ -172,20 +172,20 @@ class Encoders:
         return encoder
 
     def _media(self, catalogue: Catalogue) -> dict[Modality, list[Source | None]]:
-        return {m: media_sources(catalogue, m) for m in READERS if m in self.encoders}
+        return {m: media_sources(catalogue, m, self.config) for m in VIEWS if m in self.encoders}
 
     def _work(self, modality: Modality) -> Work:
         encoder = self.encoders[modality]
-        compute = _vectors(encoder)
-        return Work(f"encoding {modality}", encoder.identity, encoder.load, encoder.prepare, compute, (modality, 0))
+        prepare, compute = preparing(encoder, modality), _vectors(encoder)
+        return Work(f"encoding {modality}", encoder.identity, encoder.load, prepare, compute, (modality, 0))
 
     def _view_work(self, modality: Modality, number: int) -> Work:
-        work, prepare, read = self._work(modality), self.encoders[modality].prepare, READERS[modality]
+        work = self._work(modality)
         return replace(
             work,
             name=f"{work.name}, view {number}",
             identity=f"{work.identity} view-{VERSION}-{number}",
-            prepare=lambda path: prepare(read(path, number)),
+            prepare=preparing(self.encoders[modality], modality, number),
             key=(modality, number),
         )
 
@@ -212,13 +212,13 @@ class Encoders:
         return {index: values[source.content].decode() for index, source in present.items()}, tally
 
     def _transcript_work(self) -> Work:
-        audio = self._audio
+        audio, prepare = self._audio, self._work("audio").prepare
 
         def compute(sounds: Sequence[np.ndarray]) -> list[bytes | None]:
             return [audio.transcript(sound).encode() for sound in sounds]
 
         identity = f"transcript-2 {audio.weights_identity}"
-        return Work("transcribing", identity, audio.load, audio.prepare, compute, ("transcript", 0))
+        return Work("transcribing", identity, audio.load, prepare, compute, ("transcript", 0))
 
 
 def encode_catalogue(catalogue: Catalogue, config: EncodersConfig, progress: Progress | None = None) -> RawFeatures:
@@ -235,7 +235,7 @@ def encode_views(
     """
     if not config.views:
         return {}
-    reductions = {m: reduction for m, reduction in features.reductions.items() if m in READERS}
+    reductions = {m: reduction for m, reduction in features.reductions.items() if m in VIEWS}
     views = [reduce(raw, reductions) for raw in Encoders.from_config(config).encode_views(catalogue, progress)]
     return {m: np.stack([features.vectors[m], *(view.vectors[m] for view in views)]) for m in reductions}
 
@@ -286,8 +286,7 @@ def _in_order(vectors: Mapping[Modality, np.ndarray | GivenVectors]) -> dict[Mod
 
 def _vectors(encoder: Encoder) -> Callable[[Sequence[Any]], list[bytes | None]]:
     def compute(batch: Sequence[Any]) -> list[bytes | None]:
-        rows = encoder.encode(batch).astype(np.float32)
-        return [row.tobytes() if np.isfinite(row).all() else None for row in rows]
+        return [row.tobytes() if np.isfinite(row).all() else None for row in encoded(encoder, batch)]
 
     return compute
 
@@ -311,17 +310,3 @@ def _text_sources(catalogue: Catalogue, transcripts: Mapping[int, str]) -> list[
 def _text_source(item_id: str, text: str) -> Source | None:
     encoded = text.encode()
     return Source(item_id, text, hashlib.sha256(encoded).hexdigest(), len(encoded)) if text else None
-
-
-def media_sources(catalogue: Catalogue, modality: Modality) -> list[Source | None]:
-    """Return each item's picture or sound, None where it has none. Raises DataError naming item and file."""
-
-    def source(index: int) -> Source | None:
-        item = catalogue[index]
-        path = item.image if modality == "image" else item.audio
-        if path is None:
-            return None
-        with naming_item(item.item_id, path):
-            return Source(item.item_id, path, content_hash(path), path.stat().st_size)
-
-    return map_in_threads(source, range(len(catalogue)))

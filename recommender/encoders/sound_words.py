@@ -21,7 +21,7 @@ from recommender.data.standins import without_standins
 from recommender.encoders.cached_batches import Work, run
 from recommender.encoders.encoding_cache import EncodingCache, cache_folder
 from recommender.encoders.librosa_calls import call_librosa, load_librosa
-from recommender.encoders.pipeline import media_sources
+from recommender.encoders.media_sources import media_sources
 from recommender.errors import DataError
 from recommender.files import write_text
 from recommender.progress import Progress

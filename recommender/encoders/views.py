@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from recommender.config import Modality
-from recommender.data.media import read_audio, read_image
 from recommender.encoders.audio import SAMPLE_RATE
 from recommender.numerics.resampling import resampled
 
@@ -55,11 +53,8 @@ def sound_view(samples: np.ndarray, number: int) -> np.ndarray:
     return np.asarray((view + noise) * _amplitude(random.uniform(-_GAIN_DB, _GAIN_DB)), np.float32)
 
 
-#: How a view of a medium is read from its file.
-READERS: Mapping[Modality, Callable[[Path, int], Any]] = {
-    "image": lambda path, number: picture_view(read_image(path), number),
-    "audio": lambda path, number: sound_view(read_audio(path, SAMPLE_RATE), number),
-}
+#: How a view is made of a medium that has been read.
+VIEWS: Mapping[Modality, Callable[[Any, int], Any]] = {"image": picture_view, "audio": sound_view}
 
 
 def _generator(content: bytes, number: int) -> np.random.Generator:

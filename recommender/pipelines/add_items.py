@@ -130,6 +130,7 @@ def _write_table(path: Path, items: Sequence[Item], data: DataConfig) -> None:
             row |= {columns.description: item.text} if item.text else {}
             row |= {columns.image: str(item.image)} if item.image else {}
             row |= {columns.audio: str(item.audio)} if item.audio else {}
+            row |= {columns.video: str(item.video)} if item.video else {}
             row |= {name: list(values) for name, values in item.attributes.items()}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 

@@ -18,8 +18,8 @@ from recommender.data.media import keep_bytes
 from recommender.pipelines.add_items import add_items, media_folder
 from recommender.pipelines.left_out import NamedStore
 
-_DATA_URL = re.compile(r"data:(image|audio)/([\w.+-]+);base64,")
-_SUFFIXES = {"jpeg": ".jpg", "mpeg": ".mp3", "x-wav": ".wav", "wave": ".wav", "svg+xml": ".svg"}
+_DATA_URL = re.compile(r"data:(image|audio|video)/([\w.+-]+);base64,")
+_SUFFIXES = {"jpeg": ".jpg", "mpeg": ".mp3", "x-wav": ".wav", "wave": ".wav", "svg+xml": ".svg", "quicktime": ".mov"}
 #: items of one body
 MOST_ITEMS = 1000
 
@@ -42,6 +42,10 @@ class NewItem(BaseModel):
     image: str | None = Field(None, description="the picture itself, as data:image/...;base64,...; nothing is fetched")
     audio: str | None = Field(None, description="the sound itself, as data:audio/...;base64,...")
 
+    video: str | None = Field(
+        None, description="a video itself, as data:video/...;base64,...: for an item without picture or sound"
+    )
+
     @field_validator("title")
     @classmethod
     def _says_something(cls, title: str) -> str:
@@ -49,7 +53,7 @@ class NewItem(BaseModel):
             raise ValueError("is blank")
         return clean_title(title)
 
-    @field_validator("image", "audio")
+    @field_validator("image", "audio", "video")
     @classmethod
     def _holds_the_medium(cls, url: str | None, info: Any) -> str | None:
         found = _DATA_URL.match(url or "")
@@ -64,7 +68,8 @@ class NewItem(BaseModel):
     def item(self, media: Path) -> Item:
         """Return it as an item, its media kept as files in a folder."""
         image, audio = _kept(self.image, media), _kept(self.audio, media)
-        return Item(self.item_id, self.title, clean_text(self.text), image, audio, self.attributes)
+        text, video = clean_text(self.text), _kept(self.video, media)
+        return Item(self.item_id, self.title, text, image, audio, self.attributes, video=video)
 
 
 class NewItemsBody(BaseModel):

@@ -188,7 +188,7 @@ def _write_items(path: Path, items: Iterable[Item]) -> None:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         for item in items:
             row: dict[str, Any] = {"item_id": item.item_id, "title": item.title, "description": item.text}
-            media = {"image": item.image, "audio": item.audio}
+            media = {"image": item.image, "audio": item.audio, "video": item.video}
             row |= {name: str(source.absolute()) for name, source in media.items() if source}
             row |= {name: list(values) for name, values in item.attributes.items()}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")

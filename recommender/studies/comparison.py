@@ -240,8 +240,8 @@ class _Comparison:
     def _item_facts(self) -> ItemFacts:
         """Return attributes, lacking modalities and the text vectors of the first checkpoint, if there is one."""
         lacking = {
-            "image": [item.image is None for item in self.catalogue],
-            "sound": [item.audio is None for item in self.catalogue],
+            "image": [item.image is None and item.video is None for item in self.catalogue],
+            "sound": [item.audio is None and item.video is None for item in self.catalogue],
             "text": [not item.text for item in self.catalogue],
         }
         features = self._checkpoint_features()

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from recommender.config import ColumnsConfig
+from recommender.config import ColumnsConfig, DataConfig
 from recommender.data.catalogue import Catalogue, Item
 from recommender.errors import DataError
 
@@ -298,17 +298,29 @@ def test_the_embedded_films():
     assert catalogue.facts(catalogue.index("50"))["genres"]
 
 
+@pytest.mark.parametrize("column", ["image", "video"])
 @pytest.mark.parametrize("path", ["../secret.png", "{outside}/secret.png", "link.png"])
-def test_a_table_does_not_choose_files_outside_its_folder(tmp_path, path):
+def test_a_table_does_not_choose_files_outside_its_folder(tmp_path, path, column):
     data = tmp_path / "data"
     data.mkdir()
     (tmp_path / "secret.png").write_bytes(b"x")
     (data / "link.png").symlink_to(tmp_path / "secret.png")
-    table = jsonl(data / "i.jsonl", [{"item_id": "a", "title": "A", "image": path.format(outside=tmp_path)}])
+    table = jsonl(data / "i.jsonl", [{"item_id": "a", "title": "A", column: path.format(outside=tmp_path)}])
     with pytest.raises(DataError, match="outside the folder") as error:
         Catalogue.load(table)
     assert "RECOMMENDER_MEDIA_FOLDERS" in str(error.value)
-    assert Catalogue.load(table, media=False)[0].image is None
+    assert getattr(Catalogue.load(table, media=False)[0], column) is None
+
+
+def test_a_video_is_a_file_beside_the_table_and_no_attribute(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    rows = [{"item_id": "a", "title": "A", "clip": "a.mp4"}, {"item_id": "b", "title": "B", "clip": "no film"}]
+    table = jsonl(tmp_path / "i.jsonl", rows)
+    data = DataConfig(columns=ColumnsConfig(video="clip"), on_error="drop")
+    items = Catalogue.load(table, data)
+    assert [(item.video, dict(item.attributes)) for item in items] == [(tmp_path / "a.mp4", {}), (None, {})]
+    assert dict(Catalogue.load(table)[0].attributes) == {"clip": ("a.mp4",)}
+    refused(jsonl(tmp_path / "j.jsonl", [{"item_id": 1, "video": "no film"}]), "no such file: no film")
 
 
 def test_an_item_made_in_python_without_a_title_is_called_by_its_id():

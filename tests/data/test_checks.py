@@ -12,6 +12,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.data.checks import validate
 from recommender.data.histories import Histories
 from recommender.errors import DataError
+from tests.data.made_videos import cut_in_half, make_video
 
 
 def picture(path, seed):
@@ -179,3 +180,24 @@ def test_a_report_of_rows_that_are_dropped_is_ok(tables):
     report = validate(tables / "items.jsonl", tables / "interactions.csv", DataConfig(on_error="drop"))
     assert report.ok and "rows with errors are left out, as data.on_error says" in report.render()
     assert not validate(tables / "none.jsonl", None, DataConfig(on_error="drop")).ok
+
+
+def test_videos_are_watched(tmp_path):
+    make_video(tmp_path / "good.mp4")
+    make_video(tmp_path / "mute.mp4", tone=None)
+    cut_in_half(make_video(tmp_path / "cut.webm"))
+    make_video(tmp_path / "sound.mp4", scenes=())
+    names = ["good.mp4", "mute.mp4", "cut.webm", "sound.mp4", "absent.mp4"]
+    rows = [{"item_id": n, "title": f"T{n}", "description": "Fine", "video": name} for n, name in enumerate(names)]
+    jsonl(tmp_path / "items.jsonl", rows)
+    told = []
+    report = validate(tmp_path, None, progress=lambda *step: told.append(step))
+    assert found(report) == [
+        ("missing-media", 5, "video", "error"),
+        ("soundless-video", 2, "video", "warning"),
+        ("broken-media", 3, "video", "error"),
+        ("broken-media", 4, "video", "error"),
+    ]
+    assert report.videos == report.to_dict()["videos"] == 5 and told[-1] == ("checking video files", 5, 5)
+    assert "5 items (0 images, 0 sounds, 5 videos)" in report.render()
+    assert "cut.webm: a damaged video" in report.render() and "mute.mp4 is soundless" in report.render()

@@ -69,6 +69,12 @@ def test_real_media_are_kept(tmp_path):
     assert not (tmp_path / "standins" / "images").exists()
 
 
+def test_a_video_needs_no_standins(tmp_path):
+    filmed = replace(film("1"), video=tmp_path / "trailer.mp4")
+    (made,) = make_standins(Catalogue([filmed]), tmp_path / "standins")
+    assert (made.image, made.audio, made.video) == (None, None, filmed.video)
+
+
 def test_a_broken_run_is_continued(tmp_path):
     catalogue = Catalogue([film(str(i), f"Film {i}") for i in range(4)])
     whole = make_standins(catalogue, tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -17,6 +18,7 @@ from recommender.pipelines.add_items import add_items
 from recommender.pipelines.fuse import fuse_checkpoint
 from recommender.pipelines.versions import kept_versions, roll_back
 from recommender.store.master_keys import new_master_key
+from tests.data.made_videos import RED, make_video
 from tests.pipelines.test_update import base, world
 
 __all__ = ["base", "world"]  # fixtures
@@ -40,6 +42,13 @@ def test_new_items_are_listed_and_the_way_back_is_open(world, catalogue):
     assert (world.parent / "items.csv").read_bytes() == own_table
     roll_back(world)
     assert files(world) == before and "new" not in Recommender.from_pretrained(world).catalogue
+
+
+def test_the_new_table_names_the_video_of_an_item(world):
+    path = make_video(world.parent / "clip.mp4", scenes=(RED,))
+    add_items(world, [replace(NEW, video=path)])
+    catalogue = Recommender.from_pretrained(world).catalogue
+    assert catalogue[catalogue.index("new")].video == path
 
 
 def test_tables_that_no_version_names_are_gone(world):

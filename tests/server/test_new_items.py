@@ -104,6 +104,7 @@ def test_a_new_item_is_listed_and_no_request_is_lost(server, store):
         ({"item_id": "new", "title": " "}, "items.0.title"),
         ({"item_id": "new", "title": "The sun", "image": "http://example.com/a.png"}, "nothing is fetched"),
         ({"item_id": "new", "title": "The sun", "audio": png()}, "data:audio/"),
+        ({"item_id": "new", "title": "The sun", "video": png()}, "data:video/"),
         ({"item_id": "new", "title": "The sun", "picture": "a"}, "items.0.picture"),
     ],
 )
