@@ -127,6 +127,8 @@ def events(text):
     """Return the (name, data) pairs of a whole event stream."""
     pairs = []
     for block in text.strip().split("\n\n"):
+        if block.startswith(":"):  # a sign of life of a busy server
+            continue
         lines = dict(line.split(": ", 1) for line in block.split("\n"))
         pairs.append((lines.get("event"), json.loads(lines["data"]) if lines["data"] != "[DONE]" else "[DONE]"))
     return pairs
