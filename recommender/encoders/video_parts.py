@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,19 @@ from recommender.data.video import VERSION, read_frames, read_sound_track
 
 
 @dataclass(frozen=True)
-class VideoPart:
+class VideoPart(ABC):
     """A part of the video at `path`. What it is of the same file does not change but with `kind`."""
 
     path: Path
 
     @property
+    @abstractmethod
     def kind(self) -> str:
         """What is read of the file: it tells the vectors of one part in the cache from those of others."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self) -> Any:
         """Return what an encoder prepares. Raises DataError, and RecommenderError without PyAV."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

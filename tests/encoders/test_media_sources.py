@@ -17,6 +17,7 @@ from recommender.encoders.pipeline import Encoders, encode_catalogue
 from recommender.errors import DataError, RecommenderError
 from tests.conftest import picture, sound
 from tests.data.made_videos import BLUE, RED, cut_in_half, make_video
+from tests.encoders.interrupting import stopped_at
 
 
 @pytest.fixture
@@ -80,12 +81,8 @@ def test_videos_are_kept_by_content_and_by_what_is_read_of_them(catalogue, setti
 
 
 def test_a_broken_off_run_goes_on_where_it_stopped(catalogue, settings_of):
-    def stop(what: str, done: int, total: int) -> None:
-        if (what, done) == ("encoding image", 2):
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        encode_catalogue(catalogue, settings_of(), stop)
+        encode_catalogue(catalogue, settings_of(), stopped_at("encoding image", 2))
     assert encode_catalogue(catalogue, settings_of()).tallies["image"].cached == 2
 
 

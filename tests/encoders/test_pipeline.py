@@ -21,6 +21,7 @@ from recommender.encoders.pipeline import Encoders, encode_catalogue, fit_reduct
 from recommender.encoders.text import TextEncoder
 from recommender.errors import ConfigError, DataError
 from tests.conftest import ENCODER_WORDS, picture, sound
+from tests.encoders.interrupting import stopped_at
 
 ITEMS = 6
 
@@ -102,12 +103,8 @@ def test_a_changed_file_is_encoded_again(catalogue, settings_of):
 
 
 def test_a_broken_off_run_goes_on_where_it_stopped(catalogue, settings_of):
-    def stop(what: str, done: int, total: int) -> None:
-        if (what, done) == ("encoding image", 2):
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        encode_catalogue(catalogue, settings_of(), stop)
+        encode_catalogue(catalogue, settings_of(), stopped_at("encoding image", 2))
     tallies = encode_catalogue(catalogue, settings_of()).tallies
     assert (tallies["text"].cached, tallies["image"].cached, tallies["audio"].cached) == (6, 2, 0)
 
