@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from recommender.baselines import BASELINES, FitData, is_baseline, make_baseline
+from recommender.baselines.fusion.conditional_logit import logit_weights
 from recommender.config import TeacherConfig
 from recommender.errors import ConfigError
 from recommender.files import replacing
@@ -22,13 +23,16 @@ from recommender.progress import Progress
 
 #: validation targets on which the weights of several baselines are fitted
 WEIGHED_ON = 2000
-#: times the sum of squared weights, added to the loss
-_PENALTY = 1e-3
+#: what a sum of probabilities is divided by where it is zero
+_LEAST = 1e-30
 
 
 @runtime_checkable
 class Teacher(Protocol):
-    """A baseline that predicts every position of a history at once, as if it had not learned from that history."""
+    """A baseline that predicts every position of a training history at once.
+
+    One that counts takes off what the history itself added; a network says what it has learned, however well it remembers.
+    """
 
     def fit(self, data: FitData) -> None:
         """Learn from the histories."""
@@ -121,7 +125,7 @@ class _Mixed:
         seen = torch.zeros(views.shape[:2], dtype=torch.bool)
         for row, user in enumerate(users.tolist()):
             seen[row, torch.from_numpy(known.histories[user])] = True
-        self.weights = _logit_weights(views, seen, torch.from_numpy(known.targets[users]))
+        self.weights = logit_weights(views, seen, torch.from_numpy(known.targets[users])).numpy()
 
     def logits(self, history: np.ndarray, ends: bool) -> np.ndarray:
         """Return [positions, items]: unnormalised log-probabilities."""
@@ -147,22 +151,6 @@ def _averaged(views: Sequence[np.ndarray]) -> np.ndarray:
     return np.asarray(np.mean(views, axis=0))
 
 
-def _logit_weights(views: Tensor, seen: Tensor, targets: Tensor) -> np.ndarray:
-    """Return the weights [views] that make the targets [users] most likely among unseen items (McFadden, 1974)."""
-    weights = torch.full((views.shape[2],), 1.0 / views.shape[2], requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=50, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        logits = (views @ weights).masked_fill(seen, -torch.inf)
-        loss = torch.nn.functional.cross_entropy(logits, targets) + _PENALTY * weights.square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    return weights.detach().numpy()
-
-
 def _predict(
     config: TeacherConfig, names: Sequence[str], data: FitData, progress: Progress | None, known: Known | None
 ) -> tuple[Tensor, Tensor]:
@@ -180,7 +168,7 @@ def _predict(
         rows = slice(start, start + len(expected))
         likeliest = np.argpartition(-expected, most - 1, axis=1)[:, :most]
         theirs = np.take_along_axis(expected, likeliest, axis=1)
-        items[rows], probabilities[rows] = likeliest, theirs / theirs.sum(axis=1, keepdims=True)
+        items[rows], probabilities[rows] = likeliest, theirs / np.maximum(theirs.sum(axis=1, keepdims=True), _LEAST)
         start += len(expected)
         if progress is not None and (user % 100 == 0 or start == total):
             progress(f"asking {config.baseline}", start, total)
@@ -222,6 +210,7 @@ def _fitted(name: str, data: FitData) -> Teacher:
 
 
 def _probabilities(logits: np.ndarray) -> np.ndarray:
-    """Return the softmax of each row."""
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+    """Return the softmax of each row; zeros where nothing is possible, after a history of all items."""
+    highest = logits.max(axis=1, keepdims=True)
+    exponentials = np.exp(logits - np.where(np.isfinite(highest), highest, 0))
+    return np.asarray(exponentials / np.maximum(exponentials.sum(axis=1, keepdims=True), _LEAST))

@@ -122,3 +122,11 @@ def test_several_baselines_without_a_target_are_refused(with_texts):
     config = TeacherConfig(baseline="transition-tfidf+sasrec")
     with pytest.raises(ConfigError, match="nobody has one"):
         make_soft_targets(config, with_texts, known=Known(with_texts.histories, np.full(len(with_texts.histories), -1)))
+
+
+def test_after_a_history_of_all_items_nothing_is_expected(with_texts):
+    whole = dataclasses.replace(with_texts, histories=[*with_texts.histories, np.arange(ITEMS)])
+    known = Known(whole.histories, np.array([(history[-1] + 1) % ITEMS for history in with_texts.histories] + [-1]))
+    config = TeacherConfig(baseline="transition-tfidf+sasrec", most=3, ends=True)
+    soft = make_soft_targets(config, whole, known=known)
+    assert torch.isfinite(soft.probabilities).all() and soft.probabilities[-1].sum() == 0

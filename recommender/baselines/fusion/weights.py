@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from recommender.baselines import Baseline, FitData
+from recommender.baselines.fusion.conditional_logit import PENALTY, logit_weights
 from recommender.baselines.fusion.gate import Gate, fused_scores, history_features, item_counts
 from recommender.baselines.fusion.gate_fit import GatedProblem, fit_gate, unseen_items
 from recommender.baselines.fusion.score_views import Weights, score_views
@@ -27,8 +28,6 @@ from recommender.progress import Progress
 ScoreFunction = Callable[[Sequence[np.ndarray]], np.ndarray]
 """Histories -> scores [users, items], higher is better."""
 
-PENALTY = 1e-3
-"""Times the sum of squared weights, added to the loss."""
 VALIDATION_USERS = 1000
 
 
@@ -78,18 +77,7 @@ def fit_weights(
     for user, history in enumerate(histories):
         seen[user, torch.from_numpy(np.asarray(history))] = True
     labels = torch.from_numpy(np.asarray(targets))
-    weights = torch.full((all_views.shape[2],), 1.0 / all_views.shape[2], requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=100, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        logits = (all_views @ weights).masked_fill(seen, -torch.inf)
-        loss = torch.nn.functional.cross_entropy(logits, labels) + PENALTY * weights.square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    pairs = weights.detach().numpy().astype(float).reshape(-1, 2)
+    pairs = logit_weights(all_views, seen, labels).numpy().astype(float).reshape(-1, 2)
     return [(float(standard), float(log_rank)) for standard, log_rank in pairs]
 
 

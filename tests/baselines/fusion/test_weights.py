@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,21 @@ from recommender.baselines.fusion.score_views import score_views
 from recommender.baselines.fusion.weights import fit_fusion, fit_weights
 from recommender.errors import DataError
 from tests.baselines.fusion.scorers import ITEMS, follows, noise, walks
+
+
+class Spy:
+    """A baseline of chance that tells `seen` how long the histories are that it is fitted on."""
+
+    name = "spy"
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def fit(self, data):
+        self.seen.append([len(history) for history in data.histories])
+
+    def scores(self, histories):
+        return noise(histories)
 
 
 def test_the_scorer_that_knows_gets_the_weight():
@@ -38,16 +55,7 @@ def test_fused_is_as_good_as_its_best_part_and_leaves_seen_items_out():
 def test_weights_are_fitted_on_baselines_that_have_not_seen_the_validation_target():
     seen = []
 
-    class Spy:
-        name = "spy"
-
-        def fit(self, data):
-            seen.append([len(history) for history in data.histories])
-
-        def scores(self, histories):
-            return noise(histories)
-
-    fit_fusion("model", noise, {"spy": Spy}, FitData(walks(), ITEMS))
+    fit_fusion("model", noise, {"spy": partial(Spy, seen)}, FitData(walks(), ITEMS))
     assert seen == [[7] * 60, [8] * 60]
 
 
@@ -109,20 +117,11 @@ def test_weights_are_fitted_on_what_the_language_model_has_not_learned_alone():
     histories, asked, seen = walks(), [], []
     unlearned = np.arange(len(histories)) % 3 == 0
 
-    class Spy:
-        name = "spy"
-
-        def fit(self, data):
-            seen.append([len(history) for history in data.histories])
-
-        def scores(self, histories):
-            return noise(histories)
-
     def model(asked_for):
         asked.append([history.tolist() for history in asked_for])
         return follows(asked_for)
 
-    fit_fusion("m", model, {"spy": Spy}, FitData(histories, ITEMS), unlearned=unlearned)
+    fit_fusion("m", model, {"spy": partial(Spy, seen)}, FitData(histories, ITEMS), unlearned=unlearned)
     assert asked[0] == [h[:-1].tolist() for h, held in zip(histories, unlearned, strict=True) if held]
     assert seen[0] == [len(h) - held for h, held in zip(histories, unlearned, strict=True)]
     assert seen[1] == [len(h) for h in histories]
