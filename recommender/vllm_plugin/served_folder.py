@@ -190,9 +190,9 @@ class Served:
         return len(self.sizes)
 
     @property
-    def needed(self) -> int | None:
-        """How many of the last tokens `constrain` must be told; None: all of them."""
-        return self.levels if self.memory is None else None
+    def needed(self) -> slice:
+        """Which tokens of a prompt `constrain` must be told: the last ones, or all of them for a memory."""
+        return slice(-self.levels, None) if self.memory is None else slice(None)
 
     def level_of(self, token: int) -> int | None:
         """Return the level that a token is a code of, or None if it is no code."""

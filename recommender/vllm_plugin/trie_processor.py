@@ -76,17 +76,13 @@ class TrieProcessor(LogitsProcessorV1, LogitsProcessorV2):
     def apply(self, logits: torch.Tensor, ctx: Any = None) -> torch.Tensor:
         """Constrain the rows [vocabulary] of constrained requests. `ctx`: V2's; V1 has none."""
         for row, (allowed, prompt, output) in self.rows.items():
-            self.served.constrain(logits[row], [*self._end_of(prompt), *output], allowed)
+            self.served.constrain(logits[row], [*prompt[self.served.needed], *output], allowed)
         for row, slot in enumerate(() if ctx is None else ctx.expanded_idx_mapping.tolist()):
             if slot in self.slots:
                 end = int(ctx.pos[row]) + 1
-                start = 0 if self.served.needed is None else max(end - self.served.needed, 0)
-                tokens = self.req_states.all_token_ids.gpu[slot, start:end].tolist()
+                tokens = self.req_states.all_token_ids.gpu[slot, :end][self.served.needed].tolist()
                 self.served.constrain(logits[row], tokens, self.slots[slot])
         return logits
-
-    def _end_of(self, prompt: Sequence[int]) -> Sequence[int]:
-        return prompt if self.served.needed is None else prompt[-self.served.needed :]
 
 
 class WholeBatch(LogitsProcessorV1):
@@ -115,5 +111,5 @@ class WholeBatch(LogitsProcessorV1):
         if WholeBatch.free:
             return torch.log_softmax(logits, -1, out=logits)
         for row, (allowed, prompt, output) in self.rows.items():
-            self.served.constrain(logits[row], [*prompt, *output], allowed)
+            self.served.constrain(logits[row], [*prompt[self.served.needed], *output], allowed)
         return logits
