@@ -60,7 +60,7 @@ class StageConfig(Section):
     teacher: bool = Field(True, description="whether the stage rank learns from training.teacher, if there is one")
     layers: bool = Field(
         True,
-        description="whether the stage rank reads the layers; false: base.memory learns alone, in a third of the time",
+        description="whether the stage rank reads the layers; false: base.memory and the rows learn alone, in less time",
     )
     conversations: int = Field(4096, ge=1, description="conversations that are made for an epoch of the stage converse")
     evaluate_epochs: float = Field(1.0, gt=0, description="epochs between validations")

@@ -52,6 +52,8 @@ class Config(Section):
             raise ValueError("base.memory needs one level of ids, where each item has a code of its own; set it to 0")
         if not self.base.memory and any(not stage.layers for stage in self.training.stages):
             raise ValueError("a stage with layers: false trains base.memory, and that is 0; set it to 20")
+        if any(not stage.layers and stage.stage != "rank" for stage in self.training.stages):
+            raise ValueError("layers: false belongs to a stage rank; all others read and write texts by the layers")
         check_private(self.training, self.encoders)
         check_forgetting(self.training, self.encoders)
         return self

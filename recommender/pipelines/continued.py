@@ -13,7 +13,7 @@ from recommender.model.checkpoint import CONFIG, Checkpoint, from_pretrained, re
 from recommender.model.manifest import weights_of
 from recommender.model.trained_on import TrainedOn
 from recommender.pipelines.private import refuse_private
-from recommender.pipelines.train import claimed_run, load_histories, split_of, work_folder
+from recommender.pipelines.train import claimed_run, split_of, told_histories, work_folder
 from recommender.progress import Progress, is_main_process
 from recommender.training import StageResult, TrainingData, run_stages
 from recommender.training.loop import clear_state
@@ -42,7 +42,7 @@ def continue_ranking(
         checkpoint.config = checkpoint.model.config = config = _with_recipe(checkpoint.config, recipe)
         if config.base.memory:
             checkpoint.model.add_memory(config.base.memory)
-        histories = load_histories(config, checkpoint.catalogue)
+        histories = told_histories(config, checkpoint.catalogue)
         split = split_of(config, histories)
         only = config.model_copy(update={"training": config.training.model_copy(update={"stages": stages})})
         work = work_folder(output)

@@ -111,7 +111,7 @@ def prepare(
     `without_the_forgotten`.
     """
     catalogue = load_catalogue(config, progress)
-    histories = _note_dropped(config, load_histories(config, catalogue, store))
+    histories = told_histories(config, catalogue, store)
     split = split_of(config, histories)
     if to_train:
         _check_long_enough(split)
@@ -122,7 +122,7 @@ def prepare(
 
 def split_histories(config: Config, catalogue: Catalogue) -> Split:
     """Read the interactions and hold out each user's last two, unless the config trains on everything."""
-    return split_of(config, _note_dropped(config, load_histories(config, catalogue)))
+    return split_of(config, told_histories(config, catalogue))
 
 
 def split_of(config: Config, histories: Histories) -> Split:
@@ -140,7 +140,9 @@ def load_histories(config: Config, catalogue: Catalogue, store: NamedStore | Non
     return without_the_forgotten(config, histories, store).sampled(data.users)
 
 
-def _note_dropped(config: Config, histories: Histories) -> Histories:
+def told_histories(config: Config, catalogue: Catalogue, store: NamedStore | None = None) -> Histories:
+    """Return `load_histories`, and tell how many interactions were rated too low to be read. Raises DataError."""
+    histories = load_histories(config, catalogue, store)
     report = histories.report
     if report.dropped:
         said = "%d interactions rated below %g were dropped, and with them %d users"

@@ -148,6 +148,8 @@ def test_it_needs_atomic_ids_and_a_stage_needs_it(config):
         config.updated({"base.memory": 4, "semantic_ids.levels": 2})
     with pytest.raises(ConfigError, match="layers: false trains base.memory"):
         config.updated({"training.stages": [{"stage": "rank", "layers": False}]})
+    with pytest.raises(ConfigError, match="layers: false belongs to a stage rank"):
+        config.updated({"base.memory": 4, "training.stages": [{"stage": "align", "layers": False}]})
 
 
 def test_a_plain_model_has_no_place_for_it(remembering, tmp_path):
