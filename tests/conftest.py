@@ -203,11 +203,16 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def wide_checkpoint(
-    folder: Path, catalogue: Catalogue, features: Features, levels: int, ids: SemanticIds | None = None
+    folder: Path,
+    catalogue: Catalogue,
+    features: Features,
+    levels: int,
+    ids: SemanticIds | None = None,
+    remembers: bool = False,
 ) -> Checkpoint:
     """Make a checkpoint with heads of a width that vLLM has a kernel for, and adapters that change what is computed.
 
-    `ids`: instead of those of so many levels that are fitted.
+    `ids`: instead of those of so many levels that are fitted; `remembers`: with a memory of transitions.
     """
     tokenizer = byte_tokenizer()
     tokenizer.save_pretrained(folder)
@@ -219,7 +224,13 @@ def wide_checkpoint(
     ).save_pretrained(folder)
     config = Config.parse(
         {
-            "base": {"llm": str(folder), "dtype": "float32", "rank_layers": 2, "item_scale": 1.5},
+            "base": {
+                "llm": str(folder),
+                "dtype": "float32",
+                "rank_layers": 2,
+                "item_scale": 1.5,
+                "memory": 4 if remembers else 0,
+            },
             "lora": {"r": 4, "lora_alpha": 8},
             "prompt": {"history": 6, "titled": 2, "noun": "films"},
             "justify": {"window": 4, "max_new_tokens": 8},

@@ -24,7 +24,7 @@ from recommender.errors import ConfigError, DataError, RecommenderError
 from recommender.export.vllm_folder import load_exported
 from recommender.inference.beam_search import rank
 from recommender.inference.weight_cache import WeightCache
-from tests.conftest import vllm_is_missing
+from tests.conftest import Engines, vllm_is_missing, wide_checkpoint
 from tests.server.http_server import Server
 
 ATOMIC = pytest.mark.parametrize("both", [pytest.param(1, id="atomic")], indirect=True)
@@ -61,6 +61,17 @@ def random_requests(count, most=8, **more):
 
 
 def test_both_engines_rank_alike_with_the_same_scores(embedded, served):
+    _rank_alike(embedded, served)
+
+
+@pytest.mark.slow
+def test_a_memory_of_transitions_is_in_the_scores_of_both_engines(catalogue, features, tmp_path):
+    checkpoint = wide_checkpoint(tmp_path, catalogue, features, 1, remembers=True)
+    with closing(Engines(checkpoint, tmp_path / "export", writes=False)) as engines:
+        _rank_alike(engines.embedded, engines.vllm)
+
+
+def _rank_alike(embedded, served):
     requests = random_requests(60, k=5, explain=False, exclude=("104", "111"))
     alike = 0
     for request, ours, theirs in zip(
