@@ -10,7 +10,7 @@ import typer
 
 from recommender.cli.default_command import with_default
 from recommender.cli.inputs import changes_of
-from recommender.cli.options import AsJson, Model, Quiet
+from recommender.cli.options import AsJson, FeedbackFile, Model, Quiet
 from recommender.cli.output import print_facts, print_note, print_rows, print_text
 from recommender.cli.stopping import stoppable
 from recommender.cli.store_options import MasterKey, TellStore
@@ -36,18 +36,20 @@ def run(
     ] = None,
     store: TellStore = None,
     master_key: MasterKey = None,
+    feedback: FeedbackFile = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Let a checkpoint learn what came since.
 
-    From its tables as they are now; a store adds what people disliked, and who is left out. The new version goes live if it
-    is not worse on the latest interactions; otherwise the old one stays, and the exit code is 3.
+    From its tables as they are now; a store adds what people disliked, which justifications they called wrong, and who is
+    left out. The new version goes live if it is not worse on the latest interactions; otherwise the old one stays, and the
+    exit code is 3.
     """
     while True:
         live = False
         try:
-            live = _updated(model, since, settings, store, master_key, as_json, quiet)
+            live = _updated(model, since, settings, store, master_key, feedback, as_json, quiet)
         except RecommenderError as error:  # too few new interactions, say: the next time there may be more
             if every is None:
                 raise
@@ -67,6 +69,7 @@ def _updated(
     settings: list[str] | None,
     store: str | None,
     master_key: str | None,
+    feedback: Path | None,
     as_json: bool,
     quiet: bool,
 ) -> bool:
@@ -75,6 +78,7 @@ def _updated(
     from recommender.pipelines.left_out import NamedStore
     from recommender.pipelines.update import check_since, update_checkpoint
     from recommender.progress import progress_bars
+    from recommender.store.feedback import FeedbackStore
 
     moment = None if since is None else check_since(since)
     config = Config.load(resolve(model) / "config.yaml")
@@ -82,7 +86,12 @@ def _updated(
     named = None if store is None else NamedStore(store, master_key)
     with stoppable(), progress_bars(quiet) as progress:
         result = update_checkpoint(
-            model, moment, progress=progress, store=named, settings=config.updated(changes, "--set").update
+            model,
+            moment,
+            progress=progress,
+            store=named,
+            settings=config.updated(changes, "--set").update,
+            feedback=None if feedback is None else FeedbackStore(feedback),
         )
     said = "live" if result.live else "not live, the old version stays"
     print_facts({"version": said, "why": result.why, **result.counts, "seconds": result.seconds}, as_json)

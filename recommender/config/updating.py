@@ -26,6 +26,16 @@ class UpdateConfig(Section):
         " together at 1; with one level of ids",
     )
     dislikes: bool = Field(True, description="learn not to list what people disliked, dismissed or skipped")
+    wrong: bool = Field(True, description="learn not to write justifications that were called wrong")
+    writing_rate: float = Field(3e-4, gt=0, description="LoRA matrices of writing, where something was called wrong")
+    writing_steps: int = Field(
+        60, ge=1, description="at most so many steps over what was called wrong, four texts each"
+    )
+    writing_margin: float = Field(
+        0.1,
+        ge=0,
+        description="nats a word by which other justifications may become less likely; beyond, the writing stays as it was",
+    )
     window: float = Field(
         0.1, gt=0, lt=1, description="share of the new interactions, the latest, that the new version is judged by"
     )

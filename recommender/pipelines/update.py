@@ -39,6 +39,7 @@ from recommender.model.manifest import claimed
 from recommender.model.trained_on import TrainedOn
 from recommender.numerics.gains import single_target_ndcg
 from recommender.pipelines.continued import digest_of_weights
+from recommender.pipelines.corrections import correct_writing, marked_anywhere
 from recommender.pipelines.extend import load_extended
 from recommender.pipelines.left_out import NamedStore
 from recommender.pipelines.private import refuse_private
@@ -48,6 +49,7 @@ from recommender.pipelines.train import companions_in, load_histories
 from recommender.pipelines.update_block import Refusal, Target, UpdateBlock, make_block
 from recommender.pipelines.versions import add_to_log, keep_version, read_log, versions_folder
 from recommender.progress import Progress
+from recommender.store.opinions import KeepsFeedback
 from recommender.training import TrainingData, run_stages
 from recommender.training.own_softmax import own_softmax
 from recommender.training.validation import target_ranks
@@ -87,11 +89,13 @@ def update_checkpoint(
     progress: Progress | None = None,
     store: NamedStore | None = None,
     settings: UpdateConfig | None = None,
+    feedback: KeepsFeedback | None = None,
 ) -> UpdateResult:
     """Let a checkpoint learn what came since, from the tables that its config names as they are now.
 
     `since`: a time as the table has them; default: where its training or its last update ended. `refusals`: what people did
-    not want. `settings`: in the place of the section `update` of its config. The old version stays until the new one is
+    not want. `settings`: in the place of the section `update` of its config. `feedback`: says which justifications were
+    called wrong, beside that of the store. The old version stays until the new one is
     whole, and is kept for a rollback. A killed update goes on when it is started again with the same interactions. Raises
     DataError for too few new interactions, ConfigError if it is not known since when, and what training raises.
     """
@@ -116,7 +120,11 @@ def update_checkpoint(
         learn(begin, block, settings, _work_folder(folder, block), digest_of_weights(folder), progress)
         after = judge(begin, block.targets, progress)
         went_live, why = _verdict(before, after, settings)
+        corrected: dict[str, int] = {}
         if went_live:
+            if settings.wrong:
+                marked = marked_anywhere(store, feedback, config, begin.catalogue)
+                corrected = correct_writing(begin, marked, _known_until(histories, block.until), settings, progress)
             keep_version(folder, settings.keep)
             _write(begin, folder, histories, block)
         shutil.rmtree(_work_folder(folder, block), ignore_errors=True)
@@ -129,7 +137,7 @@ def update_checkpoint(
             since,
             block.until,
             new_items,
-            block.counts,
+            block.counts | corrected,
             round(time.monotonic() - started, 1),
         )
         add_to_log(folder, result.told())
@@ -245,13 +253,18 @@ def _work_folder(folder: Path, block: UpdateBlock) -> Path:
     return parent / f"updating-{digest.hexdigest()[:12]}"
 
 
-def _write(checkpoint: Checkpoint, folder: Path, histories: Histories, block: UpdateBlock) -> None:
-    """Put the new version in the place of the old one, with counts of all that it learned from."""
+def _known_until(histories: Histories, until: float) -> list[np.ndarray]:
+    """Return the items of each history up to a time."""
     assert histories.times is not None
-    known = [
-        items[: int(np.searchsorted(times, block.until, side="right"))]
+    return [
+        items[: int(np.searchsorted(times, until, side="right"))]
         for items, times in zip(histories.items, histories.times, strict=True)
     ]
+
+
+def _write(checkpoint: Checkpoint, folder: Path, histories: Histories, block: UpdateBlock) -> None:
+    """Put the new version in the place of the old one, with counts of all that it learned from."""
+    known = _known_until(histories, block.until)
     earlier = checkpoint.trained_on
     checkpoint.trained_on = TrainedOn.of(
         histories, known, checkpoint.catalogue, None if earlier is None else earlier.earlier

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from recommender.errors import DataError
 from recommender.files import status
-from recommender.store.opinions import Fact, Feedback, HelpfulText, Opinions, check_usable
+from recommender.store.opinions import Fact, Feedback, HelpfulText, Opinions, WrongText, check_usable
 from recommender.strict.json_documents import parse_json
 
 logger = logging.getLogger(__name__)
@@ -144,6 +144,10 @@ class FeedbackStore:
     def wrong_facts(self, votes: int = 1) -> Mapping[str, frozenset[Fact]]:
         """Return item id -> the facts that at least `votes` users called wrong; all without a name count as one user."""
         return self._opinions.wrong_facts(votes)
+
+    def wrong_texts(self) -> tuple[WrongText, ...]:
+        """Return what was called wrong, oldest first, each once a person."""
+        return self._opinions.wrong_texts()
 
     def helpful_texts(self, user: str | None) -> tuple[HelpfulText, ...]:
         """Return what this user called helpful, one entry an item, oldest first, and nothing that they took back."""

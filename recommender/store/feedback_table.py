@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Row, delete, func, insert, select
 
 from recommender.store.database import StoreUnavailableError, reading, writing
 from recommender.store.generations import generation, renew
-from recommender.store.opinions import Fact, Feedback, HelpfulText, Opinions, check_usable
+from recommender.store.opinions import Fact, Feedback, HelpfulText, Opinions, WrongText, check_usable
 from recommender.store.people import People
 from recommender.store.tables import feedback as table
 
@@ -79,6 +79,10 @@ class FeedbackTable:
     def wrong_facts(self, votes: int = 1) -> Mapping[str, frozenset[Fact]]:
         """Return item id -> the facts that at least `votes` users called wrong; all without a name count as one user."""
         return self._opinions.wrong_facts(votes)
+
+    def wrong_texts(self) -> tuple[WrongText, ...]:
+        """Return what was called wrong, oldest first, each once a person."""
+        return self._opinions.wrong_texts()
 
     def helpful_texts(self, user: str | None) -> tuple[HelpfulText, ...]:
         """Return what this user called helpful, one entry an item, oldest first, and nothing that they took back."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,6 +21,15 @@ OPINIONS: tuple[Opinion, ...] = get_args(Opinion)
 Fact = tuple[str, ValueText]
 HelpfulText = tuple[tuple[str, ...], str]
 """The attributes that a justification told, and the justification, "" if it was not given."""
+
+
+class WrongText(NamedTuple):
+    """What somebody called wrong: the item, the facts that it is about, and the justification, "" if it was not given."""
+
+    person: str
+    item_id: str
+    facts: tuple[Fact, ...]
+    text: str
 
 
 class Feedback(BaseModel):
@@ -90,6 +99,10 @@ class KeepsFeedback(Protocol):
         """Return item id -> the facts that at least `votes` users called wrong."""
         ...
 
+    def wrong_texts(self) -> tuple[WrongText, ...]:
+        """Return what was called wrong, oldest first, each once a person."""
+        ...
+
     def helpful_texts(self, user: str | None) -> tuple[HelpfulText, ...]:
         """Return what this user called helpful, one entry an item, oldest first, and nothing that they took back."""
         ...
@@ -101,6 +114,7 @@ class Opinions:
     def __init__(self) -> None:
         self._last: defaultdict[str, dict[str, Opinion]] = defaultdict(dict)
         self._wrong: defaultdict[tuple[str, Fact], set[str]] = defaultdict(set)
+        self._wrong_texts: dict[WrongText, None] = {}
         self._helpful: defaultdict[str, dict[str, HelpfulText]] = defaultdict(dict)
 
     def take_in(self, feedback: Feedback) -> None:
@@ -108,6 +122,8 @@ class Opinions:
         if feedback.opinion == "wrong":
             for fact in feedback.facts:
                 self._wrong[feedback.item_id, fact].add(feedback.user or "")
+            text = feedback.justification or ""
+            self._wrong_texts[WrongText(feedback.user or "", feedback.item_id, feedback.facts, text)] = None
         elif feedback.user is not None:
             self._last[feedback.user][feedback.item_id] = feedback.opinion
             self._helpful[feedback.user].pop(feedback.item_id, None)
@@ -127,6 +143,10 @@ class Opinions:
             if len(users) >= votes:
                 facts[item].add(fact)
         return MappingProxyType({item: frozenset(wrong) for item, wrong in facts.items()})
+
+    def wrong_texts(self) -> tuple[WrongText, ...]:
+        """Return what was called wrong, oldest first, each once a person."""
+        return tuple(self._wrong_texts)
 
     def helpful_texts(self, user: str | None) -> tuple[HelpfulText, ...]:
         """Return what this user called helpful, one entry an item, oldest first, and nothing that they took back."""
