@@ -1,8 +1,9 @@
 """Conversation: a person's own words become history, filters and state; hard ones are always met."""
 
-from recommender.chat.conversation import Chat, ChatEngine, ChatItem, Message, Reply, sentence, worded
+from recommender.chat.conversation import Chat, ChatEngine, Message
 from recommender.chat.dialogue_state import DialogueState
 from recommender.chat.reader import Reader, Reading
+from recommender.chat.replies import ChatItem, Reply, sentence, worded
 
 __all__ = [
     "Chat",

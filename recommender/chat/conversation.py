@@ -6,25 +6,25 @@ import copy
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 
 from recommender.chat import english_patterns as patterns
 from recommender.chat.chat_engine import ChatEngine
-from recommender.chat.chips import Chip, Understood
+from recommender.chat.chips import Understood
 from recommender.chat.dialogue_state import DialogueState, items_at_ranks
 from recommender.chat.languages import KNOWN, foreign_language
 from recommender.chat.list_questions import Situation
 from recommender.chat.model_reading import ModelReader
 from recommender.chat.reader import Reader, Reading
+from recommender.chat.replies import ChatItem, MakesList, RankItems, Reply, plain_list
 from recommender.chat.telling import dropped_note, relaxed, understood_line
 from recommender.conversations.wishes import COURTESY
 from recommender.data.id_fields import history_ids
-from recommender.engine import DISCLOSURE, GENERATED, Engine, RankedItem
+from recommender.engine import DISCLOSURE, Engine
 from recommender.engine.feedback_policy import FeedbackPolicy
 from recommender.engine.listening import SILENCE, HeardConversation
 from recommender.engine.parts import HISTORY, POPULARITY, Part, modalities_of, switched_off
@@ -41,48 +41,11 @@ from recommender.store.opinions import Feedback
 SIMILARITY_NATS = 3.0
 #: kinds of items that Whisper is told to listen for
 HINTED = 12
+#: items and scores of no ranking
+_NOTHING = np.zeros(0, np.int64), np.zeros(0, np.float32)
 _LINE = re.compile(r"^\s*(\d{1,2})\. (.+?)\s*$", re.MULTILINE)
 
 Message = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class ChatItem:
-    """One item of a reply's list. `score`: log-probability, shifted by the preferences; `written_by`: see `RankedItem`."""
-
-    rank: int
-    item_id: str
-    title: str
-    score: float
-    justification: str | None = None
-    written_by: str | None = None
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer. `opening` is said before the list, or is all of it; `filters`: the hard constraints in words, each met by
-    every item; `asks`: whether it is a question back; `history`: ids of the items that it took for known;
-    `relaxed`: what was asked for and left out, because nothing meets all of it; `understood`: what counts of all that was
-    said, piece by piece."""
-
-    opening: str
-    items: tuple[ChatItem, ...] = ()
-    filters: tuple[str, ...] = ()
-    moods: tuple[str, ...] = ()
-    asks: bool = False
-    notes: tuple[str, ...] = ()
-    history: tuple[str, ...] = ()
-    relaxed: tuple[str, ...] = ()
-    understood: tuple[Chip, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """Return all of it in words: the list, each item with its reason if there is one."""
-        return worded(self.opening, self.items)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the reply as plain data, which says that a machine speaks."""
-        return {"text": self.text, **asdict(self), **GENERATED, "disclosure": DISCLOSURE}
 
 
 class Chat:
@@ -135,6 +98,7 @@ class Chat:
         user: str | None = None,
         without: Sequence[Part] = (),
         dropped: Sequence[str] = (),
+        make_list: MakesList | None = None,
     ) -> Reply:
         """Answer a conversation: {"role", "content"} messages, oldest first, the last one the user's.
 
@@ -142,16 +106,18 @@ class Chat:
         what looks like a picture. `user`: who speaks; what they call not for them is kept where feedback is, and not shown
         to them again. `without`: parts of the ranking that are switched off; without history, that which is known
         beforehand only hides what was seen. `dropped`: ids of chips that the person took back; those of none are ignored.
+        `make_list`: makes the list of rankings; None: the best items are it.
         Raises RecommenderError for messages of another form, unknown ids, and parts that cannot be switched off.
         """
         if not without:
-            return self._reply(messages, history, k, explain, boosts, user, dropped)
+            return self._reply(messages, history, k, explain, boosts, user, dropped, make_list)
         self.engine.check_parts(without)
         with switched_off(modalities_of(without)):
             if POPULARITY in without:
                 costs = self.engine.popularity.costs()
                 boosts = -costs if boosts is None else boosts - costs
-            return self._reply(messages, history, k, explain, boosts, user, dropped, HISTORY in without)
+            impersonal = HISTORY in without
+            return self._reply(messages, history, k, explain, boosts, user, dropped, make_list, impersonal)
 
     def _reply(
         self,
@@ -162,6 +128,7 @@ class Chat:
         boosts: np.ndarray | None,
         user: str | None,
         dropped: Sequence[str],
+        make_list: MakesList | None,
         impersonal: bool = False,
     ) -> Reply:
         known = tuple(int(i) for i in self.catalogue.indices(history_ids(() if history is None else history)))
@@ -172,7 +139,8 @@ class Chat:
         understood = Understood(self.catalogue, dropped)
         start = DialogueState(history=known, k=k, hidden=refused)
         reading, state, shown = self._understood(messages, start, understood)
-        said = _Said(messages, known, shown, user, understood.restated(state, known) if understood.took_back else None)
+        restated = understood.restated(state, known) if understood.took_back else None
+        said = _Said(messages, known, shown, user, restated, make_list or plain_list)
         reply = self._answered(reading, state, said, boosts, explain)
         items = tuple(self.catalogue[int(item)].item_id for item in self._history(state))
         return replace(reply, understood=understood.chips(state, known), history=items)
@@ -369,7 +337,7 @@ class Chat:
         said: _Said,
     ) -> Reply:
         history, k = self._history(state), min(state.k, int(allowed.sum()))
-        ranking = self._ranked(state, allowed, given, k, said)
+        ranking = said.make_list(self._ranks(state, allowed, given, said), k)
         justifications: list[tuple[str | None, str | None]] = [(None, None)] * len(ranking.items)
         if explain:
             best, user = ranking.items.tolist(), said.user
@@ -389,6 +357,20 @@ class Chat:
         opening = "\n".join([*([understood] if understood else []), *([" ".join(notes)] if notes else []), head])
         asks = state.nothing_known and given is None and not self.engine.listens
         return Reply(opening, items, filters, state.moods, asks=asks, notes=notes)
+
+    def _ranks(self, state: DialogueState, allowed: np.ndarray, given: np.ndarray | None, said: _Said) -> RankItems:
+        """Return what ranks the allowed items, or some of them."""
+
+        def ranks(width: int, only: Sequence[str] | None = None) -> Ranking:
+            mask = allowed
+            if only is not None:
+                mask = np.zeros_like(allowed)
+                mask[self.catalogue.indices(only)] = True
+                mask &= allowed
+            width = min(width, int(mask.sum()))
+            return self._ranked(state, mask, given, width, said) if width else Ranking(*_NOTHING)
+
+        return ranks
 
     def _ranked(
         self, state: DialogueState, allowed: np.ndarray, given: np.ndarray | None, k: int, said: _Said
@@ -431,22 +413,6 @@ class Chat:
         return np.asarray(SIMILARITY_NATS * likeness / max(float(np.abs(likeness).max()), 1e-9))
 
 
-def worded(opening: str, items: Sequence[ChatItem | RankedItem]) -> str:
-    """Return an answer in words. The first line of an item is read again when a later message speaks of it."""
-    lines = [opening]
-    for item in items:
-        lines.append(f"{item.rank}. {item.title}")
-        if item.justification:
-            lines.append(f"   {item.justification}")
-    return "\n".join(lines)
-
-
-def sentence(error: RecommenderError) -> Reply:
-    """Return what a message that cannot be read is answered with; the conversation goes on."""
-    hint = f" {error.hint[:1].upper()}{error.hint[1:]}." if error.hint else ""
-    return Reply(f"{error.message[:1].upper()}{error.message[1:]}.{hint}", asks=True)
-
-
 def _filters(state: DialogueState) -> tuple[str, ...]:
     return tuple(told for told, _ in state.parts())
 
@@ -454,13 +420,15 @@ def _filters(state: DialogueState) -> tuple[str, ...]:
 @dataclass(frozen=True)
 class _Said:
     """What a reply answers. `known`: items known beforehand; `shown`: the last list; `user`: who speaks; `restated`: what
-    still counts, where something was taken back: then a model that listens hears this, not the messages."""
+    still counts, where something was taken back: then a model that listens hears this, not the messages; `make_list`: makes
+    the list."""
 
     messages: Sequence[Message]
     known: tuple[int, ...]
     shown: tuple[int, ...]
     user: str | None
     restated: str | None = None
+    make_list: MakesList = plain_list
 
     @property
     def restated_turn(self) -> list[tuple[str, str]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from recommender.chat.conversation import Chat, Reply
+from recommender.chat.conversation import Chat
+from recommender.chat.replies import Reply
 from recommender.engine import Engine
 
 SAID = ("my sister loved toy story, we want something funny for tonight", "no cartoons please, and nothing before 1990")

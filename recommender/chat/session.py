@@ -9,8 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
-from recommender.chat.conversation import Chat, Reply
+from recommender.chat.conversation import Chat
 from recommender.chat.english_patterns import PICTURE_TURN
+from recommender.chat.replies import Reply
 from recommender.data.id_fields import history_ids
 from recommender.engine import Engine
 from recommender.engine.parts import Part

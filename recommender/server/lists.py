@@ -11,11 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from recommender.config import ArmConfig, ExperimentConfig, ExplorationConfig, ServingConfig
 from recommender.engine import Engine, RankedItem, Request, Response
-from recommender.engine.filters import matching
 from recommender.engine.rules import short_list
 from recommender.engine.variants import FusionVariant, check_factors
 from recommender.errors import RecommenderError
@@ -26,11 +23,11 @@ from recommender.experiments.policies import PLAIN, ListPolicy
 from recommender.server.audit_trail import digest
 from recommender.server.http_errors import HttpError
 from recommender.server.queues import RankingQueue
+from recommender.server.ways import Arms, Factors, Way, chance_notes, new_among, new_items, same_beam, scores_of
 from recommender.store.impressions import Impression, Mode
 from recommender.store.store import Store
 
 logger = logging.getLogger(__name__)
-_Factors = tuple[tuple[str, float], ...]
 EngineFor = Callable[[str | None], Awaitable[Engine]]
 
 
@@ -47,27 +44,8 @@ class Served:
     impression: Impression
 
 
-@dataclass(frozen=True)
-class _Way:
-    """A way of ranking: a further adapter, factors on fusion weights; and how its ranking becomes a list."""
-
-    model: str | None = None
-    factors: _Factors = ()
-    exploration: ExplorationConfig = PLAIN
-
-    def with_arm(self, arm: ArmConfig | None) -> _Way:
-        if arm is None:
-            return self
-        return _Way(
-            arm.model or self.model,
-            self.factors if arm.fusion is None else tuple(sorted(arm.fusion.items())),
-            arm.exploration or self.exploration,
-        )
-
-
 #: what a ranking hangs on: adapter, factors, length
-_Key = tuple[str | None, _Factors, int]
-_Arms = Mapping[str, ArmConfig]
+_Key = tuple[str | None, Factors, int]
 
 
 def check_experiments(engine: Engine, limits: ServingConfig) -> None:
@@ -79,12 +57,6 @@ def check_experiments(engine: Engine, limits: ServingConfig) -> None:
     for exploration in (limits.exploration, *(arm.exploration for arm in arms if arm.exploration is not None)):
         if exploration.new_items:
             new_items(engine, exploration)
-
-
-def new_items(engine: Engine, exploration: ExplorationConfig) -> list[str]:
-    """Return the ids of the items that are new. Raises RecommenderError for an attribute that no item has."""
-    catalogue = engine.catalogue
-    return [catalogue[int(item)].item_id for item in np.flatnonzero(matching(catalogue, exploration.new_items))]
 
 
 class Lists:
@@ -101,13 +73,16 @@ class Lists:
     ) -> None:
         """`name`: of the model; `by_name`: finds the engine of NAME:ADAPTER."""
         self.engine, self.name, self.store = engine, name, store
-        self.experiments, self.usual = limits.experiments, _Way(exploration=limits.exploration)
+        self.experiments, self.usual = limits.experiments, Way(exploration=limits.exploration)
         self.queue, self._by_name, self._model = queue, by_name, digest(dict(engine.files))
-        self._variants: dict[tuple[str | None, _Factors], FusionVariant] = {}
+        self._variants: dict[tuple[str | None, Factors], FusionVariant] = {}
         self._missing: set[tuple[str, str]] = set()
 
-    async def ranked(self, request: Request, engine: Engine, model: str | None, tried_on: bool) -> Served:
-        """Return a list for a request. `model`: what it names; `tried_on`: whether chance and experiments may touch it.
+    async def ranked(
+        self, request: Request, engine: Engine, model: str | None, tried_on: bool, mode: Mode | None = None
+    ) -> Served:
+        """Return a list for a request. `model`: what it names; `tried_on`: whether chance and experiments may touch it;
+        `mode`: what it is written down as, where not as how it was made.
 
         Raises as `RankingQueue.rank` does.
         """
@@ -115,8 +90,9 @@ class Lists:
         if named or not tried_on or not (self.experiments or self.usual.exploration.explores):
             ranking = await self.queue.rank(request, engine)
             adapter = model.removeprefix(f"{self.name}:") if named and model else None
-            return Served(ranking, self.impression(request_id, ranking.items, adapter=adapter))
-        return await _Making(self, request, request_id).served()
+            return Served(ranking, self.impression(request_id, ranking.items, mode or "best", adapter=adapter))
+        served = await _Making(self, request, request_id).served()
+        return served if mode is None else Served(served.ranking, served.impression.model_copy(update={"mode": mode}))
 
     def impression(self, request_id: str, items: Sequence[RankedItem], mode: Mode = "best", **more: Any) -> Impression:
         """Return what is written down of a list; without more, it was certain to be as it is."""
@@ -134,7 +110,7 @@ class Lists:
         """Return who keeps an arm: a person, or a request that names nobody."""
         return request_id if user is None or self.store is None else self.store.people.pseudonym(user)
 
-    async def engine_of(self, way: _Way) -> Engine:
+    async def engine_of(self, way: Way) -> Engine:
         """Return the engine that ranks in a way. Raises HttpError 404 for an adapter that is not there."""
         engine = self.engine if way.model is None else await self._by_name(f"{self.name}:{way.model}")
         if not way.factors:
@@ -158,13 +134,24 @@ class Lists:
 
     def asked_of_new(self, request: Request, exploration: ExplorationConfig) -> Request | None:
         """Return a request for new items alone; None where none is asked for, or none may be listed."""
-        if exploration.new_item_slot is None or exploration.new_item_slot > request.k:
-            return None
-        new = new_items(self.engine, exploration)
-        if request.only is not None:
-            allowed = frozenset(request.only)
-            new = [item for item in new if item in allowed]
+        allowed = None if request.only is None else frozenset(request.only)
+        new = new_among(self.engine, exploration, request.k, allowed)
         return request.model_copy(update={"only": tuple(new), "k": exploration.pool}) if new else None
+
+    def arms_drawn(self, user: str | None, request_id: str) -> dict[str, ArmConfig]:
+        """Return experiment -> the arm that somebody has; those who take part in none are not in it."""
+        unit = self.unit(user, request_id)
+        drawn = ((experiment.name, assigned(experiment, unit)) for experiment in self.experiments)
+        return {name: arm for name, arm in drawn if arm is not None}
+
+    async def arms_served(self, user: str | None, request_id: str) -> dict[str, ArmConfig]:
+        """Return the arms that a list is made by: `arms_drawn` without those whose engine is not there."""
+        drawn = self.arms_drawn(user, request_id)
+        return {
+            experiment.name: drawn[experiment.name]
+            for experiment in self.experiments
+            if experiment.name in drawn and await self.serves(experiment, drawn[experiment.name])
+        }
 
 
 class _Making:
@@ -172,13 +159,11 @@ class _Making:
 
     def __init__(self, lists: Lists, request: Request, request_id: str) -> None:
         self.lists, self.request, self.request_id = lists, request, request_id
-        unit = lists.unit(request.user, request_id)
-        self.drawn = [(experiment, assigned(experiment, unit)) for experiment in lists.experiments]
         self._rankings: dict[_Key, Response] = {}
 
     async def served(self) -> Served:
         """Return the list, drawn and with its probabilities."""
-        arms = await self._served_arms()
+        arms = await self.lists.arms_served(self.request.user, self.request_id)
         merged = next((e for e in self.lists.experiments if e.method == "interleave" and e.name in arms), None)
         if merged is not None:
             return await self._interleaved(merged, arms)
@@ -196,24 +181,13 @@ class _Making:
             arms={name: arm.name for name, arm in arms.items()},
             others={name: told for name, told in others.items() if told},
         )
-        return Served(Response(items, self._notes(ranking, len(policy.ranked), way.exploration)), impression)
+        return Served(Response(items, self._notes(ranking, len(policy.ranked), way)), impression)
 
-    async def _served_arms(self) -> dict[str, ArmConfig]:
-        """Return experiment -> the arm that this list is made by, without those whose engine is not there."""
-        return {
-            experiment.name: arm
-            for experiment, arm in self.drawn
-            if arm is not None and await self.lists.serves(experiment, arm)
-        }
-
-    def _way(self, arms: _Arms, changed: ArmConfig | None = None, of: str = "") -> _Way:
+    def _way(self, arms: Arms, changed: ArmConfig | None = None, of: str = "") -> Way:
         """Return how a list is made by arms, that of one experiment changed."""
-        way, chosen = self.lists.usual, dict(arms) | ({of: changed} if changed is not None else {})
-        for arm in chosen.values():
-            way = way.with_arm(arm)
-        return way
+        return self.lists.usual.with_arms(dict(arms) | ({of: changed} if changed is not None else {}))
 
-    async def _interleaved(self, experiment: ExperimentConfig, arms: _Arms) -> Served:
+    async def _interleaved(self, experiment: ExperimentConfig, arms: Arms) -> Served:
         k = self.request.k
         ways = [replace(self._way(arms, arm, experiment.name), exploration=PLAIN) for arm in experiment.arms]
         rankings = [await self._ranking(way) for way in ways]
@@ -231,7 +205,7 @@ class _Making:
         )
         return Served(Response(items, rankings[0].notes), impression)
 
-    async def _others(self, experiment: ExperimentConfig, arms: _Arms, shown: Sequence[str]) -> dict[str, Any]:
+    async def _others(self, experiment: ExperimentConfig, arms: Arms, shown: Sequence[str]) -> dict[str, Any]:
         """Return arm -> the probabilities with which other arms of an experiment would have shown a list: of those that
         rank as some list here does anyway, or of all."""
         told = {}
@@ -248,32 +222,27 @@ class _Making:
                 logger.warning("experiment %s: the arm %s is not followed: %s", experiment.name, arm.name, error)
         return told
 
-    async def _policy(self, way: _Way) -> ListPolicy:
+    async def _policy(self, way: Way) -> ListPolicy:
         asked = self.lists.asked_of_new(self.request, way.exploration)
         ranking = await self._ranking(way)
         new = None if asked is None else await self.lists.queue.rank(asked, await self.lists.engine_of(way))
-        pool = ranking.items[: self._width(way)]
-        return ListPolicy(_scores(pool), way.exploration, _scores(new.items) if new else {})
+        pool = ranking.items[: way.width(self.request.k)]
+        return ListPolicy(scores_of(pool), way.exploration, scores_of(new.items) if new else {})
 
-    def _width(self, way: _Way) -> int:
-        """Return how many items a ranking has from which a list is made."""
-        return max(self.request.k, way.exploration.pool) if way.exploration.explores else self.request.k
-
-    def _known_ranking(self, way: _Way) -> Response | None:
+    def _known_ranking(self, way: Way) -> Response | None:
         """Return a ranking that is there already and goes as far as a way needs. With several levels of codes, one that
         took a wider beam is another one."""
-        engine, needed = self.lists.engine, self._width(way)
-        beam = 0 if engine.builder.code_tokens.shape[1] == 1 else engine.config.decoding.beam
+        engine, needed = self.lists.engine, way.width(self.request.k)
         for (model, factors, width), ranking in self._rankings.items():
-            alike = not beam or max(width, beam) == max(needed, beam)
+            alike = same_beam(engine, width, needed)
             if (model, factors) == (way.model, way.factors) and width >= needed and alike:
                 return ranking
         return None
 
-    async def _ranking(self, way: _Way) -> Response:
+    async def _ranking(self, way: Way) -> Response:
         known = self._known_ranking(way)
         if known is None:
-            width = self._width(way)
+            width = way.width(self.request.k)
             request = self.request.model_copy(update={"k": width})
             known = await self.lists.queue.rank(request, await self.lists.engine_of(way))
             self._rankings[way.model, way.factors, width] = known
@@ -287,18 +256,10 @@ class _Making:
             for rank, (item, title) in enumerate(entries, 1)
         )
 
-    def _notes(self, ranking: Response, found: int, exploration: ExplorationConfig) -> tuple[str, ...]:
+    def _notes(self, ranking: Response, found: int, way: Way) -> tuple[str, ...]:
         """Return the notes on a list: those of its ranking, which may have been asked for more, and what chance did."""
-        width = max(self.request.k, exploration.pool) if exploration.explores else self.request.k
-        notes = [note for note in ranking.notes if note != short_list(width, found)]
-        if found < self.request.k:
-            notes.insert(0, short_list(self.request.k, found))
-        if exploration.from_rank is not None and exploration.from_rank <= self.request.k:
-            notes.append(f"drawn by chance from rank {exploration.from_rank} on")
-        if exploration.new_item_slot is not None and exploration.new_item_slot <= self.request.k:
-            notes.append(f"rank {exploration.new_item_slot} is given to new items now and then")
-        return tuple(notes)
-
-
-def _scores(items: Sequence[RankedItem]) -> dict[str, float]:
-    return {item.item_id: item.score for item in items}
+        k = self.request.k
+        notes = [note for note in ranking.notes if note != short_list(way.width(k), found)]
+        if found < k:
+            notes.insert(0, short_list(k, found))
+        return (*notes, *chance_notes(way.exploration, k))

@@ -133,14 +133,14 @@ class _Tools:
         fields: dict[str, Any] = {"filters": filters, "exclude": exclude, "explain": explain, "user": user}
         request = self._request(history=history, k=k, query=query, without=without, **fields)
         request, told = await self.service.people.permitted(request)
-        ranking = await self.service.ranking.rank(request.model_copy(update={"explain": False}))
-        items = list(ranking.items)
+        served = await self.service.listed_for_agent(request.model_copy(update={"explain": False}), told)
+        items = list(served.ranking.items)
         if request.explain:
             most = self.service.limits.explained
             items[:most] = await self.service.justified(request, tuple(items[:most]), self.engine)
-        request_id = await self.service.keep_for_agent(_caller(context), request, items)
-        listed = [ListedItem.of(item) for item in items]
-        return Recommendations(request_id=request_id, items=listed, notes=[*told, *ranking.notes])
+        await self.service.keep_for_agent(_caller(context), request, served.impression, items)
+        listed, notes = [ListedItem.of(item) for item in items], [*told, *served.ranking.notes]
+        return Recommendations(request_id=served.impression.request_id, items=listed, notes=notes)
 
     async def explain(
         self,

@@ -35,7 +35,7 @@ from recommender.server.http_errors import HttpError
 from recommender.server.http_metrics import HttpMetrics
 from recommender.server.items import Items, listed_texts
 from recommender.server.limits import check_id_lengths, check_media_count
-from recommender.server.lists import Lists, Served, check_experiments, new_request_id
+from recommender.server.lists import Lists, Served, check_experiments
 from recommender.server.message_media import MessageMedia
 from recommender.server.people import NOT_PERSONAL, People, check_explained
 from recommender.server.queues import RankingQueue, WritingQueue
@@ -47,6 +47,8 @@ from recommender.server.schemas import (
     check_list_lengths,
     check_text_length,
 )
+from recommender.server.spoken_lists import SpokenList, spoken_list
+from recommender.server.ways import Way
 from recommender.store.impressions import Impression
 from recommender.store.opinions import Feedback
 from recommender.store.store import Store
@@ -131,12 +133,16 @@ class Service:
         if self.lists.store is not None:
             await asyncio.to_thread(self.lists.keep, user, shown)
 
-    async def keep_for_agent(self, caller: str, request: Request, items: Sequence[RankedItem]) -> str:
-        """Keep which list a tool gave to somebody's agent, and return its id."""
-        shown = self.lists.impression(new_request_id(), items, "agent")
+    async def listed_for_agent(self, request: Request, told: Sequence[str]) -> Served:
+        """Return a list for somebody's agent, made as for themselves."""
+        return await self.lists.ranked(request, self.engine, None, NOT_PERSONAL not in told, "agent")
+
+    async def keep_for_agent(
+        self, caller: str, request: Request, shown: Impression, items: Sequence[RankedItem]
+    ) -> None:
+        """Keep which list a tool gave to somebody's agent."""
         await self._keep(request.user, shown)
         await self._write_down(caller, request, items)
-        return shown.request_id
 
     async def _write_down(
         self, caller: str | None, body: Request | ChatBody, items: Sequence[RankedItem], kind: str = "list"
@@ -270,21 +276,23 @@ class Service:
         if read is None:
             return _no_reader()
         messages, image_gains = read
-        reply, caller = self._reply(body, messages, image_gains, engine, told), caller_of(http).name
+        spoken = await self._spoken(body, engine, told)
+        reply, caller = self._reply(body, messages, image_gains, spoken, told), caller_of(http).name
         if not body.stream:
-            return await self._while_connected(http, self._completion(body, reply, engine, caller)) or _no_reader()
+            return await self._while_connected(http, self._completion(body, reply, spoken, caller)) or _no_reader()
         finished_reply = await self._while_connected(http, reply)
         if finished_reply is None:
             return _no_reader()
-        completion_id = await self._keep_chat(body, ranked_items(finished_reply))
+        await self._keep(body.user, spoken.impression(ranked_items(finished_reply)))
         await self._write_down(caller, body, ranked_items(finished_reply))
-        return self._chat_stream(body, finished_reply, engine, completion_id, caller)
+        return self._chat_stream(body, finished_reply, spoken, caller)
 
-    async def _keep_chat(self, body: ChatBody, items: Sequence[RankedItem]) -> str:
-        """Keep which list a conversation is answered with, and return the answer's id."""
-        completion_id = new_id()
-        await self._keep(body.user, self.lists.impression(completion_id, items, "chat"))
-        return completion_id
+    async def _spoken(self, body: ChatBody, engine: Engine, told: Sequence[str]) -> SpokenList:
+        """Return how the answer's list is made: with chance and by arms, unless a model is named, or nothing is personal."""
+        adapter = None if body.model in (None, self.name) else str(body.model).removeprefix(f"{self.name}:")
+        if adapter is None and NOT_PERSONAL not in told:
+            return await spoken_list(self.lists, body.user, new_id())
+        return SpokenList(self.lists, engine, new_id(), Way(adapter))
 
     async def _read_messages(self, body: ChatBody) -> tuple[list[dict[str, str]], np.ndarray | None]:
         """Return the messages as text, and the nats [items] that the last image adds. Encoders run in the writing queue."""
@@ -304,38 +312,36 @@ class Service:
         body: ChatBody,
         messages: list[dict[str, str]],
         image_gains: np.ndarray | None,
-        engine: Engine,
+        spoken: SpokenList,
         told: Sequence[str],
     ) -> Reply:
-        conversation = self.conversation.by(engine)
+        conversation = self.conversation.by(spoken.engine)
         # an answer to a question may take a written sentence, and lists must not wait for that
         asks_back = await asyncio.to_thread(conversation.asks_back, messages)
         jobs = self.writing if asks_back else self.ranking
         given = body.history, body.k, False, image_gains, body.user, body.without, body.dropped
-        reply = await jobs.run(lambda: conversation.reply(messages, *given))
-        return replace(reply, notes=(*told, *reply.notes)) if told else reply
+        reply = await jobs.run(lambda: conversation.reply(messages, *given, make_list=spoken))
+        return replace(reply, notes=(*told, *reply.notes, *spoken.notes()))
 
     async def _completion(
-        self, body: ChatBody, reply: Awaitable[Reply], engine: Engine, caller: str | None
+        self, body: ChatBody, reply: Awaitable[Reply], spoken: SpokenList, caller: str | None
     ) -> JSONResponse:
         finished_reply = await reply
         items = ranked_items(finished_reply)
         if body.explain and items:
-            items = await self.justified(engine_request(finished_reply, body), items, engine, body.one_pass)
-        completion_id = await self._keep_chat(body, items)
+            items = await self.justified(engine_request(finished_reply, body), items, spoken.engine, body.one_pass)
+        await self._keep(body.user, spoken.impression(items))
         await self._write_down(caller, body, items)
-        return JSONResponse(completion(body.model or self.name, finished_reply, items, completion_id))
+        return JSONResponse(completion(body.model or self.name, finished_reply, items, spoken.request_id))
 
-    def _chat_stream(
-        self, body: ChatBody, reply: Reply, engine: Engine, completion_id: str, caller: str | None
-    ) -> Response:
+    def _chat_stream(self, body: ChatBody, reply: Reply, spoken: SpokenList, caller: str | None) -> Response:
         items, justifications = ranked_items(reply), None
         if body.explain and items:
             request = engine_request(reply, body)
-            written = self.writing.stream_justifications(request, items, False, body.one_pass, engine)
+            written = self.writing.stream_justifications(request, items, False, body.one_pass, spoken.engine)
             justifications = self._written_down(caller, body, written)
         named = body.model or self.name
-        chunks = completion_chunks(named, reply, items, justifications, body.one_pass, completion_id)
+        chunks = completion_chunks(named, reply, items, justifications, body.one_pass, spoken.request_id)
         return self._stream(chunks)
 
     def _stream(self, events: Events) -> Response:

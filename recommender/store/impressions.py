@@ -15,7 +15,8 @@ from recommender.store.database import outliving_kills, reading, writing
 from recommender.store.people import ForgottenError, People
 from recommender.store.tables import impressions
 
-#: how a list came about: the best items; some drawn by chance; two rankings merged; an answer in a conversation; by a tool
+#: how a list came about: the best items; some drawn by chance; two rankings merged; an answer in a conversation, or by a
+#: tool, in each of which chance may have had a part
 Mode = Literal["best", "explore", "interleave", "chat", "agent"]
 
 
