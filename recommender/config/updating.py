@@ -27,7 +27,7 @@ class UpdateConfig(Section):
     )
     dislikes: bool = Field(True, description="learn not to list what people disliked, dismissed or skipped")
     wrong: bool = Field(True, description="learn not to write justifications that were called wrong")
-    writing_rate: float = Field(3e-4, gt=0, description="LoRA matrices of writing, where something was called wrong")
+    writing_rate: float = Field(1e-4, gt=0, description="LoRA matrices of writing, where something was called wrong")
     writing_steps: int = Field(
         60, ge=1, description="at most so many steps over what was called wrong, four texts each"
     )

@@ -24,9 +24,11 @@ from recommender.prompting.packing import collate
 from recommender.training.parameter_groups import parameter_groups
 
 #: how steep the preference is, and by how many nats a word (of the mean of both texts) the chosen one is to be ahead
-_STEEPNESS, AHEAD = 2.5, 0.5
+_STEEPNESS, AHEAD = 2.5, 0.25
 #: preferences, and other texts, that a step learns
 _AT_ONCE = 4
+#: passes over those that are not ahead, until all are looked at again
+_PASSES = 4
 _MOST_NORM = 1.0
 
 
@@ -72,22 +74,26 @@ def learn_preferences(
     groups = parameter_groups(model, StageConfig(stage="explain", learning_rate=settings.writing_rate))
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)
     parameters = [parameter for group in groups for parameter in group["params"]]
-    for number in range(settings.writing_steps):
-        at = number * _AT_ONCE % _whole(len(chosen))
-        if at == 0 and bool((ahead(model, builder, preferences) >= AHEAD).all()):
+    taken = 0
+    while taken < settings.writing_steps:
+        behind = torch.nonzero(ahead(model, builder, preferences) < AHEAD).flatten().tolist()
+        for step in _steps(behind)[: settings.writing_steps - taken]:
+            right, wrong = [chosen[n] for n in step], [rejected[n] for n in step]
+            _loss(model, right, wrong, _share(beside, taken * _AT_ONCE)).backward()
+            nn.utils.clip_grad_norm_(parameters, _MOST_NORM)
+            optimizer.step()
+            optimizer.zero_grad()
+            taken += 1
+            if progress:
+                progress("what was called wrong", taken, settings.writing_steps)
+        if not behind:
             break
-        step = slice(at, at + _AT_ONCE)
-        _loss(model, chosen[step], rejected[step], _share(beside, number * _AT_ONCE)).backward()
-        nn.utils.clip_grad_norm_(parameters, _MOST_NORM)
-        optimizer.step()
-        optimizer.zero_grad()
-        if progress:
-            progress("what was called wrong", number + 1, settings.writing_steps)
 
 
-def _whole(count: int) -> int:
-    """Return a number of texts that whole steps hold."""
-    return -(-count // _AT_ONCE) * _AT_ONCE
+def _steps(behind: Sequence[int]) -> list[Sequence[int]]:
+    """Return the preferences of each step until all are looked at again."""
+    once = [behind[at : at + _AT_ONCE] for at in range(0, len(behind), _AT_ONCE)]
+    return once * _PASSES
 
 
 def _share(examples: Sequence[Example], start: int) -> list[Example]:
