@@ -106,16 +106,17 @@ def extend(
 
     They are encoded, given codes and rows, and can be ranked at once.
     """
-    from recommender.model.checkpoint import save_pretrained
+    from recommender.model.checkpoint import resolve, save_pretrained
     from recommender.model.manifest import claimed
     from recommender.pipelines.extend import load_extended
+    from recommender.pipelines.extend_listening import tuned_file
     from recommender.progress import progress_bars
 
     files = vector_files(vectors or [])
     with progress_bars(quiet) as progress, claimed(output, "extend"):
         extended = load_extended(model, items, progress, times=times, interactions=interactions, vectors=files)
         extended.metrics |= {"name": output.name, "path": output.as_posix()}
-        save_pretrained(extended, output)
+        save_pretrained(extended, output, tuned_file(resolve(model), extended))
     row = {"items": len(extended.catalogue), "new": extended.metrics["extended_by"]}
     row["share of lists"] = extended.metrics.get("new_items_share")  # none where items share codes
     print_rows([row], f"extended: {output}", as_json)

@@ -13,6 +13,7 @@
 | companions.safetensors | items that many people had together, as counts, for justifications; older ones have none |
 | media_labels.safetensors | what the frozen towers saw in the items' media, for justifications; older ones have none |
 | listening.safetensors | what reads conversations, from the stage converse; without it a chat is read by rules alone |
+| tuned.safetensors | weights of what is heard and of plain signals, if `recommender conversations tune` fitted them |
 | fusion.safetensors | baselines and weights to rank together with, if `recommender fuse` added them |
 | checkpoint.json | the manifest: format, fingerprint of the catalogue, hashes of the prompts, versions, sha256 of files |
 | signature.json | an Ed25519 signature over the manifest, if `recommender sign` made one; see `adapters/vouching.py` |
@@ -31,6 +32,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -155,8 +157,13 @@ def writing_prompts(recorded: Mapping[str, str], writing_adapter: Mapping[str, T
     return {name: text for name, text in recorded.items() if name == EXPLAIN and is_trained(writing_adapter)}
 
 
-def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:
-    """Write the checkpoint folder atomically; parameters are rounded to float16. It is not signed, whatever was there."""
+def save_pretrained(
+    checkpoint: Checkpoint, target: str | Path, files: Mapping[str, Callable[[Path], None]] = MappingProxyType({})
+) -> None:
+    """Write the checkpoint folder atomically; parameters are rounded to float16. It is not signed, whatever was there.
+
+    `files`: name -> what writes it: files of a checkpoint that are not parts of a `Checkpoint`.
+    """
     target = Path(target)
     with written_folder(target) as folder:
         tensors = _adapter_parameters(checkpoint.model)
@@ -175,6 +182,8 @@ def save_pretrained(checkpoint: Checkpoint, target: str | Path) -> None:
             checkpoint.companions.save(folder / COMPANIONS)
         if checkpoint.labels is not None:
             checkpoint.labels.save(folder / MEDIA_LABELS)
+        for name, write in files.items():
+            write(folder / name)
         _write_metrics(folder, checkpoint.metrics)
         manifest = _manifest(checkpoint)
         write_card(folder / CARD, checkpoint.config, checkpoint.metrics, len(checkpoint.catalogue), manifest["encoded"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ from recommender.data.histories import leave_one_out
 from recommender.data.item_rows import Item
 from recommender.errors import DataError
 from recommender.files import is_folder, replacing
-from recommender.model.checkpoint import CONFIG, Checkpoint, resolve, save_copy_with, save_pretrained
+from recommender.model.checkpoint import CONFIG, Checkpoint, resolve, save_pretrained
 from recommender.model.manifest import claimed
 from recommender.pipelines.extend import load_extended
+from recommender.pipelines.extend_listening import tuned_file
 from recommender.pipelines.left_out import NamedStore
 from recommender.pipelines.recounting import recounted
 from recommender.pipelines.train import load_histories
@@ -70,9 +71,9 @@ def add_items(
         try:
             _write_table(table, [*known, *new], config.data)
             extended = load_extended(folder, str(table), progress, times=times)
-            stored = _recounted(folder, extended, store)
+            files = _recounted(folder, extended, store) | tuned_file(folder, extended)
             keep_version(folder, config.update.keep)
-            _put_in_place(extended, folder, stored)
+            save_pretrained(extended, folder, files)
         except BaseException:
             table.unlink(missing_ok=True)
             raise
@@ -135,25 +136,19 @@ def _write_table(path: Path, items: Sequence[Item], data: DataConfig) -> None:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _recounted(folder: Path, extended: Checkpoint, store: NamedStore | None) -> StoredFusion | None:
-    """Return the checkpoint's fused baselines, counted again for all items, of what they were counted of before.
+def _recounted(folder: Path, extended: Checkpoint, store: NamedStore | None) -> dict[str, Callable[[Path], None]]:
+    """Return what writes the checkpoint's fused baselines, counted again for all items, of what they were counted of before.
 
     Raises DataError without its interactions.
     """
     fused = folder / FUSION_FILE
     if not fused.is_file():
-        return None
+        return {}
     histories = load_histories(extended.config, extended.catalogue, store)
     keeps_out = extended.config.training.keep_test_out
     known = leave_one_out(histories).history_for("test") if keeps_out else histories.items
     features, seed = extended.model.features, extended.config.seed
-    return recounted(StoredFusion.load(fused), extended.catalogue, features, known, seed)
-
-
-def _put_in_place(extended: Checkpoint, folder: Path, stored: StoredFusion | None) -> None:
-    save_pretrained(extended, folder)
-    if stored is not None:
-        save_copy_with(folder, folder, {FUSION_FILE: stored.save}, {})
+    return {FUSION_FILE: recounted(StoredFusion.load(fused), extended.catalogue, features, known, seed).save}
 
 
 def _tidy(folder: Path, table: Path) -> None:

@@ -32,6 +32,7 @@ from recommender.inference.item_bias import calibrate_exposure
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint, from_pretrained, item_ids_of, resolve
 from recommender.model.network import is_adapter_parameter
+from recommender.pipelines.extend_listening import carry_listener
 from recommender.pipelines.extend_vectors import check_known_vectors, encoders_of_new, with_vectors
 from recommender.pipelines.similar_items import content_similarity, mean_of_similar, offsets_of_similar
 from recommender.pipelines.train import standin_folder
@@ -103,6 +104,7 @@ def extend(checkpoint: Checkpoint, table: Catalogue, source: str, progress: Prog
     features = features.rounded()
     order = _order(checkpoint.catalogue, table)
     model = _extended_model(checkpoint, features, order, similarity, progress)
+    carry_listener(checkpoint, model, table, order, similarity, progress)
     config = checkpoint.config.updated({"data.items": source})
     metrics = {name: value for name, value in checkpoint.metrics.items() if name != "ranking"}
     metrics |= {"extended_by": metrics.get("extended_by", 0) + len(new)}

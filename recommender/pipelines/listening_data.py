@@ -55,9 +55,19 @@ def read_items(
     checkpoint: Checkpoint, progress: Progress | None = None, by: tuple[np.ndarray, np.ndarray] | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what the base reads in the items' texts: see `reduced`."""
-    model, catalogue = checkpoint.model, checkpoint.catalogue
-    texts = [catalogue.document(item)[:_CHARACTERS] for item in range(len(catalogue))]
-    return reduced(read_texts(model.llm, checkpoint.tokenizer, texts, model.listening_layers, progress), by=by)
+    texts = [checkpoint.catalogue.document(item) for item in range(len(checkpoint.catalogue))]
+    return read_texts_of(checkpoint, texts, progress, by)
+
+
+def read_texts_of(
+    checkpoint: Checkpoint,
+    texts: Sequence[str],
+    progress: Progress | None = None,
+    by: tuple[np.ndarray, np.ndarray] | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what the base of a checkpoint reads in texts about items: see `reduced`."""
+    model, cut = checkpoint.model, [text[:_CHARACTERS] for text in texts]
+    return reduced(read_texts(model.llm, checkpoint.tokenizer, cut, model.listening_layers, progress), by=by)
 
 
 def new_listener(

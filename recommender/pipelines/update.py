@@ -32,7 +32,6 @@ from recommender.model.checkpoint import (
     from_pretrained,
     item_ids_of,
     resolve,
-    save_copy_with,
     save_pretrained,
 )
 from recommender.model.manifest import claimed
@@ -41,6 +40,7 @@ from recommender.numerics.gains import single_target_ndcg
 from recommender.pipelines.continued import digest_of_weights
 from recommender.pipelines.corrections import correct_writing, marked_anywhere
 from recommender.pipelines.extend import load_extended
+from recommender.pipelines.extend_listening import tuned_file
 from recommender.pipelines.left_out import NamedStore
 from recommender.pipelines.private import refuse_private
 from recommender.pipelines.recounting import recounted
@@ -273,14 +273,13 @@ def _write(checkpoint: Checkpoint, folder: Path, histories: Histories, block: Up
     checkpoint.companions = companions_in(learned, checkpoint.catalogue)
     checkpoint.metrics = {name: value for name, value in checkpoint.metrics.items() if name != "ranking"}
     checkpoint.metrics[UNTIL] = block.until
+    files = tuned_file(folder, checkpoint)
     fused = folder / FUSION_FILE
-    stored = None
     if fused.is_file():
         features, seed = checkpoint.model.features, checkpoint.config.seed
         stored = recounted(StoredFusion.load(fused), checkpoint.catalogue, features, known, seed)
-    save_pretrained(checkpoint, folder)
-    if stored is not None:
-        save_copy_with(folder, folder, {FUSION_FILE: stored.save}, {})
+        files |= {FUSION_FILE: stored.save}
+    save_pretrained(checkpoint, folder, files)
 
 
 def check_since(text: str) -> float:

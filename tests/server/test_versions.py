@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import uvicorn
+from mcp import Client
 
 from recommender.adapters.shipped import manifest_digest
 from recommender.config import ServingConfig
@@ -199,3 +200,29 @@ def test_the_state_of_a_checkpoint_is_that_of_its_manifest(tmp_path):
     one = manifest_digest(str(tmp_path))
     (tmp_path / "checkpoint.json").write_text('{"a": 1}')
     assert len(one) == 64 and manifest_digest(str(tmp_path)) != one
+
+
+def test_an_agents_session_outlives_the_version_that_it_began_with(serve):
+    server = serve(seconds=0.5)
+
+    async def agent():
+        async with Client(f"{server.url}/mcp") as client:
+            first = await client.call_tool("recommend", {"history": ["103"], "k": 2})
+            under_way = asyncio.create_task(client.call_tool("recommend", {"history": ["103"], "k": 2}))
+            await asyncio.sleep(0.2)
+            server.now = "two"
+            status, _ = await asyncio.to_thread(server.reload)
+            assert status == 200
+            closed = await asyncio.to_thread(settled, server)
+            answers = [first, await under_way]
+            for version in ("three", "four"):
+                server.now = version
+                await asyncio.to_thread(server.reload)
+                answers.append(await client.call_tool("recommend", {"history": ["103"], "k": 2}))
+            return closed, answers, (await client.list_tools()).tools
+
+    closed, answers, tools = asyncio.run(agent())
+    assert closed == [True, False] and tools
+    assert not any(answer.is_error for answer in answers)
+    assert len({json.dumps(answer.structured_content["items"]) for answer in answers}) == 1
+    assert not any(engine.answered_closed for engine in server.opened)
