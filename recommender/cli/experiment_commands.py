@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recommender.cli import early_checks
+from recommender.cli.inputs import moment_of
 from recommender.cli.options import AsJson, Quiet, Seed
 from recommender.cli.output import print_json, print_note, print_rows, print_text
 from recommender.cli.store_options import MasterKey, Where, opened_store
@@ -66,6 +67,10 @@ def results_of(
     kind: Annotated[
         list[str] | None, typer.Option(help="events that mean taken; default: click, play, finish, like, rate, buy")
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="only lists that were shown since: a date, or seconds since 1970, set before one looks"),
+    ] = None,
     store: Where = None,
     master_key: MasterKey = None,
     as_json: AsJson = False,
@@ -75,18 +80,19 @@ def results_of(
     For each arm lists, takes and takes a list, and differences from the first arm; intervals hold however often one looks.
     Beside them estimates for each arm from the lists of others. Events count that name the request and an item of its list.
     """
-    chosen = _chosen(config, experiment)
+    chosen, start = _chosen(config, experiment), 0.0 if since is None else moment_of(since)
     with opened_store(store, master_key, config) as opened:
         from recommender.experiments.results import results
         from recommender.store.shown_lists import TAKEN, shown_lists
 
-        lists = list(shown_lists(opened, kind or TAKEN))
+        lists = list(shown_lists(opened, kind or TAKEN, start))
     found = [results(one, lists) for one in chosen]
     if as_json:
         print_json(found)
         return
     if not lists:
-        print_note("no list is kept yet: servers keep those of people whom requests name")
+        when = "yet" if since is None else f"since {since}"
+        print_note(f"no list is kept {when}: servers keep those of people whom requests name")
     for told in found:
         _print_results(told)
 

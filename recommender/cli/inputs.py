@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import math
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,3 +222,19 @@ def vllm_options(engine: str, flags: str, **urls: str | None) -> dict[str, Any]:
     if options and engine != "vllm":
         raise ConfigError(f"--engine {engine} has no {', '.join(options)}", "add --engine vllm")
     return options
+
+
+def moment_of(text: str) -> float:
+    """Return the seconds since 1970 that `--since` says: such seconds, or an ISO date, in UTC where it names no zone.
+
+    Raises DataError.
+    """
+    with suppress(ValueError):
+        seconds = float(text)
+        if math.isfinite(seconds):
+            return seconds
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise DataError(f"--since is {text!r}", "an ISO date like 2026-11-01, or seconds since 1970") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from recommender.cli.default_command import with_default
-from recommender.cli.inputs import changes_of
+from recommender.cli.inputs import changes_of, moment_of
 from recommender.cli.options import AsJson, FeedbackFile, Model, Quiet
 from recommender.cli.output import print_facts, print_note, print_rows, print_text
 from recommender.cli.stopping import stoppable
@@ -76,11 +76,11 @@ def _updated(
     from recommender.adapters.shipped import resolve
     from recommender.config import Config
     from recommender.pipelines.left_out import NamedStore
-    from recommender.pipelines.update import check_since, update_checkpoint
+    from recommender.pipelines.update import update_checkpoint
     from recommender.progress import progress_bars
     from recommender.store.feedback import FeedbackStore
 
-    moment = None if since is None else check_since(since)
+    moment = None if since is None else moment_of(since)
     config = Config.load(resolve(model) / "config.yaml")
     changes = {f"update.{key}": value for key, value in changes_of(settings).items()}
     named = None if store is None else NamedStore(store, master_key)

@@ -24,7 +24,7 @@ from recommender.baselines.fusion.stored import FUSION_FILE, StoredFusion
 from recommender.config import Config, StageConfig, UpdateConfig
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, Split
-from recommender.errors import ConfigError, DataError
+from recommender.errors import ConfigError
 from recommender.model.card import UNTIL
 from recommender.model.checkpoint import (
     CONFIG,
@@ -280,16 +280,3 @@ def _write(checkpoint: Checkpoint, folder: Path, histories: Histories, block: Up
         stored = recounted(StoredFusion.load(fused), checkpoint.catalogue, features, known, seed)
         files |= {FUSION_FILE: stored.save}
     save_pretrained(checkpoint, folder, files)
-
-
-def check_since(text: str) -> float:
-    """Return a time given as seconds since 1970 or as an ISO date. Raises DataError."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise DataError(f"--since is {text!r}", "an ISO date like 2026-11-01, or seconds since 1970") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

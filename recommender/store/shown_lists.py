@@ -15,15 +15,17 @@ from recommender.store.training_table import KINDS
 TAKEN: tuple[Kind, ...] = ("click", "play", "finish", "like", "rate", "buy")
 
 
-def shown_lists(store: Store, kinds: Collection[str] = TAKEN) -> Iterator[ShownList]:
-    """Yield the lists of everybody who agrees to personal lists. `kinds`: events that mean that an item was taken.
+def shown_lists(store: Store, kinds: Collection[str] = TAKEN, since: float = 0.0) -> Iterator[ShownList]:
+    """Yield the lists of everybody who agrees to personal lists. `kinds`: events that mean that an item was taken; `since`:
+    of lists that were shown then or later, seconds since 1970.
 
     Raises DataError for a kind that there is not.
     """
     for kind in kinds:
         if kind not in KINDS:
             raise DataError(f"unknown kind {kind!r}", did_you_mean(kind, KINDS) or f"there are {', '.join(KINDS)}")
-    for person, lists in store.impressions.by_person():
+    for person, shown in store.impressions.by_person():
+        lists = [one for one in shown if one.time >= since]
         events = [event for event in store.events.of_person(person) if event.kind in kinds]
         yield from _joined(person, lists, events)
 

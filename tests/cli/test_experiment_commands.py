@@ -73,9 +73,40 @@ def test_results_of_what_was_shown_and_taken(filled, run):
     assert code == 0 and "open" in out and "colour" not in out
 
 
+def test_results_since_a_moment_are_of_later_lists_only(filled, run):
+    store = Store.open("store.db", "m.keys")
+    for n in range(30):
+        shown = Impression(
+            request_id=f"old-{n}",
+            items=("1", "2"),
+            probabilities=(1, 1),
+            interleaved="duel",
+            teams=(0, 1),
+            time=1000.0 + n,
+        )
+        store.impressions.add("user 2", shown)
+    store.events.add(
+        [Event(id=f"old-{n}", user="user 2", item="1", kind="click", request_id=f"old-{n}") for n in range(30)]
+    )
+    store.close()
+
+    def wins(*since):
+        code, out, _ = run("experiments", "results", "config.yaml", "--experiment", "duel", "--json", *since)
+        assert code == 0
+        (told,) = json.loads(out)
+        return told["wins"]["won by one"], told["wins"]["won by other"]
+
+    assert wins() == (30, 20)
+    assert wins("--since", "1010") == (20, 20)
+    assert wins("--since", "2020-01-01") == (0, 20)
+    code, _, err = run("experiments", "results", "config.yaml", "--since", "9999-01-01")
+    assert code == 0 and "no list is kept since 9999-01-01" in err
+
+
 def test_wrong_names_are_one_line(filled, run, tmp_path):
     refused(run("experiments", "results", "config.yaml", "--experiment", "color"), "colour")
     refused(run("experiments", "results", "config.yaml", "--kind", "clik"), "click")
+    refused(run("experiments", "results", "config.yaml", "--since", "monday"), "an ISO date")
     (tmp_path / "empty.yaml").write_text("seed: 1\n")
     refused(run("experiments", "results", "empty.yaml"), "names no experiments")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.cli import inputs
-from recommender.errors import RecommenderError
+from recommender.errors import DataError, RecommenderError
 from recommender.model.checkpoint import resolve
 from recommender.model.manifest import shipped_checkpoints
 from tests.cli.conftest import refused
@@ -219,3 +219,11 @@ def test_what_is_missing_is_said_before_anything_heavy_is_imported(tmp_path):
     assert [line.partition("|")[0] for line in ran.stdout.splitlines()] == ["2"] * len(commands), ran.stdout
     errors = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == len(commands) and all("noth" in error or "no checkpoint.json" in error for error in errors)
+
+
+def test_moments():
+    assert inputs.moment_of("1970-01-02") == 86400.0 == inputs.moment_of("86400")
+    assert inputs.moment_of("1970-01-02T01:00:00+01:00") == 86400.0
+    for wrong in ("yesterday", "nan", "inf"):
+        with pytest.raises(DataError, match=f"--since is '{wrong}'"):
+            inputs.moment_of(wrong)

@@ -228,9 +228,6 @@ def test_too_little_news_unknown_beginnings_and_tables_without_times_are_one_lin
         update.update_checkpoint(world, 500, settings=FAST)
     with pytest.raises(DataError, match="an update goes by time"):
         make_block(Histories(("a",), (np.arange(3),)), 0, FAST, 5)
-    with pytest.raises(DataError, match="--since is 'yesterday'"):
-        update.check_since("yesterday")
-    assert update.check_since("1970-01-02") == 86400.0
     checkpoint = from_pretrained(world)
     checkpoint.metrics.pop("until")
     with pytest.raises(ConfigError, match="does not say up to when it learned"):
