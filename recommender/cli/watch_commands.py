@@ -31,7 +31,8 @@ Limits = dict[str, float]
 
 def watch(
     model: Annotated[
-        str | None, typer.Option(help="the served model: its items are what coverage is a share of")
+        str | None,
+        typer.Option(help="the served model: for coverage, and for drift from what it learned from"),
     ] = None,
     last: Annotated[str, typer.Option(help="how far back: 24h, 30m, 7d")] = "24h",
     output: Annotated[Path | None, typer.Option(help="write the page here", callback=early_checks.output_file)] = None,
@@ -49,19 +50,23 @@ def watch(
     """Tell how lists and takes of the last day differ from before.
 
     Lists, takes, coverage, and drift of listed and taken items, of history lengths and of scores: population stability
-    indices against the seven times as long before. Names of limits are those of the values.
+    indices against the seven times as long before, of items also against what the model learned from. Names of limits are
+    those of the values.
     """
     seconds = span(last)
     above, below = _limits("--fail-above", fail_above), _limits("--fail-below", fail_below)
     with opened_store(store, master_key, config) as opened:
-        from recommender.model.checkpoint import item_ids_of
+        from recommender.model.checkpoint import item_ids_of, resolve
+        from recommender.model.trained_on import TrainedOn
         from recommender.store.watching import REFERENCE, compared, read_window
 
-        items = None if model is None else len(item_ids_of(model) or ()) or None
+        ids = [] if model is None else item_ids_of(model) or []
+        learned = TrainedOn.load(resolve(model)) if model is not None else None
         now = time.time()
         window = read_window(opened, now - seconds, now)
         before = read_window(opened, now - seconds * (1 + REFERENCE), now - seconds)
-    values = compared(window, before, len(window.lengths), items).told()
+    trained = None if learned is None else learned.item_bins(ids)
+    values = compared(window, before, len(window.lengths), len(ids) or None, trained).told()
     passed = _passed(values, above, below)
     if output is not None:
         _write_page(output, values, passed, (window, before), last, now)
@@ -118,7 +123,8 @@ def _write_page(
     from recommender.pages import Report, Table, report_html
 
     window, before = windows
-    note = "Drift: population stability index against the seven times as long before; 0.1 is looked at, 0.25 acted on."
+    note = "Drift: population stability index against the seven times as long before, or against what the model learned"
+    note += " from; 0.1 is looked at, 0.25 acted on."
     parts = [Table("What is watched", [{"value": name, "now": value} for name, value in values.items()], note)]
     for title, counts, earlier in (("listed", window.listed, before.listed), ("taken", window.taken, before.taken)):
         if rows := _most(counts, earlier):

@@ -62,7 +62,7 @@ class Recommender(Engine):
         counted, labels = checkpoint.companions, checkpoint.labels
         reader = _reader(checkpoint)
         super().__init__(catalogue, config, checkpoint.builder, features, fusion, counted, labels, reader)
-        self.setup.until = checkpoint.metrics.get(UNTIL)
+        self.setup.until, self.setup.trained = checkpoint.metrics.get(UNTIL), checkpoint.trained_items
         # an adapter that learned nothing, or other prompts, would be replaced sentence by sentence
         self.writes, self.plain_because = checkpoint.writes, checkpoint.plain_because
         if self.writes:  # it is asked for the templates that it writes well

@@ -12,6 +12,7 @@ from recommender.encoders.features import Features
 from recommender.encoders.labels import MediaLabels
 from recommender.justify import Style
 from recommender.justify.companions import Companions
+from recommender.numerics.drift import ItemBins
 from recommender.prompting.builder import ExampleBuilder
 
 
@@ -20,7 +21,8 @@ class EngineSetup:
     """`builder`: makes prompts. `features`: the items' encoder vectors. `fusion`: the baselines that may rank along.
     `style`: how justifications are written. `companions`: what many people had together, if that was counted. `labels`: what
     the items' media show, if that is known. `listens`: whether the model has learned to listen to what is said; `tuned`:
-    what ranks beside what it hears. `until`: the latest time of what it was trained on, if that is known."""
+    what ranks beside what it hears. `until`: the latest time of what it was trained on, `trained`: how often items stood
+    there, if that is known."""
 
     catalogue: Catalogue
     config: Config
@@ -33,3 +35,4 @@ class EngineSetup:
     listens: bool = False
     tuned: Tuned | None = None
     until: float | None = None
+    trained: ItemBins | None = None

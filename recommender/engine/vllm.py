@@ -130,7 +130,7 @@ class VllmRecommender(Engine):
         except BaseException:
             remove_scratch(scratch)
             raise
-        engine._scratch = scratch
+        engine._scratch, engine.setup.trained = scratch, checkpoint.trained_items
         return engine
 
     @cached_property

@@ -9,7 +9,7 @@
 | config.yaml | the whole configuration, with the base model and the tables it was trained on |
 | metrics.json | validation of each stage, what was measured later, which templates it writes well |
 | README.md | the model card |
-| trained_on.safetensors | a digest of the interactions, and a sketch of those learned from; older ones have none |
+| trained_on.safetensors | a digest of the interactions, a sketch of those learned, tenths of items; old ones have none |
 | companions.safetensors | items that many people had together, as counts, for justifications; older ones have none |
 | media_labels.safetensors | what the frozen towers saw in the items' media, for justifications; older ones have none |
 | listening.safetensors | what reads conversations, from the stage converse; without it a chat is read by rules alone |
@@ -59,6 +59,7 @@ from recommender.model.listening_file import LISTENING, load_listening, save_lis
 from recommender.model.manifest import catalogue_facts, read_manifest, tell_unsigned, write_manifest, written_folder
 from recommender.model.network import RecommenderModel, is_adapter_parameter, is_listening_parameter
 from recommender.model.trained_on import TRAINED_ON, TrainedOn
+from recommender.numerics.drift import ItemBins
 from recommender.progress import Progress
 from recommender.prompting.builder import ExampleBuilder
 from recommender.prompting.conversation import ConversationPrompts
@@ -132,6 +133,11 @@ class Checkpoint:
             soft_modalities=len(self.model.soft_modalities),
             window=positions_read(self.model.llm.config),
         )
+
+    @property
+    def trained_items(self) -> ItemBins | None:
+        """How often each item was learned, coarsely, if that is known."""
+        return None if self.trained_on is None else self.trained_on.item_bins(self.catalogue.item_ids)
 
     def conversation_prompts(self, with_words: bool = True, with_items: bool = True) -> ConversationPrompts:
         """Return what makes prompts of conversations; see `ConversationPrompts`."""

@@ -14,8 +14,8 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +27,7 @@ from safetensors.numpy import save_file
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories
 from recommender.errors import CheckpointError
+from recommender.numerics.drift import ItemBins
 
 T = TypeVar("T")
 TRAINED_ON = "trained_on.safetensors"
@@ -52,6 +53,10 @@ class TrainedOn:
     """The share of items that follow the items before them in another user's history, too."""
     earlier: TrainedOn | None = None
     """What the adapter that the training began from was trained on."""
+    bins: np.ndarray | None = None
+    """uint8 [items]: in which tenth of all learned interactions an item stands, by how often it does, from 1; 0: in none."""
+    shares: np.ndarray | None = None
+    """float64 [tenths + 1]: the share of interactions in each, as `ItemBins` has them. No count is kept."""
 
     @classmethod
     def of(
@@ -67,7 +72,23 @@ class TrainedOn:
         pairs = [(user, item) for user, items in zip(histories.user_ids, named, strict=True) for item in items]
         runs = [run for items in named for run in runs_of(items, WINDOW)]
         chance = chance_of_runs(named, WINDOW)
-        return cls(digest, _filter(pairs, digest), _filter(runs, digest), chance, earlier)
+        found = ItemBins.of(Counter(item for items in named for item in items))
+        bins = np.array([found.place.get(item_id, -1) + 1 for item_id in item_ids], np.uint8)
+        return cls(digest, _filter(pairs, digest), _filter(runs, digest), chance, earlier, bins, found.shares)
+
+    def item_bins(self, item_ids: Sequence[str]) -> ItemBins | None:
+        """Return how often items were learned, coarsely, given their ids; None of an older checkpoint."""
+        if self.bins is None or self.shares is None or len(self.bins) != len(item_ids):
+            return None
+        places = zip(item_ids, self.bins.tolist(), strict=True)
+        return ItemBins({item_id: place - 1 for item_id, place in places if place}, self.shares)
+
+    def reordered(self, order: np.ndarray) -> TrainedOn:
+        """Return the same for a catalogue with new items; `order`: as in `Companions.reordered`."""
+        if self.bins is None:
+            return self
+        new = max(len(order) - len(self.bins), 0)
+        return replace(self, bins=np.concatenate([self.bins, np.zeros(new, np.uint8)])[order])
 
     def count_seen(self, pairs: Sequence[tuple[str, str]]) -> tuple[int, float]:
         """Return how many (user id, item id) pairs look learned, and the share of unseen ones that would."""
@@ -113,6 +134,8 @@ class TrainedOn:
             if one.windows is not None:
                 tensors[f"windows{name}"] = one.windows
             facts.append({"digest": one.digest, "chance": one.chance})
+        if self.bins is not None and self.shares is not None:
+            tensors |= {"bins": np.ascontiguousarray(self.bins), "shares": self.shares}
         save_file(tensors, path, {"recommender": json.dumps(facts[0] | {"earlier": facts[1:]})})
 
     def _lineage(self) -> Iterator[TrainedOn]:
@@ -137,9 +160,20 @@ class TrainedOn:
                 windows = tensors.get(f"windows{name}")
                 _check_sketch(fact["digest"], tensors[f"sketch{name}"], windows)
                 loaded = cls(fact["digest"], tensors[f"sketch{name}"], windows, fact.get("chance", 0.0), loaded)
-            return loaded
+            return _with_bins(loaded, tensors)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
             raise CheckpointError(f"{path}: is damaged", "copy the checkpoint again, whole") from None
+
+
+def _with_bins(loaded: TrainedOn | None, tensors: Mapping[str, np.ndarray]) -> TrainedOn | None:
+    """Return it with the tenths of items, of a checkpoint that has them. Raises ValueError if these are none."""
+    bins, shares = tensors.get("bins"), tensors.get("shares")
+    if loaded is None or bins is None or shares is None:
+        return loaded
+    fit = bins.ndim == shares.ndim == 1 and bins.dtype == np.uint8 and bins.max(initial=0) < len(shares)
+    if not fit or not np.isfinite(shares).all() or shares.min(initial=0) < 0:
+        raise ValueError("the tenths of items are none")
+    return replace(loaded, bins=bins, shares=shares)
 
 
 def _check_sketch(digest: str, *filters: np.ndarray | None) -> None:

@@ -7,6 +7,7 @@ The sum over bins of (actual share - expected share) * ln(actual share / expecte
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,23 +25,38 @@ def stability(expected: Sequence[float] | np.ndarray, actual: Sequence[float] | 
     return float(((now - before) * np.log(now / before)).sum())
 
 
-def item_stability(expected: Mapping[str, int], actual: Mapping[str, int], bins: int = BINS) -> float | None:
-    """Return the PSI of how often items occur.
+@dataclass(frozen=True)
+class ItemBins:
+    """How often items occur, coarsely. `place`: item -> its bin, from the most frequent; `shares` [bins + 1]: of all
+    occurrences, the last one of items that have no bin."""
 
-    Bins hold items that were about as frequent, each with an equal share of what is expected, as far as single items
-    allow; one more bin holds items that were not expected at all.
-    """
-    total, passed = sum(expected.values()), 0
-    place: dict[str, int] = {}
-    for item, count in sorted(expected.items(), key=lambda pair: (-pair[1], pair[0])):
-        place[item] = min(passed * bins // total, bins - 1) if total else 0
-        passed += count
-    before, now = np.zeros(bins + 1), np.zeros(bins + 1)
-    for counts, sums in ((expected, before), (actual, now)):
-        for item, count in counts.items():
-            sums[place.get(item, bins)] += count
-    used = (before > 0) | (now > 0)
-    return stability(before[used], now[used])
+    place: Mapping[str, int]
+    shares: np.ndarray
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int], bins: int = BINS) -> ItemBins:
+        """Put items that are about as frequent into a bin, each with an equal share, as far as single items allow."""
+        total, passed = sum(counts.values()), 0
+        place: dict[str, int] = {}
+        sums = np.zeros(bins + 1)
+        for item, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
+            place[item] = min(passed * bins // total, bins - 1) if total else 0
+            sums[place[item]] += count
+            passed += count
+        return cls(place, sums / total if total else sums)
+
+    def stability(self, actual: Mapping[str, int]) -> float | None:
+        """Return the PSI of how often items occur now; None if either side counts nothing."""
+        now = np.zeros(len(self.shares))
+        for item, count in actual.items():
+            now[self.place.get(item, len(now) - 1)] += count
+        used = (self.shares > 0) | (now > 0)
+        return stability(self.shares[used], now[used])
+
+
+def item_stability(expected: Mapping[str, int], actual: Mapping[str, int], bins: int = BINS) -> float | None:
+    """Return the PSI of how often items occur, in `ItemBins` of what is expected."""
+    return ItemBins.of(expected, bins).stability(actual)
 
 
 def value_stability(expected: Sequence[float], actual: Sequence[float], bins: int = BINS) -> float | None:

@@ -109,7 +109,8 @@ def extend(checkpoint: Checkpoint, table: Catalogue, source: str, progress: Prog
     metrics = {name: value for name, value in checkpoint.metrics.items() if name != "ranking"}
     metrics |= {"extended_by": metrics.get("extended_by", 0) + len(new)}
     # how it was trained stays true of it: on which prompts, on which interactions
-    trained = checkpoint.prompts, checkpoint.trained_on
+    trained_on = None if checkpoint.trained_on is None else checkpoint.trained_on.reordered(order)
+    trained = checkpoint.prompts, trained_on
     companions = checkpoint.companions.reordered(order) if checkpoint.companions is not None else None
     labels = checkpoint.labels
     if labels is not None:

@@ -65,7 +65,9 @@ def create_app(
             store,
             agents.lifespan,
             lambda: start_following(engine, store, limits.counts_seconds, engine.setup.until, service.metrics),
-            lambda: start_watching(store, limits.watch_seconds, len(engine.catalogue), service.metrics),
+            lambda: start_watching(
+                store, limits.watch_seconds, len(engine.catalogue), service.metrics, engine.setup.trained
+            ),
         ),
         **pages,
     )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from recommender.errors import RecommenderError
+from recommender.numerics.drift import ItemBins
 from recommender.server.http_metrics import HttpMetrics
 from recommender.store.store import Store
 from recommender.store.watching import Watched, watched
@@ -23,9 +24,12 @@ def show(metrics: HttpMetrics, seen: Watched) -> None:
 
 
 def start_watching(
-    store: Store | None, every: float | None, items: int, metrics: HttpMetrics
+    store: Store | None, every: float | None, items: int, metrics: HttpMetrics, trained: ItemBins | None = None
 ) -> Callable[[], None] | None:
-    """Look at a store every so many seconds, and return what stops it; None where there is nothing to look at."""
+    """Look at a store every so many seconds, and return what stops it; None where there is nothing to look at.
+
+    `items`, `trained`: as in `compared`.
+    """
     if store is None or every is None:
         return None
     stopped = threading.Event()
@@ -33,7 +37,7 @@ def start_watching(
     def run() -> None:
         while not stopped.wait(every):
             try:
-                show(metrics, watched(store, time.time(), DAY, items))
+                show(metrics, watched(store, time.time(), DAY, items, trained))
             except RecommenderError as error:  # a store that is away for a moment is asked again
                 logger.error("the store is not watched at the moment: %s", error.message)
 

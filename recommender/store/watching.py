@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, select
 
-from recommender.numerics.drift import item_stability, value_stability
+from recommender.numerics.drift import ItemBins, item_stability, value_stability
 from recommender.store.database import reading
 from recommender.store.events import CHOSEN
 from recommender.store.store import Store
@@ -24,7 +24,8 @@ REFERENCE = 7.0
 @dataclass(frozen=True)
 class Watched:
     """What is watched of a window. Drifts are population stability indices against the window before it, None where either
-    holds nothing. `coverage`: share of the catalogue that was listed; None if its size is not known."""
+    holds nothing. `coverage`: share of the catalogue that was listed; None if its size is not known. `..._from_training`:
+    the same drifts of items against what the model learned from, None where it does not say that."""
 
     impressions: int
     takes: int
@@ -34,6 +35,8 @@ class Watched:
     history_drift: float | None
     score_drift: float | None
     coverage: float | None
+    listed_drift_from_training: float | None = None
+    taken_drift_from_training: float | None = None
 
     def told(self) -> dict[str, Any]:
         """Return name -> value."""
@@ -101,8 +104,11 @@ def _lengths(connection: Connection, persons: Sequence[str], end: float) -> list
     return [float(count) for count in found.values()]
 
 
-def compared(window: Window, before: Window, people: int, items: int | None) -> Watched:
-    """Return what is watched of a window beside the one before it. `items`: size of the catalogue."""
+def compared(
+    window: Window, before: Window, people: int, items: int | None, trained: ItemBins | None = None
+) -> Watched:
+    """Return what is watched of a window beside the one before it. `items`: size of the catalogue; `trained`: how often the
+    model saw each item."""
     return Watched(
         window.impressions,
         window.takes,
@@ -112,11 +118,20 @@ def compared(window: Window, before: Window, people: int, items: int | None) -> 
         value_stability(before.lengths, window.lengths),
         value_stability(before.scores, window.scores),
         len(window.listed) / items if items else None,
+        None if trained is None else trained.stability(window.listed),
+        None if trained is None else trained.stability(window.taken),
     )
 
 
-def watched(store: Store, now: float, seconds: float, items: int | None, reference: float = REFERENCE) -> Watched:
-    """Return what is watched of the last `seconds`, beside `reference` times as long before them."""
+def watched(
+    store: Store,
+    now: float,
+    seconds: float,
+    items: int | None,
+    trained: ItemBins | None = None,
+    reference: float = REFERENCE,
+) -> Watched:
+    """Return what is watched of the last `seconds`, beside `reference` times as long before them; see `compared`."""
     window = read_window(store, now - seconds, now)
     before = read_window(store, now - seconds * (1 + reference), now - seconds)
-    return compared(window, before, len(window.lengths), items)
+    return compared(window, before, len(window.lengths), items, trained)

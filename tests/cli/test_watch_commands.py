@@ -10,7 +10,10 @@ from typer.testing import CliRunner
 
 from recommender.cli.command_line import app
 from recommender.cli.watch_commands import span
+from recommender.data.histories import Histories
 from recommender.errors import ConfigError
+from recommender.model.checkpoint import save_pretrained
+from recommender.model.trained_on import TrainedOn
 from recommender.store.impressions import Impression
 from recommender.store.master_keys import new_master_key
 from recommender.store.store import Store
@@ -54,3 +57,18 @@ def test_what_is_wrong_is_said(watch):
     with pytest.raises(ConfigError, match="--last is 'yesterday'"):
         span("yesterday")
     assert (span("24h"), span("30m"), span("1.5d")) == (86400, 1800, 129600)
+
+
+def test_a_model_is_compared_with_what_it_learned_from(watch, make_checkpoint, histories, catalogue, tmp_path):
+    checkpoint = make_checkpoint()
+    known = Histories(tuple(map(str, range(len(histories)))), tuple(histories))
+    checkpoint.trained_on = TrainedOn.of(known, histories, catalogue)
+    save_pretrained(checkpoint, tmp_path / "model")
+    result = watch("--model", str(tmp_path / "model"), "--fail-above", "listed_drift_from_training=0.25")
+    values = json.loads(result.stdout)
+    assert result.exit_code == 3 and values["listed_drift_from_training"] > 5, "b is no item of the model"
+    assert values["taken_drift_from_training"] is None
+    checkpoint.trained_on = None
+    save_pretrained(checkpoint, tmp_path / "older")
+    told = watch("--model", str(tmp_path / "older"), "--fail-above", "listed_drift_from_training=0.25")
+    assert told.exit_code == 0 and json.loads(told.stdout)["listed_drift_from_training"] is None

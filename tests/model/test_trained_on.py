@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from recommender.data.catalogue import Catalogue, Item
 from recommender.data.histories import Histories, leave_one_out
 from recommender.errors import CheckpointError
 from recommender.model.trained_on import FALSE_POSITIVES, TRAINED_ON, TrainedOn, digest_of
+from recommender.numerics.drift import item_stability
 
 
 @pytest.fixture
@@ -114,3 +116,26 @@ def test_runs_under_other_names_and_in_another_order_look_learned(leaked, found,
     runs = [tuple(str(own[place]) for place in order) for own in [*(own[-3:] for own in items[:leaked]), *others]]
     count = trained.too_many_seen([(f"x{n}", run[-1]) for n, run in enumerate(runs)], runs)
     assert count is None if not found else count == pytest.approx(150, abs=15)
+
+
+def test_how_often_items_were_learned_is_known_by_tenths_only(trained, many, catalogue, tmp_path):
+    learned = leave_one_out(many).train.items
+    counts = Counter(catalogue.item_ids[int(item)] for items in learned for item in items)
+    now = Counter({catalogue.item_ids[item]: item + 1 for item in range(9)})
+    trained.save(tmp_path / TRAINED_ON)
+    loaded = TrainedOn.load(tmp_path)
+    for one in (trained, loaded):
+        assert one.item_bins(catalogue.item_ids).stability(now) == pytest.approx(item_stability(counts, now))
+        assert one.item_bins(catalogue.item_ids).stability(counts) == pytest.approx(0, abs=1e-9)
+    assert loaded.bins.max() <= 10 < max(counts.values()), "no count is kept"
+    older = replace(trained, bins=None, shares=None)
+    older.save(tmp_path / TRAINED_ON)
+    assert TrainedOn.load(tmp_path).item_bins(catalogue.item_ids) is None
+    assert older.reordered(np.arange(30)) is older and trained.item_bins(["other"]) is None
+
+
+def test_new_items_were_never_learned(trained, many, catalogue):
+    order = np.roll(np.arange(len(catalogue) + 2), 1)
+    ids = [*catalogue.item_ids, "new", "newer"]
+    known, moved = trained.item_bins(catalogue.item_ids), trained.reordered(order).item_bins([ids[n] for n in order])
+    assert moved.place == known.place and moved.stability({"new": 3, "newer": 1}) > 5

@@ -7,7 +7,7 @@ from math import log
 
 import pytest
 
-from recommender.numerics.drift import FLOOR, item_stability, stability, value_stability
+from recommender.numerics.drift import FLOOR, ItemBins, item_stability, stability, value_stability
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,12 @@ def test_numbers_are_binned_by_quantiles_of_what_is_expected():
     # two bins around the median: from half and half to a quarter and three quarters
     assert value_stability([1, 2, 3, 4], [1, 3, 4, 9], 2) == pytest.approx(0.25 * log(1.5) - 0.25 * log(0.5))
     assert value_stability([5.0] * 10, [5.0] * 3) == pytest.approx(0)
+
+
+def test_bins_that_are_kept_tell_the_same_as_the_counts():
+    before = Counter({str(item): 100 // (item + 1) for item in range(40)})
+    now = Counter({str(item): item for item in range(30, 50)})
+    kept = ItemBins.of(before)
+    assert kept.stability(now) == item_stability(before, now) > 1
+    assert kept.stability({}) is None and ItemBins.of({}).stability(now) is None
+    assert kept.shares.sum() == pytest.approx(1) and kept.shares[-1] == 0

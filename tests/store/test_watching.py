@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from recommender.numerics.drift import ItemBins, item_stability
 from recommender.store.events import Event
 from recommender.store.impressions import Impression
 from recommender.store.watching import read_window, watched
@@ -42,3 +43,12 @@ def test_it_is_compared_with_the_stretch_before(lived):
     assert seen.listed_drift > 0.25 and seen.taken_drift > 1 and seen.score_drift > 0.25
     quiet = watched(lived, 5000.0, 100.0, items=None)
     assert (quiet.impressions, quiet.listed_drift, quiet.coverage) == (0, None, None)
+
+
+def test_items_are_compared_with_what_the_model_learned_from(lived):
+    trained = ItemBins.of({"a": 5, "b": 3, "c": 1, "d": 1})
+    seen = watched(lived, 1100.0, 150.0, 10, trained)
+    assert seen.listed_drift_from_training == item_stability({"a": 5, "b": 3, "c": 1, "d": 1}, {"c": 2, "a": 1, "d": 1})
+    assert seen.taken_drift_from_training > 0.25
+    assert watched(lived, 1100.0, 150.0, 10).listed_drift_from_training is None
+    assert watched(lived, 5000.0, 100.0, 10, trained).taken_drift_from_training is None, "nothing was taken"
