@@ -61,13 +61,13 @@ def post(connection, path, body):
     return json.loads(text)
 
 
-def forked_server(engine, where, master):
+def forked_server(engine, where, master, **settings):
     """Serve from a process of its own; returns its number and its port."""
     listening = socket.create_server(("127.0.0.1", 0))
     process = os.fork()
     if not process:
         try:
-            app = create_app(engine, "tiny", ServingConfig(), Store.open(where, master))
+            app = create_app(engine, "tiny", ServingConfig(**settings), Store.open(where, master))
             uvicorn.Server(server_config(app, ServingConfig(), log_level="critical")).run(sockets=[listening])
         finally:
             os._exit(1)
