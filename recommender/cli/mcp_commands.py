@@ -25,8 +25,8 @@ def mcp(
 ) -> None:
     """Give an agent tools: recommend, explain, search and more.
 
-    Speaks the Model Context Protocol over standard input and output, until the agent leaves. A server has the same tools at
-    /mcp.
+    Speaks the Model Context Protocol over standard input and output, until the agent leaves; with --set reload_seconds=30 a
+    new version of the model answers in the same session. A server has the same tools at /mcp.
     """
     given: dict[str, Any] = {"feedback": feedback}
     limits = served_limits(config_of(None, [model]).serving, settings, given)
@@ -38,9 +38,13 @@ def mcp(
 
     for module in (*SERVER_MODULES, "mcp"):
         import_extra(module, "recommender mcp", "mcp")
+    from recommender.adapters.shipped import manifest_digest
     from recommender.engine import open_engine
+    from recommender.server.followed_service import Source
     from recommender.server.mcp_transports import run_stdio
 
+    state = manifest_digest(model)
     with progress_bars(quiet) as progress:
         opened = open_engine("embedded", model, items, progress)
-    run_stdio(opened, name or Path(model).resolve().name, limits)
+    source = Source(state, lambda: manifest_digest(model), lambda: open_engine("embedded", model, items))
+    run_stdio(opened, name or Path(model).resolve().name, limits, source)

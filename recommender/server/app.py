@@ -84,7 +84,7 @@ def create_app(
         )
     app.add_middleware(CallerCheck, hosts=(*limits.allowed_hosts, limits.host), origins=limits.allowed_origins)
     app.state.metrics = service.metrics
-    app.state.warm_up = service.warm_up
+    app.state.warm_up, app.state.close = service.warm_up, service.close
     service.metrics.instrument(app)  # last, so that it is the outermost and measures refused bodies too
     app.post("/v1/recommendations", response_model=None)(service.recommendations)
     app.post("/v1/explanations", response_model=None)(service.explanations)

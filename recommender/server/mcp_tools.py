@@ -6,6 +6,7 @@ The same tools over standard input and output (`recommender mcp`) and over HTTP 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from functools import partial, wraps
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 from urllib.parse import quote
@@ -46,6 +47,7 @@ from recommender.store.feedback import Fact, Feedback
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
+Using = Callable[[], AbstractContextManager[Service]]
 #: items that a search lists for an agent, and the side of a picture that it is shown
 FOUND, SIDE = 20, 512
 #: who speaks over standard input and output: one person, on their own machine
@@ -83,18 +85,18 @@ class OneLineServer(MCPServer[Any]):
             raise
 
 
-def build(service: Service) -> MCPServer[Any]:
-    """Return the server of tools and resources around a service."""
-    noun = service.engine.style.noun
+def build(using: Using) -> MCPServer[Any]:
+    """Return the server of tools and resources around a service. `using`: gives each call the service of the moment."""
+    with using() as service:
+        noun, name, tools = service.engine.style.noun, service.name, _Tools(service)
     server = OneLineServer(
-        service.name,
+        name,
         title=f"Recommendations of {noun}",
         instructions=f"Finds and recommends {noun}. Search for the ids of {noun} that the person knows, then recommend with"
         " these ids as the history. Scores are in nats; every claim of a justification was checked.",
         log_level="WARNING",
         resource_security=_ANY_ID,
     )
-    tools = _Tools(service)
     for method, title in (
         (tools.recommend, f"Recommend {noun}"),
         (tools.explain, "Why this one"),
@@ -104,10 +106,10 @@ def build(service: Service) -> MCPServer[Any]:
         (tools.fetch, "All that is known of one"),
     ):
         hints = ToolAnnotations(title=title, read_only_hint=True, idempotent_hint=True, open_world_hint=False)
-        server.add_tool(_in_one_line(method), title=title, annotations=hints)
+        server.add_tool(_in_one_line(method, using), title=title, annotations=hints)
     hints = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
-    server.add_tool(_in_one_line(tools.feedback), title="Leave feedback", annotations=hints)
-    _add_resources(server, service)
+    server.add_tool(_in_one_line(tools.feedback, using), title="Leave feedback", annotations=hints)
+    _add_resources(server, using)
     return server
 
 
@@ -236,13 +238,18 @@ class _Tools:
         return self.service.items.item_of(str(item_id))
 
 
-def _in_one_line(method: Callable[_Arguments, Awaitable[_Result]]) -> Callable[_Arguments, Awaitable[_Result]]:
-    """Return a tool whose failures are tool errors of one line, as over HTTP: nothing in them names a folder."""
+def _in_one_line(
+    method: Callable[_Arguments, Awaitable[_Result]], using: Using
+) -> Callable[_Arguments, Awaitable[_Result]]:
+    """Return a tool of the service of the moment whose failures are tool errors of one line, as over HTTP: nothing in them
+    names a folder. `method`: of some `_Tools`."""
 
     @wraps(method)
     async def called(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
         try:
-            return await method(*args, **kwargs)
+            with using() as service:
+                result: _Result = await getattr(_Tools(service), method.__name__)(*args, **kwargs)
+                return result
         except ValidationError as error:
             raise ToolError(wrong_fields(error)[:1000]) from None
         except Exception as error:
@@ -251,17 +258,19 @@ def _in_one_line(method: Callable[_Arguments, Awaitable[_Result]]) -> Callable[_
     return called
 
 
-def _add_resources(server: MCPServer[Any], service: Service) -> None:
+def _add_resources(server: MCPServer[Any], using: Using) -> None:
     @server.resource("item://{item_id}", title="An item", mime_type="application/json", security=_ANY_ID)
     async def item(item_id: str) -> dict[str, Any]:
         """All that is known of an item, as data."""
-        return described(_found(service, item_id))
+        with using() as service:
+            return described(_found(service, item_id))
 
     @server.resource("item://{item_id}/image", title="An item's picture", mime_type="image/jpeg", security=_ANY_ID)
     async def image(item_id: str) -> bytes:
         """The picture of an item, as JPEG."""
         try:
-            return (await service.items.media.jpeg(_found(service, item_id), SIDE))[1]
+            with using() as service:
+                return (await service.items.media.jpeg(_found(service, item_id), SIDE))[1]
         except HttpError as error:
             raise ResourceNotFoundError(error.detail) from None
 

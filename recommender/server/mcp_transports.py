@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from importlib.util import find_spec
 
 from fastapi import FastAPI
@@ -13,22 +13,33 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recommender.config import ServingConfig
 from recommender.engine import Engine
+from recommender.server.followed_service import FollowedService, Source
 from recommender.server.http_errors import HttpError
 from recommender.server.service import Service
 
 PATH = "/mcp"
-NEEDED_BY = "recommender mcp"
+#: the header of a request for a stream of what changes, which nothing here does: it would hold a version of the model
+_LISTENS = (b"mcp-method", b"subscriptions/listen")
 
 
-def run_stdio(engine: Engine, name: str, limits: ServingConfig) -> None:
-    """Answer one agent over standard input and output until it leaves; nothing else is written to standard output."""
+def run_stdio(engine: Engine, name: str, limits: ServingConfig, source: Source | None = None) -> None:
+    """Answer one agent over standard input and output until it leaves; nothing else is written to standard output.
+
+    `source`: where versions of the model come from; every `limits.reload_seconds` it is looked for another one, which then
+    answers in the same session.
+    """
     from recommender.server.mcp_tools import build
 
-    build(Service(engine, name, limits)).run("stdio")
+    followed = FollowedService(Service(engine, name, limits))
+    if source is not None and limits.reload_seconds is not None:
+        followed.follow(source, lambda opened: Service(opened, name, limits), limits.reload_seconds)
+    build(followed.using).run("stdio")
+    followed.stop()
 
 
 class McpRoute:
-    """The route `/mcp` of an application: streamable HTTP without sessions, so that any replica may answer."""
+    """The route `/mcp` of an application: streamable HTTP without sessions, so that any replica, and any version of the
+    model, may answer."""
 
     def __init__(self, service: Service) -> None:
         """Where the SDK is not installed the route says so."""
@@ -54,7 +65,7 @@ class McpRoute:
 
         from recommender.server.mcp_tools import build
 
-        server = build(self._service)
+        server = build(lambda: nullcontext(self._service))
         server.streamable_http_app(
             json_response=True,
             stateless_http=True,
@@ -70,6 +81,12 @@ class McpRoute:
         if self._answer is None:
             message = "this server has no tools for agents: install the extra mcp, recommender[mcp]"
             await HttpError(404, message, "not_available").response()(scope, receive, send)
+            return
+        if scope["method"] != "POST" or _LISTENS in scope["headers"]:
+            error = HttpError(405, "this server tells agents nothing unasked: POST one message", "no_stream")
+            answer = error.response()
+            answer.headers["Allow"] = "POST"
+            await answer(scope, receive, send)
             return
         await _while_connected(self._answer, scope, receive, send)
 

@@ -45,11 +45,16 @@ class RankingQueue:
         """Start the threads."""
         self.engine, self.metrics = engine, metrics
         self._gather_seconds = limits.gather_ms / 1000
-        self._jobs: queue.Queue[_Job] = queue.Queue(limits.waiting)
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(limits.waiting)
         metrics.waiting.set_function(self._jobs.qsize)
         self._busy_since: list[float | None] = [None] * engine.parallel
         for number in range(engine.parallel):
             threading.Thread(target=self._work, args=(number,), name=f"rank-{number}", daemon=True).start()
+
+    def close(self) -> None:
+        """End the threads, which would keep the engine in memory; nothing may wait any more, and nothing may come."""
+        for _ in self._busy_since:
+            self._jobs.put(None)
 
     async def rank(self, request: Request, engine: Engine | None = None) -> Response:
         """Return the ranked list of a request. `engine`: this one with another adapter, where the request names one.
@@ -81,7 +86,10 @@ class RankingQueue:
     def _work(self, number: int) -> None:
         while True:
             self._busy_since[number] = None
-            jobs = self._next_group()
+            first = self._jobs.get()
+            if first is None:
+                return
+            jobs = self._group_of(first)
             self._busy_since[number] = time.monotonic()
             requests = [job for job in jobs if isinstance(job.work, Request)]
             for engine in {id(job.engine): job.engine for job in requests}.values():
@@ -109,13 +117,17 @@ class RankingQueue:
             else:
                 job.future.set_result(answer)
 
-    def _next_group(self) -> list[_Job]:
-        """Wait for a job and return it with those that follow shortly, but for those that were cancelled."""
-        jobs = [self._jobs.get()]
+    def _group_of(self, first: _Job) -> list[_Job]:
+        """Return a job with those that follow shortly, but for those that were cancelled."""
+        jobs = [first]
         deadline = time.monotonic() + self._gather_seconds
         with suppress(queue.Empty):
             while len(jobs) < self.engine.at_once:
-                jobs.append(self._jobs.get(timeout=max(deadline - time.monotonic(), 0)))
+                following = self._jobs.get(timeout=max(deadline - time.monotonic(), 0))
+                if following is None:
+                    self._jobs.put(None)
+                    break
+                jobs.append(following)
         return [job for job in jobs if job.future.set_running_or_notify_cancel()]
 
 

@@ -105,6 +105,10 @@ class Service:
         gc.collect()
         gc.freeze()
 
+    def close(self) -> None:
+        """Let go of the engine, once the last request has been answered."""
+        self.ranking.close()
+
     # /v1/recommendations
 
     async def recommendations(self, http: HttpRequest, body: RecommendationsBody) -> Response:

@@ -7,12 +7,14 @@ the new one; the old one ends when it has answered what it began. A version that
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -21,12 +23,15 @@ from starlette.types import Receive, Scope, Send
 
 from recommender.engine import Engine
 from recommender.errors import RecommenderError
+from recommender.numerics.memory import give_back
 from recommender.server.http_errors import HttpError
 from recommender.server.items import PATH as ITEMS
 from recommender.server.new_items import NewItem, NewItemsBody
 
 RELOAD = "/v1/reload"
 _POLL_SECONDS = 0.1
+#: what functools.cache makes
+_CACHE = type(cache(len))
 logger = logging.getLogger(__name__)
 
 
@@ -53,6 +58,7 @@ class Version:
         """Do what the application does after its last request, and close the engine."""
         assert self._lifespan is not None
         await self._lifespan.end()
+        await asyncio.to_thread(self.app.state.close)
         await asyncio.to_thread(self.engine.close)
 
 
@@ -105,8 +111,13 @@ class Versions:
         self._add_items = add_items
         self._reloading, self._adding = asyncio.Lock(), asyncio.Lock()
         self._background: set[asyncio.Task[Any]] = set()
-        self.state: State = first.app.state
         self._install(first.app)
+
+    @property
+    def state(self) -> State:
+        """What the application of the moment holds."""
+        found: State = self.current.app.state
+        return found
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the version of the moment."""
@@ -174,6 +185,7 @@ class Versions:
         if version.retired and not version.busy:
             version.retired = False  # once
             await version.end()
+            self._in_background(partial(asyncio.to_thread, _forget_ended))
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Do what an application does before its first request and after its last one."""
@@ -214,3 +226,17 @@ class Versions:
                 if state not in (self.current.state, refused):
                     await self._reload_quietly()
                     refused = state  # one that cannot be opened is not tried again
+
+
+def _forget_ended() -> None:
+    """Give back the memory of versions that have ended: what a warm-up spared the garbage collector is looked at again.
+
+    FastAPI remembers in caches what routes call, and so whole versions; they fill again.
+    """
+    gc.unfreeze()
+    for found in gc.get_objects():
+        if type(found) is _CACHE and str(getattr(found, "__module__", "")).startswith("fastapi."):
+            found.cache_clear()
+    gc.collect()
+    gc.freeze()
+    give_back()

@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
+import time
 from contextlib import suppress
 
 import pytest
 from mcp import Client, MCPError, StdioServerParameters
 
-from recommender.engine import Request
+from recommender.engine import Recommender, Request
 from recommender.engine.counterfactual_answers import why_not
+from recommender.model.checkpoint import from_pretrained, save_pretrained
 from tests.server.http_server import RANK, Held, Server, running
 
 TOOLS = {"recommend", "explain", "why_not", "similar", "search", "fetch", "feedback"}
@@ -209,7 +212,7 @@ def folder(embedded, tmp_path_factory):
 
 
 def saved(engine, folder):
-    from recommender.model.checkpoint import Checkpoint, save_pretrained
+    from recommender.model.checkpoint import Checkpoint
 
     checkpoint = Checkpoint(engine.model, engine.tokenizer, engine.catalogue, engine.config)
     save_pretrained(checkpoint, folder / "model")
@@ -246,6 +249,46 @@ def test_over_pipes_an_agent_has_the_same_tools(folder, embedded):
     assert not kept.is_error and "caller stdio" in (folder / "feedback.jsonl").read_text()
     assert error.is_error and error.content[0].text.endswith("there is no item 'nobody'")
     assert json.loads(item.contents[0].text)["item_id"] == "115"
+
+
+def test_over_pipes_a_session_goes_on_with_a_new_version(folder, embedded, tmp_path):
+    shutil.copytree(folder, tmp_path / "served")
+    model, items = tmp_path / "served" / "model", tmp_path / "served" / "items.jsonl"
+    arguments = ["-m", "recommender", "mcp", str(model), "--items", str(items), "--set", "reload_seconds=0.2"]
+    server = StdioServerParameters(command=sys.executable, args=arguments)
+
+    def replace(manifest):
+        """Put another version in place: one whose manifest tells nothing, or one whose rows are turned around."""
+        if manifest is not None:
+            (model / "checkpoint.json").write_text(manifest)
+            return
+        checkpoint = from_pretrained(folder / "model", str(items))
+        checkpoint.model.rows.data = -checkpoint.model.rows.data
+        save_pretrained(checkpoint, model)
+
+    async def agent():
+        async with Client(server, read_timeout_seconds=120) as client:
+
+            async def ask():
+                told = await client.call_tool("recommend", {"history": ["103"], "k": 4})
+                assert not told.is_error, told
+                return [item["item_id"] for item in told.structured_content["items"]]
+
+            before = await ask()
+            await asyncio.to_thread(replace, "{}")
+            await asyncio.sleep(1)
+            assert await ask() == before, "one that cannot be opened changes nothing"
+            await asyncio.to_thread(replace, None)
+            after, end = before, time.monotonic() + 120
+            while after == before and time.monotonic() < end:
+                after = await ask()
+                await asyncio.sleep(0.1)
+            return before, after, (await client.list_tools()).tools
+
+    before, after, tools = asyncio.run(agent())
+    assert before == [item.item_id for item in embedded.recommend(["103"], k=4, explain=False)]
+    expected = Recommender.from_pretrained(model, str(items)).recommend(["103"], k=4, explain=False)
+    assert after == [item.item_id for item in expected] != before and {tool.name for tool in tools} == TOOLS
 
 
 def test_the_program_ends_when_the_agent_leaves_and_writes_nothing_but_the_protocol(folder):

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -21,7 +22,7 @@ from recommender.server.app import create_app
 from recommender.server.http_metrics import HttpMetrics
 from recommender.server.uvicorn_server import server_config
 from recommender.server.versions import RELOAD, Version, Versions
-from tests.server.http_server import RANK, Server, WrappedEngine
+from tests.server.http_server import RANK, Server, WrappedEngine, until
 
 
 class Named(WrappedEngine):
@@ -226,3 +227,31 @@ def test_an_agents_session_outlives_the_version_that_it_began_with(serve):
     assert not any(answer.is_error for answer in answers)
     assert len({json.dumps(answer.structured_content["items"]) for answer in answers}) == 1
     assert not any(engine.answered_closed for engine in server.opened)
+
+
+def test_a_version_that_has_ended_is_not_kept_in_memory(serve):
+    server = serve()
+    asyncio.run(first_call(server))
+    gone = weakref.ref(server.opened[0])
+    server.now = "two"
+    assert server.reload()[0] == 200 and settled(server) == [True, False]
+    server.opened.pop(0)
+    until(lambda: gone() is None)
+    assert server.names() == ["two"]
+
+
+async def first_call(server):
+    async with Client(f"{server.url}/mcp") as client:
+        assert not (await client.call_tool("recommend", {"history": ["103"], "k": 2})).is_error
+
+
+def test_no_stream_of_an_agent_holds_a_version(serve):
+    """Nothing is told to agents unasked, so a stream for it would only keep what has ended in memory."""
+    server = serve()
+    status, headers, _ = server.get("/mcp", Accept="text/event-stream")
+    assert status == 405 and headers["allow"] == "POST"
+    listening = {"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": {"notifications": {}}}
+    accepted = {"Accept": "application/json, text/event-stream", "Mcp-Method": "subscriptions/listen"}
+    assert server.post("/mcp", listening, **accepted)[0] == 405
+    server.now = "two"
+    assert server.reload()[0] == 200 and settled(server) == [True, False]
