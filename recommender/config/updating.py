@@ -34,7 +34,7 @@ class UpdateConfig(Section):
     writing_margin: float = Field(
         0.1,
         ge=0,
-        description="nats a word by which other justifications may become less likely; beyond, the writing stays as it was",
+        description="nats a word by which other justifications may become less likely; beyond, no more is learned",
     )
     window: float = Field(
         0.1, gt=0, lt=1, description="share of the new interactions, the latest, that the new version is judged by"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.config import Config, UpdateConfig
@@ -27,9 +28,11 @@ from recommender.justify.planning import choose_template, template_seed, writing
 from recommender.justify.style import ENGLISH
 from recommender.justify.templates import Fact as TemplateFact
 from recommender.justify.templates import Outline, templates_of
+from recommender.model import RecommenderModel
 from recommender.model.checkpoint import Checkpoint
 from recommender.pipelines.left_out import NamedStore
 from recommender.progress import Progress
+from recommender.prompting.example import Example
 from recommender.store.opinions import Fact, KeepsFeedback
 from recommender.training.preferences import Preference, ahead, learn_preferences, likelihoods
 
@@ -123,8 +126,8 @@ def correct_writing(
 ) -> dict[str, int]:
     """Teach a checkpoint, in place, not to write what was marked; returns how much was marked, and is now less likely.
 
-    Other texts are learned again, none of which tells what was called wrong. If they become less likely by more than
-    `settings.writing_margin`, the writing stays as it was, and the log says so.
+    Other texts are learned again, none of which tells what was called wrong. Once they become less likely by more than
+    `settings.writing_margin`, it goes back to where they did not, perhaps to the beginning, and the log says so.
     """
     if not marked or not checkpoint.writes:
         return {}
@@ -136,19 +139,43 @@ def correct_writing(
     true_catalogue = checkpoint.catalogue.withholding(withheld(marked))
     others = explain_examples(true_catalogue, histories, _AGAIN + _JUDGED, config.seed, style, companions)
     judged = [builder.writing(*pair) for pair in others[_AGAIN:]]
-    former = {n: p.detach().clone() for n, p in model.named_parameters() if f".{EXPLAIN}." in n}
-    before = likelihoods(model, judged)
-    learn_preferences(model, builder, preferences, others[:_AGAIN], settings, progress)
-    lost = float((before - likelihoods(model, judged)).mean()) if judged else 0.0
-    if lost > settings.writing_margin:
-        logger.warning("the writing stays as it was: other justifications would be %.2f nats a word less likely", lost)
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if name in former:
-                    parameter.copy_(former[name])
+    kept = _Kept(model, judged, settings.writing_margin)
+    learn_preferences(model, builder, preferences, others[:_AGAIN], settings, progress, kept.may_go_on)
+    kept.put_back()
     corrected = int((ahead(model, builder, preferences) > 0).sum())
     model.use_adapter(RANK)
     return {"wrong": len(preferences), "corrected": corrected}
+
+
+class _Kept:
+    """The writing adapter as it was last while other texts did not suffer."""
+
+    def __init__(self, model: RecommenderModel, judged: Sequence[Example], margin: float) -> None:
+        """`judged`: texts that may become less likely by so many nats a word."""
+        self.model, self.judged, self.margin = model, judged, margin
+        self._before, self._lost = likelihoods(model, judged), 0.0
+        self._weights = self._copied()
+
+    def may_go_on(self) -> bool:
+        """Return whether other texts have not suffered, and if so remember the weights."""
+        if self.judged:
+            self._lost = float((self._before - likelihoods(self.model, self.judged)).mean())
+        if self._lost <= self.margin:
+            self._weights = self._copied()
+        return self._lost <= self.margin
+
+    def put_back(self) -> None:
+        """Go back to the weights that were remembered last, if other texts have suffered since."""
+        if self._lost <= self.margin:
+            return
+        logger.warning("the writing goes back a few steps: others would be %.2f nats a word less likely", self._lost)
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                if name in self._weights:
+                    parameter.copy_(self._weights[name])
+
+    def _copied(self) -> dict[str, Tensor]:
+        return {n: p.detach().clone() for n, p in self.model.named_parameters() if f".{EXPLAIN}." in n}
 
 
 def _named_in(mark: Marked, checker: ClaimChecker, style: Style) -> list[int]:

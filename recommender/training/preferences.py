@@ -8,7 +8,7 @@ texts are learned again in every step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,10 +62,12 @@ def learn_preferences(
     others: Sequence[tuple[str, str]],
     settings: UpdateConfig,
     progress: Progress | None = None,
+    may_go_on: Callable[[], bool] = lambda: True,
 ) -> None:
     """Train the writing adapter in place until every chosen text is ahead by `AHEAD`, or `settings.writing_steps` are over.
 
-    `others`: (prompt, text) pairs that are written as before. Nothing is drawn by chance.
+    `others`: (prompt, text) pairs that are written as before. `may_go_on`: asked after every few steps. Nothing is drawn by
+    chance.
     """
     chosen, rejected = _examples(builder, preferences)
     beside = [builder.writing(*pair) for pair in others]
@@ -86,7 +88,7 @@ def learn_preferences(
             taken += 1
             if progress:
                 progress("what was called wrong", taken, settings.writing_steps)
-        if not behind:
+        if not behind or not may_go_on():
             break
 
 
