@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from recommender.cli import early_checks
 from recommender.cli.cluster_options import On, RayAddress, RayWorkers, WorkerCpus, WorkerGpus, opened_cluster
 from recommender.cli.inputs import read_recipe
 from recommender.cli.options import AsJson, ConfigFile, Quiet, Settings
@@ -149,3 +150,48 @@ def sounds(
     counts = Counter(word for own in words for word in own)
     said = f"{sum(map(bool, words))} of {len(words)} items have words for their sound: {output}"
     print_rows([{"word": word, "items": count} for word, count in counts.items()], said, as_json)
+
+
+def private_histories(
+    config: ConfigFile,
+    output: Annotated[
+        Path, typer.Option(help="folder for the histories and a recipe", callback=early_checks.output_folder)
+    ],
+    epsilon: Annotated[
+        float, typer.Option(help="the privacy loss that is never exceeded; 8 is weak, 1 strong", min=0.001)
+    ],
+    settings: Settings = None,
+    delta: Annotated[
+        float | None, typer.Option(help="the chance that it is exceeded; default: 1 / (10 * users)", max=1)
+    ] = None,
+    held_out: Annotated[int, typer.Option(help="last interactions of each user that are not read", min=0)] = 2,
+    histories: Annotated[
+        int | None, typer.Option(help="how many are drawn; default: as many as there are users", min=1)
+    ] = None,
+    length: Annotated[int, typer.Option(help="items of each", min=3)] = 60,
+    seed: Annotated[
+        int | None, typer.Option(help="makes it repeatable; who knows it can take the noise off", min=0)
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw histories that stand for those of people.
+
+    What followed what is counted, every user moving the counts by at most 1, with noise that keeps epsilon. Histories are
+    drawn from that. Whatever is trained on them by the recipe beside them keeps the promise; its card says so.
+    """
+    recipe = read_recipe(config, settings)
+    from recommender.pipelines.private import PROMISE
+    from recommender.pipelines.private_histories import RECIPE, PrivateOptions, write_private_histories
+    from recommender.progress import progress_bars
+
+    options = PrivateOptions(epsilon, delta, held_out, histories, length, seed)
+    with progress_bars(quiet) as progress:
+        promise = write_private_histories(recipe, options, output, progress)
+    if as_json:
+        print_json(promise)
+        return
+    rows = [{"promise": name, "value": promise[name]} for name in ("epsilon", "delta", "unit", "users", "histories")]
+    print_rows(rows, "drawn histories")
+    print_text(f"the promise: {output / PROMISE}")
+    print_text(f"next: recommender train --config {output / RECIPE} --output MODEL")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +18,22 @@ from recommender.model.trained_on import TrainedOn, digest_of
 from recommender.training.loop import STATE
 from recommender.training.private_counts import noisy_counts
 from recommender.training.private_plan import COUNTS, Secret
+
+#: of a folder of drawn histories: see `private_histories`
+DRAWN, PROMISE = "interactions.csv", "privacy.json"
+
+
+def promise_of(interactions: Any) -> dict[str, Any] | None:
+    """Return the promise of a table of drawn histories; None for any other table, or one that was changed since."""
+    if not isinstance(interactions, str) or Path(interactions).name != DRAWN:
+        return None
+    table = Path(interactions)
+    try:
+        promise = json.loads(table.with_name(PROMISE).read_text(encoding="utf-8"))
+        same = promise["sha256"] == hashlib.sha256(table.read_bytes()).hexdigest()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return {name: value for name, value in promise.items() if name != "sha256"} if same else None
 
 
 def private_counts(config: Config, train: Histories, items: int, work: Path) -> np.ndarray:

@@ -42,7 +42,7 @@ from recommender.model.soft_targets import SoftTargets
 from recommender.model.trained_on import TrainedOn
 from recommender.pipelines.left_out import NamedStore, without_the_forgotten
 from recommender.pipelines.listening_data import READ, has_listening, listening_stages, prepare_listening
-from recommender.pipelines.private import check_public_start, private_counts, refuse_private
+from recommender.pipelines.private import check_public_start, private_counts, promise_of, refuse_private
 from recommender.pipelines.rows_taken_over import take_over_rows
 from recommender.progress import Progress, is_main_process
 from recommender.semantic_ids.codes import SemanticIds
@@ -278,6 +278,8 @@ def _train(
     }
     if plan is not None:
         checkpoint.metrics[PRIVACY] = plan.told()
+    elif (promise := promise_of(config.data.interactions)) is not None:
+        checkpoint.metrics[PRIVACY] = promise
     elif (times := prepared.split.train.times) is not None:
         checkpoint.metrics[UNTIL] = float(max(last[-1] for last in times if len(last)))
     if (forgetting := config.training.forgetting) is not None:

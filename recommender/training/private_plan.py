@@ -69,6 +69,21 @@ def steps_of_private(stage: StageConfig, rate: float) -> int:
     return steps if stage.max_steps is None else min(steps, stage.max_steps)
 
 
+def delta_of(asked: float | None, users: int, key: str) -> float:
+    """Return the chance with which a promise may fail; by default a tenth of 1 / users.
+
+    Raises ConfigError naming `key` for a chance with which a user could be published whole.
+    """
+    delta = 1 / (10 * users) if asked is None else asked
+    if delta >= 1 / users:
+        raise ConfigError(
+            f"{key} is {delta:g}: with {users} users, below {1 / users:.2g} is expected,"
+            " else a whole history could be published",
+            f"leave it out for {1 / (10 * users):.2g}",
+        )
+    return delta
+
+
 def plan_of(config: Config, users: int) -> PrivatePlan | None:
     """Return the plan of a training on so many users; None for one without privacy.
 
@@ -78,13 +93,7 @@ def plan_of(config: Config, users: int) -> PrivatePlan | None:
     asked = config.training.privacy
     if asked is None:
         return None
-    delta = 1 / (10 * users) if asked.delta is None else asked.delta
-    if delta >= 1 / users:
-        raise ConfigError(
-            f"training.privacy.delta is {delta:g}: with {users} users, below {1 / users:.2g} is expected,"
-            " else a whole history could be published",
-            f"leave it out for {1 / (10 * users):.2g}",
-        )
+    delta = delta_of(asked.delta, users, "training.privacy.delta")
     steps = sum(steps_of_private(s, asked.sampling_rate) for s in config.training.stages if s.stage == "rank")
     counts_noise = asked.counts_noise if config.training.popularity else None
     mechanism = Mechanism(asked.sampling_rate, steps, counts_noise)
