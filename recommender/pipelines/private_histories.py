@@ -129,5 +129,6 @@ def _table_of(drawn: np.ndarray, catalogue: Catalogue) -> bytes:
 def _recipe(config: Config, table: Path) -> Config:
     """Return the recipe with the drawn histories in place of people's, and without a privacy that is not needed any more."""
     columns = {f"data.columns.{name}": name for name in ("user_id", "item_id", "timestamp", "position", "rating")}
-    whole = {"data.minimum_rating": None, "data.users": None, "data.interactions_table": {}, "training.privacy": None}
+    whole: dict[str, Any] = {"data.minimum_rating": None, "data.users": None, "data.interactions_table": {}}
+    whole["training.privacy"] = None
     return config.updated({**columns, **whole, "data.interactions": str(table)}, "private-histories")
