@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Engine, func, insert, select
 
 from recommender.files import locked
 from recommender.store.audit import AuditLog
-from recommender.store.backup import back_up, check_encryption, restore
+from recommender.store.backup import back_up, restore
+from recommender.store.backup_encryption import check_encryption
 from recommender.store.consent import PURPOSES, Consents, Purpose
 from recommender.store.database import open_database, reading, revision, tidy, writing
 from recommender.store.events import Events
@@ -115,7 +116,8 @@ class Store:
             self.people.check_opens(connection)
             if seed is not None:
                 log = AuditLog(self.engine, Ed25519PrivateKey.from_private_bytes(seed))
-                log.add("restore", {"backup": hashlib.sha256(path.read_bytes()).hexdigest()}, connection)
+                with path.open("rb") as file:
+                    log.add("restore", {"backup": hashlib.file_digest(file, "sha256").hexdigest()}, connection)
 
         return restore(self.engine, path, passphrase, identity, taken_up)
 

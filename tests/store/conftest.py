@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyrage
 import pytest
 
 from recommender.store.master_keys import new_master_key
@@ -37,3 +38,10 @@ def open_store(where, master):
 @pytest.fixture
 def store(open_store):
     return open_store()
+
+
+@pytest.fixture
+def means():
+    """What a backup is encrypted for, and opened with: faster than a passphrase."""
+    identity = pyrage.x25519.Identity.generate()
+    return {"recipient": str(identity.to_public())}, {"identity": str(identity)}

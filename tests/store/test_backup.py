@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pyrage
 import pytest
 
 from recommender.errors import ConfigError, DataError
@@ -14,13 +13,6 @@ from recommender.store.opinions import Feedback
 from recommender.store.store import Store
 
 USER = "ann"
-
-
-@pytest.fixture
-def means():
-    """What a backup is encrypted for, and opened with: faster than a passphrase."""
-    identity = pyrage.x25519.Identity.generate()
-    return {"recipient": str(identity.to_public())}, {"identity": str(identity)}
 
 
 def event(number, user=USER):

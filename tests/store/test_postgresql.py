@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pyrage
 import pytest
+from sqlalchemy import insert, select
 
-from recommender.store.database import StoreUnavailableError, open_database, writing
+from recommender.errors import DataError
+from recommender.store.database import StoreUnavailableError, open_database, reading, writing
 from recommender.store.events import Event
 from recommender.store.forgetting import forget, receipt_of
 from recommender.store.master_keys import new_master_key
 from recommender.store.opinions import Feedback
 from recommender.store.personal_export import all_of
 from recommender.store.store import Store, StoreOptions
+from recommender.store.tables import events
 from recommender.store.training_table import write_training_table
 
 
@@ -106,6 +109,29 @@ def test_the_main_path(store, open_store, tmp_path, master):
     assert last.sweep(now=1e12)["events"] == 3 and last.audit.verify().ok
     assert last.status()["database"] == "postgresql" and last.status()["revision"] != "none"
     assert last.audit.sign_head() == last.audit.verify().signed
+
+
+def test_a_backup_of_many_parts_comes_back_whole_or_not_at_all(store, open_store, tmp_path):
+    identity = pyrage.x25519.Identity.generate()
+    rows = [{"event_id": f"r{n}", "person": "p", "time": float(n), "sealed": os.urandom(200)} for n in range(1200)]
+    with writing(store.engine) as connection:
+        connection.execute(insert(events), rows)
+    store.consents.set("ann", {"train": True})
+    store.back_up(tmp_path / "backup", recipient=str(identity.to_public()))
+    store.consents.set("ann", {"train": False})
+    assert store.events.add([event(1)]) == {"e1": "kept"}
+    whole = (tmp_path / "backup").read_bytes()
+    (tmp_path / "cut").write_bytes(whole[:-1])
+    with pytest.raises(DataError, match="cannot be opened as a backup"):
+        store.restore(tmp_path / "cut", identity=str(identity))
+    assert store.events.count() == 1201 and not store.consents.of("ann")["train"]
+    assert store.restore(tmp_path / "backup", identity=str(identity))["events"] == 1200
+    back = open_store()
+    with reading(back.engine) as connection:
+        kept = connection.execute(select(events.c.event_id, events.c.sealed).order_by(events.c.number)).all()
+    assert [(name, bytes(sealed)) for name, sealed in kept] == [(row["event_id"], row["sealed"]) for row in rows]
+    assert not back.consents.of("ann")["train"], "the later word"
+    assert back.events.add([event(2)]) == {"e2": "kept"} and back.audit.verify().ok
 
 
 def test_writers_wait_for_each_other(open_store):
