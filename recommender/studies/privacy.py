@@ -20,6 +20,7 @@ from recommender.model.card import PRIVACY
 from recommender.model.checkpoint import Checkpoint, from_pretrained, record, resolve
 from recommender.pages import Picture, Report, Table, report_html
 from recommender.pages.drawing import line_chart
+from recommender.pipelines.private import promise_of
 from recommender.pipelines.train import build, prepare, split_of
 from recommender.progress import Progress
 from recommender.studies.canaries import exposures, make_canaries, plant
@@ -158,15 +159,22 @@ def _long_enough(config: Config, histories: Histories) -> list[np.ndarray]:
 
 
 def _shared_config(entries: Sequence[Entry]) -> Config:
+    """Return the config of the models that learned from people; drawn histories stand for the same ones."""
     configs = {entry.name: Config.load(resolve(entry.folders[0]) / "config.yaml") for entry in entries}
-    first, *others = configs
+    of_people = {name: config for name, config in configs.items() if promise_of(config.data.interactions) is None}
+    if not of_people:
+        raise DataError(
+            "all models learned from drawn histories, and whose they stand for is not known",
+            "name a model of the people themselves, too",
+        )
+    first, *others = of_people
     for name in others:
-        if configs[name].data != configs[first].data:
+        if of_people[name].data != of_people[first].data:
             raise DataError(
                 f"{first} and {name} learned from different people: their sections data differ",
                 "study each by itself, or train both on the same",
             )
-    return configs[first]
+    return of_people[first]
 
 
 def _reference(config: Config, reference: str, progress: Progress | None) -> Checkpoint:

@@ -12,6 +12,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.errors import DataError
 from recommender.model.checkpoint import from_pretrained
 from recommender.pipelines import train
+from recommender.pipelines.private_histories import PrivateOptions, write_private_histories
 from recommender.studies.entries import parse_entries
 from recommender.studies.privacy import PrivacyOptions, add_cost, check_entries, people, study_privacy, write_privacy
 from tests.conftest import tiny_recipe, write_tables
@@ -92,3 +93,15 @@ def test_a_model_is_its_own_reference_and_tells_nothing_then(models, tmp_path):
     study = study_privacy(parse_entries([models[1]]), PrivacyOptions(reference=folder), tmp_path)
     assert study.figures["models"]["plain"]["attacks"]["loss"]["auc"] == 0.5
     assert np.isfinite(study.lines["plain, by lists"][1]).all()
+
+
+def test_drawn_histories_stand_for_the_same_people(recipe, models, tmp_path):
+    plain = recipe.updated({"training.privacy": None})
+    write_private_histories(plain, PrivateOptions(epsilon=4, length=6), tmp_path / "drawn")
+    train.train(tmp_path / "drawn/recipe.yaml", tmp_path / "model")
+    drawn = f"drawn={tmp_path / 'model'}"
+    found = study_privacy(parse_entries([*models, drawn]), PrivacyOptions(), tmp_path)
+    assert set(found.figures["models"]) == {"private", "plain", "drawn"}
+    assert found.figures["models"]["drawn"]["privacy"]["histories"] == 7
+    with pytest.raises(DataError, match="all models learned from drawn histories"):
+        study_privacy(parse_entries([drawn]), PrivacyOptions(), tmp_path)
