@@ -22,7 +22,7 @@ LISTED = {"all": "nothing is taken out of the lists, as in the paper", "new": "w
 _NOTES = (
     "The protocol of PESO's public code (Yoo et al., ICLR 2026): in each block all but the last two items of a user are"
     " learned, and the last one is ranked among all items, from what its user had before it.",
-    "The last item but one of each user decides which weights of a training on everything are kept, and is otherwise unused.",
+    "The last item but one of a user decides which weights of a base or full training are kept, and is otherwise unused.",
     "frozen: the model of the first block; update: recommender update, block by block; evolving: that without replay and"
     " proximal term; full: trained anew on all blocks so far; counts: a baseline that is fitted on them.",
     "The mean is that of the blocks, each of the same weight. Intervals: bootstrap over users, 95 %.",
