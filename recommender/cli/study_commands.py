@@ -11,7 +11,7 @@ import typer
 from recommender.cli import early_checks, experiment_commands
 from recommender.cli.inputs import check_parts_at_hand, open_model, read_recipe, sampled_histories, split_list
 from recommender.cli.judging_commands import explanations, justifications, preference, scales
-from recommender.cli.online_commands import prequential
+from recommender.cli.online_commands import blocks, prequential
 from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Seed, Settings, Users
 from recommender.cli.output import print_json, print_note, print_rows, print_view
 from recommender.cli.privacy_commands import forgetting, privacy
@@ -25,6 +25,7 @@ app = typer.Typer(no_args_is_help=True, help=__doc__)
 app.command()(privacy)
 app.command()(forgetting)
 app.command()(prequential)
+app.command()(blocks)
 app.command("experiments")(experiment_commands.study)
 Output = Annotated[
     Path,

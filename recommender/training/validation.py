@@ -65,9 +65,17 @@ def _rank_of(target: int, items: np.ndarray, k: int) -> int:
 
 
 def rank_histories(
-    model: RecommenderModel, builder: ExampleBuilder, histories: Sequence[np.ndarray], k: int, beam: int
+    model: RecommenderModel,
+    builder: ExampleBuilder,
+    histories: Sequence[np.ndarray],
+    k: int,
+    beam: int,
+    seen: bool = False,
 ) -> list[np.ndarray]:
-    """Return the best `k` unseen items of each history, in the order given; prompts of similar length share a batch."""
+    """Return the best `k` unseen items of each history, in the order given; prompts of similar length share a batch.
+
+    `seen`: list items of the history like all others, as some published protocols do.
+    """
     weights = WeightCache(model)
     trie = Trie.from_codes(model.ids.codes, model.ids.sizes, device=model.device)
     prompts = [builder.prompt(history) for history in histories]
@@ -76,7 +84,7 @@ def rank_histories(
     for start in range(0, len(order), PROMPTS):
         part = order[start : start + PROMPTS]
         allowed = torch.ones(len(part), trie.items, dtype=torch.bool)
-        for row, index in enumerate(part):
+        for row, index in enumerate(() if seen else part):
             allowed[row, torch.from_numpy(histories[index])] = False
         rankings = beam_search.rank(weights, [prompts[i] for i in part], trie, k, beam, allowed, builder.prefix)
         for index, ranking in zip(part, rankings, strict=True):

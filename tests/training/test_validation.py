@@ -21,6 +21,16 @@ def test_rank_histories_removes_the_seen(make_checkpoint, histories):
         assert len(items) == 5 and not set(items) & set(history)
 
 
+def test_rank_histories_lists_the_seen_where_that_is_asked_for(make_checkpoint, histories):
+    checkpoint = make_checkpoint()
+    model, builder = checkpoint.model, checkpoint.builder
+    everything = rank_histories(model, builder, histories, len(model.codes), 8, seen=True)
+    unseen = rank_histories(model, builder, histories, 5, 8)
+    for history, items, new in zip(histories, everything, unseen, strict=True):
+        assert sorted(items) == list(range(len(model.codes)))
+        assert items[~np.isin(items, history)][:5].tolist() == new.tolist()
+
+
 def test_ndcg_is_that_of_the_ranks_of_the_targets(make_checkpoint, histories):
     checkpoint = make_checkpoint()
     split = leave_one_out(Histories(tuple(map(str, range(len(histories)))), tuple(histories)))
