@@ -247,7 +247,9 @@ def write_privacy(output: Path, study: PrivacyStudy) -> None:
 def add_cost(study: PrivacyStudy, entries: Sequence[Entry], progress: Progress | None = None) -> None:
     """Measure what privacy costs, add it to the figures, and write it on the cards of the private checkpoints."""
     folders = {entry.name: entry.folders[0] for entry in entries}
-    ranked = evaluate([f"{name}={folder}" for name, folder in folders.items()], progress=progress)
+    interactions = _shared_config(entries).data.interactions  # people's, whatever was learned from
+    named = [f"{name}={folder}" for name, folder in folders.items()]
+    ranked = evaluate(named, interactions=interactions, progress=progress)
     told = for_card(ranked)
     by_loss, by_lists = (
         {row["model"]: row["AUC"] for row in rows_of(study.figures) if row["attack"] == kind} for kind in ATTACKS

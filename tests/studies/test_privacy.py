@@ -100,7 +100,10 @@ def test_drawn_histories_stand_for_the_same_people(recipe, models, tmp_path):
     write_private_histories(plain, PrivateOptions(epsilon=4, length=6), tmp_path / "drawn")
     train.train(tmp_path / "drawn/recipe.yaml", tmp_path / "model")
     drawn = f"drawn={tmp_path / 'model'}"
-    found = study_privacy(parse_entries([*models, drawn]), PrivacyOptions(), tmp_path)
+    entries = parse_entries([drawn, *models])
+    found = study_privacy(entries, PrivacyOptions(), tmp_path)
+    add_cost(found, entries)
+    assert [row["model"] for row in found.figures["cost"]] == ["drawn", "private", "plain"]
     assert set(found.figures["models"]) == {"private", "plain", "drawn"}
     assert found.figures["models"]["drawn"]["privacy"]["histories"] == 7
     with pytest.raises(DataError, match="all models learned from drawn histories"):
