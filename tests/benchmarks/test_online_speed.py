@@ -16,6 +16,7 @@ from recommender.store.store import Store
 QUICK = ("--clients", "2", "--seconds", "1", "--writers", "2", "--write-seconds", "0.3", "--batches", "1,10")
 
 
+@pytest.mark.slow
 def test_each_way_of_an_event_is_measured(tmp_path):
     page = tmp_path / "page.html"
     command = ["bench", "online", "--tiny", *QUICK, "--counted", "2", "--json", "-q", "--page", str(page)]

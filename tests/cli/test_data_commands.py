@@ -34,6 +34,7 @@ def test_validate_tells_good_from_bad(run, tables, tmp_path):
     assert code == 2 and json.loads(out)["ok"] is False
 
 
+@pytest.mark.slow
 def test_sounds_are_put_into_words_that_the_catalogue_joins(run, tmp_path):
     time = np.arange(16_000) / 16_000
     for number in range(12):

@@ -161,7 +161,7 @@ def ended(machine, number, pause):
     within(20, lambda: not list(machine.iterdir()))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_who_is_killed_leaves_neither_processes_nor_files(machine, number):
     ended(machine, number, None)
 

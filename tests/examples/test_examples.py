@@ -66,6 +66,7 @@ def test_offline_batch(tmp_path, capfd):
     assert "a typing error: unknown item id 'no-such-film'" in printed
 
 
+@pytest.mark.slow
 def test_the_notebook_shows_what_it_prints():
     path = EXAMPLES / "explore_recommendations.ipynb"
     shown, run = nbformat.read(path, as_version=4), example("notebook").executed(path)

@@ -191,7 +191,7 @@ def test_nobody_leaves_without_a_list_and_filters_are_met(server, catalogue):
     assert answer["filters"]
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("stream", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_list_and_its_justifications_are_written_as_one_text(server, engine, monkeypatch, stream):
     calls = []
     write_list = engine.write_list

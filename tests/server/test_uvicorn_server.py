@@ -16,7 +16,7 @@ from tests.conftest import write_tables
 from tests.server.http_server import RANK, check_that_it_drains, until
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("stream", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_sigterm_drains(make_checkpoint, catalogue, histories, config, tmp_path, stream):
     tables = write_tables(tmp_path, catalogue, histories)
     checkpoint = make_checkpoint(settings=config.updated({"data.items": tables["items"], "justify.max_new_tokens": 60}))

@@ -110,7 +110,7 @@ def test_what_is_not_on_disk_is_not_committed(broker, store):
     ("bad", "why"),
     [
         (b"{", "is no JSON"),
-        (event(9, kind="love"), "kind"),
+        pytest.param(event(9, kind="love"), "kind", marks=pytest.mark.slow),
         pytest.param(b"", "is no JSON", marks=pytest.mark.slow),
         pytest.param({"id": "x"}, "is no event", marks=pytest.mark.slow),
     ],

@@ -9,6 +9,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pyrage
 import pytest
 
 from recommender.errors import ConfigError, DataError
@@ -81,7 +82,8 @@ def test_the_default_is_what_counts_for_who_said_nothing(open_store):
 def test_a_destroyed_key_opens_nothing_anywhere_and_nothing_new_is_kept(store, open_store, where, master):
     store.events.add([event(1)])
     copy = where.with_name("copy.db")
-    back_up(store.engine, where.with_name("backup"), passphrase="long and secret")
+    identity = pyrage.x25519.Identity.generate()
+    back_up(store.engine, where.with_name("backup"), recipient=str(identity.to_public()))
     person = store.people.pseudonym(USER)
     with writing(store.engine) as connection:
         assert store.people.destroy(connection, person)
@@ -90,7 +92,7 @@ def test_a_destroyed_key_opens_nothing_anywhere_and_nothing_new_is_kept(store, o
         with pytest.raises(ForgottenError):
             each.feedback.add(helpful())
         assert each.events.add([event(2)]) == {"e2": "refused"} and not any(each.consents.of(USER).values())
-    restore(store.engine, where.with_name("backup"), passphrase="long and secret")
+    restore(store.engine, where.with_name("backup"), identity=str(identity))
     assert open_store().events.of(USER) == [] and store.people.forgotten() == {person}
     assert not copy.exists()
     store.consents.set(USER, {"recommend": True})

@@ -31,7 +31,10 @@ ATOMIC = pytest.mark.parametrize("both", [pytest.param(1, id="atomic")], indirec
 """What is written knows no levels: vLLM writes for one of the checkpoints only."""
 
 
-@pytest.fixture(scope="module", params=[1, 3], ids=["atomic", "three levels"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(1, id="atomic"), pytest.param(3, id="three levels", marks=pytest.mark.slow)],
+)
 def both(request, engines):
     return engines(request.param)
 
@@ -219,7 +222,7 @@ def test_a_version_is_loaded_and_unloaded_under_its_own_name(both, exported, ser
 
 
 @pytest.mark.parametrize(
-    "both", [pytest.param(1, id="atomic", marks=pytest.mark.slow), pytest.param(3, id="three levels")], indirect=True
+    "both", [pytest.param(1, id="atomic"), pytest.param(3, id="three levels", marks=pytest.mark.slow)], indirect=True
 )
 def test_its_own_beam_search_finds_what_ours_does_and_a_free_one_answers_too(both):
     if reason := vllm_is_missing():
