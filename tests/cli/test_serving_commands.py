@@ -94,6 +94,7 @@ def test_serving_without_its_extra_is_one_line(run, trained, served, monkeypatch
     assert served == []
 
 
+@pytest.mark.slow
 def test_the_next_run_of_a_killed_export_removes_what_it_left(run, trained, tmp_path):
     command = [sys.executable, "-m", "recommender", "export", trained, tmp_path / "plain", "-q"]
     process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})

@@ -122,6 +122,7 @@ def test_samples_that_are_no_numbers_are_refused(audio_file):
             encoder.prepare(np.array([0.1, wrong, 0.2]))
 
 
+@pytest.mark.slow
 @pytest.mark.assets
 def test_noise_tones_and_silence_say_nothing():
     encoder = AudioEncoder("whisper-tiny.en")

@@ -90,6 +90,7 @@ def free_port():
         return str(probe.getsockname()[1])
 
 
+@pytest.mark.slow
 @pytest.mark.assets
 def test_the_command_starts_a_server_that_its_health_check_finds_ready(tmp_path):
     port = free_port()

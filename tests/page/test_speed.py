@@ -71,6 +71,7 @@ def test_a_list_stands_within_a_fifth_of_a_second_behind_the_engine(opened):
     assert min(waits) < BEHIND_THE_ENGINE, waits
 
 
+@pytest.mark.slow
 def test_16_tabs_at_once_meet_no_error(opened):
     tab = opened()
     tab.goto(LIKES)

@@ -82,7 +82,7 @@ def faults(page, themes=("light", "dark")):
     return found
 
 
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("width", [1280, pytest.param(400, marks=pytest.mark.slow)])
 def test_axe_finds_no_serious_fault_in_any_state(opened, width):
     tab = opened(viewport={"width": width, "height": 900})
     page = tab.goto()

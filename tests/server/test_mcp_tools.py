@@ -251,6 +251,7 @@ def test_over_pipes_an_agent_has_the_same_tools(folder, embedded):
     assert json.loads(item.contents[0].text)["item_id"] == "115"
 
 
+@pytest.mark.slow
 def test_over_pipes_a_session_goes_on_with_a_new_version(folder, embedded, tmp_path):
     shutil.copytree(folder, tmp_path / "served")
     model, items = tmp_path / "served" / "model", tmp_path / "served" / "items.jsonl"

@@ -48,6 +48,7 @@ def test_every_rating_is_predicted_once_by_every_method(result):
     assert result.predictions["like"].between(0, 1).all() and set(result.predictions["fold"]) == {0, 1}
 
 
+@pytest.mark.slow
 def test_the_command_reads_tables_of_other_names(tmp_path, monkeypatch, capsys):
     with (tmp_path / "songs.csv").open("w", newline="") as file:
         csv.writer(file).writerows(
