@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.page.conftest import until
 from tests.page.test_conversation import LIKES, whole_list
 
