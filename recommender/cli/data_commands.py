@@ -13,6 +13,8 @@ from recommender.cli.cluster_options import On, RayAddress, RayWorkers, WorkerCp
 from recommender.cli.inputs import read_recipe
 from recommender.cli.options import AsJson, ConfigFile, Quiet, Settings
 from recommender.cli.output import print_json, print_rows, print_text
+from recommender.cli.store_options import LogStore, MasterKey, audited
+from recommender.cli.training_commands import learning_facts
 
 
 def validate(
@@ -172,22 +174,29 @@ def private_histories(
     seed: Annotated[
         int | None, typer.Option(help="makes it repeatable; who knows it can take the noise off", min=0)
     ] = None,
+    store: LogStore = None,
+    master_key: MasterKey = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Draw histories that stand for those of people.
 
     What followed what is counted, every user moving the counts by at most 1, with noise that keeps epsilon. Histories are
-    drawn from that. Whatever is trained on them by the recipe beside them keeps the promise; its card says so.
+    drawn from that. Whatever is trained on them by the recipe beside them keeps the promise; its card says so. A store that
+    --store or the recipe names gets rows of it in its audit log.
     """
     recipe = read_recipe(config, settings)
+    from recommender.pipelines.left_out import NamedStore
     from recommender.pipelines.private import PROMISE
     from recommender.pipelines.private_histories import RECIPE, PrivateOptions, write_private_histories
     from recommender.progress import progress_bars
 
     options = PrivateOptions(epsilon, delta, held_out, histories, length, seed)
-    with progress_bars(quiet) as progress:
-        promise = write_private_histories(recipe, options, output, progress)
+    named = NamedStore(store, master_key) if store else None
+    with audited(store, master_key, "draw", learning_facts(recipe, output), recipe.serving) as made:
+        with progress_bars(quiet) as progress:
+            promise = write_private_histories(recipe, options, output, progress, named)
+        made |= {name: promise[name] for name in ("epsilon", "delta", "sha256")}
     if as_json:
         print_json(promise)
         return

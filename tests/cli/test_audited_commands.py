@@ -49,6 +49,15 @@ def training(monkeypatch, trained):
     return errors
 
 
+def test_drawn_histories_are_written_down_with_what_was_promised(run, kept, recipe, tables, tmp_path):
+    asked = ("private-histories", "--config", recipe, "--output", "drawn", "--epsilon", "3", "--length", "4", "-q")
+    assert run(*asked)[0] == 0
+    (kind, begun), (_, ended) = kept()
+    assert kind == "draw" and begun["interactions"] == digest(tables / "interactions.csv")
+    assert ended["done"] == "finished" and ended["sha256"] == digest(tmp_path / "drawn/interactions.csv")
+    assert 2.9 < ended["epsilon"] <= 3 and "u1" not in json.dumps([begun, ended])
+
+
 def test_a_training_is_written_down_when_it_begins_and_ends(run, kept, recipe, tables, training, tmp_path):
     assert run("train", "--config", recipe, "--output", "model", "-q")[0] == 0
     (kind, begun), (_, ended) = kept()
