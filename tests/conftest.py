@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 import typer.testing
-from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     BertConfig,
@@ -42,6 +41,7 @@ from recommender.model.listening import Listener
 from recommender.prompting.builder import ExampleBuilder
 from recommender.semantic_ids.codes import SemanticIds
 from tests.docs.served import SERVE_SHIPPED, served
+from tests.media_files import picture, sound
 from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401 - hooks
 
 ITEMS = 20
@@ -465,18 +465,6 @@ def make_media_engine(media_catalogue, encoded_media, config):
 @pytest.fixture
 def media_engine(make_media_engine):
     return make_media_engine()
-
-
-def picture(seed: int) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 30, 3), dtype=np.uint8))
-
-
-def sound(seconds: float, seed: int = 0) -> np.ndarray:
-    """Tones that come and go, so that no two windows sound alike."""
-    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    random = np.random.default_rng(seed)
-    tone = np.sin(2 * np.pi * (200 + 300 * random.random()) * time * (1 + 0.02 * time))
-    return (0.3 * tone + 0.02 * random.standard_normal(len(time))).astype(np.float32)
 
 
 def tiny_recipe(

@@ -11,7 +11,7 @@ from recommender.attribution.moments import Windows, window_edges
 from recommender.attribution.moments import silence as quiet
 from recommender.attribution.regions import Regions
 from recommender.encoders.audio import SAMPLE_RATE, AudioEncoder
-from tests.conftest import picture, sound
+from tests.media_files import picture, sound
 
 
 def test_regions_cover_every_pixel_once_and_the_rest_stays():

@@ -12,7 +12,7 @@ import whisper
 from recommender import assets
 from recommender.encoders.audio import SAMPLE_RATE, AudioEncoder, encoder_states
 from recommender.errors import AssetError, ConfigError, DataError, RecommenderError
-from tests.conftest import sound
+from tests.media_files import sound
 
 
 @pytest.fixture(scope="module")

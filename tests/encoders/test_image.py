@@ -11,7 +11,7 @@ from recommender import assets
 from recommender.encoders.image import ImageEncoder
 from recommender.encoders.text import TextEncoder
 from recommender.errors import AssetError, ConfigError
-from tests.conftest import picture
+from tests.media_files import picture
 
 
 def test_image_tower_equals_a_direct_call(image_folder, tmp_path):

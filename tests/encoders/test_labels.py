@@ -24,7 +24,7 @@ from recommender.encoders.labels import MEDIA_LABELS, SURE, TOP, Label, MediaLab
 from recommender.encoders.picture_kinds import CLASSES, KINDS, NAMES, membership
 from recommender.encoders.text import TextEncoder
 from recommender.errors import CheckpointError, DataError
-from tests.conftest import picture
+from tests.media_files import picture
 
 DOG, CAT, COMIC_BOOK = 200, 281, 917
 

@@ -15,9 +15,9 @@ from recommender.encoders.audio import SAMPLE_RATE, AudioEncoder
 from recommender.encoders.image import ImageEncoder
 from recommender.encoders.pipeline import Encoders, encode_catalogue
 from recommender.errors import DataError, RecommenderError
-from tests.conftest import picture, sound
 from tests.data.made_videos import BLUE, RED, cut_in_half, make_video
 from tests.encoders.interrupting import stopped_at
+from tests.media_files import picture, sound
 
 
 @pytest.fixture

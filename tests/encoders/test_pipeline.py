@@ -20,8 +20,9 @@ from recommender.encoders.knowledge import KnowledgeEncoder
 from recommender.encoders.pipeline import Encoders, encode_catalogue, fit_reductions, reduce
 from recommender.encoders.text import TextEncoder
 from recommender.errors import ConfigError, DataError
-from tests.conftest import ENCODER_WORDS, picture, sound
+from tests.conftest import ENCODER_WORDS
 from tests.encoders.interrupting import stopped_at
+from tests.media_files import picture, sound
 
 ITEMS = 6
 

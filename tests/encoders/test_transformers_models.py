@@ -38,7 +38,8 @@ from recommender.encoders.image import ImageEncoder
 from recommender.encoders.labels import labeller_of
 from recommender.encoders.text import TextEncoder
 from recommender.errors import AssetError, ConfigError
-from tests.conftest import ENCODER_WORDS, picture, sound
+from tests.conftest import ENCODER_WORDS
+from tests.media_files import picture, sound
 
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 VISION = SIZES | {"image_size": 16, "patch_size": 8}

@@ -20,7 +20,7 @@ from recommender.encoders.image import ImageEncoder
 from recommender.encoders.pipeline import encode_catalogue, encode_views, fit_reductions, reduce
 from recommender.encoders.views import picture_view, sound_view
 from recommender.errors import ConfigError, DataError
-from tests.conftest import picture, sound
+from tests.media_files import picture, sound
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ import soundfile
 
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue, Item
-from tests.conftest import ITEMS, picture, sound, wide_checkpoint, write_csv
+from tests.conftest import ITEMS, wide_checkpoint, write_csv
+from tests.media_files import picture, sound
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (

@@ -5,7 +5,7 @@ import re
 
 import soundfile
 
-from tests.conftest import picture, sound
+from tests.media_files import picture, sound
 from tests.page.conftest import MARQUEE, RTL, SCRIPT, until
 
 LIKES = (("106", "The green night"), ("107", "The yellow night"))

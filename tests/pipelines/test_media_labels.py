@@ -21,8 +21,9 @@ from recommender.pipelines import train
 from recommender.pipelines.extend import extend
 from recommender.pipelines.media_labels import add_media_labels
 from recommender.studies.label_check import check_labels
-from tests.conftest import ITEMS, picture, write_csv
+from tests.conftest import ITEMS, write_csv
 from tests.encoders.test_labels import DOG, with_classifier
+from tests.media_files import picture
 
 #: items that have a picture of their own
 PICTURED = range(0, ITEMS, 2)

@@ -27,7 +27,8 @@ from recommender.studies.comparison import evaluate
 from recommender.studies.justifications import draft_study, justification_study
 from recommender.training.loop import STATE
 from recommender.training.run_state import trainable
-from tests.conftest import ITEMS, picture, write_csv, write_tables
+from tests.conftest import ITEMS, write_csv, write_tables
+from tests.media_files import picture
 
 STAGES = [
     {"stage": "align", "max_steps": 3, "batch_tokens": 128, "row_tokens": 64},

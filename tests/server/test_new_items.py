@@ -21,7 +21,7 @@ from recommender.server.app import create_app
 from recommender.server.new_items import add_to_model
 from recommender.server.uvicorn_server import server_config
 from recommender.server.versions import Version, Versions
-from tests.conftest import picture
+from tests.media_files import picture
 from tests.pipelines.test_update import base, world
 from tests.server.http_server import RANK, Server
 
