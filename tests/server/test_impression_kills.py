@@ -5,21 +5,15 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
-import os
-import random
-import signal
-import threading
-import time
 from collections import Counter
 
 import pytest
 
 from recommender.store.master_keys import new_master_key
 from recommender.store.store import Store
-from tests.server.http_server import until
-from tests.server.test_kills import alive, forked_server
+from tests.server.killed_servers import forked_server, kill_at_some_moment
 
-ASKERS, LONGEST = 3, 0.8
+ASKERS = 3
 EXPLORATION = {"from_rank": 2, "temperature": 2.0, "pool": 8}
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 
@@ -98,17 +92,11 @@ def test_what_was_answered_is_written_down_once(embedded, tmp_path, kills):
     new_master_key(master, "a")
     askers = [Asker(number) for number in range(ASKERS)]
     for kill in range(kills):
-        process, port = forked_server(embedded, where, master, exploration=EXPLORATION)
-        threads = [threading.Thread(target=asker.ask, args=(port,)) for asker in askers]
-        for thread in threads:
-            thread.start()
-        if kill % 5:  # the others are killed while they start
-            until(lambda port=port: alive(port))
-        time.sleep(random.Random(kill).uniform(0, LONGEST))
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
-        for thread in threads:
-            thread.join()
+        kill_at_some_moment(
+            kill,
+            lambda: forked_server(embedded, where, master, exploration=EXPLORATION),
+            [asker.ask for asker in askers],
+        )
         check(askers, where, master)
     assert sum(len(asker.answered) for asker in askers) > 2 * kills
     store = Store.open(where, master)

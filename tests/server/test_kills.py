@@ -5,24 +5,15 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
-import os
 import random
-import signal
-import socket
-import threading
-import time
 
 import pytest
-import uvicorn
 
-from recommender.config import ServingConfig
-from recommender.server.app import create_app
-from recommender.server.uvicorn_server import server_config
 from recommender.store.master_keys import new_master_key
 from recommender.store.store import Store
-from tests.server.http_server import until
+from tests.server.killed_servers import forked_server, kill_at_some_moment
 
-WRITERS, LONGEST = 3, 0.8
+WRITERS = 3
 
 
 class Writer:
@@ -61,44 +52,13 @@ def post(connection, path, body):
     return json.loads(text)
 
 
-def forked_server(engine, where, master, **settings):
-    """Serve from a process of its own; returns its number and its port."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    process = os.fork()
-    if not process:
-        try:
-            app = create_app(engine, "tiny", ServingConfig(**settings), Store.open(where, master))
-            uvicorn.Server(server_config(app, ServingConfig(), log_level="critical")).run(sockets=[listening])
-        finally:
-            os._exit(1)
-    port = listening.getsockname()[1]
-    listening.close()
-    return process, port
-
-
-def alive(port):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("GET", "/healthz")
-    return connection.getresponse().status == 200
-
-
 @pytest.mark.parametrize("kills", [4, pytest.param(100, marks=pytest.mark.slow)])
 def test_what_was_acknowledged_is_kept_once(embedded, tmp_path, kills):
     where, master = tmp_path / "store.db", tmp_path / "master"
     new_master_key(master, "a")
     writers = [Writer(number, embedded.catalogue.item_ids[:12]) for number in range(WRITERS)]
     for kill in range(kills):
-        process, port = forked_server(embedded, where, master)
-        threads = [threading.Thread(target=writer.write, args=(port,)) for writer in writers]
-        for thread in threads:
-            thread.start()
-        if kill % 5:  # the others are killed while they start
-            until(lambda port=port: alive(port))
-        time.sleep(random.Random(kill).uniform(0, LONGEST))
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
-        for thread in threads:
-            thread.join()
+        kill_at_some_moment(kill, lambda: forked_server(embedded, where, master), [writer.write for writer in writers])
         check(writers, where, master)
     assert sum(len(writer.acknowledged) for writer in writers) > 2 * kills
 
