@@ -171,6 +171,14 @@ def split_list(texts: str | Sequence[str] | None, option: str = "the list") -> t
     return tuple(part.strip() for row in rows for part in row if part.strip())
 
 
+def chosen_ways(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Return what --ways names, each once. Raises ConfigError for nothing, or for a way that a study does not know."""
+    chosen = tuple(dict.fromkeys(split_list(text, "--ways")))
+    if unknown := [way for way in chosen or [text] if way not in known]:
+        raise ConfigError(f"--ways: there is no way {unknown[0]!r}", f"some of {', '.join(known)}")
+    return chosen
+
+
 def whole_numbers(option: str, text: str) -> list[int]:
     """Return the whole numbers above 0 of a list with commas. Raises DataError."""
     parts = split_list(text)

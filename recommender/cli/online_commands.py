@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from recommender.cli import early_checks
-from recommender.cli.inputs import read_recipe, split_list
+from recommender.cli.inputs import chosen_ways, read_recipe
 from recommender.cli.options import AsJson, ConfigFile, Quiet, Seed, Settings
 from recommender.cli.output import print_json, print_rows, print_text
 from recommender.cli.stopping import stoppable
-from recommender.errors import ConfigError
 
 
 def prequential(
@@ -42,9 +41,7 @@ def prequential(
     from recommender.progress import progress_bars
     from recommender.studies import prequential as study
 
-    chosen = tuple(ways.split(","))
-    if unknown := [way for way in chosen if way not in study.WAYS]:
-        raise ConfigError(f"--ways: there is no way {unknown[0]!r}", f"some of {', '.join(study.WAYS)}")
+    chosen = chosen_ways(ways, study.WAYS)
     options = study.PrequentialOptions(base, blocks, events, chosen, seed=seed)
     with stoppable(), progress_bars(quiet) as progress:
         figures = study.study_prequential(recipe, options, output, progress)
@@ -87,9 +84,7 @@ def blocks(
     from recommender.studies import block_report as report
     from recommender.studies import blocks as study
 
-    chosen = tuple(dict.fromkeys(split_list(ways, "--ways")))
-    if unknown := [way for way in chosen or [ways] if way not in study.WAYS]:
-        raise ConfigError(f"--ways: there is no way {unknown[0]!r}", f"some of {', '.join(study.WAYS)}")
+    chosen = chosen_ways(ways, study.WAYS)
     make_baseline(counts)  # which says if there is none of the name
     with stoppable(), progress_bars(quiet) as progress:
         figures = study.study_blocks(recipe, files, output, chosen, counts, seed, progress)

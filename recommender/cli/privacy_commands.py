@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from recommender.cli import early_checks
-from recommender.cli.inputs import read_recipe
+from recommender.cli.inputs import chosen_ways, read_recipe
 from recommender.cli.options import AsJson, ConfigFile, Quiet, Seed, Settings
 from recommender.cli.output import print_json, print_rows, print_text
 from recommender.cli.stopping import stoppable
-from recommender.errors import ConfigError
 
 
 def privacy(
@@ -93,9 +92,7 @@ def forgetting(
     from recommender.progress import progress_bars
     from recommender.studies import forgetting as study
 
-    chosen = tuple(ways.split(","))
-    if unknown := [way for way in chosen if way not in study.WAYS]:
-        raise ConfigError(f"--ways: there is no way {unknown[0]!r}", f"some of {', '.join(study.WAYS)}")
+    chosen = chosen_ways(ways, study.WAYS)
     options = study.ForgettingOptions(forget, others, chosen, seed)
     with stoppable(), progress_bars(quiet) as progress:
         figures = study.study_forgetting(recipe, options, output, progress)
