@@ -9,7 +9,9 @@ import csv
 import hashlib
 import io
 import json
+import math
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import numpy as np
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories
-from recommender.errors import DataError
+from recommender.errors import ConfigError, DataError
 from recommender.files import write_together
 from recommender.pipelines.left_out import NamedStore
 from recommender.pipelines.private import DRAWN, PROMISE
@@ -34,8 +36,8 @@ RECIPE = "recipe.yaml"
 MECHANISM = (
     "Gaussian noise on the sum of the users' transitions, each user's of a norm of 1, from which histories were drawn"
 )
-#: a table of all pairs of more items needs 20 GB
-MOST_ITEMS = 40_000
+#: a table of all pairs of items is held some times over, 1.6 GB each at this number
+MOST_ITEMS = 20_000
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def write_private_histories(
     """Draw histories from the tables of a recipe, write them, the promise and a recipe into a folder; return the promise.
 
     Raises DataError for tables that cannot be read, more than `MOST_ITEMS` items, or people with too few interactions;
-    ConfigError for a delta that protects nobody; RecommenderError without the extra `privacy`.
+    ConfigError for an epsilon or delta that protects nobody; RecommenderError without the extra `privacy`.
     """
     catalogue = Catalogue.load(config.data.items, config.data, media=False)
     if len(catalogue) > MOST_ITEMS:
@@ -70,6 +72,8 @@ def write_private_histories(
             f"{config.data.items}: {len(catalogue)} items; all pairs are counted, of {MOST_ITEMS} at most",
             "leave out those that nearly nobody had",
         )
+    if not 0 < options.epsilon < math.inf:
+        raise ConfigError(f"--epsilon is {options.epsilon:g}: a number above 0 is expected", "8 is weak, 1 strong")
     known = _known(load_histories(config, catalogue, store), options.held_out)
     delta = delta_of(options.delta, len(known), "--delta")
     mechanism = Mechanism(rate=1.0, steps=1)
@@ -105,7 +109,7 @@ def write_private_histories(
 
 def _known(histories: Histories, held_out: int) -> list[np.ndarray]:
     """Return what is read of each user. Raises DataError if nobody has two interactions left."""
-    known = [np.asarray(items)[: len(items) - held_out] for items in histories.items]
+    known = [np.asarray(items)[: max(len(items) - held_out, 0)] for items in histories.items]
     if not any(len(items) > 1 for items in known):
         raise DataError(
             f"no user has two interactions before the last {held_out}", "lower --held-out, or give longer histories"
@@ -113,7 +117,7 @@ def _known(histories: Histories, held_out: int) -> list[np.ndarray]:
     return known
 
 
-def _values_of(attributes: Any) -> list[str]:
+def _values_of(attributes: Mapping[str, Sequence[str]]) -> list[str]:
     return [value for values in attributes.values() for value in values]
 
 

@@ -75,10 +75,10 @@ def delta_of(asked: float | None, users: int, key: str) -> float:
     Raises ConfigError naming `key` for a chance with which a user could be published whole.
     """
     delta = 1 / (10 * users) if asked is None else asked
-    if delta >= 1 / users:
+    if not 0 < delta < 1 / users:
         raise ConfigError(
-            f"{key} is {delta:g}: with {users} users, below {1 / users:.2g} is expected,"
-            " else a whole history could be published",
+            f"{key} is {delta:g}: with {users} users, below {1 / users:.2g} is expected and above 0,"
+            " else a whole history could be published, or no noise is enough",
             f"leave it out for {1 / (10 * users):.2g}",
         )
     return delta

@@ -82,7 +82,17 @@ def test_wrong_questions_get_one_clear_line(recipe, tmp_path):
         write_private_histories(recipe, PrivateOptions(4, held_out=99), tmp_path)
     with pytest.raises(ConfigError, match="--delta is 0.9: with 12 users, below 0.083 is expected"):
         write_private_histories(recipe, PrivateOptions(4, delta=0.9), tmp_path)
+    for epsilon in (float("nan"), float("inf"), 0.0):
+        with pytest.raises(ConfigError, match="--epsilon is .*: a number above 0 is expected"):
+            write_private_histories(recipe, PrivateOptions(epsilon), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_of_histories_shorter_than_what_is_held_out_nothing_is_read(recipe, tmp_path):
+    """Nine items each: with eight held out one is left, with twelve none, and no slice from the end."""
+    for held_out in (8, 9, 12):
+        with pytest.raises(DataError, match=f"no user has two interactions before the last {held_out}"):
+            write_private_histories(recipe, PrivateOptions(4, held_out=held_out), tmp_path)
 
 
 def test_the_command_says_what_comes_next(recipe, tmp_path):
