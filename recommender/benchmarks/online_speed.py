@@ -39,13 +39,15 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class OnlineSettings:
-    """`clients` ask for lists of `k` items for `seconds`, while one person after the other acts and asks; then `writers`
-    send events for `write_seconds` in each size of `batches`; then `counted` events are waited for in the counts.
+    """`clients` ask for lists of `k` items for `seconds`, while one person after the other acts and asks, once
+    without a pause between an answer and a client's next request, once with `pause` seconds on average. Then `writers` send
+    events for `write_seconds` in each size of `batches`; then `counted` events are waited for in the counts.
 
     `items`, `users`: of the tiny model."""
 
     clients: int = 16
     seconds: float = 30.0
+    pause: float = 1.0
     writers: int = 4
     write_seconds: float = 5.0
     batches: tuple[int, ...] = (1, 10, 100)
@@ -68,13 +70,13 @@ def bench_online(model: str | None, settings: OnlineSettings, progress: Progress
         ids = item_ids_of(source) or ()
         with _server(source, folder) as url:
             progress("online", 0, 3)
-            rows = [_next_lists(url, ids, settings)]
+            rows = [_next_lists(url, ids, settings, pause) for pause in (0.0, settings.pause)]
             progress("online", 1, 3)
             written = [_written(url, ids, size, settings) for size in settings.batches]
             progress("online", 2, 3)
             counted = _counted(url, ids, settings)
             progress("online", 3, 3)
-        acknowledged = rows[0]["count"] + sum(row["count"] for row in written) + counted["count"]
+        acknowledged = sum(row["count"] for row in (*rows, *written)) + counted["count"]
         _check_kept(folder, acknowledged)
         return [*rows, *written, counted]
 
@@ -137,25 +139,28 @@ def _event(name: str, user: str, item: str) -> dict[str, Any]:
     return {"id": name, "user": user, "item": item, "kind": "like"}
 
 
-def _next_lists(url: str, ids: Sequence[str], settings: OnlineSettings) -> dict[str, Any]:
-    """Let people take the first item of their list and ask again at once, while others ask all the time."""
-    asked = LoadSettings("embedded", url, settings.clients, settings.seconds, k=settings.k, seed=settings.seed)
+def _next_lists(url: str, ids: Sequence[str], settings: OnlineSettings, pause: float) -> dict[str, Any]:
+    """Let people take the first item of their list and ask again at once, while others ask, with a pause on average."""
+    asked = LoadSettings(
+        "embedded", url, settings.clients, settings.seconds, k=settings.k, seed=settings.seed, pause=pause
+    )
     others = threading.Thread(target=load, args=(url, ids, asked), daemon=True)
     caller, until = _Caller(url), time.monotonic() + settings.seconds
     taken, stale = [], 0
     others.start()
     for number in itertools.count():
-        user = f"reader-{number}"
+        user = f"reader-{pause:g}-{number}"
         item = caller.post(LISTS, {"user": user, "k": settings.k})["items"][0]["item_id"]
         began = time.perf_counter()
-        caller.post(EVENTS, {"events": [_event(f"read-{number}", user, item)]})
+        caller.post(EVENTS, {"events": [_event(f"read-{pause:g}-{number}", user, item)]})
         listed = caller.post(LISTS, {"user": user, "k": settings.k})["items"]
         taken.append(time.perf_counter() - began)
         stale += any(entry["item_id"] == item for entry in listed)
         if time.monotonic() >= until:
             break
     others.join()
-    return _row(f"event to next list, {settings.clients} clients ask", taken) | {"stale lists": stale}
+    asking = f"pausing {pause:g} s on average" if pause else "without a pause"
+    return _row(f"event to next list, {settings.clients} clients ask {asking}", taken) | {"stale lists": stale}
 
 
 def _written(url: str, ids: Sequence[str], size: int, settings: OnlineSettings) -> dict[str, Any]:

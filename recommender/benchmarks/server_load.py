@@ -1,4 +1,5 @@
-"""Load on a server over HTTP by clients without pauses, beside `transformers` with one request at a time."""
+"""Load on a server over HTTP by clients that ask all the time or now and then, beside `transformers` with one request at
+a time."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ class LoadSettings:
     """`clients` send requests for `seconds`, for lists of `k` items on random histories shorter than `longest`.
 
     url: a server that runs already; None: start one with `engine` and the further arguments `serve`. plain_seconds: how
-    long `transformers` is measured.
+    long `transformers` is measured. pause: seconds between an answer and the client's next request, on average of an
+    exponential distribution.
     """
 
     engine: str = "vllm"
@@ -48,6 +50,7 @@ class LoadSettings:
     longest: int = 60
     seed: int = 0
     serve: tuple[str, ...] = ()
+    pause: float = 0.0
 
 
 @dataclass
@@ -118,7 +121,7 @@ def _client(
     """Send one request after the other until a time of the monotonic clock, and count the answers."""
     random, address, known = np.random.default_rng([settings.seed, number]), urlsplit(url), set(items)
     connection = HTTPConnection(address.hostname or "", address.port, timeout=_ANSWER_SECONDS)
-    while time.monotonic() < until:
+    while not _paused(random, settings.pause, until):
         history = drawn_history(random, items, settings.longest)
         start = time.perf_counter()
         try:
@@ -134,6 +137,13 @@ def _client(
         if status == 429:
             time.sleep(1)
     connection.close()
+
+
+def _paused(random: np.random.Generator, mean: float, until: float) -> bool:
+    """Wait for a time drawn anew, and return whether it is over with all requests: `until`, of the monotonic clock."""
+    if mean:
+        time.sleep(max(0.0, min(random.exponential(mean), until - time.monotonic())))
+    return time.monotonic() >= until
 
 
 def drawn_history(random: np.random.Generator, items: Sequence[str], longest: int) -> list[str]:

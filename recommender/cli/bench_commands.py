@@ -385,8 +385,9 @@ def audit(
 def online(
     model: Model = SHIPPED,
     tiny: Annotated[bool, typer.Option("--tiny", help="a tiny model with random weights, in place of MODEL")] = False,
-    clients: Annotated[int, typer.Option(help="clients that ask for lists without a pause", min=1)] = 16,
+    clients: Annotated[int, typer.Option(help="clients that ask for lists", min=1)] = 16,
     seconds: Annotated[float, typer.Option(help="for how long, while people act and ask", min=1)] = 30.0,
+    pause: Annotated[float, typer.Option(help="mean pause of a client in s, measured beside none", min=0.001)] = 1.0,
     writers: Annotated[int, typer.Option(help="writers that send events without a pause", min=1)] = 4,
     write_seconds: Annotated[float, typer.Option(help="for how long, with each size of batches", min=0.1)] = 5.0,
     batches: Annotated[str, typer.Option(help="events of a batch, with commas")] = "1,10,100",
@@ -406,7 +407,7 @@ def online(
     from recommender.benchmarks.online_speed import OnlineSettings, bench_online
 
     sizes = tuple(whole_numbers("--batches", batches))
-    settings = OnlineSettings(clients, seconds, writers, write_seconds, sizes, counted, k, seed=seed)
+    settings = OnlineSettings(clients, seconds, pause, writers, write_seconds, sizes, counted, k, seed=seed)
     facts = {"model": "tiny" if tiny else model} | vars(settings)
     _measure(lambda progress: bench_online(None if tiny else model, settings, progress), facts, as_json, quiet, page)
 

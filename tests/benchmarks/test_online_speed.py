@@ -13,7 +13,8 @@ from recommender.errors import RecommenderError
 from recommender.store.master_keys import new_master_key
 from recommender.store.store import Store
 
-QUICK = ("--clients", "2", "--seconds", "1", "--writers", "2", "--write-seconds", "0.3", "--batches", "1,10")
+ASKED = ("--clients", "2", "--seconds", "1", "--pause", "0.1")
+QUICK = (*ASKED, "--writers", "2", "--write-seconds", "0.3", "--batches", "1,10")
 
 
 @pytest.mark.slow
@@ -24,13 +25,14 @@ def test_each_way_of_an_event_is_measured(tmp_path):
     rows = json.loads(result.stdout)["rows"]
     assert [row["measured"].partition(",")[0] for row in rows] == [
         "event to next list",
+        "event to next list",
         "events in batches of 1",
         "events in batches of 10",
         "event to fused counts",
     ]
-    assert rows[0]["stale lists"] == 0 and rows[0]["count"] > 1 and rows[-1]["count"] == 2
+    assert all(row["stale lists"] == 0 and row["count"] > 1 for row in rows[:2]) and rows[-1]["count"] == 2
     assert all(0 < row["median ms"] <= row["95th ms"] for row in rows)
-    assert rows[2]["a second"] > 0 and rows[2]["count"] % 10 == 0
+    assert rows[3]["a second"] > 0 and rows[3]["count"] % 10 == 0
     assert "event to next list" in page.read_text()
 
 
