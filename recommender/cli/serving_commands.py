@@ -100,7 +100,7 @@ def serve(
     with reserved(limits.host, limits.port) as sockets:  # before what takes seconds to import
         for module in SERVER_MODULES:
             import_extra(module, "recommender serve", "server")
-        from recommender.engine import open_engine
+        from recommender.engine import Engine, open_engine
         from recommender.pipelines.left_out import NamedStore
         from recommender.server.app import create_app
         from recommender.server.guarding import is_local, open_store
@@ -112,13 +112,13 @@ def serve(
         kept = open_store(limits)  # what is wrong with it is said before a model is loaded
         local, metrics, called = is_local(limits.host), HttpMetrics(), name or Path(model).resolve().name
 
-        def opened_version(progress: Progress | None = None) -> Version:
+        def opened_version(before: Engine | None, progress: Progress | None = None) -> Version:
             state = manifest_digest(model)  # first: what changes while it is loaded is another version
-            opened = open_engine(engine, model, items, progress, **options)
+            opened = open_engine(engine, model, items, progress, before, **options)
             return Version(opened, create_app(opened, called, limits, kept, local, metrics), state)
 
         with progress_bars(quiet) as progress:
-            first = opened_version(progress)
+            first = opened_version(None, progress)
         # an export holds no trainable parts, and a table that was named here is not the checkpoint's
         named = None if limits.store is None else NamedStore(limits.store, limits.master_key)
         adding = partial(add_to_model, model, named) if engine == "embedded" and items is None else None

@@ -18,9 +18,13 @@ def open_engine(
     model: str | Path,
     catalogue: Catalogue | str | Path | None = None,
     progress: Progress | None = None,
+    before: Engine | None = None,
     **options: Any,
 ) -> Engine:
     """Return the engine `name` over a checkpoint folder; `options` are the engine's own.
+
+    `before`: the engine of the version that answers meanwhile. vLLM goes on with those of its servers that hold the same
+    base, under another adapter.
 
     Raises ConfigError for a name that no engine has, and what the engine raises for a model that it cannot open.
     """
@@ -29,4 +33,4 @@ def open_engine(
         return Recommender.from_pretrained(model, catalogue, progress)
     from recommender.engine.vllm import open_vllm
 
-    return open_vllm(model, catalogue, progress, **options)
+    return open_vllm(model, catalogue, progress, before, **options)

@@ -30,7 +30,8 @@ from recommender.data.catalogue import Catalogue
 from recommender.engine.background import AbandonedError, check_stop, current_stop
 from recommender.engine.engine import Engine
 from recommender.engine.listening import ConversationReader, sentence_likeness
-from recommender.engine.vllm_server import KEY, VllmServer, new_scratch, remove_scratch
+from recommender.engine.vllm_parts import ServedPart, SharedScratch, is_version
+from recommender.engine.vllm_server import KEY, VllmServer
 from recommender.errors import ConfigError, EngineLostError, RecommenderError
 from recommender.export.listening_export import LISTEN
 from recommender.export.vllm_folder import Exported, export_vllm, is_export, load_exported
@@ -52,7 +53,7 @@ _REFUSED = (400, 413, 422)
 class VllmOptions:
     """Where vLLM is. Without addresses, servers are started; `flags` go to them as they are.
 
-    `rank_adapter`, `write_adapter`: the names of the LoRA adapters that answer.
+    `rank_adapter`, `write_adapter`, `listen_adapter`: the names of the LoRA adapters that answer.
     """
 
     rank_url: str | None = None
@@ -60,6 +61,7 @@ class VllmOptions:
     listen_url: str | None = None
     rank_adapter: str = RANK
     write_adapter: str = EXPLAIN
+    listen_adapter: str = CONVERSE
     flags: tuple[str, ...] = ()
 
 
@@ -71,8 +73,18 @@ class VllmRecommender(Engine):
     parallel = 8
     written_at_once = 1
 
-    def __init__(self, exported: Exported, options: VllmOptions | None = None) -> None:
-        """Start or join the servers; those that are started are ended by `close`."""
+    def __init__(
+        self,
+        exported: Exported,
+        options: VllmOptions | None = None,
+        before: Engine | None = None,
+        scratch: SharedScratch | None = None,
+    ) -> None:
+        """Start or join the servers; those that are started are ended by `close`.
+
+        `before`: the version that answers meanwhile; where nothing but an adapter differs, its server is used on.
+        `scratch`: what holds the exported folder; it is held until `close`.
+        """
         if exported.config.decoding.exact:
             raise ConfigError(
                 "decoding.exact: vLLM's beams cannot be widened", "use the embedded engine, or a wider beam"
@@ -88,26 +100,39 @@ class VllmRecommender(Engine):
         self.source, self.files = str(exported.folder), weights_of(exported.folder)
         self.plain_because = exported.plain_because
         self.writes = exported.plain_because is None
-        self.started: list[VllmServer] = []
-        self._scratch: Path | None = None
+        #: the servers that were not joined by an address, and the name of the adapter that is used of each
+        self.parts: dict[str, tuple[ServedPart, str]] = {}
+        self._before = before.parts if isinstance(before, VllmRecommender) else {}
+        self._scratch = scratch
+        if scratch is not None:
+            scratch.hold()
         self._keys: dict[str, str] = {}
         self.session = requests.Session()
         self.session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))
         self.pool = ThreadPoolExecutor(CONNECTIONS)
         try:
-            self.rank_url = self.options.rank_url or self._start("rank", RANK, constrained=True)
+            self.rank_url = self.options.rank_url or self._served("rank", RANK, constrained=True)
             # a server that nobody asks would only take memory
             self.write_url = self.options.write_url or (
-                self._start("write", EXPLAIN, constrained=False) if self.writes else None
+                self._served("write", EXPLAIN, constrained=False) if self.writes else None
             )
             self.listen_url = self.options.listen_url or (
-                self._start(LISTEN, CONVERSE, constrained=True) if self.reader is not None else None
+                self._served(LISTEN, CONVERSE, constrained=True) if self.reader is not None else None
             )
-            for server in self.started:
-                server.wait()
+            for part, (served, _) in self.parts.items():
+                if served is not self._before.get(part, (None,))[0]:
+                    served.server.wait()
         except BaseException:
             self.close()
             raise
+        names = {part: name for part, (_, name) in self.parts.items()}
+        self.options = replace(
+            self.options,
+            rank_adapter=names.get("rank", self.options.rank_adapter),
+            write_adapter=names.get("write", self.options.write_adapter),
+            listen_adapter=names.get(LISTEN, self.options.listen_adapter),
+        )
+        self._before = {}
 
     @classmethod
     def from_pretrained(
@@ -116,21 +141,25 @@ class VllmRecommender(Engine):
         catalogue: Catalogue | str | Path | None = None,
         progress: Progress | None = None,
         options: VllmOptions | None = None,
+        before: Engine | None = None,
     ) -> VllmRecommender:
-        """Serve an exported folder, or a checkpoint, which is exported into a temporary folder first."""
+        """Serve an exported folder, or a checkpoint, which is exported into a temporary folder first.
+
+        `before`: the version that answers meanwhile, see `__init__`.
+        """
         if is_export(Path(source)):
-            return cls(load_exported(source, catalogue), options)
-        scratch = new_scratch()
+            return cls(load_exported(source, catalogue), options, before)
+        scratch = SharedScratch()
+        target = scratch.folder / "export"
         try:
             checkpoint = from_pretrained(source, catalogue, progress)
             tuned = Tuned.load(resolve(source), checkpoint.catalogue, checkpoint.config.training.outside)
-            export_vllm(checkpoint, scratch / "export", progress, tuned)
-            pin = file_digest(scratch / "export" / MANIFEST)
-            engine = cls(load_exported(scratch / "export", checkpoint.catalogue, pin), options)
-        except BaseException:
-            remove_scratch(scratch)
-            raise
-        engine._scratch, engine.setup.trained = scratch, checkpoint.trained_items
+            export_vllm(checkpoint, target, progress, tuned)
+            exported = load_exported(target, checkpoint.catalogue, file_digest(target / MANIFEST))
+            engine = cls(exported, options, before, scratch)
+        finally:
+            scratch.let_go()  # the engine holds it
+        engine.setup.trained = checkpoint.trained_items
         return engine
 
     @cached_property
@@ -138,22 +167,31 @@ class VllmRecommender(Engine):
         """What tells how like texts are to those of the items, by their sentence vectors."""
         return sentence_likeness(self.config.encoders.named("text"), self.exported.sentences)
 
-    def _start(self, part: str, adapter: str, constrained: bool) -> str:
-        folder = self.exported.folder
-        adapters = {adapter: folder / "lora" / adapter}
-        server = VllmServer(folder / part, adapters, self.options.flags, constrained, self.exported.pin)
-        self.started.append(server)
-        self._keys[server.url] = server.key
-        return server.url
+    @property
+    def started(self) -> list[VllmServer]:
+        """The servers that are used and were not joined by an address."""
+        return [served.server for served, _ in self.parts.values()]
+
+    def _served(self, part: str, adapter: str, constrained: bool) -> str:
+        """Return the address of a part's server: of the version before, with the adapter loaded, or a new one."""
+        served, _ = self._before.get(part, (None, ""))
+        if served is not None and served.serves(self.exported, part, adapter):
+            name = served.take(self.exported, part, adapter)
+        else:
+            name = adapter
+            served = ServedPart(self.exported, part, adapter, self.options.flags, constrained, self._scratch)
+        self.parts[part] = served, name
+        self._keys[served.server.url] = served.server.key
+        return served.server.url
 
     def close(self) -> None:
-        """End the servers that were started here."""
-        for server in self.started:
-            server.close()
-        self.started = []
+        """Let go of the servers that were not joined by an address; those that no other version uses end."""
+        while self.parts:
+            served, name = self.parts.popitem()[1]
+            served.let_go(name)
         self.pool.shutdown(cancel_futures=True)
         if self._scratch:
-            remove_scratch(self._scratch)
+            self._scratch.let_go()
             self._scratch = None
 
     def rank_prompts(self, prompts: Sequence[Example], k: int, allowed: torch.Tensor) -> list[Ranking]:
@@ -206,7 +244,7 @@ class VllmRecommender(Engine):
         for start in range(0, len(prompts), self.at_once):
             check_stop()
             part = [{"ids": self._heard_ids(prompt)} for prompt in prompts[start : start + self.at_once]]
-            body = {"prompts": part, "k": items, "beam": items, "model": CONVERSE}
+            body = {"prompts": part, "k": items, "beam": items, "model": self.options.listen_adapter}
             answer = self._post(f"{self.listen_url}/v1/recommender/rank", body)["rankings"]
             for row, ranking in enumerate(answer, start):
                 scores[row, ranking["items"]] = ranking["scores"]
@@ -227,7 +265,7 @@ class VllmRecommender(Engine):
     def _likely(self, ids: Sequence[int], prefix: Sequence[int], tokens: Sequence[int]) -> list[float]:
         """Return how likely each of some tokens is behind a prompt, among them; vLLM keeps what it has read of it."""
         check_stop()
-        body = {"model": CONVERSE, "prompt": [*ids, *prefix], "max_tokens": 1, "temperature": 0}
+        body = {"model": self.options.listen_adapter, "prompt": [*ids, *prefix], "max_tokens": 1, "temperature": 0}
         body |= {"allowed_token_ids": list(tokens), "logprobs": len(tokens), "return_tokens_as_token_ids": True}
         answer = self._post(f"{self.listen_url}/v1/completions", body)["choices"][0]["logprobs"]["top_logprobs"][0]
         logits = torch.tensor([answer.get(f"token_id:{token}", -torch.inf) for token in tokens])
@@ -347,12 +385,13 @@ class VllmRecommender(Engine):
             cards = self.session.get(url, timeout=_PROBE, headers=self._headers(url)).json()["data"]
         except (requests.RequestException, KeyError) as error:
             raise _lost(url, type(error).__name__) from None
-        return tuple(c["id"] for c in cards if c.get("parent") and c["id"] != self.options.rank_adapter)
+        own = self.options.rank_adapter
+        return tuple(c["id"] for c in cards if c.get("parent") and c["id"] != own and not is_version(c["id"], RANK))
 
     def with_adapter(self, adapter: str) -> VllmRecommender:
         """Return this engine with another ranking adapter, which must be loaded; both ask the same servers."""
         other = copy.copy(self)
-        other.options, other.started, other._scratch = replace(self.options, rank_adapter=adapter), [], None
+        other.options, other.parts, other._scratch = replace(self.options, rank_adapter=adapter), {}, None
         other._bind()
         return other
 
@@ -397,10 +436,12 @@ class VllmError(Exception):
     """vLLM's server failed: no fault of a request."""
 
 
-def open_vllm(model: str | Path, catalogue: Any, progress: Progress | None, **options: Any) -> VllmRecommender:
+def open_vllm(
+    model: str | Path, catalogue: Any, progress: Progress | None, before: Engine | None = None, **options: Any
+) -> VllmRecommender:
     """Open the engine by name. Raises RecommenderError for an option that it has not."""
     try:
         chosen = VllmOptions(**options)
     except TypeError as error:
         raise RecommenderError(f"engine vllm: {error}") from None
-    return VllmRecommender.from_pretrained(model, catalogue, progress, chosen)
+    return VllmRecommender.from_pretrained(model, catalogue, progress, chosen, before)

@@ -33,7 +33,7 @@ from recommender.vllm_plugin.soft_tokens import SoftTokens
 PYTHON = "RECOMMENDER_VLLM_PYTHON"
 KEY = "RECOMMENDER_VLLM_API_KEY"
 """Names the key of vLLM's routes; without it each server that is started gets a key that nobody else knows."""
-_SECONDS = 600
+_SECONDS, _ADAPTER_SECONDS = 600, 120
 #: seconds before a server that ended is started again, twice as many each time, from the first again after a long life
 _FIRST_PAUSE, _LONGEST_PAUSE, _LONG_LIFE = 1.0, 60.0, 300.0
 logger = logging.getLogger(__name__)
@@ -89,8 +89,9 @@ class VllmServer:
         #: its log and its temporary files
         self.scratch = new_scratch()
         self.log = self.scratch / "log"
+        self._adapters = dict(adapters)
         command = [vllm_python(), "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder.absolute())]
-        command += ["--host", "127.0.0.1", "--port", str(port), *_adapter_flags(adapters), *_defaults(flags), *flags]
+        command += ["--host", "127.0.0.1", "--port", str(port), *_adapter_room(adapters), *_defaults(flags), *flags]
         command += ["--logits-processors", _TRIE if constrained else _SPANS]
         if constrained:
             command += ["--logprobs-mode", "processed_logits", "--max-logprobs", "-1", *_soft_flags(folder)]
@@ -104,7 +105,7 @@ class VllmServer:
     def _started(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                self._command,
+                [*self._command, *_adapter_flags(self._adapters)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=_environment() | self._told,
@@ -158,6 +159,28 @@ class VllmServer:
             pause = min(2 * pause, _LONGEST_PAUSE)
             self.process = self._started()
 
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Load an adapter beside the others; a server that is started again has it, too.
+
+        Raises RecommenderError if it is not taken.
+        """
+        self._ask("load_lora_adapter", {"lora_name": name, "lora_path": str(folder.absolute())})
+        self._adapters |= {name: folder}
+
+    def unload_adapter(self, name: str) -> None:
+        """Take an adapter out. Raises RecommenderError if the server does not answer; started again it has not got it."""
+        self._adapters = {other: folder for other, folder in self._adapters.items() if other != name}
+        self._ask("unload_lora_adapter", {"lora_name": name})
+
+    def _ask(self, route: str, body: dict[str, str]) -> None:
+        headers = {"Authorization": f"Bearer {self.key}"}
+        try:
+            answer = requests.post(f"{self.url}/v1/{route}", json=body, headers=headers, timeout=_ADAPTER_SECONDS)
+        except requests.RequestException as error:
+            raise RecommenderError(f"vLLM at {self.url} does not answer {route} ({type(error).__name__})") from None
+        if not answer.ok:
+            raise RecommenderError(f"vLLM at {self.url} refused {route} of {body['lora_name']}: {answer.text[:300]}")
+
     def close(self) -> None:
         """End the server and all its children, and remove what they wrote."""
         self._closing.set()
@@ -196,15 +219,18 @@ def _reason(log: str) -> str:
     return _ERROR.split(lines[0], maxsplit=1)[-1].strip()[:300] if lines else "its log ends without an error"
 
 
-def _adapter_flags(adapters: dict[str, Path]) -> list[str]:
+def _adapter_room(adapters: dict[str, Path]) -> list[str]:
+    """Return flags that make room for adapters, and for versions of them that are loaded later."""
     ranks = [json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["r"] for path in adapters.values()]
     if not ranks:
         return []
     fitting = next(size for size in (8, 16, 32, 64, 128, 256, 320, 512) if size >= max(ranks))
+    return ["--enable-lora", "--max-loras", str(len(adapters) + 2), "--max-lora-rank", str(fitting)]
+
+
+def _adapter_flags(adapters: dict[str, Path]) -> list[str]:
     modules = [f"{name}={path.absolute()}" for name, path in adapters.items()]
-    # room for versions that are loaded later
-    slots = ["--max-loras", str(len(adapters) + 2), "--max-lora-rank", str(fitting)]
-    return ["--enable-lora", *slots, "--lora-modules", *modules]
+    return ["--lora-modules", *modules] if modules else []
 
 
 def _soft_flags(folder: Path) -> list[str]:

@@ -96,12 +96,13 @@ class Versions:
     def __init__(
         self,
         first: Version,
-        open_next: Callable[[], Version],
+        open_next: Callable[[Engine], Version],
         state_now: Callable[[], str],
         look_seconds: float | None = None,
         add_items: Callable[[Sequence[NewItem]], dict[str, Any]] | None = None,
     ) -> None:
-        """`open_next`: opens the version that is there now; takes as long as loading a model does.
+        """`open_next`: opens the version that is there now, beside the engine of the one that answers; takes as long as
+        loading a model does.
 
         `state_now`: what tells the version that is there now from others. `look_seconds`: how often the server looks by
         itself whether that is another one; None: it reloads when it is told to, by the route or SIGHUP. `add_items`: puts
@@ -172,7 +173,7 @@ class Versions:
             return told | {"version": (await self.reload())["version"]}
 
     def _ready_next(self) -> Version:
-        version = self._open_next()
+        version = self._open_next(self.current.engine)
         version.app.state.warm_up()
         return version
 

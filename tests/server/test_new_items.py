@@ -35,7 +35,7 @@ class Living(Server):
     def __init__(self, model, store):
         limits, self.model = ServingConfig(drain_seconds=5), model
 
-        def opened():
+        def opened(before=None):
             engine, state = Recommender.from_pretrained(model), manifest_digest(model)
             return Version(engine, create_app(engine, "tiny", limits, store), state)
 

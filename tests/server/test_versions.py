@@ -50,7 +50,7 @@ class Served(Server):
         self.versions = Versions(self.open(), self.open, lambda: self.now, look_seconds)
         super().__init__(None)
 
-    def open(self):
+    def open(self, before=None):
         if self.now == "broken":
             raise CheckpointError("model: the file adapter.safetensors is damaged", "copy it again")
         self.opened.append(Named(self.engine, self.seconds))
@@ -143,7 +143,7 @@ def test_only_one_version_is_loaded_at_a_time(serve):
     server = serve()
     began, go = threading.Event(), threading.Event()
 
-    def slowly():
+    def slowly(before):
         began.set()
         go.wait(20)
         return server.open()
@@ -173,7 +173,7 @@ def test_it_looks_by_itself_if_told_to(serve):
 def test_a_signal_reloads(embedded):
     opened = []
 
-    def version():
+    def version(before=None):
         opened.append(Named(embedded))
         return Version(opened[-1], create_app(opened[-1], "tiny", ServingConfig()), f"version {len(opened)}")
 
