@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Table, delete, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recommender.store.backup_file import ROWS_AT_ONCE, Backup, LogEnd, Part, Row, opened_backup, write_backup
@@ -125,6 +125,8 @@ def _replace(connection: Connection, backup: Backup, since: _Since) -> dict[str,
         counts[name] += len(rows)
         if name not in since.tables:
             _insert(connection, metadata.tables[name], rows, since.forgotten)
+    agreed = consents.c.given & (consents.c.person == suppressed.c.person) & (consents.c.time > suppressed.c.time)
+    connection.execute(delete(suppressed).where(exists().where(agreed)))  # they came back since
     for prefix, when in since.revoked.items():
         connection.execute(update(keys).where(keys.c.prefix == prefix).values(revoked=when))
     _count_on(connection)

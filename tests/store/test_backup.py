@@ -54,6 +54,20 @@ def test_who_came_back_after_being_forgotten_does_not_get_their_past_back(store,
     assert back.events.add([event(4)]) == {"e4": "kept"} and [each.id for each in back.events.of(USER)] == ["e4"]
 
 
+def test_who_agreed_again_since_the_backup_is_not_forgotten_by_it(store, open_store, tmp_path, means):
+    store.events.add([event(1)])
+    forget(store, USER)
+    store.back_up(tmp_path / "backup", **means[0])
+    store.consents.set(USER, {"recommend": True})
+    store.restore(tmp_path / "backup", **means[1])
+    back = open_store()
+    assert back.consents.of(USER)["recommend"] and back.people.forgotten() == frozenset()
+    forget(back, USER)
+    back.back_up(tmp_path / "later", **means[0])
+    back.restore(tmp_path / "later", **means[1])
+    assert len(open_store().people.forgotten()) == 1
+
+
 def test_a_backup_moves_to_another_machine_with_its_master_key_only(store, tmp_path, means, master):
     store.events.add([event(1)])
     store.audit.sign_head()
