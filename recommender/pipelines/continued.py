@@ -13,7 +13,7 @@ from recommender.model.checkpoint import CONFIG, Checkpoint, from_pretrained, re
 from recommender.model.manifest import weights_of
 from recommender.model.trained_on import TrainedOn
 from recommender.pipelines.private import refuse_private
-from recommender.pipelines.train import claimed_run, split_of, told_histories, work_folder
+from recommender.pipelines.train import claimed_run, soft_targets, split_of, told_histories, work_folder
 from recommender.progress import Progress, is_main_process
 from recommender.training import StageResult, TrainingData, run_stages
 from recommender.training.loop import clear_state
@@ -24,9 +24,8 @@ def continue_ranking(
 ) -> list[StageResult]:
     """Train the stages `rank` of a recipe from its `from_stage`-th stage on, beginning with a checkpoint as it is.
 
-    Its items, writing and listening stay; with `base.memory` in the recipe it gets a memory, if it has none. A run that was
-    stopped goes on. Raises ConfigError if no such stage is left, or one would follow a teacher, which belongs to a training
-    from the start.
+    Its items, writing and listening stay; with `base.memory` in the recipe it gets a memory, if it has none. The teacher of
+    the recipe is fitted anew. A run that was stopped goes on. Raises ConfigError if no such stage is left.
     """
     stages = _stages(recipe, from_stage)
     refuse_private(source, "a training that goes on")
@@ -46,7 +45,8 @@ def continue_ranking(
         split = split_of(config, histories)
         only = config.model_copy(update={"training": config.training.model_copy(update={"stages": stages})})
         work = work_folder(output)
-        data = TrainingData(checkpoint.builder, split, start=digest_of_weights(source))
+        teacher = soft_targets(only, checkpoint.catalogue, checkpoint.model.features, split, work, progress)
+        data = TrainingData(checkpoint.builder, split, teacher=teacher, start=digest_of_weights(source))
         results = run_stages(checkpoint.model, data, only, work, progress)
         _tell(checkpoint, results)
         if checkpoint.trained_on is not None:  # it may learn more of each history than before
@@ -65,10 +65,6 @@ def _stages(recipe: Config, from_stage: int) -> tuple[StageConfig, ...]:
         raise ConfigError(
             f"the recipe has no stage rank from its stage {from_stage} on; it has {count} stages",
             "add one behind the others, see docs/fine-tuning.md",
-        )
-    if recipe.training.teacher is not None and any(stage.teacher for stage in stages):
-        raise ConfigError(
-            "a training that goes on has no teacher, and the stage would follow one", "set teacher: false in that stage"
         )
     return stages
 

@@ -354,7 +354,7 @@ def _training_data(
         query = QuerySynthesizer(catalogue, config.prompt.noun).draw
     reads_media = any(stage.stage != "explain" for stage in stages)
     views = encode_views(catalogue, config.encoders, prepared.features, progress) if reads_media else {}
-    teacher = _soft_targets(config, prepared, work, progress)
+    teacher = soft_targets(config, catalogue, prepared.features, prepared.split, work, progress)
     return TrainingData(checkpoint.builder, prepared.split, explanations, teacher, query, views, prepared.sources)
 
 
@@ -427,14 +427,19 @@ def _with_writing_stage(config: Config) -> Config:
     return config.model_copy(update={"training": training})
 
 
-def _soft_targets(config: Config, prepared: PreparedData, work: Path, progress: Progress | None) -> SoftTargets | None:
-    """Fit the teacher on the training histories; its predictions are cached in `work` for a resumed run."""
-    if config.training.teacher is None or not any(stage.stage == "rank" for stage in config.training.stages):
+def soft_targets(
+    config: Config, catalogue: Catalogue, features: Features, split: Split, work: Path, progress: Progress | None
+) -> SoftTargets | None:
+    """Fit the teacher on the training histories; its predictions are cached in `work` for a resumed run.
+
+    None without a teacher, or where no stage follows it.
+    """
+    follows = any(stage.stage == "rank" and stage.teacher for stage in config.training.stages)
+    if config.training.teacher is None or not follows:
         return None
-    catalogue = prepared.catalogue
-    content = ItemContent([catalogue.document(i) for i in range(len(catalogue))], lambda: prepared.features)
-    data = FitData(prepared.split.train.items, len(catalogue), content, config.seed, progress)
-    known = Known(prepared.split.train.items, prepared.split.validation)
+    content = ItemContent([catalogue.document(i) for i in range(len(catalogue))], lambda: features)
+    data = FitData(split.train.items, len(catalogue), content, config.seed, progress)
+    known = Known(split.train.items, split.validation)
     return make_soft_targets(config.training.teacher, data, progress, work / TEACHER, known)
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from recommender.baselines import FitData, ItemContent, make_baseline
 from recommender.config import Config
+from recommender.engine import Recommender
 from recommender.errors import ConfigError, RecommenderError
 from recommender.model.checkpoint import from_pretrained
 from recommender.pipelines.continued import continue_ranking
+from recommender.pipelines.train import told_histories
 from recommender.training import loop
 
 FIRST = {"stage": "rank", "max_steps": 1, "batch_tokens": 128, "row_tokens": 64}
@@ -77,9 +81,6 @@ def test_items_may_have_moved(talk_folder, taught, tmp_path):
 def test_what_cannot_go_on_is_named(talk_folder, taught, tmp_path):
     with pytest.raises(ConfigError, match="no stage rank from its stage 3 on; it has 2 stages"):
         continue_ranking(str(taught), recipe_of(talk_folder, FIRST, FAVOURITES), tmp_path / "on", 3)
-    taught_by = recipe_of(talk_folder, FIRST, teacher={"baseline": "sasrec"})
-    with pytest.raises(ConfigError, match="no teacher"):
-        continue_ranking(str(taught), taught_by, tmp_path / "on", 1)
     assert not (tmp_path / "on").exists()
 
 
@@ -90,3 +91,26 @@ def test_a_memory_may_join_and_the_last_known_items_be_learned(talk_folder, taug
     assert before.model.memory is None and after.model.memory.length == 4 and after.config.training.validate_on == 2
     assert after.model.memory.follow.abs().sum() > 0
     torch.testing.assert_close(after.model.rows, before.model.rows)
+
+
+def test_a_teacher_is_followed(talk_folder, taught, tmp_path):
+    stage = FAVOURITES | {"favourites": 0, "teacher": True, "max_steps": 30}
+    taught_by = recipe_of(talk_folder, stage, teacher={"baseline": "transition-tfidf", "weight": 1.0})
+    taught_by = taught_by.updated({"base.memory": 4})
+    continue_ranking(str(taught), taught_by, tmp_path / "on", 1)
+    before, after = from_pretrained(taught), from_pretrained(tmp_path / "on")
+    histories = told_histories(after.config, after.catalogue).items
+    content = ItemContent(
+        [after.catalogue.document(i) for i in range(len(after.catalogue))], lambda: before.model.features
+    )
+    teacher = make_baseline("transition-tfidf")
+    teacher.fit(FitData([history[:-2] for history in histories], len(after.catalogue), content))
+    told = [int(teacher.views_by_position(history[:-2], True)[-1, :, 0].argmax()) for history in histories]
+
+    def expected(checkpoint):
+        engine = Recommender(checkpoint)
+        prompts = [checkpoint.builder.prompt(history[:-2]) for history in histories]
+        scores = engine.score_prompts(prompts, range(len(checkpoint.catalogue)))
+        return float(np.mean(scores[np.arange(len(told)), told]))
+
+    assert expected(after) > expected(before) + 0.5
