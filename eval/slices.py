@@ -17,6 +17,7 @@ FEW = 30
 """Slices with fewer users are marked: their bootstrap intervals are too narrow and single users decide."""
 
 COLD = 5  # interactions of a cold item, items of a cold user
+SPARSE = 20  # interactions of a sparse item
 
 
 def target_slices(holdout: Holdout, lacking: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -34,7 +35,9 @@ def target_slices(holdout: Holdout, lacking: Mapping[str, np.ndarray]) -> dict[s
     short, _ = _tertiles(lengths)
     slices = {
         "target never seen in training": seen == 0,
-        f"target seen up to {COLD} times": seen <= COLD,
+        f"target seen 1 to {COLD} times": (seen > 0) & (seen <= COLD),
+        f"target seen {COLD + 1} to {SPARSE} times": (seen > COLD) & (seen <= SPARSE),
+        f"target seen more than {SPARSE} times": seen > SPARSE,
         f"least popular third of targets: seen up to {low} times": seen <= low,
         f"middle third of targets: {low + 1} to {high} times": (seen > low) & (seen <= high),
         f"most popular third of targets: more than {high} times": seen > high,

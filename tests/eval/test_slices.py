@@ -23,7 +23,9 @@ def chosen(slices, start):
 def test_cold_items_and_thirds_go_by_what_training_has_seen():
     slices = target_slices(holdout_of([0, 1, 5, 6, 40, 90], [0, 1, 2, 3, 4, 5], [9] * 6), {})
     assert chosen(slices, "target never seen") == [0]
-    assert chosen(slices, "target seen up to 5 times") == [0, 1, 2]
+    assert chosen(slices, "target seen 1 to 5 times") == [1, 2]
+    assert chosen(slices, "target seen 6 to 20 times") == [3]
+    assert chosen(slices, "target seen more than 20 times") == [4, 5]
     assert chosen(slices, "least popular third of targets: seen up to 1 times") == [0, 1]
     assert chosen(slices, "middle third of targets: 2 to 6 times") == [2, 3]
     assert chosen(slices, "most popular third of targets: more than 6 times") == [4, 5]
