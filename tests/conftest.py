@@ -288,6 +288,8 @@ class Engines:
         if reason := vllm_is_missing():
             pytest.skip(f"vLLM cannot be run here: {reason}")
         os.environ.setdefault("RECOMMENDER_VLLM_API_KEY", "tests")  # for processes that join these servers
+        # the worker within its engine: one process less for each server that imports for ten seconds and waits spinning
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         options = VllmOptions() if self.writes else VllmOptions(write_url="http://127.0.0.1:1")  # where nobody listens
         return VllmRecommender(load_exported(self.exported, self.checkpoint.catalogue), options)
 
