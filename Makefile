@@ -5,11 +5,13 @@ VLLM_VENV ?= build/venv-vllm
 BIN := $(VENV)/bin
 LINT := build/lint
 API := build/api
+# images for containers often set this: each of the processes that tests start would compile the package anew
+unexport PYTHONDONTWRITEBYTECODE
 # rooms whose tests need neither a base model nor a training: seconds each
 QUICK := $(addprefix tests/,cli/test_output.py cli/test_result_views.py cli/test_command_line.py constraints data \
 	docs eval justify numerics prompting semantic_ids store strict test_config.py test_errors.py test_files.py test_progress.py)
 
-.PHONY: demo quick test prepared test-slow coverage lint typecheck unit docs graph vllm-env chromium train clean
+.PHONY: demo quick test prepared test-slow coverage lint typecheck types unit docs graph vllm-env chromium train clean
 
 demo: $(VENV)/installed-demo
 	@$(BIN)/recommender demo
@@ -21,9 +23,10 @@ quick: lint typecheck
 test:
 	@# an installation keeps one core busy: both environments are made at once, linting begins when the first is there
 	@$(MAKE) --no-print-directory -j 2 prepared
-	@$(MAKE) --no-print-directory unit
+	@# so do types, and the tests until all their processes have begun
+	@$(MAKE) --no-print-directory -j 2 types unit
 
-prepared: $(VENV)/installed-dev vllm-env typecheck chromium
+prepared: $(VENV)/installed-dev vllm-env lint chromium
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -33,6 +36,10 @@ lint: $(VENV)/installed-dev
 	cd $(LINT) && PYTHONPATH=. $(abspath $(BIN))/lint-imports --no-logo $(abspath pyproject.toml)
 
 typecheck: lint
+	@$(MAKE) --no-print-directory types
+
+# what lint has laid out
+types: $(VENV)/installed-dev
 	cd $(LINT) && $(abspath $(BIN))/mypy --cache-dir $(abspath .mypy_cache) --config-file $(abspath pyproject.toml) -p recommender
 
 unit: $(VENV)/installed-dev

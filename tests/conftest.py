@@ -42,6 +42,7 @@ from recommender.prompting.builder import ExampleBuilder
 from recommender.semantic_ids.codes import SemanticIds
 from tests.docs.served import SERVE_SHIPPED, served
 from tests.media_files import picture, sound
+from tests.plots import each_kind_of_plot_is_drawn_once  # noqa: F401 - a fixture
 from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401 - hooks
 
 ITEMS = 20
@@ -288,6 +289,8 @@ class Engines:
         if reason := vllm_is_missing():
             pytest.skip(f"vLLM cannot be run here: {reason}")
         os.environ.setdefault("RECOMMENDER_VLLM_API_KEY", "tests")  # for processes that join these servers
+        # the worker within its engine: one process less for each server that imports for ten seconds and waits spinning
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         options = VllmOptions() if self.writes else VllmOptions(write_url="http://127.0.0.1:1")  # where nobody listens
         return VllmRecommender(load_exported(self.exported, self.checkpoint.catalogue), options)
 

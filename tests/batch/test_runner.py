@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +24,7 @@ from recommender.engine import RankedItem, Response
 from recommender.errors import CheckpointError, DataError, EngineLostError, RecommenderError
 from recommender.model.checkpoint import from_pretrained, save_pretrained
 from tests.batch.batch_files import read_lines, requests, write_lines
+from tests.copies import begin_command
 
 
 class FakeEngine:
@@ -328,22 +327,19 @@ def _in_a_thread(call):
 )
 def test_a_signal_ends_it_at_once_and_keeps_the_lines(model, tmp_path, number, workers):
     source, output = write_lines(tmp_path / "in.jsonl", requests(3000, explain=True, k=5)), tmp_path / "out.jsonl"
-    command = [sys.executable, "-m", "recommender", "batch", model, "--input", source, "--output", output]
-    process = subprocess.Popen(
-        [*command, "--workers", workers],
-        start_new_session=True,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell ignore it
-    )
+    errors = tmp_path / "errors"
+    with errors.open("w") as log:
+        command = ["batch", model, "--input", source, "--output", output, "--workers", workers]
+        process = begin_command(*command, streams=[log.fileno()] * 3, group=True)
     partial = tmp_path / ".out.jsonl.partial"
-    while process.poll() is None and not (partial.exists() and partial.stat().st_size > 5000):
+    while process.is_alive() and not (partial.exists() and partial.stat().st_size > 5000):
         time.sleep(0.02)
     started = time.monotonic()
     os.kill(process.pid, number)
-    _, said = process.communicate(timeout=30)
+    process.join(30)
     assert time.monotonic() - started < 10  # a second, on a machine that does nothing else
-    assert process.returncode == 128 + number, said
+    said = errors.read_text()
+    assert process.exitcode == 128 + number, said
     kept = read_lines(partial)
     assert [line["custom_id"] for line in kept] == [f"r{n}" for n in range(len(kept))]
     assert f"stopped: {len(kept)} of 3000 lines are kept" in said and "Traceback" not in said
@@ -353,16 +349,13 @@ def test_a_signal_ends_it_at_once_and_keeps_the_lines(model, tmp_path, number, w
 def test_killed_and_started_again_its_workers_have_ended_and_nothing_is_lost_or_twice(model, tmp_path):
     source, output = write_lines(tmp_path / "in.jsonl", requests(400)), tmp_path / "out.jsonl"
     command = ["batch", model, "--input", str(source), "--output", str(output), "--json"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "recommender", *command, "--workers", "2"],
-        start_new_session=True,
-        stderr=subprocess.DEVNULL,
-    )
+    process = begin_command(*command, "--workers", 2, group=True)
     partial = tmp_path / ".out.jsonl.partial"
-    while process.poll() is None and not (partial.exists() and partial.stat().st_size > 1000):
+    while process.is_alive() and not (partial.exists() and partial.stat().st_size > 1000):
         time.sleep(0.02)
     process.kill()
-    assert process.wait() == -signal.SIGKILL
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     _wait_for_end_of_group(process.pid)
     with partial.open("a") as file:
         file.write('{"custom_id": "cut')  # as if the kill had come within a line

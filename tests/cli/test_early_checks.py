@@ -18,7 +18,7 @@ typer.main.get_command = functools.cache(typer.main.get_command)  # once for all
 results = []
 for arguments in json.load(sys.stdin):
     sys.argv = ["recommender", *arguments]
-    out, err, began = io.StringIO(), io.StringIO(), time.monotonic()
+    out, err, began = io.StringIO(), io.StringIO(), time.process_time()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             main()
@@ -27,7 +27,7 @@ for arguments in json.load(sys.stdin):
             code = end.code
         except BaseException as error:
             code = repr(error)
-    results.append([code, out.getvalue(), err.getvalue(), time.monotonic() - began])
+    results.append([code, out.getvalue(), err.getvalue(), time.process_time() - began])
 print(json.dumps(results))
 """
 

@@ -23,7 +23,7 @@ def test_training_leaves_a_checkpoint_a_log_and_a_plot(trained):
     stages = [row["stage"] for row in csv.DictReader((work / "log.csv").open())]
     assert list(dict.fromkeys(stages)) == ["align", "rank", "explain"]
     with Image.open(work / "loss.png") as plot:
-        assert plot.width > 300
+        assert plot.format == "PNG"
     assert "| rank | 4 |" in (trained / "README.md").read_text()
 
 

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -21,6 +19,7 @@ import soundfile
 from recommender.config import Config
 from recommender.data.catalogue import Catalogue, Item
 from tests.conftest import ITEMS, wide_checkpoint, write_csv
+from tests.copies import begin_command
 from tests.media_files import picture, sound
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -89,21 +88,20 @@ def server(page_model, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("served")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    arguments = ["serve", str(page_model), "--port", str(port), "--feedback", str(folder / "feedback.jsonl")]
     log = folder / "log"
+    arguments = ["serve", page_model, "--port", port, "--feedback", folder / "feedback.jsonl"]
     with log.open("w") as output:
-        command, environment = [sys.executable, "-m", "recommender", *arguments], os.environ | {"OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            deadline = time.monotonic() + 120
-            while not _answers(f"{url}/healthz"):
-                assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-                time.sleep(0.1)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(timeout=60)
+        process = begin_command(*arguments, streams=[output.fileno()] * 3)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 120
+        while not _answers(f"{url}/healthz"):
+            assert process.is_alive() and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.join(60)
 
 
 def _answers(url: str) -> bool:

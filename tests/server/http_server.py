@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -20,6 +17,7 @@ import uvicorn
 from recommender.config import ServingConfig
 from recommender.server.app import create_app
 from recommender.server.uvicorn_server import server_config
+from tests.copies import begin_command
 
 RANK, CHAT, FEEDBACK = "/v1/recommendations", "/v1/chat/completions", "/v1/feedback"
 
@@ -145,8 +143,7 @@ def check_that_it_drains(*arguments: str, stream: bool = False) -> None:
     """Start `recommender serve` with these arguments and end it while it answers: the whole answer comes, then it ends."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "recommender", "serve", *arguments, "--port", str(port)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    process = begin_command("serve", *arguments, "--port", port)
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
@@ -154,19 +151,20 @@ def check_that_it_drains(*arguments: str, stream: bool = False) -> None:
                 urllib.request.urlopen(f"{url}/healthz", timeout=5)
                 break
             except OSError:
-                assert process.poll() is None
+                assert process.is_alive()
                 time.sleep(0.1)
         data = json.dumps({"k": 8, "history": ["103"], "explain": True, "stream": stream}).encode()
         asked = urllib.request.Request(f"{url}{RANK}", data, {"Content-Type": "application/json"})
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(lambda: urllib.request.urlopen(asked, timeout=60).read())
             time.sleep(0.3)
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
             if stream:
                 names = [name for name, _ in events(answer.result().decode())]
                 assert names == ["items", *["justification"] * 8, "done"]
             else:
                 assert len(json.loads(answer.result())["items"]) == 8
-        assert process.wait(timeout=20) in (0, -signal.SIGTERM)
+        process.join(20)
+        assert process.exitcode in (0, -signal.SIGTERM)
     finally:
         process.kill()

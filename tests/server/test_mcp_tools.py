@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from mcp import Client, MCPError, StdioServerParameters
 from recommender.engine import Recommender, Request
 from recommender.engine.counterfactual_answers import why_not
 from recommender.model.checkpoint import from_pretrained, save_pretrained
+from tests.copies import begin_command
 from tests.server.http_server import RANK, Held, Server, running
 
 TOOLS = {"recommend", "explain", "why_not", "similar", "search", "fetch", "feedback"}
@@ -292,33 +294,30 @@ def test_over_pipes_a_session_goes_on_with_a_new_version(folder, embedded, tmp_p
     assert after == [item.item_id for item in expected] != before and {tool.name for tool in tools} == TOOLS
 
 
-def test_the_program_ends_when_the_agent_leaves_and_writes_nothing_but_the_protocol(folder):
-    command = [
-        sys.executable,
-        "-m",
-        "recommender",
-        "mcp",
-        str(folder / "model"),
-        "--items",
-        str(folder / "items.jsonl"),
-    ]
+def test_the_program_ends_when_the_agent_leaves_and_writes_nothing_but_the_protocol(folder, tmp_path):
     first = {"jsonrpc": "2.0", "id": 1, "method": "initialize"}
     first["params"] = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
     asked = {"jsonrpc": "2.0", "id": 2, "method": "tools/call"}
     asked["params"] = {"name": "recommend", "arguments": {"history": ["103"], "k": 2, "explain": True}}
     lines = [first, {"jsonrpc": "2.0", "method": "notifications/initialized"}, asked]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    process.stdin.write("not JSON\n" + "".join(f"{json.dumps(line)}\n" for line in lines))
-    process.stdin.flush()
-    read = [json.loads(process.stdout.readline())]
-    while read[-1].get("id") != 2:
-        read.append(json.loads(process.stdout.readline()))
-    rest, errors = process.communicate(timeout=60)  # closes its input: the agent has left
+    (heard, asks), (answers, said), errors = os.pipe(), os.pipe(), tmp_path / "errors"
+    with errors.open("w") as log:
+        command = ["mcp", folder / "model", "--items", folder / "items.jsonl"]
+        process = begin_command(*command, streams=(heard, said, log.fileno()), closed=(asks, answers))
+    for end in (heard, said):
+        os.close(end)
+    with open(answers) as reader:
+        with open(asks, "w") as agent:
+            agent.write("not JSON\n" + "".join(f"{json.dumps(line)}\n" for line in lines))
+            agent.flush()
+            read = [json.loads(reader.readline())]
+            while read[-1].get("id") != 2:
+                read.append(json.loads(reader.readline()))
+        rest = reader.read()  # its input is closed: the agent has left
+    process.join(60)
     assert all(message["jsonrpc"] == "2.0" for message in read) and rest == ""
     assert read[-1]["result"]["structuredContent"]["items"][0]["justification"]
-    assert process.returncode == 0 and "Traceback" not in errors
+    assert process.exitcode == 0 and "Traceback" not in errors.read_text()
 
 
 def test_a_model_that_is_not_there_is_one_line():

@@ -18,11 +18,20 @@ from mcp import Client
 from recommender.adapters.shipped import manifest_digest
 from recommender.config import ServingConfig
 from recommender.errors import CheckpointError
+from recommender.server import versions as versions_module
 from recommender.server.app import create_app
 from recommender.server.http_metrics import HttpMetrics
 from recommender.server.uvicorn_server import server_config
 from recommender.server.versions import RELOAD, Version, Versions
 from tests.server.http_server import RANK, Server, WrappedEngine, until
+
+FORGET_ENDED = versions_module._forget_ended
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_searched_for(monkeypatch):
+    """A search through all that this process holds takes a second for each version that ends; one test is about it."""
+    monkeypatch.setattr(versions_module, "_forget_ended", lambda: None)
 
 
 class Named(WrappedEngine):
@@ -229,7 +238,8 @@ def test_an_agents_session_outlives_the_version_that_it_began_with(serve):
     assert not any(engine.answered_closed for engine in server.opened)
 
 
-def test_a_version_that_has_ended_is_not_kept_in_memory(serve):
+def test_a_version_that_has_ended_is_not_kept_in_memory(serve, monkeypatch):
+    monkeypatch.setattr(versions_module, "_forget_ended", FORGET_ENDED)
     server = serve()
     asyncio.run(first_call(server))
     gone = weakref.ref(server.opened[0])
