@@ -32,7 +32,9 @@ class EncodersConfig(Section):
         description="an embedded name, one of open_clip (ViT-B-32/openai) or the hub (CLIP, SigLIP), or a folder",
     )
     audio: str | VectorsConfig | None = Field(
-        "whisper-tiny.en", description="an embedded name, one of openai-whisper or the hub, a .pt file or a folder"
+        "whisper-tiny.en",
+        description="an embedded name (whisper-tiny.en, musicnn-msd, musicnn-mtt), one of openai-whisper or the hub,"
+        " a .pt file or a folder",
     )
     collaborative: VectorsConfig | None = Field(
         None, description="vectors of who takes what, in the place of those that are computed from the histories"

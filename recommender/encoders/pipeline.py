@@ -23,6 +23,7 @@ from recommender.encoders.given_vectors import BLOCK, GivenVectors, check_identi
 from recommender.encoders.image import ImageEncoder
 from recommender.encoders.knowledge import KnowledgeEncoder
 from recommender.encoders.media_sources import encoded, media_sources, preparing
+from recommender.encoders.music import audio_encoder, is_music
 from recommender.encoders.reduction import Reduction, bounded
 from recommender.encoders.text import TextEncoder
 from recommender.encoders.vector_files import open_vectors
@@ -82,10 +83,13 @@ class Encoders:
         if (image := config.named("image")) is not None:
             encoders["image"] = ImageEncoder(image)
         if (audio := config.named("audio")) is not None:
-            encoders["audio"] = AudioEncoder(audio, config.window_seconds)
+            encoders["audio"] = audio_encoder(audio, config.window_seconds)
         if config.transcript and (audio is None or text is None):
             message = "encoders.transcript needs both encoders.audio and encoders.text"
             raise ConfigError(message, "name the two encoders or set encoders.transcript to false")
+        if config.transcript and audio is not None and is_music(audio):
+            message = f"encoders.transcript: {audio} hears music and writes down no words"
+            raise ConfigError(message, "name a Whisper model in encoders.audio or set encoders.transcript to false")
         return cls(encoders, config, config.given)
 
     def encode(self, catalogue: Catalogue, progress: Progress | None = None) -> RawFeatures:
