@@ -55,6 +55,8 @@ def tower_of(config: Config, features: Features, medium: Medium) -> Encoder:
         raise UnavailableError(f"the model's vectors of {noun}s were made elsewhere: nothing here makes others")
     if medium not in features.reductions:
         raise UnavailableError(f"the checkpoint does not tell how its vectors of {noun}s were made: train it again")
+    if features.parts(medium) > 1:
+        raise UnavailableError(f"the model reads {noun}s in {features.parts(medium)} parts: these are not looked into")
     encoder = image_tower(name) if medium == "image" else sound_tower(name, config.encoders.window_seconds)
     _or_unavailable(encoder.load, f"the {medium} encoder of the model cannot be loaded")
     return encoder
