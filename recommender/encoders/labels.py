@@ -30,6 +30,7 @@ from recommender.encoders.encoder import Encoder, Lazy
 from recommender.encoders.encoding_cache import EncodingCache, cache_folder
 from recommender.encoders.image import ImageEncoder
 from recommender.encoders.media_sources import media_sources
+from recommender.encoders.parts import whole
 from recommender.encoders.pipeline import Encoders
 from recommender.errors import CheckpointError
 from recommender.progress import Progress
@@ -232,7 +233,7 @@ def label_media(catalogue: Catalogue, config: EncodersConfig, progress: Progress
     Stand-ins get no labels: they show nothing of an item. Raises DataError, AssetError, ConfigError.
     """
     encoders = Encoders.from_config(config).encoders
-    labellers = {m: labeller_of(encoders[m]) for m in ("image", "audio") if m in encoders}
+    labellers = {m: labeller_of(whole(encoders[m])) for m in ("image", "audio") if m in encoders}
     own_media = without_standins(catalogue)
     names: tuple[str, ...] = ()
     kinds: dict[Modality, np.ndarray] = {}

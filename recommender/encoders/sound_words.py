@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,10 +135,11 @@ def describe_sounds(
     return words_of(measures)
 
 
-def save_words(path: Path, item_ids: Sequence[str], words: Sequence[tuple[str, ...]]) -> None:
-    """Write a table of facts, a JSON line for each item that has words: `item_id` and `sound`. Raises DataError
-    if none has."""
-    lines = [{"item_id": i, "sound": own} for i, own in zip(item_ids, words, strict=True) if own]
+def save_words(path: Path, item_ids: Sequence[str], columns: Mapping[str, Sequence[tuple[str, ...]]]) -> None:
+    """Write a table of facts, a JSON line for each item that has words: `item_id` and, of each column, the words of each
+    item. Raises DataError if none has."""
+    rows = [{name: words[row] for name, words in columns.items() if words[row]} for row in range(len(item_ids))]
+    lines = [{"item_id": item_id, **own} for item_id, own in zip(item_ids, rows, strict=True) if own]
     if not lines:
         raise DataError(
             f"{path}: no item has a sound that differs from the others; it was not written",

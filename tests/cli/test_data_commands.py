@@ -51,6 +51,7 @@ def test_sounds_are_put_into_words_that_the_catalogue_joins(run, tmp_path):
     assert code == 0 and {"word": "quiet", "items": 2} in json.loads(out)
     data = DataConfig(items=str(tmp_path / "items.csv"), facts={"table": str(output), "by": "item_id"})
     assert "quiet" in Catalogue.load(data.items, data)[0].attributes["sound"]
+    refused(run("sounds", "--config", recipe, "--output", output, "--tags", "whisper-tiny.en"), "is no tagger of music")
     write_csv(tmp_path / "items.csv", ("item_id", "title"), [("1", "a"), ("2", "b")])
     refused(run("sounds", "--config", recipe, "--output", tmp_path / "none.jsonl", "-q"), "no item has a sound")
 
