@@ -155,7 +155,7 @@ def agreement(
     model: Model = SHIPPED,
     users: Annotated[int, typer.Option(help="an even sample of this many users", min=1)] = 200,
     beams: Annotated[str, typer.Option(help="beam widths, with commas; of no matter with one level of ids")] = "10,50",
-    formats: Annotated[str, typer.Option(help="of float32, bfloat16 and int8, with commas")] = "float32,bfloat16",
+    formats: Annotated[str, typer.Option(help="of float32, bfloat16, int8 and int4, with commas")] = "float32,bfloat16",
     k: Annotated[int, typer.Option(help="length of a list", min=1)] = 10,
     threads: Threads = None,
     as_json: AsJson = False,

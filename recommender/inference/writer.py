@@ -63,7 +63,7 @@ def _head(module: nn.Module, scores: WordScores) -> Matrix:
     """Return what makes logits of hidden states, laid out where the head is a plain matrix."""
     dtype = next(module.parameters()).dtype
     try:
-        laid_out = matrix([merged(module, EXPLAIN)], int8=False)
+        laid_out = matrix([merged(module, EXPLAIN)])
     except ValueError:
         laid_out = module
 
