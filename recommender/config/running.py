@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
@@ -10,6 +11,7 @@ from recommender.config.experiments import ExperimentConfig, ExplorationConfig, 
 from recommender.config.section import Section
 from recommender.errors import ConfigError, did_you_mean
 
+logger = logging.getLogger(__name__)
 ENGINES = ("embedded", "vllm")
 Length = Literal["short", "normal", "detailed"]
 LENGTHS: tuple[Length, ...] = get_args(Length)
@@ -49,6 +51,8 @@ class DecodingConfig(Section):
             raise ValueError("int8 was true or false; set bits: 8, or 16")
         if bits != 16 and int8 != (bits == 8):
             raise ValueError(f"int8: {str(int8).lower()} and bits: {bits} contradict each other; keep bits alone")
+        if int8:
+            logger.warning("decoding.int8: true is now decoding.bits: 8; the old name is still read")
         return raw | {"bits": 8 if int8 else bits}
 
 

@@ -137,7 +137,7 @@ def _variants(
 
 def _speeds(
     calls: Sequence[Callable[[], Any]], lists: int, rounds: int, progress: Progress | None
-) -> list[dict[str, float]]:
+) -> list[dict[str, Any]]:
     """Return lists a second of the processor's time for each call, which makes so many `lists`; all take turns."""
     seconds = np.zeros((rounds, len(calls)))
     for turn in range(rounds):

@@ -66,8 +66,8 @@ def plot(rows: Sequence[dict[str, Any]]) -> bytes:
         error = [[abs(row["interval"][end] - row["NDCG@10"]) for row in of_depth] for end in (0, 1)]
         areas = [_AREA * row["layers MB"] for row in of_depth]
         axes.errorbar(speeds, values, yerr=error, fmt="none", ecolor=colour, alpha=0.45, linewidth=1, capsize=2)
-        label = f"{depth} layer{'s' * (depth > 1)}"
-        axes.scatter(speeds, values, s=areas, color=colour, alpha=0.75, linewidths=0, label=label)
+        axes.scatter(speeds, values, s=areas, color=colour, alpha=0.75, linewidths=0)
+        axes.scatter([], [], s=60, color=colour, label=f"{depth} layer{'s' * (depth > 1)}")  # of one size in the legend
         for row in of_depth:
             name = f"{row['bits']} bits, {row['layers MB']:.0f} MB"
             at = (row["lists a second"], row["NDCG@10"])
@@ -77,7 +77,5 @@ def plot(rows: Sequence[dict[str, Any]]) -> bytes:
     axes.set_ylabel("NDCG@10, 95 % interval")
     axes.margins(x=0.14, y=0.14)
     axes.grid(alpha=0.3)
-    legend = axes.legend(frameon=False, fontsize=9, loc="best")
-    for handle in legend.legend_handles:
-        handle.set_sizes([60])
+    axes.legend(frameon=False, fontsize=9, loc="best")
     return png(figure)

@@ -150,3 +150,15 @@ def test_attribution_measures_what_was_asked_for(run, trained, tmp_path, monkeyp
     code, out, err = run(*options)
     assert code == 0 and "image deletion" in out and "0.200 (0.100 to 0.300)" in out and "image, 2 cases" in err
     refused(run(*options, "--fill", "noise"), "fill is 'noise'", "mean or blur")
+
+
+def test_sizes_prints_a_row_for_each_number_of_bits_and_draws_them(run, trained, tmp_path):
+    asked = ("study", "sizes", trained, "--rounds", 1, "-q")
+    code, out, _ = run(*asked, "--bits", "16,8", "--users", 4, "--output", tmp_path / "sizes", "--json")
+    assert code == 0 and [row["bits"] for row in json.loads(out)["sizes"]] == [16, 8]
+    assert {path.name for path in (tmp_path / "sizes").iterdir()} >= {"metrics.json", "sizes.png", "report.html"}
+    refused(
+        run(*asked, "--bits", "16,3", "--output", tmp_path / "other"), "bits are 16, 3", "expected some of 16, 8, 4"
+    )
+    refused(run("study", "sizes", tmp_path / "nothing", "--output", tmp_path / "other", "-q"), "no such checkpoint")
+    assert not (tmp_path / "other").exists()
