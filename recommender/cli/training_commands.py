@@ -170,6 +170,8 @@ def shrink(
     weight: Annotated[
         float, typer.Option(help="share of the whole model's softmax in the loss; the rest is what came", min=0, max=1)
     ] = 0.5,
+    store: LogStore = None,
+    master_key: MasterKey = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -184,16 +186,20 @@ def shrink(
     elif settings:
         raise ConfigError("--set changes a recipe, and none is named", "name one with --config, or leave --set out")
     check_parts_at_hand(model, None if recipe is None else str(recipe.data.items))
-    data = (recipe or config_of(None, [model])).data
-    check_table(data.interactions, "interactions")
+    used = recipe or config_of(None, [model])
+    check_table(used.data.interactions, "interactions")
     with stoppable():
         start_all_processes()
     from recommender.pipelines.shrink import Shrinking
     from recommender.pipelines.shrink import shrink as shrink_checkpoint
     from recommender.progress import progress_bars
 
-    with stoppable(), progress_bars(quiet) as progress:
-        stages = shrink_checkpoint(model, Shrinking(layers, epochs, weight), output, recipe, progress)
+    learned = learning_facts(used, output) | {"made from": model, "layers": layers}
+    serving = None if recipe is None else recipe.serving  # a checkpoint may be a stranger's
+    with audited(store, master_key, "train", learned, serving) as made, stoppable():
+        with progress_bars(quiet) as progress:
+            stages = shrink_checkpoint(model, Shrinking(layers, epochs, weight), output, recipe, progress)
+        made["manifest"] = _made(output)
     if is_main_process():
         print_rows([asdict(stage) for stage in stages], f"made smaller: {output}", as_json)
 
