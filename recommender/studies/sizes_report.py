@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
 from recommender.files import write_together
 from recommender.pages import Picture, Report, Table, report_html
 from recommender.pages.drawing import COLOURS, INK, new_figure, png
@@ -68,11 +70,23 @@ def plot(rows: Sequence[dict[str, Any]]) -> bytes:
         axes.errorbar(speeds, values, yerr=error, fmt="none", ecolor=colour, alpha=0.45, linewidth=1, capsize=2)
         axes.scatter(speeds, values, s=areas, color=colour, alpha=0.75, linewidths=0)
         axes.scatter([], [], s=60, color=colour, label=f"{depth} layer{'s' * (depth > 1)}")  # of one size in the legend
-        for row in of_depth:
-            name = f"{row['bits']} bits, {row['layers MB']:.0f} MB"
-            at = (row["lists a second"], row["NDCG@10"])
-            axes.annotate(name, at, (0, 4 + (_AREA * row["layers MB"]) ** 0.5 / 2), textcoords="offset points",
-                          ha="center", fontsize=8, color=INK)  # fmt: skip
+        for place, row in enumerate(sorted(of_depth, key=lambda row: row["lists a second"])):
+            below = place % 2 == 1  # names of neighbours stand apart
+            away = 5 + (_AREA * row["layers MB"]) ** 0.5 / 2
+            axes.annotate(
+                f"{row['bits']} bits, {row['layers MB']:.0f} MB",
+                (row["lists a second"], row["NDCG@10"]),
+                (0, -away if below else away),
+                textcoords="offset points",
+                ha="center",
+                va="top" if below else "bottom",
+                fontsize=8,
+                color=INK,
+            )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("lists of ten a second, one core")
     axes.set_ylabel("NDCG@10, 95 % interval")
     axes.margins(x=0.14, y=0.14)
