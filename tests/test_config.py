@@ -243,3 +243,28 @@ def test_a_key_given_by_both_of_its_names_is_refused():
 def test_an_old_key_overrides_as_the_new_one_does():
     config = Config().updated({"training.stages.0.clip": 3, "decoding.wish_nats": 2})
     assert config.training.stages[0].max_grad_norm == 3 and config.decoding.query_weight == 2
+
+
+@pytest.mark.parametrize(
+    ("former", "bits"),
+    [({"int8": True}, 8), ({"int8": False}, 16), ({"int8": False, "bits": 4}, 4), ({"int8": True, "bits": 8}, 8)],
+)
+def test_a_config_of_eight_bits_of_an_earlier_version_is_read(former, bits, caplog):
+    config = Config.parse({"decoding": former})
+    assert config.decoding.bits == bits and "int8" not in config.to_yaml()
+    assert ("is now decoding.bits: 8" in caplog.text) == former["int8"]
+    assert Config().updated({f"decoding.{key}": value for key, value in former.items()}).decoding.bits == bits
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"bits": 5}, "decoding.bits"),
+        ({"int8": True, "bits": 4}, "int8: true and bits: 4 contradict each other"),
+        ({"int8": False, "bits": 8}, "int8: false and bits: 8 contradict each other"),
+        ({"int8": "yes"}, "int8 was true or false"),
+    ],
+)
+def test_other_numbers_of_bits_are_refused(wrong, said):
+    with pytest.raises(ConfigError, match=said):
+        Config.parse({"decoding": wrong})

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from safetensors.torch import load_file, save_file
@@ -32,7 +32,8 @@ REQUESTS_AT_ONCE = 16
 class EnginesSettings:
     """Both engines rank `k` items for `histories` random histories shorter than `longest`.
 
-    requests: how many vLLM answers under each of two adapters; 0: none. flags: of the vLLM server.
+    requests: how many vLLM answers under each of two adapters; 0: none. flags: of the vLLM server. bits: of the base that
+    it ranks with.
     """
 
     histories: int = 200
@@ -41,6 +42,7 @@ class EnginesSettings:
     requests: int = 0
     seed: int = 0
     flags: tuple[str, ...] = ()
+    bits: Literal[16, 8] = 16
 
 
 def bench_engines(source: str, settings: EnginesSettings, progress: Progress | None = None) -> list[dict[str, Any]]:
@@ -48,7 +50,7 @@ def bench_engines(source: str, settings: EnginesSettings, progress: Progress | N
     checkpoint = from_pretrained(source, None, progress)
     embedded = Recommender(checkpoint)
     with TemporaryDirectory(prefix="recommender-engines-") as scratch:
-        export_vllm(checkpoint, Path(scratch) / "export", progress)
+        export_vllm(checkpoint, Path(scratch) / "export", progress, bits=settings.bits)
         options = VllmOptions(flags=settings.flags)
         with closing(VllmRecommender(load_exported(Path(scratch) / "export", checkpoint.catalogue), options)) as vllm:
             rows = [compare_engines(embedded, vllm, settings, progress)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from recommender.benchmarks import BFLOAT16, FLOAT32, INT8
+from recommender.benchmarks import BFLOAT16, FLOAT32, INT4, INT8
 from recommender.benchmarks import FORMATS as FORMATS
 from recommender.benchmarks.synthetic import full_trie
 from recommender.data.histories import Histories, leave_one_out
@@ -57,9 +57,9 @@ def bench_agreement(
 
 
 def in_format(model: RecommenderModel, name: str) -> RecommenderModel:
-    """Return a copy of a model whose base is in `float32`, `bfloat16`, or `int8` (in 8 bits over float32)."""
+    """Return a copy of a model whose base is in `float32`, `bfloat16`, or rounded over float32: `int8`, `int4`."""
     model = copy.deepcopy(model).eval()
-    model.config = model.config.updated({"decoding.int8": name == INT8})
+    model.config = model.config.updated({"decoding.bits": {INT8: 8, INT4: 4}.get(name, 16)})
     dtype = torch.bfloat16 if name == BFLOAT16 else torch.float32
     for key, parameter in model.peft.named_parameters():
         if "lora_" not in key:

@@ -120,7 +120,7 @@ def _bare_products(
     shapes: Sequence[tuple[int, int]], dtype: torch.dtype, positions: int, times: int, total: float, rounds: int
 ) -> dict[str, Any]:
     """Return the row of `times` products of `positions` rows with all matrices; `total`: milliseconds of the phase."""
-    weights = {shape: matrix([(torch.randn(shape).to(dtype), None)], int8=False) for shape in set(shapes)}
+    weights = {shape: matrix([(torch.randn(shape).to(dtype), None)]) for shape in set(shapes)}
     inputs = {shape[1]: torch.randn(positions, shape[1]).to(dtype) for shape in set(shapes)}
 
     def products() -> Tensor:

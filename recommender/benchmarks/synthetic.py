@@ -70,7 +70,7 @@ def synthetic_checkpoint(
             "base.rank_layers": depth,
             "semantic_ids.levels": levels,
             "semantic_ids.codebook_size": size,
-            "decoding.int8": int8,
+            "decoding.bits": 8 if int8 else 16,
         }
     )
     codes = random_codes(items, levels, size, seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -155,7 +155,7 @@ def agreement(
     model: Model = SHIPPED,
     users: Annotated[int, typer.Option(help="an even sample of this many users", min=1)] = 200,
     beams: Annotated[str, typer.Option(help="beam widths, with commas; of no matter with one level of ids")] = "10,50",
-    formats: Annotated[str, typer.Option(help="of float32, bfloat16 and int8, with commas")] = "float32,bfloat16",
+    formats: Annotated[str, typer.Option(help="of float32, bfloat16, int8 and int4, with commas")] = "float32,bfloat16",
     k: Annotated[int, typer.Option(help="length of a list", min=1)] = 10,
     threads: Threads = None,
     as_json: AsJson = False,
@@ -228,6 +228,7 @@ def engines(
     k: Annotated[int, typer.Option(help="items of a list", min=1)] = 10,
     requests: Annotated[int, typer.Option(help="asked of vLLM under each of two adapters that come and go", min=0)] = 0,
     vllm: Annotated[str, typer.Option(help='flags for vLLM, e.g. "--dtype=bfloat16"')] = "",
+    bits: Annotated[Literal["16", "8"], typer.Option(help="of the matrices of the base that vLLM ranks with")] = "16",
     seed: Seed = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -236,7 +237,9 @@ def engines(
     """Rank the same histories by vLLM and by the embedded engine: items, order, scores, anything invalid."""
     from recommender.benchmarks.engine_agreement import EnginesSettings, bench_engines
 
-    settings = EnginesSettings(histories, longest, k, requests, seed, tuple(shlex.split(vllm)))
+    settings = EnginesSettings(
+        histories, longest, k, requests, seed, tuple(shlex.split(vllm)), 8 if bits == "8" else 16
+    )
     facts = {"model": model} | vars(settings)
     _measure(lambda progress: bench_engines(model, settings, progress), facts, as_json, quiet, page)
 

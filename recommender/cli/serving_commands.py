@@ -217,6 +217,9 @@ def export(
     full_precision: Annotated[
         bool, typer.Option("--full-precision", help="onto the base in float32, also if it was trained on one of 4 bits")
     ] = False,
+    bits: Annotated[
+        Literal["16", "8"], typer.Option(help="with --to vllm: 8 writes the matrices of what ranks as 8-bit integers")
+    ] = "16",
     items: Items = None,
     store: LogStore = None,
     master_key: MasterKey = None,
@@ -227,6 +230,8 @@ def export(
 
     LoRA, item rows and soft tokens are merged; the result is loaded again and compared before it is kept.
     """
+    if bits == "8" and to != "vllm":
+        raise ConfigError("--bits 8 writes what vLLM reads", "add --to vllm, or leave --bits out")
     check_target(target, {"transformers": ITEMS, "vllm": MARKER}[to])  # before what takes seconds to import
     check_parts_at_hand(model, items)
     from recommender.conversations.tuned import Tuned
@@ -248,7 +253,7 @@ def export(
         checkpoint = from_pretrained(model, items, progress, full_precision)
         if to == "vllm":
             tuned = Tuned.load(resolve(model), checkpoint.catalogue)
-            report = asdict(export_vllm(checkpoint, target, progress, tuned))
+            report = asdict(export_vllm(checkpoint, target, progress, tuned, 8 if bits == "8" else 16))
         else:
             report = asdict(merge(checkpoint, target, progress))
         if full_precision:

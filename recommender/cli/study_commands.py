@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recommender.cli import early_checks, experiment_commands
-from recommender.cli.inputs import check_parts_at_hand, open_model, read_recipe, sampled_histories, split_list
+from recommender.cli.inputs import (
+    check_parts_at_hand,
+    open_model,
+    read_recipe,
+    sampled_histories,
+    split_list,
+    whole_numbers,
+)
 from recommender.cli.judging_commands import explanations, justifications, preference, scales
 from recommender.cli.online_commands import blocks, prequential
 from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Seed, Settings, Users
@@ -38,6 +45,12 @@ Without = Annotated[str, typer.Option(help="modalities: text, knowledge, image, 
 Variant = Annotated[
     list[str] | None, typer.Option(help='a change of the recipe: "NAME: KEY=VALUE KEY=VALUE"; may be repeated')
 ]
+
+
+def _present(models: list[str]) -> list[str]:
+    for model in models:
+        early_checks.present_model(model)
+    return models
 
 
 @app.command()
@@ -313,6 +326,39 @@ def favourites(
         print_json(measured)
     else:
         print_rows(headline(measured), f"recall at 10, {measured['about']['users']} users: {output}")
+
+
+@app.command()
+def sizes(
+    models: Annotated[
+        list[str],
+        typer.Argument(help="checkpoints of the same items; all differences are to the first", callback=_present),
+    ],
+    output: Annotated[Path, typer.Option(help="folder for the figures", callback=early_checks.output_folder)],
+    bits: Annotated[str, typer.Option(help="of the ranking matrices, some of 16, 8 and 4, with commas")] = "16,8,4",
+    users: Users = None,
+    rounds: Annotated[int, typer.Option(help="rounds in which all are timed in turn", min=1)] = 5,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """What fewer layers and bits cost, and what they save.
+
+    NDCG@10 beside lists a second on one core and megabytes, in a table and a plot. `recommender shrink` makes checkpoints
+    with fewer layers; `decoding.bits` in a config chooses what is ranked with.
+    """
+    numbers = whole_numbers("--bits", bits)
+    from recommender.progress import progress_bars
+    from recommender.studies.sizes import Sizes, sizes_study
+    from recommender.studies.sizes_report import headline, write_sizes
+
+    with progress_bars(quiet) as progress:
+        measured = sizes_study(models, Sizes(numbers, users, rounds, seed), progress)
+    write_sizes(output, measured)
+    if as_json:
+        print_json(measured)
+    else:
+        print_rows(headline(measured), f"{measured['about']['users']} users: {output}")
 
 
 @app.command()

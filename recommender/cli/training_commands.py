@@ -155,6 +155,55 @@ def fuse(
     print_rows(rows, f"weights, fitted in {fused.fit_seconds:.0f} s: {output}", as_json)
 
 
+def shrink(
+    model: Model,
+    layers: Annotated[int, typer.Option(help="how many of its ranking layers stay, the first ones", min=1)],
+    output: Checkpoint,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="a recipe whose stages rank and data are used; default: the checkpoint's own"),
+    ] = None,
+    settings: Settings = None,
+    epochs: Annotated[
+        float, typer.Option(help="most epochs without --config; those with the best validation count", min=0.001)
+    ] = 4.0,
+    weight: Annotated[
+        float, typer.Option(help="share of the whole model's softmax in the loss; the rest is what came", min=0, max=1)
+    ] = 0.5,
+    store: LogStore = None,
+    master_key: MasterKey = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a checkpoint smaller: fewer layers rank.
+
+    They are distilled from all of them: they learn what the whole model expected at each interaction, over all items, beside
+    what really came. Items, writing and listening stay. A run that was stopped or killed goes on when it is started again.
+    """
+    recipe = None
+    if config is not None:
+        recipe = read_recipe(config, settings)
+    elif settings:
+        raise ConfigError("--set changes a recipe, and none is named", "name one with --config, or leave --set out")
+    check_parts_at_hand(model, None if recipe is None else str(recipe.data.items))
+    used = recipe or config_of(None, [model])
+    check_table(used.data.interactions, "interactions")
+    with stoppable():
+        start_all_processes()
+    from recommender.pipelines.shrink import Shrinking
+    from recommender.pipelines.shrink import shrink as shrink_checkpoint
+    from recommender.progress import progress_bars
+
+    learned = learning_facts(used, output) | {"made from": model, "layers": layers}
+    serving = None if recipe is None else recipe.serving  # a checkpoint may be a stranger's
+    with audited(store, master_key, "train", learned, serving) as made, stoppable():
+        with progress_bars(quiet) as progress:
+            stages = shrink_checkpoint(model, Shrinking(layers, epochs, weight), output, recipe, progress)
+        made["manifest"] = _made(output)
+    if is_main_process():
+        print_rows([asdict(stage) for stage in stages], f"made smaller: {output}", as_json)
+
+
 def _weight_rows(fused: FittedFusion) -> list[dict[str, Any]]:
     """Return a row a scorer: its weights and, with a gate, what each feature adds to that of its standard score."""
     from recommender.baselines.fusion.gate import FEATURES

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import logging
+from typing import Any, Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from recommender.config.experiments import ExperimentConfig, ExplorationConfig, check_apart
 from recommender.config.section import Section
 from recommender.errors import ConfigError, did_you_mean
 
+logger = logging.getLogger(__name__)
 ENGINES = ("embedded", "vllm")
 Length = Literal["short", "normal", "detailed"]
 LENGTHS: tuple[Length, ...] = get_args(Length)
@@ -31,7 +33,27 @@ class DecodingConfig(Section):
         description="added to an item's score for each standard deviation by which its text is more similar to the query"
         " than the average text; 0: only the language model reads the query",
     )
-    int8: bool = Field(False, description="rank with matrices of 8-bit integers: faster on a CPU, not exact")
+    bits: Literal[16, 8, 4] = Field(
+        16,
+        description="rank with matrices of so many bits: 8 is faster on a CPU, 4 takes a third of the memory and more time,"
+        " and neither is exact; 16: in the type of the base",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former(cls, raw: Any) -> Any:
+        """Read `int8: true` of earlier versions as 8 bits; `false`, which their checkpoints say, is no choice."""
+        if not isinstance(raw, dict) or "int8" not in raw:
+            return raw
+        raw = dict(raw)
+        int8, bits = raw.pop("int8"), raw.get("bits", 16)
+        if not isinstance(int8, bool):
+            raise ValueError("int8 was true or false; set bits: 8, or 16")
+        if bits != 16 and int8 != (bits == 8):
+            raise ValueError(f"int8: {str(int8).lower()} and bits: {bits} contradict each other; keep bits alone")
+        if int8:
+            logger.warning("decoding.int8: true is now decoding.bits: 8; the old name is still read")
+        return raw | {"bits": 8 if int8 else bits}
 
 
 class JustifyConfig(Section):

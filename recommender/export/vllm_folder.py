@@ -12,7 +12,7 @@ import copy
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
 from recommender.errors import CheckpointError, ConfigError
 from recommender.export import MARKER
+from recommender.export.eight_bits import round_matrices
 from recommender.export.listening_export import LISTEN, compare_listening, save_listening_folder
 from recommender.export.merge import (
     ITEMS,
@@ -57,11 +58,16 @@ SERVED_WINDOW = 2048
 
 
 def export_vllm(
-    checkpoint: Checkpoint, target: str | Path, progress: Progress | None = None, tuned: Tuned | None = None
+    checkpoint: Checkpoint,
+    target: str | Path,
+    progress: Progress | None = None,
+    tuned: Tuned | None = None,
+    bits: Literal[16, 8] = 16,
 ) -> MergeReport:
     """Write the folder `target` atomically, in float32; the models are reloaded with their LoRA and compared first.
 
-    `tuned`: what ranks beside what is heard, if the checkpoint's folder has it.
+    `tuned`: what ranks beside what is heard, if the checkpoint's folder has it. `bits`: 8 rounds the matrices of the base
+    that ranks, after it was compared.
 
     Raises ConfigError for a 4-bit base, CheckpointError if the logits differ or if something else stands at `target`.
     """
@@ -93,6 +99,8 @@ def export_vllm(
         writing = compare_writing(checkpoint, folder / "write", folder / "lora" / EXPLAIN)
         if listens:
             compare_listening(checkpoint, folder / LISTEN, folder / "lora" / CONVERSE)
+        if bits == 8:
+            round_matrices(folder / "rank")
         _save_prompting(checkpoint, layout, folder)
         if listens:
             _save_spoken(checkpoint, folder / "prompting", tuned)

@@ -29,6 +29,10 @@ logger = logging.getLogger(__name__)
 class Stack(Protocol):
     """The ranking layers."""
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of their matrices in memory."""
+
     def __call__(self, embedded: Tensor, positions: Tensor, attention: Attention, last: Tensor | None = None) -> Tensor:
         """Run packed embeddings [T, hidden] at `positions` [T]; returns normalised hidden states [T, hidden], float32.
 
@@ -55,16 +59,21 @@ class _Layer:
 class FusedStack:
     """Pre-norm layers with a gated MLP, reimplemented."""
 
-    def __init__(self, backbone: Any, norm: nn.Module, adapter: str, int8: bool = False) -> None:
+    def __init__(self, backbone: Any, norm: nn.Module, adapter: str, bits: int = 16) -> None:
         """Copy the layers of `backbone`, whose last part is `norm`, with one LoRA adapter merged in.
 
         Raises AttributeError or ValueError if the layers have other parts than these.
         """
-        self.layers = [_layer(layer, adapter, int8) for layer in backbone.layers]
+        self.layers = [_layer(layer, adapter, bits) for layer in backbone.layers]
         self.rotary, self.norm = backbone.rotary_emb, norm
         self.dtype = backbone.embed_tokens.weight.dtype
         #: of the attention of each layer; `adopt_traits` finds them
         self.traits: list[Traits] = [PLAIN] * len(self.layers)
+
+    @property
+    def nbytes(self) -> int:
+        """See Stack."""
+        return sum(part.nbytes for layer in self.layers for part in (layer.qkv, layer.out, layer.gated, layer.down))
 
     def __call__(self, embedded: Tensor, positions: Tensor, attention: Attention, last: Tensor | None = None) -> Tensor:
         """See Stack."""
@@ -127,6 +136,11 @@ class ModuleStack:
         self.backbone.config._attn_implementation = block_attention.NAME
         self.dtype = backbone.embed_tokens.weight.dtype
 
+    @property
+    def nbytes(self) -> int:
+        """See Stack."""
+        return sum(parameter.nbytes for parameter in self.backbone.layers.parameters())
+
     def __call__(self, embedded: Tensor, positions: Tensor, attention: Attention, last: Tensor | None = None) -> Tensor:
         """See Stack."""
         with block_attention.handing_on({"packed_attention": attention}) as arguments:
@@ -142,10 +156,11 @@ class ModuleStack:
         return hidden if last is None else hidden[last]
 
 
-def make_stack(backbone: Any, norm: nn.Module, llm: Any, adapter: str, int8: bool = False) -> Stack:
+def make_stack(backbone: Any, norm: nn.Module, llm: Any, adapter: str, bits: int = 16) -> Stack:
     """Return the fastest stack that reproduces the base model's own layers.
 
-    `backbone`: a view of the ranking layers that ends with `norm`. `int8`: matrices are rounded to 8 bits.
+    `backbone`: a view of the ranking layers that ends with `norm`. `bits`: 8 or 4 round the matrices.
+    Raises ConfigError for 4 off the CPU.
     """
     modules = ModuleStack(backbone, llm)
     try:
@@ -157,9 +172,9 @@ def make_stack(backbone: Any, norm: nn.Module, llm: Any, adapter: str, int8: boo
         modules.refused = difference
         _tell_refused(type(llm.get_base_model() if hasattr(llm, "get_base_model") else llm).__name__, difference)
         return modules
-    if not int8:
+    if bits == 16:
         return exact
-    rounded = FusedStack(backbone, norm, adapter, int8=True)
+    rounded = FusedStack(backbone, norm, adapter, bits)
     rounded.traits = exact.traits
     return rounded
 
@@ -169,7 +184,7 @@ def _tell_refused(base: str, difference: str) -> None:
     logger.warning("%s runs by its own code: faster layers would compute something else (%s)", base, difference)
 
 
-def _layer(layer: Any, adapter: str, int8: bool) -> _Layer:
+def _layer(layer: Any, adapter: str, bits: int) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
     if hasattr(layer, "pre_feedforward_layernorm"):
         raise ValueError("a layer with norms behind attention and MLP")
@@ -180,10 +195,10 @@ def _layer(layer: Any, adapter: str, int8: bool) -> _Layer:
     return _Layer(
         norms=(_norm(layer.input_layernorm), _norm(layer.post_attention_layernorm)),
         head_norms=norms,
-        qkv=matrix([q, k, v], int8),
-        out=matrix([merged(attention.o_proj, adapter)], int8),
-        gated=gated(gate, up, mlp.act_fn, int8),
-        down=matrix([merged(mlp.down_proj, adapter)], int8),
+        qkv=matrix([q, k, v], bits),
+        out=matrix([merged(attention.o_proj, adapter)], bits),
+        gated=gated(gate, up, mlp.act_fn, bits),
+        down=matrix([merged(mlp.down_proj, adapter)], bits),
         heads=len(q[0]) // width,
         key_heads=len(k[0]) // width,
         width=width,

@@ -1,21 +1,30 @@
-"""Weight matrices for inference: LoRA added in, matrices of one input stacked, and 8-bit integers where asked for."""
+"""Weight matrices for inference: LoRA added in, matrices of one input stacked, and 8 or 4 bits where asked for."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from transformers.activations import SiLUActivation
 
+from recommender.inference.four_bits import Int4
+
 Part = tuple[Tensor, Tensor | None]
 """Weight [outputs, inputs] and bias."""
-Matrix = Callable[[Tensor], Tensor]
-"""Maps [T, inputs] to [T, outputs]."""
 #: Number of rows that a packed layout is optimised for; it works for any other number too.
 PACKED_FOR = 64
+
+
+class Matrix(Protocol):
+    """Maps [T, inputs] to [T, outputs]; `nbytes`: what its weights take in memory."""
+
+    nbytes: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map [T, inputs] to [T, outputs]."""
 
 
 def merged(module: Any, adapter: str) -> Part:
@@ -33,29 +42,28 @@ def merged(module: Any, adapter: str) -> Part:
     return (weight.float() + delta * module.scaling[adapter]).to(weight.dtype), bias
 
 
-def matrix(parts: Sequence[Part], int8: bool) -> Matrix:
-    """Return one matrix that applies all `parts` (weight, bias) to one input; their outputs are concatenated."""
+def matrix(parts: Sequence[Part], bits: int = 16) -> Matrix:
+    """Return one matrix that applies all `parts` (weight, bias) to one input; their outputs are concatenated.
+
+    `bits`: 8 or 4 round the weights; 16 leaves them in the type of the base. Raises ConfigError for 4 off the CPU.
+    """
     weight = torch.cat([weight for weight, _ in parts]) if len(parts) > 1 else parts[0][0]
     bias = None
     if any(bias is not None for _, bias in parts):
         bias = torch.cat([w.new_zeros(len(w)) if b is None else b.detach() for w, b in parts])
-    if not int8:
+    if bits == 4:
+        return Int4(weight, bias)
+    if bits == 16:
         return Packed(weight, bias) if _packable(weight) else Full(weight, bias)
     exact = weight.device.type != "cpu" or torch.cpu._is_vnni_supported()
     return Int8(weight, bias) if exact else Int8WithoutVnni(weight, bias)
 
 
-def gated(gate: Part, up: Part, activation: Callable[[Tensor], Tensor], int8: bool) -> Matrix:
-    """Return the first half of a gated MLP, `activation(gate(x)) * up(x)`; outputs [T, intermediate]."""
-    if not int8 and isinstance(activation, (nn.SiLU, SiLUActivation)) and _packable(gate[0]):
+def gated(gate: Part, up: Part, activation: Callable[[Tensor], Tensor], bits: int = 16) -> Matrix:
+    """Return the first half of a gated MLP, `activation(gate(x)) * up(x)`; outputs [T, intermediate]. `bits`: as above."""
+    if bits == 16 and isinstance(activation, (nn.SiLU, SiLUActivation)) and _packable(gate[0]):
         return GatedPacked(Packed(*gate), Packed(*up))
-    both = matrix([gate, up], int8)
-
-    def halves(x: Tensor) -> Tensor:
-        left, right = both(x).chunk(2, -1)
-        return activation(left).mul_(right)
-
-    return halves
+    return GatedHalves(matrix([gate, up], bits), activation)
 
 
 def _packable(weight: Tensor) -> bool:
@@ -74,6 +82,7 @@ class Packed:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self.nbytes = weight.nbytes
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), PACKED_FOR)
         self.bias = None if bias is None else bias.detach()
 
@@ -87,6 +96,7 @@ class GatedPacked:
 
     def __init__(self, gate: Packed, up: Packed) -> None:
         self.gate, self.up = gate, up
+        self.nbytes = gate.nbytes + up.nbytes
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map [T, inputs] to [T, outputs]."""
@@ -94,11 +104,24 @@ class GatedPacked:
         return torch.ops.mkldnn._linear_pointwise.binary(x, gate, self.up.weight, self.up.bias, "mul")
 
 
+class GatedHalves:
+    """`activation(gate(x)) * up(x)`, where one matrix gives both."""
+
+    def __init__(self, both: Matrix, activation: Callable[[Tensor], Tensor]) -> None:
+        self.both, self.activation = both, activation
+        self.nbytes = both.nbytes
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map [T, inputs] to [T, outputs]."""
+        left, right = self.both(x).chunk(2, -1)
+        return self.activation(left).mul_(right)
+
+
 class Full:
     """A matrix in the type of the base model."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self.weight, self.bias = weight, bias
+        self.weight, self.bias, self.nbytes = weight, bias, weight.nbytes
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map [T, inputs] to [T, outputs]."""
@@ -116,6 +139,7 @@ class Int8:
         self.scale = exact.abs().amax(1).clamp_min(1e-12) / 127
         self.weight = (exact / self.scale[:, None]).round().to(torch.int8).T
         self.bias, self.dtype = bias, weight.dtype
+        self.nbytes = self.weight.nbytes + self.scale.nbytes
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map [T, inputs] to [T, outputs]."""
@@ -142,6 +166,7 @@ class Int8WithoutVnni:
             )
             self.packed = torch.ops.quantized.linear_prepack(rounded, None)
         self.bias, self.dtype = bias, weight.dtype
+        self.nbytes = weight.numel() + scale.nbytes
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map [T, inputs] to [T, outputs]."""

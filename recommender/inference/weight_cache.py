@@ -66,8 +66,8 @@ class WeightCache:
         model, version = self.model, _layers_version(self.model)
         if self._stack is None or version != self._layers_version:
             self._prefixes.clear()
-            int8 = model.config.decoding.int8
-            self._stack = make_stack(model.ranking_view(), model.rank_norm, model.llm, RANK, int8)
+            bits = model.config.decoding.bits
+            self._stack = make_stack(model.ranking_view(), model.rank_norm, model.llm, RANK, bits)
             self._layers_version = version
         return self._stack
 

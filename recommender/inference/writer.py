@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from recommender.adapters.lora import EXPLAIN, RANK
 from recommender.inference.layers import FusedStack, Stack, make_stack
-from recommender.inference.matrices import Matrix, matrix, merged
+from recommender.inference.matrices import matrix, merged
 from recommender.inference.text_generation import Pause, TextGeneration
 from recommender.inference.weight_cache import version_of
 from recommender.model.architecture import WordScores
@@ -25,7 +25,7 @@ class Writer:
         """Write with `model`; nothing is computed yet."""
         self._model = model
         self._version: tuple[Any, ...] = ()
-        self._layers: tuple[Stack, Matrix] | None = None
+        self._layers: tuple[Stack, Callable[[Tensor], Tensor]] | None = None
 
     def begin(self) -> None:
         """Let the model write."""
@@ -59,11 +59,11 @@ class Writer:
         self._version = version_of(llm.parameters())
 
 
-def _head(module: nn.Module, scores: WordScores) -> Matrix:
+def _head(module: nn.Module, scores: WordScores) -> Callable[[Tensor], Tensor]:
     """Return what makes logits of hidden states, laid out where the head is a plain matrix."""
     dtype = next(module.parameters()).dtype
     try:
-        laid_out = matrix([merged(module, EXPLAIN)], int8=False)
+        laid_out = matrix([merged(module, EXPLAIN)])
     except ValueError:
         laid_out = module
 

@@ -21,6 +21,8 @@ LABELS = "labels"
 PRIVACY = "privacy"
 #: the key under which it stands how somebody is forgotten
 FORGETTING = "forgetting"
+#: the key under which it stands of which checkpoint this one is a smaller copy
+SHRUNK = "shrunk"
 #: the key of the latest time of what a checkpoint learned, as its table has times
 UNTIL = "until"
 _TEMPLATE = Path(__file__).with_name("card.jinja")
@@ -50,6 +52,7 @@ def write_card(
         labels=metrics.get(LABELS),
         privacy=metrics.get(PRIVACY),
         forgetting=metrics.get(FORGETTING),
+        shrunk=metrics.get(SHRUNK),
         codes=codes,
         seed=config.seed,
         terms=TERMS.get(config.data.interactions, "the user's own"),

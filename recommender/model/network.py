@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recommender.adapters.lora import CONVERSE, add_adapters, add_listening_adapter
+from recommender.adapters.lora import CONVERSE, EXPLAIN, RANK, add_adapters, add_listening_adapter
 from recommender.config import Config, Modality
 from recommender.encoders.features import Features
 from recommender.model.architecture import WordScores, embedding_scale
@@ -69,6 +69,17 @@ class RecommenderModel(TrainingSoftmax):
         if self.listener is not None:
             self.peft.delete_adapter(CONVERSE)
             self.listener = None
+
+    def cut_to(self, layers: int) -> None:
+        """Rank with the first `layers` of the ranking layers alone: LoRA of ranking in the others is given up."""
+        self.use_adapter(EXPLAIN)  # one that goes must not be the active one
+        for layer in self.llm.model.layers[layers:]:
+            for module in layer.modules():
+                if RANK in getattr(module, "lora_A", ()):
+                    module.delete_adapter(RANK)
+        self.use_adapter(RANK)
+        self.peft.peft_config[RANK].layers_to_transform = list(range(layers))
+        self.config = self.config.updated({"base.rank_layers": layers})
 
     @property
     def listening_layers(self) -> int:

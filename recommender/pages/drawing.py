@@ -12,7 +12,7 @@ from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.ticker import MaxNLocator  # noqa: E402
 
 GREY, BLUE, INK = "#9aa3af", "#2f6f9f", "#1f2933"
-_COLOURS = (BLUE, "#b7791f", "#4a8f6b", "#7a6f9f", "#c0524a", GREY)
+COLOURS = (BLUE, "#b7791f", "#4a8f6b", "#7a6f9f", "#c0524a", GREY)
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -59,7 +59,7 @@ def line_chart(
     """Draw a line for each name of (x values, y values); `bands`: name -> (low, high) around it; `whole`: x are counts."""
     figure = new_figure(7.2, 3.9)
     axes = figure.add_subplot()
-    for colour, (name, (xs, ys)) in zip(_COLOURS * len(lines), lines.items(), strict=False):
+    for colour, (name, (xs, ys)) in zip(COLOURS * len(lines), lines.items(), strict=False):
         axes.plot(xs, ys, label=name, color=colour, linewidth=1.8)
         if bands and name in bands:
             axes.fill_between(xs, *bands[name], color=colour, alpha=0.15, linewidth=0)

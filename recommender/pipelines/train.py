@@ -114,7 +114,7 @@ def prepare(
     histories = told_histories(config, catalogue, store)
     split = split_of(config, histories)
     if to_train:
-        _check_long_enough(split)
+        check_long_enough(split)
     raw = encode_catalogue(catalogue, config.encoders, progress)
     features = _features(config, raw, split.train.items)
     return PreparedData(catalogue, split, features, histories, raw.sources)
@@ -326,7 +326,8 @@ def _check_parts(config: Config, progress: Progress | None) -> None:
         teacher_names(config.training.teacher)
 
 
-def _check_long_enough(split: Split) -> None:
+def check_long_enough(split: Split) -> None:
+    """Raise DataError if there is nothing to train on."""
     if not any(len(items) > 1 for items in split.train.items):
         raise DataError(
             "no user has two interactions left to train on",

@@ -81,10 +81,10 @@ def make_soft_targets(
     """
     names = teacher_names(config)
     key = _cache_key(config, data)
-    predictions = _read_cache(cache, key)
+    predictions = read_answers(cache, key)
     if predictions is None:
         predictions = _predict(config, names, data, progress, known)
-        _write_cache(cache, key, *predictions)
+        write_answers(cache, key, *predictions)
     items, probabilities = predictions
     lengths = [len(history) for history in data.histories]
     if not config.ends:
@@ -188,14 +188,16 @@ def _cache_key(config: TeacherConfig, data: FitData) -> str:
     return digest.hexdigest()
 
 
-def _read_cache(cache: Path | None, key: str) -> tuple[Tensor, Tensor] | None:
+def read_answers(cache: Path | None, key: str) -> tuple[Tensor, Tensor] | None:
+    """Return items and probabilities [interactions, most] that were kept under a key; None if there are none."""
     if cache is None or not cache.is_file():
         return None
     saved = torch.load(cache, weights_only=True)
     return (saved["items"], saved["probabilities"]) if saved.get("key") == key else None
 
 
-def _write_cache(cache: Path | None, key: str, items: Tensor, probabilities: Tensor) -> None:
+def write_answers(cache: Path | None, key: str, items: Tensor, probabilities: Tensor) -> None:
+    """Keep a teacher's answers for a run that goes on; `key`: a hash of all that they depend on."""
     if cache is None:
         return
     with replacing(cache) as temporary:  # several processes of a run may write it at once

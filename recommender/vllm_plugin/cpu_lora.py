@@ -6,7 +6,8 @@ a row without an adapter gets one unless a slot is free. Here such rows get none
 
 from __future__ import annotations
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 
 def _products(inputs: Tensor, weights: Tensor, indices: Tensor, output: Tensor) -> Tensor:
@@ -54,8 +55,14 @@ def bgmv_expand_slice(
         columns.copy_(result[:, :width])
 
 
+def device_of(base_layer: nn.Module) -> torch.device:
+    """Return where the adapters of a layer lie. vLLM asks its weight, which a layer in 8 bits has given to oneDNN."""
+    return torch.device("cpu")
+
+
 def install() -> None:
     """Replace vLLM's functions by these, in every module that may have imported them already."""
+    from vllm.lora.layers import base_linear, utils
     from vllm.lora.ops import torch_ops
     from vllm.lora.ops.torch_ops import lora_ops
     from vllm.lora.punica_wrapper import punica_cpu
@@ -63,3 +70,5 @@ def install() -> None:
     for function in (bgmv_shrink, bgmv_expand, bgmv_expand_slice):
         for module in (torch_ops, lora_ops, punica_cpu):
             setattr(module, function.__name__, function)
+    for layers in (utils, base_linear):
+        layers._get_lora_device = device_of

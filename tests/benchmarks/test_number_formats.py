@@ -32,7 +32,7 @@ def test_rounding_is_told_from_width(make_saved):
     make_saved(3)
     rows = bench_agreement("-", users=6, beams=[1, 64], formats=FORMATS, k=5)
     found = {(row["format"], row["search"]): row for row in rows}
-    assert all(row["users"] == 6 for row in rows) and len(rows) == 9
+    assert all(row["users"] == 6 for row in rows) and len(rows) == 12
     assert found["float32", "all items"]["top 5"] == found["float32", "64 beams"]["top 5"] == 1
     assert found["float32", "1 beams"]["top 5"] <= 1 and found["bfloat16", "all items"]["top 5"] > 0.8
     assert found["float32", "all items"]["lost"] == 0 <= found["float32", "1 beams"]["lost"] + 1e-6
@@ -50,6 +50,6 @@ def test_a_format_changes_the_base_and_leaves_the_model_as_it_was(make_saved):
     rounded = in_format(model, BFLOAT16)
     for name, parameter in rounded.peft.named_parameters():
         assert parameter.dtype == (torch.float32 if "lora_" in name else torch.bfloat16), name
-    assert in_format(model, INT8).config.decoding.int8 and not in_format(model, FLOAT32).config.decoding.int8
+    assert in_format(model, INT8).config.decoding.bits == 8 and in_format(model, FLOAT32).config.decoding.bits == 16
     for name, parameter in model.named_parameters():
         np.testing.assert_array_equal(parameter.detach().numpy(), before[name].detach().numpy())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -102,3 +103,11 @@ def test_a_store_that_cannot_be_written_stops_the_work_before_it_begins(run, kep
     monkeypatch.delenv("RECOMMENDER_MASTER_KEY")
     refused(run("export", trained, "plain", "-q"), "needs a master key")
     assert not (tmp_path / "plain").exists()
+
+
+def test_a_checkpoint_that_is_made_smaller_is_written_down(run, kept, trained, monkeypatch):
+    monkeypatch.setattr("recommender.pipelines.shrink.shrink", lambda *args: shutil.copytree(trained, args[2]) and [])
+    assert run("shrink", trained, "--layers", 1, "--output", "small", "-q")[0] == 0
+    (kind, begun), (_, ended) = kept()
+    assert kind == "train" and (begun["made from"], begun["layers"], begun["done"]) == (str(trained), 1, "begun")
+    assert ended["done"] == "finished" and ended["manifest"] == digest(Path("small/checkpoint.json"))

@@ -68,7 +68,8 @@ def test_train(run, measured):
 def test_engines(run, measured):
     calls = measured("recommender.benchmarks.engine_agreement.bench_engines")
     assert run("bench", "engines", "--histories", 9, "--vllm", "--dtype=float32 --x=1", "-q")[0] == 0
-    assert calls[0][1].histories == 9 and "--dtype=float32" in repr(calls[0][1])
+    assert calls[0][1].histories == 9 and "--dtype=float32" in repr(calls[0][1]) and calls[0][1].bits == 16
+    assert run("bench", "engines", "--bits", 8, "-q")[0] == 0 and calls[1][1].bits == 8
 
 
 def test_serve(run, measured):

@@ -35,6 +35,15 @@ def test_an_output_that_would_replace_something_else(run, trained, recipe, table
     refused(run("train", "--config", recipe, "--output", tmp_path / "file" / "model", "-q"), "no folder that you may")
 
 
+def test_export_in_8_bits_is_for_vllm(run, trained, tmp_path):
+    refused(
+        run("export", trained, tmp_path / "plain", "--bits", 8, "-q"), "--bits 8 writes what vLLM reads", "--to vllm"
+    )
+    code, out, _ = run("export", trained, tmp_path / "served", "--to", "vllm", "--bits", 8, "--json", "-q")
+    assert code == 0 and json.loads(out)["rank_difference"] < 1e-3
+    assert "compressed-tensors" in (tmp_path / "served" / "rank" / "config.json").read_text()
+
+
 def test_batch_answers_a_file(run, trained, tmp_path):
     requests = [{"custom_id": "a", "history": ["103"], "k": 2}, {"custom_id": "b", "history": ["none"]}]
     (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, requests)) + "\n")

@@ -169,3 +169,15 @@ def test_whether_users_suffice_is_printed_or_given_as_json(run, text_recipe):
     assert code == 0 and [one["modality"] for one in found["modalities"]] == ["text"]
     code, out, _ = run(*asked)
     assert code == 0 and "upper end" in out and "found in 80 %" in out
+
+
+def test_sizes_prints_a_row_for_each_number_of_bits_and_draws_them(run, trained, tmp_path):
+    asked = ("study", "sizes", trained, "--rounds", 1, "-q")
+    code, out, _ = run(*asked, "--bits", "16,8", "--users", 4, "--output", tmp_path / "sizes", "--json")
+    assert code == 0 and [row["bits"] for row in json.loads(out)["sizes"]] == [16, 8]
+    assert {path.name for path in (tmp_path / "sizes").iterdir()} >= {"metrics.json", "sizes.png", "report.html"}
+    refused(
+        run(*asked, "--bits", "16,3", "--output", tmp_path / "other"), "bits are 16, 3", "expected some of 16, 8, 4"
+    )
+    refused(run("study", "sizes", tmp_path / "nothing", "--output", tmp_path / "other", "-q"), "no such checkpoint")
+    assert not (tmp_path / "other").exists()

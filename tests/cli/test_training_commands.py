@@ -45,6 +45,16 @@ def test_extend_adds_items_that_are_ranked_at_once(run, text_recipe, tables, tmp
     assert code == 2 and "lacks 1 of the model's items, first 'new'" in err and not (tmp_path / "less").exists()
 
 
+def test_shrink_leaves_a_checkpoint_with_fewer_layers(run, trained, recipe, tmp_path):
+    asked = ("shrink", trained, "--output", tmp_path / "small", "-q")
+    code, out, _ = run(*asked, "--layers", 1, "--config", recipe, "--set", "training.stages.1.max_steps=2", "--json")
+    assert code == 0 and [(row["stage"], row["steps"]) for row in json.loads(out)] == [("rank", 2)]
+    assert "rank_layers: 1" in (tmp_path / "small" / "config.yaml").read_text()
+    assert run("recommend", tmp_path / "small", "--history", "100", "--k", "1", "--no-explain", "-q")[0] == 0
+    refused(run(*asked, "--layers", 2), "ranks with 2 layers, and 2 are not fewer", "between 1 and 1")
+    refused(run(*asked, "--layers", 1, "--set", "seed=1"), "--set changes a recipe, and none is named")
+
+
 def test_a_missing_column(run, recipe, tables, tmp_path):
     write_csv(tmp_path / "items.csv", ("id", "title"), [("1", "a")])
     target = tmp_path / "model"

@@ -97,14 +97,17 @@ def test_changed_weights_are_seen(family):
     np.testing.assert_allclose(after[0], slow_scores(model, checkpoint.builder, [1, 2, 3]), atol=1e-4)
 
 
-def test_eight_bits_rank_nearly_as_float32(family):
+@pytest.mark.parametrize(("bits", "apart"), [(8, 0.2), (4, 0.6)])
+def test_fewer_bits_rank_nearly_as_float32(family, bits, apart):
     checkpoint = family(LlamaConfig, 3)
     prompts = [checkpoint.builder.prompt(history) for history in ([1, 2, 3], [9])]
     exact = beam_search.score(WeightCache(checkpoint.model), prompts, range(ITEMS))
     rounded = family(LlamaConfig, 3)
-    rounded.model.config = rounded.model.config.updated({"decoding.int8": True})
-    found = beam_search.score(WeightCache(rounded.model), prompts, range(ITEMS))
-    assert 0 < np.abs(found - exact).max() < 0.2
+    rounded.model.config = rounded.model.config.updated({"decoding.bits": bits})
+    cache = WeightCache(rounded.model)
+    found = beam_search.score(cache, prompts, range(ITEMS))
+    assert 0 < np.abs(found - exact).max() < apart
+    assert cache.stack().nbytes < WeightCache(checkpoint.model).stack().nbytes * (0.3 if bits == 8 else 0.2)
 
 
 def test_layers_that_lie_elsewhere_are_refused_by_name(family):

@@ -31,8 +31,8 @@ def test_matrices_of_one_input_are_one_behind_the_other_and_miss_no_bias(packed,
         monkeypatch.setattr(matrices, "_packable", lambda weight: False)
     x, parts = torch.randn(3, 8), [(torch.randn(4, 8), torch.randn(4)), (torch.randn(2, 8), None)]
     expected = torch.cat([nn.functional.linear(x, weight, bias) for weight, bias in parts], 1)
-    torch.testing.assert_close(matrix(parts, int8=False)(x), expected)
-    assert (matrix(parts, int8=True)(x) - expected).norm() < 0.05 * expected.norm()
+    torch.testing.assert_close(matrix(parts, bits=16)(x), expected)
+    assert (matrix(parts, bits=8)(x) - expected).norm() < 0.05 * expected.norm()
 
 
 @pytest.mark.parametrize("rows", [1, 50, 300])
@@ -44,10 +44,10 @@ def test_a_gated_half_is_the_activation_of_one_times_the_other(dtype, activation
     gate, up = (nn.Linear(64, 96, bias=bias) for bias in (True, False))
     expected = (activation(gate(x)) * up(x)).detach()
     parts = [(part.weight.to(dtype), None if part.bias is None else part.bias.to(dtype)) for part in (gate, up)]
-    found = gated(*parts, activation, int8=False)(x.to(dtype))
+    found = gated(*parts, activation, bits=16)(x.to(dtype))
     assert found.dtype == dtype
     assert (found.float() - expected).norm() < {torch.float32: 1e-5, torch.bfloat16: 0.01}[dtype] * expected.norm()
-    assert (gated(*parts, activation, int8=True)(x.to(dtype)).float() - expected).norm() < 0.05 * expected.norm()
+    assert (gated(*parts, activation, bits=8)(x.to(dtype)).float() - expected).norm() < 0.05 * expected.norm()
 
 
 def test_what_is_no_plain_matrix_is_refused():

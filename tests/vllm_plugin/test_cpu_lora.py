@@ -46,3 +46,9 @@ def test_more_rows_of_output_than_of_input_stay_as_they_are():
     output = torch.ones(5, 3)
     cpu_lora.bgmv_expand(torch.randn(2, 4), torch.randn(1, 3, 4), output, torch.zeros(2, dtype=torch.int64))
     assert torch.equal(output[2:], torch.ones(3, 3)) and not torch.equal(output[:2], torch.ones(2, 3))
+
+
+def test_adapters_lie_on_the_cpu_also_beside_a_weight_that_was_taken_away():
+    layer = torch.nn.Linear(2, 2)
+    layer.weight = None
+    assert cpu_lora.device_of(layer) == torch.device("cpu")
