@@ -116,7 +116,7 @@ def _report(figures: Mapping[str, Any]) -> Report:
         for target in figures["targets"]
     ]
     lead = " ".join(f"{sentence}." for sentence in told_of(figures))
-    parts = (Table("What was learned, and how", rows_of(figures)), *pictures)
+    parts: list[Table | Picture] = [Table("What was learned, and how", rows_of(figures)), *pictures]
     return Report("Two catalogues at once", lead, parts, _NOTES, figures["about"])
 
 

@@ -245,7 +245,9 @@ class _Study:
             began = time.monotonic()
             self._write_tables(tables, learned)
             stages = self.config.training.stages
-            more = {f"training.stages.{n}.epochs": stage.epochs * times for n, stage in enumerate(stages)}
+            more: dict[str, Any] = {
+                f"training.stages.{n}.epochs": stage.epochs * times for n, stage in enumerate(stages)
+            }
             more |= {"data.items": str(tables / ITEMS), "data.interactions": str(tables / INTERACTIONS)}
             train(self.config.updated(changes | more, "study"), folder, self.progress, recipe="study domains")
             return round(time.monotonic() - began, 1)
