@@ -38,7 +38,7 @@ class Within:
         """Return a holdout without the targets of other parts. Raises DataError if none is left."""
         table = holdout.table
         targets = np.where((table != PADDING) & self.listed[table], table, PADDING)
-        details = {**holdout.details, "only": self.name}
+        details = {**holdout.details, "only": self.name, "ranked": int(self.listed.sum())}
         kept = replace(holdout, targets=targets, name=f"{holdout.name}, only {self.name}", details=details)
         if not len(kept.test_users):
             raise DataError(f"no target has {self.name}", "leave out --only, or name what some target has")
