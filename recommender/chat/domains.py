@@ -34,7 +34,8 @@ _SOME = (
 _NOT_ONLY = r"\bnot (?:only|just) "
 #: who speaks of what they had asks for nothing
 _HAD = (
-    r"\b(?:watched|saw|seen|loved|liked|enjoyed|hated|disliked|favou?rites?|read|played|bought|own|owned|used|know|knew"
+    r"\b(?:watched|saw|seen|loved|liked|enjoyed|hated|disliked|loves|likes|enjoys|hates|favou?rites?|read|played|bought"
+    r"|own|owned|used|know|knew"
     r"|i (?:really |also |usually )?(?:like|love|enjoy))(?: (?!but\b|and\b|so\b|show\b|give\b|want\b)\w+){0,3}? "
 )
 _FOLLOWED = r"(?: (?:called )?<t\d+>| (?:fans?|lovers?|buffs?|makers?|directors?|stars?|night)\b)"

@@ -76,6 +76,7 @@ def asked(text):
         ("not the second film", []),
         ("something funny", []),
         ("a soap for film lovers", []),
+        ("a product for my sister, who loves films", ["products"]),
     ],
 )
 def test_which_catalogue_a_message_asks_for(text, domains):
