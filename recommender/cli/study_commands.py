@@ -129,6 +129,9 @@ def domains(
     repeats: Annotated[
         int, typer.Option(help="epochs are multiplied by up to so much where a share is small", min=1)
     ] = 5,
+    target: Annotated[
+        list[str] | None, typer.Option(help="the catalogue that is ranked; may be repeated; default: both in turn")
+    ] = None,
     attribute: Annotated[str, typer.Option(help="what says the catalogue of an item")] = "domain",
     users: Users = None,
     seed: Seed = 0,
@@ -147,7 +150,7 @@ def domains(
 
     options = DomainOptions(percents("--shares", shares), most_interactions, users, repeats, attribute, seed)
     with stoppable(), progress_bars(quiet) as progress:
-        figures = domain_study(recipe, output, options, progress)
+        figures = domain_study(recipe, output, options, target or (), progress)
         report.write_domains(output, figures)
     if as_json:
         print_json(figures)

@@ -28,15 +28,20 @@ _NOTES = (
 )
 
 
-def figures_of(done: Mapping[str, Any], about: Mapping[str, Any], ways: Sequence[str]) -> dict[str, Any]:
+def figures_of(
+    done: Mapping[str, Any], about: Mapping[str, Any], targets: Sequence[str], ways: Sequence[str]
+) -> dict[str, Any]:
     """Return for each target, share and way the measures, and the paired difference from the first way.
 
     done: the study's steps; `TARGET SHARE WAY` holds the ranks from 1, K + 1 below K.
     """
     return {
         "targets": {
-            target: {share: _measured(done, target, share, ways, about["seed"]) for share in told["learned"]}
-            for target, told in about["domains"].items()
+            target: {
+                share: _measured(done, target, share, ways, about["seed"])
+                for share in about["domains"][target]["learned"]
+            }
+            for target in targets
         }
     }
 
@@ -72,14 +77,14 @@ def rows_of(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "target": target,
-            "users learned": f"{told['learned'][share]} ({share} %)",
+            "users learned": f"{figures['about']['domains'][target]['learned'][share]} ({share} %)",
             "way": way,
             **{name: _spoken(value) for name, value in found["measures"].items()},
             f"N@{K} more than alone": _spoken(found["more than alone"][f"N@{K}"]) if found["more than alone"] else "",
             "seconds": round(found["seconds"]) or "",
         }
-        for target, told in figures["about"]["domains"].items()
-        for share, ways in figures["targets"][target].items()
+        for target, shares in figures["targets"].items()
+        for share, ways in shares.items()
         for way, found in ways.items()
     ]
 

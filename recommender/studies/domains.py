@@ -74,11 +74,16 @@ class _Domain:
 
 
 def domain_study(
-    config: Config, output: Path, options: DomainOptions | None = None, progress: Progress | None = None
+    config: Config,
+    output: Path,
+    options: DomainOptions | None = None,
+    targets: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train and test all ways, shares and directions, and return the figures; a study that was stopped goes on.
 
-    config: a recipe over joined tables. Raises ConfigError for shares that are none and a recipe with a start of its own,
+    config: a recipe over joined tables. targets: the domains that are targets, by default both; a study of one goes on with
+    the other. Raises ConfigError for shares that are none and a recipe with a start of its own,
     DataError for tables that are not of two domains, users of both, and a folder of a study with other settings.
     """
     options = options or DomainOptions()
@@ -86,8 +91,11 @@ def domain_study(
     catalogue = load_catalogue(config, progress)
     histories = load_histories(config, catalogue)
     domains = _domains(catalogue, histories, options)
+    names = [domain.name for domain in domains]
+    if unknown := next((target for target in targets if target not in names), None):
+        raise DataError(f"there is no domain {unknown!r}", f"there are {' and '.join(names)}")
     output.mkdir(parents=True, exist_ok=True)
-    return _Study(config, catalogue, domains, options, output, progress).run()
+    return _Study(config, catalogue, domains, options, output, progress).run(targets or names)
 
 
 def _check(config: Config, options: DomainOptions) -> None:
@@ -168,9 +176,9 @@ class _Study:
         plain |= {"data.items_table": {}, "data.interactions_table": {}, "data.minimum_rating": None}
         self.config = config.updated(plain | {"data.standin_media": False, "training.keep_test_out": True}, "study")
 
-    def run(self) -> dict[str, Any]:
-        """Do all steps and return the figures."""
-        for target, source in (self.domains, self.domains[::-1]):
+    def run(self, targets: Sequence[str]) -> dict[str, Any]:
+        """Do all steps of these targets and return the figures."""
+        for target, source in (pair for pair in (self.domains, self.domains[::-1]) if pair[0].name in targets):
             for share in self.options.shares:
                 for way in WAYS:
                     self.steps.once(f"{target.name} {share:g} {way}", partial(self._ranks, target, source, share, way))
@@ -188,7 +196,7 @@ class _Study:
             "seed": self.options.seed,
             "repeats": self.options.repeats,
         }
-        return {"about": about, **figures_of(self.steps.done, about, WAYS)}
+        return {"about": about, **figures_of(self.steps.done, about, targets, WAYS)}
 
     def _ranks(self, target: _Domain, source: _Domain, share: float, way: str) -> dict[str, Any]:
         """Return the rank of each tested user's last item among the target's, K + 1 below K; and the seconds of training."""

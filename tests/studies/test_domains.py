@@ -111,6 +111,10 @@ def test_a_study_goes_on_where_it_was_and_refuses_other_settings(studied):
     again = CliRunner().invoke(app, [*asked, "--json"], catch_exceptions=False)
     assert json.loads(again.stdout) == figures
     assert {path: path.stat().st_mtime_ns for path in output.glob("models/*/checkpoint.json")} == made
+    one = CliRunner().invoke(app, [*asked, "--json", "--target", "products"], catch_exceptions=False)
+    assert json.loads(one.stdout)["targets"] == {"products": figures["targets"]["products"]}
+    none = CliRunner().invoke(app, [*asked, "--target", "books"])
+    assert isinstance(none.exception, DataError) and "films and products" in none.exception.hint
     other = CliRunner().invoke(app, [*asked, "--repeats", "3"])
     assert isinstance(other.exception, DataError) and "other settings" in other.exception.message
 
@@ -121,7 +125,7 @@ def test_differences_are_paired_and_said():
     alone = random.integers(5, K + 2, 200)
     ways = {"alone": alone, "both": np.maximum(alone - 3, 1), "started": alone, "popularity": np.full(200, K + 1)}
     done = {f"films 5 {way}": {"ranks": ranks.tolist(), "seconds": 2.0} for way, ranks in ways.items()}
-    figures = {"about": about, **figures_of(done, about, list(ways))}
+    figures = {"about": about, **figures_of(done, about, ["films"], list(ways))}
     found = figures["targets"]["films"]["5"]
     gains = np.where(ways["both"] <= K, 1 / np.log2(ways["both"] + 1), 0) - np.where(
         alone <= K, 1 / np.log2(alone + 1), 0
