@@ -131,8 +131,10 @@ def _share(value: float, digits: int) -> str:
 def for_card(evaluation: Evaluation) -> dict[str, Any]:
     """Return the evaluation for a model card: the protocol in words, R@10 and N@10 of every model."""
     about = evaluation.about
+    whole = f"full catalogue of {about['items']:,} items"
+    ranked = f"{about['ranked']:,} of {about['items']:,} items ranked" if "only" in about else whole
     protocol = (
-        f"{about['split']}, {about['users']:,} users, full catalogue of {about['items']:,} items,"
+        f"{about['split']}, {about['users']:,} users, {ranked},"
         f" seen items {'removed' if about['exclude_seen'] else 'kept'}, 95 % bootstrap interval over users,"
         f" {_runs(evaluation)}."
     )

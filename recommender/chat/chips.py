@@ -79,6 +79,8 @@ class Understood:
             )
         for kind, name in _GROUPS:
             changes[name] = tuple(group for group in getattr(reading, name) if self.says(kind, group, number))
+        if reading.domains:
+            changes["domains"] = reading.domains if self.says("only", reading.domains, number) else ()
         changes["moods"] = tuple(mood for mood in reading.moods if self.says("mood", mood, number))
         return replace(reading, **changes, **self._years(reading, number), query=self._query(reading, number))
 
@@ -132,6 +134,8 @@ def _pieces(state: DialogueState) -> Iterator[Piece]:
     """Yield everything that counts in a state, as it may have been said."""
     for kind, name in _GROUPS:
         yield from ((kind, group) for group in getattr(state, name))
+    if state.domains:
+        yield "only", state.domains
     if state.first_year is not None:
         yield "years", ("first", state.first_year)
     if state.last_year is not None:

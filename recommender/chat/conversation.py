@@ -16,6 +16,7 @@ from recommender.chat import english_patterns as patterns
 from recommender.chat.chat_engine import ChatEngine
 from recommender.chat.chips import Understood
 from recommender.chat.dialogue_state import DialogueState, items_at_ranks
+from recommender.chat.domains import interleaved, masks_of
 from recommender.chat.languages import KNOWN, foreign_language
 from recommender.chat.list_questions import Situation
 from recommender.chat.model_reading import ModelReader
@@ -367,8 +368,12 @@ class Chat:
                 mask = np.zeros_like(allowed)
                 mask[self.catalogue.indices(only)] = True
                 mask &= allowed
-            width = min(width, int(mask.sum()))
-            return self._ranked(state, mask, given, width, said) if width else Ranking(*_NOTHING)
+            several = masks_of(self.catalogue, state.domains) if len(state.domains) > 1 else [mask]
+            rankings = []
+            for domain in several:  # of several each is ranked by itself, so that none takes the whole list
+                most = min(width, int((mask & domain).sum()))
+                rankings.append(self._ranked(state, mask & domain, given, most, said) if most else Ranking(*_NOTHING))
+            return interleaved(rankings, width) if len(rankings) > 1 else rankings[0]
 
         return ranks
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,16 +19,17 @@ MOST = 20
 TASTE = 1.0
 DISLIKE = 1.5
 
-#: fields that hold one bound, not several constraints
 _YEARS = ("first_year", "last_year")
+#: fields that hold one constraint, not several -> what they hold without it
+_SINGLE: Mapping[str, Any] = {**dict.fromkeys(_YEARS), "domains": ()}
 
 Groups = tuple[tuple[Fact, ...], ...]
 
 
 @dataclass(frozen=True)
 class DialogueState:
-    """Hard: `only`, `without`, years, `hidden` items. Soft: `toward`, `moods`, `anchors`, `dislikes`,
-    `query` in free words, `pointed`: items of a list that more are wanted like. `k`: list length."""
+    """Hard: `only`, `without`, years, `domains` of which an item is of one, `hidden` items. Soft: `toward`, `moods`,
+    `anchors`, `dislikes`, `query` in free words, `pointed`: items of a list that more are wanted like. `k`: list length."""
 
     history: tuple[int, ...] = ()
     anchors: tuple[int, ...] = ()
@@ -44,6 +45,7 @@ class DialogueState:
     query: str | None = None
     k: int = 5
     pointed: tuple[int, ...] = ()
+    domains: tuple[Fact, ...] = ()
 
     @property
     def nothing_known(self) -> bool:
@@ -76,6 +78,7 @@ class DialogueState:
             moods=_joined(start.moods, reading.moods),
             query=reading.query or start.query,
             pointed=liked or start.pointed,
+            domains=reading.domains or start.domains,  # who wants films and then products wants products
             **start._years(reading),
             k=start._length(reading, k),
         )
@@ -111,6 +114,8 @@ class DialogueState:
             allowed &= index.having(group)
         for group in self.without:
             allowed &= ~index.having(group)
+        if self.domains:
+            allowed &= index.having(self.domains)
         if self._bounds_years:
             allowed &= index.with_years(self._accepts_year)
         allowed[list(self.hidden)] = False
@@ -127,6 +132,8 @@ class DialogueState:
     def _meets(self, facts: Facts) -> bool:
         if not all(_holds(group, facts) for group in self.only) or any(_holds(g, facts) for g in self.without):
             return False
+        if self.domains and not _holds(self.domains, facts):
+            return False
         if not self._bounds_years:
             return True
         years = years_of(facts)
@@ -140,7 +147,7 @@ class DialogueState:
         """Return which constraints an item with these facts does not meet, in words, and the state without those."""
         unmet, rest = [], self
         for words, name, part in self._constraints():
-            alone: Any = part if name in _YEARS else (part,)
+            alone: Any = part if name in _SINGLE else (part,)
             if not DialogueState(**{name: alone})._meets(facts):
                 unmet.append(words)
                 rest = rest._dropping(name, part)
@@ -149,6 +156,8 @@ class DialogueState:
     def _constraints(self) -> list[tuple[str, str, Any]]:
         """Return every hard constraint: in words, the field that it stands in, and its part of the field."""
         constraints: list[tuple[str, str, Any]] = [(_spoken(group), "only", group) for group in self.only]
+        if self.domains:
+            constraints.append((_spoken(self.domains), "domains", self.domains))
         constraints += [(f"no {_spoken(group)}", "without", group) for group in self.without]
         if self.first_year is not None:
             constraints.append((f"{self.first_year} or later", "first_year", self.first_year))
@@ -159,7 +168,7 @@ class DialogueState:
         return constraints
 
     def _dropping(self, name: str, part: Any) -> DialogueState:
-        left: Any = None if name in _YEARS else _less(getattr(self, name), part)
+        left: Any = _SINGLE[name] if name in _SINGLE else _less(getattr(self, name), part)
         return replace(self, **{name: left})
 
     # soft

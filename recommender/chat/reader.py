@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Literal
 
 from recommender.chat import english_patterns as w
+from recommender.chat.domains import DomainReader
 from recommender.data.catalogue import Catalogue
 from recommender.justify.english import NEUTRAL
 from recommender.justify.facts import facts_of, role, years_of
@@ -25,7 +26,7 @@ LONGEST = 2000
 _QUOTED = re.compile(r'["“”„«»]([^"“”„«»]{1,120})["“”„«»]')
 _MARK = re.compile(r"[,;:.!?#]")
 _PROPER = re.compile(r"(?:\b[Ll]ike|\bby|\bstarring|\bdirector|\bto) ((?:[A-Z][\w.'-]+ ?){2,5})")
-_NEVER_NAMES = frozenset(("year", "decade"))
+_NEVER_NAMES = frozenset(("year", "decade", "domain"))
 
 Fact = tuple[str, str]
 
@@ -49,7 +50,7 @@ class Reading:
     1, -1 the last; `refused`: not for me; `only`, `without`: hard; `toward`: soft; `first_year`, `last_year`: inclusive;
     `years_out`: ranges; `query`: free words, where a list is wanted and nothing else was
     understood; `question`: asks back, and for no list; `act`: what the language model takes the message for, "" where it
-    has not read it.
+    has not read it; `domains`: which of several catalogues are asked for, alternatives.
     """
 
     history: tuple[int, ...] = ()
@@ -81,6 +82,7 @@ class Reading:
     unknown: tuple[str, ...] = ()
     ambiguous: tuple[tuple[int, ...], ...] = ()
     act: str = ""
+    domains: tuple[Fact, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -93,7 +95,7 @@ class Reader:
 
     def __init__(self, catalogue: Catalogue) -> None:
         """Index the names and the attribute values of every item."""
-        self.catalogue = catalogue
+        self.catalogue, self.domains = catalogue, DomainReader(catalogue)
         self._titles: defaultdict[tuple[str, ...], set[int]] = defaultdict(set)
         self._values: defaultdict[tuple[str, ...], set[Fact]] = defaultdict(set)
         for index, item in enumerate(catalogue):
@@ -210,6 +212,7 @@ class _Message:
 
     def reading(self) -> Reading:
         """Return what the patterns find, each in the text that the ones before it have left."""
+        domains = self.reader.domains.read(self.tagged)  # first: a count takes the noun behind it
         count = self._count()
         if question := self._question():
             return Reading(question=question, unknown=tuple(self.unknown), ambiguous=self._ambiguous())
@@ -232,7 +235,8 @@ class _Message:
             history, anchors, dislikes, ranks_like, ranks_not, ranks_seen, refused, ranks_refused,
             (*only, *self._facts(w.VALUE)), without,
             again, toward, *years, any_year, any_kind, moods, same, count, longer, new, reset,
-            bool(w.WANTS.search(self.tagged)), None, None, tuple(self.unknown), self._ambiguous(),
+            bool(w.WANTS.search(self.tagged) or domains), None, None, tuple(self.unknown), self._ambiguous(),
+            domains=domains,
         )  # fmt: skip
         return replace(reading, query=self._query(reading))
 
@@ -241,12 +245,13 @@ class _Message:
 
         A message that negates something is none: what it names is not wanted. Nor is the turn that brings a picture.
         """
-        understood = replace(reading, wants=False, count=None, reset=False, act="") != Reading()
+        understood = replace(reading, wants=False, count=None, reset=False, act="", domains=()) != Reading()
         text = " ".join(self.text.split())
         if understood or not reading.wants or w.NEGATION.search(self.tagged) or w.PICTURE_TURN in text:
             return None
+        nothing = NEUTRAL | w.COURTESY | self.reader.domains.words
         free = [word for word in self.tagged.split() if len(word) > 2 and word[0].isalpha()]
-        free = [word for word in free if word not in NEUTRAL | w.COURTESY and not w.WANTS.fullmatch(word)]
+        free = [word for word in free if word not in nothing and not w.WANTS.fullmatch(word)]
         return text if free else None
 
     def _question(self) -> Question | None:

@@ -167,6 +167,49 @@ def sounds(
     print_rows([{"word": word, "items": count} for word, count in counts.items()], said, as_json)
 
 
+def join(
+    catalogues: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DOMAIN=SOURCE...",
+            help="films=movielens-100k products=FOLDER: a folder with the tables items and interactions, an embedded data"
+            " set, or a YAML file with a section data",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option(help="folder for items.jsonl and interactions.csv", callback=early_checks.output_folder)
+    ],
+    prefix: Annotated[bool, typer.Option("--prefix", help="make item ids films:50, as two catalogues have 50")] = False,
+    same_users: Annotated[
+        bool, typer.Option("--same-users", help="a user id means the same person in all catalogues")
+    ] = False,
+    attribute: Annotated[
+        str, typer.Option(help="what says the domain of an item; conversations know it as domain")
+    ] = "domain",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Join catalogues into one, for one model of all of them.
+
+    Every item gets an attribute that says which catalogue it is from: filters, conversations and evaluations go by it.
+    Ratings below the minimum_rating of a YAML file are left out. Users of two catalogues stay different people.
+    """
+    from recommender.cli.inputs import domain_tables
+    from recommender.data.joining import INTERACTIONS, ITEMS, JoinOptions, join_catalogues
+    from recommender.progress import progress_bars
+
+    sources = domain_tables(catalogues)
+    with progress_bars(quiet or as_json) as progress:
+        report = join_catalogues(sources, output, JoinOptions(prefix, same_users, attribute), progress)
+    told = asdict(report) | {"items": str(output / ITEMS), "interactions": str(output / INTERACTIONS)}
+    if as_json:
+        print_json(told)
+        return
+    print_rows(list(told["domains"]), f"{report.users} users, ordered by {report.ordered_by}")
+    tables = f"--set data.items={output / ITEMS} --set data.interactions={output / INTERACTIONS}"
+    print_text(f"next: recommender train --config RECIPE --output MODEL {tables}")
+
+
 def private_histories(
     config: ConfigFile,
     output: Annotated[

@@ -16,7 +16,7 @@ from recommender.errors import ConfigError, DataError
 from recommender.progress import Progress
 
 if TYPE_CHECKING:
-    from recommender.config import Config
+    from recommender.config import Config, DataConfig
     from recommender.data.catalogue import Catalogue
     from recommender.engine import Recommender, Request
 
@@ -189,12 +189,44 @@ def whole_numbers(option: str, text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
+def percents(option: str, text: str) -> list[float]:
+    """Return the numbers above 0, at most 100, of a list with commas, each once. Raises DataError."""
+    try:
+        numbers = [float(part) for part in split_list(text, option)]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(0 < number <= 100 for number in numbers):
+        raise DataError(f"{option} {text!r}: expected percents, with commas", f"for example {option} 5,20,100")
+    return list(dict.fromkeys(numbers))
+
+
 def split_pair(option: str, text: str, example: str, form: str = "KEY=VALUE") -> tuple[str, str]:
     """Return name and value of NAME=VALUE. Raises ConfigError."""
     name, sign, value = text.partition("=")
     if not sign:
         raise ConfigError(f"{option} {text}: expected {form}", f"for example {option} {example}")
     return name.strip(), value.strip()
+
+
+def domain_tables(texts: Sequence[str]) -> dict[str, DataConfig]:
+    """Return the tables of DOMAIN=SOURCE, which are there; a source is a folder, a data set or a YAML file.
+
+    Raises ConfigError for a domain that is given twice or a wrong file, and DataError for tables that are not there.
+    """
+    from recommender.config import Config, DataConfig
+
+    tables: dict[str, DataConfig] = {}
+    for text in texts:
+        name, sign, source = text.partition("=")
+        if not sign:
+            raise ConfigError(f"{text}: expected DOMAIN=SOURCE", "for example films=movielens-100k")
+        if name.casefold() in map(str.casefold, tables):
+            raise ConfigError(f"{text}: the domain {name} is given twice", "give each catalogue a name of its own")
+        is_config = source.endswith((".yaml", ".yml"))
+        config = Config.load(Path(source)) if is_config else Config(data=DataConfig(items=source, interactions=source))
+        check_tables(config)
+        tables[name] = config.data
+    return tables
 
 
 def values_by_name(option: str, texts: list[str] | None) -> dict[str, tuple[str, ...]]:

@@ -11,7 +11,7 @@ import typer
 from recommender.cli import early_checks
 from recommender.cli.cluster_options import On, RayAddress, RayWorkers, WorkerCpus, WorkerGpus, opened_cluster
 from recommender.cli.early_checks import check_tables
-from recommender.cli.inputs import config_of, split_list, with_tables
+from recommender.cli.inputs import config_of, split_list, values_by_name, with_tables
 from recommender.cli.options import AsJson, OwnConfig, Quiet, Users
 from recommender.cli.output import print_json, print_view
 
@@ -55,6 +55,10 @@ def evaluate(
     attribute: Annotated[
         str | None, typer.Option(help="what diversity and calibration go by; default: genres or the like")
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="rank only items that have it, for targets that do; may be repeated"),
+    ] = None,
     users: Users = None,
     record: Annotated[bool, typer.Option(help="write the table into the cards of the checkpoints")] = False,
     on: On = "here",
@@ -67,7 +71,7 @@ def evaluate(
 ) -> None:
     """Compare models and baselines in one table.
 
-    The whole catalogue is ranked for every user.
+    The whole catalogue is ranked for every user, or with --only a part of it: --only domain=films.
     """
     from recommender.errors import import_extra
     from recommender.studies.entries import folders_of, parse_entries, parse_seeds
@@ -80,7 +84,7 @@ def evaluate(
     from recommender.studies.splits import check_split
 
     check_split(split)
-    fit_seeds = parse_seeds(seeds)
+    fit_seeds, part = parse_seeds(seeds), values_by_name("--only", only)
     import_extra("matplotlib", "recommender evaluate", "eval")
     from recommender.eval.report import as_json as plain
     from recommender.eval.report import for_card, table
@@ -88,7 +92,7 @@ def evaluate(
     from recommender.progress import progress_bars
     from recommender.studies import comparison
 
-    options = comparison.EvaluationOptions(split, folds, users, fit_seeds=fit_seeds, attribute=attribute)
+    options = comparison.EvaluationOptions(split, folds, users, fit_seeds=fit_seeds, attribute=attribute, only=part)
     with (
         opened_cluster(on, ray_address, workers, worker_cpus, worker_gpus) as cluster,
         progress_bars(quiet) as progress,

@@ -12,6 +12,7 @@ from recommender.cli import early_checks, experiment_commands
 from recommender.cli.inputs import (
     check_parts_at_hand,
     open_model,
+    percents,
     read_recipe,
     sampled_histories,
     split_list,
@@ -20,8 +21,9 @@ from recommender.cli.inputs import (
 from recommender.cli.judging_commands import explanations, justifications, preference, scales
 from recommender.cli.online_commands import blocks, prequential
 from recommender.cli.options import AsJson, ConfigFile, Items, Model, Quiet, Seed, Settings, Users
-from recommender.cli.output import print_json, print_note, print_rows, print_view
+from recommender.cli.output import print_json, print_note, print_rows, print_text, print_view
 from recommender.cli.privacy_commands import forgetting, privacy
+from recommender.cli.stopping import stoppable
 from recommender.errors import DataError
 from recommender.strict.yaml_documents import parse_yaml
 
@@ -120,6 +122,49 @@ def cold(
         return
     for evaluation in evaluations.values():
         _print_table(evaluation)
+
+
+@app.command()
+def domains(
+    config: ConfigFile,
+    output: Output,
+    settings: Settings = None,
+    shares: Annotated[str, typer.Option(help="percents of a target's users that are learned")] = "5,20,100",
+    most_interactions: Annotated[
+        int | None, typer.Option(help="learn an even sample of users with about so many, of each; default: all", min=10)
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option(help="epochs are multiplied by up to so much where a share is small", min=1)
+    ] = 5,
+    target: Annotated[
+        list[str] | None, typer.Option(help="the catalogue that is ranked; may be repeated; default: both in turn")
+    ] = None,
+    attribute: Annotated[str, typer.Option(help="what says the catalogue of an item")] = "domain",
+    users: Users = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure whether two catalogues help each other.
+
+    The tables are those of `recommender join`. Each catalogue in turn is the target: its users alone, one adapter for both,
+    and one that began from an adapter of the other, by shares of the target's users. A study that was stopped goes on.
+    """
+    recipe = read_recipe(config, settings)
+    from recommender.progress import progress_bars
+    from recommender.studies import domain_report as report
+    from recommender.studies.domains import DomainOptions, domain_study
+
+    options = DomainOptions(percents("--shares", shares), most_interactions, users, repeats, attribute, seed)
+    with stoppable(), progress_bars(quiet) as progress:
+        figures = domain_study(recipe, output, options, target or (), progress)
+        report.write_domains(output, figures)
+    if as_json:
+        print_json(figures)
+        return
+    print_rows(report.rows_of(figures), f"ranked among the target's items: {output / report.PAGE}")
+    for sentence in report.told_of(figures):
+        print_text(sentence)
 
 
 @app.command("queries")

@@ -44,8 +44,18 @@ _DOMAINS = {
 
 @lru_cache(maxsize=64)
 def domain_words(noun: str) -> DomainWords:
-    """Return the words for what is recommended, given its name in the plural; people "chose" what is in no list."""
-    return _DOMAINS.get(noun.casefold()) or DomainWords(singular(noun), noun)
+    """Return the words for what is recommended, given its name in the plural; people "chose" what is in no list.
+
+    Of "films and products" they chose a "film or product".
+    """
+    if known := _DOMAINS.get(noun.casefold()):
+        return known
+    names = [name for name in noun.split(" and ") if name.strip()]
+    if len(names) < 2:
+        return DomainWords(singular(noun), noun)
+    parts = [domain_words(name) for name in names]
+    others = tuple(text for part in parts for text in (part.singular, part.plural, *part.other_nouns))
+    return DomainWords(" or ".join(part.singular for part in parts), noun, other_nouns=others)
 
 
 def history_verbs(noun: str, liked: bool) -> tuple[str, ...]:

@@ -26,9 +26,9 @@ _TIERS = {
 }
 _OTHER, _YEARS = 6, (7, 8)
 #: facts that are no taste: two items that share them are not alike
-_NO_TASTE = frozenset(("age rating", "publisher", "label", "year", "decade"))
+_NO_TASTE = frozenset(("age rating", "publisher", "label", "year", "decade", "domain"))
 #: facts of one item that its description leaves out: its year stands behind its name
-_SAID_OTHERWISE = frozenset(("age rating", "year", "decade", "series", "publisher", "label"))
+_SAID_OTHERWISE = frozenset(("age rating", "year", "decade", "series", "publisher", "label", "domain"))
 #: tiers of facts that say why, where a kind only says what
 _SPECIFIC = 4
 #: an influence counts for a specific fact if its effect is at least this share of the strongest one's

@@ -6,22 +6,19 @@ history, the input the known items before it; nothing later is learnt from.
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from recommender.config import ColumnsConfig, Config
-from recommender.data.catalogue import Catalogue, Item
+from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories
+from recommender.data.written_tables import write_csv, write_items
 from recommender.errors import CheckpointError, DataError
 from recommender.eval.evaluation import Evaluation
-from recommender.files import replacing
 from recommender.model.checkpoint import item_ids_of, save_pretrained
 from recommender.model.manifest import MANIFEST
 from recommender.pipelines.extend import load_extended
@@ -171,29 +168,14 @@ def _extend(known: Path, output: Path, name: str, times: float, progress: Progre
 def _write_tables(split: ColdSplit, catalogue: Catalogue, output: Path) -> None:
     """Write all items, the known items, the interactions that may be learnt from, and the targets, as input tables."""
     output.mkdir(parents=True, exist_ok=True)
-    _write_items(output / "items.jsonl", catalogue)
-    _write_items(output / "known.jsonl", [item for item, cold in zip(catalogue, split.cold, strict=True) if not cold])
+    write_items(output / "items.jsonl", catalogue)
+    write_items(output / "known.jsonl", [item for item, cold in zip(catalogue, split.cold, strict=True) if not cold])
     interactions = (
         (user, catalogue[int(item)].item_id, position)
         for user, history in zip(split.user_ids, split.histories, strict=True)
         for position, item in enumerate(history)
     )
-    _write_csv(output / "interactions.csv", ("user_id", "item_id", "position"), interactions)
+    write_csv(output / "interactions.csv", ("user_id", "item_id", "position"), interactions)
     targets = zip(split.user_ids, split.targets.tolist(), strict=True)
     with_target = ((user, catalogue[target].item_id) for user, target in targets if target >= 0)
-    _write_csv(output / "targets.csv", ("user_id", "item_id"), with_target)
-
-
-def _write_items(path: Path, items: Iterable[Item]) -> None:
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        for item in items:
-            row: dict[str, Any] = {"item_id": item.item_id, "title": item.title, "description": item.text}
-            media = {"image": item.image, "audio": item.audio, "video": item.video}
-            row |= {name: str(source.absolute()) for name, source in media.items() if source}
-            row |= {name: list(values) for name, values in item.attributes.items()}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
+    write_csv(output / "targets.csv", ("user_id", "item_id"), with_target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from recommender.studies.entries import Entry, check_entries, folders_of, parse_
 from recommender.studies.rankings import rank_histories
 from recommender.studies.splits import by_table, split_by_name
 from recommender.studies.unseen_targets import check_targets_unseen
+from recommender.studies.within import Within
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class EvaluationOptions:
     seed: of the bootstrap and of the folds.
     fit_seeds: every baseline is fitted once with each of these seeds.
     attribute: the attribute for diversity and calibration; None: the one that best tells kinds of items apart.
+    only: attribute -> values: only targets and items that have one of them, as if that were the whole catalogue.
     cluster: where checkpoints rank; None: here. Baselines, and checkpoints that are fused with some, rank here in any case.
     """
 
@@ -57,6 +59,7 @@ class EvaluationOptions:
     seed: int = 0
     fit_seeds: Sequence[int] = (0,)
     attribute: str | None = None
+    only: Mapping[str, Sequence[str]] | None = None
     cluster: Cluster | None = None
 
 
@@ -100,6 +103,8 @@ def evaluate(
         import_extra("matplotlib", "a report", "eval")
     parsed = parse_entries(entries)
     config = _with_tables(config or _config_of(folders_of(parsed)), items, interactions)
+    if options.cluster is not None and options.only:
+        raise DataError("a cluster ranks whole catalogues, and only a part is to be ranked", "leave out --on or --only")
     if options.cluster is not None and output is None:
         raise DataError("what a cluster has ranked is kept in the output until all is, and none is named", "name one")
     comparison = _Comparison(parsed, config, test, options, progress, None if output is None else Path(output))
@@ -177,10 +182,17 @@ class _Comparison:
         return FitCache([name for entry in self.entries for name in entry.fused])
 
     def _holdout(self) -> Holdout:
-        if self.test is not None:
-            return by_table(self.test, self.histories, self.catalogue, self.config.data)
         options = self.options
-        return split_by_name(self.histories, self.catalogue, options.split, options.folds, options.seed)
+        if self.test is not None:
+            holdout = by_table(self.test, self.histories, self.catalogue, self.config.data)
+        else:
+            holdout = split_by_name(self.histories, self.catalogue, options.split, options.folds, options.seed)
+        return holdout if self.within is None else self.within.of_holdout(holdout)
+
+    @cached_property
+    def within(self) -> Within | None:
+        """The part of the catalogue that is ranked; None: all of it."""
+        return Within.of(self.catalogue, self.options.only) if self.options.only else None
 
     def _fits(self, entry: Entry) -> dict[str, Fit]:
         """Return the runs of an entry: the folders of a checkpoint, or a baseline once a seed."""
@@ -189,7 +201,8 @@ class _Comparison:
         return {f"seed {seed}": partial(self._fit_baseline, entry.name, seed) for seed in self.options.fit_seeds}
 
     def _fit_baseline(self, name: str, seed: int, learn: Sequence[np.ndarray]) -> RankFunction:
-        return self.fit_cache.fit(name, self._fit_data(learn, seed))
+        fitted = self.fit_cache.fit(name, self._fit_data(learn, seed))
+        return fitted if self.within is None else self.within.ranked(fitted.baseline.scores, fitted.fit_seconds)
 
     def _load_checkpoint(self, folder: str, entry: Entry, learn: Sequence[np.ndarray]) -> RankFunction:
         """Load a checkpoint, and fuse it with baselines if there are any; notes the weights and seconds of a fusion."""
@@ -198,14 +211,14 @@ class _Comparison:
             return RankingOnCluster(cluster, folder, self.config.data, output, self.progress)
         engine = Recommender.from_pretrained(folder, self.catalogue, self.progress)
         if not entry.fused:
-            return partial(rank_histories, engine)
+            return partial(rank_histories, engine) if self.within is None else self.within.ranking(engine)
         score = partial(engine.score, candidates=range(len(self.catalogue)))
         baselines = {name: partial(self.fit_cache.make, name) for name in entry.fused}
         unlearned = self._unlearned_by(engine.config)
         data = self._fit_data(learn)
         fusion = fit_fusion(folder, score, baselines, data, self.progress, gated=entry.gated, unlearned=unlearned)
         self._note(folder, entry, fusion)
-        return fusion
+        return fusion if self.within is None else self.within.ranked(fusion.scores, fusion.fit_seconds)
 
     def _unlearned_by(self, config: Config) -> np.ndarray | None:
         """Return whose last known items a checkpoint has not learned, bool [users]; None: nobody's was."""

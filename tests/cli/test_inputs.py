@@ -227,3 +227,10 @@ def test_moments():
     for wrong in ("yesterday", "nan", "inf"):
         with pytest.raises(DataError, match=f"--since is '{wrong}'"):
             inputs.moment_of(wrong)
+
+
+def test_percents_are_read_once_each_and_others_are_one_line():
+    assert inputs.percents("--shares", "5, 20,100,5") == [5, 20, 100]
+    for text in ("", "5,x", "0,5", "101", "nan", "-1"):
+        with pytest.raises(DataError, match="expected percents"):
+            inputs.percents("--shares", text)

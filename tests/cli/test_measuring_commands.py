@@ -42,6 +42,19 @@ def test_evaluate_writes_its_table_into_the_card(run, trained, tables, tmp_path)
     assert code == 0
 
 
+def test_evaluate_ranks_a_part_of_the_catalogue(run, trained, tables, tmp_path):
+    shutil.copytree(trained, tmp_path / "mine")
+    code, out, _ = run(
+        *("evaluate", tmp_path / "mine", "popularity", "--items", tables / "items.csv", "--only", "genres=comedy"),
+        *("--interactions", tables / "interactions.csv", "--output", tmp_path / "report", "--json", "-q", "--record"),
+    )
+    told = json.loads(out)
+    assert code == 0 and told["about"]["split"] == "leave-one-out, only genres=comedy"
+    assert told["about"]["only"] == "genres=comedy" and told["about"]["users"] == 6
+    assert "10 of 20 items ranked" in (tmp_path / "mine" / "README.md").read_text()
+    assert "10 of them ranked, those of genres=comedy" in (tmp_path / "report" / "report.html").read_text()
+
+
 def test_a_checkpoint_of_another_catalogue(run, trained, tables, tmp_path):
     write_csv(tmp_path / "items.csv", ("item_id", "title"), [("101", "another"), ("102", "one")])
     result = run(

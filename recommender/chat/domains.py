@@ -1,0 +1,117 @@
+"""Which catalogue of several a message asks for: "films", "a product", "both"; and one list of items of several.
+
+A joined catalogue (`recommender join`) says of each item which domain it is of. People also use its names of anything ("the
+film that I saw"), so they count only where something is asked for or refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from recommender.data.catalogue import Catalogue
+from recommender.data.joining import DOMAIN
+from recommender.inference.beam_search import Ranking
+from recommender.justify.english import domain_words
+from recommender.justify.facts import Fact, fact_index, role
+from recommender.justify.item_names import forms
+from recommender.justify.vocabulary import inflections
+
+#: with more values than this, an attribute of the name says something else
+_MOST = 12
+_DETERMINERS = r"(?:(?:a|an|any|the|more|other|such|some|these|those|of|your) ){0,3}"
+_REFUSED = (
+    r"\b(?:(?:no|not|without|except|except for|excluding|minus|avoid|skip|anything but|everything but|other than|apart from"
+    r"|instead of|rather than|enough of|tired of|sick of)"
+    r"|(?:dont|do not|doesnt|wont) (?:want|need|like|show(?: me)?|recommend|suggest|give me)) "
+)
+#: behind these a refusal is of some of them: "no films with violence"
+_SOME = (
+    r"(?! (?:before|after|from|older|newer|with|without|about|by|like|that|which|where|starring|directed|in|of|i)\b)"
+)
+_NOT_ONLY = r"\bnot (?:only|just) "
+#: who speaks of what they had asks for nothing
+_HAD = (
+    r"\b(?:watched|saw|seen|loved|liked|enjoyed|hated|disliked|loves|likes|enjoys|hates|favou?rites?|read|played|bought"
+    r"|own|owned|used|know|knew"
+    r"|i (?:really |also |usually )?(?:like|love|enjoy))(?: (?!but\b|and\b|so\b|show\b|give\b|want\b)\w+){0,3}? "
+)
+_FOLLOWED = r"(?: (?:called )?<t\d+>| (?:fans?|lovers?|buffs?|makers?|directors?|stars?|night)\b)"
+_ALL = re.compile(
+    r"\b(?:of|from) (?:both|each|either)\b"
+    r"|^ *(?:please )?(?:show |give |recommend |suggest )?(?:me )?(?:both|either)\b(?! <)"
+)
+#: "the first film" is one of the last list
+_NOT_RANKED = r"(?<!<r\d> )(?<!<r-\d> )(?<!<r\d\d> )"
+
+
+class DomainReader:
+    """Reads which domains of one catalogue a message asks for; a catalogue that is of one domain has nothing to ask for."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        """Take the domains that the items are of."""
+        index = fact_index(catalogue)
+        found = dict.fromkeys(
+            (name, value)
+            for name in index.names
+            if role(name) == DOMAIN
+            for facts in index.facts
+            for value in facts.get(name, ())
+        )
+        self.facts: tuple[Fact, ...] = tuple(found) if 1 < len(found) <= _MOST else ()
+        self._meant: dict[str, Fact] = {}
+        for fact in self.facts:
+            for text in _names(fact):
+                self._meant.setdefault(text, fact)
+        word = rf"(?P<word>{'|'.join(map(re.escape, sorted(self._meant, key=len, reverse=True)))})\b"
+        self._asked = re.compile(rf"\b{_NOT_RANKED}{word}(?!{_FOLLOWED})")
+        self._refused = re.compile(rf"{_REFUSED}{_DETERMINERS}{word}{_SOME}")
+        self._not_only, self._had = re.compile(rf"{_NOT_ONLY}{_DETERMINERS}{word}"), re.compile(rf"{_HAD}{word}")
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The words of which the names of domains are made."""
+        return frozenset(word for text in self._meant for word in text.split())
+
+    def read(self, tagged: str) -> tuple[Fact, ...]:
+        """Return the domains that a message asks for, in the order in which it names them; () where it asks for none.
+
+        tagged: the message as `Reader` marks it. Who wants no products wants of all the others.
+        """
+        if not self.facts:
+            return ()
+        if self._not_only.search(tagged) or _ALL.search(tagged):
+            return self.facts
+        refused = {self._meant[found["word"]] for found in self._refused.finditer(tagged)}
+        rest = self._had.sub(" ", self._refused.sub(" ", tagged))
+        asked = dict.fromkeys(self._meant[found["word"]] for found in self._asked.finditer(rest))
+        if asked:
+            return tuple(fact for fact in asked if fact not in refused) or tuple(asked)
+        return tuple(fact for fact in self.facts if fact not in refused) if refused else ()
+
+
+def _names(fact: Fact) -> Iterator[str]:
+    """Yield what people call the items of a domain, in the form of words that patterns see."""
+    words = domain_words(fact[1])
+    for text in (*inflections(*fact), words.singular, words.plural, *words.other_nouns):
+        if name := " ".join(forms(text)):
+            yield name
+
+
+def masks_of(catalogue: Catalogue, domains: Sequence[Fact]) -> list[np.ndarray]:
+    """Return bool [items] for each of the domains: which items are of it."""
+    index = fact_index(catalogue)
+    return [index.having([fact]) for fact in domains]
+
+
+def interleaved(rankings: Iterable[Ranking], width: int) -> Ranking:
+    """Return one list of several, in turn the next best of each, so that none takes all places; shorter ones run out."""
+    rankings = list(rankings)
+    places = [(place, number) for number, ranking in enumerate(rankings) for place in range(len(ranking.items))]
+    chosen: dict[int, float] = {}
+    for place, number in sorted(places):
+        if len(chosen) < width:
+            chosen.setdefault(int(rankings[number].items[place]), float(rankings[number].scores[place]))
+    return Ranking(np.array(list(chosen), np.int64), np.array(list(chosen.values()), np.float32))
