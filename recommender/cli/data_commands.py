@@ -91,6 +91,11 @@ def encode(
             "absent": int((~features.present[modality]).sum()),
             "width": vectors.shape[1],
         }
+        | (
+            {"imputed": int((features.usable(modality) & ~features.present[modality]).sum())}
+            if features.imputed
+            else {}
+        )
         for modality, vectors in features.vectors.items()
     ]
     print_rows(rows, "items encoded", as_json)
