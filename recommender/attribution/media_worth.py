@@ -28,6 +28,7 @@ from recommender.attribution.towers import (
 from recommender.data.media import read_image
 from recommender.encoders.audio import AudioEncoder
 from recommender.encoders.cached_batches import map_in_threads
+from recommender.encoders.music import MusicEncoder
 from recommender.engine.background import check_stop
 from recommender.engine.embedded import Recommender
 from recommender.prompting.example import VectorOverrides
@@ -103,7 +104,7 @@ class SoundWorth:
         self.scores, self.features = scores, engine.features
         _check_own(scores, "audio")
         tower = tower_of(engine.config, self.features, "audio")
-        assert isinstance(tower, AudioEncoder)
+        assert isinstance(tower, AudioEncoder | MusicEncoder)
         self.tower = tower
         sound = readable(engine.catalogue[scores.item], "audio", tower, tower.prepare)
         self.windows = Windows.of(sound, tower, options.windows)

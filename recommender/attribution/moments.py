@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommender.encoders.audio import SAMPLE_RATE, AudioEncoder
+from recommender.encoders.music import MusicEncoder
 
 #: seconds of a window, unless there would be too many
 WINDOW_SECONDS = 1.0
@@ -31,7 +32,7 @@ class Windows:
     silent: np.ndarray
 
     @classmethod
-    def of(cls, sound: np.ndarray, encoder: AudioEncoder, most: int) -> Windows:
+    def of(cls, sound: np.ndarray, encoder: AudioEncoder | MusicEncoder, most: int) -> Windows:
         """Cut a prepared sound into windows of about a second, longer ones where it would be more than `most`."""
         edges = window_edges(len(sound), most)
         heard, silent = (_sums(encoder, samples, edges) for samples in (sound, silence(sound)))
@@ -68,7 +69,7 @@ def silence(sound: np.ndarray) -> np.ndarray:
     return np.asarray(noise * max(float(np.abs(sound).max()), 1e-6) * _FLOOR, np.float32)
 
 
-def _sums(encoder: AudioEncoder, sound: np.ndarray, edges: np.ndarray) -> np.ndarray:
+def _sums(encoder: AudioEncoder | MusicEncoder, sound: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Return the sums [windows, width] of a sound's states, each times its share."""
     states, times, shares = encoder.moments(sound)
     window = np.clip(np.searchsorted(edges, times, side="right") - 1, 0, len(edges) - 2)

@@ -16,6 +16,7 @@ from recommender.encoders.audio import AudioEncoder
 from recommender.encoders.encoder import Encoder
 from recommender.encoders.features import Features
 from recommender.encoders.image import ImageEncoder
+from recommender.encoders.music import MusicEncoder, audio_encoder
 from recommender.encoders.pipeline import RawFeatures, reduce
 from recommender.encoders.reduction import Reduction
 from recommender.errors import RecommenderError
@@ -40,9 +41,9 @@ def image_tower(name: str) -> ImageEncoder:
 
 
 @lru_cache(maxsize=4)
-def sound_tower(name: str, window_seconds: float) -> AudioEncoder:
+def sound_tower(name: str, window_seconds: float) -> AudioEncoder | MusicEncoder:
     """Return the audio encoder of a name, which loads its model once for all reports."""
-    return AudioEncoder(name, window_seconds)
+    return audio_encoder(name, window_seconds)
 
 
 def tower_of(config: Config, features: Features, medium: Medium) -> Encoder:
@@ -54,6 +55,8 @@ def tower_of(config: Config, features: Features, medium: Medium) -> Encoder:
         raise UnavailableError(f"the model's vectors of {noun}s were made elsewhere: nothing here makes others")
     if medium not in features.reductions:
         raise UnavailableError(f"the checkpoint does not tell how its vectors of {noun}s were made: train it again")
+    if features.parts(medium) > 1:
+        raise UnavailableError(f"the model reads {noun}s in {features.parts(medium)} parts: these are not looked into")
     encoder = image_tower(name) if medium == "image" else sound_tower(name, config.encoders.window_seconds)
     _or_unavailable(encoder.load, f"the {medium} encoder of the model cannot be loaded")
     return encoder

@@ -14,6 +14,7 @@ from recommender.data.media import audio_problems, audio_seconds, image_problems
 from recommender.encoders.audio import SAMPLE_RATE, AudioEncoder
 from recommender.encoders.features import Features
 from recommender.encoders.image import ImageEncoder
+from recommender.encoders.music import hears_speech
 from recommender.encoders.pipeline import encode_catalogue
 from recommender.encoders.reduction import Reduction
 from recommender.engine.background import check_stop
@@ -51,7 +52,7 @@ class MediaQueries:
                 if self._reduction is not None:
                     self._pictures  # noqa: B018  kept once it is known
         with self._turn, suppress(RecommenderError):
-            if encoders.named("audio") is not None:
+            if hears_speech(encoders.named("audio")):
                 self._audio_encoder.load()
 
     def hear(self, source: Path | bytes, hint: str | None = None) -> str:
@@ -64,6 +65,8 @@ class MediaQueries:
         name = "the sound" if isinstance(source, bytes) else source
         if self.config.encoders.named("audio") is None:
             raise DataError(f"{name}: this model has no audio encoder", "type the message")
+        if not hears_speech(self.config.encoders.named("audio")):
+            raise DataError(f"{name}: this model's audio encoder hears music, not speech", "type the message")
         seconds = audio_seconds(source)
         if seconds > LONGEST_SECONDS:
             long = f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"

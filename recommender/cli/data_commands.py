@@ -132,31 +132,80 @@ def sounds(
     config: ConfigFile,
     output: Annotated[Path, typer.Option(help="the table of facts to write, as .jsonl", dir_okay=False)],
     settings: Settings = None,
+    tags: Annotated[
+        str | None, typer.Option(help="a tagger of music, as musicnn-msd: adds a column of its tags")
+    ] = None,
+    least: Annotated[float, typer.Option(help="the confidence from which a tag is said", min=0, max=1)] = 0.15,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Say in words what the sounds of a catalogue are like.
 
     Writes a table that data.facts joins: which are among the quietest or loudest fifth, dark or bright, sparse or busy,
-    smooth or percussive, even or dynamic, bass-heavy. Justifications and filters know them then.
+    smooth or percussive, even or dynamic, bass-heavy. Justifications and filters know them then. With --tags also the five
+    surest tags of each: genres, instruments, voices, moods.
     """
     from collections import Counter
+    from itertools import chain
 
     from recommender.cli.inputs import read_config
     from recommender.data.catalogue import Catalogue
+    from recommender.encoders.music_tags import TAGS, check_vocabulary, tag_sounds, tagger
     from recommender.encoders.sound_words import describe_sounds, save_words
     from recommender.files import check_output_file
     from recommender.progress import progress_bars
 
     recipe = read_config(config, settings)
     check_output_file(output)
+    if tags is not None:
+        check_vocabulary(output, tagger(tags).tags)
     catalogue = Catalogue.load(recipe.data.items, recipe.data.model_copy(update={"facts": None}))
+    how = recipe.encoders.cache, recipe.encoders.batch_size
     with progress_bars(quiet or as_json) as progress:
-        words = describe_sounds(catalogue, recipe.encoders.cache, recipe.encoders.batch_size, progress)
-    save_words(output, catalogue.item_ids, words)
+        columns = {"sound": describe_sounds(catalogue, *how, progress)}
+        if tags is not None:
+            columns[TAGS] = tag_sounds(catalogue, tags, least, *how, progress)
+    save_words(output, catalogue.item_ids, columns)
+    words = [[*chain(*own)] for own in zip(*columns.values(), strict=True)]
     counts = Counter(word for own in words for word in own)
     said = f"{sum(map(bool, words))} of {len(words)} items have words for their sound: {output}"
     print_rows([{"word": word, "items": count} for word, count in counts.items()], said, as_json)
+
+
+def pictures(
+    config: ConfigFile,
+    output: Annotated[Path, typer.Option(help="the table of facts to write, as .jsonl", dir_okay=False)],
+    settings: Settings = None,
+    classes: Annotated[
+        bool, typer.Option(help="say ImageNet's 1,000 classes, as breeds of dogs, and not the kinds they belong to")
+    ] = False,
+    least: Annotated[float, typer.Option(help="the confidence from which a word is said", min=0, max=1)] = 0.5,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say in words what the pictures of a catalogue show.
+
+    Writes a table that data.facts joins: up to three things of which the image tower is sure, as dog, ship or suit. Texts,
+    filters and justifications know them then. Needs a tower with a classifier of ImageNet's classes or a text tower.
+    """
+    from collections import Counter
+
+    from recommender.cli.inputs import read_config
+    from recommender.data.catalogue import Catalogue
+    from recommender.encoders.picture_words import describe_pictures, save_picture_words, telling_tower
+    from recommender.files import check_output_file
+    from recommender.progress import progress_bars
+
+    recipe = read_config(config, settings)
+    check_output_file(output)
+    telling_tower(recipe.encoders)  # before the table is read
+    catalogue = Catalogue.load(recipe.data.items, recipe.data.model_copy(update={"facts": None}))
+    with progress_bars(quiet or as_json) as progress:
+        words = describe_pictures(catalogue, recipe.encoders, least, classes, progress)
+    save_picture_words(output, catalogue.item_ids, words)
+    counts = Counter(word for own in words for word in own)
+    text = f"{sum(map(bool, words))} of {len(words)} items have words for their picture: {output}"
+    print_rows([{"word": word, "items": count} for word, count in counts.most_common()], text, as_json)
 
 
 def private_histories(

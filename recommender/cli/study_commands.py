@@ -149,6 +149,45 @@ def queries(
 
 
 @app.command()
+def power(
+    config: ConfigFile,
+    settings: Settings = None,
+    worlds: Annotated[int, typer.Option(help="how many worlds are drawn for each weight", min=20)] = 200,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say whether the users suffice to tell content from popularity.
+
+    Fits how much likeness to what a user had weighs beside popularity, draws worlds of that weight, and counts in how many
+    of them the paired interval finds the best ranking that there is. Needs no training.
+    """
+    recipe = read_recipe(config, settings)
+    from recommender.progress import progress_bars
+    from recommender.studies.power import power_study
+
+    with progress_bars(quiet) as progress:
+        study = power_study(recipe, worlds, progress)
+    if as_json:
+        print_json(asdict(study))
+        return
+    for one in study.modalities:
+        worlds_of = {"fitted": one.fitted, "upper end": one.largest, "found in 80 %": one.detectable}
+        rows = [
+            {
+                "weight of likeness": f"{name}: {found.weight:.2f}",
+                "popularity, R@10": f"{found.popular:.3f}",
+                "best ranking, R@10": f"{found.recall:.3f}",
+                "gain, NDCG@10": f"{found.gain:.4f}",
+                "found": f"{found.found:.0%}",
+                "users needed": "any number" if found.users is None else f"{found.users:,}",
+            }
+            for name, found in worlds_of.items()
+        ]
+        fitted = f"{one.weight:.2f} ({one.low:.2f} to {one.high:.2f})"
+        print_rows(rows, f"{one.modality}: weight {fitted}, {study.choices} choices; {study.users} users are tested")
+
+
+@app.command()
 def signal(
     config: ConfigFile,
     settings: Settings = None,

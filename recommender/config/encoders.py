@@ -34,7 +34,9 @@ class EncodersConfig(Section):
         description="an embedded name, one of open_clip (ViT-B-32/openai) or the hub (CLIP, SigLIP), or a folder",
     )
     audio: str | VectorsConfig | None = Field(
-        "whisper-tiny.en", description="an embedded name, one of openai-whisper or the hub, a .pt file or a folder"
+        "whisper-tiny.en",
+        description="an embedded name (whisper-tiny.en, musicnn-msd, musicnn-mtt), one of openai-whisper or the hub,"
+        " a .pt file or a folder",
     )
     collaborative: VectorsConfig | None = Field(
         None, description="vectors of who takes what, in the place of those that are computed from the histories"
@@ -50,6 +52,18 @@ class EncodersConfig(Section):
     )
     video_seconds: float = Field(
         300.0, gt=0, le=14_400, description="so much of a video's sound track is the sound of an item without one"
+    )
+    image_parts: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="a picture is cut into so many regions, each a vector with prompt.soft_tokens of its own",
+    )
+    audio_parts: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="a sound is cut into so many spans, each a vector with prompt.soft_tokens of its own",
     )
     batch_size: int = Field(32, ge=1)
     views: int = Field(
@@ -70,6 +84,10 @@ class EncodersConfig(Section):
         found = getattr(self, modality)
         return found if isinstance(found, str) else None
 
+    def parts(self, modality: Modality) -> int:
+        """Return into how many parts a medium is cut, each with a vector and soft tokens of its own."""
+        return {"image": self.image_parts, "audio": self.audio_parts}.get(modality, 1)
+
     @property
     def given(self) -> dict[Modality, VectorsConfig]:
         """The modalities whose vectors were made elsewhere."""
@@ -80,4 +98,6 @@ class EncodersConfig(Section):
     def _consistent(self) -> EncodersConfig:
         if self.collaborative is not None and not self.collaborative_width:
             raise ValueError("collaborative vectors are given, and collaborative_width is 0; set it to their width")
+        if cut := next((m for m in self.given if self.parts(m) > 1), None):
+            raise ValueError(f"{cut} vectors are given, which cannot be cut into parts; leave {cut}_parts at 1")
         return self

@@ -86,13 +86,7 @@ class AudioEncoder:
 
     def prepare(self, source: Path | np.ndarray) -> np.ndarray:
         """Read one sound as [samples] float32, 16 kHz, mono. Raises DataError."""
-        sound = source if isinstance(source, np.ndarray) else read_audio(source, SAMPLE_RATE)
-        if sound.ndim != 1 or not len(sound):
-            where = "the sound" if isinstance(source, np.ndarray) else source
-            raise DataError(f"{where}: expected at least one sample of mono sound, found shape {sound.shape}")
-        if not np.isfinite(sound).all():
-            raise DataError("the sound holds values that are no numbers", "replace it")
-        return sound.astype(np.float32)
+        return read_sound(source)
 
     def encode(self, batch: Sequence[np.ndarray]) -> np.ndarray:
         """Encode sounds to [n, width] float32: the mean over windows, each weighted by its length."""
@@ -184,6 +178,17 @@ class AudioEncoder:
         if self._of_transformers and self.folder is not None:
             return load_whisper(self.folder).to(best_device()).float().eval()
         return _whisper().load_model(self.weights, device=best_device()).float().eval()
+
+
+def read_sound(source: Path | np.ndarray) -> np.ndarray:
+    """Read one sound, or check samples of one, as [samples] float32, 16 kHz, mono. Raises DataError."""
+    sound = source if isinstance(source, np.ndarray) else read_audio(source, SAMPLE_RATE)
+    if sound.ndim != 1 or not len(sound):
+        where = "the sound" if isinstance(source, np.ndarray) else source
+        raise DataError(f"{where}: expected at least one sample of mono sound, found shape {sound.shape}")
+    if not np.isfinite(sound).all():
+        raise DataError("the sound holds values that are no numbers", "replace it")
+    return sound.astype(np.float32)
 
 
 def encoder_states(encoder: Any, mel: torch.Tensor) -> torch.Tensor:

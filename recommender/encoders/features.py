@@ -72,6 +72,10 @@ class Features:
         table[rows], imputed[rows] = vectors, True
         return replace(self, vectors=self.vectors | {modality: table}, imputed={**self.imputed, modality: imputed})
 
+    def parts(self, modality: Modality) -> int:
+        """Return of how many parts of a medium a vector consists, one behind the other."""
+        return self.reductions[modality].parts if modality in self.reductions else 1
+
     def content(self) -> Features:
         """Return the features without the collaborative vectors, which come from histories."""
         modalities: list[Modality] = [m for m in self.vectors if m != "collaborative"]
@@ -89,6 +93,8 @@ class Features:
             tensors[f"mean.{m}"] = reduction.mean
             tensors[f"components.{m}"] = reduction.components.astype(np.float16)
             header |= {f"scale.{m}": repr(reduction.scale), f"encoder.{m}": reduction.encoder}
+            if reduction.parts > 1:  # as before where there is one
+                header[f"parts.{m}"] = str(reduction.parts)
         # one entry: safetensors writes several in any order, and the same features must give the same bytes
         metadata = {"recommender": json.dumps(header, sort_keys=True)}
         with replacing(path) as temporary:
@@ -189,6 +195,7 @@ def _assembled(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -
             tensors[f"components.{m}"].astype(np.float32),
             float(metadata[f"scale.{m}"]),
             metadata[f"encoder.{m}"],
+            int(metadata.get(f"parts.{m}", "1")),
         )
         for m in modalities
         if f"components.{m}" in tensors
@@ -196,4 +203,6 @@ def _assembled(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -
     for m, table in vectors.items():
         if table.ndim != 2 or not all(np.isfinite(table[n : n + _PART]).all() for n in range(0, len(table), _PART)):
             raise ValueError(f"vectors.{m} is no table of finite numbers")
+    if wrong := next((m for m, reduction in reductions.items() if reduction.width != vectors[m].shape[1]), None):
+        raise ValueError(f"vectors.{wrong} has not the width of its components")
     return Features(vectors, present, reductions, imputed)

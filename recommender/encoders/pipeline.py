@@ -23,6 +23,8 @@ from recommender.encoders.given_vectors import BLOCK, GivenVectors, check_identi
 from recommender.encoders.image import ImageEncoder
 from recommender.encoders.knowledge import KnowledgeEncoder
 from recommender.encoders.media_sources import encoded, media_sources, preparing
+from recommender.encoders.music import audio_encoder, is_music
+from recommender.encoders.parts import InParts, in_parts, whole
 from recommender.encoders.reduction import Reduction, bounded
 from recommender.encoders.text import TextEncoder
 from recommender.encoders.vector_files import open_vectors
@@ -52,6 +54,8 @@ class RawFeatures:
     """What was cached and what computed, for each modality that is switched on (and for transcripts)."""
     sources: Mapping[Modality, str] = field(default_factory=dict)
     """Modality -> a hash of the encoder and of the content of all texts or files that it read."""
+    parts: Mapping[Modality, int] = field(default_factory=dict)
+    """Of how many parts the vectors of a medium consist, where it is more than one."""
 
 
 class Encoders:
@@ -80,12 +84,15 @@ class Encoders:
         if (knowledge := config.named("knowledge")) is not None:
             encoders["knowledge"] = KnowledgeEncoder(knowledge)
         if (image := config.named("image")) is not None:
-            encoders["image"] = ImageEncoder(image)
+            encoders["image"] = in_parts(ImageEncoder(image), "image", config.image_parts)
         if (audio := config.named("audio")) is not None:
-            encoders["audio"] = AudioEncoder(audio, config.window_seconds)
+            encoders["audio"] = in_parts(audio_encoder(audio, config.window_seconds), "audio", config.audio_parts)
         if config.transcript and (audio is None or text is None):
             message = "encoders.transcript needs both encoders.audio and encoders.text"
             raise ConfigError(message, "name the two encoders or set encoders.transcript to false")
+        if config.transcript and audio is not None and is_music(audio):
+            message = f"encoders.transcript: {audio} hears music and writes down no words"
+            raise ConfigError(message, "name a Whisper model in encoders.audio or set encoders.transcript to false")
         return cls(encoders, config, config.given)
 
     def encode(self, catalogue: Catalogue, progress: Progress | None = None) -> RawFeatures:
@@ -119,7 +126,7 @@ class Encoders:
         for modality, file in given.items():
             vectors[modality], present[modality] = file, file.present
             identities[modality], read[modality] = file.identity, file.digest
-        return RawFeatures(len(catalogue), _in_order(vectors), present, identities, tallies, read)
+        return RawFeatures(len(catalogue), _in_order(vectors), present, identities, tallies, read, self._parts)
 
     def encode_views(self, catalogue: Catalogue, progress: Progress | None = None) -> list[RawFeatures]:
         """Encode each view of all pictures and sounds, through the cache; identities are those of the plain vectors."""
@@ -149,8 +156,8 @@ class Encoders:
         """
         inputs: dict[Modality, Any] = {"text": text, "knowledge": title, "image": image, "audio": audio}
         prepared = {m: encoder.prepare(inputs[m]) for m, encoder in self.encoders.items() if inputs[m] is not None}
-        if self.config.transcript and "audio" in prepared:
-            prepared["text"] = _with_transcript(text or "", self._audio.transcript(prepared["audio"]))
+        if self.config.transcript and audio is not None and "audio" in prepared:
+            prepared["text"] = _with_transcript(text or "", self._audio.transcript(self._audio.prepare(audio)))
         if not prepared.get("text", True):
             del prepared["text"]
         vectors = {m: self.encoders[m].encode([source]) for m, source in prepared.items()}
@@ -166,8 +173,12 @@ class Encoders:
         return self._view_work(modality, number) if number else self._work(modality)
 
     @property
+    def _parts(self) -> dict[Modality, int]:
+        return {m: encoder.parts for m, encoder in self.encoders.items() if isinstance(encoder, InParts)}
+
+    @property
     def _audio(self) -> AudioEncoder:
-        encoder = self.encoders["audio"]
+        encoder = whole(self.encoders["audio"])
         assert isinstance(encoder, AudioEncoder)
         return encoder
 
@@ -212,7 +223,8 @@ class Encoders:
         return {index: values[source.content].decode() for index, source in present.items()}, tally
 
     def _transcript_work(self) -> Work:
-        audio, prepare = self._audio, self._work("audio").prepare
+        audio = self._audio
+        prepare = preparing(audio, "audio")
 
         def compute(sounds: Sequence[np.ndarray]) -> list[bytes | None]:
             return [audio.transcript(sound).encode() for sound in sounds]
@@ -251,12 +263,14 @@ def _views_of(features: Features, modality: Modality, view: Features) -> np.ndar
 def fit_reductions(raw: RawFeatures, width: int, collaborative: int | None = None) -> dict[Modality, Reduction]:
     """Fit one reduction a modality on the items that have it; `collaborative`: the width of given collaborative vectors."""
     widths = {m: width if m != "collaborative" or collaborative is None else collaborative for m in raw.vectors}
-    return {m: _fitted(table, raw.present[m], widths[m], raw.encoders[m]) for m, table in raw.vectors.items()}
+    return {m: _fitted(raw, m, widths[m]) for m in raw.vectors}
 
 
-def _fitted(table: np.ndarray | GivenVectors, present: np.ndarray, width: int, encoder: str) -> Reduction:
+def _fitted(raw: RawFeatures, modality: Modality, width: int) -> Reduction:
+    table, present, encoder = raw.vectors[modality], raw.present[modality], raw.encoders[modality]
     if isinstance(table, np.ndarray):  # where all items have it the table itself, which may be a file
-        return Reduction.fit(table if present.all() else table[present], width, encoder)
+        rows = table if present.all() else table[present]
+        return Reduction.fit(rows, width, encoder, raw.parts.get(modality, 1))
     if present.sum() <= BLOCK:
         return Reduction.fit(table[present], width, encoder)
     return Reduction.fit_in_blocks(lambda: (vectors for _, vectors in table.blocks()), width, encoder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,10 +45,14 @@ class Reduction:
     scale: float
     encoder: str = ""
     """Identity of the encoder whose vectors these are."""
+    parts: int = 1
+    """A medium that was cut into so many parts has their vectors one behind the other; each is reduced by itself."""
 
     @classmethod
-    def fit(cls, rows: np.ndarray, width: int, encoder: str = "") -> Reduction:
-        """Fit on `rows` [n, raw width], n >= 1: items that have the modality. The same rows, the same result."""
+    def fit(cls, rows: np.ndarray, width: int, encoder: str = "", parts: int = 1) -> Reduction:
+        """Fit on `rows` [n, parts * raw width], n >= 1: items that have the modality. The same rows, the same result."""
+        if parts > 1:
+            return replace(cls.fit(_parted(rows, parts), width, encoder), parts=parts)
         mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
         if len(rows) > WHOLE_UP_TO:
             return cls._fit_in_parts(rows, mean, width, encoder)
@@ -88,17 +92,24 @@ class Reduction:
 
     @property
     def width(self) -> int:
-        """Number of components."""
-        return len(self.components)
+        """Length of a reduced vector: the number of components, times that of parts."""
+        return len(self.components) * self.parts
 
     def apply(self, rows: np.ndarray) -> np.ndarray:
-        """Reduce raw vectors [n, raw width] to [n, width] float32. Raises ConfigError on another raw width."""
-        if rows.ndim != 2 or rows.shape[1] != len(self.mean):
+        """Reduce raw vectors [n, parts * raw width] to [n, width] float32. Raises ConfigError on another raw width."""
+        if rows.ndim != 2 or rows.shape[1] != len(self.mean) * self.parts:
             raise ConfigError(
-                f"encoder vectors have shape {rows.shape}, expected {len(self.mean)} columns",
+                f"encoder vectors have shape {rows.shape}, expected {len(self.mean) * self.parts} columns",
                 "use the encoder that the checkpoint was made with",
             )
-        return ((rows.astype(np.float32) - self.mean) @ self.components.T) * np.float32(self.scale)
+        parted = _parted(rows, self.parts).astype(np.float32)
+        reduced = ((parted - self.mean) @ self.components.T) * np.float32(self.scale)
+        return reduced.reshape(len(rows), self.width)
+
+
+def _parted(rows: np.ndarray, parts: int) -> np.ndarray:
+    """Return rows [n, parts * width] as the rows of their parts [n * parts, width]."""
+    return rows.reshape(len(rows) * parts, rows.shape[1] // parts)
 
 
 def _scale(width: int, energy: float) -> float:

@@ -48,6 +48,7 @@ def save_served_parts(model: RecommenderModel, layout: TokenLayout, folder: Path
         first_placeholder=layout.first_placeholder,
         items=layout.items if beside else 0,
         first_item=layout.first_item if beside else 0,
+        parts={str(m): parts for m in model.soft_modalities if (parts := model.features.parts(m)) > 1},
     )
     write_facts(facts, folder)
     if beside:
@@ -105,7 +106,7 @@ def soft_reading(folder: Path) -> Reading:
             vector = torch.from_numpy(np.array(place.vector, np.float32))
             projected = projectors[place.kind](vector[:, :-1], vector[:, -1] > 0)[0]
             rows = (projected + weights["centre"]) * facts.embedding_scale
-            embedded[0, place.offset : place.offset + facts.tokens] = rows
+            embedded[0, place.offset : place.offset + len(rows)] = rows
         logits: Tensor = model(inputs_embeds=embedded).logits
         return logits
 
@@ -115,6 +116,6 @@ def soft_reading(folder: Path) -> Reading:
 def _projector(facts: SoftFacts, kind: str, weights: dict[str, Tensor]) -> Projector:
     head = f"projectors.{kind}."
     hidden = weights["centre"].shape[0]
-    projector = Projector(facts.soft[kind], hidden, facts.tokens, 1.0)
+    projector = Projector(facts.soft[kind], hidden, facts.tokens, 1.0, facts.parts.get(kind, 1))
     projector.load_state_dict({n.removeprefix(head): w for n, w in weights.items() if n.startswith(head)})
     return projector.eval()

@@ -127,7 +127,6 @@ def _save_prompting(checkpoint: Checkpoint, layout: TokenLayout, folder: Path) -
         "format": FORMAT,
         "words": layout.words,
         "soft": layout.soft,
-        "modalities": len(checkpoint.model.soft_modalities),
         "placeholders": layout.placeholders,
         "items_beside": layout.items_beside,
     }
@@ -216,7 +215,7 @@ def _loaded(folder: Path, manifest: dict[str, Any], catalogue: Catalogue | str |
     rows = facts["words"], int(sum(ids.sizes)), len(ids.codes), facts["soft"]
     layout = TokenLayout(*rows, codes_are_items=ids.levels == 1, placeholders=held, items_beside=beside)
     args = tokenizer, layout.words, catalogue, ids, config.prompt
-    builder = ExampleBuilder(*args, soft_modalities=facts["modalities"], window=facts.get("window", SERVED_WINDOW))
+    builder = ExampleBuilder(*args, soft_slots=facts["soft"], window=facts.get("window", SERVED_WINDOW))
     features = Features.load(folder / "prompting" / FEATURES)
     trained_on = writing_prompts(recorded, load_file(folder / "lora" / EXPLAIN / "adapter_model.safetensors"))
     companions = Companions.load(folder / "prompting", len(catalogue))

@@ -33,9 +33,10 @@ def check_adapter_fits(path: Path, llm: Any, ids: SemanticIds, features: Feature
     tokens = config.prompt.soft_tokens
     expected: dict[str, tuple[int, ...]] = {"rows": (sum(map(int, ids.sizes)), hidden)}
     for modality, vectors in features.vectors.items():
-        expected[f"projectors.{modality}.enter.weight"] = (HIDDEN_WIDTH, vectors.shape[1])
+        parts = features.parts(modality)
+        expected[f"projectors.{modality}.enter.weight"] = (HIDDEN_WIDTH, vectors.shape[1] // parts)
         expected[f"projectors.{modality}.leave.weight"] = (tokens * hidden, HIDDEN_WIDTH)
-        expected[f"projectors.{modality}.null"] = (tokens, hidden)
+        expected[f"projectors.{modality}.null"] = (parts * tokens, hidden)
     expected |= adapted_shapes(llm, config.lora, config.base.rank_layers)
     check_shapes(path, read_header(path), expected)
 

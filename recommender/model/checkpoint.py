@@ -130,7 +130,7 @@ class Checkpoint:
             self.catalogue,
             self.model.ids,
             self.config.prompt,
-            soft_modalities=len(self.model.soft_modalities),
+            soft_slots=self.model.soft_slots,
             window=positions_read(self.model.llm.config),
         )
 

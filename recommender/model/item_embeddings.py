@@ -65,7 +65,7 @@ class ItemEmbeddings(nn.Module):
         soft_tokens = self.config.prompt.soft_tokens
         self.projectors = nn.ModuleDict(
             {
-                m: Projector(features.vectors[m].shape[1], self.hidden_size, soft_tokens, spread / 4)
+                m: Projector(features.vectors[m].shape[1], self.hidden_size, soft_tokens, spread / 4, features.parts(m))
                 for m in self.modalities
             }
         )
@@ -90,6 +90,16 @@ class ItemEmbeddings(nn.Module):
     def device(self) -> torch.device:
         """Where the parameters live; the token rows of a large catalogue may live elsewhere: `training.rows_device`."""
         return self.centre.device
+
+    @property
+    def soft_slots(self) -> int:
+        """How many soft tokens an item has, of all its modalities."""
+        return sum(len(self.projectors[m].null) for m in self.soft_modalities)
+
+    def soft_start(self, modality: Modality) -> int:
+        """Return how many soft tokens of an item stand before those of a modality."""
+        before = self.soft_modalities[: self.soft_modalities.index(modality)]
+        return sum(len(self.projectors[m].null) for m in before)
 
     @property
     def off(self) -> frozenset[str]:
@@ -145,7 +155,7 @@ class ItemEmbeddings(nn.Module):
             if warm is not None and m == "collaborative":
                 present = present & warm
             projected = self.projectors[m](vectors, present)
-            embeddings = embeddings + projected.sum(1)
+            embeddings = embeddings + self.projectors[m].as_position(projected)
             if m in self.soft_modalities:
                 soft.append(projected + self.centre)
         none = embeddings.new_zeros(len(items), 0, self.hidden_size)
@@ -275,7 +285,8 @@ class ItemEmbeddings(nn.Module):
         there = torch.ones(len(vectors), dtype=torch.bool, device=self.device)
         catalogued = self._vectors(modality, items), getattr(self, f"present_{modality}")[items]
         changed = self.projectors[modality](vectors.to(self.centre.dtype), there)
-        return self.item_embeddings(items)[0] + (changed - self.projectors[modality](*catalogued)).sum(1)
+        projector = self.projectors[modality]
+        return self.item_embeddings(items)[0] + projector.as_position(changed - projector(*catalogued))
 
     def code_logits(self, hidden: Tensor, level: int) -> Tensor:
         """Return the scores [..., codes] of a level's codes at hidden states [..., hidden]."""
@@ -293,12 +304,13 @@ class ItemEmbeddings(nn.Module):
             number = torch.tensor(item, device=self.device)
             for m in (m for m in self.soft_modalities if m in vectors and not self._is_muted(m, number)):
                 vector = torch.from_numpy(vectors[m]).to(self.device)[None].float()
-                projected = self.projectors[m](vector, torch.ones(1, dtype=torch.bool, device=self.device))[0]
+                projector = self.projectors[m]
+                projected = projector(vector, torch.ones(1, dtype=torch.bool, device=self.device))
                 catalogued = self._vectors(m, number[None]), getattr(self, f"present_{m}")[number[None]]
-                change += (projected - self.projectors[m](*catalogued)[0]).sum(0)
-                first = FIRST_SOFT + self.soft_modalities.index(m) * len(projected)
-                soft = here & (slots >= first) & (slots < first + len(projected))
-                embedded[soft] = self.as_input(projected + self.centre)[slots[soft] - first]
+                change += projector.as_position(projected - projector(*catalogued))[0]
+                first = FIRST_SOFT + self.soft_start(m)
+                soft = here & (slots >= first) & (slots < first + projected.shape[1])
+                embedded[soft] = self.as_input(projected[0] + self.centre)[slots[soft] - first]
             embedded[here & (slots == ITEM)] += self.as_input(change * self.config.base.item_scale)
 
 

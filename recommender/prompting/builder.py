@@ -38,12 +38,12 @@ class ExampleBuilder:
         catalogue: Catalogue,
         ids: SemanticIds,
         config: PromptConfig,
-        soft_modalities: int,
+        soft_slots: int,
         window: int | None = None,
     ) -> None:
         """`vocabulary`: size of the language model's vocabulary; the codes are numbered behind it.
 
-        `soft_modalities`: how many modalities have soft tokens. `window`: most positions that the model can read, an
+        `soft_slots`: how many soft tokens an item has. `window`: most positions that the model can read, an
         item's codes included; None: no known limit.
         """
         self.tokenizer = tokenizer
@@ -53,7 +53,7 @@ class ExampleBuilder:
         self.room = None if window is None else window - ids.levels
         offsets = vocabulary + np.concatenate([[0], np.cumsum(ids.sizes)[:-1]]).astype(np.int64)
         self.code_tokens = ids.codes + offsets[None, :]
-        self.soft_slots = range(FIRST_SOFT, FIRST_SOFT + soft_modalities * config.soft_tokens)
+        self.soft_slots = range(FIRST_SOFT, FIRST_SOFT + soft_slots)
         self._titles: dict[int, str] = {}
         instruction = self.instruction(None)
         #: the fixed instruction, which examples share; its last token opens each history

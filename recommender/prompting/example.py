@@ -14,7 +14,7 @@ from recommender.config import Modality
 IGNORE = -100
 VectorOverrides = Mapping[int, Mapping[Modality, np.ndarray]]
 #: Slots, the kinds of positions: an item of a history that is masked, a token of the vocabulary or a code, an item as one
-#: position, or the j-th soft token of modality m of an item: FIRST_SOFT + m * soft_tokens + j.
+#: position, or the j-th of all soft tokens of an item, one modality behind the other: FIRST_SOFT + j.
 MASKED, TOKEN, ITEM, FIRST_SOFT = -1, 0, 1, 2
 
 # Private-use characters mark items in rendered prompts; `clean` removes them from all texts, so none can forge an item.

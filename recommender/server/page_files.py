@@ -17,6 +17,7 @@ from fastapi import FastAPI, Request, Response
 
 from recommender.chat.media_queries import LONGEST_SECONDS
 from recommender.config import ServingConfig
+from recommender.encoders.music import hears_speech
 from recommender.engine import Engine
 from recommender.server.http_errors import HttpError
 from recommender.strict.json_documents import json_text
@@ -119,7 +120,7 @@ def about_model(engine: Engine, name: str, limits: ServingConfig) -> dict[str, A
         "model": name,
         "items": len(engine.catalogue),
         "noun": {"one": words.singular, "many": words.plural},
-        "hears": modalities.named("audio") is not None,
+        "hears": hears_speech(modalities.named("audio")),
         "sees": modalities.named("image") is not None,
         "keeps_feedback": engine.feedback_policy.store is not None,
         "limits": {

@@ -55,7 +55,7 @@ def directions_of(
     items = torch.arange(len(model.codes), device=model.device)
     for modality in model.modalities:
         projector = model.projectors[modality]
-        inner = nn.functional.gelu(projector.enter(getattr(model, f"vectors_{modality}")[items].float()))
+        inner = projector.inner(getattr(model, f"vectors_{modality}")[items].float()).flatten(0, 1)
         found[projector.leave.weight] = Directions(left, _leading(inner, content))
     return found
 

@@ -211,7 +211,10 @@ class RecommenderForCausalLM(RecommenderTextForCausalLM, SupportsMultiModal):
         # not marked as a tower of vLLM's: those are not built where only precomputed embeddings may come, as here
         hidden, tokens = self.config.hidden_size, self.facts.tokens
         self.projectors = nn.ModuleDict(
-            {kind: Projector(width, hidden, tokens, 1.0) for kind, width in self.facts.soft.items()}
+            {
+                kind: Projector(width, hidden, tokens, 1.0, self.facts.parts.get(kind, 1))
+                for kind, width in self.facts.soft.items()
+            }
         )
         self.centre = nn.Parameter(torch.zeros(hidden), requires_grad=False)
 
@@ -240,7 +243,8 @@ class RecommenderForCausalLM(RecommenderTextForCausalLM, SupportsMultiModal):
         for kind, width in self.facts.soft.items():
             new, old = pairs[..., start : start + width + 1].unbind(1)
             start += width + 1
-            changes += (self._projected(kind, new) - self._projected(kind, old)).sum(1, keepdim=True)
+            difference = self._projected(kind, new) - self._projected(kind, old)
+            changes += self.projectors[kind].as_position(difference)[:, None]
         return changes * self.facts.item_scale
 
     def embed_input_ids(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,8 @@ class SoftFacts:
     `tokens`: soft tokens of each vector; `first`: number of the first soft token; `item_scale`: `base.item_scale` of the
     config; `embedding_scale`: by what the base multiplies rows of words; `first_placeholder`: id of the first placeholder,
     the placeholders being the end of the vocabulary (None: `first`, as in folders of earlier versions); `items`: how many
-    items have a table beside the vocabulary, with the numbers from `first_item` on.
+    items have a table beside the vocabulary, with the numbers from `first_item` on; `parts`: of how many parts a kind's
+    vectors consist, each with so many soft tokens (absent: one, as in folders of earlier versions).
     """
 
     base: str
@@ -61,6 +62,7 @@ class SoftFacts:
     first_placeholder: int | None = None
     items: int = 0
     first_item: int = 0
+    parts: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: Any) -> SoftFacts:
@@ -80,7 +82,7 @@ class SoftFacts:
 
     def slots(self, kind: str) -> int:
         """Return how many positions one input fills."""
-        return 1 if kind == ITEM_KIND else self.tokens
+        return 1 if kind == ITEM_KIND else self.tokens * self.parts.get(kind, 1)
 
     def placeholder(self, kind: str) -> int:
         """Return the token that stands in the place of a kind's soft tokens."""
@@ -152,7 +154,7 @@ class SoftTokens:
             if token >= self.facts.first:
                 kind, item, slot = self._soft_token(token)
                 tokens[offset] = self.facts.placeholder(kind)
-                self._check_complete(ids, offset, slot)
+                self._check_complete(ids, offset, slot, self.facts.slots(kind))
                 if slot == 0:
                     places.append(self._soft_place(kind, item, offset, overrides))
             elif token in changed_items:
@@ -162,23 +164,21 @@ class SoftTokens:
 
     def _soft_token(self, token: int) -> tuple[str, int, int]:
         """Return the kind, the item and the slot of a soft token. Raises ValueError if there is no such item."""
-        kinds, each = list(self.facts.soft), self.facts.tokens
-        if not kinds:
+        slots = [(kind, slot) for kind in self.facts.soft for slot in range(self.facts.slots(kind))]
+        if not slots:
             raise ValueError(f"ids: {token} is no token")
-        item, position = divmod(token - self.facts.first, len(kinds) * each)
-        kind, slot = kinds[position // each], position % each
+        item, position = divmod(token - self.facts.first, len(slots))
+        kind, slot = slots[position]
         if item >= len(self.vectors[kind]):
             raise ValueError(f"ids: {token} is no token")
         return kind, item, slot
 
-    def _check_complete(self, ids: Sequence[int], offset: int, slot: int) -> None:
+    def _check_complete(self, ids: Sequence[int], offset: int, slot: int, count: int) -> None:
         """Raise ValueError if the soft tokens of a vector do not stand together, in order."""
         token = ids[offset]
         if slot and (offset == 0 or ids[offset - 1] != token - 1):
             raise ValueError(f"ids: the soft tokens before {token} are missing")
-        if slot == 0 and list(ids[offset : offset + self.facts.tokens]) != list(
-            range(token, token + self.facts.tokens)
-        ):
+        if slot == 0 and list(ids[offset : offset + count]) != list(range(token, token + count)):
             raise ValueError(f"ids: the soft tokens after {token} are missing")
 
     def _soft_place(self, kind: str, item: int, offset: int, overrides: Overrides) -> SoftTokenPlace:

@@ -150,3 +150,22 @@ def test_attribution_measures_what_was_asked_for(run, trained, tmp_path, monkeyp
     code, out, err = run(*options)
     assert code == 0 and "image deletion" in out and "0.200 (0.100 to 0.300)" in out and "image, 2 cases" in err
     refused(run(*options, "--fill", "noise"), "fill is 'noise'", "mean or blur")
+
+
+def test_whether_users_suffice_is_printed_or_given_as_json(run, text_recipe):
+    asked = (
+        "study",
+        "power",
+        "--config",
+        text_recipe,
+        "--set",
+        "encoders.collaborative_width=0",
+        "--worlds",
+        "20",
+        "-q",
+    )
+    code, out, _ = run(*asked, "--json")
+    found = json.loads(out)
+    assert code == 0 and [one["modality"] for one in found["modalities"]] == ["text"]
+    code, out, _ = run(*asked)
+    assert code == 0 and "upper end" in out and "found in 80 %" in out

@@ -108,10 +108,10 @@ def test_a_silent_sound_is_one_clear_error(catalogue, tmp_path):
 
 def test_the_table_joins_to_its_catalogue_and_an_empty_one_is_refused(catalogue, tmp_path):
     path = tmp_path / "sounds.jsonl"
-    save_words(path, ["a", "b"], [("quiet", "dark"), ()])
+    save_words(path, ["a", "b"], {"sound": [("quiet", "dark"), ()]})
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {"item_id": "a", "sound": ["quiet", "dark"]}
     ]
     with pytest.raises(DataError, match="no item has a sound"):
-        save_words(tmp_path / "none.jsonl", ["a"], [()])
+        save_words(tmp_path / "none.jsonl", ["a"], {"sound": [()]})
     assert not (tmp_path / "none.jsonl").exists()

@@ -44,7 +44,12 @@ def builder_of(make_checkpoint, config):
         )
         settings = config.prompt.model_copy(update=prompt)
         return ExampleBuilder(
-            checkpoint.tokenizer, checkpoint.model.vocabulary, catalogue, checkpoint.model.ids, settings, 3
+            checkpoint.tokenizer,
+            checkpoint.model.vocabulary,
+            catalogue,
+            checkpoint.model.ids,
+            settings,
+            3 * settings.soft_tokens,
         )
 
     return make

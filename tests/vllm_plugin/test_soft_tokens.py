@@ -40,6 +40,18 @@ def test_soft_tokens_become_placeholders_with_vectors_beside_them():
     assert changed[0].name != places[0].name and changed[1].name == places[1].name
 
 
+def test_a_kind_of_several_parts_has_soft_tokens_of_each():
+    facts = replace(FACTS, parts={"image": 2})  # four of a picture, two of a sound
+    assert [facts.slots(kind) for kind in facts.kinds] == [4, 2, 1]
+    soft = SoftTokens(facts, TABLES)
+    tokens, places = soft.with_placeholders([5, *range(36, 42), 7], {}, {})  # item 1
+    assert tokens == [5, 30, 30, 30, 30, 31, 31, 7]
+    assert [(p.kind, p.offset) for p in places] == [("image", 1), ("audio", 5)]
+    for broken in ([36, 37, 40, 41], [40], [36, 37, 38]):
+        with pytest.raises(ValueError, match="soft tokens"):
+            soft.with_placeholders(broken, {}, {})
+
+
 @pytest.mark.parametrize("ids", [[34], [35], [34, 36], [36, 35], [999], [-1, 5]])
 def test_soft_tokens_that_are_not_whole_are_refused(ids):
     with pytest.raises(ValueError, match="ids"):

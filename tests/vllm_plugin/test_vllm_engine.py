@@ -24,8 +24,9 @@ from recommender.errors import ConfigError, DataError, RecommenderError
 from recommender.export.vllm_folder import load_exported
 from recommender.inference.beam_search import rank
 from recommender.inference.weight_cache import WeightCache
-from tests.conftest import Engines, vllm_is_missing, wide_checkpoint
+from tests.conftest import Engines, wide_checkpoint
 from tests.server.http_server import Server
+from tests.vllm_environment import vllm_is_missing
 
 ATOMIC = pytest.mark.parametrize("both", [pytest.param(1, id="atomic")], indirect=True)
 """What is written knows no levels: vLLM writes for one of the checkpoints only."""
