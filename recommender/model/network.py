@@ -255,8 +255,8 @@ class RecommenderModel(TrainingSoftmax):
         `augmenting`: what else changes the items that are read.
         """
         few_rows = self._few_rows(batch, teacher)
-        views, augmented = self._with_views(views or {}), self._with_augmenting(augmenting)
-        with self._with_cold_items(cold_item_dropout), views, augmented, few_rows:
+        changed = self._with_views(views or {}), self._with_augmenting(augmenting)
+        with self._with_cold_items(cold_item_dropout), changed[0], changed[1], few_rows:
             return self._loss(batch, modality_dropout, row_dropout, label_smoothing, teacher)
 
     def _loss(
