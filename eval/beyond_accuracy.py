@@ -35,11 +35,13 @@ class ItemFacts:
 
     vectors: content vectors [items, width], rows of zeros where an item has none.
     lacking: modality -> bool [items], true where an item does not have it.
+    learned: how many interactions of each item the models learned from, [items]; default: all that the hold-out lets them.
     """
 
     attributes: Attributes | None = None
     vectors: np.ndarray | None = None
     lacking: Mapping[str, np.ndarray] = field(default_factory=dict)
+    learned: np.ndarray | None = None
 
 
 def beyond_accuracy_per_user(

@@ -171,7 +171,7 @@ def _slices(runs: Runs, holdout: Holdout, facts: ItemFacts, reference: str, seed
     """Return the metrics of every slice over the users who have a target in it, against those targets only."""
     table = holdout.table[holdout.test_users]
     frames = []
-    for name, members in target_slices(holdout, facts.lacking).items():
+    for name, members in target_slices(holdout, facts.lacking, facts.learned).items():
         users = members.any(axis=1)
         if users.any():
             targets = np.where(members, table, PADDING)[users]

@@ -17,6 +17,8 @@ from recommender.eval.report_parts import json_bytes, parquet_bytes, terminal_ta
 
 # In this order: metrics.json comes last and names the checksums of the others.
 FILES = ("per_user.parquet", "users.parquet", "report.html", "metrics.json")
+#: slices by how often a target was seen in training, and of targets that lack something
+SPARSE_SLICES = ("target never", "target seen", "target without")
 _INTERVALS = ("R@10", "N@10")  # the columns with an interval in the terminal, for lack of room
 
 
@@ -106,6 +108,19 @@ def table(evaluation: Evaluation) -> Table:
         cells = [_cell(evaluation.row(row["model"], *key), label) for label, key in columns.items()]
         result.add_row(row["model"], *cells, seconds(row["fit_seconds"]), seconds(row["score_seconds"]))
     return result
+
+
+def sparse_rows(evaluation: Evaluation) -> list[dict[str, str]]:
+    """Return a row for each slice of sparse, cold and bare targets: its name, how many targets, N@10 of every model."""
+    found = evaluation.slices.query("metric == 'ndcg' and k == 10")
+    rows = []
+    for name, group in found.groupby("slice", sort=False):
+        if str(name).startswith(SPARSE_SLICES) and int(group["targets"].iloc[0]):
+            scores = {row["model"]: f"{_share(row['mean'], 4)}{'*' * differs(row)}" for _, row in group.iterrows()}
+            rows.append(
+                {"N@10, target": str(name).removeprefix("target "), "targets": str(group["targets"].iloc[0])} | scores
+            )
+    return rows
 
 
 def _caption(evaluation: Evaluation) -> str:

@@ -20,9 +20,12 @@ COLD = 5  # interactions of a cold item, items of a cold user
 SPARSE = 20  # interactions of a sparse item
 
 
-def target_slices(holdout: Holdout, lacking: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def target_slices(
+    holdout: Holdout, lacking: Mapping[str, np.ndarray], learned: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """Return name -> bool [test users, most] of every slice; `lacking`: modality -> bool [items], true without it. A
-    modality that no target has makes no slice.
+    modality that no target has makes no slice. `learned`: how many interactions of each item were learned from, [items],
+    if not all.
 
     Thirds are of the targets by popularity and of the users by length of history. Equal values stay together, so with
     many of them the thirds are not equally large.
@@ -30,6 +33,8 @@ def target_slices(holdout: Holdout, lacking: Mapping[str, np.ndarray]) -> dict[s
     table = holdout.table[holdout.test_users]
     real = table != PADDING
     seen = holdout.target_counts()[holdout.test_users]
+    if learned is not None:
+        seen = np.where(real, learned[np.where(real, table, 0)], 0)
     lengths = np.array([len(history) for history in holdout.test_histories()])
     low, high = _tertiles(seen[real])
     short, _ = _tertiles(lengths)

@@ -31,6 +31,10 @@ def test_a_private_recipe_is_read():
         ({"training": {"teacher": {}}}, "a teacher learns from all users; set training.teacher: null"),
         ({"training": {"softmax": "sampled"}}, "a sampled softmax draws by counts of users"),
         ({"training": {"stages": [{"stage": "align"}]}}, "there is no stage rank"),
+        (
+            {"training": {"stages": [{"stage": "rank", "dropout_by_activity": 20}]}},
+            "dropout by activity goes by counts",
+        ),
         ({"training": {"stages": [{"stage": "rank"}, {"stage": "explain"}]}}, "the stage explain is not possible"),
         ({"training": {"stages": [{"stage": "rank"}, {"stage": "converse"}]}}, "the stage converse is not possible"),
         ({"encoders": {"collaborative_width": 8}}, "set encoders.collaborative_width: 0"),

@@ -110,9 +110,13 @@ class _Explanation:
             for n, effect in enumerate(effects)
         ]
         return tuple(
-            ModalityEffect(name, effect, self._rank_without([name], items), len(seen) == 1)
+            ModalityEffect(name, effect, self._rank_without([name], items), len(seen) == 1, self._imputed(name, items))
             for name, effect, seen in zip(names, effects, signs, strict=True)
         )
+
+    def _imputed(self, modality: Modality, items: list[int]) -> int:
+        marks = self.engine.features.imputed.get(modality)
+        return 0 if marks is None else int(marks[items].sum())
 
     def _score_without(self, modalities: Collection[Modality], items: list[int]) -> float:
         self.scores.evaluations += 1

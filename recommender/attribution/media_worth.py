@@ -15,7 +15,16 @@ from PIL import Image
 from recommender.attribution.moments import Windows
 from recommender.attribution.regions import Regions
 from recommender.attribution.report import MediaOptions
-from recommender.attribution.towers import Medium, UnavailableError, encoded, own_vector, readable, reduced, tower_of
+from recommender.attribution.towers import (
+    NOUNS,
+    Medium,
+    UnavailableError,
+    encoded,
+    own_vector,
+    readable,
+    reduced,
+    tower_of,
+)
 from recommender.data.media import read_image
 from recommender.encoders.audio import AudioEncoder
 from recommender.encoders.cached_batches import map_in_threads
@@ -122,6 +131,11 @@ def _check_own(scores: ItemScores, medium: Medium) -> None:
     """Raise UnavailableError where the item's own medium is not what is read, or changes no score."""
     if medium in scores.overrides.get(scores.item, {}):
         raise UnavailableError("the request brings a vector in its place")
+    imputed = scores.engine.features.imputed
+    if medium in imputed and imputed[medium][scores.item]:
+        raise UnavailableError(
+            f"the item has no {NOUNS[medium]}: in its place the model reads what the nearest items have"
+        )
     levels, read = scores.engine.model.ids.levels, scores.item in scores.history
     if levels > 1 and not read and medium in scores.engine.model.modalities:
         raise UnavailableError(

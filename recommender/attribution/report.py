@@ -46,12 +46,14 @@ class MediaOptions:
 @dataclass(frozen=True)
 class ModalityEffect:
     """`effect`: the Shapley value, in nats, of what item and history have of a modality. `rank_without`: where the item
-    would stand. `stable`: left out alone, and the only one, the modality has an effect of the same sign."""
+    would stand. `stable`: left out alone, and the only one, the modality has an effect of the same sign. `imputed`: how many
+    of these items lack the modality and are read with what the nearest have."""
 
     name: str
     effect: float
     rank_without: int
     stable: bool
+    imputed: int = 0
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ _COMMANDS: tuple[tuple[Panel, Callable[..., Any] | tuple[str, typer.Typer]], ...
     ("Your data", data_commands.tokenize),
     ("Your data", data_commands.sounds),
     ("Your data", data_commands.join),
+    ("Your data", data_commands.pictures),
     ("Your data", data_commands.private_histories),
     ("Train", training_commands.train),
     ("Train", training_commands.extend),

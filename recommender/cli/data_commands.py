@@ -91,6 +91,11 @@ def encode(
             "absent": int((~features.present[modality]).sum()),
             "width": vectors.shape[1],
         }
+        | (
+            {"imputed": int((features.usable(modality) & ~features.present[modality]).sum())}
+            if features.imputed
+            else {}
+        )
         for modality, vectors in features.vectors.items()
     ]
     print_rows(rows, "items encoded", as_json)
@@ -208,6 +213,42 @@ def join(
     print_rows(list(told["domains"]), f"{report.users} users, ordered by {report.ordered_by}")
     tables = f"--set data.items={output / ITEMS} --set data.interactions={output / INTERACTIONS}"
     print_text(f"next: recommender train --config RECIPE --output MODEL {tables}")
+
+
+def pictures(
+    config: ConfigFile,
+    output: Annotated[Path, typer.Option(help="the table of facts to write, as .jsonl", dir_okay=False)],
+    settings: Settings = None,
+    classes: Annotated[
+        bool, typer.Option(help="say ImageNet's 1,000 classes, as breeds of dogs, and not the kinds they belong to")
+    ] = False,
+    least: Annotated[float, typer.Option(help="the confidence from which a word is said", min=0, max=1)] = 0.5,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say in words what the pictures of a catalogue show.
+
+    Writes a table that data.facts joins: up to three things of which the image tower is sure, as dog, ship or suit. Texts,
+    filters and justifications know them then. Needs a tower with a classifier of ImageNet's classes or a text tower.
+    """
+    from collections import Counter
+
+    from recommender.cli.inputs import read_config
+    from recommender.data.catalogue import Catalogue
+    from recommender.encoders.picture_words import describe_pictures, save_picture_words, telling_tower
+    from recommender.files import check_output_file
+    from recommender.progress import progress_bars
+
+    recipe = read_config(config, settings)
+    check_output_file(output)
+    telling_tower(recipe.encoders)  # before the table is read
+    catalogue = Catalogue.load(recipe.data.items, recipe.data.model_copy(update={"facts": None}))
+    with progress_bars(quiet or as_json) as progress:
+        words = describe_pictures(catalogue, recipe.encoders, least, classes, progress)
+    save_picture_words(output, catalogue.item_ids, words)
+    counts = Counter(word for own in words for word in own)
+    text = f"{sum(map(bool, words))} of {len(words)} items have words for their picture: {output}"
+    print_rows([{"word": word, "items": count} for word, count in counts.most_common()], text, as_json)
 
 
 def private_histories(

@@ -78,6 +78,10 @@ def ablation(
     with progress_bars(quiet) as progress:
         evaluation = ablation_study(recipes, parse_seeds(seeds), output, split_list(baselines), users, progress)
     _report(evaluation, output, as_json)
+    if not as_json:
+        from recommender.eval.report import sparse_rows
+
+        print_rows(sparse_rows(evaluation), "by how often a target was learned from, and by what it lacks")
 
 
 @app.command()

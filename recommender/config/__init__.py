@@ -17,7 +17,7 @@ from recommender.config.running import (
     TokensConfig,
     check_engine,
 )
-from recommender.config.section import MODALITIES, SOFT_MODALITIES, Modality, Section
+from recommender.config.section import CONTENT_MODALITIES, MODALITIES, SOFT_MODALITIES, Modality, Section
 from recommender.config.training import (
     ForgettingConfig,
     PrivacyConfig,
@@ -32,6 +32,7 @@ from recommender.config.updating import UpdateConfig
 __all__ = [
     "ArmConfig",
     "BaseConfig",
+    "CONTENT_MODALITIES",
     "ColumnKey",
     "ColumnsConfig",
     "Config",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from recommender.config.section import MODALITIES, Modality, Section
@@ -69,6 +71,12 @@ class EncodersConfig(Section):
         ge=0,
         description="augmented views of each picture and sound that align and rank learn from, beside the plain one",
     )
+    impute: Literal["content", "all"] | None = Field(
+        None,
+        description="items get what they lack as the mean of the nearest items that have it: content, texts, pictures and"
+        " sounds; all, collaborative vectors too; see docs/fine-tuning.md",
+    )
+    impute_neighbours: int = Field(10, ge=1, description="of how many nearest items encoders.impute takes the mean")
     cache: str | None = Field(None, description="folder of the encoders' cache; default: the user's cache folder")
 
     def named(self, modality: Modality) -> str | None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 Modality = Literal["text", "knowledge", "image", "audio", "collaborative"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 SOFT_MODALITIES: tuple[Modality, ...] = ("image", "audio", "collaborative")
+CONTENT_MODALITIES: tuple[Modality, ...] = ("text", "knowledge", "image", "audio")
 
 
 class Section(BaseModel):

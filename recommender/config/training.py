@@ -34,6 +34,19 @@ class StageConfig(Section):
         description="share of the items that count as new in a step: read and scored without row and collaborative vector",
     )
     row_dropout: float = Field(0.2, ge=0, lt=1, description="dropout on the input embedding of history items")
+    dropout_by_activity: float | None = Field(
+        None,
+        gt=0,
+        description="interactions by which the stage rank trusts an item or a history half: of modality_dropout and"
+        " row_dropout little falls on what is rare or short, but for what rare items learned of interactions; default: all"
+        " alike",
+    )
+    neighbour_mix: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the history items that the stage rank reads mixed with one of the items nearest in content",
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     titled_share: float = Field(
         0.03,

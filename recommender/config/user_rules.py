@@ -15,7 +15,7 @@ def check_private(training: TrainingConfig, encoders: EncodersConfig) -> None:
     """Raise ValueError for the first part of a recipe that privacy does not cover; nothing without `training.privacy`."""
     if training.privacy is None:
         return
-    for reason in (*_reasons(training, encoders), _sampled(training)):
+    for reason in (*_reasons(training, encoders), _sampled(training), _by_activity(training)):
         if reason:
             raise ValueError(f"training.privacy: {reason}")
 
@@ -48,6 +48,12 @@ def _sampled(training: TrainingConfig) -> str | None:
     if training.softmax != "sampled":
         return None
     return "a sampled softmax draws by counts of users; set training.softmax: full or chunked"
+
+
+def _by_activity(training: TrainingConfig) -> str | None:
+    if all(stage.dropout_by_activity is None for stage in training.stages):
+        return None
+    return "dropout by activity goes by counts of users; leave dropout_by_activity out of all stages"
 
 
 def _shard_reasons(training: TrainingConfig) -> list[str | None]:

@@ -26,6 +26,8 @@ _FORMAT = "recommender.features.2"
 #: bytes of a modality's vectors in a file above which they are memory-mapped
 LARGE = 64_000_000
 _PART = 65_536
+#: how the names of tensors begin that say which items have something
+_MARKS = ("present.", "imputed.")
 
 Views = Mapping[Modality, np.ndarray]
 """Vectors [1 + views, items, width] float32 of the modalities with augmented views, the plain vectors first."""
@@ -43,6 +45,8 @@ class Features:
     present: dict[Modality, np.ndarray]
     reductions: Mapping[Modality, Reduction] = field(default_factory=dict)
     """How the vectors came from the encoders' raw ones; none where they did not (collaborative vectors)."""
+    imputed: Mapping[Modality, np.ndarray] = field(default_factory=dict)
+    """Which items that lack a modality have a vector made of other items', bool [items]; no key where none has."""
     _tables: dict[Modality, np.ndarray] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def table(self, modality: Modality) -> np.ndarray:
@@ -55,6 +59,19 @@ class Features:
         """Return the vectors [n, width] float32 of some items [n]."""
         return self.vectors[modality][indices].astype(np.float32, copy=False)
 
+    def usable(self, modality: Modality) -> np.ndarray:
+        """Return which items are read with a vector of a modality, their own or an imputed one, bool [items]."""
+        return self.present[modality] | self.imputed[modality] if modality in self.imputed else self.present[modality]
+
+    def with_imputed(self, modality: Modality, rows: np.ndarray, vectors: np.ndarray) -> Features:
+        """Return a copy in which the items at `rows` [n], which lack a modality, have imputed `vectors` [n, width]."""
+        if not len(rows):
+            return self
+        table = self.vectors[modality].astype(np.float32)
+        imputed = self.imputed.get(modality, np.zeros(len(table), bool)).copy()
+        table[rows], imputed[rows] = vectors, True
+        return replace(self, vectors=self.vectors | {modality: table}, imputed={**self.imputed, modality: imputed})
+
     def parts(self, modality: Modality) -> int:
         """Return of how many parts of a medium a vector consists, one behind the other."""
         return self.reductions[modality].parts if modality in self.reductions else 1
@@ -63,12 +80,14 @@ class Features:
         """Return the features without the collaborative vectors, which come from histories."""
         modalities: list[Modality] = [m for m in self.vectors if m != "collaborative"]
         vectors, present = {m: self.vectors[m] for m in modalities}, {m: self.present[m] for m in modalities}
-        return Features(vectors, present, {m: self.reductions[m] for m in modalities if m in self.reductions})
+        reductions = {m: self.reductions[m] for m in modalities if m in self.reductions}
+        return Features(vectors, present, reductions, {m: i for m, i in self.imputed.items() if m in modalities})
 
     def save(self, path: Path) -> None:
         """Write one safetensors file (vectors and components as float16), atomically."""
         tensors = {f"vectors.{m}": v.astype(np.float16, copy=False) for m, v in self.vectors.items()}
         tensors |= {f"present.{m}": p.astype(np.uint8) for m, p in self.present.items()}
+        tensors |= {f"imputed.{m}": i.astype(np.uint8) for m, i in self.imputed.items()}
         header = {"format": _FORMAT}
         for m, reduction in self.reductions.items():
             tensors[f"mean.{m}"] = reduction.mean
@@ -85,8 +104,8 @@ class Features:
     def load(cls, path: Path) -> Features:
         """Read what `save` wrote. Raises CheckpointError."""
         header = read_header(path)
-        check_types(path, {n: facts for n, facts in header.items() if not n.startswith("present.")}, ("F16", "F32"))
-        check_types(path, {n: facts for n, facts in header.items() if n.startswith("present.")}, ("U8", "BOOL"))
+        check_types(path, {n: facts for n, facts in header.items() if not n.startswith(_MARKS)}, ("F16", "F32"))
+        check_types(path, {n: facts for n, facts in header.items() if n.startswith(_MARKS)}, ("U8", "BOOL"))
         try:
             with safe_open(path, framework="numpy") as file:
                 metadata = json.loads((file.metadata() or {}).get("recommender", "{}"))
@@ -105,13 +124,15 @@ class Features:
     def take(self, indices: np.ndarray) -> Features:
         """Return the features of some items only, in the order of `indices`."""
         vectors = {m: self.rows(m, indices) for m in self.vectors}
-        return replace(self, vectors=vectors, present={m: p[indices] for m, p in self.present.items()})
+        present, imputed = ({m: t[indices] for m, t in marks.items()} for marks in (self.present, self.imputed))
+        return replace(self, vectors=vectors, present=present, imputed=imputed)
 
     def with_rows(self, modality: Modality, rows: np.ndarray, vectors: np.ndarray) -> Features:
         """Return a copy in which the items at `rows` [n] have these `vectors` [n, width] of one modality."""
         table, present = self.vectors[modality].astype(np.float32), self.present[modality].copy()
         table[rows], present[rows] = vectors, True
-        return replace(self, vectors=self.vectors | {modality: table}, present=self.present | {modality: present})
+        changed = replace(self, vectors=self.vectors | {modality: table}, present=self.present | {modality: present})
+        return replace(changed, imputed={m: i & ~present if m == modality else i for m, i in self.imputed.items()})
 
     def with_modality(self, modality: Modality, vectors: np.ndarray) -> Features:
         """Return a copy with one modality more, present where its row of `vectors` [items, width] is not zero."""
@@ -127,7 +148,8 @@ class Features:
             absent = np.zeros((count, table.shape[1]), np.float32)
             vectors[m] = np.concatenate([table, later.vectors.get(m, absent)])
             present[m] = np.concatenate([self.present[m], later.present.get(m, np.zeros(count, bool))])
-        return replace(self, vectors=vectors, present=present)
+        imputed = {m: np.concatenate([i, later.imputed.get(m, np.zeros(count, bool))]) for m, i in self.imputed.items()}
+        return replace(self, vectors=vectors, present=present, imputed=imputed)
 
     def rounded(self) -> Features:
         """Return what a save and a load would make of these: training sees the same numbers as serving."""
@@ -135,18 +157,20 @@ class Features:
 
     def swapped(self, modality: Modality, first: int, second: int) -> Features:
         """Return a copy in which two items have exchanged their vectors of one modality."""
-        vectors, present = dict(self.vectors), dict(self.present)
-        for table in (vectors, present):
-            copied = table[modality].copy()
-            copied[[first, second]] = copied[[second, first]]
-            table[modality] = copied
-        return replace(self, vectors=vectors, present=present)
+        vectors, present, imputed = dict(self.vectors), dict(self.present), dict(self.imputed)
+        for table in (vectors, present, imputed):
+            if modality in table:
+                copied = table[modality].copy()
+                copied[[first, second]] = copied[[second, first]]
+                table[modality] = copied
+        return replace(self, vectors=vectors, present=present, imputed=imputed)
 
     def without(self, modality: Modality) -> Features:
         """Return a copy in which no item has this modality."""
         vectors = self.vectors | {modality: np.zeros_like(self.vectors[modality])}
         present = self.present | {modality: np.zeros_like(self.present[modality])}
-        return replace(self, vectors=vectors, present=present)
+        imputed = {m: i for m, i in self.imputed.items() if m != modality}
+        return replace(self, vectors=vectors, present=present, imputed=imputed)
 
 
 def _is_large(name: str, facts: TensorFacts) -> bool:
@@ -161,7 +185,8 @@ def _assembled(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -
     read = {m: tensors[f"vectors.{m}"] for m in modalities}
     vectors = {m: table if isinstance(table, np.memmap) else table.astype(np.float32) for m, table in read.items()}
     present = {m: tensors[f"present.{m}"].astype(bool) for m in modalities}
-    counts = {len(table) for table in (*vectors.values(), *present.values())}
+    imputed = {m: tensors[f"imputed.{m}"].astype(bool) for m in modalities if f"imputed.{m}" in tensors}
+    counts = {len(table) for table in (*vectors.values(), *present.values(), *imputed.values())}
     if len(counts) > 1:
         raise ValueError(f"tables of {' and '.join(map(str, sorted(counts)))} items")
     reductions = {
@@ -180,4 +205,4 @@ def _assembled(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -
             raise ValueError(f"vectors.{m} is no table of finite numbers")
     if wrong := next((m for m, reduction in reductions.items() if reduction.width != vectors[m].shape[1]), None):
         raise ValueError(f"vectors.{wrong} has not the width of its components")
-    return Features(vectors, present, reductions)
+    return Features(vectors, present, reductions, imputed)

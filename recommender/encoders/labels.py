@@ -113,10 +113,13 @@ class PictureLabeller:
 
     def _kinds(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """Return the probability of each kind [n, kinds] in pictures as they are."""
+        return np.asarray(self._classes(pictures) @ picture_kinds.membership(), np.float32)
+
+    def _classes(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """Return the probability of each class [n, 1000] in pictures as they are."""
         weight, bias, unit = self._head()
         towers = self.encoder.tower_output([self.encoder.prepare(picture) for picture in pictures], unit)
-        probabilities = (towers @ weight.T + bias).softmax(-1).cpu().numpy()
-        return np.asarray(probabilities @ picture_kinds.membership(), np.float32)
+        return np.asarray((towers @ weight.T + bias).softmax(-1).cpu().numpy(), np.float32)
 
     def _build_head(self) -> tuple[torch.Tensor, torch.Tensor, bool]:
         """Return weight [classes, width] and bias [classes], and whether they are for vectors of unit length."""
@@ -127,6 +130,24 @@ class PictureLabeller:
             return head["weight"], head["bias"], False
         weight = self.encoder.zero_shot_weights()
         return weight, weight.new_zeros(len(weight)), True
+
+
+class ClassLabeller(PictureLabeller):
+    """ImageNet's 1,000 classes as they are, each checked in the same views as a kind."""
+
+    def __init__(self, encoder: ImageEncoder) -> None:
+        from open_clip import IMAGENET_CLASSNAMES
+
+        super().__init__(encoder)
+        self.names = tuple(IMAGENET_CLASSNAMES)
+
+    @cached_property
+    def identity(self) -> str:
+        """What the labels depend on besides the picture."""
+        return f"classes-1 {self.encoder.identity}"
+
+    def _kinds(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        return self._classes(pictures)
 
 
 def _views(picture: Image.Image) -> list[Image.Image]:
@@ -241,18 +262,27 @@ def label_media(catalogue: Catalogue, config: EncodersConfig, progress: Progress
     for m, labeller in labellers.items():
         if labeller is None:
             continue
-        sources = media_sources(own_media, m)
-        present = {row: source for row, source in enumerate(sources) if source is not None}
-        work = Work(f"labelling {m}", labeller.identity, labeller.load, labeller.prepare, _packed(labeller))
-        cache = EncodingCache(cache_folder(config.cache))
-        values, _ = run(work, list(present.values()), cache, config.batch_size, progress) if present else ({}, None)
-        kinds[m] = np.full((len(sources), TOP), -1, np.int16)
-        confidences[m] = np.zeros((len(sources), TOP), np.float16)
-        for row, source in present.items():
-            best, confidence = np.frombuffer(values[source.content], np.int16).reshape(2, TOP)
-            kinds[m][row], confidences[m][row] = best + len(names), confidence.view(np.float16)
+        found, confidences[m] = top_labels(labeller, m, own_media, config, progress)
+        kinds[m] = np.where(found >= 0, found + len(names), found).astype(np.int16)
         names += labeller.names
     return MediaLabels(names, kinds, confidences) if kinds else None
+
+
+def top_labels(
+    labeller: Labeller, modality: Modality, catalogue: Catalogue, config: EncodersConfig, progress: Progress | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the likeliest labels of each item's medium as int16 [items, TOP], -1 without one, and their confidences as
+    float16 [items, TOP]; through the encoders' cache. Raises DataError and AssetError."""
+    sources = media_sources(catalogue, modality)
+    present = {row: source for row, source in enumerate(sources) if source is not None}
+    work = Work(f"labelling {modality}", labeller.identity, labeller.load, labeller.prepare, _packed(labeller))
+    cache = EncodingCache(cache_folder(config.cache))
+    values, _ = run(work, list(present.values()), cache, config.batch_size, progress) if present else ({}, None)
+    kinds, confidences = np.full((len(sources), TOP), -1, np.int16), np.zeros((len(sources), TOP), np.float16)
+    for row, source in present.items():
+        best, confidence = np.frombuffer(values[source.content], np.int16).reshape(2, TOP)
+        kinds[row], confidences[row] = best, confidence.view(np.float16)
+    return kinds, confidences
 
 
 def said_of_labels(labels: MediaLabels) -> str:

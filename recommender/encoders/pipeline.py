@@ -249,7 +249,15 @@ def encode_views(
         return {}
     reductions = {m: reduction for m, reduction in features.reductions.items() if m in VIEWS}
     views = [reduce(raw, reductions) for raw in Encoders.from_config(config).encode_views(catalogue, progress)]
-    return {m: np.stack([features.vectors[m], *(view.vectors[m] for view in views)]) for m in reductions}
+    return {m: np.stack([features.vectors[m], *(_views_of(features, m, view) for view in views)]) for m in reductions}
+
+
+def _views_of(features: Features, modality: Modality, view: Features) -> np.ndarray:
+    """Return a view [items, width]; what is imputed looks the same in each."""
+    own: np.ndarray = view.vectors[modality]
+    if modality not in features.imputed:
+        return own
+    return np.where(features.imputed[modality][:, None], features.vectors[modality], own)
 
 
 def fit_reductions(raw: RawFeatures, width: int, collaborative: int | None = None) -> dict[Modality, Reduction]:

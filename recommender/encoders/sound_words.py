@@ -7,7 +7,6 @@ without an artist or a genre can be filtered and justified by what is heard in t
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,8 +21,8 @@ from recommender.encoders.cached_batches import Work, run
 from recommender.encoders.encoding_cache import EncodingCache, cache_folder
 from recommender.encoders.librosa_calls import call_librosa, load_librosa
 from recommender.encoders.media_sources import media_sources
+from recommender.encoders.media_words import write_words
 from recommender.errors import DataError
-from recommender.files import write_text
 from recommender.progress import Progress
 
 #: the words for the lower and the upper end of each measure of `SoundMeter`; "": an end that has no plain word
@@ -136,13 +135,9 @@ def describe_sounds(
 
 
 def save_words(path: Path, item_ids: Sequence[str], columns: Mapping[str, Sequence[tuple[str, ...]]]) -> None:
-    """Write a table of facts, a JSON line for each item that has words: `item_id` and, of each column, the words of each
-    item. Raises DataError if none has."""
-    rows = [{name: words[row] for name, words in columns.items() if words[row]} for row in range(len(item_ids))]
-    lines = [{"item_id": item_id, **own} for item_id, own in zip(item_ids, rows, strict=True) if own]
-    if not lines:
-        raise DataError(
-            f"{path}: no item has a sound that differs from the others; it was not written",
-            f"give {FEWEST} items or more sounds of their own, in the column audio",
-        )
-    write_text(path, "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines))
+    """Write the words of sounds as `write_words` does. Raises DataError if none has any."""
+    nothing = DataError(
+        f"{path}: no item has a sound that differs from the others; it was not written",
+        f"give {FEWEST} items or more sounds of their own, in the column audio",
+    )
+    write_words(path, item_ids, columns, nothing)

@@ -57,7 +57,7 @@ def save_served_parts(model: RecommenderModel, layout: TokenLayout, folder: Path
         weights = {f"projectors.{m}.{n}": w for m in widths for n, w in model.projectors[m].state_dict().items()}
         _save_weights(weights | {"centre": model.centre}, folder, WEIGHTS)
     for m in model.soft_modalities:
-        table = np.concatenate([model.features.vectors[m], model.features.present[m][:, None]], 1)
+        table = np.concatenate([model.features.vectors[m], model.features.usable(m)[:, None]], 1)
         np.save(folder / vectors_file(m), table.astype(np.float16, copy=False), allow_pickle=False)
 
 

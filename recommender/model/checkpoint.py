@@ -446,12 +446,19 @@ def _manifest(checkpoint: Checkpoint) -> dict[str, Any]:
             "fingerprint": catalogue.fingerprint,
         },
         "encoded": {modality: int(rows.sum()) for modality, rows in checkpoint.model.features.present.items()},
+        **_imputed(checkpoint.model.features),
         "prompts": checkpoint.prompts,
         "base": assets.identity(checkpoint.config.base.llm),
         "generation": {"do_sample": False, "num_beams": 1},
         "python": platform.python_version(),
         "packages": package_versions(),
     }
+
+
+def _imputed(features: Features) -> dict[str, Any]:
+    """Return for the manifest of how many items vectors are made of other items', if of any."""
+    counts = {modality: int(rows.sum()) for modality, rows in features.imputed.items()}
+    return {"imputed": counts} if counts else {}
 
 
 def package_versions() -> dict[str, str]:

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from recommender.adapters.projectors import Projector
-from recommender.config import MODALITIES, SOFT_MODALITIES, Config, Modality
+from recommender.config import CONTENT_MODALITIES, MODALITIES, SOFT_MODALITIES, Config, Modality
 from recommender.encoders.features import Features
+from recommender.model.augmenting import Augmenting, Mix
 from recommender.model.initialization import initial_rows
 from recommender.model.row_window import RowWindow, rows_at
 from recommender.prompting.example import FIRST_SOFT, ITEM, VectorOverrides
+from recommender.prompting.packing import Batch
 from recommender.semantic_ids.codes import SemanticIds
 
 #: items that are embedded together
@@ -52,6 +54,7 @@ class ItemEmbeddings(nn.Module):
         self.features_version = 0
         self._cold_items: Tensor | None = None
         self._views: dict[Modality, tuple[Tensor, Tensor]] = {}
+        self._augmenting = Augmenting()
         #: the rows that a training step looks at, where it does not look at all
         self.window: RowWindow | None = None
 
@@ -74,7 +77,7 @@ class ItemEmbeddings(nn.Module):
         self.features, self.features_version = features, self.features_version + 1
         for m in self.modalities:
             # as they are: of a large catalogue they lie in a file, and are float16
-            vectors, present = _shared(features.vectors[m]), torch.from_numpy(features.present[m])
+            vectors, present = _shared(features.vectors[m]), torch.from_numpy(features.usable(m))
             self.register_buffer(f"vectors_{m}", vectors.to(self.device), persistent=False)
             self.register_buffer(f"present_{m}", present.to(self.device), persistent=False)
         codes = torch.from_numpy(self.ids.codes + self.offsets[None, :-1])
@@ -120,9 +123,20 @@ class ItemEmbeddings(nn.Module):
         """Return the rows [..., hidden] of codes [...]: from the window of the step, if there is one."""
         return rows_at(self.rows, codes) if self.window is None else self.window.at(codes)
 
-    def embedded(self, embeddings: Tensor, items: Tensor, dropout: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Return `item_embeddings` of items [n] whose rows, or the means of them, are `embeddings` [n, hidden]."""
-        keep = torch.rand(len(items), len(self.modalities) + 1, device=items.device) >= dropout if dropout else None
+    def read_items(self, items: Tensor, dropout: float) -> tuple[Tensor, Tensor]:
+        """Return `item_embeddings` of items [n] that a training step reads: changed as its stage says."""
+        rates, mix = self._augmenting.rates(items, dropout, self.modalities), self._augmenting.mix(items)
+        return self.embedded(self._rows_at(self.codes[items]).mean(1), items, rates, mix)
+
+    def embedded(
+        self, embeddings: Tensor, items: Tensor, dropout: float | Tensor = 0.0, mix: Mix | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return `item_embeddings` of items [n] whose rows, or the means of them, are `embeddings` [n, hidden].
+
+        `dropout`: one for all, or [n, modalities + 1], the row's last. `mix`: with what content is mixed.
+        """
+        drops = isinstance(dropout, Tensor) or dropout > 0
+        keep = torch.rand(len(items), len(self.modalities) + 1, device=items.device) >= dropout if drops else None
         warm = None if self._cold_items is None else ~self._cold_items[items]
         if warm is not None:
             embeddings = embeddings * warm[:, None]
@@ -132,11 +146,15 @@ class ItemEmbeddings(nn.Module):
         soft = []
         for number, m in enumerate(self.modalities):
             present = getattr(self, f"present_{m}")[items] & ~self._is_muted(m, items)
+            vectors = self._vectors(m, items)
+            if mix is not None and m in CONTENT_MODALITIES:
+                theirs = getattr(self, f"present_{m}")[mix.partners]
+                vectors = mix.of(vectors, self._vectors(m, mix.partners), present & theirs)
             if keep is not None:
                 present = present & keep[:, number]
             if warm is not None and m == "collaborative":
                 present = present & warm
-            projected = self.projectors[m](self._vectors(m, items), present)
+            projected = self.projectors[m](vectors, present)
             embeddings = embeddings + self.projectors[m].as_position(projected)
             if m in self.soft_modalities:
                 soft.append(projected + self.centre)
@@ -199,6 +217,23 @@ class ItemEmbeddings(nn.Module):
             yield
         finally:
             self._views = {}
+
+    @contextmanager
+    def _with_augmenting(self, augmenting: Augmenting | None) -> Iterator[None]:
+        """Within the block what is read is changed so."""
+        self._augmenting = augmenting or Augmenting()
+        try:
+            yield
+        finally:
+            self._augmenting = Augmenting()
+
+    def _thinned(self, values: Tensor, dropout: float, batch: Batch, at: Tensor) -> Tensor:
+        """Return `values` [n, hidden] of the positions `at` of a batch, bool [rows, positions], with row dropout."""
+        if not self.training or not dropout:
+            return values
+        if self._augmenting.half is None:
+            return nn.functional.dropout(values, dropout)
+        return self._augmenting.thinned(values, dropout, batch.slots, batch.mask.segments, at)
 
     def embeddings(self, items: Tensor) -> Tensor:
         """Return the one-position embeddings [n, hidden] of items [n], many of them a part at a time.

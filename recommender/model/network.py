@@ -12,6 +12,7 @@ from recommender.adapters.lora import CONVERSE, EXPLAIN, RANK, add_adapters, add
 from recommender.config import Config, Modality
 from recommender.encoders.features import Features
 from recommender.model.architecture import WordScores, embedding_scale
+from recommender.model.augmenting import Augmenting
 from recommender.model.block_attention import handing_on, row_arguments
 from recommender.model.initialization import initial_ranking_norm
 from recommender.model.item_memory import ItemMemory, ages_in_rows, ages_of_prompts
@@ -128,14 +129,17 @@ class RecommenderModel(TrainingSoftmax):
             return embedded
         if catalogue is None:
             unique, inverse = batch.items[is_item].unique(return_inverse=True)
-            totals, soft = self.item_embeddings(unique, modality_dropout)
+            totals, soft = self.read_items(unique, modality_dropout)
         else:
             totals, soft = (table[batch.items[is_item]] for table in catalogue)
             inverse = torch.arange(len(totals), device=totals.device)
-        slots = batch.slots[is_item]
-        totals = nn.functional.dropout(totals, row_dropout, self.training)
+        slots, by_history = batch.slots[is_item], self._augmenting.half is not None
+        if not by_history:  # an item is dropped alike wherever it stands
+            totals = nn.functional.dropout(totals, row_dropout, self.training)
         table = torch.cat([totals[:, None] * self.config.base.item_scale, soft], 1)
         selected = table[inverse, torch.where(slots == ITEM, 0, slots - FIRST_SOFT + 1)]
+        if by_history:
+            selected = self._thinned(selected, row_dropout, batch, is_item)
         return embedded.masked_scatter(is_item[..., None], self.as_input(selected))
 
     def hear(self, batch: Batch) -> Tensor:
@@ -222,8 +226,8 @@ class RecommenderModel(TrainingSoftmax):
         assert self.memory is not None
         is_item = batch.slots == ITEM
         unique, inverse = batch.items[is_item].unique(return_inverse=True)
-        vectors = self.item_embeddings(unique, modality_dropout)[0] - self.centre
-        read = nn.functional.dropout(vectors[inverse], row_dropout, self.training)
+        vectors = self.read_items(unique, modality_dropout)[0] - self.centre
+        read = self._thinned(vectors[inverse], row_dropout, batch, is_item)
         placed = read.new_zeros(*batch.slots.shape, self.hidden_size).masked_scatter(is_item[..., None], read)
         return self.memory(placed, ages_in_rows(batch.slots, batch.mask.segments, self.memory.length))
 
@@ -248,6 +252,7 @@ class RecommenderModel(TrainingSoftmax):
         teacher: SoftTargets | None = None,
         cold_item_dropout: float = 0.0,
         views: Mapping[Modality, Tensor] | None = None,
+        augmenting: Augmenting | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the summed loss over a batch's labels (see `loss.py`), and how many labels there are.
 
@@ -257,9 +262,12 @@ class RecommenderModel(TrainingSoftmax):
 
         `views`: vectors [1 + views, items, width] of some modalities, as in `Views`; throughout the batch each item has
         those of one view of each modality, drawn anew for each batch.
+
+        `augmenting`: what else changes the items that are read.
         """
         few_rows = self._few_rows(batch, teacher)
-        with self._with_cold_items(cold_item_dropout), self._with_views(views or {}), few_rows:
+        changed = self._with_views(views or {}), self._with_augmenting(augmenting)
+        with self._with_cold_items(cold_item_dropout), changed[0], changed[1], few_rows:
             return self._loss(batch, modality_dropout, row_dropout, label_smoothing, teacher)
 
     def _loss(

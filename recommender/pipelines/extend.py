@@ -25,6 +25,7 @@ from recommender.data import standins
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories
 from recommender.encoders.features import Features
+from recommender.encoders.imputation import impute
 from recommender.encoders.labels import label_media
 from recommender.encoders.pipeline import encode_catalogue, reduce
 from recommender.errors import DataError
@@ -96,9 +97,11 @@ def extend(checkpoint: Checkpoint, table: Catalogue, source: str, progress: Prog
         new_catalogue = standins.make_standins(new_catalogue, standin_folder(new_catalogue), progress)
     check_known_vectors(checkpoint)
     raw = encode_catalogue(new_catalogue, encoders_of_new(checkpoint.config.encoders, new_catalogue), progress)
+    known = len(checkpoint.catalogue)
     features = checkpoint.model.features.append(reduce(raw, checkpoint.model.features.reductions))
+    features = impute(features, checkpoint.config.encoders, first=known)
     documents = [part.document(i) for part in (checkpoint.catalogue, new_catalogue) for i in range(len(part))]
-    similarity = torch.from_numpy(content_similarity(features, documents, len(checkpoint.catalogue)))
+    similarity = torch.from_numpy(content_similarity(features, documents, known))
     if not _trained_with_cold_items(checkpoint.config):
         features = _with_estimated_collaborative(features, similarity)
     features = features.rounded()
@@ -156,7 +159,8 @@ def _with_estimated_collaborative(features: Features, similarity: Tensor) -> Fea
     if "collaborative" not in features.vectors:
         return features
     vectors, known = features.table("collaborative"), similarity.shape[1]
-    lacking = np.flatnonzero(~features.present["collaborative"][known:])  # all of them, unless vectors were given
+    # all of them, unless vectors were given, or imputed
+    lacking = np.flatnonzero(~features.usable("collaborative")[known:])
     estimated = mean_of_similar(torch.from_numpy(vectors[:known]), similarity[lacking]).numpy()
     return features.with_rows("collaborative", known + lacking, estimated)
 

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from recommender.baselines.content import tfidf
-from recommender.config import Modality
+from recommender.config import CONTENT_MODALITIES
 from recommender.encoders.features import Features
 from recommender.errors import DataError
 from recommender.numerics.vectors import unit_rows
 from recommender.semantic_ids import join_modalities
 
-CONTENT: tuple[Modality, ...] = ("text", "knowledge", "image", "audio")
 NEIGHBOURS = 10
 TEMPERATURE = 0.2
 """How many similar items count, and how much their similarity decides: chosen on MovieLens-100K, see eval/LOG.md."""
@@ -45,7 +44,7 @@ def content_similarity(features: Features, documents: Sequence[str], known: int)
 
 def content_of(features: Features) -> np.ndarray:
     """Return the joined content vectors [items, width]. Raises DataError without an encoder of content."""
-    content = {m: v for m, v in features.vectors.items() if m in CONTENT}
+    content = {m: v for m, v in features.vectors.items() if m in CONTENT_MODALITIES}
     if not content:
         raise DataError("the model has no encoder of content, so new items cannot be compared", "train it with one")
     return join_modalities(replace(features, vectors=content, present={m: features.present[m] for m in content}))

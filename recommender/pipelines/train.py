@@ -20,6 +20,7 @@ from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, Split, leave_one_out
 from recommender.encoders.collaborative import collaborative_vectors
 from recommender.encoders.features import Features
+from recommender.encoders.imputation import impute
 from recommender.encoders.labels import label_media, said_of_labels
 from recommender.encoders.pipeline import RawFeatures, encode_catalogue, encode_views, fit_reductions, reduce
 from recommender.errors import DataError
@@ -163,7 +164,7 @@ def _features(config: Config, raw: RawFeatures, histories: Sequence[np.ndarray])
     if width and config.encoders.collaborative is None:
         vectors = collaborative_vectors(histories, raw.items, width, config.seed)
         features = features.with_modality("collaborative", vectors)
-    return features.rounded()
+    return impute(features.rounded(), config.encoders).rounded()
 
 
 def build(config: Config, prepared: PreparedData, progress: Progress | None = None) -> Checkpoint:

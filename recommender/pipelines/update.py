@@ -209,6 +209,7 @@ def _stage(settings: UpdateConfig, config: Config) -> StageConfig:
         modality_dropout=former.modality_dropout,
         row_dropout=former.row_dropout,
         cold_item_dropout=former.cold_item_dropout,
+        neighbour_mix=former.neighbour_mix,  # not dropout_by_activity: an update does not see what was learned before
         titled_share=0.0,
     )
 

@@ -260,7 +260,20 @@ class _Comparison:
         features = self._checkpoint_features()
         vectors = features.table("text") if features and "text" in features.vectors else None
         attributes = attributes_of(self.catalogue, self.options.attribute)
-        return ItemFacts(attributes, vectors, {modality: np.array(mask) for modality, mask in lacking.items()})
+        masks = {modality: np.array(mask) for modality, mask in lacking.items()}
+        return ItemFacts(attributes, vectors, masks, self._learned())
+
+    def _learned(self) -> np.ndarray | None:
+        """Return how many interactions of each item checkpoints learned, [items], if `data.users` kept most users from them.
+
+        None beside baselines, which learn from all.
+        """
+        users, items = self.config.data.users, len(self.catalogue)
+        trained = all(entry.folders and not entry.fused for entry in self.entries)
+        if users is None or not trained or self.test is not None or self.options.split != "leave-one-out":
+            return None
+        known = leave_one_out(self.histories.sampled(users)).train.items
+        return np.bincount(np.concatenate([np.empty(0, np.int64), *known]).astype(np.int64), minlength=items)
 
 
 def _with_ids(evaluation: Evaluation, histories: Histories, catalogue: Catalogue) -> Evaluation:

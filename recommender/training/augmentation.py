@@ -6,15 +6,22 @@ contrasted; here each is learned from like any other history, so its labels have
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 
+from recommender.config import CONTENT_MODALITIES, StageConfig
+from recommender.encoders.features import Features
+from recommender.encoders.imputation import nearest
+from recommender.model.augmenting import Augmenting
 from recommender.prompting.example import ITEM, MASKED, Example
 
 LONGEST_PART = 4
 """At most one in so many of a history's inputs is shuffled."""
+#: with one of so many nearest items a read item is mixed
+MIXED_WITH = 5
 
 
 def reordered(
@@ -40,6 +47,29 @@ def masked(example: Example, share: float, random: np.random.Generator) -> Examp
     hidden = (example.slots == ITEM) & (random.random(len(example)) < share)
     items, slots = np.where(hidden, -1, example.items), np.where(hidden, MASKED, example.slots)
     return replace(example, items=items, slots=slots)
+
+
+def augmenting_of(
+    stage: StageConfig, features: Features, histories: Sequence[np.ndarray], device: torch.device
+) -> Augmenting | None:
+    """Return how the stage `rank` changes the items that it reads; None for other stages, and where it changes none.
+
+    `histories`: those that are learned from, whose interactions are counted.
+    """
+    half, items = stage.dropout_by_activity, len(next(iter(features.vectors.values()), ()))
+    if stage.stage != "rank" or not (stage.neighbour_mix or half):
+        return None
+    neighbours = trust = None
+    use = [m for m in features.vectors if m in CONTENT_MODALITIES]
+    if stage.neighbour_mix and use:
+        everything = np.arange(items)
+        neighbours = torch.from_numpy(nearest(features, everything, everything, use, MIXED_WITH).items).to(device)
+    if half:
+        counts = np.zeros(items)
+        for history in histories:
+            np.add.at(counts, history, 1)
+        trust = torch.from_numpy((counts / (counts + half)).astype(np.float32)).to(device)
+    return Augmenting(stage.neighbour_mix, neighbours, trust, half)
 
 
 def crops(history: np.ndarray, size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:

@@ -29,6 +29,7 @@ from recommender.prompting.example import IGNORE, Example
 from recommender.prompting.packing import Batch
 from recommender.training import epochs, run_state, streaming
 from recommender.training.ahead import Ahead
+from recommender.training.augmentation import augmenting_of
 from recommender.training.distributing import distribute, gather, stepper_of
 from recommender.training.epochs import TrainingData
 from recommender.training.gradients import Stepper, checkpoint_gradients
@@ -173,6 +174,8 @@ class _Stage:
         self.optimizer = torch.optim.AdamW(self.groups, betas=(0.9, 0.98), weight_decay=config.weight_decay)
         self.stepper = self._stepper()
         self.epochs: dict[int, list[list[list[Example]]]] = {}
+        known = run.data.split.train.items
+        self.augmenting = augmenting_of(config, self.model.features, known, run.processes.device)
         self.stream = None
         if self.private is None:
             self.stream = streaming.open_stream(run.data, config, run.config, number, self.prefix)
@@ -301,7 +304,7 @@ class _Stage:
                 raise KeyboardInterrupt
             self._seed(step, number)
             batch = part.to(self.processes.device)
-            total, _ = self.stepper.loss(batch, *dropouts, teacher, config.cold_item_dropout, views)
+            total, _ = self.stepper.loss(batch, *dropouts, teacher, config.cold_item_dropout, views, self.augmenting)
             loss = total / (max(all_labels, 1) if self.private is None else max(labels[number], 1))
             self.stepper.backward(loss, last=number + 1 == len(parts))
             shares.append(loss.detach())

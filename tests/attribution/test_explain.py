@@ -142,6 +142,19 @@ def test_what_is_missing_is_null_with_a_reason(media_engine):
     assert report.missing == {"picture": "the item has no picture", "sound": "the item has no sound"}
 
 
+def test_an_imputed_picture_is_not_taken_for_one(media_engine):
+    before = media_engine.features
+    assert not before.present["image"][3]
+    media_engine.set_features(before.with_imputed("image", np.array([3]), before.vectors["image"][[4]]))
+    report = explain_media(media_engine, request(media_engine), "103", FOUR)
+    assert report.picture is None
+    assert (
+        report.missing["picture"] == "the item has no picture: in its place the model reads what the nearest items have"
+    )
+    assert {effect.name: effect.imputed for effect in report.modalities}["image"] == 1
+    assert all(effect.imputed == 0 for effect in report.modalities if effect.name != "image")
+
+
 def test_a_model_that_reads_no_pictures(make_checkpoint, features):
     engine = Recommender(make_checkpoint())
     report = explain_media(engine, request(engine), "109", FOUR)

@@ -11,6 +11,8 @@ from recommender.config import DataConfig
 from recommender.data.catalogue import Catalogue
 from recommender.data.tables import say_once
 from tests.cli.conftest import refused, write_csv
+from tests.encoders.test_labels import DOG, with_classifier
+from tests.media_files import picture
 
 
 def test_encode_and_tokenize_report(run, recipe):
@@ -123,3 +125,21 @@ def test_validate_takes_the_tables_of_the_config(run, tables, tmp_path):
     assert run("validate", "--config", tmp_path / "mine.yaml", "--json")[:2] == both[:2]
     code, _, err = run("validate")
     assert code == 2 and "--config" in err
+
+
+def test_pictures_are_put_into_words(run, tmp_path, image_folder):
+    tower = with_classifier(image_folder, tmp_path / "tower", {DOG: 12.0})
+    picture(0).save(tmp_path / "0.png")
+    write_csv(tmp_path / "items.csv", ("item_id", "title", "image"), [("1", "a", "0.png"), ("2", "b", "")])
+    recipe, output = tmp_path / "recipe.yaml", tmp_path / "shown.jsonl"
+    encoders = f"{{text: null, audio: null, image: {tower}, cache: {tmp_path / 'cache'}}}"
+    recipe.write_text(f"data: {{items: {tmp_path / 'items.csv'}}}\nencoders: {encoders}\n")
+    code, out, _ = run("pictures", "--config", recipe, "--output", output, "--json", "-q")
+    assert code == 0 and json.loads(out) == [{"word": "dog", "items": 1}]
+    assert json.loads(output.read_text()) == {"item_id": "1", "shown": ["dog"]}
+    code, out, _ = run(
+        "pictures", "--config", recipe, "--output", output, "--classes", "--least", "0.1", "--json", "-q"
+    )
+    assert code == 0 and "dog" not in out and "Terrier" in out
+    without = ("--set", f"encoders.image={image_folder}")
+    refused(run("pictures", "--config", recipe, "--output", output, "-q", *without), "neither a classifier")

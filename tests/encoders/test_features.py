@@ -104,3 +104,22 @@ def test_vectors_of_a_large_catalogue_stay_in_their_file_and_are_the_same(tmp_pa
     damaged.save(path)
     with pytest.raises(CheckpointError, match="no table of finite numbers"):
         Features.load(path)
+
+
+def test_what_is_imputed_is_saved_and_goes_along(tmp_path):
+    vectors = {"text": np.ones((3, 2), np.float32), "image": np.zeros((3, 2), np.float32)}
+    bare = Features(vectors, {"text": np.ones(3, bool), "image": np.zeros(3, bool)})
+    features = bare.with_imputed("image", np.array([1]), np.full((1, 2), 4.0))
+    features.save(tmp_path / "imputed.safetensors")
+    bare.save(tmp_path / "bare.safetensors")
+    loaded = Features.load(tmp_path / "imputed.safetensors")
+    assert not Features.load(tmp_path / "bare.safetensors").imputed
+    assert loaded.imputed["image"].tolist() == loaded.usable("image").tolist() == [False, True, False]
+    assert loaded.vectors["image"][1].tolist() == [4, 4] and not loaded.present["image"].any()
+    assert loaded.take(np.array([1, 0])).imputed["image"].tolist() == [True, False]
+    assert loaded.append(Features({}, {})).imputed["image"].tolist() == [False, True, False]
+    assert loaded.swapped("image", 0, 1).imputed["image"].tolist() == [True, False, False]
+    assert loaded.content().usable("image").tolist() == [False, True, False]
+    assert not loaded.without("image").imputed and loaded.without("text").imputed
+    own = loaded.with_rows("image", np.array([1, 2]), np.ones((2, 2)))  # a picture in the place of an imputed one
+    assert not own.imputed["image"].any() and own.present["image"].tolist() == [False, True, True]

@@ -19,7 +19,7 @@ from recommender.eval import page, plots
 from recommender.eval.beyond_accuracy import Attributes, ItemFacts
 from recommender.eval.holdout import Holdout
 from recommender.eval.protocol import evaluate_models
-from recommender.eval.report import FILES, for_card, table, write_report
+from recommender.eval.report import FILES, for_card, sparse_rows, table, write_report
 
 ITEMS = 20
 
@@ -240,3 +240,13 @@ def test_terminal_and_card_tell_the_spread_and_the_number_of_runs(several, evalu
     assert for_card(several)["protocol"].endswith("mean of 2 training runs.")
     assert for_card(evaluation)["protocol"].endswith("one training run.")
     assert [row["model"] for row in for_card(several)["rows"]] == ["popularity", "random"]
+
+
+def test_sparse_targets_have_a_row_each_and_others_none(evaluation):
+    rows = sparse_rows(evaluation)
+    targets = evaluation.slices.drop_duplicates("slice").set_index("slice")["targets"]
+    told = {row["N@10, target"]: row for row in rows}
+    assert set(told) == {"seen 6 to 20 times", "seen more than 20 times"} & set(told) and told
+    for name, row in told.items():
+        assert row["targets"] == str(targets[f"target {name}"]) and set(evaluation.models["model"]) <= set(row)
+    assert sum(int(row["targets"]) for row in rows) == 60

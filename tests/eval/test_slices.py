@@ -58,3 +58,13 @@ def test_a_slice_holds_single_targets_and_never_padding_or_users_who_are_not_tes
     slices = target_slices(holdout, {"image": np.array([False, False, True])})
     assert slices["target never seen in training"].tolist() == [[True, False], [False, False]]
     assert slices["target without image"].tolist() == [[False, False], [True, False]]
+
+
+def test_a_model_that_learned_from_fewer_people_is_cold_to_more_items():
+    holdout = holdout_of([0, 1, 5, 6, 40, 90], [[0, 1], [2, -1], [3, -1], [4, -1], [5, -1]], [9] * 5)
+    slices = target_slices(holdout, {}, np.array([0, 0, 1, 5, 6, 21]))
+    assert chosen(slices, "target never seen") == [0]
+    assert slices["target never seen in training"][0].tolist() == [True, True]
+    assert chosen(slices, "target seen 1 to 5 times") == [1, 2]
+    assert chosen(slices, "target seen 6 to 20 times") == [3]
+    assert chosen(slices, "target seen more than 20 times") == [4]

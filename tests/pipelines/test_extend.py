@@ -12,7 +12,7 @@ from recommender.config import Config
 from recommender.data.catalogue import Catalogue, Item
 from recommender.engine import Recommender
 from recommender.errors import CheckpointError, DataError
-from recommender.model.checkpoint import save_pretrained
+from recommender.model.checkpoint import from_pretrained, save_pretrained
 from recommender.pipelines import train
 from recommender.pipelines.extend import extend, load_extended
 from tests.conftest import ITEMS, write_tables
@@ -171,3 +171,18 @@ def test_what_the_writer_was_trained_on_stays_known(trained, catalogue, tmp_path
     extended.prompts["explain"] = "0" * 64
     again = extend(extended, Catalogue([*extended.catalogue, Item(item_id="c", title="The blue war")]), "items.csv")
     assert again.prompts == extended.prompts and not again.writes
+
+
+def test_new_items_are_given_what_they_lack_as_in_training(trained, catalogue, tmp_path):
+    settings = Config.load(trained / "config.yaml").updated({"encoders.impute": "all"})
+    checkpoint = from_pretrained(trained)
+    checkpoint.config = checkpoint.model.config = settings
+    twin = Item(item_id="twin", title=catalogue[0].title, attributes=dict(catalogue[0].attributes))
+    extended = extend(checkpoint, Catalogue([twin, *catalogue]), "items.csv")
+    features = extended.model.features
+    assert features.imputed["collaborative"].tolist() == [True] + [False] * ITEMS
+    assert not features.present["collaborative"][0]  # nobody took it
+    np.testing.assert_allclose(features.vectors["collaborative"][0], features.vectors["collaborative"][1], atol=2e-3)
+    assert extended.model.present_collaborative[0]
+    save_pretrained(extended, tmp_path / "again")
+    assert from_pretrained(tmp_path / "again", extended.catalogue).model.features.imputed["collaborative"][0]

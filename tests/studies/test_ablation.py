@@ -91,3 +91,16 @@ def test_a_change_that_cannot_be_read_is_refused(config, tmp_path, text):
     result = CliRunner().invoke(app, asked)
     assert isinstance(result.exception, DataError)
     assert "NAME: KEY=VALUE" in result.exception.message
+
+
+def test_targets_are_cold_by_what_the_recipes_learned_from(config, tmp_path):
+    few = config.updated({"data.users": 2})
+    found = ablation_study({FULL: few}, [0], tmp_path / "few")
+    counts = found.slices.drop_duplicates("slice").set_index("slice")["targets"]
+    # two of twelve users walk by steps of one from 0 and of two from 11: nobody else's films were learned
+    known = {(walk * step + user) % 20 for user, step in ((0, 1), (11, 2)) for walk in range(7)}
+    targets = [(8 * (1 + user % 2) + user) % 20 for user in range(12)]
+    assert counts["target never seen in training"] == sum(target not in known for target in targets) > 0
+    with_all = ablation_study({FULL: config}, [0], tmp_path / "all")
+    whole = with_all.slices.drop_duplicates("slice").set_index("slice")["targets"]
+    assert whole["target never seen in training"] < counts["target never seen in training"]

@@ -13,7 +13,7 @@ from recommender.errors import ConfigError
 from recommender.prompting.example import IGNORE, ITEM, MASKED
 from recommender.prompting.packing import collate
 from recommender.training import TrainingData, epochs, run_stages
-from recommender.training.augmentation import masked, reordered
+from recommender.training.augmentation import augmenting_of, masked, reordered
 from recommender.training.run_state import trainable
 from tests.conftest import ITEMS
 
@@ -140,3 +140,36 @@ def test_killed_and_resumed_an_augmented_run_ends_the_same(make_checkpoint, long
 def test_a_share_out_of_range_names_its_key(key, value):
     with pytest.raises(ConfigError, match=f"training.stages.0.{key}"):
         Config.parse({"training": {"stages": [{"stage": "rank", key: value}]}})
+
+
+def test_a_stage_counts_what_it_learns_from_and_knows_who_is_near_in_content(features):
+    stage = StageConfig(stage="rank", dropout_by_activity=3, neighbour_mix=0.5)
+    histories = [np.array([1, 1, 1, 2]), np.array([2, 5])]
+    found = augmenting_of(stage, features, histories, torch.device("cpu"))
+    assert found.half == 3 and found.neighbour_mix == 0.5
+    assert found.trust[:6].tolist() == pytest.approx([0, 0.5, 0.4, 0, 0, 0.25])
+    twin = features.with_rows("text", np.array([7]), features.vectors["text"][[4]])
+    for m in ("image", "audio"):
+        twin = twin.with_rows(m, np.array([7]), features.vectors[m][[4]])
+    near = augmenting_of(stage, twin, histories, torch.device("cpu")).neighbours
+    assert near[4, 0] == 7 and near[7, 0] == 4 and not (near == torch.arange(ITEMS)[:, None]).any()
+
+
+def test_without_either_and_in_other_stages_nothing_is_counted(features):
+    both = {"dropout_by_activity": 3, "neighbour_mix": 0.5}
+    for stage in (StageConfig(stage="rank"), StageConfig(stage="align", **both)):
+        assert augmenting_of(stage, features, [], torch.device("cpu")) is None
+
+
+def test_a_training_with_both_is_repeatable_and_differs_from_one_without(make_checkpoint, long_config, split, tmp_path):
+    def trained(name, **changes):
+        checkpoint = make_checkpoint(1, long_config)
+        stage = RANK | changes
+        settings = long_config.updated({"training.stages": [stage], "training.teacher": None})
+        run_stages(checkpoint.model, TrainingData(checkpoint.builder, split), settings, tmp_path / name)
+        return trainable(checkpoint.model)
+
+    augmented = [trained(name, dropout_by_activity=5, neighbour_mix=0.5) for name in ("one", "other")]
+    plain = trained("plain")
+    assert all(torch.equal(value, augmented[1][name]) for name, value in augmented[0].items())
+    assert any(not torch.equal(value, plain[name]) for name, value in augmented[0].items())
