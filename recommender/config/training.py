@@ -16,10 +16,13 @@ class StageConfig(Section):
 
     stage: Stage
     epochs: float = Field(1.0, gt=0)
-    learning_rate: float = Field(1e-3, gt=0, description="LoRA matrices")
+    learning_rate: float = Field(1e-3, ge=0, description="LoRA matrices; 0: frozen")
     rows_learning_rate: float | None = Field(None, ge=0, description="token rows; default: learning_rate; 0: frozen")
     projector_learning_rate: float | None = Field(
         None, ge=0, description="projectors; default: learning_rate; 0: frozen"
+    )
+    memory_learning_rate: float | None = Field(
+        None, ge=0, description="base.memory; default: as the token rows, or learning_rate where these are frozen"
     )
     weight_decay: float = Field(0.01, ge=0)
     warmup_ratio: float = Field(0.05, ge=0, lt=1, description="share of the steps with rising learning rate")

@@ -9,6 +9,7 @@ import torch
 
 from recommender.adapters.lora import CONVERSE, EXPLAIN, RANK
 from recommender.config import StageConfig
+from recommender.errors import ConfigError
 from recommender.model import RecommenderModel
 from recommender.model.network import is_adapter_parameter, is_listening_parameter
 
@@ -24,14 +25,14 @@ def parameter_groups(
     The stage `explain` trains its own LoRA, `converse` its own and what listens; the others train everything else: LoRA of
     ranking, rows, projectors, norm. What has a learning rate of 0 is frozen; rows of which a step looks at few have no
     gradients as a whole: see `sparse_rows`. A stage that does not read the layers trains nothing in them. The
-    memory learns at the rate of the rows, or at that of LoRA where these are frozen. `trains`: of the name of a parameter,
-    whether it is trained at all.
+    memory learns at the rate of the rows, or at that of LoRA where these are frozen, unless it has a rate of its own.
+    `trains`: of the name of a parameter, whether it is trained at all. Raises ConfigError if that leaves nothing.
     """
     rates = {
         "lora": config.learning_rate,
         "rows": _rate(config.rows_learning_rate, config),
         "projectors": _rate(config.projector_learning_rate, config),
-        "memory": _rate(config.rows_learning_rate, config) or config.learning_rate,
+        "memory": _memory_rate(config),
     }
     groups: dict[str, list[torch.nn.Parameter]] = {name: [] for name in rates}
     for name, parameter in model.named_parameters():
@@ -42,11 +43,22 @@ def parameter_groups(
         parameter.requires_grad_(group is not None)
         if group is not None:
             groups[group].append(parameter)
+    if not any(groups.values()) and not model.trains_few_rows:
+        raise ConfigError(
+            f"a stage {config.stage} trains nothing: all that it could train has a learning rate of 0",
+            "set learning_rate, or the one of what it is to train",
+        )
     return [
         {"name": name, "params": parameters, "lr": rates[name], "peak": rates[name]}
         for name, parameters in groups.items()
         if parameters
     ]
+
+
+def _memory_rate(config: StageConfig) -> float:
+    if config.memory_learning_rate is not None:
+        return config.memory_learning_rate
+    return _rate(config.rows_learning_rate, config) or config.learning_rate
 
 
 def _of_layers(name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recommender.config import StageConfig
+from recommender.errors import ConfigError
 from recommender.training.parameter_groups import parameter_groups
 
 
@@ -46,3 +47,17 @@ def test_a_rate_of_nought_freezes(make_checkpoint):
     assert [group["name"] for group in parameter_groups(model, frozen)] == ["lora"]
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     assert trained and all("lora_" in name for name in trained)
+
+
+def test_a_memory_may_learn_alone_beside_layers(make_checkpoint):
+    model = make_checkpoint().model
+    model.add_memory(4)
+    stage = StageConfig(stage="rank", learning_rate=0, rows_learning_rate=0, memory_learning_rate=0.5)
+    groups = parameter_groups(model, stage)
+    assert {group["name"]: group["lr"] for group in groups} == {"memory": 0.5}
+    assert named(model, groups)["memory"] == {"memory.log_weights", "memory.follow"}
+
+
+def test_a_stage_that_would_learn_nothing_is_refused(make_checkpoint):
+    with pytest.raises(ConfigError, match="stage rank trains nothing"):
+        parameter_groups(make_checkpoint().model, StageConfig(stage="rank", learning_rate=0, rows_learning_rate=0))
