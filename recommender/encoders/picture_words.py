@@ -1,8 +1,7 @@
 """What pictures show, in words: the kinds of things, or the classes of ImageNet, that the image tower is sure of.
 
 A table of them is joined as facts, so that texts, filters and justifications of items without a description know what is on
-the cover. It takes a tower with a classifier of these classes, or with a text tower that reads their names; no captioner of
-whole sentences comes from a package registry.
+the cover. It takes a tower with a classifier of these classes, or with a text tower that reads their names.
 """
 
 from __future__ import annotations
