@@ -15,7 +15,7 @@ from PIL import Image
 LOOKED_AT = tuple(
     f"tests/{name}"
     for name in "pages/ eval/test_report.py training/test_training_report.py training/test_loop.py".split()
-    + ["studies/test_attribution.py"]
+    + ["studies/test_attribution.py", "studies/test_sizes.py"]
 )
 
 

@@ -63,6 +63,7 @@ def test_tags_are_named_in_the_order_of_the_outputs():
     assert len(encoder.tags) == len(MusicEncoder("musicnn-mtt").tags) == 50
 
 
+@pytest.mark.slow  # librosa compiles its own code for twenty seconds; the reference numbers go through it, too
 def test_the_spectrogram_is_librosas():
     librosa = pytest.importorskip("librosa")
     assert mel_filters() == pytest.approx(librosa.filters.mel(sr=16_000, n_fft=512, n_mels=96).T, abs=1e-7)

@@ -56,12 +56,12 @@ def test_they_are_swept_exported_and_told(open_store):
     assert place.sealed == "yes" and "7 days" in place.kept and "request_id" in place.columns
 
 
-def test_a_backup_brings_them_back_but_not_those_of_the_forgotten(store, tmp_path):
+def test_a_backup_brings_them_back_but_not_those_of_the_forgotten(store, tmp_path, means):
     store.impressions.add(ANN, shown(1))
     store.impressions.add("bob", shown(2))
-    store.back_up(tmp_path / "b.age", "secret")
+    store.back_up(tmp_path / "b.age", **means[0])
     forget(store, ANN)
-    store.restore(tmp_path / "b.age", "secret")
+    store.restore(tmp_path / "b.age", **means[1])
     assert [one.request_id for one in store.impressions.of("bob")] == ["list-2"]
     assert store.impressions.of(ANN) == [] and store.impressions.count() == 1
 

@@ -149,16 +149,16 @@ def test_what_is_too_old_is_swept_and_that_is_told(open_store):
     assert store.sweep() == {"events": 0} and store.counts()["audit"] == 1
 
 
-def test_a_backup_is_whole_encrypted_and_comes_back(store, open_store, tmp_path):
+def test_a_backup_is_whole_encrypted_and_comes_back(store, open_store, tmp_path, means):
     store.events.add([event(1)])
     store.feedback.add(helpful())
     store.audit.add("list", {"n": 1})
     store.audit.sign_head()
-    counts = back_up(store.engine, tmp_path / "backup", passphrase="long and secret")
+    counts = back_up(store.engine, tmp_path / "backup", **means[0])
     assert counts["events"] == counts["feedback"] == counts["audit"] == 1
     assert b"item-1" not in (tmp_path / "backup").read_bytes()
     store.events.add([event(2)])
-    assert restore(store.engine, tmp_path / "backup", passphrase="long and secret") == counts
+    assert restore(store.engine, tmp_path / "backup", **means[1]) == counts
     back = open_store()
     assert [each.id for each in back.events.of(USER)] == ["e1"] and back.audit.verify().ok
     for passphrase, match in (("wrong", "cannot be opened as a backup"), ("", "cannot be opened as a backup")):

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import torch
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, leave_one_out
 from recommender.errors import RecommenderError
-from recommender.training import TrainingData, run_stages
+from recommender.training import TrainingData, interruption, run_stages
 from recommender.training.run_state import STATE, progress_of, trainable
 
 ALIGN = {"stage": "align", "max_steps": 3, "batch_tokens": 128, "row_tokens": 64}
@@ -230,16 +231,19 @@ def test_a_signal_ends_it_behind_the_step_under_way_with_nothing_lost(make_check
     assert steps == [4, 5, 6] and same(run("whole"), resumed)
 
 
-def test_a_long_step_is_given_up(make_checkpoint, config, split, tmp_path):
+def test_a_long_step_is_given_up(make_checkpoint, config, split, tmp_path, monkeypatch):
+    monkeypatch.setattr(interruption, "GRACE_SECONDS", 0.3)
     settings = config.updated({"training.stages": [RANK]})
     checkpoint = make_checkpoint(1, settings)
 
     def hang(what, done, total):
         os.kill(os.getpid(), signal.SIGINT)
-        threading.Event().wait(20)
+        threading.Event().wait(60)
 
+    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run_stages(checkpoint.model, TrainingData(checkpoint.builder, split), settings, tmp_path, hang)
+    assert time.monotonic() < began + 30
 
 
 def test_in_a_thread_signals_are_left_alone(make_checkpoint, config, split, tmp_path):

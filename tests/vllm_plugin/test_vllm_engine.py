@@ -222,9 +222,8 @@ def test_a_version_is_loaded_and_unloaded_under_its_own_name(both, exported, ser
         served._post(url, body | {"model": "rank-2"})
 
 
-@pytest.mark.parametrize(
-    "both", [pytest.param(1, id="atomic"), pytest.param(3, id="three levels", marks=pytest.mark.slow)], indirect=True
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("both", [pytest.param(1, id="atomic"), pytest.param(3, id="three levels")], indirect=True)
 def test_its_own_beam_search_finds_what_ours_does_and_a_free_one_answers_too(both):
     if reason := vllm_is_missing():
         pytest.skip(f"vLLM cannot be run here: {reason}")
