@@ -18,6 +18,7 @@ from recommender.model.checkpoint import from_pretrained
 from recommender.pipelines.continued import continue_ranking
 from recommender.pipelines.train import told_histories
 from recommender.training import loop
+from tests.stopped_trainings import stopped_behind_a_step
 
 FIRST = {"stage": "rank", "max_steps": 1, "batch_tokens": 128, "row_tokens": 64}
 FAVOURITES = FIRST | {
@@ -48,19 +49,10 @@ def test_only_the_adapter_of_ranking_moves(talk_folder, taught, tmp_path):
     assert [stage["steps"] for stage in told if stage["stage"] == "rank"][-1] == 3
 
 
-def test_a_run_that_was_stopped_is_not_resumed_from_another_checkpoint(talk_folder, taught, tmp_path, monkeypatch):
-    recipe, step = recipe_of(talk_folder, FAVOURITES), loop._Stage._step
-
-    def stopped(self, number, parts):
-        if number == 1:
-            raise KeyboardInterrupt
-        return step(self, number, parts)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop._Stage, "_step", stopped)
-        patched.setattr(loop._Clock, "due", lambda self: True)
-        with pytest.raises(KeyboardInterrupt):
-            continue_ranking(str(taught), recipe, tmp_path / "on", 1)
+def test_a_run_that_was_stopped_is_not_resumed_from_another_checkpoint(talk_folder, taught, tmp_path):
+    recipe = recipe_of(talk_folder, FAVOURITES)
+    with stopped_behind_a_step():
+        continue_ranking(str(taught), recipe, tmp_path / "on", 1)
     assert (tmp_path / "on.training" / loop.STATE).is_file()
     continue_ranking(str(taught), recipe, tmp_path / "other", 1)
     with pytest.raises(RecommenderError, match="start"):

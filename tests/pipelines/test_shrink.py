@@ -16,8 +16,8 @@ from recommender.model.checkpoint import from_pretrained, save_pretrained
 from recommender.pipelines import shrink as shrinking_room
 from recommender.pipelines.shrink import Shrinking, shrink
 from recommender.pipelines.train import told_histories
-from recommender.training import loop
 from recommender.training.loop import TEACHER
+from tests.stopped_trainings import stopped_behind_a_step
 
 RATES = {"learning_rate": 0.02, "rows_learning_rate": 0, "projector_learning_rate": 0}
 STAGE = {"stage": "rank", "max_steps": 3, "batch_tokens": 128, "row_tokens": 64, **RATES}
@@ -75,18 +75,9 @@ def test_it_expects_what_the_whole_model_does_more_than_without_distillation(tal
 
 
 def test_a_killed_run_goes_on_and_asks_the_whole_model_once(talk_folder, taught, tmp_path, monkeypatch):
-    recipe, step = recipe_of(talk_folder), loop._Stage._step
-
-    def stopped(self, number, parts):
-        if number == 1:
-            raise KeyboardInterrupt
-        return step(self, number, parts)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop._Stage, "_step", stopped)
-        patched.setattr(loop._Clock, "due", lambda self: True)
-        with pytest.raises(KeyboardInterrupt):
-            shrink(str(taught), Shrinking(1), tmp_path / "small", recipe)
+    recipe = recipe_of(talk_folder)
+    with stopped_behind_a_step():
+        shrink(str(taught), Shrinking(1), tmp_path / "small", recipe)
     assert (tmp_path / "small.training" / TEACHER).is_file() and not (tmp_path / "small").exists()
     with monkeypatch.context() as patched:
         patched.setattr(shrinking_room, "own_softmax", lambda *_: pytest.fail("asked again"))
