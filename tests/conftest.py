@@ -7,6 +7,7 @@ import gc
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from recommender.config import Config
 from recommender.data.catalogue import Catalogue, Item
 from recommender.encoders.audio import SAMPLE_RATE
 from recommender.encoders.features import Features
+from recommender.encoders.reduction import Reduction
 from recommender.engine import Recommender
 from recommender.engine.vllm import VllmOptions, VllmRecommender
 from recommender.export.vllm_folder import export_vllm, load_exported
@@ -190,6 +192,15 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=raw, **names, chat_template=TEMPLATE)
 
 
+def in_parts(features: Features) -> Features:
+    """Return features whose pictures are three parts of two numbers each, and whose sounds are five of one."""
+    cut = {"image": (2, 3), "audio": (1, 5)}
+    reductions = {
+        m: Reduction(np.zeros(4, np.float32), np.eye(w, 4, dtype=np.float32), 1.0, m, p) for m, (w, p) in cut.items()
+    }
+    return replace(features, reductions=reductions)
+
+
 def wide_checkpoint(
     folder: Path,
     catalogue: Catalogue,
@@ -296,7 +307,7 @@ def engines(catalogue, features, tmp_path_factory):
             made.pop(other).close()
         if levels not in made:
             folder = tmp_path_factory.mktemp("wide")
-            checkpoint = wide_checkpoint(folder, catalogue, features, levels)
+            checkpoint = wide_checkpoint(folder, catalogue, in_parts(features) if levels == 1 else features, levels)
             if levels == 1:  # what listens does not know levels, and a third server costs half a minute
                 add_listener(checkpoint)
             made[levels] = Engines(checkpoint, folder / "export", writes=levels == 1)

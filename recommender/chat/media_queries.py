@@ -6,6 +6,7 @@ import threading
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -123,8 +124,10 @@ class MediaQueries:
         """The catalogue's pictures [items, width] as the query will be, and which items have one [items]."""
         if self._reduction is not None and self.features is not None:
             return self.features.table("image"), self.features.present["image"]
-        others = dict.fromkeys(("text", "knowledge", "audio", "collaborative"))
-        raw = encode_catalogue(load_catalogue(self.config), self.config.encoders.model_copy(update=others))
+        others: dict[str, Any] = dict.fromkeys(("text", "knowledge", "audio", "collaborative"))
+        # whole, as the picture that is shown is, also where the model reads the catalogue's in parts
+        encoders = self.config.encoders.model_copy(update=others | {"image_parts": 1})
+        raw = encode_catalogue(load_catalogue(self.config), encoders)
         if "image" not in raw.vectors:  # no item has a picture
             return np.zeros((raw.items, 0), np.float32), np.zeros(raw.items, bool)
         pictures = raw.vectors["image"]

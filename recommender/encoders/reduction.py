@@ -95,11 +95,16 @@ class Reduction:
         """Length of a reduced vector: the number of components, times that of parts."""
         return len(self.components) * self.parts
 
+    @property
+    def raw_width(self) -> int:
+        """Length of an encoder's own vector: of one medium, with those of all its parts."""
+        return len(self.mean) * self.parts
+
     def apply(self, rows: np.ndarray) -> np.ndarray:
-        """Reduce raw vectors [n, parts * raw width] to [n, width] float32. Raises ConfigError on another raw width."""
-        if rows.ndim != 2 or rows.shape[1] != len(self.mean) * self.parts:
+        """Reduce raw vectors [n, raw width] to [n, width] float32. Raises ConfigError on another raw width."""
+        if rows.ndim != 2 or rows.shape[1] != self.raw_width:
             raise ConfigError(
-                f"encoder vectors have shape {rows.shape}, expected {len(self.mean) * self.parts} columns",
+                f"encoder vectors have shape {rows.shape}, expected {self.raw_width} columns",
                 "use the encoder that the checkpoint was made with",
             )
         parted = _parted(rows, self.parts).astype(np.float32)

@@ -9,6 +9,7 @@ import numpy as np
 from recommender.config import SOFT_MODALITIES, Modality
 from recommender.data.catalogue import Catalogue
 from recommender.encoders.features import Features
+from recommender.encoders.reduction import bounded
 from recommender.engine.requests import Request
 from recommender.errors import RecommenderError
 from recommender.prompting.example import VectorOverrides
@@ -50,7 +51,7 @@ def _fitting(modality: Modality, vector: np.ndarray, features: Features) -> np.n
     width, reduction = features.vectors[modality].shape[1], features.reductions.get(modality)
     if len(vector) == width:
         return vector
-    if reduction is not None and len(vector) == len(reduction.mean):
-        return reduction.apply(vector[None])[0]
-    raw = f", or the encoder's own {len(reduction.mean)}" if reduction is not None else ""
+    if reduction is not None and len(vector) == reduction.raw_width:
+        return bounded(reduction.apply(vector[None]))[0]
+    raw = f", or the encoder's own {reduction.raw_width}" if reduction is not None else ""
     raise RecommenderError(f"vectors: {modality} has {len(vector)} numbers; expected {width}{raw}")

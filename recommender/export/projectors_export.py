@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from recommender.adapters.projectors import Projector
 from recommender.export.merge import Reading, TokenLayout, item_positions
 from recommender.model.network import RecommenderModel
+from recommender.vllm_plugin.soft_projectors import PROJECTORS_FILE, load_projectors
 from recommender.vllm_plugin.soft_tokens import (
     ARCHITECTURE,
     SECTION,
@@ -25,7 +25,7 @@ from recommender.vllm_plugin.soft_tokens import (
     vectors_file,
 )
 
-WEIGHTS, ITEMS_WEIGHTS = "projectors.safetensors", "item_table.safetensors"
+ITEMS_WEIGHTS = "item_table.safetensors"
 _INDEX = "model.safetensors.index.json"
 
 
@@ -55,7 +55,7 @@ def save_served_parts(model: RecommenderModel, layout: TokenLayout, folder: Path
         _save_weights({"items.weight": item_positions(model)}, folder, ITEMS_WEIGHTS)
     if widths:
         weights = {f"projectors.{m}.{n}": w for m in widths for n, w in model.projectors[m].state_dict().items()}
-        _save_weights(weights | {"centre": model.centre}, folder, WEIGHTS)
+        _save_weights(weights | {"centre": model.centre}, folder, PROJECTORS_FILE)
     for m in model.soft_modalities:
         table = np.concatenate([model.features.vectors[m], model.features.usable(m)[:, None]], 1)
         np.save(folder / vectors_file(m), table.astype(np.float16, copy=False), allow_pickle=False)
@@ -91,8 +91,7 @@ def soft_reading(folder: Path) -> Reading:
     """Return a function that computes logits of token ids with the items and soft tokens that `folder` has."""
     soft = SoftTokens.open(folder)
     facts = soft.facts
-    weights = load_file(folder / WEIGHTS) if facts.soft else {}
-    projectors = {kind: _projector(facts, kind, weights) for kind in facts.soft}
+    projectors, centre = load_projectors(folder, facts) if facts.soft else (nn.ModuleDict(), torch.zeros(()))
     items = load_file(folder / ITEMS_WEIGHTS)["items.weight"] if facts.items else None
 
     def read(model: Any, ids: Tensor) -> Tensor:
@@ -105,17 +104,9 @@ def soft_reading(folder: Path) -> Reading:
         for place in places:
             vector = torch.from_numpy(np.array(place.vector, np.float32))
             projected = projectors[place.kind](vector[:, :-1], vector[:, -1] > 0)[0]
-            rows = (projected + weights["centre"]) * facts.embedding_scale
+            rows = (projected + centre) * facts.embedding_scale
             embedded[0, place.offset : place.offset + len(rows)] = rows
         logits: Tensor = model(inputs_embeds=embedded).logits
         return logits
 
     return read
-
-
-def _projector(facts: SoftFacts, kind: str, weights: dict[str, Tensor]) -> Projector:
-    head = f"projectors.{kind}."
-    hidden = weights["centre"].shape[0]
-    projector = Projector(facts.soft[kind], hidden, facts.tokens, 1.0, facts.parts.get(kind, 1))
-    projector.load_state_dict({n.removeprefix(head): w for n, w in weights.items() if n.startswith(head)})
-    return projector.eval()

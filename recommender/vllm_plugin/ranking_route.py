@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from fastapi import FastAPI, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
 from vllm.inputs.engine import mm_input, tokens_input
 from vllm.multimodal.inputs import (
     MultiModalBatchedField,
@@ -29,8 +30,9 @@ from vllm.multimodal.inputs import (
 )
 from vllm.sampling_params import RequestOutputKind, SamplingParams
 
-from recommender.vllm_plugin.served_folder import EXTRA_ARGS_KEY, FACTS_FILE, Allowed, Served
-from recommender.vllm_plugin.soft_tokens import SoftTokenPlace, SoftTokens, input_name
+from recommender.vllm_plugin.served_folder import EXTRA_ARGS_KEY, FACTS_FILE, MEMORY_KEY, Allowed, Served
+from recommender.vllm_plugin.soft_projectors import item_changes, load_projectors
+from recommender.vllm_plugin.soft_tokens import Overrides, SoftTokenPlace, SoftTokens, input_name
 
 if TYPE_CHECKING:
     from vllm.engine.protocol import EngineClient
@@ -129,16 +131,27 @@ def _beam_prompt(prompt: RankPrompt, served: Served, inputs: SoftTokenInputs) ->
         if prompt.deny or prompt.only is not None:
             raise ValueError("bits: say it all, so that neither deny nor only may stand beside them")
         entry = {"bits": base64.b64decode(prompt.bits, validate=True)}
-    return BeamPrompt(*inputs.of(prompt.ids, prompt.vectors), Allowed.of(entry, items).entry(items))
+    allowed = Allowed.of(entry, items).entry(items)
+    return BeamPrompt(*inputs.of(prompt.ids, prompt.vectors), allowed, inputs.remembered(prompt.ids, prompt.vectors))
 
 
 @dataclass(frozen=True)
 class BeamPrompt:
-    """What all beams of a search begin with: token ids, vLLM's description of the soft tokens, and what may be shown."""
+    """What all beams of a search begin with: token ids, vLLM's description of the soft tokens, and what may be shown.
+
+    `remembered`: see `MEMORY_KEY`.
+    """
 
     ids: list[int]
     soft_inputs: dict[str, Any] | None
     allowed: dict[str, Any]
+    remembered: bytes | None = None
+
+    @property
+    def extra_args(self) -> dict[str, Any]:
+        """Return what the trie processor reads of each request of the search."""
+        args: dict[str, Any] = {EXTRA_ARGS_KEY: self.allowed}
+        return args if self.remembered is None else args | {MEMORY_KEY: self.remembered}
 
     def followed_by(self, tokens: Sequence[int]) -> Any:
         """Return vLLM's prompt for a beam that has chosen `tokens`."""
@@ -149,14 +162,17 @@ class BeamPrompt:
 class SoftTokenInputs:
     """Describes the soft tokens of prompts in the form that vLLM takes, with vectors of the catalogue or of a request."""
 
-    def __init__(self, soft_tokens: SoftTokens, served: Served) -> None:
-        """`soft_tokens`: with the vectors of the catalogue."""
-        self.soft_tokens, self.served = soft_tokens, served
+    def __init__(self, soft_tokens: SoftTokens, served: Served, projectors: nn.ModuleDict | None = None) -> None:
+        """`soft_tokens`: with the vectors of the catalogue; `projectors`: where the model has a memory."""
+        self.soft_tokens, self.served, self.projectors = soft_tokens, served, projectors
 
     @classmethod
     def load(cls, folder: str, served: Served) -> SoftTokenInputs:
         """Open an exported folder."""
-        return cls(SoftTokens.open(folder), served)
+        soft_tokens = SoftTokens.open(folder)
+        if served.memory is None or not soft_tokens.facts.soft:
+            return cls(soft_tokens, served)
+        return cls(soft_tokens, served, load_projectors(folder, soft_tokens.facts)[0])
 
     def of(
         self, ids: Sequence[int], vectors: Mapping[int, Mapping[str, Sequence[float]]]
@@ -166,11 +182,26 @@ class SoftTokenInputs:
         Raises ValueError for incomplete soft tokens and for vectors that do not fit.
         """
         overrides = self.soft_tokens.checked(vectors, self.served.trie.items)
-        if overrides and self.served.memory is not None:
-            raise ValueError("vectors: the memory of this model reads those of the catalogue; ask the embedded engine")
         item_tokens = {item: self.served.item_token(item) for item in overrides}
         tokens, places = self.soft_tokens.with_placeholders(ids, overrides, item_tokens)
         return tokens, self._description(places) if places else None
+
+    @torch.no_grad()
+    def remembered(self, ids: Sequence[int], vectors: Mapping[int, Mapping[str, Sequence[float]]]) -> bytes | None:
+        """Return what a prompt's own vectors change in what the memory reads, None if there is nothing to change.
+
+        The memory stands beside the layers, in the logits processor, which knows token ids only. Raises ValueError for
+        vectors that do not fit.
+        """
+        memory = self.served.memory
+        overrides: Overrides = self.soft_tokens.checked(vectors, self.served.trie.items)
+        if memory is None or self.projectors is None or not overrides:
+            return None
+        pairs = torch.from_numpy(np.stack([self.soft_tokens.pair(item, own) for item, own in overrides.items()]))
+        changes = item_changes(self.projectors, self.soft_tokens.facts, pairs)
+        codes = [int(self.served.codes[item, 0]) for item in overrides]
+        change = memory.change(self.served.history_codes(ids), dict(zip(codes, changes, strict=True)))
+        return change.numpy().tobytes()
 
     def _description(self, places: Sequence[SoftTokenPlace]) -> dict[str, Any]:
         by_kind: dict[str, list[SoftTokenPlace]] = {}
@@ -210,7 +241,7 @@ class BeamSearch:
         """
         if Allowed.of(prompt.allowed, self.served.trie.items).none_of(self.served.trie.items):
             return [], []
-        extra_args: dict[str, Any] = {EXTRA_ARGS_KEY: prompt.allowed}
+        extra_args = prompt.extra_args
         if self.shares_partial_block:
             extra_args["kv_transfer_params"] = {"search": uuid.uuid4().hex, "prompt": len(prompt.ids)}
         beams: list[tuple[list[int], float]] = [([], 0.0)]

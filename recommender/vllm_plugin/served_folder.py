@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ OFFSETS_FILE = "recommender_offsets.npy"
 MEMORY_FILE = "recommender_memory.npz"
 EXTRA_ARGS_KEY = "recommender"
 """Name of our entry in a request's `extra_args`: {"deny": [items], "only": [items] or null}, or {"bits": bytes}."""
+MEMORY_KEY = "recommender_memory"
+"""Name of the entry that says what a request's own vectors change in the memory: `ServedMemory.change` as bytes."""
 #: more items than that are no list in a request, but a bit for each that there is
 LISTED = 1024
 #: masks that are cached: most, as many as so many bytes hold if each is a table of all states, and least
@@ -46,7 +48,7 @@ def write_served(
 
 @dataclass(frozen=True)
 class ServedMemory:
-    """What `ItemMemory` adds to the scores of items, from the token ids of a prompt alone.
+    """What `ItemMemory` adds to the scores of items, from the token ids of a prompt and what its own vectors change.
 
     `rows` [codes, hidden]: the items' vectors around their centre, which is the same for all and so scores none of them;
     `weights` [length]: of the last item, the one before it, and so on; `follow` [hidden, hidden].
@@ -69,10 +71,34 @@ class ServedMemory:
         arrays = {name: getattr(self, name).cpu().numpy() for name in ("rows", "weights", "follow")}
         np.savez(folder / MEMORY_FILE, **arrays)
 
-    def scores(self, codes: Sequence[int]) -> Tensor:
-        """Return what is added to the score of each code [codes], after a history of codes, oldest first."""
-        latest = torch.tensor(list(codes)[::-1][: len(self.weights)], dtype=torch.long)
-        return ((self.weights[: len(latest)] @ self.rows[latest]) @ self.follow) @ self.rows.T
+    def scores(self, codes: Sequence[int], change: Tensor | None = None) -> Tensor:
+        """Return what is added to the score of each code [codes], after a history of codes, oldest first.
+
+        `change` [hidden]: that of the request's own vectors. The scored items keep the vectors of the catalogue.
+        """
+        latest = torch.tensor(self._latest(codes), dtype=torch.long)
+        read = self.weights[: len(latest)] @ self.rows[latest]
+        return ((read if change is None else read + change) @ self.follow) @ self.rows.T
+
+    def change(self, codes: Sequence[int], changes: Mapping[int, Tensor]) -> Tensor:
+        """Return what other vectors change in what is read after a history of codes [hidden].
+
+        `changes`: code -> what the vector of its item becomes more by [hidden].
+        """
+        read = torch.zeros(self.rows.shape[1])
+        for weight, code in zip(self.weights, self._latest(codes), strict=False):
+            if code in changes:
+                read += weight * changes[code]
+        return read
+
+    def change_of(self, entry: bytes) -> Tensor:
+        """Read the entry `MEMORY_KEY` of a request. Raises ValueError for one that is not as long as a vector."""
+        if len(entry) != 4 * self.rows.shape[1]:
+            raise ValueError(f"{MEMORY_KEY}: expected {self.rows.shape[1]} float32 numbers")
+        return torch.frombuffer(bytearray(entry), dtype=torch.float32)
+
+    def _latest(self, codes: Sequence[int]) -> list[int]:
+        return list(codes)[::-1][: len(self.weights)]
 
 
 @dataclass(frozen=True)
@@ -240,11 +266,16 @@ class Served:
         self._masks.move_to_end(allowed)
         return self._masks[allowed]
 
-    def constrain(self, logits: Tensor, tokens: Sequence[int], allowed: Allowed) -> None:
+    def history_codes(self, tokens: Sequence[int]) -> list[int]:
+        """Return the codes among the tokens of a prompt, where each item has one."""
+        start, end = int(self.level_starts[0]), int(self.level_starts[1])
+        return [token - start for token in tokens if start <= token < end]
+
+    def constrain(self, logits: Tensor, tokens: Sequence[int], allowed: Allowed, change: Tensor | None = None) -> None:
         """Replace a row of logits [vocabulary] by log-probabilities over the level's codes, and by -inf where the trie ends.
 
-        `tokens`: the prompt and what follows it; `needed` of them are enough. Log-softmax over all codes of the level first,
-        then the trie: scores do not depend on what is allowed.
+        `tokens`: the prompt and what follows it; `needed` of them are enough. `change`: as in `ServedMemory.scores`.
+        Log-softmax over all codes of the level first, then the trie: scores do not depend on what is allowed.
         """
         state, level = self.state(tokens)
         if state < 0:
@@ -256,8 +287,7 @@ class Served:
             first = int(self.level_starts[0])
             scores = scores + self.offsets[start - first : end - first].to(scores.device)
         if self.memory is not None:
-            history = [token - start for token in tokens if start <= token < end]
-            scores = scores + self.memory.scores(history).to(scores.device)
+            scores = scores + self.memory.scores(self.history_codes(tokens), change).to(scores.device)
         log_probs = torch.log_softmax(scores, -1)
         logits.fill_(-torch.inf)
         children, mask = self.trie.child_range(state), self.mask(allowed)

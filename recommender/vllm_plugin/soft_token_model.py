@@ -34,7 +34,7 @@ from vllm.multimodal.processing import (
     PromptReplacement,
 )
 
-from recommender.adapters.projectors import Projector
+from recommender.vllm_plugin.soft_projectors import item_changes, make_projectors
 from recommender.vllm_plugin.soft_tokens import ITEM_KIND, SoftFacts, input_name
 
 if TYPE_CHECKING:
@@ -209,14 +209,8 @@ class RecommenderForCausalLM(RecommenderTextForCausalLM, SupportsMultiModal):
         """Build the language model that the folder's config names, and the projectors."""
         super().__init__(vllm_config=vllm_config, prefix=prefix)
         # not marked as a tower of vLLM's: those are not built where only precomputed embeddings may come, as here
-        hidden, tokens = self.config.hidden_size, self.facts.tokens
-        self.projectors = nn.ModuleDict(
-            {
-                kind: Projector(width, hidden, tokens, 1.0, self.facts.parts.get(kind, 1))
-                for kind, width in self.facts.soft.items()
-            }
-        )
-        self.centre = nn.Parameter(torch.zeros(hidden), requires_grad=False)
+        self.projectors = make_projectors(self.facts, self.config.hidden_size)
+        self.centre = nn.Parameter(torch.zeros(self.config.hidden_size), requires_grad=False)
 
     def _building(self, vllm_config: VllmConfig) -> AbstractContextManager[None]:
         building: AbstractContextManager[None] = self._mark_language_model(vllm_config)
@@ -238,14 +232,8 @@ class RecommenderForCausalLM(RecommenderTextForCausalLM, SupportsMultiModal):
 
     def _item_changes(self, pairs: Tensor) -> Tensor:
         """Return what to add to item positions [n, 1, hidden]; `pairs` [n, 2, widths]: new vectors and old ones."""
-        changes = torch.zeros(len(pairs), 1, len(self.centre), dtype=self.centre.dtype, device=pairs.device)
-        start = 0
-        for kind, width in self.facts.soft.items():
-            new, old = pairs[..., start : start + width + 1].unbind(1)
-            start += width + 1
-            difference = self._projected(kind, new) - self._projected(kind, old)
-            changes += self.projectors[kind].as_position(difference)[:, None]
-        return changes * self.facts.item_scale
+        changes = item_changes(self.projectors, self.facts, pairs)[:, None]
+        return changes * (self.facts.embedding_scale * self.facts.item_scale)
 
     def embed_input_ids(
         self, input_ids: Tensor, multimodal_embeddings: Any = None, *, is_multimodal: Tensor | None = None

@@ -187,10 +187,14 @@ class SoftTokens:
             return SoftTokenPlace(kind, offset, override[None], _hashed_name(kind, override))
         return SoftTokenPlace(kind, offset, self.vectors[kind][item][None], f"{kind}-{item}")
 
-    def _item_place(self, item: int, offset: int, override: Mapping[str, np.ndarray]) -> SoftTokenPlace:
+    def pair(self, item: int, override: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return all vectors of an item as a request has them, and as the catalogue has them [2, widths]."""
         old = {kind: self.vectors[kind][item].astype(np.float32) for kind in self.facts.soft}
         new = old | dict(override)
-        pair = np.stack([np.concatenate(list(new.values())), np.concatenate(list(old.values()))])
+        return np.stack([np.concatenate(list(new.values())), np.concatenate(list(old.values()))])
+
+    def _item_place(self, item: int, offset: int, override: Mapping[str, np.ndarray]) -> SoftTokenPlace:
+        pair = self.pair(item, override)
         return SoftTokenPlace(ITEM_KIND, offset, pair, _hashed_name(ITEM_KIND, pair))
 
 

@@ -42,9 +42,11 @@ def world(tmp_path_factory):
     return config, drawn, train.encode(config, train.load_catalogue(config), [])
 
 
-@pytest.fixture(scope="module", params=["raw vectors", "the model's own"])
+@pytest.fixture(scope="module", params=["raw vectors", "the model's own", "a model of parts"])
 def media_queries(request, world):
     config, _, features = world
+    if request.param == "a model of parts":  # a shown picture is compared as a whole, whatever the model reads
+        return MediaQueries(config.updated({"encoders.image_parts": 4}))
     return MediaQueries(config, features if request.param == "the model's own" else None)
 
 

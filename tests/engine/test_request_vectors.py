@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from recommender.encoders.reduction import LONGEST
 from recommender.engine import Recommender, Request, Response
+from recommender.engine.request_vectors import vector_overrides
 from recommender.errors import RecommenderError
+from tests.conftest import in_parts
 
 
 @pytest.mark.parametrize("value", [1e39, -1e39, 1e308, 3.5e38, 1e38, 1e7])
@@ -38,3 +41,17 @@ def test_who_breaks_a_group_is_found_and_the_others_are_answered(make_checkpoint
     assert np.isfinite(
         [item.score for answer in answers if isinstance(answer, Response) for item in answer.items]
     ).all()
+
+
+def test_an_encoders_own_vector_of_a_medium_in_parts_is_reduced_part_by_part(catalogue, features):
+    read = in_parts(features)  # pictures of three parts: of each the first two of four numbers are kept
+
+    def image(*numbers):
+        request = Request(history=("103",), vectors={"103": {"image": numbers}})
+        return vector_overrides(request, catalogue, read)[3]["image"].tolist()
+
+    assert image(1, 2, 9, 9, 3, 4, 9, 9, 1, 0, 9, 9) == [1, 2, 3, 4, 1, 0] == image(1, 2, 3, 4, 1, 0)
+    long = image(*(100, 0, 9, 9) * 3)  # is cut as those of the catalogue are
+    assert np.linalg.norm(long) == pytest.approx(LONGEST * 6**0.5)
+    with pytest.raises(RecommenderError, match="has 4 numbers; expected 6, or the encoder's own 12"):
+        image(1, 2, 9, 9)

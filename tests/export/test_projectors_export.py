@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from recommender.export.merge import TokenLayout, item_positions, save_ranking
-from recommender.export.projectors_export import ITEMS_WEIGHTS, WEIGHTS, placeholders, save_served_parts, soft_reading
+from recommender.export.projectors_export import ITEMS_WEIGHTS, placeholders, save_served_parts, soft_reading
 from recommender.vllm_plugin.served_folder import write_served
+from recommender.vllm_plugin.soft_projectors import PROJECTORS_FILE
 from recommender.vllm_plugin.soft_tokens import TEXT_ARCHITECTURE, vectors_file
 
 
@@ -60,7 +61,7 @@ def test_the_index_of_a_base_in_several_files_names_the_projectors(saved):
     save_served_parts(checkpoint.model, layout, folder)
     names = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
     assert names.pop("a") == "model-1.safetensors"
-    assert set(names) == set(load_file(folder / WEIGHTS)) and set(names.values()) == {WEIGHTS}
+    assert set(names) == set(load_file(folder / PROJECTORS_FILE)) and set(names.values()) == {PROJECTORS_FILE}
 
 
 @pytest.mark.parametrize("levels", [1, 3])
@@ -75,7 +76,7 @@ def test_without_soft_modalities_there_is_a_table_of_items_or_nothing_beside_the
     save_ranking(checkpoint, layout, tmp_path, merged=False)
     save_served_parts(model, layout, tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    assert config["architectures"] == [TEXT_ARCHITECTURE] and not (tmp_path / WEIGHTS).exists()
+    assert config["architectures"] == [TEXT_ARCHITECTURE] and not (tmp_path / PROJECTORS_FILE).exists()
     assert (tmp_path / ITEMS_WEIGHTS).exists() == (levels == 3)
     llm = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
     item = layout.first_item + 7 if levels == 3 else layout.words + 7

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from recommender.prompting.example import FIRST_SOFT, ITEM, TOKEN
 from recommender.prompting.packing import collate
 from recommender.training.parameter_groups import parameter_groups
 from recommender.vllm_plugin.served_folder import Allowed, Served
+from tests.vllm_plugin.stub_vllm import stub
 
 LENGTH, HIDDEN = 3, 4
 
@@ -141,6 +144,31 @@ def test_what_vllm_adds_to_the_scores_is_the_same(remembering, tmp_path):
         served.constrain(row, ids, Allowed())
         codes = row[layout.words : layout.words + layout.codes]
         torch.testing.assert_close(codes, _scores_in_training(model, builder, history), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("history", [[4, 7], [7, 1, 2, 3, 4], [4, 9, 4]])
+def test_vectors_of_a_request_change_what_vllm_adds_as_they_change_lists(remembering, features, history, tmp_path):
+    """Also those of an item that occurs twice, and not those of one that is older than what the memory reads."""
+    export_vllm(remembering, tmp_path / "out")
+    folder, model, items = tmp_path / "out" / "rank", remembering.model, range(len(remembering.catalogue))
+    served = Served.load(folder)
+    own = {4: {"image": features.vectors["image"][9] * 2}, 7: {"audio": features.vectors["audio"][5]}}
+    prompt = remembering.builder.prompt(history)
+    ids = load_exported(tmp_path / "out", remembering.catalogue).layout.ids(prompt, model.ids.codes).tolist()
+    with stub("ranking_route") as route:
+        inputs = route.SoftTokenInputs.load(str(folder), served)
+    vectors = {item: {m: vector.tolist() for m, vector in by_kind.items()} for item, by_kind in own.items()}
+    change = served.memory.change_of(inputs.remembered(ids, vectors))
+    row = torch.zeros(served.level_starts[-1])  # the layers know nothing
+    served.constrain(row, ids, Allowed(), change)
+    model.reads_layers = False
+    brought, plain = (
+        beam_search.score(WeightCache(model), [replace(prompt, overrides=o)], items)[0] for o in (own, {})
+    )
+    ours = row[[served.item_token(item) for item in items]]
+    torch.testing.assert_close(ours, torch.from_numpy(brought), atol=1e-3, rtol=1e-3)
+    assert np.abs(brought - plain).max() > 1e-2
+    assert inputs.remembered(ids, {}) is None
 
 
 def test_it_needs_atomic_ids_and_a_stage_needs_it(config):

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from recommender.vllm_plugin.served_folder import EXTRA_ARGS_KEY, Allowed, Served, write_served
+from recommender.vllm_plugin.served_folder import (
+    EXTRA_ARGS_KEY,
+    MEMORY_KEY,
+    Allowed,
+    Served,
+    ServedMemory,
+    write_served,
+)
 from tests.vllm_plugin.stub_vllm import SamplingParams, V2Context, stub, update
 
 CODES = np.array([[0, 0, 0], [0, 1, 0], [0, 1, 1], [1, 0, 1]])
@@ -89,6 +96,38 @@ def test_wrong_entries_are_refused_before_a_request_is_taken(module):
     for entry in ({"deny": "all"}, {"hide": [1]}, {"only": [-1]}):
         with pytest.raises(ValueError, match="recommender"):
             module.TrieProcessor.validate_params(params(**entry))
+
+
+@pytest.fixture
+def remembering(tmp_path):
+    """A folder with a memory of two items, one code an item, states of two numbers."""
+    write_served(tmp_path, FIRST_CODE, (4,), np.arange(4)[:, None])
+    ServedMemory(torch.randn(4, 2), torch.tensor([1.0, 0.5]), torch.eye(2)).save(tmp_path)
+    return SimpleNamespace(model_config=SimpleNamespace(model=tmp_path))
+
+
+def test_what_a_requests_own_vectors_change_reaches_the_memory_of_that_request_alone(module, remembering):
+    served, change = Served.load(remembering.model_config.model), torch.tensor([3.0, -2.0])
+    asked = SamplingParams({EXTRA_ARGS_KEY: {}, MEMORY_KEY: change.numpy().tobytes()})
+    first = module.TrieProcessor(remembering, torch.device("cpu"), False)
+    first.update_state(update([(0, asked, [3, 11, 12], []), (1, params(), [3, 11, 12], [])]))
+    slots = torch.tensor([[3, 11, 12]] * 2)
+    second = module.TrieProcessor(remembering, SimpleNamespace(all_token_ids=SimpleNamespace(gpu=slots)))
+    assert second.add_request(0, asked) and second.add_request(1, params())
+    expected = [torch.zeros(VOCABULARY), torch.zeros(VOCABULARY)]
+    served.constrain(expected[0], [11, 12], Allowed(), change)
+    served.constrain(expected[1], [11, 12], Allowed())
+    assert not torch.equal(expected[0], expected[1])
+    for found in (
+        first.apply(torch.zeros(2, VOCABULARY)),
+        second.apply(torch.zeros(2, VOCABULARY), V2Context([0, 1], [2, 2])),
+    ):
+        assert torch.equal(found, torch.stack(expected))
+    for broken in ("text", [1.0]):
+        with pytest.raises(ValueError, match="recommender_memory"):
+            module.TrieProcessor.validate_params(SamplingParams({EXTRA_ARGS_KEY: {}, MEMORY_KEY: broken}))
+    with pytest.raises(ValueError, match="2 float32 numbers"):
+        served.memory.change_of(b"1234")
 
 
 def test_a_whole_batch_is_scored_in_one_way(module, config):
