@@ -22,6 +22,7 @@ from recommender.chat.list_questions import Situation
 from recommender.chat.model_reading import ModelReader
 from recommender.chat.reader import Reader, Reading
 from recommender.chat.replies import ChatItem, MakesList, RankItems, Reply, plain_list
+from recommender.chat.scope import concerning, eased
 from recommender.chat.telling import dropped_note, relaxed, understood_line
 from recommender.conversations.wishes import COURTESY
 from recommender.data.id_fields import history_ids
@@ -142,7 +143,8 @@ class Chat:
         reading, state, shown = self._understood(messages, start, understood)
         restated = understood.restated(state, known) if understood.took_back else None
         said = _Said(messages, known, shown, user, restated, make_list or plain_list)
-        reply = self._answered(reading, state, said, boosts, explain)
+        state = concerning(state, reading, self.reader.domains)
+        reply = self._answered(reading, eased(state, self.reader.domains), said, boosts, explain)
         items = tuple(self.catalogue[int(item)].item_id for item in self._history(state))
         return replace(reply, understood=understood.chips(state, known), history=items)
 
@@ -162,7 +164,7 @@ class Chat:
             return Reply("You are welcome. Tell me whenever you want something else.", filters=_filters(state))
         state, dropped = relaxed(self.catalogue, state)
         if dropped:
-            notes = (*notes, dropped_note(dropped, _filters(state), self.noun))
+            notes = (*notes, dropped_note(dropped, _filters(replace(state, domains=())), self._noun(state)))
         allowed = state.allowed(self.catalogue)
         allowed[[*state.history, *self._out_of_stock()]] = False  # whatever was relaxed
         if not allowed.any():
@@ -215,6 +217,8 @@ class Chat:
             elif message["role"] == "user":
                 reading = self._read(messages[: number + 1], start.history)
                 if reading.question is None:
+                    if reading.added and state.domains:
+                        reading = replace(reading, domains=tuple(dict.fromkeys((*state.domains, *reading.domains))))
                     reading = understood.kept(reading, shown, number)
                     state = self._same(state.after(reading, shown, ever, start.k), reading, shown, understood, number)
         if not messages or messages[-1]["role"] != "user":
@@ -353,11 +357,17 @@ class Chat:
         filters = _filters(state)
         if len(items) < state.k:
             notes = (*notes, f"Only {len(items)} fit." if len(items) > 1 else "Only one fits.")
-        head = f"{self.noun.capitalize()} for you" + (f" ({', '.join(filters)})" if filters else "") + ":"
+        noun = self._noun(state)
+        conditions = filters if noun == self.noun else _filters(replace(state, domains=()))
+        head = f"{noun.capitalize()} for you" + (f" ({', '.join(conditions)})" if conditions else "") + ":"
         understood = understood_line(self.catalogue, state, reading)
         opening = "\n".join([*([understood] if understood else []), *([" ".join(notes)] if notes else []), head])
         asks = state.nothing_known and given is None and not self.engine.listens
         return Reply(opening, items, filters, state.moods, asks=asks, notes=notes)
+
+    def _noun(self, state: DialogueState) -> str:
+        """Return what is asked for, in the plural: of several catalogues perhaps one."""
+        return " and ".join(value for _, value in state.domains) or self.noun
 
     def _ranks(self, state: DialogueState, allowed: np.ndarray, given: np.ndarray | None, said: _Said) -> RankItems:
         """Return what ranks the allowed items, or some of them."""
@@ -369,9 +379,10 @@ class Chat:
                 mask[self.catalogue.indices(only)] = True
                 mask &= allowed
             several = masks_of(self.catalogue, state.domains) if len(state.domains) > 1 else [mask]
+            shares = [dict(state.shares).get(fact, width) for fact in state.domains] if len(several) > 1 else [width]
             rankings = []
-            for domain in several:  # of several each is ranked by itself, so that none takes the whole list
-                most = min(width, int((mask & domain).sum()))
+            for domain, share in zip(several, shares, strict=True):  # each by itself, so that none takes the whole list
+                most = min(width, share, int((mask & domain).sum()))
                 rankings.append(self._ranked(state, mask & domain, given, most, said) if most else Ranking(*_NOTHING))
             return interleaved(rankings, width) if len(rankings) > 1 else rankings[0]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from recommender.justify.english import NEUTRAL
+
 NUMBERS = {
     word: number
     for number, word in enumerate(
@@ -240,3 +242,10 @@ PERSON = re.compile(
     r"\b(?:are you|r u|is this|am i (?:talking|speaking|chatting|writing) (?:to|with))(?: really| actually| just)?"
     r"(?: an?)?(?: real| actual| living)? (?:human|person|bot|robot|chatbot|machine|computer|program|ai|language model)\b"
 )
+
+
+def may_be_value(word: str) -> bool:
+    """Whether a small word of a message may say what is wanted: it is no number, and claims, negates and asks nothing."""
+    if not word.isalpha() or len(word) < 3 or word in NUMBERS or word in ORDINALS or word in DECADES:
+        return False
+    return word not in NEUTRAL | COURTESY and not (NEGATION.fullmatch(word) or WANTS.fullmatch(word))

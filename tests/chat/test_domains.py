@@ -75,7 +75,7 @@ def asked(text):
         ("no films before 1980", ["films"]),
         ("not the second film", []),
         ("something funny", []),
-        ("a soap for film lovers", []),
+        ("a soap for film lovers", ["products"]),
         ("a product for my sister, who loves films", ["products"]),
     ],
 )
