@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator, MutableSequence, Sequence
 
 from recommender.chat.domains import DomainReader
-from recommender.justify.facts import Fact
+from recommender.justify.facts import Fact, role
 
 _BREAK = re.compile(r" (?:and|plus|or|but|then|[,;.:!?])(?= )")
 _MARK = re.compile(r"<([vwt])(\d+)>")
@@ -46,12 +46,15 @@ def settled(tagged: str, values: Values, domains: DomainReader, words: dict[int,
 
 
 def narrow(tagged: str, values: Values, domains: DomainReader) -> None:
-    """Let the values of a clause that names a domain mean what they mean there."""
+    """Let the values of a clause that names a domain mean what they mean there, and others a kind before a keyword."""
     for clause in _clauses(tagged):
-        if named := domains.named(clause):
-            for kind, number in _MARK.findall(clause):
-                if kind == "v":
-                    values[int(number)] = domains.narrowed(values[int(number)], named)
+        named = domains.named(clause)
+        for number in (int(number) for kind, number in _MARK.findall(clause) if kind == "v"):
+            if named:
+                values[number] = domains.narrowed(values[number], named)
+            elif any(role(name) == "kind" for name, _ in values[number]):
+                with_kinds = [fact for fact in domains.facts if fact not in domains.kindless]
+                values[number] = domains.narrowed(values[number], with_kinds)
 
 
 def meant(

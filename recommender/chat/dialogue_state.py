@@ -218,5 +218,9 @@ def _joined(old: tuple, new: Iterable) -> tuple:
 
 def _spoken(group: Sequence[Fact]) -> str:
     """Say a condition; that another domain need not meet it is understood."""
-    own = [value for name, value in group if role(name) != DOMAIN]
-    return " or ".join(dict.fromkeys(own or [value for _, value in group]))
+    own = [value for name, value in group if role(name) != DOMAIN] or [value for _, value in group]
+    return " or ".join({value.casefold(): value for value in reversed(own)}[key] for key in _keys(own))
+
+
+def _keys(values: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(value.casefold() for value in values))

@@ -243,9 +243,16 @@ PERSON = re.compile(
     r"(?: an?)?(?: real| actual| living)? (?:human|person|bot|robot|chatbot|machine|computer|program|ai|language model)\b"
 )
 
+#: whom something is for, which is not what it is
+FOR_WHOM = frozenset(
+    """mother mom mum father dad wife husband partner friend friends girlfriend boyfriend sister brother daughter son
+    children family grandmother grandma grandfather grandpa aunt uncle boss colleague teacher niece nephew
+    kid kids""".split()
+)
+
 
 def may_be_value(word: str) -> bool:
     """Whether a small word of a message may say what is wanted: it is no number, and claims, negates and asks nothing."""
     if not word.isalpha() or len(word) < 3 or word in NUMBERS or word in ORDINALS or word in DECADES:
         return False
-    return word not in NEUTRAL | COURTESY and not (NEGATION.fullmatch(word) or WANTS.fullmatch(word))
+    return word not in NEUTRAL | COURTESY | FOR_WHOM and not (NEGATION.fullmatch(word) or WANTS.fullmatch(word))

@@ -150,6 +150,8 @@ class Reader:
         """Return what one word without a capital may say in a catalogue of several that has no words for kinds."""
         if not self.domains.kindless or key not in self._values or not w.may_be_value(key[0]):
             return ()
+        if key[0] in self.domains.words:
+            return ()
         return tuple(
             fact for fact in sorted(self._values[key]) if set(self.domains.of([fact])) & set(self.domains.kindless)
         )

@@ -47,8 +47,8 @@ def relaxed(catalogue: Catalogue, state: DialogueState) -> tuple[DialogueState, 
         options = [
             (int((other.allowed(catalogue) & lacking[0]).sum()), words, other)
             for words, other in state.parts()
-            if len(several) == 1 or other.domains
-        ]
+            if other.domains or not state.domains
+        ] or [(0, words, other) for words, other in state.parts()]
         if not options:
             break
         _, words, state = max(options, key=lambda option: option[0])
