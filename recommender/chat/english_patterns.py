@@ -163,6 +163,8 @@ WANTS = re.compile(
 BEFORE_NAME = frozenset(
     "like liked love loved watched saw seen enjoy enjoyed hated disliked than to of and or after called".split()
 )
+#: words of what people do with an item, behind which its name follows
+DONE_WITH = frozenset("like liked love loved watched saw seen enjoyed hated disliked called than".split())
 #: words behind which a capital at the beginning of a message is a name's
 AFTER_NAME = frozenset("is was isnt wasnt".split())
 ANY_KIND = re.compile(

@@ -134,7 +134,9 @@ class Reader:
         for length in range(min(self._longest, len(found) - place), 0, -1):
             run = found[place : place + length]
             key = tuple(word.form for word in run)
-            if key in self._values and not all(word in NEUTRAL for word in key) and self._valued(key, run):
+            if self.domains.facts and key in self._titles and self._spoken_of(found, place):
+                return "t", length, tuple(sorted(self._titles[key]))
+            if key in self._values and not all(word in NEUTRAL for word in key) and self._valued(key, run, place):
                 return "v", length, tuple(sorted(self._values[key]))
             if key in self._titles and self._named(found, place, length, key):
                 return "t", length, tuple(sorted(self._titles[key]))
@@ -142,9 +144,18 @@ class Reader:
                 return "w", 1, small
         return None
 
-    def _valued(self, key: tuple[str, ...], run: list[Word]) -> bool:
+    def _valued(self, key: tuple[str, ...], run: list[Word], place: int) -> bool:
         kinds = {role(name) for name, _ in self._values[key]}
-        return len(run) > 1 or run[0].text[0].isupper() or bool(kinds & {"kind", "artist", "brand"})
+        if len(run) > 1 or kinds & {"kind", "artist", "brand"}:
+            return True
+        # where keywords are all that is known of a catalogue, any word may be one: "Not for kids"
+        telling = not self.domains.kindless or (place > 0 and w.may_be_value(key[0]))
+        return telling and run[0].text[0].isupper()
+
+    @staticmethod
+    def _spoken_of(found: list[Word], place: int) -> bool:
+        """Whether a name with a capital follows a word of what people do with items: "I loved Alien" means no keyword."""
+        return place > 0 and found[place].text[0].isupper() and found[place - 1].form in w.DONE_WITH
 
     def _small(self, key: tuple[str, ...]) -> tuple[Fact, ...]:
         """Return what one word without a capital may say in a catalogue of several that has no words for kinds."""
@@ -274,8 +285,12 @@ class _Message:
         bounds_years = (reading.first_year, reading.last_year, reading.years_out) != (None, None, ())
         if not about and bounds_years and not reading.anchors and len(domains.dated) == 1:
             about = domains.dated
-        added = bool(about) and clauses.added(whole)
-        return replace(reading, domains=about, added=added, wants=reading.wants or bool(about))
+        added, wants = bool(about) and clauses.added(whole), reading.wants or bool(about)
+        shares, count = reading.shares, reading.count
+        if shares and len(about) > len(shares):  # "three films and a mascara"
+            shares = (*shares, *((domain, 1) for domain in about if domain not in dict(shares)))
+            count = sum(number for _, number in shares)
+        return replace(reading, domains=about, added=added, wants=wants, shares=shares, count=count)
 
     def _query(self, reading: Reading) -> str | None:
         """Return the free words of a message that wants a list and says in no other way of what; they rank by meaning.
