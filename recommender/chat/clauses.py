@@ -20,7 +20,8 @@ _LEAD = re.compile(
     r"|<[vw]\d+> (?:and|or|for|with|without|in))(?: (?!and\b|or\b|not\b)[a-z]+)?$"
 )
 _FOLLOW = re.compile(
-    r"$|[.;:!?,]|(?:and|or|for|without|with|that|which|to|please|instead|from|like|under|too|as|now|then|but|also|next|either|today|tonight|anymore)\b"
+    r"$|[.;:!?,]|(?:and|or|for|without|with|that|which|to|please|instead|from|like|under|too|as|now|then|but|also|next"
+    r"|either|today|tonight|anymore)\b"
 )
 #: "and a shampoo" is wanted beside what was asked for, "and now a shampoo" in its place
 _ADDED = re.compile(r"^ (?:and|also|plus)\b(?! (?:now|then)\b)|\b(?:also|as well|on top|in addition)\b")
