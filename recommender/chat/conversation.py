@@ -22,6 +22,7 @@ from recommender.chat.list_questions import Situation
 from recommender.chat.model_reading import ModelReader
 from recommender.chat.reader import Reader, Reading
 from recommender.chat.replies import ChatItem, MakesList, RankItems, Reply, plain_list
+from recommender.chat.scope import concerning, eased
 from recommender.chat.telling import dropped_note, relaxed, understood_line
 from recommender.conversations.wishes import COURTESY
 from recommender.data.id_fields import history_ids
@@ -100,6 +101,7 @@ class Chat:
         without: Sequence[Part] = (),
         dropped: Sequence[str] = (),
         make_list: MakesList | None = None,
+        exclude: Sequence[str] = (),
     ) -> Reply:
         """Answer a conversation: {"role", "content"} messages, oldest first, the last one the user's.
 
@@ -107,18 +109,18 @@ class Chat:
         what looks like a picture. `user`: who speaks; what they call not for them is kept where feedback is, and not shown
         to them again. `without`: parts of the ranking that are switched off; without history, that which is known
         beforehand only hides what was seen. `dropped`: ids of chips that the person took back; those of none are ignored.
-        `make_list`: makes the list of rankings; None: the best items are it.
+        `make_list`: makes the list of rankings; None: the best items are it. `exclude`: ids that must not be listed.
         Raises RecommenderError for messages of another form, unknown ids, and parts that cannot be switched off.
         """
         if not without:
-            return self._reply(messages, history, k, explain, boosts, user, dropped, make_list)
+            return self._reply(messages, history, k, explain, boosts, user, dropped, make_list, exclude)
         self.engine.check_parts(without)
         with switched_off(modalities_of(without)):
             if POPULARITY in without:
                 costs = self.engine.popularity.costs()
                 boosts = -costs if boosts is None else boosts - costs
             impersonal = HISTORY in without
-            return self._reply(messages, history, k, explain, boosts, user, dropped, make_list, impersonal)
+            return self._reply(messages, history, k, explain, boosts, user, dropped, make_list, exclude, impersonal)
 
     def _reply(
         self,
@@ -130,19 +132,21 @@ class Chat:
         user: str | None,
         dropped: Sequence[str],
         make_list: MakesList | None,
+        exclude: Sequence[str],
         impersonal: bool = False,
     ) -> Reply:
         known = tuple(int(i) for i in self.catalogue.indices(history_ids(() if history is None else history)))
         refused = frozenset(self.feedback_policy.refused(user)) if self.feedback_policy else frozenset()
-        refused |= self._out_of_stock()
+        refused |= self._out_of_stock() | set(self.catalogue.indices(exclude).tolist())
         if impersonal:
             known, refused = (), refused | set(known)
         understood = Understood(self.catalogue, dropped)
         start = DialogueState(history=known, k=k, hidden=refused)
         reading, state, shown = self._understood(messages, start, understood)
         restated = understood.restated(state, known) if understood.took_back else None
-        said = _Said(messages, known, shown, user, restated, make_list or plain_list)
-        reply = self._answered(reading, state, said, boosts, explain)
+        said = _Said(messages, known, shown, user, restated, make_list or plain_list, refused)
+        state = concerning(state, reading, self.reader.domains)
+        reply = self._answered(reading, eased(state, self.reader.domains), said, boosts, explain)
         items = tuple(self.catalogue[int(item)].item_id for item in self._history(state))
         return replace(reply, understood=understood.chips(state, known), history=items)
 
@@ -162,9 +166,9 @@ class Chat:
             return Reply("You are welcome. Tell me whenever you want something else.", filters=_filters(state))
         state, dropped = relaxed(self.catalogue, state)
         if dropped:
-            notes = (*notes, dropped_note(dropped, _filters(state), self.noun))
+            notes = (*notes, dropped_note(dropped, _filters(replace(state, domains=())), self._noun(state)))
         allowed = state.allowed(self.catalogue)
-        allowed[[*state.history, *self._out_of_stock()]] = False  # whatever was relaxed
+        allowed[[*state.history, *said.barred]] = False  # whatever was relaxed, or begun anew
         if not allowed.any():
             return Reply(" ".join([*notes, f"All {self.noun} here have been shown or set aside."]), notes=notes)
         return replace(self._listed(state, reading, allowed, boosts, notes, explain, said), relaxed=dropped)
@@ -184,6 +188,15 @@ class Chat:
         """Return how the last message is read, and what is wanted after it. Raises RecommenderError as `reply` does."""
         reading, state, _ = self._understood(messages, DialogueState(k=k), Understood(self.catalogue))
         return reading, state
+
+    def wanted(
+        self, messages: Sequence[Message], history: Sequence[str] = (), k: int = 5, dropped: Sequence[str] = ()
+    ) -> DialogueState:
+        """Return what the list of a conversation has to meet, and goes by. Raises RecommenderError as `reply` does."""
+        start = DialogueState(history=tuple(self.catalogue.indices(history_ids(history)).tolist()), k=k)
+        reading, state, _ = self._understood(messages, start, Understood(self.catalogue, dropped))
+        domains = self.reader.domains
+        return relaxed(self.catalogue, eased(concerning(state, reading, domains), domains))[0]
 
     def is_courtesy(self, reading: Reading, messages: Sequence[Message]) -> bool:
         """Whether the last message is only polite; `reading`: of it."""
@@ -215,6 +228,8 @@ class Chat:
             elif message["role"] == "user":
                 reading = self._read(messages[: number + 1], start.history)
                 if reading.question is None:
+                    if reading.added and state.domains:
+                        reading = replace(reading, domains=tuple(dict.fromkeys((*state.domains, *reading.domains))))
                     reading = understood.kept(reading, shown, number)
                     state = self._same(state.after(reading, shown, ever, start.k), reading, shown, understood, number)
         if not messages or messages[-1]["role"] != "user":
@@ -238,7 +253,7 @@ class Chat:
             self.feedback_policy.take(said, self.noun)
 
     def _situation(self, state: DialogueState, said: _Said) -> Situation:
-        history, boosts = self._history(state), self._boosts(state)
+        history, boosts = self._history(state), self.preferences(state)
         heard = self._heard(said)
 
         def scores(histories: Sequence[np.ndarray]) -> np.ndarray:
@@ -353,11 +368,17 @@ class Chat:
         filters = _filters(state)
         if len(items) < state.k:
             notes = (*notes, f"Only {len(items)} fit." if len(items) > 1 else "Only one fits.")
-        head = f"{self.noun.capitalize()} for you" + (f" ({', '.join(filters)})" if filters else "") + ":"
+        noun = self._noun(state)
+        conditions = _filters(replace(state, domains=()))  # the noun says the domains
+        head = f"{noun.capitalize()} for you" + (f" ({', '.join(conditions)})" if conditions else "") + ":"
         understood = understood_line(self.catalogue, state, reading)
         opening = "\n".join([*([understood] if understood else []), *([" ".join(notes)] if notes else []), head])
         asks = state.nothing_known and given is None and not self.engine.listens
         return Reply(opening, items, filters, state.moods, asks=asks, notes=notes)
+
+    def _noun(self, state: DialogueState) -> str:
+        """Return what is asked for, in the plural: of several catalogues perhaps one."""
+        return " and ".join(value for _, value in state.domains) or self.noun
 
     def _ranks(self, state: DialogueState, allowed: np.ndarray, given: np.ndarray | None, said: _Said) -> RankItems:
         """Return what ranks the allowed items, or some of them."""
@@ -369,9 +390,10 @@ class Chat:
                 mask[self.catalogue.indices(only)] = True
                 mask &= allowed
             several = masks_of(self.catalogue, state.domains) if len(state.domains) > 1 else [mask]
+            shares = [dict(state.shares).get(fact, width) for fact in state.domains] if len(several) > 1 else [width]
             rankings = []
-            for domain in several:  # of several each is ranked by itself, so that none takes the whole list
-                most = min(width, int((mask & domain).sum()))
+            for domain, share in zip(several, shares, strict=True):  # each by itself, so that none takes the whole list
+                most = min(width, share, int((mask & domain).sum()))
                 rankings.append(self._ranked(state, mask & domain, given, most, said) if most else Ranking(*_NOTHING))
             return interleaved(rankings, width) if len(rankings) > 1 else rankings[0]
 
@@ -382,7 +404,7 @@ class Chat:
     ) -> Ranking:
         """Rank by what was heard, or by history and preferences where the model has not learned to listen."""
         heard = self._heard(said)
-        boosts = self._boosts(state) if heard is None else self._pointed(state)
+        boosts = self.preferences(state) if heard is None else self._pointed(state)
         boosts = boosts if given is None else boosts + given
         history = self._history(state) if heard is None else np.array(said.known, np.int64)
         more = {} if heard is None else {"conversation": heard}
@@ -405,7 +427,7 @@ class Chat:
     def _history(state: DialogueState) -> np.ndarray:
         return np.array(list(dict.fromkeys((*state.history, *state.anchors))), dtype=np.int64)
 
-    def _boosts(self, state: DialogueState) -> np.ndarray:
+    def preferences(self, state: DialogueState) -> np.ndarray:
         """Return float [items]: the nats by which a conversation prefers items."""
         return state.gains(self.catalogue) + self._similarity_boosts(state.anchors)
 
@@ -426,7 +448,7 @@ def _filters(state: DialogueState) -> tuple[str, ...]:
 class _Said:
     """What a reply answers. `known`: items known beforehand; `shown`: the last list; `user`: who speaks; `restated`: what
     still counts, where something was taken back: then a model that listens hears this, not the messages; `make_list`: makes
-    the list."""
+    the list; `barred`: what is never listed."""
 
     messages: Sequence[Message]
     known: tuple[int, ...]
@@ -434,6 +456,7 @@ class _Said:
     user: str | None
     restated: str | None = None
     make_list: MakesList = plain_list
+    barred: frozenset[int] = frozenset()
 
     @property
     def restated_turn(self) -> list[tuple[str, str]]:

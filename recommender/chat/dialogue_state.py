@@ -12,7 +12,8 @@ from recommender.chat.english_patterns import MOODS
 from recommender.chat.reader import Fact, Reading
 from recommender.data.attribute_index import NO_ITEMS
 from recommender.data.catalogue import Catalogue
-from recommender.justify.facts import FactIndex, Facts, fact_index, years_of
+from recommender.data.joining import DOMAIN
+from recommender.justify.facts import FactIndex, Facts, fact_index, role, years_of
 
 MOST = 20
 #: nats; enough to move an item past others of like score, not past all
@@ -29,7 +30,8 @@ Groups = tuple[tuple[Fact, ...], ...]
 @dataclass(frozen=True)
 class DialogueState:
     """Hard: `only`, `without`, years, `domains` of which an item is of one, `hidden` items. Soft: `toward`, `moods`,
-    `anchors`, `dislikes`, `query` in free words, `pointed`: items of a list that more are wanted like. `k`: list length."""
+    `anchors`, `dislikes`, `query` in free words, `pointed`: items of a list that more are wanted like. `k`: list length, of
+    which `shares` are for each domain; `undated`: domains that bounds of years do not concern."""
 
     history: tuple[int, ...] = ()
     anchors: tuple[int, ...] = ()
@@ -46,6 +48,8 @@ class DialogueState:
     k: int = 5
     pointed: tuple[int, ...] = ()
     domains: tuple[Fact, ...] = ()
+    shares: tuple[tuple[Fact, int], ...] = ()
+    undated: tuple[Fact, ...] = ()
 
     @property
     def nothing_known(self) -> bool:
@@ -79,6 +83,7 @@ class DialogueState:
             query=reading.query or start.query,
             pointed=liked or start.pointed,
             domains=reading.domains or start.domains,  # who wants films and then products wants products
+            shares=reading.shares if reading.count or reading.domains else start.shares,
             **start._years(reading),
             k=start._length(reading, k),
         )
@@ -117,7 +122,7 @@ class DialogueState:
         if self.domains:
             allowed &= index.having(self.domains)
         if self._bounds_years:
-            allowed &= index.with_years(self._accepts_year)
+            allowed &= index.with_years(self._accepts_year) | index.having(self.undated)
         allowed[list(self.hidden)] = False
         return allowed
 
@@ -134,7 +139,7 @@ class DialogueState:
             return False
         if self.domains and not _holds(self.domains, facts):
             return False
-        if not self._bounds_years:
+        if not self._bounds_years or _holds(self.undated, facts):
             return True
         years = years_of(facts)
         return bool(years) and all(self._accepts_year(int(year)) for year in years)
@@ -148,7 +153,7 @@ class DialogueState:
         unmet, rest = [], self
         for words, name, part in self._constraints():
             alone: Any = part if name in _SINGLE else (part,)
-            if not DialogueState(**{name: alone})._meets(facts):
+            if not DialogueState(**{name: alone}, undated=self.undated)._meets(facts):
                 unmet.append(words)
                 rest = rest._dropping(name, part)
         return unmet, rest
@@ -212,4 +217,10 @@ def _joined(old: tuple, new: Iterable) -> tuple:
 
 
 def _spoken(group: Sequence[Fact]) -> str:
-    return " or ".join(dict.fromkeys(value for _, value in group))
+    """Say a condition; that another domain need not meet it is understood."""
+    own = [value for name, value in group if role(name) != DOMAIN] or [value for _, value in group]
+    return " or ".join({value.casefold(): value for value in reversed(own)}[key] for key in _keys(own))
+
+
+def _keys(values: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(value.casefold() for value in values))

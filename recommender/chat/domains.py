@@ -61,6 +61,15 @@ class DomainReader:
             for value in facts.get(name, ())
         )
         self.facts: tuple[Fact, ...] = tuple(found) if 1 < len(found) <= _MOST else ()
+        self._codes = np.full(len(catalogue), -1)
+        for number, fact in enumerate(self.facts):
+            self._codes[index.items(fact)] = number
+        self._index = index
+        #: the domains whose items have years
+        self.dated: tuple[Fact, ...] = self._having(index.with_years(lambda year: True))
+        #: those of which no item has a genre or the like: keywords say what their items are
+        with_kinds = self._having(np.array([bool(kinds) for kinds in index.kinds], bool)) if self.facts else ()
+        self.kindless = tuple(fact for fact in self.facts if fact not in with_kinds)
         self._meant: dict[str, Fact] = {}
         for fact in self.facts:
             for text in _names(fact):
@@ -68,12 +77,42 @@ class DomainReader:
         word = rf"(?P<word>{'|'.join(map(re.escape, sorted(self._meant, key=len, reverse=True)))})\b"
         self._asked = re.compile(rf"\b{_NOT_RANKED}{word}(?!{_FOLLOWED})")
         self._refused = re.compile(rf"{_REFUSED}{_DETERMINERS}{word}{_SOME}")
+        counted = rf"(?<!<r)\b(\d{{1,2}}|an?|one) (?:(?!and\b|or\b)[a-z]+ )?{word}"
+        self._counted = re.compile(counted)
         self._not_only, self._had = re.compile(rf"{_NOT_ONLY}{_DETERMINERS}{word}"), re.compile(rf"{_HAD}{word}")
 
     @property
     def words(self) -> frozenset[str]:
         """The words of which the names of domains are made."""
         return frozenset(word for text in self._meant for word in text.split())
+
+    def of(self, group: Sequence[Fact]) -> tuple[Fact, ...]:
+        """Return the domains of which any item has one of these facts."""
+        return self._having(self._index.having(group))
+
+    def narrowed(self, group: tuple[Fact, ...], domains: Sequence[Fact]) -> tuple[Fact, ...]:
+        """Return the facts of a group that any item of these domains has; the whole group where that is none."""
+        return tuple(fact for fact in group if set(self.of([fact])) & set(domains)) or group
+
+    def item_domains(self, items: Sequence[int]) -> tuple[Fact, ...]:
+        """Return the domains that items are of, those of the first item first."""
+        return tuple(dict.fromkeys(self.facts[self._codes[item]] for item in items if self._codes[item] >= 0))
+
+    def named(self, clause: str) -> tuple[Fact, ...]:
+        """Return the domains whose names stand in a clause, asked for or not."""
+        return tuple(dict.fromkeys(self._meant[found["word"]] for found in self._asked.finditer(clause)))
+
+    def shares(self, tagged: str) -> tuple[tuple[Fact, int], ...]:
+        """Return how many items of which domain a message wants: "a film and 2 products"; () unless it says a number."""
+        found = (
+            [(self._meant[match["word"]], match[1]) for match in self._counted.finditer(tagged)] if self.facts else []
+        )
+        if not any(number.isdigit() for _, number in found):
+            return ()
+        return tuple({fact: int(number) if number.isdigit() else 1 for fact, number in found}.items())
+
+    def _having(self, mask: np.ndarray) -> tuple[Fact, ...]:
+        return tuple(self.facts[code] for code in np.unique(self._codes[mask]) if code >= 0)
 
     def read(self, tagged: str) -> tuple[Fact, ...]:
         """Return the domains that a message asks for, in the order in which it names them; () where it asks for none.

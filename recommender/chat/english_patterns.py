@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from recommender.justify.english import NEUTRAL
+
 NUMBERS = {
     word: number
     for number, word in enumerate(
@@ -161,6 +163,8 @@ WANTS = re.compile(
 BEFORE_NAME = frozenset(
     "like liked love loved watched saw seen enjoy enjoyed hated disliked than to of and or after called".split()
 )
+#: words of what people do with an item, behind which its name follows
+DONE_WITH = frozenset("like liked love loved watched saw seen enjoyed hated disliked called than".split())
 #: words behind which a capital at the beginning of a message is a name's
 AFTER_NAME = frozenset("is was isnt wasnt".split())
 ANY_KIND = re.compile(
@@ -240,3 +244,17 @@ PERSON = re.compile(
     r"\b(?:are you|r u|is this|am i (?:talking|speaking|chatting|writing) (?:to|with))(?: really| actually| just)?"
     r"(?: an?)?(?: real| actual| living)? (?:human|person|bot|robot|chatbot|machine|computer|program|ai|language model)\b"
 )
+
+#: whom something is for, which is not what it is
+FOR_WHOM = frozenset(
+    """mother mom mum father dad wife husband partner friend friends girlfriend boyfriend sister brother daughter son
+    children family grandmother grandma grandfather grandpa aunt uncle boss colleague teacher niece nephew
+    kid kids""".split()
+)
+
+
+def may_be_value(word: str) -> bool:
+    """Whether a small word of a message may say what is wanted: it is no number, and claims, negates and asks nothing."""
+    if not word.isalpha() or len(word) < 3 or word in NUMBERS or word in ORDINALS or word in DECADES:
+        return False
+    return word not in NEUTRAL | COURTESY | FOR_WHOM and not (NEGATION.fullmatch(word) or WANTS.fullmatch(word))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+from recommender.chat import clauses
 from recommender.chat import english_patterns as w
 from recommender.chat.domains import DomainReader
 from recommender.data.catalogue import Catalogue
@@ -50,7 +51,8 @@ class Reading:
     1, -1 the last; `refused`: not for me; `only`, `without`: hard; `toward`: soft; `first_year`, `last_year`: inclusive;
     `years_out`: ranges; `query`: free words, where a list is wanted and nothing else was
     understood; `question`: asks back, and for no list; `act`: what the language model takes the message for, "" where it
-    has not read it; `domains`: which of several catalogues are asked for, alternatives.
+    has not read it; `domains`: which of several catalogues are asked for, alternatives; `added`: beside those of before;
+    `shares`: how many items of each.
     """
 
     history: tuple[int, ...] = ()
@@ -83,6 +85,8 @@ class Reading:
     ambiguous: tuple[tuple[int, ...], ...] = ()
     act: str = ""
     domains: tuple[Fact, ...] = ()
+    added: bool = False
+    shares: tuple[tuple[Fact, int], ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -130,15 +134,38 @@ class Reader:
         for length in range(min(self._longest, len(found) - place), 0, -1):
             run = found[place : place + length]
             key = tuple(word.form for word in run)
-            if key in self._values and not all(word in NEUTRAL for word in key) and self._valued(key, run):
+            if self.domains.facts and key in self._titles and self._spoken_of(found, place):
+                return "t", length, tuple(sorted(self._titles[key]))
+            if key in self._values and not all(word in NEUTRAL for word in key) and self._valued(key, run, place):
                 return "v", length, tuple(sorted(self._values[key]))
             if key in self._titles and self._named(found, place, length, key):
                 return "t", length, tuple(sorted(self._titles[key]))
+            if length == 1 and (small := self._small(key)):
+                return "w", 1, small
         return None
 
-    def _valued(self, key: tuple[str, ...], run: list[Word]) -> bool:
+    def _valued(self, key: tuple[str, ...], run: list[Word], place: int) -> bool:
         kinds = {role(name) for name, _ in self._values[key]}
-        return len(run) > 1 or run[0].text[0].isupper() or bool(kinds & {"kind", "artist", "brand"})
+        if len(run) > 1 or kinds & {"kind", "artist", "brand"}:
+            return True
+        # where keywords are all that is known of a catalogue, any word may be one: "Not for kids"
+        telling = not self.domains.kindless or (place > 0 and w.may_be_value(key[0]))
+        return telling and run[0].text[0].isupper()
+
+    @staticmethod
+    def _spoken_of(found: list[Word], place: int) -> bool:
+        """Whether a name with a capital follows a word of what people do with items: "I loved Alien" means no keyword."""
+        return place > 0 and found[place].text[0].isupper() and found[place - 1].form in w.DONE_WITH
+
+    def _small(self, key: tuple[str, ...]) -> tuple[Fact, ...]:
+        """Return what one word without a capital may say in a catalogue of several that has no words for kinds."""
+        if not self.domains.kindless or key not in self._values or not w.may_be_value(key[0]):
+            return ()
+        if key[0] in self.domains.words:
+            return ()
+        return tuple(
+            fact for fact in sorted(self._values[key]) if set(self.domains.of([fact])) & set(self.domains.kindless)
+        )
 
     def _named(self, found: list[Word], place: int, length: int, key: tuple[str, ...]) -> bool:
         """Whether words that happen to be a title are meant as one."""
@@ -161,7 +188,11 @@ class _Message:
         self.titles: list[tuple[int, ...]] = []
         self.values: list[tuple[Fact, ...]] = []
         self.unknown: list[str] = []
+        self.small: dict[int, str] = {}
         self.tagged = self._tagged()
+        if reader.domains.facts:
+            self.tagged = clauses.settled(self.tagged, self.values, reader.domains, self.small)
+            clauses.narrow(self.tagged, self.values, reader.domains)
 
     # marking
 
@@ -197,6 +228,8 @@ class _Message:
             if known:
                 kind, length, meaning = known
                 yield self._mark(kind, meaning)
+                if kind == "w":
+                    self.small[len(self.values) - 1] = found[place].form
             else:
                 yield _word(found[place].form)
             cursor = found[place + length - 1].end
@@ -212,8 +245,10 @@ class _Message:
 
     def reading(self) -> Reading:
         """Return what the patterns find, each in the text that the ones before it have left."""
-        domains = self.reader.domains.read(self.tagged)  # first: a count takes the noun behind it
-        count = self._count()
+        whole = self.tagged
+        domains, shares = self.reader.domains.read(whole), self.reader.domains.shares(whole)
+        counted = self._count()
+        count = sum(number for _, number in shares) or counted
         if question := self._question():
             return Reading(question=question, unknown=tuple(self.unknown), ambiguous=self._ambiguous())
         years = self._years()
@@ -236,16 +271,34 @@ class _Message:
             (*only, *self._facts(w.VALUE)), without,
             again, toward, *years, any_year, any_kind, moods, same, count, longer, new, reset,
             bool(w.WANTS.search(self.tagged) or domains), None, None, tuple(self.unknown), self._ambiguous(),
-            domains=domains,
+            domains=domains, shares=shares,
         )  # fmt: skip
+        reading = self._of_domains(reading, whole)
         return replace(reading, query=self._query(reading))
+
+    def _of_domains(self, reading: Reading, whole: str) -> Reading:
+        """Return a reading with the domains that are meant and not named: a comedy is a film. `whole`: all that was said."""
+        domains = self.reader.domains
+        if not domains.facts:
+            return reading
+        about = clauses.meant(whole, reading.domains, self.values, self.titles, reading.only, reading.anchors, domains)
+        bounds_years = (reading.first_year, reading.last_year, reading.years_out) != (None, None, ())
+        if not about and bounds_years and not reading.anchors and len(domains.dated) == 1:
+            about = domains.dated
+        added, wants = bool(about) and clauses.added(whole), reading.wants or bool(about)
+        shares, count = reading.shares, reading.count
+        if shares and len(about) > len(shares):  # "three films and a mascara"
+            shares = (*shares, *((domain, 1) for domain in about if domain not in dict(shares)))
+            count = sum(number for _, number in shares)
+        return replace(reading, domains=about, added=added, wants=wants, shares=shares, count=count)
 
     def _query(self, reading: Reading) -> str | None:
         """Return the free words of a message that wants a list and says in no other way of what; they rank by meaning.
 
         A message that negates something is none: what it names is not wanted. Nor is the turn that brings a picture.
         """
-        understood = replace(reading, wants=False, count=None, reset=False, act="", domains=()) != Reading()
+        without_these = replace(reading, domains=(), added=False, shares=())
+        understood = replace(without_these, wants=False, count=None, reset=False, act="") != Reading()
         text = " ".join(self.text.split())
         if understood or not reading.wants or w.NEGATION.search(self.tagged) or w.PICTURE_TURN in text:
             return None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from recommender.chat.dialogue_state import DialogueState
+from recommender.chat.domains import masks_of
 from recommender.chat.reader import Fact, Reading
 from recommender.data.catalogue import Catalogue
 from recommender.justify.item_names import display_name
@@ -33,10 +36,19 @@ def relaxed(catalogue: Catalogue, state: DialogueState) -> tuple[DialogueState, 
     """Return a state that something meets, and in words the constraints that were left out for that.
 
     Left out is what leaves most, one constraint after the other, and at last that what was shown before is not shown again.
+    Of several domains each is to have something.
     """
     dropped: list[str] = []
-    while not state.allowed(catalogue)[_unseen(catalogue, state)].any():
-        options = [(int(other.allowed(catalogue).sum()), words, other) for words, other in state.parts()]
+    unseen = np.ones(len(catalogue), bool)
+    unseen[list(state.history)] = False
+    several = masks_of(catalogue, state.domains) if len(state.domains) > 1 else [np.ones(len(catalogue), bool)]
+    wanted = [unseen & domain for domain in several if len(several) == 1 or (unseen & domain).any()]
+    while lacking := [domain for domain in wanted if not (state.allowed(catalogue) & domain).any()]:
+        options = [
+            (int((other.allowed(catalogue) & lacking[0]).sum()), words, other)
+            for words, other in state.parts()
+            if other.domains or not state.domains
+        ] or [(0, words, other) for words, other in state.parts()]
         if not options:
             break
         _, words, state = max(options, key=lambda option: option[0])
@@ -50,11 +62,6 @@ def dropped_note(dropped: Sequence[str], kept: Sequence[str], noun: str) -> str:
     if not kept:
         return f"None of the {noun} here is that, so I left out {left_out}."
     return f"None of the {noun} here meets all of that, so I left out {left_out}."
-
-
-def _unseen(catalogue: Catalogue, state: DialogueState) -> list[int]:
-    seen = set(state.history)
-    return [item for item in range(len(catalogue)) if item not in seen]
 
 
 def _names(catalogue: Catalogue, items: Sequence[int]) -> str:

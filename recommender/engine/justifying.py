@@ -20,6 +20,7 @@ from recommender.engine.requests import RankedItem
 from recommender.engine.setup import EngineSetup
 from recommender.justify import Claim, Evidence, Justification, find_evidence, justify, written_list
 from recommender.justify.caveat import Caveat, caveat_text, find_caveat
+from recommender.justify.domain_style import style_about
 from recommender.justify.media_remarks import MediaRemark, ScoreWithout, find_remarks, remark_text
 from recommender.justify.query_answer import QueryAnswer, answer_query
 from recommender.justify.style import Style
@@ -143,10 +144,11 @@ class Justifier:
         """Write a checked sentence for each piece of evidence, all together."""
         write = partial(self.writer.write, stop=stop) if self.writer.writes else None
         checker, styles = self.policy.checker(), self.styles([one.item for one in evidence], user)
+        styles = [style_about(style, checker.catalogue, one) for style, one in zip(styles, evidence, strict=True)]
         justifications: dict[int, Justification] = {}
-        alike: defaultdict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
+        alike: defaultdict[tuple[str, str, tuple[str, ...]], list[int]] = defaultdict(list)
         for number, style in enumerate(styles):
-            alike[style.length, style.prefers].append(number)
+            alike[style.noun, style.length, style.prefers].append(number)
         for numbers in alike.values():  # those of one style are written together
             chosen = [evidence[number] for number in numbers]
             written = justify(checker.catalogue, chosen, write, checker, styles[numbers[0]])

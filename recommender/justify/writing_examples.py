@@ -11,6 +11,7 @@ from recommender.config import Length
 from recommender.data.catalogue import Catalogue
 from recommender.justify.checker import ClaimChecker
 from recommender.justify.companions import Companions
+from recommender.justify.domain_style import style_about
 from recommender.justify.evidence import Evidence, Influence, shared_facts, with_companions
 from recommender.justify.planning import choose_template, make_outline, writing_prompt
 from recommender.justify.style import Style
@@ -45,7 +46,8 @@ def explain_examples(
     for _ in range(count if usable else 0):
         evidence = simulated_evidence(catalogue, usable[int(random.integers(len(usable)))], random, companions)
         length = _LENGTHS[int(random.integers(len(_LENGTHS)))]
-        examples.append(_example(checker, evidence, replace(style or Style(), length=length), random))
+        own = style_about(replace(style or Style(), length=length), catalogue, evidence)
+        examples.append(_example(checker, evidence, own, random))
     return examples
 
 

@@ -12,17 +12,17 @@ from recommender.server.schemas import ChatBody
 LONGEST_ID = 1000
 
 
-def check_id_lengths(body: Request) -> None:
+def check_id_lengths(body: Request | ChatBody) -> None:
     """Raise HttpError 400 for an id, or a filter's value, that no catalogue has: a near one would be looked for."""
     for field, texts in _texts(body):
         if any(len(text) > LONGEST_ID for text in texts):
             raise HttpError(400, f"{field}: longer than {LONGEST_ID:,} characters", "too_long", field)
 
 
-def _texts(body: Request) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _texts(body: Request | ChatBody) -> Iterator[tuple[str, tuple[str, ...]]]:
     for field in ("history", "exclude", "only", "boosts", "vectors", "filters"):
-        yield field, tuple(getattr(body, field) or ())
-    for values in body.filters.values():
+        yield field, tuple(getattr(body, field, None) or ())
+    for values in () if isinstance(body, ChatBody) else body.filters.values():
         yield "filters", values
 
 

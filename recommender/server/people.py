@@ -54,8 +54,7 @@ class People:
             did: list[Event] = await asyncio.to_thread(self.store.events.recent, user, LONGEST_HISTORY)
             if not body.history:
                 changes["history"] = tuple(chosen(did, self.engine))
-            if not isinstance(body, ChatBody):
-                changes["exclude"] = tuple(dict.fromkeys((*body.exclude, *dismissed(did, self.engine))))
+            changes["exclude"] = tuple(dict.fromkeys((*body.exclude, *dismissed(did, self.engine))))
         return body.model_copy(update=changes), notes
 
 

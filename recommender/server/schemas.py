@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from recommender.data.id_fields import HistoryIds, UserId, given_fields
+from recommender.data.id_fields import HistoryIds, ItemIds, UserId, given_fields
 from recommender.engine import Request
 from recommender.engine.parts import PARTS, Part
 from recommender.server.http_errors import HttpError
@@ -128,6 +129,7 @@ class ChatBody(BaseModel):
     explain: bool = Field(True, description="justify each item")
     one_pass: bool = Field(False, description="write the list and all justifications as one text, in one generation")
     history: HistoryIds = Field((), description="item ids that are known beside what the messages tell")
+    exclude: ItemIds = Field((), description="item ids that must not be listed")
     user: UserId = Field(None, max_length=200, description="who speaks: their feedback counts, where it is kept")
     without: tuple[Part, ...] = Field(
         (), max_length=len(PARTS), description="parts that are switched off, as in /v1/recommendations"
@@ -149,14 +151,14 @@ class FeedbackBody(Feedback):
     model: str | None = Field(None, description="the name of the served model, or NAME:ADAPTER")
 
 
-def check_list_lengths(body: Request, longest: int) -> None:
+def check_list_lengths(body: Request | ChatBody, longest: int) -> None:
     """Raise HttpError 400 if a list of item ids has more than `longest` entries."""
     for field in ("history", "exclude", "only", "boosts"):
-        if len(getattr(body, field) or ()) > longest:
+        if len(getattr(body, field, None) or ()) > longest:
             raise HttpError(400, f"{field}: more than {longest:,} items", "too_long", field)
 
 
-def check_text_length(body: ChatBody, longest: int) -> None:
+def check_text_length(messages: Sequence[ChatMessage], longest: int) -> None:
     """Raise HttpError 400 if the messages have more than `longest` characters of text together."""
-    if sum(len(message.text) for message in body.messages) > longest:
+    if sum(len(message.text) for message in messages) > longest:
         raise HttpError(400, f"messages: more than {longest:,} characters", "too_long", "messages")

@@ -30,7 +30,7 @@ from recommender.server.callers import caller_name
 from recommender.server.chat_completions import completion, completion_chunks, engine_request, new_id, ranked_items
 from recommender.server.connection import while_connected
 from recommender.server.event_stream import Events, event_stream, json_event
-from recommender.server.explanations import ExplanationBody, explanation
+from recommender.server.explanations import ExplanationBody, explanation, of_conversation
 from recommender.server.http_errors import HttpError
 from recommender.server.http_metrics import HttpMetrics
 from recommender.server.items import Items, listed_texts
@@ -236,7 +236,10 @@ class Service:
         engine = await self._engine_for(body.model)
         asked, told = await self.people.prepared(http, body.model_copy(update={"explain": True}))
         check_explained(told)
-        found = await self._while_connected(http, self.writing.run(lambda: explanation(engine, asked) | GENERATED))
+        check_text_length(asked.messages, self.limits.message_chars)
+        talk = self.conversation.by(engine)
+        work = self.writing.run(lambda: explanation(engine, of_conversation(talk, asked)) | GENERATED)
+        found = await self._while_connected(http, work)
         if found is None:
             return _no_reader()
         await self.write_down_explained(caller_of(http).name, asked, found)
@@ -270,7 +273,9 @@ class Service:
     async def chat(self, http: HttpRequest, body: ChatBody) -> Response:
         """Answer a conversation with items, as text and as data."""
         engine = await self._engine_for(body.model)
-        check_text_length(body, self.limits.message_chars)
+        check_list_lengths(body, self.limits.history)
+        check_id_lengths(body)
+        check_text_length(body.messages, self.limits.message_chars)
         check_media_count(body, self.limits.media)
         body, told = await self.people.prepared(http, body)
         try:
@@ -324,7 +329,7 @@ class Service:
         asks_back = await asyncio.to_thread(conversation.asks_back, messages)
         jobs = self.writing if asks_back else self.ranking
         given = body.history, body.k, False, image_gains, body.user, body.without, body.dropped
-        reply = await jobs.run(lambda: conversation.reply(messages, *given, make_list=spoken))
+        reply = await jobs.run(lambda: conversation.reply(messages, *given, make_list=spoken, exclude=body.exclude))
         return replace(reply, notes=(*told, *reply.notes, *spoken.notes()))
 
     async def _completion(

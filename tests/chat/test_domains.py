@@ -75,7 +75,7 @@ def asked(text):
         ("no films before 1980", ["films"]),
         ("not the second film", []),
         ("something funny", []),
-        ("a soap for film lovers", []),
+        ("a soap for film lovers", ["products"]),
         ("a product for my sister, who loves films", ["products"]),
     ],
 )
@@ -145,3 +145,111 @@ def test_lists_in_turn_until_the_shorter_runs_out():
     assert joined.items.tolist() == [4, 7, 2]
     assert joined.scores.tolist() == [3.0, 9.0, 2.0]
     assert interleaved([one, one], 6).items.tolist() == [4, 2, 1]
+
+
+def conditions(text):
+    reading = READER.read(text)
+    return [[value for _, value in group] for group in reading.only]
+
+
+@pytest.mark.parametrize(
+    ("text", "domains", "only"),
+    [
+        ("a comedy from the 90s and a soap", ["films", "products"], [["Comedy"], ["soap"]]),
+        ("a soap and a comedy", ["products", "films"], [["soap"], ["Comedy"]]),
+        ("something like Airplane! and an oil", ["films", "products"], [["oil"]]),
+        ("anything from the 80s", ["films"], []),
+        ("now a mask instead", ["products"], [["mask"]]),
+        ("mask and oil", ["products"], [["mask"], ["oil"]]),
+        ("a soap for my mother", ["products"], [["soap"]]),
+        # small words that stand where no noun does, or beside what only the other catalogue has
+        ("something funny and oil", [], []),
+        ("an oil comedy", ["films"], [["Comedy"]]),
+        ("a film about soap", ["films"], []),
+    ],
+)
+def test_what_is_asked_for_says_of_which_catalogue_it_is(text, domains, only):
+    assert (asked(text), conditions(text)) == (domains, only)
+
+
+def test_a_value_of_both_catalogues_is_that_of_the_one_it_is_said_of():
+    items = [
+        Item("f", "Heat", attributes={"genres": ("Romance",), "domain": ("films",)}),
+        *(Item(f"p{n}", f"Rose {n}", attributes={"keywords": (w,), "domain": ("products",)})
+          for n, w in enumerate(["romantic", "perfume"])),
+    ]  # fmt: skip
+    reader = Reader(Catalogue(items))
+    assert reader.read("a romantic film and a perfume").only == ((("genres", "Romance"),), (("keywords", "perfume"),))
+    assert reader.read("romantic products").only == ((("keywords", "romantic"),),)
+    assert reader.read("something romantic").domains == (("domain", "films"),)
+
+
+def test_each_condition_holds_for_the_catalogue_that_can_meet_it():
+    answer = reply("a comedy before 1990 and a soap")
+    assert [item.item_id for item in answer.items] == ["f2", "p0"]
+    assert answer.filters == ("Comedy", "soap", "films or products", "1989 or earlier")
+    assert "Films and products for you (Comedy, soap, 1989 or earlier):" in answer.opening
+
+
+def test_conditions_of_a_catalogue_come_back_with_it():
+    answers = [reply(*TURNS[: n + 1]) for n in range(len(TURNS))]
+    assert [[item.item_id for item in answer.items] for answer in answers] == [
+        ["f1"],
+        ["p1"],
+        ["f1", "p1"],
+        ["f1"],
+    ]
+    assert all(answer.relaxed == () for answer in answers)
+    assert answers[1].filters == ("mask", "products")
+    assert answers[1].opening.endswith("Products for you (mask):")
+
+
+TURNS = ("a horror movie", "now a mask instead", "both please", "films again")
+
+
+def test_what_is_added_is_wanted_beside_what_was_asked_for():
+    assert [item.item_id for item in reply("a horror film", "and a mask").items] == ["f1", "p1"]
+    assert [item.item_id for item in reply("a horror film", "and now a mask").items] == ["p1"]
+
+
+def test_so_many_of_each_as_are_asked_for():
+    assert [item.item_id for item in reply("3 films and 2 products").items] == ["f0", "p0", "f1", "p1", "f2"]
+    assert [item.item_id for item in reply("a film and 2 products").items] == ["f0", "p0", "p1"]
+    assert [item.item_id for item in reply("2 products").items] == ["p0", "p1"]
+    assert [item.item_id for item in reply("two films and a mask").items] == ["f0", "p1", "f1"]
+
+
+def test_of_several_catalogues_none_is_left_empty():
+    answer = reply("a horror film from the 90s and a mask")
+    assert {item.item_id for item in answer.items} >= {"p1"} and answer.relaxed
+    assert any(item.item_id.startswith("f") for item in answer.items)
+
+
+def test_the_catalogue_that_is_asked_for_is_the_last_thing_to_be_left_out():
+    answer = reply("only products from the 90s")
+    assert {item.item_id[0] for item in answer.items} == {"p"} and "products" not in answer.relaxed
+
+
+def test_why_not_speaks_of_no_condition_of_the_other_catalogue():
+    shown = {"role": "assistant", "content": reply("a comedy and a mask").text}
+    messages = [{"role": "user", "content": "a comedy and a mask"}, shown]
+    state = CHAT.wanted(messages[:1])
+    assert state.failed_by({"domain": ("films",), "genres": ("Crime",)})[0] == ["Comedy"]
+    assert state.failed_by({"domain": ("products",), "keywords": ("mask",)})[0] == []
+
+
+def test_what_is_excluded_is_never_listed():
+    for texts in (("films",), ("films", "start over, films")):
+        messages = [{"role": "user", "content": text} for text in texts]
+        answer = CHAT.reply(messages, explain=False, exclude=["f0", "f2"])
+        assert [item.item_id for item in answer.items][:2] == ["f1", "f3"]
+        assert not {"f0", "f2"} & {item.item_id for item in answer.items}
+
+
+def test_a_name_behind_what_was_done_is_no_keyword():
+    items = [Item("f", "Alien", attributes={"genres": ("Horror",), "domain": ("films",)})]
+    for n, word in enumerate(("alien", "not", "black")):
+        items.append(Item(f"p{n}", f"Rose {n}", attributes={"keywords": (word,), "domain": ("products",)}))
+    reader = Reader(Catalogue(items))
+    assert reader.read("I loved Alien").history == (0,) and reader.read("I loved Alien").only == ()
+    assert reader.read("Not for kids").only == () == reader.read("Black horror").only[1:]

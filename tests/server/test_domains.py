@@ -68,3 +68,33 @@ def test_a_reply_with_sentences_names_both(server):
     answer = said(server, "films and products", history=["103", "115"], explain=True)
     assert domains_of(server, answer["recommendations"]) == "fpfp"
     assert all(item["justification"] for item in answer["recommendations"])
+
+
+def test_what_if_keeps_to_what_the_conversation_asks_for(server):
+    messages = [{"role": "user", "content": "Show me products, please"}]
+    body = {"history": ["103", "115"], "k": 4, "kind": "what_if", "removed": ["115"]}
+    status, _, text = server.post("/v1/explanations", {**body, "messages": messages})
+    answer = json.loads(text)
+    assert status == 200 and domains_of(server, answer["before"]) == "pppp"
+    assert domains_of(server, answer["after"]) == "pppp"
+    chip = said(server, "Show me products, please")["understood"][0]["id"]
+    taken_back = {**body, "messages": messages, "dropped": [chip]}
+    free = json.loads(server.post("/v1/explanations", {**body})[2])
+    assert json.loads(server.post("/v1/explanations", taken_back)[2])["before"] == free["before"]
+
+
+def test_what_is_excluded_is_in_no_answer_of_a_conversation(server):
+    first = [item["item_id"] for item in said(server, "films", history=["103"])["recommendations"]]
+    again = said(server, "films", history=["103"], exclude=first[:2])
+    assert not set(first[:2]) & {item["item_id"] for item in again["recommendations"]}
+    status, _, body = server.post(CHAT, {"messages": [{"role": "user", "content": "films"}], "exclude": ["nobody"]})
+    assert status == 400 and "nobody" in json.loads(body)["error"]["message"]
+
+
+def test_sentences_speak_of_films_as_of_films(server):
+    answer = said(server, "films", history=["103", "107", "105"], explain=True, k=12)
+    told = " ".join(item["justification"] for item in answer["recommendations"])
+    assert "product" not in told
+    assert any(
+        verb in told for verb in ("saw", "watched")
+    )  # of "films and products" one can only say that they chose it

@@ -2,7 +2,7 @@
 
 import { json } from "./api.js";
 import * as chat from "./chat.js";
-import { announce, byId, el, icon, roundButton } from "./dom.js";
+import { alternatives, announce, byId, el, icon, roundButton } from "./dom.js";
 import { checkLikes, offerStarters, startLikes } from "./likes.js";
 import * as list from "./list.js";
 import { MediaError, kindOf, readPicture, readSound, record } from "./media.js";
@@ -74,6 +74,8 @@ async function learn() {
   byId("model").textContent = about.model;
   byId("welcome-title").textContent = `Which ${about.noun.one} would you like?`;
   byId("message").placeholder = `Describe a ${about.noun.one} …`;
+  const ways = ["Say it in your own words", about.sees && "drop a picture", about.hears && "speak"].filter(Boolean);
+  byId("welcome-ways").textContent = `${alternatives(ways)}. Every reason is checked before you see it.`;
   byId("message").maxLength = about.limits.message_chars;
   byId("add-picture").hidden = !about.sees;
   byId("add-sound").hidden = byId("speak").hidden = !about.hears;

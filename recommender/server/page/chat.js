@@ -119,11 +119,15 @@ async function stream(reply, entry, signal) {
 function showList(data, waiting) {
   const items = data.recommendations.filter((item) => !person.hidden.includes(item.item_id));
   if (!items.length) return;
-  const request = { history: [...new Set([...history(), ...(data.history ?? [])])] };
+  const messages = sent().map(({ role, content: said }) => ({ role, content: worded(said) }));
+  const request = { history: [...new Set([...history(), ...(data.history ?? [])])], messages, dropped: [...dropped.keys()] };
   const isShown = items.length === current.items.length && items.every((item, at) => item.item_id === current.items[at].item_id);
   if (!isShown || waiting) showItems(items, { waiting, note: note(data), request });
   else items.filter((item) => item.justification).forEach(showReason);
 }
+
+/** Return a message as words: a question about the list needs no media. */
+const worded = (said) => (Array.isArray(said) ? said.map((part) => part.text ?? "").join("\n") : said);
 
 const note = ({ notes = [] }) => ["From what you said.", ...notes].join(" ");
 

@@ -66,6 +66,11 @@ export function listed(words) {
   return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 }
 
+/** Return ways as words: `a`, `a or b`, `a, b, or c`. */
+export function alternatives(words) {
+  return words.length < 3 ? words.join(" or ") : `${words.slice(0, -1).join(", ")}, or ${words.at(-1)}`;
+}
+
 /** Return a name of a table's column as words: `age_rating` -> `Age rating`. */
 export function worded(name) {
   const words = name.replaceAll("_", " ").trim();

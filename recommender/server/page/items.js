@@ -53,7 +53,8 @@ export async function search(text, { limit = 8, offset = 0, signal } = {}) {
 
 /** Return the few words that stand below a title: values of its first attributes. */
 export function byline(item, most = 3) {
-  const groups = Object.values(item?.attributes ?? {}).map((values) => [values].flat().filter((value) => `${value}`.length <= 40));
+  const { domain, ...rest } = item?.attributes ?? {}; // of a joined catalogue: what it is at all comes first
+  const groups = Object.values(domain ? { domain, ...rest } : rest).map((values) => [values].flat().filter((value) => `${value}`.length <= 40));
   return groups.filter((values) => values.length).slice(0, most).map((values) => values.slice(0, 2).join(", "));
 }
 
