@@ -31,7 +31,8 @@ Groups = tuple[tuple[Fact, ...], ...]
 class DialogueState:
     """Hard: `only`, `without`, years, `domains` of which an item is of one, `hidden` items. Soft: `toward`, `moods`,
     `anchors`, `dislikes`, `query` in free words, `pointed`: items of a list that more are wanted like. `k`: list length, of
-    which `shares` are for each domain; `undated`: domains that bounds of years do not concern."""
+    which `shares` are for each domain; `undated`: domains that bounds of years do not concern;
+    `usual`: `domains` where no message asked for them."""
 
     history: tuple[int, ...] = ()
     anchors: tuple[int, ...] = ()
@@ -50,11 +51,13 @@ class DialogueState:
     domains: tuple[Fact, ...] = ()
     shares: tuple[tuple[Fact, int], ...] = ()
     undated: tuple[Fact, ...] = ()
+    usual: tuple[Fact, ...] = ()
 
     @property
     def nothing_known(self) -> bool:
         """Whether there is nothing to go by."""
-        return replace(self, k=5, hidden=frozenset()) == DialogueState()
+        said = replace(self, domains=(), shares=(), usual=()) if self.usual else self
+        return replace(said, k=5, hidden=frozenset()) == DialogueState()
 
     def after(self, reading: Reading, shown: Sequence[int], ever_shown: Iterable[int], k: int) -> DialogueState:
         """Return the state after one more message. `shown`: the last list, `ever_shown`: all, `k`: the first length."""

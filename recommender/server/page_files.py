@@ -15,6 +15,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 
+from recommender.chat.domains import domains_of
 from recommender.chat.media_queries import LONGEST_SECONDS
 from recommender.config import ServingConfig
 from recommender.encoders.music import hears_speech
@@ -120,6 +121,7 @@ def about_model(engine: Engine, name: str, limits: ServingConfig) -> dict[str, A
         "model": name,
         "items": len(engine.catalogue),
         "noun": {"one": words.singular, "many": words.plural},
+        "domains": [value for _, value in domains_of(engine.catalogue)],
         "hears": hears_speech(modalities.named("audio")),
         "sees": modalities.named("image") is not None,
         "keeps_feedback": engine.feedback_policy.store is not None,
