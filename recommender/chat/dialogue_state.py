@@ -63,6 +63,7 @@ class DialogueState:
         """Return the state after one more message. `shown`: the last list, `ever_shown`: all, `k`: the first length."""
         start = DialogueState(history=self.history, k=k) if reading.reset else self
         start = replace(start, only=(), without=()) if reading.any_kind else start
+        start = replace(start, only=start._uncorrected(reading)) if reading.corrects else start
         liked, unliked, seen = (
             items_at_ranks(r, shown) for r in (reading.ranks_like, reading.ranks_not, reading.ranks_seen)
         )
@@ -90,6 +91,11 @@ class DialogueState:
             **start._years(reading),
             k=start._length(reading, k),
         )
+
+    def _uncorrected(self, reading: Reading) -> Groups:
+        """Return the conditions but those on what the last message says anew: who wants a drama wants no comedy more."""
+        names = {name for group in reading.only for name, _ in group}
+        return tuple(group for group in self.only if not names & {name for name, _ in group})
 
     def _years(self, reading: Reading) -> dict:
         """A later message about years replaces an earlier bound; both bounds at once replace both."""
