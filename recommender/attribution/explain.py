@@ -25,9 +25,11 @@ from recommender.attribution.report import (
 from recommender.attribution.towers import NOUNS, Medium, UnavailableError
 from recommender.config import Modality
 from recommender.engine import Engine, Recommender, Request
+from recommender.engine.turns import turns_of
 from recommender.errors import RecommenderError
 from recommender.justify.evidence import shapley_values
 from recommender.numerics.shapley import Worth, all_sets, exact_shapley, reliability, sampled_shapley
+from recommender.numerics.turns import place_of
 
 #: a map that another draw would rank less alike than this is called unstable
 RELIABLE = 0.6
@@ -90,7 +92,8 @@ class _Explanation:
         """Return the score that the item is ranked by, and its rank among what may be listed and itself."""
         request = self.request
         scores = self.engine.score_all([self.history], request.query, request.fusing, self.overrides, self.boosts)[0]
-        return float(scores[self.item]), 1 + int(np.sum(self.allowed & (scores > scores[self.item])))
+        turns = turns_of(self.catalogue, request.domains)
+        return float(scores[self.item]), place_of(self.item, scores, self.allowed, request.k, turns)
 
     def _rank_without(self, modalities: Collection[Modality], items: list[int]) -> int:
         with self.engine.reading_without(modalities, items):

@@ -6,8 +6,9 @@ import copy
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -16,26 +17,28 @@ from recommender.chat import english_patterns as patterns
 from recommender.chat.chat_engine import ChatEngine
 from recommender.chat.chips import Understood
 from recommender.chat.dialogue_state import DialogueState, items_at_ranks
-from recommender.chat.domains import interleaved, masks_of
 from recommender.chat.languages import KNOWN, foreign_language
 from recommender.chat.list_questions import Situation
 from recommender.chat.model_reading import ModelReader
 from recommender.chat.reader import Reader, Reading
 from recommender.chat.replies import ChatItem, MakesList, RankItems, Reply, plain_list
-from recommender.chat.scope import concerning, eased
+from recommender.chat.said import Message, Said, content_of, speech
+from recommender.chat.scope import concerning, eased, of_usual, turns
 from recommender.chat.telling import dropped_note, relaxed, understood_line
 from recommender.conversations.wishes import COURTESY
 from recommender.data.id_fields import history_ids
 from recommender.engine import DISCLOSURE, Engine
 from recommender.engine.feedback_policy import FeedbackPolicy
-from recommender.engine.listening import SILENCE, HeardConversation
+from recommender.engine.listening import HeardConversation
 from recommender.engine.parts import HISTORY, POPULARITY, Part, modalities_of, switched_off
 from recommender.engine.stock import OutOfStock
+from recommender.engine.turns import interleaved
 from recommender.errors import RecommenderError
 from recommender.inference.beam_search import Ranking
 from recommender.justify import Style
 from recommender.justify.facts import facts_of, role
-from recommender.justify.item_names import display_name, forms
+from recommender.justify.item_names import display_name
+from recommender.numerics.turns import Turn
 from recommender.numerics.vectors import unit_rows
 from recommender.store.opinions import Feedback
 
@@ -43,11 +46,11 @@ from recommender.store.opinions import Feedback
 SIMILARITY_NATS = 3.0
 #: kinds of items that Whisper is told to listen for
 HINTED = 12
+#: domains that a list is of where no message asks for others: all, as they rank
+NO_DOMAINS: Mapping[str, int] = MappingProxyType({})
 #: items and scores of no ranking
 _NOTHING = np.zeros(0, np.int64), np.zeros(0, np.float32)
 _LINE = re.compile(r"^\s*(\d{1,2})\. (.+?)\s*$", re.MULTILINE)
-
-Message = Mapping[str, str]
 
 
 class Chat:
@@ -102,6 +105,7 @@ class Chat:
         dropped: Sequence[str] = (),
         make_list: MakesList | None = None,
         exclude: Sequence[str] = (),
+        domains: Mapping[str, int] = NO_DOMAINS,
     ) -> Reply:
         """Answer a conversation: {"role", "content"} messages, oldest first, the last one the user's.
 
@@ -110,17 +114,19 @@ class Chat:
         to them again. `without`: parts of the ranking that are switched off; without history, that which is known
         beforehand only hides what was seen. `dropped`: ids of chips that the person took back; those of none are ignored.
         `make_list`: makes the list of rankings; None: the best items are it. `exclude`: ids that must not be listed.
+        `domains`: of which a list is where no message asks for others, and how many of each at most, 0 for any number.
         Raises RecommenderError for messages of another form, unknown ids, and parts that cannot be switched off.
         """
+        given = user, dropped, make_list, exclude, domains
         if not without:
-            return self._reply(messages, history, k, explain, boosts, user, dropped, make_list, exclude)
+            return self._reply(messages, history, k, explain, boosts, *given)
         self.engine.check_parts(without)
         with switched_off(modalities_of(without)):
             if POPULARITY in without:
                 costs = self.engine.popularity.costs()
                 boosts = -costs if boosts is None else boosts - costs
             impersonal = HISTORY in without
-            return self._reply(messages, history, k, explain, boosts, user, dropped, make_list, exclude, impersonal)
+            return self._reply(messages, history, k, explain, boosts, *given, impersonal)
 
     def _reply(
         self,
@@ -133,6 +139,7 @@ class Chat:
         dropped: Sequence[str],
         make_list: MakesList | None,
         exclude: Sequence[str],
+        usual: Mapping[str, int],
         impersonal: bool = False,
     ) -> Reply:
         known = tuple(int(i) for i in self.catalogue.indices(history_ids(() if history is None else history)))
@@ -144,14 +151,14 @@ class Chat:
         start = DialogueState(history=known, k=k, hidden=refused)
         reading, state, shown = self._understood(messages, start, understood)
         restated = understood.restated(state, known) if understood.took_back else None
-        said = _Said(messages, known, shown, user, restated, make_list or plain_list, refused)
-        state = concerning(state, reading, self.reader.domains)
+        said = Said(messages, known, shown, user, restated, make_list or plain_list, refused)
+        state = self._of_domains(state, reading, usual)
         reply = self._answered(reading, eased(state, self.reader.domains), said, boosts, explain)
         items = tuple(self.catalogue[int(item)].item_id for item in self._history(state))
         return replace(reply, understood=understood.chips(state, known), history=items)
 
     def _answered(
-        self, reading: Reading, state: DialogueState, said: _Said, boosts: np.ndarray | None, explain: bool
+        self, reading: Reading, state: DialogueState, said: Said, boosts: np.ndarray | None, explain: bool
     ) -> Reply:
         shown, user = said.shown, said.user
         if patterns.PERSON.search(said.last):
@@ -190,23 +197,33 @@ class Chat:
         return reading, state
 
     def wanted(
-        self, messages: Sequence[Message], history: Sequence[str] = (), k: int = 5, dropped: Sequence[str] = ()
+        self,
+        messages: Sequence[Message],
+        history: Sequence[str] = (),
+        k: int = 5,
+        dropped: Sequence[str] = (),
+        domains: Mapping[str, int] = NO_DOMAINS,
     ) -> DialogueState:
         """Return what the list of a conversation has to meet, and goes by. Raises RecommenderError as `reply` does."""
         start = DialogueState(history=tuple(self.catalogue.indices(history_ids(history)).tolist()), k=k)
         reading, state, _ = self._understood(messages, start, Understood(self.catalogue, dropped))
+        state = self._of_domains(state, reading, domains)
+        return relaxed(self.catalogue, eased(state, self.reader.domains))[0]
+
+    def _of_domains(self, state: DialogueState, reading: Reading, usual: Mapping[str, int]) -> DialogueState:
+        """Return a state with the domains that its list is of, and the conditions that concern them."""
         domains = self.reader.domains
-        return relaxed(self.catalogue, eased(concerning(state, reading, domains), domains))[0]
+        return concerning(of_usual(state, usual, domains), reading, domains)
 
     def is_courtesy(self, reading: Reading, messages: Sequence[Message]) -> bool:
         """Whether the last message is only polite; `reading`: of it."""
-        return self._is_courtesy(reading, _Said(messages, (), (), None))
+        return self._is_courtesy(reading, Said(messages, (), (), None))
 
     def asks_back(self, messages: Sequence[Message]) -> bool:
         """Return whether the last message is a question about the list: its answer may take a written sentence."""
-        return bool(messages) and self.reader.read(_content(messages[-1], len(messages) - 1)).question is not None
+        return bool(messages) and self.reader.read(content_of(messages[-1], len(messages) - 1)).question is not None
 
-    def _is_courtesy(self, reading: Reading, said: _Said) -> bool:
+    def _is_courtesy(self, reading: Reading, said: Said) -> bool:
         """Whether a message is only polite: by the language model, or by its words."""
         nothing = replace(reading, wants=False, act="") == Reading()
         polite = bool(patterns.THANKS.search(said.last) or patterns.HELLO.search(said.last))
@@ -221,7 +238,7 @@ class Chat:
         reading, state, shown = Reading(), start, tuple[int, ...]()
         ever: set[int] = set()
         for number, message in enumerate(messages):
-            content = _content(message, number)
+            content = content_of(message, number)
             if message["role"] == "assistant":
                 shown = self._shown(content) or shown
                 ever |= set(shown)
@@ -240,7 +257,7 @@ class Chat:
         """Read the last of some messages; free words are left out where nothing can rank by them."""
         content = str(messages[-1]["content"])
         if self.engine.listens:
-            return self.model_reader.read(self.engine, _pairs(messages), known)
+            return self.model_reader.read(self.engine, speech(messages), known)
         reading = self.reader.read(content)
         return reading if self.engine.scores_query(reading.query) else replace(reading, query=None)
 
@@ -252,7 +269,7 @@ class Chat:
             said = Feedback(item_id=self.catalogue[item].item_id, opinion="not for me", user=user)
             self.feedback_policy.take(said, self.noun)
 
-    def _situation(self, state: DialogueState, said: _Said) -> Situation:
+    def _situation(self, state: DialogueState, said: Said) -> Situation:
         history, boosts = self._history(state), self.preferences(state)
         heard = self._heard(said)
 
@@ -276,11 +293,11 @@ class Chat:
             lambda items: self.engine.explain(history, list(items), user=said.user) if items else [],
         )
 
-    def _heard(self, said: _Said) -> HeardConversation | None:
+    def _heard(self, said: Said) -> HeardConversation | None:
         """Return the conversation as the language model hears it; None where it has not learned to listen."""
         if not self.engine.listens:
             return None
-        pairs = self.model_reader.shortened(_pairs(said.messages)) if said.restated is None else said.restated_turn
+        pairs = self.model_reader.shortened(speech(said.messages)) if said.restated is None else said.restated_turn
         return self.engine.converse(pairs, np.array(said.known, np.int64))
 
     def _shown(self, text: str) -> tuple[int, ...]:
@@ -306,7 +323,7 @@ class Chat:
 
     # answers without a list
 
-    def _notes(self, reading: Reading, state: DialogueState, said: _Said) -> tuple[str, ...]:
+    def _notes(self, reading: Reading, state: DialogueState, said: Said) -> tuple[str, ...]:
         notes = []
         if state.query:
             notes.append(f'I look for what is like "{state.query[:60]}" in what is written of each.')
@@ -322,7 +339,7 @@ class Chat:
                 notes.append(f"I do not know the {part} of what we speak of.")
         return (*notes, *self._opening_notes(reading, state, said))
 
-    def _opening_notes(self, reading: Reading, state: DialogueState, said: _Said) -> tuple[str, ...]:
+    def _opening_notes(self, reading: Reading, state: DialogueState, said: Said) -> tuple[str, ...]:
         """Return what is said where a message tells little or nothing of what is wanted."""
         if reading.question is not None or said.restated is not None:
             return ()
@@ -350,7 +367,7 @@ class Chat:
         given: np.ndarray | None,
         notes: tuple[str, ...],
         explain: bool,
-        said: _Said,
+        said: Said,
     ) -> Reply:
         history, k = self._history(state), min(state.k, int(allowed.sum()))
         ranking = said.make_list(self._ranks(state, allowed, given, said), k)
@@ -380,7 +397,7 @@ class Chat:
         """Return what is asked for, in the plural: of several catalogues perhaps one."""
         return " and ".join(value for _, value in state.domains) or self.noun
 
-    def _ranks(self, state: DialogueState, allowed: np.ndarray, given: np.ndarray | None, said: _Said) -> RankItems:
+    def _ranks(self, state: DialogueState, allowed: np.ndarray, given: np.ndarray | None, said: Said) -> RankItems:
         """Return what ranks the allowed items, or some of them."""
 
         def ranks(width: int, only: Sequence[str] | None = None) -> Ranking:
@@ -389,18 +406,19 @@ class Chat:
                 mask = np.zeros_like(allowed)
                 mask[self.catalogue.indices(only)] = True
                 mask &= allowed
-            several = masks_of(self.catalogue, state.domains) if len(state.domains) > 1 else [mask]
-            shares = [dict(state.shares).get(fact, width) for fact in state.domains] if len(several) > 1 else [width]
             rankings = []
-            for domain, share in zip(several, shares, strict=True):  # each by itself, so that none takes the whole list
-                most = min(width, share, int((mask & domain).sum()))
-                rankings.append(self._ranked(state, mask & domain, given, most, said) if most else Ranking(*_NOTHING))
-            return interleaved(rankings, width) if len(rankings) > 1 else rankings[0]
+            for turn in turns(state, self.catalogue) or (
+                Turn(mask),
+            ):  # each by itself, so that none takes the whole list
+                most = min(width, turn.most or width, int((mask & turn.items).sum()))
+                own = self._ranked(state, mask & turn.items, given, most, said) if most else Ranking(*_NOTHING)
+                rankings.append(own)
+            return interleaved(rankings, width)
 
         return ranks
 
     def _ranked(
-        self, state: DialogueState, allowed: np.ndarray, given: np.ndarray | None, k: int, said: _Said
+        self, state: DialogueState, allowed: np.ndarray, given: np.ndarray | None, k: int, said: Said
     ) -> Ranking:
         """Rank by what was heard, or by history and preferences where the model has not learned to listen."""
         heard = self._heard(said)
@@ -442,45 +460,3 @@ class Chat:
 
 def _filters(state: DialogueState) -> tuple[str, ...]:
     return tuple(told for told, _ in state.parts())
-
-
-@dataclass(frozen=True)
-class _Said:
-    """What a reply answers. `known`: items known beforehand; `shown`: the last list; `user`: who speaks; `restated`: what
-    still counts, where something was taken back: then a model that listens hears this, not the messages; `make_list`: makes
-    the list; `barred`: what is never listed."""
-
-    messages: Sequence[Message]
-    known: tuple[int, ...]
-    shown: tuple[int, ...]
-    user: str | None
-    restated: str | None = None
-    make_list: MakesList = plain_list
-    barred: frozenset[int] = frozenset()
-
-    @property
-    def restated_turn(self) -> list[tuple[str, str]]:
-        """What still counts as a conversation of one message."""
-        return [("user", self.restated or SILENCE)]
-
-    @property
-    def text(self) -> str:
-        """The last message."""
-        return str(self.messages[-1]["content"])
-
-    @property
-    def last(self) -> str:
-        """The last message, its words in the form that patterns are written in."""
-        return " ".join(forms(self.text.replace("'", "").replace("’", "")))
-
-
-def _pairs(messages: Sequence[Message]) -> list[tuple[str, str]]:
-    return [(str(m["role"]), str(m["content"])) for m in messages if m["role"] != "system"]
-
-
-def _content(message: Message, number: int) -> str:
-    if not isinstance(message, Mapping) or message.get("role") not in ("system", "user", "assistant"):
-        raise RecommenderError(f"messages.{number}: expected a role of system, user or assistant")
-    if not isinstance(message.get("content"), str):
-        raise RecommenderError(f"messages.{number}.content: expected a text", "send pictures and sounds as text")
-    return message["content"]

@@ -31,7 +31,8 @@ Groups = tuple[tuple[Fact, ...], ...]
 class DialogueState:
     """Hard: `only`, `without`, years, `domains` of which an item is of one, `hidden` items. Soft: `toward`, `moods`,
     `anchors`, `dislikes`, `query` in free words, `pointed`: items of a list that more are wanted like. `k`: list length, of
-    which `shares` are for each domain; `undated`: domains that bounds of years do not concern."""
+    which `shares` are for each domain; `undated`: domains that bounds of years do not concern;
+    `usual`: `domains` where no message asked for them."""
 
     history: tuple[int, ...] = ()
     anchors: tuple[int, ...] = ()
@@ -50,16 +51,19 @@ class DialogueState:
     domains: tuple[Fact, ...] = ()
     shares: tuple[tuple[Fact, int], ...] = ()
     undated: tuple[Fact, ...] = ()
+    usual: tuple[Fact, ...] = ()
 
     @property
     def nothing_known(self) -> bool:
         """Whether there is nothing to go by."""
-        return replace(self, k=5, hidden=frozenset()) == DialogueState()
+        said = replace(self, domains=(), shares=(), usual=()) if self.usual else self
+        return replace(said, k=5, hidden=frozenset()) == DialogueState()
 
     def after(self, reading: Reading, shown: Sequence[int], ever_shown: Iterable[int], k: int) -> DialogueState:
         """Return the state after one more message. `shown`: the last list, `ever_shown`: all, `k`: the first length."""
         start = DialogueState(history=self.history, k=k) if reading.reset else self
         start = replace(start, only=(), without=()) if reading.any_kind else start
+        start = replace(start, only=start._uncorrected(reading)) if reading.corrects else start
         liked, unliked, seen = (
             items_at_ranks(r, shown) for r in (reading.ranks_like, reading.ranks_not, reading.ranks_seen)
         )
@@ -87,6 +91,11 @@ class DialogueState:
             **start._years(reading),
             k=start._length(reading, k),
         )
+
+    def _uncorrected(self, reading: Reading) -> Groups:
+        """Return the conditions but those on what the last message says anew: who wants a drama wants no comedy more."""
+        names = {name for group in reading.only for name, _ in group}
+        return tuple(group for group in self.only if not names & {name for name, _ in group})
 
     def _years(self, reading: Reading) -> dict:
         """A later message about years replaces an earlier bound; both bounds at once replace both."""

@@ -1,4 +1,4 @@
-"""Which catalogue of several a message asks for: "films", "a product", "both"; and one list of items of several.
+"""Which catalogue of several a message asks for: "films", "a product", "both".
 
 A joined catalogue (`recommender join`) says of each item which domain it is of. People also use its names of anything ("the
 film that I saw"), so they count only where something is asked for or refused.
@@ -7,13 +7,12 @@ film that I saw"), so they count only where something is asked for or refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from recommender.data.catalogue import Catalogue
 from recommender.data.joining import DOMAIN
-from recommender.inference.beam_search import Ranking
 from recommender.justify.english import domain_words
 from recommender.justify.facts import Fact, fact_index, role
 from recommender.justify.item_names import forms
@@ -53,14 +52,7 @@ class DomainReader:
     def __init__(self, catalogue: Catalogue) -> None:
         """Take the domains that the items are of."""
         index = fact_index(catalogue)
-        found = dict.fromkeys(
-            (name, value)
-            for name in index.names
-            if role(name) == DOMAIN
-            for facts in index.facts
-            for value in facts.get(name, ())
-        )
-        self.facts: tuple[Fact, ...] = tuple(found) if 1 < len(found) <= _MOST else ()
+        self.facts: tuple[Fact, ...] = domains_of(catalogue)
         self._codes = np.full(len(catalogue), -1)
         for number, fact in enumerate(self.facts):
             self._codes[index.items(fact)] = number
@@ -139,18 +131,20 @@ def _names(fact: Fact) -> Iterator[str]:
             yield name
 
 
+def domains_of(catalogue: Catalogue) -> tuple[Fact, ...]:
+    """Return the domains that items are of, as they first occur; () unless the catalogue is of several."""
+    index = fact_index(catalogue)
+    found = dict.fromkeys(
+        (name, value)
+        for name in index.names
+        if role(name) == DOMAIN
+        for facts in index.facts
+        for value in facts.get(name, ())
+    )
+    return tuple(found) if 1 < len(found) <= _MOST else ()
+
+
 def masks_of(catalogue: Catalogue, domains: Sequence[Fact]) -> list[np.ndarray]:
     """Return bool [items] for each of the domains: which items are of it."""
     index = fact_index(catalogue)
     return [index.having([fact]) for fact in domains]
-
-
-def interleaved(rankings: Iterable[Ranking], width: int) -> Ranking:
-    """Return one list of several, in turn the next best of each, so that none takes all places; shorter ones run out."""
-    rankings = list(rankings)
-    places = [(place, number) for number, ranking in enumerate(rankings) for place in range(len(ranking.items))]
-    chosen: dict[int, float] = {}
-    for place, number in sorted(places):
-        if len(chosen) < width:
-            chosen.setdefault(int(rankings[number].items[place]), float(rankings[number].scores[place]))
-    return Ranking(np.array(list(chosen), np.int64), np.array(list(chosen.values()), np.float32))

@@ -171,7 +171,12 @@ ANY_KIND = re.compile(
     r"\b(?:any (?:genre|kind|sort|type)\b(?! of\b)|anything (?:goes|will do|is fine|works)|open to (?:anything|everything)"
     r"|whatever you (?:like|want|have)|surprise me instead)"
 )
-MOOD = {name: re.compile(rf"\b(?:{words})\b") for name, words in MOOD_WORDS.items()}
+_REFUSES = r"(?<!\bnot )(?<!\bno )(?<!\bnothing )(?<!\bisnt )(?<!\barent )"
+MOOD = {name: re.compile(rf"{_REFUSES}\b(?:{words})\b") for name, words in MOOD_WORDS.items()}
+#: what is named stands in the place of what was asked for before: "no, a drama please", "a drama instead"
+CORRECTS = re.compile(
+    r"^ *(?:(?:oh|ah|hm+|er|um) )?(?:, )?(?:no|nope|nah|wait|sorry) [,.;:!]|\bi meant?\b|\binstead\b(?! of\b)"
+)
 
 #: questions back; what follows names whom they are about
 _NOT_SHOWN = (

@@ -9,6 +9,7 @@ import numpy as np
 
 from recommender.chat.dialogue_state import DialogueState, items_at_ranks
 from recommender.chat.reader import Question
+from recommender.chat.scope import turns
 from recommender.data.catalogue import Catalogue
 from recommender.justify import Justification, Style, answers
 from recommender.justify.counterfactual import MOST_CHANGES, ScoreAll, shift, shortfall
@@ -69,7 +70,8 @@ class Situation:
         most = 0 if seen or hidden else MOST_CHANGES
         same_name = namesakes(self.catalogue, item, (*self.history.tolist(), *added))
         allowed = self._allowed(free)
-        standing = shortfall(self.history, item, self._k, self.scores, allowed, WINDOW, added, most, same_name)
+        own = turns(free, self.catalogue)
+        standing = shortfall(self.history, item, self._k, self.scores, allowed, WINDOW, added, most, same_name, own)
         return answers.why_not(self.catalogue, standing, self._k, self.style, barred, seen)
 
     def _what_if(self, items: Sequence[int]) -> str:
@@ -77,7 +79,8 @@ class Situation:
         if not known:
             names = " and ".join(f'"{display_name(self.catalogue[item])}"' for item in items)
             return f"{names} {'are' if len(items) > 1 else 'is'} not in what you told me, so nothing would change."
-        change = shift(self.history, known, self._k, self.scores, self._allowed(self.state))
+        allowed, own = self._allowed(self.state), turns(self.state, self.catalogue)
+        change = shift(self.history, known, self._k, self.scores, allowed, own)
         return answers.what_if(self.catalogue, known, change, self.style)
 
     @property

@@ -52,7 +52,7 @@ class Reading:
     `years_out`: ranges; `query`: free words, where a list is wanted and nothing else was
     understood; `question`: asks back, and for no list; `act`: what the language model takes the message for, "" where it
     has not read it; `domains`: which of several catalogues are asked for, alternatives; `added`: beside those of before;
-    `shares`: how many items of each.
+    `shares`: how many items of each; `corrects`: `only` stands in the place of earlier conditions of its kind.
     """
 
     history: tuple[int, ...] = ()
@@ -87,6 +87,7 @@ class Reading:
     domains: tuple[Fact, ...] = ()
     added: bool = False
     shares: tuple[tuple[Fact, int], ...] = ()
+    corrects: bool = False
 
     @property
     def empty(self) -> bool:
@@ -273,7 +274,7 @@ class _Message:
             bool(w.WANTS.search(self.tagged) or domains), None, None, tuple(self.unknown), self._ambiguous(),
             domains=domains, shares=shares,
         )  # fmt: skip
-        reading = self._of_domains(reading, whole)
+        reading = self._of_domains(replace(reading, corrects=bool(reading.only and w.CORRECTS.search(whole))), whole)
         return replace(reading, query=self._query(reading))
 
     def _of_domains(self, reading: Reading, whole: str) -> Reading:

@@ -1,13 +1,49 @@
-"""Which conditions of a conversation hold for which catalogue: a comedy is a film, and no shampoo has to be one."""
+"""Which conditions of a conversation hold for which catalogue: a comedy is a film, and no shampoo has to be one.
+
+And which catalogues a list is of, and how they take turns in it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from recommender.chat.dialogue_state import DialogueState
-from recommender.chat.domains import DomainReader
+from recommender.chat.domains import DomainReader, masks_of
 from recommender.chat.reader import Reading
+from recommender.data.catalogue import Catalogue
+from recommender.errors import RecommenderError
+from recommender.numerics.turns import Turn
+
+
+def of_usual(state: DialogueState, usual: Mapping[str, int], domains: DomainReader) -> DialogueState:
+    """Return a state that is of the usual domains unless a message asks for others, or for what is like items of some.
+
+    `usual`: domain -> how many of its items at most, 0 for any number. Raises RecommenderError for unknown domains.
+    """
+    known = {value.casefold(): (name, value) for name, value in domains.facts}
+    if unknown := [name for name in usual if name.casefold() not in known]:
+        hint = (
+            f"one of {', '.join(value for _, value in domains.facts)}"
+            if known
+            else "leave it out: there are not several"
+        )
+        raise RecommenderError(f"domains: no item is of {unknown[0][:100]!r}", hint)
+    most = {known[name.casefold()]: number for name, number in usual.items()}
+    if state.domains or not most:
+        return state
+    alike = [domain for domain in domains.item_domains(state.anchors) if domain in most]
+    facts = tuple(alike or most)
+    shares = tuple((fact, most[fact]) for fact in facts if most[fact])
+    return replace(state, domains=facts, usual=facts, shares=state.shares or shares)
+
+
+def turns(state: DialogueState, catalogue: Catalogue) -> tuple[Turn, ...]:
+    """Return the turns of the domains that a list is of; one has none."""
+    if len(state.domains) < 2:
+        return ()
+    shares, masks = dict(state.shares), masks_of(catalogue, state.domains)
+    return tuple(Turn(mask, shares.get(fact, 0)) for fact, mask in zip(state.domains, masks, strict=True))
 
 
 def concerning(state: DialogueState, said: Reading, domains: DomainReader) -> DialogueState:

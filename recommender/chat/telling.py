@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,7 +26,8 @@ def understood_line(catalogue: Catalogue, state: DialogueState, reading: Reading
         parts.append(f"like {similar}")
     if disliked := _names(catalogue, reading.dislikes):
         parts.append(f"nothing like {disliked}")
-    parts += [constraint for constraint, _ in state.parts()]
+    said = replace(state, domains=()) if state.usual else state
+    parts += [constraint for constraint, _ in said.parts()]
     if wishes := _values(state.toward):
         parts.append(f"rather {wishes}")
     parts += [f"{mood}" for mood in state.moods]

@@ -53,7 +53,14 @@ def understood(
         ambiguous=tuple(m.items for m in mentions if len(m.items) > 1 and not m.series),
         act=act,
     )
-    return replace(reading, wants=rules.wants, domains=rules.domains, added=rules.added, shares=rules.shares)
+    return replace(
+        reading,
+        wants=rules.wants,
+        domains=rules.domains,
+        added=rules.added,
+        shares=rules.shares,
+        corrects=rules.corrects,
+    )
 
 
 def _question(

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recommender.cli.early_checks import base_model, check_tables, check_vectors, present_model
+from recommender.cli.early_checks import base_model, check_table, check_tables, check_vectors, present_model
 from recommender.errors import ConfigError, DataError
 from recommender.progress import Progress
 
@@ -222,11 +222,24 @@ def domain_tables(texts: Sequence[str]) -> dict[str, DataConfig]:
             raise ConfigError(f"{text}: expected DOMAIN=SOURCE", "for example films=movielens-100k")
         if name.casefold() in map(str.casefold, tables):
             raise ConfigError(f"{text}: the domain {name} is given twice", "give each catalogue a name of its own")
+        _check_source(text, source)
         is_config = source.endswith((".yaml", ".yml"))
         config = Config.load(Path(source)) if is_config else Config(data=DataConfig(items=source, interactions=source))
         check_tables(config)
         tables[name] = config.data
     return tables
+
+
+def _check_source(text: str, source: str) -> None:
+    """Raise DataError unless a source is an embedded data set, or there is a file or folder of that name."""
+    known = "name a folder with the tables items and interactions, an embedded data set, or a YAML file"
+    if not source.strip():
+        raise DataError(f"{text}: says no source", known)
+    try:
+        check_table(source, "items")
+    except DataError as error:
+        meant = error.hint if error.hint and error.hint.startswith("did you mean") else known
+        raise DataError(f"{text}: no such file, folder or data set: {source}", meant) from None
 
 
 def values_by_name(option: str, texts: list[str] | None) -> dict[str, tuple[str, ...]]:

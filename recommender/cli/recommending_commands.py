@@ -47,6 +47,12 @@ def recommend(
     ] = None,
     query: Query = None,
     filters: Filters = None,
+    domains: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--domains", metavar="NAMES", help="domains of a joined catalogue that take turns: films,products"
+        ),
+    ] = None,
     without: Without = None,
     boosts: Annotated[
         list[str] | None,
@@ -89,6 +95,7 @@ def recommend(
             only=None if only is None else split_list(only, "--only"),
             query=query,
             filters=values_by_name("--filter", filters),
+            domains=split_list(domains, "--domains"),
             boosts=numbers_by_name("--boost", boosts),
             vectors={} if vectors is None else read_json_object(vectors, "file of vectors", _VECTORS),
             explain=explain,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +10,14 @@ import torch
 
 from recommender.engine.ranking import Signals
 from recommender.engine.requests import Request
+from recommender.numerics.turns import Turn
 from recommender.prompting.example import Example
 
 
 @dataclass(frozen=True)
 class CheckedRequest:
     """A request that can be answered. `history` [n] and `allowed` bool [items] are of the catalogue; `k`: how many items
-    its list will have, at most as many as are allowed."""
+    its list will have, at most as many as are allowed; `turns`: of the domains of a list in turn."""
 
     request: Request
     history: np.ndarray
@@ -23,3 +25,4 @@ class CheckedRequest:
     prompt: Example
     signals: Signals
     k: int
+    turns: Sequence[Turn] = ()

@@ -10,10 +10,12 @@ import numpy as np
 
 from recommender.data.catalogue import Catalogue
 from recommender.data.id_fields import item_ids
+from recommender.data.joining import DOMAIN
 from recommender.engine.engine import Engine
 from recommender.engine.filters import matching
 from recommender.engine.parts import HISTORY
 from recommender.engine.requests import Request
+from recommender.engine.turns import of_domains, turns_of
 from recommender.errors import RecommenderError
 from recommender.justify import answers
 from recommender.justify.counterfactual import MOST_CHANGES, Change, ScoreAll, shift, shortfall
@@ -50,6 +52,7 @@ def _why_not(engine: Engine, request: Request, item_id: str) -> dict[str, Any]:
         similar[:ADDITIONS],
         most=0 if seen or not counts else MOST_CHANGES,
         unhelpful=namesakes(catalogue, item, (*history.tolist(), *similar)),
+        turns=turns_of(catalogue, free.domains),
     )
     return {
         "item_id": catalogue[item].item_id,
@@ -80,7 +83,8 @@ def what_if(engine: Engine, request: Request, removed: Sequence[Any]) -> dict[st
     allowed = engine.rules.allowed(request, history).numpy()
     engine.check_parts(request.without)
     with engine.switched(request):
-        change = shift(history, removed_items, request.k, _scores(engine, request), allowed)
+        turns = turns_of(catalogue, request.domains)
+        change = shift(history, removed_items, request.k, _scores(engine, request), allowed, turns)
     return {
         "without": _named(catalogue, removed_items),
         "before": _named(catalogue, change.before),
@@ -110,6 +114,10 @@ def _barred(engine: Engine, request: Request, item: int) -> tuple[dict[str, str]
         if not matching(catalogue, {name: values})[item]:
             unmet[name] = answers.barred("filter", style, name, values, entry.attributes.get(name, ()))
     filters = {name: values for name, values in request.filters.items() if name not in unmet}
+    domains = request.domains
+    if domains and not of_domains(catalogue, domains)[item]:
+        unmet["domains"] = answers.barred("filter", style, DOMAIN, tuple(domains), entry.attributes.get(DOMAIN, ()))
+        domains = {}
     excluded = set(catalogue.indices(request.exclude).tolist())
     if item in excluded:
         unmet["exclude"] = answers.barred("exclude", style)
@@ -120,7 +128,8 @@ def _barred(engine: Engine, request: Request, item: int) -> tuple[dict[str, str]
     if item in engine.feedback_policy.refused(user):
         unmet["user"], user = answers.barred("refused", style), None
     kept = tuple(i for i in request.exclude if catalogue.index(i) != item)
-    return unmet, request.model_copy(update={"k": 1, "filters": filters, "exclude": kept, "only": only, "user": user})
+    free = {"filters": filters, "domains": domains, "exclude": kept, "only": only, "user": user}
+    return unmet, request.model_copy(update={"k": 1, **free})
 
 
 def _plain(catalogue: Catalogue, change: Change) -> dict[str, Any]:

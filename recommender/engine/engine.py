@@ -41,6 +41,7 @@ from recommender.engine.request_vectors import vector_overrides
 from recommender.engine.requests import RankedItem, Request, Response, make_request
 from recommender.engine.rules import ListingRules
 from recommender.engine.setup import EngineSetup
+from recommender.engine.turns import ranked, turns_of
 from recommender.errors import EngineLostError, RecommenderError
 from recommender.inference.beam_search import Ranking
 from recommender.justify import ClaimChecker, Justification, Style
@@ -275,7 +276,8 @@ class Engine(ABC):
             signals = Signals(request.query, self.boosts(request), fused, heard)
         prompt = self.ranker.prompts([history], request.query, overrides)[0]
         allowed = self.rules.allowed(request, self.catalogue.indices(request.history))
-        return CheckedRequest(request, history, allowed, prompt, signals, min(request.k, int(allowed.sum())))
+        k, turns = min(request.k, int(allowed.sum())), turns_of(self.catalogue, request.domains)
+        return CheckedRequest(request, history, allowed, prompt, signals, k, turns)
 
     @property
     def likeness(self) -> Likeness | None:
@@ -284,13 +286,7 @@ class Engine(ABC):
 
     def _answer_group(self, group: Sequence[CheckedRequest]) -> list[Response]:
         with self.switched(group[0].request):  # the same in all of a group
-            rankings = self.ranker.rank(
-                [checked.prompt for checked in group],
-                [checked.history for checked in group],
-                max(checked.k for checked in group),
-                torch.stack([checked.allowed for checked in group]),
-                [checked.signals for checked in group],
-            )
+            rankings = ranked(self.ranker, group)
         return [self._response(checked, ranking) for checked, ranking in zip(group, rankings, strict=True)]
 
     def _response(self, checked: CheckedRequest, ranking: Ranking) -> Response:

@@ -18,8 +18,9 @@ from recommender.engine.parameter_words import described
 from recommender.engine.parts import HISTORY
 from recommender.engine.popularity import log_softmax
 from recommender.engine.requests import Request
+from recommender.engine.turns import turns_of
 from recommender.errors import RecommenderError
-from recommender.justify.counterfactual import top_items
+from recommender.numerics.turns import best
 
 #: what may be switched by another field of a request than `without`
 QUERY, FEEDBACK, FILTERS, BOOSTS = "query", "feedback", "filters", "boosts"
@@ -72,8 +73,8 @@ def _others(engine: Engine, request: Request) -> Iterator[tuple[str, Request]]:
         yield QUERY, request.model_copy(update={"query": None})
     if engine.feedback_policy.refused(request.user):
         yield FEEDBACK, request.model_copy(update={"user": None})
-    if request.filters or request.exclude or request.only is not None:
-        yield FILTERS, request.model_copy(update={"filters": {}, "exclude": (), "only": None})
+    if request.filters or request.exclude or request.only is not None or request.domains:
+        yield FILTERS, request.model_copy(update={"filters": {}, "exclude": (), "only": None, "domains": {}})
     if request.boosts:
         yield BOOSTS, request.model_copy(update={"boosts": {}})
 
@@ -108,7 +109,8 @@ def _standing(engine: Engine, request: Request) -> Standing:
             engine.boosts(request),
         )[0]
     history = engine.catalogue.indices(request.history)
-    listed = top_items(scores, engine.rules.allowed(request, history).numpy(), request.k)
+    allowed = engine.rules.allowed(request, history).numpy()
+    listed = best(scores, allowed, request.k, turns_of(engine.catalogue, request.domains))
     return Standing(log_softmax(scores), listed)
 
 

@@ -11,7 +11,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from recommender.config import Modality
-from recommender.data.id_fields import ByItem, HistoryIds, ItemIds, SomeItemIds, UserId, ValueTexts, given_fields
+from recommender.data.id_fields import (
+    ByItem,
+    HistoryIds,
+    ItemIds,
+    SomeItemIds,
+    UserId,
+    ValueText,
+    ValueTexts,
+    given_fields,
+)
 from recommender.engine.parts import BASELINES, PARTS, Part
 from recommender.errors import RecommenderError, wrong_fields
 
@@ -22,6 +31,9 @@ GENERATED: dict[str, Any] = {"generated": True}
 DISCLOSURE = "A machine answers here: a program made this list and wrote its reasons, and no person did."
 #: the largest boost: more than any two scores lie apart, and far from what float32 cannot hold
 MOST_NATS = 1000.0
+
+#: domains that a request may name
+MOST_DOMAINS = 100
 
 #: a vector of floats, which may come as an array or a tensor
 Vector = Annotated[
@@ -34,6 +46,19 @@ def _no_truth_value(value: Any) -> Any:
         raise ValueError("expected a number, found a truth value")
     return value
 
+
+def _any_number_of(values: Any) -> Any:
+    """Return a list of names as a mapping; what is neither is found wrong as such."""
+    listed = isinstance(values, list | tuple) and all(isinstance(value, str) for value in values)
+    return dict.fromkeys(values, 0) if listed else values
+
+
+Domains = Annotated[
+    dict[ValueText, Annotated[int, BeforeValidator(_no_truth_value), Field(ge=0)]],
+    BeforeValidator(_any_number_of),
+    Field(max_length=MOST_DOMAINS),
+]
+"""Domains of a joined catalogue -> how many items of each at most, 0 for any number; a list of names: any."""
 
 Nats = Annotated[FiniteFloat, BeforeValidator(_no_truth_value), Field(ge=-MOST_NATS, le=MOST_NATS)]
 
@@ -79,7 +104,11 @@ class Request(BaseModel):
     filters: dict[str, ValueTexts] = Field(
         default_factory=dict, description="attribute -> values, one of which a recommended item must have"
     )
-
+    domains: Domains = Field(
+        default_factory=dict,
+        description='domains of a joined catalogue, whose best items take turns in the list: ["films", "products"], or'
+        ' at most so many of each: {"films": 1, "products": 2}',
+    )
     boosts: Annotated[dict[str, Nats], ByItem] = Field(
         default_factory=dict,
         description=f"item id -> nats that are added to its score, at most {MOST_NATS:.0f}; below 0 it sinks",

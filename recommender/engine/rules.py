@@ -12,6 +12,7 @@ from recommender.engine.parts import HISTORY, without_note
 from recommender.engine.ranking import ListRanker
 from recommender.engine.requests import Request
 from recommender.engine.stock import OutOfStock
+from recommender.engine.turns import of_domains
 
 
 class ListingRules:
@@ -32,7 +33,7 @@ class ListingRules:
     def allowed(self, request: Request, history: np.ndarray) -> torch.Tensor:
         """Return bool [items]: what may be recommended, which may be less than the request's k, or nothing.
 
-        Raises RecommenderError for unknown ids, and for filters on what no item has.
+        Raises RecommenderError for unknown ids, and for filters and domains that no item has.
         """
         allowed = self.unseen(history)
         if request.only is not None:
@@ -41,6 +42,8 @@ class ListingRules:
             allowed &= listed
         if request.filters:
             allowed &= torch.from_numpy(matching(self.catalogue, request.filters))
+        if request.domains:
+            allowed &= torch.from_numpy(of_domains(self.catalogue, request.domains))
         allowed[torch.from_numpy(self.catalogue.indices(request.exclude))] = False
         allowed[self.feedback_policy.refused(request.user)] = False
         return allowed

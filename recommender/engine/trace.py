@@ -65,6 +65,11 @@ def trace_of(
         return _trace_of(engine, request, items, item_id)
 
 
+def _told_fields(request: Request) -> set[str]:
+    """Return the fields that a trace tells; one that earlier versions did not have only where it says something."""
+    return set(Request.model_fields) - {"trace"} - (set() if request.domains else {"domains"})
+
+
 def _trace_of(engine: Engine, request: Request, items: Sequence[RankedItem], item_id: str | None) -> dict[str, Any]:
     history = engine.known(request)
     prompt = engine.ranker.prompts([history], request.query, engine.overrides(request))[0]
@@ -73,7 +78,7 @@ def _trace_of(engine: Engine, request: Request, items: Sequence[RankedItem], ite
         "format": FORMAT,
         "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": identity(engine),
-        "request": request.model_dump(mode="json", include=set(Request.model_fields) - {"trace"}),
+        "request": request.model_dump(mode="json", include=_told_fields(request)),
         "explains": None if item_id is None else items[0].item_id,
         "prompt": {"text": readable(engine, prompt), "positions": len(prompt), "sha256": _hash_of_prompt(prompt)},
         "trie": _trie(engine, request, item_id),

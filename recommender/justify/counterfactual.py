@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from recommender.numerics.turns import Turn, best, place_of
+
 #: histories -> scores [histories, items] of the whole catalogue, higher is better
 ScoreAll = Callable[[Sequence[np.ndarray]], np.ndarray]
 #: most removals and additions together that are tried
@@ -75,23 +77,24 @@ class Shift:
         return tuple(item for item in self.after if item not in self.before)
 
 
-def top_items(scores: np.ndarray, allowed: np.ndarray, k: int) -> tuple[int, ...]:
-    """Return the `k` best allowed items, best first; `scores` and `allowed` [items]."""
-    order = np.argsort(-np.where(allowed, scores, -np.inf), kind="stable")
-    return tuple(int(item) for item in order[: min(k, int(allowed.sum()))])
-
-
-def shift(history: np.ndarray, removed: Sequence[int], k: int, scores: ScoreAll, allowed: np.ndarray) -> Shift:
+def shift(
+    history: np.ndarray,
+    removed: Sequence[int],
+    k: int,
+    scores: ScoreAll,
+    allowed: np.ndarray,
+    turns: Sequence[Turn] = (),
+) -> Shift:
     """Return how the list of `k` changes if the items `removed` leave the history.
 
     They are not listed then either: that what is forgotten would be suggested again helps nobody. `allowed` bool [items]:
-    what may be shown.
+    what may be shown; `turns`: of a list in turn.
     """
     change = Change(removed=tuple(removed))
     scores_now, scores_then = scores([history, change.of(history)])
     allowed_then = allowed.copy()
     allowed_then[list(change.removed)] = False
-    before, after = top_items(scores_now, allowed, k), top_items(scores_then, allowed_then, k)
+    before, after = best(scores_now, allowed, k, turns), best(scores_then, allowed_then, k, turns)
     moved = tuple((item, float(scores_then[item] - scores_now[item])) for item in before if item in after)
     return Shift(before, after, moved)
 
@@ -106,23 +109,31 @@ def shortfall(
     added: Sequence[int] = (),
     most: int = MOST_CHANGES,
     unhelpful: Collection[int] = (),
+    turns: Sequence[Turn] = (),
 ) -> Shortfall:
     """Return how far `item` is from the `k` best allowed items, and the smallest changes that bring it in.
 
     Tried are removals of the items at the last `window` positions and additions of `added`; removed items stay hidden.
     All single changes are tried, so one is found if there is one. Of larger ones a greedy search keeps the best of each
-    round, up to `most` changes. `unhelpful`: items that no change is to name, such as another edition of `item`.
+    round, up to `most` changes. `unhelpful`: items that no change is to name, such as another edition of `item`. `turns`: of
+    a list in turn, in which an item competes with those of its own.
     """
     item_scores = scores([history])[0]
-    best = top_items(item_scores, allowed, k)
-    last = float(item_scores[best[-1]]) if best else -np.inf
-    result = Shortfall(item, _rank(item_scores, item, allowed), float(item_scores[item]), last)
+    listed = best(item_scores, allowed, k, turns)
+    rivals = [i for i in listed if any(turn.items[i] and turn.items[item] for turn in turns)] or listed
+    last = float(item_scores[rivals[-1]]) if rivals else -np.inf
+    rank = place_of(item, item_scores, allowed, k, turns)
+    result = Shortfall(item, rank, float(item_scores[item]), last)
     if result.rank <= k:
         return result
     never = {item, *unhelpful}
     options = [Change(removed=(i,)) for i in dict.fromkeys(history[::-1][:window].tolist()) if i not in never]
     options += [Change(added=(i,)) for i in dict.fromkeys(added) if i not in never and i not in history]
-    return replace(result, changes=_smallest_changes(item, history, options, k, scores, allowed, most))
+
+    def place(row: np.ndarray, change: Change) -> int:
+        return place_of(item, row, _without_added(allowed, change), k, turns)
+
+    return replace(result, changes=_smallest_changes(item, history, options, k, scores, place, most))
 
 
 def _smallest_changes(
@@ -131,26 +142,23 @@ def _smallest_changes(
     options: Sequence[Change],
     k: int,
     scores: ScoreAll,
-    allowed: np.ndarray,
+    place: Callable[[np.ndarray, Change], int],
     most: int,
 ) -> tuple[Change, ...]:
-    best = Change()
+    """`place`: (scores [items] after a change, the change) -> the item's place then."""
+    nearest = Change()
     for _ in range(most):
-        candidates = [best.joined(option) for option in options if not best.overlaps(option)]
+        candidates = [nearest.joined(option) for option in options if not nearest.overlaps(option)]
         if not candidates:
             break
         changed = scores([change.of(history) for change in candidates])
-        ranks = [_rank(row, item, _without_added(allowed, c)) for row, c in zip(changed, candidates, strict=True)]
+        ranks = [place(row, change) for row, change in zip(changed, candidates, strict=True)]
         order = sorted(range(len(candidates)), key=lambda n: (ranks[n], -float(changed[n, item])))
         sufficient = [candidates[n] for n in order if ranks[n] <= k]
         if sufficient:
             return _best_of_each_kind(sufficient)
-        best = candidates[order[0]]
+        nearest = candidates[order[0]]
     return ()
-
-
-def _rank(scores: np.ndarray, item: int, allowed: np.ndarray) -> int:
-    return 1 + int(np.sum(allowed & (scores > scores[item])))
 
 
 def _without_added(allowed: np.ndarray, change: Change) -> np.ndarray:

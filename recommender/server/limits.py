@@ -20,7 +20,7 @@ def check_id_lengths(body: Request | ChatBody) -> None:
 
 
 def _texts(body: Request | ChatBody) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for field in ("history", "exclude", "only", "boosts", "vectors", "filters"):
+    for field in ("history", "exclude", "only", "boosts", "vectors", "filters", "domains"):
         yield field, tuple(getattr(body, field, None) or ())
     for values in () if isinstance(body, ChatBody) else body.filters.values():
         yield "filters", values

@@ -15,6 +15,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 
+from recommender.chat.domains import domains_of
 from recommender.chat.media_queries import LONGEST_SECONDS
 from recommender.config import ServingConfig
 from recommender.encoders.music import hears_speech
@@ -47,6 +48,8 @@ _POLICY = "; ".join(
 )
 _COMMENT = re.compile(r"//.*|/\*.*\*/")
 _COMMENT_BEHIND = re.compile(r"(?<=[;{},)]) +// .*")
+_STRING = re.compile(r"""("[^"]*"|'[^']*')""")
+_SPACES = re.compile(r" ?(=>|[!=]==|&&|\|\||\?\?|[=,:?{}()]) ?")
 _HEADERS = {
     "Cache-Control": "no-cache",  # ask each time, which an ETag makes cheap: a new version is seen at once
     "Content-Security-Policy": _POLICY,
@@ -103,14 +106,22 @@ def install(app: FastAPI, engine: Engine, name: str, limits: ServingConfig) -> N
 
 
 def squeezed(name: str, source: str) -> str:
-    """Return a file without what no browser needs: comments to the end of a line, indentation, and in CSS most spaces."""
+    """Return a file without what no browser needs: comments to the end of a line, indentation, most spaces."""
     suffix = Path(name).suffix
     if suffix == ".css":
         source = re.sub(r" ?([{>}]) ?", r"\1", re.sub(r"([:;,]) ", r"\1", source)).replace(";}", "}")
     if suffix not in (".css", ".js", ".html"):
         return source
     lines = (_COMMENT_BEHIND.sub("", line.strip()) for line in source.splitlines())
-    return "\n".join(line for line in lines if line and not _COMMENT.fullmatch(line)) + "\n"
+    kept = [line for line in lines if line and not _COMMENT.fullmatch(line)]
+    return "\n".join(map(_without_spaces, kept) if suffix == ".js" else kept) + "\n"
+
+
+def _without_spaces(line: str) -> str:
+    """Return a line of JavaScript without the spaces that say nothing; one with a template or a pattern as it is."""
+    if any(mark in line for mark in "`/\\"):
+        return line
+    return "".join(part if at % 2 else _SPACES.sub(r"\1", part) for at, part in enumerate(_STRING.split(line)))
 
 
 def about_model(engine: Engine, name: str, limits: ServingConfig) -> dict[str, Any]:
@@ -120,6 +131,7 @@ def about_model(engine: Engine, name: str, limits: ServingConfig) -> dict[str, A
         "model": name,
         "items": len(engine.catalogue),
         "noun": {"one": words.singular, "many": words.plural},
+        "domains": [value for _, value in domains_of(engine.catalogue)],
         "hears": hears_speech(modalities.named("audio")),
         "sees": modalities.named("image") is not None,
         "keeps_feedback": engine.feedback_policy.store is not None,

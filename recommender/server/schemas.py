@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from recommender.data.id_fields import HistoryIds, ItemIds, UserId, given_fields
 from recommender.engine import Request
 from recommender.engine.parts import PARTS, Part
+from recommender.engine.requests import Domains
 from recommender.server.http_errors import HttpError
 from recommender.store.opinions import Feedback
 
@@ -130,6 +131,11 @@ class ChatBody(BaseModel):
     one_pass: bool = Field(False, description="write the list and all justifications as one text, in one generation")
     history: HistoryIds = Field((), description="item ids that are known beside what the messages tell")
     exclude: ItemIds = Field((), description="item ids that must not be listed")
+    domains: Domains = Field(
+        default_factory=dict,
+        description="domains of a joined catalogue that lists are of, as in /v1/recommendations, unless a message asks for"
+        " others",
+    )
     user: UserId = Field(None, max_length=200, description="who speaks: their feedback counts, where it is kept")
     without: tuple[Part, ...] = Field(
         (), max_length=len(PARTS), description="parts that are switched off, as in /v1/recommendations"

@@ -329,7 +329,8 @@ class Service:
         asks_back = await asyncio.to_thread(conversation.asks_back, messages)
         jobs = self.writing if asks_back else self.ranking
         given = body.history, body.k, False, image_gains, body.user, body.without, body.dropped
-        reply = await jobs.run(lambda: conversation.reply(messages, *given, make_list=spoken, exclude=body.exclude))
+        more = spoken, body.exclude, body.domains
+        reply = await jobs.run(lambda: conversation.reply(messages, *given, *more))
         return replace(reply, notes=(*told, *reply.notes, *spoken.notes()))
 
     async def _completion(

@@ -32,7 +32,7 @@ class Within:
     def of(cls, catalogue: Catalogue, only: Mapping[str, Sequence[str]]) -> Within:
         """Return the items that have one of the values of each attribute. Raises RecommenderError where none has."""
         name = ", ".join(f"{attribute}={' or '.join(values)}" for attribute, values in only.items())
-        return cls(matching(catalogue, only), name)
+        return cls(matching(catalogue, only, "--only"), name)
 
     def of_holdout(self, holdout: Holdout) -> Holdout:
         """Return a holdout without the targets of other parts. Raises DataError if none is left."""

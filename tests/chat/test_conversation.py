@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from recommender.chat import Chat, Reader
+from recommender.chat import Chat, DialogueState, Reader
 from recommender.chat.session import Session
 from recommender.data.catalogue import Catalogue, Item
 from recommender.engine import DISCLOSURE
@@ -399,3 +399,25 @@ def test_whoever_asks_whom_they_talk_to_is_told(chat, question):
 @pytest.mark.parametrize("wish", ["a film about a robot", "something with a real person in it", "is this a comedy"])
 def test_wishes_for_machines_are_no_such_question(chat, wish):
     assert DISCLOSURE not in chat.reply([{"role": "user", "content": wish}]).text
+
+
+@pytest.mark.parametrize("text", ["No, a drama please", "Sorry, I meant a drama", "a drama instead"])
+def test_a_correction_stands_in_the_place_of_what_it_corrects(text):
+    state = DialogueState()
+    for said in ("a comedy from the 90s", text):
+        state = state.after(READER.read(said), (), (), 5)
+    assert [[value for _, value in group] for group in state.only] == [["Drama"]]
+    assert state.first_year == 1990
+
+
+def test_what_is_added_or_refused_corrects_nothing():
+    state = DialogueState().after(READER.read("a comedy"), (), (), 5)
+    assert len(state.after(READER.read("and a drama"), (), (), 5).only) == 2
+    assert len(state.after(READER.read("no horror, a drama"), (), (), 5).only) == 2
+    assert not READER.read("No, thanks").corrects
+
+
+@pytest.mark.parametrize("text", ["not for kids", "nothing for the kids please", "this is not for children"])
+def test_a_mood_that_is_refused_is_none(text):
+    assert READER.read(text).moods == () and READER.read(text).query is None
+    assert READER.read("something for the kids").moods == ("family",)

@@ -7,8 +7,9 @@ import pytest
 
 from recommender.chat import Chat, Reader
 from recommender.chat.dialogue_state import DialogueState
-from recommender.chat.domains import interleaved
 from recommender.data.catalogue import Catalogue, Item
+from recommender.engine.turns import interleaved
+from recommender.errors import RecommenderError
 from recommender.inference.beam_search import Ranking
 
 CATALOGUE = Catalogue(
@@ -46,6 +47,13 @@ class Ranker:
         masked = np.where(allowed.numpy()[0], scores, -np.inf)
         best = np.argsort(-masked, kind="stable")[:k]
         return [Ranking(best, masked[best])]
+
+    def score_all(self, histories, query=None, *, boosts=None):
+        scores = -np.arange(len(CATALOGUE), dtype=np.float32) + (0 if boosts is None else boosts)
+        return np.stack([scores] * len(histories))
+
+    def similar_items(self, item, count):
+        return []
 
 
 CHAT = Chat(Ranker(), "films and products")
@@ -253,3 +261,48 @@ def test_a_name_behind_what_was_done_is_no_keyword():
     reader = Reader(Catalogue(items))
     assert reader.read("I loved Alien").history == (0,) and reader.read("I loved Alien").only == ()
     assert reader.read("Not for kids").only == () == reader.read("Black horror").only[1:]
+
+
+def ids(answer):
+    return [item.item_id for item in answer.items]
+
+
+BOTH = {"films": 0, "products": 0}
+
+
+def usual(*texts, domains=BOTH, **more):
+    messages = [{"role": "user", "content": text} for text in texts]
+    return CHAT.reply(messages, explain=False, domains=domains, **more)
+
+
+def test_a_list_is_of_the_usual_domains_where_no_message_asks_for_others():
+    assert ids(usual("What next?")) == ["f0", "p0", "f1", "p1", "f2"]
+    assert ids(usual("What next?", domains={"Products": 0})) == ["p0", "p1", "p2"]
+    assert ids(usual("a comedy")) == ["f2", "f3"] and ids(usual("films", domains={"products": 0}))[0] == "f0"
+    assert ids(usual("films", "start over", domains={"products": 0})) == ["p0", "p1", "p2"]
+    assert ids(usual("What next?", domains={"films": 1, "products": 2})) == ["f0", "p0", "p1"]
+
+
+def test_what_is_like_an_item_is_of_its_catalogue():
+    assert ids(usual("Something like Heat")) == ["f1", "f2", "f3"]
+    assert ids(usual("Something like Rose Soap")) == ["p1", "p2"]
+
+
+def test_who_is_asked_nothing_is_not_told_that_they_said_the_usual_domains():
+    answer = usual("What next?")
+    assert answer.understood == () and "Understood" not in answer.opening and answer.asks
+    assert answer.opening.endswith("Films and products for you:")
+
+
+def test_unknown_usual_domains_are_said():
+    with pytest.raises(RecommenderError, match="no item is of 'musics'.*films, products"):
+        usual("What next?", domains={"musics": 0})
+
+
+def test_questions_in_a_conversation_rank_in_turn():
+    for text, title, place in (("films and products", "Clay Mask", 4), ("a film and 2 products", "Clay Mask", 3)):
+        shown = [{"role": "user", "content": text}, {"role": "assistant", "content": reply(text).text}]
+        told = CHAT.reply([*shown, {"role": "user", "content": f'Why not "{title}"?'}], explain=False)
+        assert f"in the list, at place {place}" in told.text
+        told = CHAT.reply([*shown, {"role": "user", "content": 'Why not "Argan Oil"?'}], explain=False)
+        assert "in the list" not in told.text

@@ -55,6 +55,24 @@ def test_evaluate_ranks_a_part_of_the_catalogue(run, trained, tables, tmp_path):
     assert "10 of them ranked, those of genres=comedy" in (tmp_path / "report" / "report.html").read_text()
 
 
+def test_a_part_that_no_item_is_of_is_one_line(run, tables, tmp_path):
+    asked = (
+        "evaluate",
+        "popularity",
+        "--items",
+        tables / "items.csv",
+        "--interactions",
+        tables / "interactions.csv",
+        "-q",
+    )
+    for only, line in (
+        ("genres=musics", "error: --only.genres: no item has 'musics'\nhint: one of comedy, drama"),
+        ("domain=musics", "error: --only: no item has the attribute 'domain'"),
+    ):
+        code, out, err = run(*asked, "--only", only, "--output", tmp_path / "report")
+        assert (code, out) == (2, "") and err.startswith(line) and err.count("error:") == 1 and "Traceback" not in err
+
+
 def test_a_checkpoint_of_another_catalogue(run, trained, tables, tmp_path):
     write_csv(tmp_path / "items.csv", ("item_id", "title"), [("101", "another"), ("102", "one")])
     result = run(

@@ -35,6 +35,12 @@ def test_justifications_get_the_room_and_numbers_stand_behind_details(run, train
         assert f"{item['score']:.2f}" in detailed and item["written_by"] in detailed
 
 
+def test_domains_are_those_of_a_joined_catalogue(run, trained):
+    code, out, err = run("recommend", trained, "--domains", "films,products", "-q")
+    assert (code, out) == (2, "") and err.startswith("error: domains: no item is of 'films'")
+    assert "the catalogue is not joined of several" in err and "Traceback" not in err
+
+
 def test_filters_hold_on_the_command_line_too(run, trained):
     code, out, _ = run("recommend", trained, "--k", 5, "--filter", "genres=comedy", "--no-explain", "--json", "-q")
     ids = [int(item["item_id"]) for item in json.loads(out)["items"]]

@@ -146,7 +146,8 @@ def test_the_command_joins_folders_and_configs(sources, tmp_path):
         (["films"], "expected DOMAIN=SOURCE"),
         (["films=FILMS"], "nothing to join"),
         (["films=FILMS", "Films=FILMS"], "given twice"),
-        (["films=FILMS", "products=nowhere"], "no such file"),
+        (["films=FILMS", "products=nowhere"], "products=nowhere: no such file, folder or data set"),
+        (["films=FILMS", "products="], "products=: says no source"),
         (["fi:lms=FILMS", "products=PRODUCTS"], "cannot name"),
         (["films=FILMS", "products=nowhere.yaml"], "nowhere.yaml"),
     ],
@@ -160,3 +161,4 @@ def test_wrong_sources_are_refused(sources, tmp_path, names, said):
     result = run(*asked, "--output", tmp_path / "both")
     assert result.exit_code != 0
     assert isinstance(result.exception, RecommenderError) and said in result.exception.message
+    assert "config" not in (result.exception.hint or "")

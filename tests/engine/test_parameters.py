@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from recommender.engine import Recommender, Request
+from recommender.engine import Recommender, Request, make_request
 from recommender.engine.parameters import parameters
 from recommender.errors import RecommenderError
+from tests.joined import joined_checkpoint
 
 HISTORY = ("103", "107", "111")
 
@@ -13,6 +14,11 @@ HISTORY = ("103", "107", "111")
 @pytest.fixture
 def engine(make_checkpoint):
     return Recommender(make_checkpoint())
+
+
+@pytest.fixture
+def joined(catalogue, features, tmp_path):
+    return Recommender(joined_checkpoint(tmp_path, catalogue, features))
 
 
 def normalised(scores):
@@ -62,6 +68,14 @@ def test_the_list_is_the_one_that_is_answered(engine):
                 continue  # all that is popular then stands alike
             assert found[name]["changed"] == len(now - {item.item_id for item in then})
             assert found[name]["method"] == f"switched {'off' if on else 'on'} and ranked again"
+
+
+def test_the_list_of_several_domains_is_the_one_that_is_answered(joined):
+    request = make_request(history=["103", "115"], k=6, explain=False, domains={"films": 5, "products": 1})
+    told = {part["name"]: part for part in parameters(joined, request)["data"]}
+    listed = [item.item_id for item in joined.answer(request).items]
+    plain = [item.item_id for item in joined.answer(request.model_copy(update={"domains": {}})).items]
+    assert told["filters"]["changed"] == len(set(listed) - set(plain)) > 0
 
 
 def test_what_says_only_which_items_are_listed_has_no_nats(engine, tmp_path):

@@ -8,10 +8,11 @@ import json
 import pytest
 import torch
 
-from recommender.engine import Recommender, Request
+from recommender.engine import Recommender, Request, make_request
 from recommender.engine.trace import load, readable, recorded_answer, replay, save
 from recommender.errors import DataError
 from recommender.model.checkpoint import save_pretrained
+from tests.joined import joined_checkpoint
 
 
 @pytest.fixture
@@ -43,6 +44,14 @@ def test_a_replay_of_the_same_model_is_the_same(make_checkpoint, tmp_path, level
     trace = recorded_answer(Recommender(make_checkpoint(levels)), ASKED)
     save(trace, tmp_path / "trace.json")
     assert replay(Recommender(make_checkpoint(levels)), load(tmp_path / "trace.json")) == []
+
+
+def test_domains_are_told_where_they_are_given(catalogue, features, tmp_path):
+    engine = Recommender(joined_checkpoint(tmp_path, catalogue, features))
+    request = make_request(history=["103"], k=4, explain=False, domains=["films", "products"])
+    trace = recorded_answer(engine, request)
+    assert trace["request"]["domains"] == {"films": 0, "products": 0} and replay(engine, trace) == []
+    assert "domains" not in recorded_answer(engine, request.model_copy(update={"domains": {}}))["request"]
 
 
 def test_a_replay_says_what_differs(make_checkpoint, model):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recommender.justify.counterfactual import Change, shift, shortfall, top_items
+from recommender.justify.counterfactual import Change, shift, shortfall
+from recommender.numerics.turns import best
 
 ITEMS = 8
 
@@ -34,7 +35,7 @@ def test_a_change_is_made_to_a_history():
 
 
 def test_listed_is_what_is_allowed_best_first():
-    assert top_items(np.array([3.0, 1.0, 2.0]), np.array([False, True, True]), 5) == (2, 1)
+    assert best(np.array([3.0, 1.0, 2.0]), np.array([False, True, True]), 5) == (2, 1)
 
 
 def test_what_would_be_listed_had_it_not_been_seen_is_never_that_itself():
@@ -85,7 +86,7 @@ def test_every_change_brings_the_item_in_and_none_smaller_does(seed):
 def _listed_after(scores, history, may, change, item):
     may = may.copy()
     may[list(change.added)] = False
-    return item in top_items(scores([change.of(history)])[0], may, 1)
+    return item in best(scores([change.of(history)])[0], may, 1)
 
 
 def test_where_nothing_helps_nothing_is_said_to():

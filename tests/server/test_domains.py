@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
-from recommender.data.catalogue import Catalogue
 from recommender.engine import Recommender
-from tests.conftest import ITEMS, add_listener, wide_checkpoint
+from tests.conftest import add_listener
+from tests.joined import joined_checkpoint, letters
 from tests.server.http_server import CHAT, RANK, running
 
-FILMS = ITEMS // 2
+WHY = "/v1/explanations"
+BOTH = {"films": 0, "products": 0}
 
 
 @pytest.fixture(scope="module", params=["hears", "reads by rules"])
 def server(request, catalogue, features, tmp_path_factory):
-    joined = Catalogue(
-        replace(item, attributes={**item.attributes, "domain": ("films" if n < FILMS else "products",)})
-        for n, item in enumerate(catalogue)
-    )
-    checkpoint = wide_checkpoint(tmp_path_factory.mktemp("joined"), joined, features, 1)
+    checkpoint = joined_checkpoint(tmp_path_factory.mktemp("joined"), catalogue, features)
     if request.param == "hears":
         add_listener(checkpoint)
-    checkpoint.config = checkpoint.config.updated({"prompt.noun": "films and products"})
     with running(Recommender(checkpoint)) as served:
         yield served
 
 
-def domains_of(server, items):
-    """Return f or p for each item of an answer."""
-    return "".join("f" if int(item["item_id"]) - 100 < FILMS else "p" for item in items)
+def ids_of(items):
+    return [item["item_id"] for item in items]
+
+
+def domains_of(items):
+    return letters(ids_of(items))
+
+
+def ranked(server, **fields):
+    status, _, body = server.post(RANK, {"history": ["103", "115"], "k": 6, "explain": False, **fields})
+    assert status == 200, body
+    return json.loads(body)["items"]
+
+
+def asked(server, kind, **fields):
+    status, _, body = server.post(WHY, {"history": ["103", "115"], "k": 6, "kind": kind, **fields})
+    assert status == 200, body
+    return json.loads(body)
 
 
 def said(server, *texts, **more):
@@ -46,27 +56,27 @@ def test_a_filter_keeps_to_one_domain(server):
         body = {"history": ["103", "115"], "k": 6, "filters": {"domain": [domain]}, "explain": False}
         status, _, answer = server.post(RANK, body)
         assert status == 200, answer
-        assert domains_of(server, json.loads(answer)["items"]) == 6 * letter
+        assert domains_of(json.loads(answer)["items"]) == 6 * letter
 
 
 def test_a_conversation_keeps_to_the_domain_that_is_asked_for(server):
-    assert domains_of(server, said(server, "Recommend me some films")["recommendations"]) == "ffff"
+    assert domains_of(said(server, "Recommend me some films")["recommendations"]) == "ffff"
     answer = said(server, "Show me products, please", history=["103"])
-    assert domains_of(server, answer["recommendations"]) == "pppp"
+    assert domains_of(answer["recommendations"]) == "pppp"
     assert answer["filters"] == ["products"]
-    assert domains_of(server, said(server, "Recommend films", "Now some products")["recommendations"]) == "pppp"
+    assert domains_of(said(server, "Recommend films", "Now some products")["recommendations"]) == "pppp"
 
 
 def test_who_asks_for_both_gets_them_in_turn(server):
     answer = said(server, "I want products and films", history=["103", "115"])
-    assert domains_of(server, answer["recommendations"]) == "pfpf"
+    assert domains_of(answer["recommendations"]) == "pfpf"
     titles = [item["title"] for item in answer["recommendations"]]
     assert all(title in answer["choices"][0]["message"]["content"] for title in titles)
 
 
 def test_a_reply_with_sentences_names_both(server):
     answer = said(server, "films and products", history=["103", "115"], explain=True)
-    assert domains_of(server, answer["recommendations"]) == "fpfp"
+    assert domains_of(answer["recommendations"]) == "fpfp"
     assert all(item["justification"] for item in answer["recommendations"])
 
 
@@ -75,8 +85,8 @@ def test_what_if_keeps_to_what_the_conversation_asks_for(server):
     body = {"history": ["103", "115"], "k": 4, "kind": "what_if", "removed": ["115"]}
     status, _, text = server.post("/v1/explanations", {**body, "messages": messages})
     answer = json.loads(text)
-    assert status == 200 and domains_of(server, answer["before"]) == "pppp"
-    assert domains_of(server, answer["after"]) == "pppp"
+    assert status == 200 and domains_of(answer["before"]) == "pppp"
+    assert domains_of(answer["after"]) == "pppp"
     chip = said(server, "Show me products, please")["understood"][0]["id"]
     taken_back = {**body, "messages": messages, "dropped": [chip]}
     free = json.loads(server.post("/v1/explanations", {**body})[2])
@@ -98,3 +108,68 @@ def test_sentences_speak_of_films_as_of_films(server):
     assert any(
         verb in told for verb in ("saw", "watched")
     )  # of "films and products" one can only say that they chose it
+
+
+def test_domains_of_a_request_take_turns_with_the_best_of_each(server):
+    each = {name: ids_of(ranked(server, filters={"domain": [name]})) for name in BOTH}
+    assert ids_of(ranked(server, domains=["films"])) == each["films"]
+    in_turn = [item for pair in zip(each["films"], each["products"], strict=True) for item in pair]
+    assert ids_of(ranked(server, domains=["films", "products"])) == in_turn[:6]
+    assert domains_of(ranked(server, domains=["products", "films"], k=3)) == "pfp"
+    assert ids_of(ranked(server, domains={"films": 1, "products": 2})) == in_turn[:2] + each["products"][1:2]
+
+
+def test_unknown_domains_are_said_in_one_line(server):
+    for path, body in ((RANK, {}), (CHAT, {"messages": [{"role": "user", "content": "anything"}]})):
+        status, _, text = server.post(path, {**body, "domains": ["musics"]})
+        assert status == 400 and "no item is of 'musics'" in json.loads(text)["error"]["message"]
+        assert "films, products" in json.loads(text)["error"]["message"]
+    for wrong in ([[]], {"films": -1}, {"films": True}, [None], 3):
+        assert server.post(RANK, {"domains": wrong})[0] in (400, 422)
+
+
+def test_questions_about_a_list_in_turn_rank_in_turn(server):
+    for domains in (["films", "products"], {"films": 1, "products": 3}):
+        listed = ids_of(ranked(server, domains=domains))
+        answer = asked(server, "what_if", domains=domains, removed=["103"])
+        assert ids_of(answer["before"]) == listed
+        assert ids_of(answer["after"]) == ids_of(ranked(server, domains=domains, history=["115"], exclude=["103"]))
+        for place, item in enumerate(listed, 1):
+            told = asked(server, "why_not", domains=domains, item_id=item)
+            assert (told["listed"], told["rank"]) == (True, place)
+            assert asked(server, "media", domains=domains, item_id=item)["rank"] == place
+
+
+def test_why_not_counts_what_its_domain_has_no_place_for(server):
+    films = ids_of(ranked(server, domains=["films"]))
+    told = asked(server, "why_not", domains={"films": 1, "products": 2}, item_id=films[1])
+    assert not told["listed"] and told["rank"] > 6
+    long = ids_of(ranked(server, domains=BOTH, k=18))
+    for place, item in enumerate(long, 1):
+        assert asked(server, "why_not", domains=BOTH, item_id=item)["rank"] == place
+    barred = asked(server, "why_not", domains=["products"], item_id=films[0])
+    assert "domains" in barred["barred_by"] and not barred["listed"]
+
+
+def test_questions_about_the_list_of_a_conversation_rank_as_it_did(server):
+    for text in ("I want products and films", "a film and 3 products"):
+        messages = [{"role": "user", "content": text}]
+        listed = said(server, text, history=["103", "115"])["recommendations"]
+        fields = {"messages": messages, "k": len(listed)}
+        answer = asked(server, "what_if", removed=["103"], **fields)
+        assert domains_of(answer["before"]) == domains_of(listed)
+        # what a model has heard counts in its own list alone, the history in both
+        assert {"f", "p"} == set(domains_of(answer["after"]))
+        told = asked(server, "why_not", item_id=answer["before"][-1]["item_id"], **fields)
+        assert (told["listed"], told["rank"]) == (True, len(listed))
+
+
+def test_the_domains_of_a_conversation_hold_until_a_message_asks_for_others(server):
+    known = {"history": ["103", "115"], "domains": ["products"]}
+    assert domains_of(said(server, "something for tonight", **known)["recommendations"]) == "pppp"
+    assert domains_of(said(server, "films please", **known)["recommendations"]) == "ffff"
+    assert domains_of(said(server, "films please", "start over", **known)["recommendations"]) == "pppp"
+    both = said(server, "something for tonight", history=["103"], domains=BOTH)
+    assert domains_of(both["recommendations"]) == "fpfp"
+    assert both["understood"] == [] and "Understood" not in both["choices"][0]["message"]["content"]
+    assert domains_of(said(server, "something", domains={"films": 1, "products": 3})["recommendations"]) == "fppp"

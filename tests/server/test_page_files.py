@@ -57,6 +57,9 @@ def test_the_page_says_that_a_machine_answers():
 def test_what_is_left_out_is_no_code():
     source = '// words\nconst a = "// no comment"; // gone\n  /** told */\n\n    f(`a: b`);\n'
     assert squeezed("x.js", source) == 'const a = "// no comment";\nf(`a: b`);\n'
+    source = "if (a === b && c) d = { e: \"f = g, 'h\", i: 'j => k' };\nreturn / = /.test(l) ? m : n;\n"
+    short = "if(a===b&&c)d={e:\"f = g, 'h\",i:'j => k'};\nreturn / = /.test(l) ? m : n;\n"
+    assert squeezed("x.js", source) == short
     assert squeezed("x.css", "a:hover { color: red; margin: 0 1px; }\n") == "a:hover{color:red;margin:0 1px}\n"
     assert squeezed("x.svg", "<a> </a>") == "<a> </a>"
 

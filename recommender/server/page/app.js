@@ -3,6 +3,7 @@
 import { json } from "./api.js";
 import * as chat from "./chat.js";
 import { alternatives, announce, byId, el, icon, roundButton } from "./dom.js";
+import { startDomains } from "./domains.js";
 import { checkLikes, offerStarters, startLikes } from "./likes.js";
 import * as list from "./list.js";
 import { MediaError, kindOf, readPicture, readSound, record } from "./media.js";
@@ -42,8 +43,9 @@ async function start() {
   await learn();
   list.hooks.why = why;
   list.hooks.again = rankAgain;
+  startDomains();
   const showLikes = startLikes();
-  for (const name of ["likes", "switches"]) changes.addEventListener(name, rankAgain);
+  for (const name of ["likes", "switches", "domain"]) changes.addEventListener(name, rankAgain);
   changes.addEventListener("forgotten", () => {
     chat.reset();
     rankAgain();

@@ -5,7 +5,7 @@ import { announce, byId, el, icon, roundButton } from "./dom.js";
 import { begin, clear, current, fail, finish, showItems, showReason } from "./list.js";
 import { failure } from "./notices.js";
 import { player } from "./player.js";
-import { about, history, person } from "./state.js";
+import { about, domainFields, history, person } from "./state.js";
 
 const K = 6;
 /** Refused as it is: asking again would change nothing, so the message goes back to be changed. */
@@ -97,7 +97,7 @@ async function answer({ anew = true } = {}) {
 }
 
 function body() {
-  const fields = { messages: sent(), stream: true, explain: true, k: K, history: history(), user: person.user };
+  const fields = { messages: sent(), stream: true, explain: true, k: K, history: history(), user: person.user, ...domainFields() };
   if (dropped.size) fields.dropped = [...dropped.keys()];
   if (person.without.length) fields.without = person.without;
   if (person.hidden.length) fields.exclude = person.hidden;
@@ -120,7 +120,7 @@ function showList(data, waiting) {
   const items = data.recommendations.filter((item) => !person.hidden.includes(item.item_id));
   if (!items.length) return;
   const messages = sent().map(({ role, content: said }) => ({ role, content: worded(said) }));
-  const request = { history: [...new Set([...history(), ...(data.history ?? [])])], messages, dropped: [...dropped.keys()] };
+  const request = { history: [...new Set([...history(), ...(data.history ?? [])])], messages, dropped: [...dropped.keys()], ...domainFields() };
   const isShown = items.length === current.items.length && items.every((item, at) => item.item_id === current.items[at].item_id);
   if (!isShown || waiting) showItems(items, { waiting, note: note(data), request });
   else items.filter((item) => item.justification).forEach(showReason);

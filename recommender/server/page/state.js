@@ -5,7 +5,7 @@ const DRAFT = "recommender.draft";
 /** Items of a history that are kept: a model reads the last few dozen. */
 const MOST_LIKED = 200;
 
-/** `likes` (detail: none), `switches` and `forgotten`: what changed. */
+/** `likes` (detail: none), `switches`, `domain` and `forgotten`: what changed. */
 export const changes = new EventTarget();
 
 /** Of the model; filled from page/about.json. */
@@ -13,14 +13,16 @@ export const about = {
   model: "",
   items: 0,
   noun: { one: "item", many: "items" },
+  domains: [],
   hears: true,
   sees: true,
   keeps_feedback: true,
   limits: { body_bytes: 4_000_000, message_chars: 20_000, media: 16, sound_seconds: 60 },
 };
 
-/** Of the person: `likes` oldest first, `hidden`: ids that are not for them, `without`: parts that are switched off. */
-export const person = { user: newUser(), likes: [], hidden: [], without: [] };
+/** Of the person: `likes` oldest first, `hidden`: ids that are not for them, `without`: parts that are switched off,
+ * `domain`: the one of several that the list is of, "" for all. */
+export const person = { user: newUser(), likes: [], hidden: [], without: [], domain: "" };
 
 function newUser() {
   const bytes = crypto.getRandomValues(new Uint8Array(12));
@@ -33,6 +35,7 @@ export function load() {
     const kept = JSON.parse(localStorage.getItem(STORED) ?? "{}");
     if (typeof kept.user === "string") person.user = kept.user;
     if (Array.isArray(kept.likes)) person.likes = kept.likes.filter((item) => typeof item?.item_id === "string" && typeof item.title === "string");
+    if (typeof kept.domain === "string") person.domain = kept.domain;
     for (const name of ["hidden", "without"]) {
       if (Array.isArray(kept[name])) person[name] = kept[name].filter((text) => typeof text === "string");
     }
@@ -90,8 +93,16 @@ export function switchPart(name, on) {
   changed("switches");
 }
 
+/** The domain that is chosen, "" for all; one that this catalogue does not have is none. */
+export const chosenDomain = () => (about.domains.includes(person.domain) ? person.domain : "");
+
+export function switchDomain(name) {
+  person.domain = name;
+  changed("domain");
+}
+
 export function forget() {
-  Object.assign(person, { user: newUser(), likes: [], hidden: [], without: [] });
+  Object.assign(person, { user: newUser(), likes: [], hidden: [], without: [], domain: "" });
   keepDraft("");
   changed("forgotten");
 }
@@ -112,9 +123,15 @@ export function keepDraft(text) {
   }
 }
 
+/** Return the fields that say which domains a list is of; several take turns. */
+export function domainFields() {
+  const chosen = chosenDomain();
+  return about.domains.length ? { domains: chosen ? [chosen] : about.domains } : {};
+}
+
 /** Return the fields of a request that say who asks, and how. */
 export function requestFields() {
-  const fields = { history: history(), user: person.user };
+  const fields = { history: history(), user: person.user, ...domainFields() };
   if (person.hidden.length) fields.exclude = person.hidden;
   if (person.without.length) fields.without = person.without;
   return fields;
