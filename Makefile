@@ -42,7 +42,7 @@ types: lint
 
 unit: $(VENV)/installed-dev chromium
 	@# a file stays in one process, so that what its tests share is made once; each computes on one thread
-	$(BIN)/pytest -n 3
+	$(BIN)/pytest -n 2
 
 # the same tests, counting lines, which takes about a fifth longer
 coverage: $(VENV)/installed-dev

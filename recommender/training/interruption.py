@@ -11,6 +11,8 @@ from typing import Any
 
 GRACE_SECONDS = 0.7
 """How long a step may go on before it is given up."""
+_AGAIN_SECONDS = 5.0
+"""When it is given up once more: what a signal raises while garbage is collected is lost, as Python ignores it there."""
 
 
 @contextmanager
@@ -30,7 +32,7 @@ def deferred() -> Iterator[threading.Event]:
             pending.append(number)
         if number != signal.SIGALRM and not asked.is_set():
             asked.set()
-            signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS, _AGAIN_SECONDS)
         else:
             _as_before(before[pending[-1]], pending[-1], frame)
 

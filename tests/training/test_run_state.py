@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -238,6 +239,26 @@ def test_a_long_step_is_given_up(make_checkpoint, config, split, tmp_path, monke
 
     def hang(what, done, total):
         os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(60)
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(checkpoint.model, TrainingData(checkpoint.builder, split), settings, tmp_path, hang)
+    assert time.monotonic() < began + 30
+
+
+def test_a_long_step_is_given_up_though_what_the_first_signal_raised_was_lost(
+    make_checkpoint, config, split, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(interruption, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(interruption, "_AGAIN_SECONDS", 0.3)
+    settings = config.updated({"training.stages": [RANK]})
+    checkpoint = make_checkpoint(1, settings)
+
+    def hang(what, done, total):
+        os.kill(os.getpid(), signal.SIGINT)
+        with contextlib.suppress(KeyboardInterrupt):  # as in a finaliser, while garbage is collected
+            threading.Event().wait(60)
         threading.Event().wait(60)
 
     began = time.monotonic()
