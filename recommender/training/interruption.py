@@ -18,13 +18,15 @@ _AGAIN_SECONDS = 5.0
 @contextmanager
 def deferred() -> Iterator[threading.Event]:
     """Yield an event that the first SIGINT or SIGTERM sets; after `GRACE_SECONDS`, or at a second one, what they did before
-    happens. In a thread of its own signals are left as they are.
+    happens. In a thread of its own signals are left as they are, and so is one that is ignored, as a shell has it for
+    Ctrl-C of what it started in the background.
     """
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before: dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
+    before: dict[int, Any] = {n: signal.getsignal(n) for n in (*heard, signal.SIGALRM)}
     pending: list[int] = []
 
     def ask(number: int, frame: FrameType | None) -> None:

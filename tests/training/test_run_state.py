@@ -208,6 +208,15 @@ def test_of_many_differences_the_first_are_named(killed, train):
         train(**changed, **{"prompt.titled": 1})
 
 
+@pytest.fixture
+def ctrl_c():
+    """As in the foreground: what a shell starts in the background ignores SIGINT, and so do tests that run there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_behind_the_step_under_way_with_nothing_lost(make_checkpoint, config, split, tmp_path, number):
     settings = config.updated({"training.stages": [ALIGN, RANK], "training.checkpoint_minutes": 60})
@@ -232,6 +241,7 @@ def test_a_signal_ends_it_behind_the_step_under_way_with_nothing_lost(make_check
     assert steps == [4, 5, 6] and same(run("whole"), resumed)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_long_step_is_given_up(make_checkpoint, config, split, tmp_path, monkeypatch):
     monkeypatch.setattr(interruption, "GRACE_SECONDS", 0.3)
     settings = config.updated({"training.stages": [RANK]})
@@ -247,6 +257,7 @@ def test_a_long_step_is_given_up(make_checkpoint, config, split, tmp_path, monke
     assert time.monotonic() < began + 30
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_long_step_is_given_up_though_what_the_first_signal_raised_was_lost(
     make_checkpoint, config, split, tmp_path, monkeypatch
 ):
@@ -265,6 +276,15 @@ def test_a_long_step_is_given_up_though_what_the_first_signal_raised_was_lost(
     with pytest.raises(KeyboardInterrupt):
         run_stages(checkpoint.model, TrainingData(checkpoint.builder, split), settings, tmp_path, hang)
     assert time.monotonic() < began + 30
+
+
+def test_what_was_started_in_the_background_ignores_ctrl_c(ctrl_c, make_checkpoint, config, split, tmp_path):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    settings = config.updated({"training.stages": [RANK]})
+    checkpoint = make_checkpoint(1, settings)
+    data = TrainingData(checkpoint.builder, split)
+    results = run_stages(checkpoint.model, data, settings, tmp_path, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    assert np.isfinite(results[0].validation)
 
 
 def test_in_a_thread_signals_are_left_alone(make_checkpoint, config, split, tmp_path):
