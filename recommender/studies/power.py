@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import softmax
 
 from recommender.config import Config, Modality
 from recommender.encoders.features import Features
 from recommender.errors import DataError
 from recommender.eval.holdout import Holdout
+from recommender.numerics.gains import single_target_ndcg
 from recommender.numerics.vectors import unit_rows
 from recommender.pipelines.train import prepare
 from recommender.progress import Progress
@@ -135,7 +137,7 @@ class Choices:
         """
         weights, rows = np.zeros(2), np.arange(len(self.chosen))
         for _ in range(_STEPS):
-            chances = _softmax(np.where(self.open, self.inputs @ weights, -np.inf))
+            chances = softmax(np.where(self.open, self.inputs @ weights, -np.inf), axis=1)
             mean = np.einsum("ni,nik->nk", chances, self.inputs)
             scores = self.inputs[rows, self.chosen] - mean
             curvature = np.einsum("ni,nik,nil->kl", chances, self.inputs, self.inputs) - mean.T @ mean
@@ -170,17 +172,17 @@ class _Worlds:
     def expected(self, weight: float) -> Expected:
         """Return what the best ranking reaches where likeness has this weight."""
         best = self.popular + weight * self.like
-        chances = _softmax(best)
+        chances = softmax(best, axis=1)
         random = np.random.default_rng(self.seed)
         drawn = random.random((self.worlds, len(chances), 1))
         targets = np.minimum((np.cumsum(chances, 1)[None] < drawn).sum(-1), chances.shape[1] - 1)
         ours, popular = _ranks(best)[_each(targets)], _ranks(self.popular)[_each(targets)]
-        gains = _ndcg(ours) - _ndcg(popular)
+        gains = single_target_ndcg(ours, CUTOFF) - single_target_ndcg(popular, CUTOFF)
         errors = gains.std(1, ddof=1) / np.sqrt(gains.shape[1])
         found = float((gains.mean(1) - 1.96 * errors > 0).mean())
         mean, spread = float(gains.mean()), float(gains.std())
         needed = int(np.ceil((_BOTH * spread / mean) ** 2)) if mean > 0 and spread > 0 else None
-        return Expected(weight, float((popular < CUTOFF).mean()), float((ours < CUTOFF).mean()), mean, found, needed)
+        return Expected(weight, float((popular <= CUTOFF).mean()), float((ours <= CUTOFF).mean()), mean, found, needed)
 
     def detectable(self) -> Expected:
         """Return the smallest weight that is found in 80 % of the worlds, by halving."""
@@ -196,14 +198,5 @@ def _each(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ranks(scores: np.ndarray) -> np.ndarray:
-    """Return the rank of each item [users, items], 0 for the best."""
-    return np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable")
-
-
-def _ndcg(ranks: np.ndarray) -> np.ndarray:
-    return np.where(ranks < CUTOFF, 1 / np.log2(ranks + 2), 0.0)
-
-
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    chances = np.exp(scores - scores.max(1, keepdims=True))
-    return np.asarray(chances / chances.sum(1, keepdims=True))
+    """Return the rank of each item [users, items], 1 for the best."""
+    return 1 + np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable")
