@@ -58,7 +58,6 @@ def patient() -> None:
 
 def _as_before(handler: Any, number: int, frame: FrameType | None) -> None:
     """Do what a signal did before: by default Ctrl-C raises KeyboardInterrupt; so does SIGTERM, which would end unasked."""
-    if callable(handler):
-        handler(number, frame)
-    elif handler != signal.SIG_IGN:
+    if not callable(handler):
         raise KeyboardInterrupt
+    handler(number, frame)
