@@ -407,12 +407,10 @@ class Chat:
                 mask[self.catalogue.indices(only)] = True
                 mask &= allowed
             rankings = []
-            for turn in turns(state, self.catalogue) or (
-                Turn(mask),
-            ):  # each by itself, so that none takes the whole list
-                most = min(width, turn.most or width, int((mask & turn.items).sum()))
-                own = self._ranked(state, mask & turn.items, given, most, said) if most else Ranking(*_NOTHING)
-                rankings.append(own)
+            for turn in turns(state, self.catalogue) or [Turn(mask)]:  # each by itself: none takes the whole list
+                own = mask & turn.items
+                most = min(width, turn.most or width, int(own.sum()))
+                rankings.append(self._ranked(state, own, given, most, said) if most else Ranking(*_NOTHING))
             return interleaved(rankings, width)
 
         return ranks

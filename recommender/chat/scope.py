@@ -12,7 +12,7 @@ from recommender.chat.dialogue_state import DialogueState
 from recommender.chat.domains import DomainReader, masks_of
 from recommender.chat.reader import Reading
 from recommender.data.catalogue import Catalogue
-from recommender.errors import RecommenderError
+from recommender.engine.turns import no_domain
 from recommender.numerics.turns import Turn
 
 
@@ -23,12 +23,7 @@ def of_usual(state: DialogueState, usual: Mapping[str, int], domains: DomainRead
     """
     known = {value.casefold(): (name, value) for name, value in domains.facts}
     if unknown := [name for name in usual if name.casefold() not in known]:
-        hint = (
-            f"one of {', '.join(value for _, value in domains.facts)}"
-            if known
-            else "leave it out: there are not several"
-        )
-        raise RecommenderError(f"domains: no item is of {unknown[0][:100]!r}", hint)
+        raise no_domain(unknown[0], [value for _, value in domains.facts])
     most = {known[name.casefold()]: number for name, number in usual.items()}
     if state.domains or not most:
         return state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -64,10 +64,14 @@ def _of(catalogue: Catalogue, name: str) -> np.ndarray:
     index = catalogue.attribute_index
     mask = index.matching(DOMAIN, [name])
     if not mask.any():
-        known = index.values(DOMAIN)
-        hint = did_you_mean(name.casefold(), known) or f"one of {', '.join(known)}"
-        raise RecommenderError(
-            f"domains: no item is of {name[:100]!r}",
-            hint if known else "leave it out: the catalogue is not joined of several",
-        )
+        raise no_domain(name, index.values(DOMAIN))
     return mask
+
+
+def no_domain(name: str, known: Collection[str]) -> RecommenderError:
+    """Return the error for a domain that no item is of; `known`: those that there are."""
+    hint = did_you_mean(name.casefold(), known) or f"one of {', '.join(known)}"
+    return RecommenderError(
+        f"domains: no item is of {name[:100]!r}",
+        hint if known else "leave it out: the catalogue is not joined of several",
+    )
