@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import urlencode
 
 import pytest
 
@@ -126,6 +127,37 @@ def test_unknown_domains_are_said_in_one_line(server):
         assert "films, products" in json.loads(text)["error"]["message"]
     for wrong in ([[]], {"films": -1}, {"films": True}, [None], 3):
         assert server.post(RANK, {"domains": wrong})[0] in (400, 422)
+
+
+def found(server, **query):
+    status, _, body = server.get(f"/v1/items?{urlencode(query)}")
+    return status, json.loads(body)
+
+
+def test_the_catalogue_is_searched_and_listed_by_domain(server):
+    for name, letter in (("films", "f"), ("products", "p"), ("Products", "p")):
+        status, listed = found(server, domain=name)
+        assert status == 200 and listed["total"] == 10 and domains_of(listed["data"]) == letter * 10
+        second = found(server, domain=name, limit=3, offset=4)[1]
+        assert second["total"] == 10 and second["data"] == listed["data"][4:7]
+        some, every = found(server, search="yellow", domain=name)[1], found(server, search="yellow")[1]
+        assert ids_of(some["data"]) == [i for i in ids_of(every["data"]) if letters([i]) == letter]
+        assert 0 < some["total"] == len(some["data"]) < every["total"]
+
+
+def test_an_unknown_domain_of_a_search_is_one_line(server):
+    for name in ("musics", "", "film"):
+        status, answer = found(server, domain=name, search="yellow")
+        told = answer["error"]["message"]
+        assert status == 400 and told.startswith(f"domain: no item is of {name!r}") and "films" in told
+    status, answer = found(server, domain="x" * 1001)
+    assert status == 400 and answer["error"]["param"] == "domain" and "longer than" in answer["error"]["message"]
+
+
+def test_the_description_of_the_routes_names_the_domains(server):
+    paths = json.loads(server.get("/openapi.json")[2])["paths"]
+    fields = {field["name"]: field for field in paths["/v1/items"]["get"]["parameters"]}
+    assert "joined catalogue" in fields["domain"]["description"] and not fields["domain"]["required"]
 
 
 def test_questions_about_a_list_in_turn_rank_in_turn(server):
