@@ -11,6 +11,7 @@ from recommender.engine import Recommender
 from tests.conftest import add_listener
 from tests.joined import joined_checkpoint, letters
 from tests.server.http_server import CHAT, RANK, running
+from tests.server.test_mcp_tools import called, session
 
 WHY = "/v1/explanations"
 BOTH = {"films": 0, "products": 0}
@@ -205,3 +206,34 @@ def test_the_domains_of_a_conversation_hold_until_a_message_asks_for_others(serv
     assert domains_of(both["recommendations"]) == "fpfp"
     assert both["understood"] == [] and "Understood" not in both["choices"][0]["message"]["content"]
     assert domains_of(said(server, "something", domains={"films": 1, "products": 3})["recommendations"]) == "fppp"
+
+
+def test_agents_get_lists_of_several_domains_in_turn(server):
+    known = {"history": ["103", "115"], "k": 6}
+    for domains in (["films", "products"], ["products"], {"films": 1, "products": 3}, []):
+        listed = called(server, "recommend", domains=domains, **known)["items"]
+        assert ids_of(listed) == ids_of(ranked(server, domains=domains))
+        for item in (listed[0], listed[-1]):
+            told = called(server, "why_not", item_id=item["item_id"], domains=domains, **known)
+            assert told["listed"] and told["rank"] == item["rank"]
+    why = called(server, "explain", item_id="110", history=["103"], domains=["products"])
+    assert why["justification"] and why["item_id"] == "110"
+    for domain, letter in (("films", "f"), ("products", "p")):
+        results = called(server, "search", query="yellow", domain=domain)["results"]
+        assert set(letters(found["id"] for found in results)) == {letter}
+
+
+def test_agents_are_told_of_domains_and_of_unknown_ones_in_one_line(server):
+    tools = {tool.name: tool for tool in session(server, lambda client: client.list_tools()).tools}
+    for name in ("recommend", "explain", "why_not"):
+        field = tools[name].input_schema["properties"]["domains"]
+        assert "domains whose best items take turns" in field["description"] and len(field["anyOf"]) == 2
+        more = {} if name == "recommend" else {"item_id": "110"}
+        told = called(server, name, history=["103"], domains=["musics"], **more)
+        over_http = json.loads(server.post(RANK, {"history": ["103"], "domains": ["musics"]})[2])["error"]["message"]
+        assert told.endswith(over_http) and over_http.startswith("domains: no item is of 'musics'")
+        for wrong in ({"films": -1}, {"films": True}, [None], 3):
+            assert "domains" in called(server, name, history=["103"], domains=wrong, **more)
+    why = {"kind": "why", "history": ["103"], "item_id": "110", "domains": ["musics"]}
+    assert server.post(WHY, why)[0] == 400
+    assert "domain: no item is of 'musics'" in called(server, "search", query="yellow", domain="musics")
