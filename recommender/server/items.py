@@ -108,7 +108,7 @@ class Items:
         return await self.media.sound(self.item_of(item_id)) if medium else await self.item(http)
 
     def _ids(self, ids: str) -> Sequence[str]:
-        listed = [ids] if ids in self.engine.catalogue else listed_texts(ids)
+        listed = [ids] if ids in self.engine.catalogue else listed_texts("ids", ids)
         if len(listed) > self.limits.listed:
             raise HttpError(400, f"ids: more than {self.limits.listed:,} items", "too_long", "ids")
         return listed
@@ -134,15 +134,15 @@ class Items:
             return None
 
 
-def listed_texts(text: str) -> list[str]:
-    """Return the parts of a list with commas, as it stands in the query of a path; one in double quotes may hold a comma.
+def listed_texts(field: str, text: str) -> list[str]:
+    """Return the parts of a list with commas, as a field in the query of a path has it; one in double quotes may hold a comma.
 
     Raises HttpError 400 for quotes that do not close.
     """
     try:
         (parts,) = csv.reader([text], skipinitialspace=True, strict=True) if text else ([],)
     except (csv.Error, ValueError) as error:
-        raise HttpError(400, f"cannot be read as a list with commas ({error})") from None
+        raise HttpError(400, f"{field}: cannot be read as a list with commas ({error})", param=field) from None
     return [part.strip() for part in parts if part.strip()]
 
 

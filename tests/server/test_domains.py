@@ -208,6 +208,26 @@ def test_the_domains_of_a_conversation_hold_until_a_message_asks_for_others(serv
     assert domains_of(said(server, "something", domains={"films": 1, "products": 3})["recommendations"]) == "fppp"
 
 
+def weights(server, domains):
+    query = {"history": "103,115", "k": 6, "domains": domains}
+    status, _, body = server.get(f"/v1/parameters?{urlencode(query)}")
+    return status, json.loads(body)
+
+
+def test_parameters_are_those_of_the_list_of_the_domains(server):
+    plain = ids_of(ranked(server))
+    for domains in (["films"], ["products"], ["films", "products"]):
+        status, told = weights(server, ",".join(domains))
+        parts = {part["name"]: part for part in told["data"]}
+        listed = ids_of(ranked(server, domains=domains))
+        assert status == 200 and parts["domains"]["changed"] == len(set(listed) - set(plain))
+        popular = ids_of(ranked(server, domains=domains, without=["history"]))
+        assert parts["history"]["changed"] == len(set(listed) - set(popular))
+    assert "domains" not in {part["name"] for part in weights(server, "")[1]["data"]}
+    status, told = weights(server, "films,musics")
+    assert status == 400 and told["error"]["message"].startswith("domains: no item is of 'musics'")
+
+
 def test_agents_get_lists_of_several_domains_in_turn(server):
     known = {"history": ["103", "115"], "k": 6}
     for domains in (["films", "products"], ["products"], {"films": 1, "products": 3}, []):
