@@ -135,7 +135,7 @@ class Items:
 
 
 def listed_texts(field: str, text: str) -> list[str]:
-    """Return the parts of a list with commas, as a field in the query of a path has it; one in double quotes may hold a comma.
+    """Return the parts of a list with commas, as a field in the query of a path; one in double quotes may hold a comma.
 
     Raises HttpError 400 for quotes that do not close.
     """

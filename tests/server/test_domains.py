@@ -155,6 +155,15 @@ def test_an_unknown_domain_of_a_search_is_one_line(server):
     assert status == 400 and answer["error"]["param"] == "domain" and "longer than" in answer["error"]["message"]
 
 
+def test_the_page_is_told_the_domains_and_what_their_items_are_called(server):
+    about = json.loads(server.get("/page/about.json")[2])
+    assert about["domains"] == ["films", "products"]
+    assert about["nouns"] == {
+        "films": {"one": "film", "many": "films"},
+        "products": {"one": "product", "many": "products"},
+    }
+
+
 def test_the_description_of_the_routes_names_the_domains(server):
     paths = json.loads(server.get("/openapi.json")[2])["paths"]
     fields = {field["name"]: field for field in paths["/v1/items"]["get"]["parameters"]}
