@@ -13,7 +13,16 @@ from recommender.chat.domains import DomainReader, masks_of
 from recommender.chat.reader import Reading
 from recommender.data.catalogue import Catalogue
 from recommender.engine.turns import no_domain
+from recommender.justify.facts import Fact
 from recommender.numerics.turns import Turn
+
+
+def known_domains(named: Mapping[str, int], domains: DomainReader) -> dict[Fact, int]:
+    """Return domains by name as facts of the catalogue, with the same numbers. Raises RecommenderError for unknown ones."""
+    known = {value.casefold(): (name, value) for name, value in domains.facts}
+    if unknown := [name for name in named if name.casefold() not in known]:
+        raise no_domain(unknown[0], [value for _, value in domains.facts])
+    return {known[name.casefold()]: number for name, number in named.items()}
 
 
 def of_usual(state: DialogueState, usual: Mapping[str, int], domains: DomainReader) -> DialogueState:
@@ -21,10 +30,7 @@ def of_usual(state: DialogueState, usual: Mapping[str, int], domains: DomainRead
 
     `usual`: domain -> how many of its items at most, 0 for any number. Raises RecommenderError for unknown domains.
     """
-    known = {value.casefold(): (name, value) for name, value in domains.facts}
-    if unknown := [name for name in usual if name.casefold() not in known]:
-        raise no_domain(unknown[0], [value for _, value in domains.facts])
-    most = {known[name.casefold()]: number for name, number in usual.items()}
+    most = known_domains(usual, domains)
     if state.domains or not most:
         return state
     alike = [domain for domain in domains.item_domains(state.anchors) if domain in most]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from recommender.chat.conversation import Chat
+from recommender.chat.conversation import NO_DOMAINS, Chat
 from recommender.chat.english_patterns import PICTURE_TURN
 from recommender.chat.replies import Reply
+from recommender.chat.scope import known_domains
 from recommender.data.id_fields import history_ids
 from recommender.engine import Engine
 from recommender.engine.parts import Part
@@ -33,7 +34,8 @@ class FileQueries(Protocol):
 class Session:
     """Messages so far, and what is known beforehand.
 
-    `history`: item ids; `k`: length of the first list; `user`: whose; `without`: parts of the ranking that are off.
+    `history`: item ids; `k`: length of the first list; `user`: whose; `without`: parts of the ranking that are off;
+    `domains`: of which lists are where no message asks for others, as `Chat.reply` takes them.
     """
 
     chat: Chat
@@ -43,6 +45,7 @@ class Session:
     explain: bool = True
     user: str | None = None
     without: Sequence[Part] = ()
+    domains: Mapping[str, int] = field(default_factory=dict)
     messages: list[dict[str, str]] = field(default_factory=list)
 
     @classmethod
@@ -55,13 +58,16 @@ class Session:
         explain: bool,
         user: str | None = None,
         without: Sequence[Part] = (),
+        domains: Mapping[str, int] = NO_DOMAINS,
     ) -> Session:
         """Return a new conversation with an engine. Raises DataError for unknown ids, RecommenderError for parts that
-        cannot be switched off."""
+        cannot be switched off, and for unknown domains."""
         engine.check_parts(without)
         history = () if history is None else history
         engine.catalogue.indices(history_ids(history))
-        return cls(Chat.of(engine), media_queries, history, k, explain, user, without)
+        chat = Chat.of(engine)
+        known_domains(domains, chat.reader.domains)
+        return cls(chat, media_queries, history, k, explain, user, without, domains)
 
     def say(self, text: str) -> Reply:
         """Answer a message."""
@@ -77,6 +83,7 @@ class Session:
 
     def _answered(self, text: str, boosts: np.ndarray | None) -> Reply:
         messages = [*self.messages, {"role": "user", "content": text}]
-        reply = self.chat.reply(messages, self.history, self.k, self.explain, boosts, self.user, self.without)
+        known = self.history, self.k, self.explain, boosts, self.user, self.without
+        reply = self.chat.reply(messages, *known, domains=self.domains)
         self.messages = [*messages, {"role": "assistant", "content": reply.text}]
         return reply

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from recommender.cli.inputs import open_model, split_list, step
-from recommender.cli.options import AsJson, FeedbackFile, History, Items, Model, Quiet, User, Without
+from recommender.cli.inputs import open_model, read_request, split_list, step
+from recommender.cli.options import AsJson, Domains, FeedbackFile, History, Items, Model, Quiet, User, Without
 from recommender.cli.output import err, print_json, print_plain_note, print_text
 from recommender.errors import RecommenderError
 
@@ -31,6 +31,7 @@ def chat(
     history: History = None,
     k: Annotated[int, typer.Option(help="length of the list until another one is asked for", min=1, max=20)] = 5,
     explain: Annotated[bool, typer.Option(help="justify each item")] = True,
+    domains: Domains = None,
     without: Without = None,
     feedback: FeedbackFile = None,
     user: User = None,
@@ -45,14 +46,21 @@ def chat(
     from recommender.progress import progress_bars
 
     with progress_bars(quiet) as progress:
+        asked = read_request(
+            progress,
+            history=split_list(history, "--history"),
+            domains=split_list(domains, "--domains"),
+            without=split_list(without, "--without"),
+            user=user,
+        )
         engine = open_model(model, items, progress, feedback)
         with step(progress, "open the conversation"):
             from recommender.chat.media_queries import MediaQueries
             from recommender.chat.session import Session
 
             media = MediaQueries(engine.config, engine.features)
-            off: Any = split_list(without, "--without")
-            session = Session.of(engine, media, split_list(history, "--history"), k, explain, user, off)
+            known = asked.history, k, explain, asked.user, asked.without, asked.domains
+            session = Session.of(engine, media, *known)
     if explain:
         print_plain_note(engine)
     if message:

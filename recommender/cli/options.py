@@ -82,6 +82,10 @@ Without = Annotated[
         " repeated",
     ),
 ]
+Domains = Annotated[
+    list[str] | None,
+    typer.Option("--domains", metavar="NAMES", help="domains of a joined catalogue that take turns: films,products"),
+]
 Filters = Annotated[
     list[str] | None,
     typer.Option("--filter", "--filters", metavar="NAME=VALUE", help="what an item must have; may be repeated"),

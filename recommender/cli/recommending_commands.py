@@ -12,6 +12,7 @@ from recommender.cli.inputs import numbers_by_name, open_model, read_request, sp
 from recommender.cli.options import (
     AsJson,
     Details,
+    Domains,
     FeedbackFile,
     Filters,
     History,
@@ -47,12 +48,7 @@ def recommend(
     ] = None,
     query: Query = None,
     filters: Filters = None,
-    domains: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--domains", metavar="NAMES", help="domains of a joined catalogue that take turns: films,products"
-        ),
-    ] = None,
+    domains: Domains = None,
     without: Without = None,
     boosts: Annotated[
         list[str] | None,

@@ -34,6 +34,7 @@ _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 #: an item's place by how it meets a search: all words in its title as they are, as beginnings, in its values too, misspelt
 _WHOLE, _EXACT, _BEGUN, _VALUES, _MISSPELT = range(5)
+_UNMET = 255
 
 
 @lru_cache(maxsize=65536)
@@ -71,20 +72,24 @@ class ItemSearch:
         self._lengths = self._titles.lengths
         self._values = _WordIndex(_value_words(catalogue))
 
-    def find(self, text: str, limit: int, offset: int = 0) -> Found:
+    def find(self, text: str, limit: int, offset: int = 0, among: np.ndarray | None = None) -> Found:
         """Return the items that have every word of a text: in the title, as the beginning of one of its words, or in an
-        attribute's value.
+        attribute's value. `among` bool [items]: only of these.
 
         A word that nothing has, or begins with, is taken for those that it resembles. A text without words finds nothing.
         """
         words = list(dict.fromkeys(search_words(text)))[:MOST_WORDS]
         if not words or not self._count:
             return Found(0, np.zeros(0, np.int32))
-        return self._best(self._ranks(words), limit, offset)
+        ranks = self._ranks(words)
+        if among is not None:
+            ranks[~among] = _UNMET
+        return self._best(ranks, limit, offset)
 
-    def first(self, limit: int, offset: int = 0) -> Found:
-        """Return the items in the order in which they stand where nothing is searched for."""
-        return Found(self._count, self._listed[offset : offset + limit])
+    def first(self, limit: int, offset: int = 0, among: np.ndarray | None = None) -> Found:
+        """Return the items in the order in which they stand where nothing is searched for; `among`: as in `find`."""
+        listed = self._listed if among is None else self._listed[among[self._listed]]
+        return Found(len(listed), listed[offset : offset + limit])
 
     @property
     def nbytes(self) -> int:
@@ -92,7 +97,7 @@ class ItemSearch:
         return self._listed.nbytes + self._places.nbytes + self._titles.nbytes + self._values.nbytes
 
     def _ranks(self, words: list[str]) -> np.ndarray:
-        """Return uint8 [items]: how each item meets the words, 255 for not at all."""
+        """Return uint8 [items]: how each item meets the words, _UNMET for not at all."""
         exact = begun = known = near = np.ones(self._count, dtype=bool)
         misspelt = 0
         for word in words:
@@ -106,7 +111,7 @@ class ItemSearch:
             near = near & self._resembling(word) if misspelt <= MOST_MISSPELT else np.zeros_like(near)
             if not near.any():  # further words change nothing
                 break
-        ranks = np.full(self._count, 255, np.uint8)
+        ranks = np.full(self._count, _UNMET, np.uint8)
         for rank, mask in ((_MISSPELT, near), (_VALUES, known), (_BEGUN, begun), (_EXACT, exact)):
             ranks[mask] = rank
         ranks[exact & (self._lengths == len(words))] = _WHOLE
@@ -116,7 +121,7 @@ class ItemSearch:
         return self._titles.resembling(word) | self._values.resembling(word)
 
     def _best(self, ranks: np.ndarray, limit: int, offset: int) -> Found:
-        met = np.flatnonzero(ranks != 255)
+        met = np.flatnonzero(ranks != _UNMET)
         order = ranks[met].astype(np.int64) * self._count + self._places[met]
         end = min(offset + limit, len(met))
         if end <= offset:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from recommender.engine.justifying import evidence_as_dict
 from recommender.engine.requests import Request
+from recommender.engine.turns import of_domains
 from recommender.justify import answers
 
 if TYPE_CHECKING:
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
 def explain_item(engine: Engine, request: Request, item_id: str) -> dict[str, Any]:
     """Explain one item for a request's history, as data that JSON can hold.
 
-    `contributions` is empty where the engine cannot leave a modality out. Raises RecommenderError for unknown ids.
+    `contributions` is empty where the engine cannot leave a modality out. Raises RecommenderError for unknown ids and
+    domains.
     """
     engine.check_parts(request.without)
+    of_domains(engine.catalogue, request.domains)  # they change no score, but a wrong one is told as for a list
     with engine.switched(request):
         return _explained(engine, request, engine.catalogue.index(item_id))
 

@@ -40,6 +40,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     ),
     "feedback": ("Not for me: what you refused", "The {many} that you called not for you are not listed."),
     "filters": ("Filters: what may be listed", "Only {many} that meet your filters, and are not excluded, are listed."),
+    "domains": (
+        "Catalogues: which of them the list is of",
+        "Only what is of the catalogues that you chose is listed; of several, the best of each take turns.",
+    ),
     "boosts": ("Boosts: what was raised or lowered", "Nats that the request adds to the scores of some {many}."),
 }
 _STANDINS = {

@@ -23,7 +23,7 @@ from recommender.errors import RecommenderError
 from recommender.numerics.turns import best
 
 #: what may be switched by another field of a request than `without`
-QUERY, FEEDBACK, FILTERS, BOOSTS = "query", "feedback", "filters", "boosts"
+QUERY, FEEDBACK, FILTERS, DOMAINS, BOOSTS = "query", "feedback", "filters", "domains", "boosts"
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,10 @@ def _others(engine: Engine, request: Request) -> Iterator[tuple[str, Request]]:
         yield QUERY, request.model_copy(update={"query": None})
     if engine.feedback_policy.refused(request.user):
         yield FEEDBACK, request.model_copy(update={"user": None})
-    if request.filters or request.exclude or request.only is not None or request.domains:
-        yield FILTERS, request.model_copy(update={"filters": {}, "exclude": (), "only": None, "domains": {}})
+    if request.filters or request.exclude or request.only is not None:
+        yield FILTERS, request.model_copy(update={"filters": {}, "exclude": (), "only": None})
+    if request.domains:
+        yield DOMAINS, request.model_copy(update={"domains": {}})
     if request.boosts:
         yield BOOSTS, request.model_copy(update={"boosts": {}})
 
@@ -82,7 +84,7 @@ def _others(engine: Engine, request: Request) -> Iterator[tuple[str, Request]]:
 def _measured(engine: Engine, name: str, now: Standing, request: Request, other: Request) -> dict[str, Any]:
     check_stop()
     then, listed = _standing(engine, other), list(now.listed)
-    only_lists = name in (FEEDBACK, FILTERS)
+    only_lists = name in (FEEDBACK, FILTERS, DOMAINS)
     effect = float(np.abs(now.scores[listed] - then.scores[listed]).mean()) if listed else 0.0
     title, description = described(name, engine)
     on = name not in request.without

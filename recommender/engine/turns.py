@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -25,9 +25,10 @@ def turns_of(catalogue: Catalogue, domains: Mapping[str, int]) -> tuple[Turn, ..
     return turns if len(turns) > 1 else ()
 
 
-def of_domains(catalogue: Catalogue, domains: Mapping[str, int]) -> np.ndarray:
-    """Return bool [items]: what is of these domains, everything for none. Raises RecommenderError as `turns_of`."""
-    masks = [_of(catalogue, name) for name in domains]
+def of_domains(catalogue: Catalogue, domains: Iterable[str], field: str = "domains") -> np.ndarray:
+    """Return bool [items]: what is of these domains, everything for none. Raises RecommenderError as `turns_of`, which names
+    the `field` that they are from."""
+    masks = [_of(catalogue, name, field) for name in domains]
     return np.logical_or.reduce(masks) if masks else np.ones(len(catalogue), bool)
 
 
@@ -60,18 +61,18 @@ def ranked(ranker: ListRanker, group: Sequence[CheckedRequest]) -> list[Ranking]
     return [interleaved(parts, checked.k) for parts, checked in zip(lists, group, strict=True)]
 
 
-def _of(catalogue: Catalogue, name: str) -> np.ndarray:
+def _of(catalogue: Catalogue, name: str, field: str = "domains") -> np.ndarray:
     index = catalogue.attribute_index
     mask = index.matching(DOMAIN, [name])
     if not mask.any():
-        raise no_domain(name, index.values(DOMAIN))
+        raise no_domain(name, index.values(DOMAIN), field)
     return mask
 
 
-def no_domain(name: str, known: Collection[str]) -> RecommenderError:
-    """Return the error for a domain that no item is of; `known`: those that there are."""
+def no_domain(name: str, known: Collection[str], field: str = "domains") -> RecommenderError:
+    """Return the error for a domain that no item is of; `known`: those that there are; `field`: that it is from."""
     hint = did_you_mean(name.casefold(), known) or f"one of {', '.join(known)}"
     return RecommenderError(
-        f"domains: no item is of {name[:100]!r}",
+        f"{field}: no item is of {name[:100]!r}",
         hint if known else "leave it out: the catalogue is not joined of several",
     )

@@ -17,13 +17,14 @@ from fastapi import Request as HttpRequest
 
 from recommender.config import ServingConfig
 from recommender.data.catalogue import Item
-from recommender.data.item_search import ItemSearch
+from recommender.data.item_search import Found, ItemSearch
 from recommender.engine import Engine
 from recommender.engine.background import in_background
+from recommender.engine.turns import of_domains
 from recommender.errors import RecommenderError
 from recommender.server.http_errors import HttpError
 from recommender.server.item_media import ItemMedia, file_version
-from recommender.server.limits import LONGEST_ID
+from recommender.server.limits import LONGEST_ID, check_id_length
 
 PATH = "/v1/items"
 #: how long a search waits for the index, which is built when the server starts
@@ -53,6 +54,9 @@ class Items:
         ids: Annotated[str | None, Query(description="item ids, with commas between them")] = None,
         limit: Annotated[int | None, Query(ge=1)] = None,
         offset: Annotated[int, Query(ge=0)] = 0,
+        domain: Annotated[
+            str | None, Query(description="of a joined catalogue: list and search this domain alone")
+        ] = None,
     ) -> dict[str, Any]:
         """Search the catalogue, list it (popular items first), or tell what the items of some ids are."""
         limit = min(_USUAL, self.limits.listed) if limit is None else limit
@@ -60,26 +64,34 @@ class Items:
             raise HttpError(400, f"limit: at most {self.limits.listed:,} items at a time", param="limit")
         if ids is not None:
             return _listed(list(map(self.item_of, self._ids(ids))))
-        total, found = await self.find(search, limit, min(offset, len(self.engine.catalogue)))
+        total, found = await self.find(search, limit, min(offset, len(self.engine.catalogue)), domain)
         return _listed(found, total)
 
-    async def find(self, search: str | None, limit: int, offset: int = 0) -> tuple[int, list[Item]]:
+    async def find(
+        self, search: str | None, limit: int, offset: int = 0, domain: str | None = None
+    ) -> tuple[int, list[Item]]:
         """Return how many items a search finds, and those that were asked for, the best first; None lists them all.
 
-        Raises HttpError 400 for a text that is too long, and 503 while the index is being built.
+        `domain`: of a joined catalogue, the one to look in. Raises HttpError 400 for a text that is too long,
+        RecommenderError for a domain that no item is of, and HttpError 503 while the index is being built.
         """
         if search is not None and len(search) > self.limits.search_chars:
             raise HttpError(400, f"search: longer than {self.limits.search_chars:,} characters", "too_long", "search")
+        if domain is not None:
+            check_id_length("domain", domain)
         try:
             index = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._index)), _INDEX_SECONDS)
         except TimeoutError:
             raise HttpError(503, "the catalogue is being indexed; come again in a moment", "index_not_ready") from None
         async with self._turn:
-            if search is None or not search.strip():
-                found = index.first(limit, offset)
-            else:
-                found = await asyncio.to_thread(index.find, search, limit, offset)
+            found = await asyncio.to_thread(self._found, index, search, limit, offset, domain)
         return found.total, [self.engine.catalogue[int(item)] for item in found.items]
+
+    def _found(self, index: ItemSearch, search: str | None, limit: int, offset: int, domain: str | None) -> Found:
+        among = None if domain is None else of_domains(self.engine.catalogue, [domain], "domain")
+        if search is None or not search.strip():
+            return index.first(limit, offset, among)
+        return index.find(search, limit, offset, among)
 
     async def item(self, http: HttpRequest) -> dict[str, Any]:
         """Tell what one item is. An id may hold any character, percent-encoded in the path."""
@@ -96,7 +108,7 @@ class Items:
         return await self.media.sound(self.item_of(item_id)) if medium else await self.item(http)
 
     def _ids(self, ids: str) -> Sequence[str]:
-        listed = [ids] if ids in self.engine.catalogue else listed_texts(ids)
+        listed = [ids] if ids in self.engine.catalogue else listed_texts("ids", ids)
         if len(listed) > self.limits.listed:
             raise HttpError(400, f"ids: more than {self.limits.listed:,} items", "too_long", "ids")
         return listed
@@ -122,15 +134,15 @@ class Items:
             return None
 
 
-def listed_texts(text: str) -> list[str]:
-    """Return the parts of a list with commas, as it stands in the query of a path; one in double quotes may hold a comma.
+def listed_texts(field: str, text: str) -> list[str]:
+    """Return the parts of a list with commas, as a field in the query of a path; one in double quotes may hold a comma.
 
     Raises HttpError 400 for quotes that do not close.
     """
     try:
         (parts,) = csv.reader([text], skipinitialspace=True, strict=True) if text else ([],)
     except (csv.Error, ValueError) as error:
-        raise HttpError(400, f"cannot be read as a list with commas ({error})") from None
+        raise HttpError(400, f"{field}: cannot be read as a list with commas ({error})", param=field) from None
     return [part.strip() for part in parts if part.strip()]
 
 

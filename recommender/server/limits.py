@@ -15,8 +15,14 @@ LONGEST_ID = 1000
 def check_id_lengths(body: Request | ChatBody) -> None:
     """Raise HttpError 400 for an id, or a filter's value, that no catalogue has: a near one would be looked for."""
     for field, texts in _texts(body):
-        if any(len(text) > LONGEST_ID for text in texts):
-            raise HttpError(400, f"{field}: longer than {LONGEST_ID:,} characters", "too_long", field)
+        for text in texts:
+            check_id_length(field, text)
+
+
+def check_id_length(field: str, text: str) -> None:
+    """Raise HttpError 400 for an id, a value or a domain in a field that no catalogue has."""
+    if len(text) > LONGEST_ID:
+        raise HttpError(400, f"{field}: longer than {LONGEST_ID:,} characters", "too_long", field)
 
 
 def _texts(body: Request | ChatBody) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -15,7 +15,7 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError, UnexpectedToolError
 from mcp.server.mcpserver.resources import ResourceSecurity
 from mcp_types import ToolAnnotations
-from pydantic import Field, ValidationError
+from pydantic import Field, StrictInt, ValidationError
 
 from recommender.data.catalogue import Item
 from recommender.engine import Request, make_request
@@ -64,6 +64,13 @@ Count = Annotated[int, Field(ge=1, le=LARGEST_K, description="length of the list
 Query = Annotated[str | None, Field(max_length=500, description="a sentence about what is wanted")]
 Filters = Annotated[
     dict[str, str | list[str]], Field(description="attribute -> values, one of which a recommended item must have")
+]
+Domains = Annotated[
+    list[str] | dict[str, Annotated[StrictInt, Field(ge=0)]],
+    Field(
+        description="where the catalogue is joined of several: the domains whose best items take turns in the list, or"
+        " domain -> most items of it (0: any number)"
+    ),
 ]
 Excluded = Annotated[list[str | int], Field(description="ids of items that must not be recommended")]
 Without = Annotated[list[Part], Field(description="parts of the ranking that are switched off")]
@@ -126,14 +133,15 @@ class _Tools:
         k: Count = 10,
         query: Query = None,
         filters: Filters = {},  # noqa: B006
+        domains: Domains = [],  # noqa: B006
         exclude: Excluded = [],  # noqa: B006
         without: Without = [],  # noqa: B006
         explain: Annotated[bool, Field(description="justify each item, which takes longer")] = False,
         user: User = None,
     ) -> Recommendations:
         """Rank items for a person, by what they know and like, a query in words, and filters."""
-        fields: dict[str, Any] = {"filters": filters, "exclude": exclude, "explain": explain, "user": user}
-        request = self._request(history=history, k=k, query=query, without=without, **fields)
+        fields: dict[str, Any] = {"filters": filters, "domains": domains, "exclude": exclude, "explain": explain}
+        request = self._request(history=history, k=k, query=query, without=without, user=user, **fields)
         request, told = await self.service.people.permitted(request)
         served = await self.service.listed_for_agent(request.model_copy(update={"explain": False}), told)
         items = list(served.ranking.items)
@@ -150,11 +158,13 @@ class _Tools:
         context: Context[Any, Any],
         history: History = [],  # noqa: B006
         query: Query = None,
+        domains: Domains = [],  # noqa: B006
         without: Without = [],  # noqa: B006
         user: User = None,
     ) -> Explanation:
         """Say why an item is recommended for a history: a checked sentence, and what raises its score."""
-        request = await self._to_explain(history=history, query=query, without=without, user=user)
+        fields: dict[str, Any] = {"domains": domains, "without": without, "user": user}
+        request = await self._to_explain(history=history, query=query, **fields)
         item = self._item(item_id)
         told = await self.service.writing.run(partial(explain_item, self.engine, request, item.item_id))
         await self.service.write_down_explained(_caller(context), request, told)
@@ -167,11 +177,12 @@ class _Tools:
         k: Count = 10,
         query: Query = None,
         filters: Filters = {},  # noqa: B006
+        domains: Domains = [],  # noqa: B006
         without: Without = [],  # noqa: B006
         user: User = None,
     ) -> WhyNot:
         """Say where an item stands in the answer to `recommend`, and the smallest change that would list it."""
-        fields: dict[str, Any] = {"filters": filters, "without": without, "user": user}
+        fields: dict[str, Any] = {"filters": filters, "domains": domains, "without": without, "user": user}
         request = await self._to_explain(history=history, k=k, query=query, **fields)
         item = self._item(item_id)
         told = await self.service.writing.run(partial(why_not, self.engine, request, item.item_id))
@@ -185,9 +196,17 @@ class _Tools:
         found = await self.service.ranking.run(partial(self.engine.similar_items, item, k))
         return Similar(items=[_named(self.engine.catalogue[other]) for other in found])
 
-    async def search(self, query: str, context: Context[Any, Any]) -> SearchResults:
+    async def search(
+        self,
+        query: str,
+        context: Context[Any, Any],
+        domain: Annotated[
+            str | None, Field(description="where the catalogue is joined of several: the one domain to look in")
+        ] = None,
+    ) -> SearchResults:
         """Find items by the words of their titles, or by their attributes. Small typing errors do not matter."""
-        _, found = await self.service.items.find(query or "", min(FOUND, self.service.limits.listed))
+        most = min(FOUND, self.service.limits.listed)
+        _, found = await self.service.items.find(query or "", most, domain=domain)
         results = [SearchResult(id=item.item_id, title=item.title, url=_url(item, context)) for item in found]
         return SearchResults(results=results)
 

@@ -20,6 +20,7 @@ from recommender.chat.media_queries import LONGEST_SECONDS
 from recommender.config import ServingConfig
 from recommender.encoders.music import hears_speech
 from recommender.engine import Engine
+from recommender.justify.english import DomainWords, domain_words
 from recommender.server.http_errors import HttpError
 from recommender.strict.json_documents import json_text
 
@@ -126,12 +127,13 @@ def _without_spaces(line: str) -> str:
 
 def about_model(engine: Engine, name: str, limits: ServingConfig) -> dict[str, Any]:
     """Return what the page must know of a model and its server before it asks anything."""
-    words, modalities = engine.style.words, engine.config.encoders
+    modalities, domains = engine.config.encoders, [value for _, value in domains_of(engine.catalogue)]
     return {
         "model": name,
         "items": len(engine.catalogue),
-        "noun": {"one": words.singular, "many": words.plural},
-        "domains": [value for _, value in domains_of(engine.catalogue)],
+        "noun": _noun(engine.style.words),
+        "domains": domains,
+        "nouns": {name: _noun(domain_words(name)) for name in domains},
         "hears": hears_speech(modalities.named("audio")),
         "sees": modalities.named("image") is not None,
         "keeps_feedback": engine.feedback_policy.store is not None,
@@ -142,3 +144,7 @@ def about_model(engine: Engine, name: str, limits: ServingConfig) -> dict[str, A
             "sound_seconds": LONGEST_SECONDS,
         },
     }
+
+
+def _noun(words: DomainWords) -> dict[str, str]:
+    return {"one": words.singular, "many": words.plural}

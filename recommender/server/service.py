@@ -252,12 +252,16 @@ class Service:
         k: Annotated[int, Query(ge=1, le=100)] = 10,
         query: Annotated[str | None, Query(max_length=500)] = None,
         without: Annotated[str, Query(description="parts that are switched off, with commas between them")] = "",
+        domains: Annotated[
+            str, Query(description="domains of a joined catalogue that take turns, with commas between them")
+        ] = "",
         user: Annotated[str | None, Query(max_length=200)] = None,
         model: str | None = None,
     ) -> Response:
         """Say what a list is made of: each part in plain words, with its weight, measured by switching it off."""
         engine = await self._engine_for(model)
-        fields = {"history": listed_texts(history), "without": listed_texts(without)}
+        texts = {"history": history, "without": without, "domains": domains}
+        fields: dict[str, Any] = {name: listed_texts(name, text) for name, text in texts.items()}
         request = make_request(**fields, k=k, query=query, user=own_user(http, user))
         check_list_lengths(request, self.limits.history)
         check_id_lengths(request)

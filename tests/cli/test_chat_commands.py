@@ -8,6 +8,9 @@ import sys
 import pytest
 
 from recommender.cli import chat_commands
+from tests.cli.conftest import refused
+from tests.joined import joined_checkpoint, letters
+from tests.saved import saved
 
 
 @pytest.fixture
@@ -27,6 +30,18 @@ def test_messages_as_options(run, trained):
     first, second = map(json.loads, out.splitlines())
     assert code == 0 and len(first["items"]) == len(second["items"]) == 2
     assert all(int(item["item_id"]) % 2 == 0 for item in first["items"])
+
+
+def test_lists_are_of_the_domains_that_are_named_until_a_message_asks_for_others(run, catalogue, features, tmp_path):
+    folder = saved(joined_checkpoint(tmp_path / "llm", catalogue, features), tmp_path)
+    command = ["chat", folder / "model", "--items", folder / "items.jsonl", "--no-explain", "--json", "-q", "--k", 4]
+    command += ["-m", "something for tonight", "-m", "products please"]
+    for domains, first in (("films,products", "fpfp"), ("Films", "ffff")):
+        code, out, err = run(*command, "--domains", domains)
+        assert code == 0, err
+        lists = [[item["item_id"] for item in json.loads(line)["items"]] for line in out.splitlines()]
+        assert [letters(ids) for ids in lists] == [first, "pppp"]
+    refused(run(*command, "--domains", "musics"), "domains: no item is of 'musics'", "films, products")
 
 
 def test_a_terminal_greets_prompts_and_ends_at_an_empty_line(run, trained, typed):

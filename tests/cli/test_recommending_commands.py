@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 
+import pytest
+
 from tests.cli.conftest import refused
 
 
@@ -35,8 +37,10 @@ def test_justifications_get_the_room_and_numbers_stand_behind_details(run, train
         assert f"{item['score']:.2f}" in detailed and item["written_by"] in detailed
 
 
-def test_domains_are_those_of_a_joined_catalogue(run, trained):
-    code, out, err = run("recommend", trained, "--domains", "films,products", "-q")
+@pytest.mark.parametrize("command", [["recommend"], ["chat", "-m", "something"]])
+def test_domains_are_those_of_a_joined_catalogue(run, trained, command):
+    name, *more = command
+    code, out, err = run(name, trained, *more, "--domains", "films,products", "-q")
     assert (code, out) == (2, "") and err.startswith("error: domains: no item is of 'films'")
     assert "the catalogue is not joined of several" in err and "Traceback" not in err
 

@@ -65,6 +65,17 @@ def test_what_meets_a_search_better_comes_first_and_among_equals_the_popular():
     assert found("die hard", limit=1, offset=1) == ["7"] and found("die hard", offset=9) == []
 
 
+def test_a_search_keeps_to_the_items_that_it_is_given():
+    among = np.ones(len(CATALOGUE), bool)
+    among[[0, 5]] = False
+    kept = SEARCH.find("die hard", 20, among=among)
+    assert [CATALOGUE[int(i)].item_id for i in kept.items] == ["7", "8"] and kept.total == 2
+    assert SEARCH.find("amelie rickman", 20, among=~among).total == SEARCH.find("amelie", 20, among=~among).total == 0
+    listed = SEARCH.first(2, 1, among)
+    assert listed.items.tolist() == [2, 3] and listed.total == 6
+    assert SEARCH.first(5, 0, ~among).items.tolist() == [0, 5]
+
+
 @given(st.text(max_size=60))
 def test_any_text_is_a_search(text):
     result = SEARCH.find(text, 5)

@@ -75,7 +75,13 @@ def test_the_list_of_several_domains_is_the_one_that_is_answered(joined):
     told = {part["name"]: part for part in parameters(joined, request)["data"]}
     listed = [item.item_id for item in joined.answer(request).items]
     plain = [item.item_id for item in joined.answer(request.model_copy(update={"domains": {}})).items]
-    assert told["filters"]["changed"] == len(set(listed) - set(plain)) > 0
+    assert told["domains"]["changed"] == len(set(listed) - set(plain)) > 0
+    assert told["domains"]["effect"] is None and "take turns" in told["domains"]["description"]
+    assert "filters" not in told
+    more = request.model_copy(update={"filters": {"genres": ("comedy",)}})
+    found = {part["name"]: part for part in parameters(joined, more)["data"]}
+    kept = {item.item_id for item in joined.answer(more).items}
+    assert found["filters"]["changed"] == len(kept - set(listed)) > 0
 
 
 def test_what_says_only_which_items_are_listed_has_no_nats(engine, tmp_path):

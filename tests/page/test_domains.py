@@ -77,6 +77,95 @@ def test_a_conversation_and_questions_about_its_list_follow_the_switch(opened, j
     assert letters(item["item_id"] for item in answer["after"]) == "fpfpfp"
 
 
+def offered(page):
+    page.locator(".starter").first.wait_for()
+    return letters(page.evaluate("[...document.querySelectorAll('.starter')].map(one => one.dataset.id)"))
+
+
+def suggested(page, text):
+    """Return a letter for each item that the field of what is liked finds."""
+    with page.expect_response("**/v1/items?*search=*") as told:
+        page.fill("#likes input[type=search]", text)
+    found = told.value.json()["data"]
+    until(page, "n => document.querySelectorAll('#likes [role=option]').length === n", len(found))
+    return letters(item["item_id"] for item in found)
+
+
+def test_what_one_may_begin_with_follows_the_switch(opened, joined):
+    page = opened(joined).goto()
+    assert set(offered(page)) == {"f", "p"} and page.locator(".starter").count() == 12
+    for words, letter, other in (("Products", "p", "f"), ("Films", "f", "p")):
+        with page.expect_request("**/v1/items?*") as asked:
+            page.locator("#domains label", has_text=words).click()
+        assert f"domain={words.lower()}" in asked.value.url
+        until(page, "words => document.querySelector('.starters-title')?.textContent.includes(words)", words.lower())
+        assert offered(page) == letter * 10 and other not in offered(page)
+        assert f"Out of 10 {words.lower()};" in page.locator("#starters").text_content()
+    page.reload()
+    assert offered(page) == "f" * 10
+    first = page.locator(".starter").first
+    first.click()
+    listed(page)
+    page.locator("#likes .liked button").first.click()
+    until(page, "!document.querySelector('#welcome').hidden")
+    assert first.get_attribute("aria-pressed") == "false" and offered(page) == "f" * 10
+    page.evaluate("document.querySelector('#likes').open = true")
+    page.click("#forget")
+    until(page, "document.querySelectorAll('.starter').length === 12")
+
+
+def test_starters_of_an_answer_that_comes_too_late_are_not_shown(opened, joined):
+    page = opened(joined).goto()
+    offered(page)
+    held = []
+    page.route("**/v1/items?*domain=products*", lambda route: held.append(route))
+    page.locator("#domains label", has_text="Products").click()
+    until(page, "!document.querySelector('.starter')")
+    page.locator("#domains label", has_text="Films").click()
+    assert offered(page) == "f" * 10
+    with page.expect_response("**/v1/items?*domain=products*"):
+        held[0].continue_()
+    page.wait_for_timeout(200)
+    assert offered(page) == "f" * 10
+
+
+def test_search_follows_the_switch(opened, joined):
+    page = opened(joined).goto(LIKES)
+    listed(page)
+    field = page.locator("#likes input[type=search]")
+    assert field.get_attribute("placeholder") == "Search films and products"
+    assert set(suggested(page, "yellow")) == {"f", "p"}
+    choose(page, "Films", "/v1/recommendations")
+    assert page.locator("#likes .found").is_hidden()
+    assert page.get_by_role("combobox", name="Search films").count() == 1
+    assert set(suggested(page, "yellow s")) == {"f"}
+    suggested(page, "yellow river")  # is a product
+    page.locator("#likes .search-note").wait_for()
+    assert page.locator("#likes .search-note").text_content() == "No film is called so."
+    choose(page, "Products", "/v1/recommendations")
+    assert set(suggested(page, "yellow")) == {"p"}
+    listed(page)
+    page.click("#why-not")
+    page.locator("#drawer input[type=search]").wait_for()
+    assert page.get_by_role("combobox", name="Which product?").count() == 1
+    with page.expect_request("**/v1/items?*search=*") as asked:
+        page.fill("#drawer input[type=search]", "red")
+    assert "domain=products" in asked.value.url
+
+
+def test_parts_are_measured_for_the_list_that_is_chosen(opened, joined):
+    page = opened(joined).goto(LIKES)
+    listed(page)
+    with page.expect_request("**/v1/parameters*") as asked:
+        page.locator("#parameters summary").click()
+    assert "domains=films,products" in asked.value.url and "history=103,115" in asked.value.url
+    page.locator("#parameters .part").first.wait_for()
+    with page.expect_response("**/v1/parameters*") as told:
+        choose(page, "Films", "/v1/recommendations")
+    assert "domains=films" in told.value.url and "products" not in told.value.url and told.value.ok
+    assert page.locator("#parameters .part-title", has_text="Catalogues").count() == 1
+
+
 def test_what_an_item_is_at_all_stands_first_under_its_title(opened, joined):
     page = opened(joined).goto(LIKES)
     listed(page)

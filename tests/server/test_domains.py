@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import urlencode
 
 import pytest
 
@@ -10,6 +11,7 @@ from recommender.engine import Recommender
 from tests.conftest import add_listener
 from tests.joined import joined_checkpoint, letters
 from tests.server.http_server import CHAT, RANK, running
+from tests.server.test_mcp_tools import called, session
 
 WHY = "/v1/explanations"
 BOTH = {"films": 0, "products": 0}
@@ -128,6 +130,46 @@ def test_unknown_domains_are_said_in_one_line(server):
         assert server.post(RANK, {"domains": wrong})[0] in (400, 422)
 
 
+def found(server, **query):
+    status, _, body = server.get(f"/v1/items?{urlencode(query)}")
+    return status, json.loads(body)
+
+
+def test_the_catalogue_is_searched_and_listed_by_domain(server):
+    for name, letter in (("films", "f"), ("products", "p"), ("Products", "p")):
+        status, listed = found(server, domain=name)
+        assert status == 200 and listed["total"] == 10 and domains_of(listed["data"]) == letter * 10
+        second = found(server, domain=name, limit=3, offset=4)[1]
+        assert second["total"] == 10 and second["data"] == listed["data"][4:7]
+        some, every = found(server, search="yellow", domain=name)[1], found(server, search="yellow")[1]
+        assert ids_of(some["data"]) == [i for i in ids_of(every["data"]) if letters([i]) == letter]
+        assert 0 < some["total"] == len(some["data"]) < every["total"]
+
+
+def test_an_unknown_domain_of_a_search_is_one_line(server):
+    for name in ("musics", "", "film"):
+        status, answer = found(server, domain=name, search="yellow")
+        told = answer["error"]["message"]
+        assert status == 400 and told.startswith(f"domain: no item is of {name!r}") and "films" in told
+    status, answer = found(server, domain="x" * 1001)
+    assert status == 400 and answer["error"]["param"] == "domain" and "longer than" in answer["error"]["message"]
+
+
+def test_the_page_is_told_the_domains_and_what_their_items_are_called(server):
+    about = json.loads(server.get("/page/about.json")[2])
+    assert about["domains"] == ["films", "products"]
+    assert about["nouns"] == {
+        "films": {"one": "film", "many": "films"},
+        "products": {"one": "product", "many": "products"},
+    }
+
+
+def test_the_description_of_the_routes_names_the_domains(server):
+    paths = json.loads(server.get("/openapi.json")[2])["paths"]
+    fields = {field["name"]: field for field in paths["/v1/items"]["get"]["parameters"]}
+    assert "joined catalogue" in fields["domain"]["description"] and not fields["domain"]["required"]
+
+
 def test_questions_about_a_list_in_turn_rank_in_turn(server):
     for domains in (["films", "products"], {"films": 1, "products": 3}):
         listed = ids_of(ranked(server, domains=domains))
@@ -173,3 +215,54 @@ def test_the_domains_of_a_conversation_hold_until_a_message_asks_for_others(serv
     assert domains_of(both["recommendations"]) == "fpfp"
     assert both["understood"] == [] and "Understood" not in both["choices"][0]["message"]["content"]
     assert domains_of(said(server, "something", domains={"films": 1, "products": 3})["recommendations"]) == "fppp"
+
+
+def weights(server, domains):
+    query = {"history": "103,115", "k": 6, "domains": domains}
+    status, _, body = server.get(f"/v1/parameters?{urlencode(query)}")
+    return status, json.loads(body)
+
+
+def test_parameters_are_those_of_the_list_of_the_domains(server):
+    plain = ids_of(ranked(server))
+    for domains in (["films"], ["products"], ["films", "products"]):
+        status, told = weights(server, ",".join(domains))
+        parts = {part["name"]: part for part in told["data"]}
+        listed = ids_of(ranked(server, domains=domains))
+        assert status == 200 and parts["domains"]["changed"] == len(set(listed) - set(plain))
+        popular = ids_of(ranked(server, domains=domains, without=["history"]))
+        assert parts["history"]["changed"] == len(set(listed) - set(popular))
+    assert "domains" not in {part["name"] for part in weights(server, "")[1]["data"]}
+    status, told = weights(server, "films,musics")
+    assert status == 400 and told["error"]["message"].startswith("domains: no item is of 'musics'")
+
+
+def test_agents_get_lists_of_several_domains_in_turn(server):
+    known = {"history": ["103", "115"], "k": 6}
+    for domains in (["films", "products"], ["products"], {"films": 1, "products": 3}, []):
+        listed = called(server, "recommend", domains=domains, **known)["items"]
+        assert ids_of(listed) == ids_of(ranked(server, domains=domains))
+        for item in (listed[0], listed[-1]):
+            told = called(server, "why_not", item_id=item["item_id"], domains=domains, **known)
+            assert told["listed"] and told["rank"] == item["rank"]
+    why = called(server, "explain", item_id="110", history=["103"], domains=["products"])
+    assert why["justification"] and why["item_id"] == "110"
+    for domain, letter in (("films", "f"), ("products", "p")):
+        results = called(server, "search", query="yellow", domain=domain)["results"]
+        assert set(letters(found["id"] for found in results)) == {letter}
+
+
+def test_agents_are_told_of_domains_and_of_unknown_ones_in_one_line(server):
+    tools = {tool.name: tool for tool in session(server, lambda client: client.list_tools()).tools}
+    for name in ("recommend", "explain", "why_not"):
+        field = tools[name].input_schema["properties"]["domains"]
+        assert "domains whose best items take turns" in field["description"] and len(field["anyOf"]) == 2
+        more = {} if name == "recommend" else {"item_id": "110"}
+        told = called(server, name, history=["103"], domains=["musics"], **more)
+        over_http = json.loads(server.post(RANK, {"history": ["103"], "domains": ["musics"]})[2])["error"]["message"]
+        assert told.endswith(over_http) and over_http.startswith("domains: no item is of 'musics'")
+        for wrong in ({"films": -1}, {"films": True}, [None], 3):
+            assert "domains" in called(server, name, history=["103"], domains=wrong, **more)
+    why = {"kind": "why", "history": ["103"], "item_id": "110", "domains": ["musics"]}
+    assert server.post(WHY, why)[0] == 400
+    assert "domain: no item is of 'musics'" in called(server, "search", query="yellow", domain="musics")

@@ -14,8 +14,9 @@ from mcp import Client, MCPError, StdioServerParameters
 
 from recommender.engine import Recommender, Request
 from recommender.engine.counterfactual_answers import why_not
-from recommender.model.checkpoint import from_pretrained, save_pretrained
+from recommender.model.checkpoint import Checkpoint, from_pretrained, save_pretrained
 from tests.copies import begin_command
+from tests.saved import saved
 from tests.server.http_server import RANK, Held, Server, running
 
 TOOLS = {"recommend", "explain", "why_not", "similar", "search", "fetch", "feedback"}
@@ -210,20 +211,8 @@ def test_without_the_sdk_the_route_says_what_to_install(embedded, monkeypatch):
 
 @pytest.fixture(scope="module")
 def folder(embedded, tmp_path_factory):
-    return saved(embedded, tmp_path_factory.mktemp("mcp"))
-
-
-def saved(engine, folder):
-    from recommender.model.checkpoint import Checkpoint
-
-    checkpoint = Checkpoint(engine.model, engine.tokenizer, engine.catalogue, engine.config)
-    save_pretrained(checkpoint, folder / "model")
-    rows = [
-        {"item_id": i.item_id, "title": i.title, **{n: list(v) for n, v in i.attributes.items()}}
-        for i in engine.catalogue
-    ]
-    (folder / "items.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    return folder
+    checkpoint = Checkpoint(embedded.model, embedded.tokenizer, embedded.catalogue, embedded.config)
+    return saved(checkpoint, tmp_path_factory.mktemp("mcp"))
 
 
 def test_over_pipes_an_agent_has_the_same_tools(folder, embedded):

@@ -2,6 +2,7 @@
 
 import { fileAddress, json } from "./api.js";
 import { el, listed } from "./dom.js";
+import { chosenDomain } from "./state.js";
 
 /** Ids in one question, as the server takes them, and entries that are kept. */
 const MOST_IDS = 100;
@@ -43,9 +44,10 @@ async function alone(id, signal) {
   }
 }
 
-/** Return {total, data}: the items that fit a text, or without one those that most people like. */
+/** Return {total, data}: the items of the chosen domain that fit a text, or without one those that most people like. */
 export async function search(text, { limit = 8, offset = 0, signal } = {}) {
-  const asked = new URLSearchParams({ limit, offset, ...(text ? { search: text } : {}) });
+  const domain = chosenDomain();
+  const asked = new URLSearchParams({ limit, offset, ...(text ? { search: text } : {}), ...(domain ? { domain } : {}) });
   const found = await json(`/v1/items?${asked}`, { signal });
   keep(found.data);
   return found;

@@ -3,7 +3,7 @@
 import { json } from "./api.js";
 import { announce, byId, debounced, el } from "./dom.js";
 import { failure } from "./notices.js";
-import { about, changes, history, person, switchPart } from "./state.js";
+import { about, changes, domainFields, history, person, switchPart } from "./state.js";
 
 let asking;
 
@@ -12,7 +12,7 @@ export function startParameters() {
   const panel = byId("parameters");
   const later = debounced(() => { if (panel.open) ask(); }, 700);
   panel.addEventListener("toggle", () => { if (panel.open) ask(); });
-  for (const name of ["likes", "switches", "forgotten"]) changes.addEventListener(name, later);
+  for (const name of ["likes", "switches", "domain", "forgotten"]) changes.addEventListener(name, later);
   if (panel.open) ask();
 }
 
@@ -24,8 +24,9 @@ async function ask() {
   body.setAttribute("aria-busy", "true");
   if (!body.firstChild) body.append(el("p", { class: "writing", "aria-label": "Being measured" }));
   try {
-    const ids = history().map(encodeURIComponent).join(",");
-    const told = await json(`/v1/parameters?k=10${ids ? `&history=${ids}` : ""}`, { signal });
+    const asked = Object.entries({ history: history(), ...domainFields() }).filter(([, values]) => values.length);
+    const fields = asked.map(([name, values]) => `&${name}=${values.map(encodeURIComponent).join(",")}`).join("");
+    const told = await json(`/v1/parameters?k=10${fields}`, { signal });
     if (!signal.aborted) show(told);
   } catch (error) {
     if (error.name === "AbortError") return;

@@ -2,21 +2,23 @@
 
 import { announce, counted, debounced, el, icon } from "./dom.js";
 import { byline, poster, search } from "./items.js";
-import { about } from "./state.js";
+import { chosenNoun } from "./state.js";
 
 const WAIT = 150;
 let number = 0;
 
-/** Make the field. `onPick` is called with the item that is chosen. */
+/** Make the field. `words`: makes what it is called, of the noun that is searched; `onPick` is called with the item that is
+ * chosen. What was found is gone when `frame.renamed` is called, as another domain is searched. */
 export function searchBox(words, onPick) {
   const id = `search-${(number += 1)}`;
   const input = el("input", {
-    id, type: "search", role: "combobox", autocomplete: "off", dir: "auto", spellcheck: "false", placeholder: words,
+    id, type: "search", role: "combobox", autocomplete: "off", dir: "auto", spellcheck: "false",
     "aria-expanded": "false", "aria-controls": `${id}-found`, "aria-autocomplete": "list", maxlength: "200",
   });
-  const found = el("ul", { id: `${id}-found`, class: "found", role: "listbox", "aria-label": `${about.noun.many} that fit`, hidden: true });
+  const found = el("ul", { id: `${id}-found`, class: "found", role: "listbox", hidden: true });
   const note = el("p", { class: "muted search-note", hidden: true });
-  const frame = el("div", { class: "search" }, el("label", { class: "hidden", for: id, text: words }), icon("search"), input, found, note);
+  const label = el("label", { class: "hidden", for: id });
+  const frame = el("div", { class: "search" }, label, icon("search"), input, found, note);
   let items = [];
   let active = -1;
   let asking;
@@ -69,8 +71,8 @@ export function searchBox(words, onPick) {
       if (signal.aborted) return undefined;
       items = answer.data;
       show();
-      if (!items.length) say(`No ${about.noun.one} is called so.`);
-      announce(items.length ? `${counted(answer.total, about.noun)} found; arrow keys choose` : `No ${about.noun.one} is called so.`);
+      if (!items.length) say(`No ${chosenNoun().one} is called so.`);
+      announce(items.length ? `${counted(answer.total, chosenNoun())} found; arrow keys choose` : `No ${chosenNoun().one} is called so.`);
     } catch (error) {
       if (error.name === "AbortError") return undefined;
       close();
@@ -98,6 +100,14 @@ export function searchBox(words, onPick) {
   });
   input.addEventListener("blur", () => setTimeout(() => { if (!frame.contains(document.activeElement)) close(); }, 150));
   frame.field = input;
+  frame.renamed = () => {
+    asking?.abort();
+    close();
+    say("");
+    label.textContent = input.placeholder = words(chosenNoun());
+    found.setAttribute("aria-label", `${chosenNoun().many} that fit`);
+  };
+  frame.renamed();
   return frame;
 }
 

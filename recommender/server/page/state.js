@@ -14,6 +14,7 @@ export const about = {
   items: 0,
   noun: { one: "item", many: "items" },
   domains: [],
+  nouns: {},
   hears: true,
   sees: true,
   keeps_feedback: true,
@@ -95,6 +96,9 @@ export function switchPart(name, on) {
 
 /** The domain that is chosen, "" for all; one that this catalogue does not have is none. */
 export const chosenDomain = () => (about.domains.includes(person.domain) ? person.domain : "");
+
+/** What is searched and offered: the domain that is chosen, or the whole catalogue. */
+export const chosenNoun = () => about.nouns[chosenDomain()] ?? about.noun;
 
 export function switchDomain(name) {
   person.domain = name;

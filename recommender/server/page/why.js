@@ -8,7 +8,7 @@ import { explained } from "./list.js";
 import { failure } from "./notices.js";
 import { player } from "./player.js";
 import { searchBox } from "./search.js";
-import { about, person } from "./state.js";
+import { about, chosenNoun, person } from "./state.js";
 
 const PARTS = { text: "Text", knowledge: "Knowledge", image: "Picture", audio: "Sound", collaborative: "Company" };
 const AT_ALL = { text: "any text", knowledge: "any knowledge", image: "any pictures", audio: "any sounds", collaborative: "any company" };
@@ -221,11 +221,11 @@ export function whatIf(from) {
 export function whyNot(from) {
   const { body, signal } = open("Why not …?", from);
   const answer = el("div", { class: "why-not", "aria-live": "polite" });
-  const box = searchBox(`Which ${about.noun.one}?`, (item) => {
+  const box = searchBox((noun) => `Which ${noun.one}?`, (item) => {
     announce(`Asking why not ${item.title}.`);
     fill(answer, () => explanation("why_not", { item_id: item.item_id }, signal), (told) => notListed(told));
   });
-  body.append(el("p", { class: "muted", text: `Search the ${about.noun.one} that you miss.` }), box, answer);
+  body.append(el("p", { class: "muted", text: `Search the ${chosenNoun().one} that you miss.` }), box, answer);
   box.field.focus();
 }
 
