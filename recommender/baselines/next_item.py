@@ -59,9 +59,6 @@ class NextItemBaseline(ABC):
     these items decides which epoch is kept and when to stop.
     """
 
-    #: as a teacher: what it learned of a history stays in its weights
-    takes_itself_off = False
-
     def __init__(self, name: str, schedule: TrainingSchedule | None = None) -> None:
         self.name = name
         self.schedule = schedule or TrainingSchedule()

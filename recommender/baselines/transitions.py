@@ -33,7 +33,6 @@ class TransitionTfidf:
     """
 
     name = "transition-tfidf"
-    takes_itself_off = True
     learned = ("_words", "_steps")
 
     def __init__(

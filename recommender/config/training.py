@@ -93,12 +93,6 @@ class TeacherConfig(Section):
         description="its name; several as NAME+NAME, with weights that are fitted on the validation targets",
     )
     seeds: int = Field(1, ge=1, description="number of fits whose probabilities are averaged")
-    folds: int = Field(
-        1,
-        ge=1,
-        description="parts of the users; each is answered for by fits on the others, which have not learned it by heart;"
-        " so many fits more",
-    )
     weight: float = Field(0.7, ge=0, le=1, description="the teacher's share of the loss")
     most: int = Field(100, ge=1, description="likeliest items that are kept for each interaction")
     ends: bool = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -32,10 +32,7 @@ class Teacher(Protocol):
     """A baseline that predicts every position of a training history at once.
 
     One that counts takes off what the history itself added; a network says what it has learned, however well it remembers.
-    `takes_itself_off`: whether it is of the first kind.
     """
-
-    takes_itself_off: bool
 
     def fit(self, data: FitData) -> None:
         """Learn from the histories."""
@@ -53,10 +50,6 @@ class Known:
 
     histories: Sequence[np.ndarray]
     targets: np.ndarray
-
-    def of(self, users: Sequence[int]) -> Known:
-        """Return what is known of some of the users."""
-        return Known([self.histories[user] for user in users], self.targets[np.asarray(users, dtype=np.int64)])
 
 
 def teacher_names(config: TeacherConfig) -> list[str]:
@@ -81,8 +74,7 @@ def make_soft_targets(
 ) -> SoftTargets:
     """Fit the baselines once for each seed; returns the likeliest items of every interaction of `data`.
 
-    The fits' probabilities are averaged for each baseline. With folds, networks answer for users whom they have not learned.
-    Several baselines are weighed by a conditional logit on the
+    The fits' probabilities are averaged for each baseline. Several baselines are weighed by a conditional logit on the
     targets of `known`, which none of them has learned. `cache`: a file that the answers are written to, and read from if
     it was written for the same baselines, histories and seed. Raises ConfigError if a baseline cannot teach, or if several
     have no target to be weighed on.
@@ -163,57 +155,29 @@ def _predict(
     config: TeacherConfig, names: Sequence[str], data: FitData, progress: Progress | None, known: Known | None
 ) -> tuple[Tensor, Tensor]:
     """Return the likeliest items of every interaction and their probabilities, both [interactions, most]."""
-    ends = np.cumsum([len(history) + config.ends for history in data.histories])
+    fits = [[_fitted(name, replace(data, seed=data.seed + n)) for n in range(config.seeds)] for name in names]
+    mixed = _Mixed(fits)
+    if mixed.has_several_views:
+        mixed.weigh(known)
     most = min(config.most, data.items)
-    items, probabilities = np.zeros((ends[-1], most), np.int32), np.zeros((ends[-1], most), np.float16)
-    answered = 0
-    for users, mixed in _by_fold(config, names, data, known):
-        for user in users:
-            expected = _probabilities(mixed.logits(data.histories[user], config.ends))
-            rows = slice(ends[user] - len(expected), ends[user])
-            likeliest = np.argpartition(-expected, most - 1, axis=1)[:, :most]
-            theirs = np.take_along_axis(expected, likeliest, axis=1)
-            items[rows], probabilities[rows] = likeliest, theirs / np.maximum(theirs.sum(axis=1, keepdims=True), _LEAST)
-            answered += len(expected)
-            if progress is not None and (user % 100 == 0 or answered == ends[-1]):
-                progress(f"asking {config.baseline}", answered, int(ends[-1]))
+    total = sum(len(history) + config.ends for history in data.histories)
+    items, probabilities = np.zeros((total, most), np.int32), np.zeros((total, most), np.float16)
+    start = 0
+    for user, history in enumerate(data.histories):
+        expected = _probabilities(mixed.logits(history, config.ends))
+        rows = slice(start, start + len(expected))
+        likeliest = np.argpartition(-expected, most - 1, axis=1)[:, :most]
+        theirs = np.take_along_axis(expected, likeliest, axis=1)
+        items[rows], probabilities[rows] = likeliest, theirs / np.maximum(theirs.sum(axis=1, keepdims=True), _LEAST)
+        start += len(expected)
+        if progress is not None and (user % 100 == 0 or start == total):
+            progress(f"asking {config.baseline}", start, total)
     return torch.from_numpy(items), torch.from_numpy(probabilities)
-
-
-def _by_fold(
-    config: TeacherConfig, names: Sequence[str], data: FitData, known: Known | None
-) -> Iterator[tuple[list[int], _Mixed]]:
-    """Yield the users of each fold, and the teachers that answer for them: networks that learned from all others alone, and
-    what counts, which takes a history off the counts of all.
-
-    Dao et al., "Knowledge distillation as semiparametric inference", ICLR 2021, call it cross-fitting.
-    """
-    users = np.arange(len(data.histories))
-    folds = min(config.folds, len(users))
-    whole = {name: _fits(name, config, data) for name in names if folds == 1 or _takes_off(name)}
-    for fold in range(folds):
-        theirs = users[users % folds == fold].tolist()
-        others = replace(data, histories=[data.histories[user] for user in users[users % folds != fold].tolist()])
-        mixed = _Mixed([whole[name] if name in whole else _fits(name, config, others) for name in names])
-        if mixed.has_several_views:
-            mixed.weigh(known if known is None or folds == 1 else known.of(theirs))
-        yield theirs, mixed
-
-
-def _takes_off(name: str) -> bool:
-    teacher = make_baseline(name)
-    return isinstance(teacher, Teacher) and teacher.takes_itself_off
-
-
-def _fits(name: str, config: TeacherConfig, data: FitData) -> list[Teacher]:
-    return [_fitted(name, replace(data, seed=data.seed + n)) for n in range(config.seeds)]
 
 
 def _cache_key(config: TeacherConfig, data: FitData) -> str:
     """Return a hash of everything that a teacher's predictions depend on; its weight in the loss is not among them."""
     named = f"{config.baseline} {config.seeds} {config.most} {config.ends} {data.seed} {data.items}"
-    if config.folds > 1:
-        named += f" {config.folds}"
     digest = hashlib.sha256(named.encode())
     for history in data.histories:
         digest.update(np.asarray([len(history), *history], dtype=np.int64).tobytes())

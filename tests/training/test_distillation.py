@@ -62,40 +62,6 @@ def test_several_fits_are_averaged(data, soft):
     np.testing.assert_allclose(dense(both), (dense(first) + dense(second)) / 2, atol=2e-3)
 
 
-def test_with_folds_a_network_answers_for_those_whom_it_has_not_learned(data):
-    folds = make_soft_targets(TeacherConfig(baseline="sasrec", most=ITEMS, folds=2), data)
-    ends = np.cumsum([len(history) for history in data.histories])
-    for fold in (0, 1):
-        others = FitData(data.histories[1 - fold :: 2], ITEMS)
-        alone = BASELINES["sasrec"]()
-        alone.fit(others)
-        for user in range(fold, len(ends), 2):
-            history = data.histories[user]
-            told = torch.zeros(len(history), ITEMS)
-            rows = slice(int(ends[user]) - len(history), int(ends[user]))
-            told.scatter_(1, folds.items[rows].long(), folds.probabilities[rows].float())
-            expected = torch.from_numpy(alone.views_by_position(history)[..., 0]).softmax(1)
-            np.testing.assert_allclose(told, expected, atol=2e-3)
-
-
-def test_with_folds_what_counts_is_fitted_once_on_all(with_texts, monkeypatch):
-    """It takes a history off its counts, so nothing has to be held back from it."""
-    known = Known(with_texts.histories, np.array([(history[-1] + 1) % ITEMS for history in with_texts.histories]))
-    fitted = {"transition-tfidf": [], "sasrec": []}
-    for name, users in fitted.items():
-        kind = type(BASELINES[name]())
-
-        def fit(self, data, users=users, really=kind.fit):
-            users.append(len(data.histories))
-            really(self, data)
-
-        monkeypatch.setattr(kind, "fit", fit)
-    config = TeacherConfig(baseline="transition-tfidf+sasrec", most=3, folds=4)
-    soft = make_soft_targets(config, with_texts, known=known)
-    assert fitted == {"transition-tfidf": [16], "sasrec": [12] * 4}
-    assert len(soft.items) == sum(map(len, with_texts.histories))
-
-
 def test_a_history_longer_than_a_window_is_asked_about_whole(data):
     baseline = BASELINES["sasrec"]()
     baseline.fit(data)
