@@ -23,6 +23,7 @@ from recommender.errors import DataError
 from recommender.progress import Progress
 
 _SHOWN = 5
+_BROKEN = "broken-media"
 _Inspect = Callable[[Path], tuple[str, ...]]
 
 
@@ -44,9 +45,7 @@ class ValidationReport:
     @property
     def ok(self) -> bool:
         """Whether the tables can be used: there is no error, or only of rows that are to be dropped; warnings pass."""
-        return not any(
-            problem.severity == "error" and not (self.dropping and problem.row is not None) for problem in self.problems
-        )
+        return not any(problem.severity == "error" and not self._is_dropped(problem) for problem in self.problems)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -82,9 +81,15 @@ class ValidationReport:
             lines += [f"  hint: {hint}" for hint in _hints(of_kind[:shown])]
         return "\n".join([*lines, "", self._verdict()])
 
+    def _is_dropped(self, problem: Problem) -> bool:
+        """Return whether `data.on_error` leaves a row out: not for a medium that is only found broken when it is encoded."""
+        return self.dropping and problem.row is not None and problem.kind != _BROKEN
+
     def _verdict(self) -> str:
         if not self.ok:
-            return "errors: the tables cannot be used as they are"
+            broken = self.dropping and _BROKEN in self.counts
+            which = ": data.on_error leaves out no broken media, and encoding stops at the first" if broken else ""
+            return f"errors: the tables cannot be used as they are{which}"
         wrong = {(problem.source, problem.row) for problem in self.problems if problem.severity == "error"}
         return f"{len(wrong)} rows with errors are left out, as data.on_error says" if wrong else "no errors"
 
@@ -105,6 +110,8 @@ def validate(
     problems: list[Problem] = []
     table = _read(items, "items", data, problems)
     read = read_items(table, data.columns_of("items")) if table else ReadItems((), (), ())
+    if data.on_error == "drop":  # as `Catalogue.load` does: an item stays, without the medium that is not there
+        read = read.without_absent_media()
     problems += read.problems
     if table and media:
         problems += _check_media(table, read, data.columns_of("items"), progress)
@@ -237,7 +244,7 @@ def _decode(
                     kind, reason = f"{state}-{name}", f"{path.name} is {state}"
                     problems.append(table.problem(row, column, kind, reason, severity="warning"))
             except DataError as error:
-                problems.append(table.problem(row, column, "broken-media", error.message, hint=error.hint))
+                problems.append(table.problem(row, column, _BROKEN, error.message, hint=error.hint))
         if progress:
             progress(f"checking {name} files", done, len(paths))
     return problems

@@ -208,7 +208,8 @@ def _media(table: Table, column: str, problems: list[Problem]) -> list[Path | No
         elif full is not None and not _is_file(full):
             link = "://" in str(path)
             reason = f"a link, not a file: {path}" if link else f"no such file: {path}"
-            hint = "download it first" if link else f"relative paths start at {table.folder or 'the working folder'}"
+            start = "the working folder" if table.folder is None else table.folder.absolute()
+            hint = "download it first" if link else f"relative paths start at {start}"
             problems.append(table.problem(row, column, "missing-media", reason, hint=hint))
         paths.append(full)
     return paths
