@@ -100,11 +100,13 @@ def validate(
     data: DataConfig | ColumnsConfig | None = None,
     media: bool = True,
     progress: Progress | None = None,
+    encoders: EncodersConfig | None = None,
 ) -> ValidationReport:
     """Check all rows and, if `media`, all media files; problems are reported, never raised.
 
     `interactions` may be None. Their item ids are checked against the rows of `items` that have a usable id. `data`: names
-    of columns, how the tables are written, and whether rows with errors are to be dropped.
+    of columns, how the tables are written, and whether rows with errors are to be dropped. `encoders`: how much of a video
+    is looked at.
     """
     data = DataConfig.of(data)
     problems: list[Problem] = []
@@ -114,7 +116,7 @@ def validate(
         read = read.without_absent_media()
     problems += read.problems
     if table and media:
-        problems += _check_media(table, read, data.columns_of("items"), progress)
+        problems += _check_media(table, read, data.columns_of("items"), encoders or EncodersConfig(), progress)
     users, count = 0, 0
     if interactions is not None:
         catalogue = Catalogue(read.items) if read.items else None
@@ -215,7 +217,12 @@ def _ties(table: Table, events: Events, columns: ColumnsConfig) -> list[Problem]
     return [table.problem(int(rows[0]), column, "tied-time", reason, severity="warning")]
 
 
-def _check_media(table: Table, read: ReadItems, columns: ColumnsConfig, progress: Progress | None) -> list[Problem]:
+def _check_media(
+    table: Table, read: ReadItems, columns: ColumnsConfig, encoders: EncodersConfig, progress: Progress | None
+) -> list[Problem]:
+    def watched(path: Path) -> tuple[str, ...]:
+        return video_problems(path, encoders.video_frames, encoders.video_seconds)
+
     images = {row: item.image for row, item in zip(read.rows, read.items, strict=True) if item.image}
     sounds = {row: item.audio for row, item in zip(read.rows, read.items, strict=True) if item.audio}
     videos = {row: item.video for row, item in zip(read.rows, read.items, strict=True) if item.video}
@@ -223,13 +230,8 @@ def _check_media(table: Table, read: ReadItems, columns: ColumnsConfig, progress
         *_decode(table, columns.image, "image", images, lambda path: image_problems(read_image(path)), progress),
         *_same_content(table, columns.image, images),
         *_decode(table, columns.audio, "audio", sounds, lambda path: audio_problems(read_audio(path, None)), progress),
-        *_decode(table, columns.video, "video", videos, _watched, progress),
+        *_decode(table, columns.video, "video", videos, watched, progress),
     ]
-
-
-def _watched(path: Path) -> tuple[str, ...]:
-    usual = EncodersConfig()
-    return video_problems(path, usual.video_frames, usual.video_seconds)
 
 
 def _decode(
