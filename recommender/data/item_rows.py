@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,12 @@ class ReadItems:
     def html_cleaned(self) -> int:
         """Number of rows from which HTML was removed."""
         return len({problem.row for problem in self.problems if problem.kind == "html"})
+
+    def without_problems(self, kind: str, table: Table, item_ids: Container[str]) -> ReadItems:
+        """Return the items without the problems of one kind that those of some ids have."""
+        lines = {table.line(row) for row, item in zip(self.rows, self.items, strict=True) if item.item_id in item_ids}
+        left = (problem for problem in self.problems if problem.kind != kind or problem.row not in lines)
+        return replace(self, problems=tuple(left))
 
     def without_absent_media(self) -> ReadItems:
         """Return the items without media files that do not exist; that they do not is then a warning."""
