@@ -38,13 +38,14 @@ def validate(
         raise typer.BadParameter(
             "say which tables: by --items and --interactions, or by --config", param_hint="--items"
         )
-    data = (Config.load(config) if config else Config()).data
+    recipe = Config.load(config) if config else Config()
+    data = recipe.data
     whole = items is None and "items" not in data.model_fields_set  # both tables are the default's
     if interactions is None and ("interactions" in data.model_fields_set or whole):
         interactions = data.interactions
     items = data.items if items is None else items
     with progress_bars(quiet or as_json) as progress:
-        report = check(items, interactions, data, progress=progress)
+        report = check(items, interactions, data, progress=progress, encoders=recipe.encoders)
     if as_json:
         print_json(report.to_dict())
     else:

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -63,18 +63,27 @@ class Catalogue(Sequence[Item]):
         self._fingerprint = ""
 
     @classmethod
-    def load(cls, source: Any, data: DataConfig | ColumnsConfig | None = None, media: bool = True) -> Catalogue:
+    def load(
+        cls,
+        source: Any,
+        data: DataConfig | ColumnsConfig | None = None,
+        media: bool = True,
+        encoded: Container[str] = (),
+    ) -> Catalogue:
         """Read a file, a folder, an embedded data set, a DataFrame or a `datasets.Dataset`.
 
         `data`: names of columns, how the table is written, and whether rows with errors are dropped. Raises DataError for
-        what cannot be read, a missing id column, empty or duplicate ids, and, if `media`, for absent media files.
+        what cannot be read, a missing id column, empty or duplicate ids, and, if `media`, for absent media files,
+        but those of items whose ids are in `encoded`: nobody reads them again.
         """
         data = DataConfig.of(data)
         table = read_table(source, "items", data.items_table)
         read = read_items(table, data.columns_of("items"))
         if not media:
             read = replace(read, problems=tuple(p for p in read.problems if p.kind != "missing-media"))
-        elif data.on_error == "drop":
+        elif encoded:
+            read = read.without_problems("missing-media", table, encoded)
+        if media and data.on_error == "drop":
             read = read.without_absent_media()
         usable = usable_rows(table, read.problems, data.on_error, "items")
         items = [item for row, item in zip(read.rows, read.items, strict=True) if usable[row]]

@@ -23,6 +23,7 @@ from recommender.errors import DataError
 from recommender.progress import Progress
 
 _SHOWN = 5
+_BROKEN = "broken-media"
 _Inspect = Callable[[Path], tuple[str, ...]]
 
 
@@ -44,9 +45,7 @@ class ValidationReport:
     @property
     def ok(self) -> bool:
         """Whether the tables can be used: there is no error, or only of rows that are to be dropped; warnings pass."""
-        return not any(
-            problem.severity == "error" and not (self.dropping and problem.row is not None) for problem in self.problems
-        )
+        return not any(problem.severity == "error" and not self._is_dropped(problem) for problem in self.problems)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -82,9 +81,15 @@ class ValidationReport:
             lines += [f"  hint: {hint}" for hint in _hints(of_kind[:shown])]
         return "\n".join([*lines, "", self._verdict()])
 
+    def _is_dropped(self, problem: Problem) -> bool:
+        """Return whether `data.on_error` leaves a row out: not for a medium that is only found broken when it is encoded."""
+        return self.dropping and problem.row is not None and problem.kind != _BROKEN
+
     def _verdict(self) -> str:
         if not self.ok:
-            return "errors: the tables cannot be used as they are"
+            broken = self.dropping and _BROKEN in self.counts
+            which = ": data.on_error leaves out no broken media, and encoding stops at the first" if broken else ""
+            return f"errors: the tables cannot be used as they are{which}"
         wrong = {(problem.source, problem.row) for problem in self.problems if problem.severity == "error"}
         return f"{len(wrong)} rows with errors are left out, as data.on_error says" if wrong else "no errors"
 
@@ -95,19 +100,23 @@ def validate(
     data: DataConfig | ColumnsConfig | None = None,
     media: bool = True,
     progress: Progress | None = None,
+    encoders: EncodersConfig | None = None,
 ) -> ValidationReport:
     """Check all rows and, if `media`, all media files; problems are reported, never raised.
 
     `interactions` may be None. Their item ids are checked against the rows of `items` that have a usable id. `data`: names
-    of columns, how the tables are written, and whether rows with errors are to be dropped.
+    of columns, how the tables are written, and whether rows with errors are to be dropped. `encoders`: how much of a video
+    is looked at.
     """
     data = DataConfig.of(data)
     problems: list[Problem] = []
     table = _read(items, "items", data, problems)
     read = read_items(table, data.columns_of("items")) if table else ReadItems((), (), ())
+    if data.on_error == "drop":  # as `Catalogue.load` does: an item stays, without the medium that is not there
+        read = read.without_absent_media()
     problems += read.problems
     if table and media:
-        problems += _check_media(table, read, data.columns_of("items"), progress)
+        problems += _check_media(table, read, data.columns_of("items"), encoders or EncodersConfig(), progress)
     users, count = 0, 0
     if interactions is not None:
         catalogue = Catalogue(read.items) if read.items else None
@@ -208,7 +217,12 @@ def _ties(table: Table, events: Events, columns: ColumnsConfig) -> list[Problem]
     return [table.problem(int(rows[0]), column, "tied-time", reason, severity="warning")]
 
 
-def _check_media(table: Table, read: ReadItems, columns: ColumnsConfig, progress: Progress | None) -> list[Problem]:
+def _check_media(
+    table: Table, read: ReadItems, columns: ColumnsConfig, encoders: EncodersConfig, progress: Progress | None
+) -> list[Problem]:
+    def watched(path: Path) -> tuple[str, ...]:
+        return video_problems(path, encoders.video_frames, encoders.video_seconds)
+
     images = {row: item.image for row, item in zip(read.rows, read.items, strict=True) if item.image}
     sounds = {row: item.audio for row, item in zip(read.rows, read.items, strict=True) if item.audio}
     videos = {row: item.video for row, item in zip(read.rows, read.items, strict=True) if item.video}
@@ -216,13 +230,8 @@ def _check_media(table: Table, read: ReadItems, columns: ColumnsConfig, progress
         *_decode(table, columns.image, "image", images, lambda path: image_problems(read_image(path)), progress),
         *_same_content(table, columns.image, images),
         *_decode(table, columns.audio, "audio", sounds, lambda path: audio_problems(read_audio(path, None)), progress),
-        *_decode(table, columns.video, "video", videos, _watched, progress),
+        *_decode(table, columns.video, "video", videos, watched, progress),
     ]
-
-
-def _watched(path: Path) -> tuple[str, ...]:
-    usual = EncodersConfig()
-    return video_problems(path, usual.video_frames, usual.video_seconds)
 
 
 def _decode(
@@ -237,7 +246,7 @@ def _decode(
                     kind, reason = f"{state}-{name}", f"{path.name} is {state}"
                     problems.append(table.problem(row, column, kind, reason, severity="warning"))
             except DataError as error:
-                problems.append(table.problem(row, column, "broken-media", error.message, hint=error.hint))
+                problems.append(table.problem(row, column, _BROKEN, error.message, hint=error.hint))
         if progress:
             progress(f"checking {name} files", done, len(paths))
     return problems

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,12 @@ class ReadItems:
     def html_cleaned(self) -> int:
         """Number of rows from which HTML was removed."""
         return len({problem.row for problem in self.problems if problem.kind == "html"})
+
+    def without_problems(self, kind: str, table: Table, item_ids: Container[str]) -> ReadItems:
+        """Return the items without the problems of one kind that those of some ids have."""
+        lines = {table.line(row) for row, item in zip(self.rows, self.items, strict=True) if item.item_id in item_ids}
+        left = (problem for problem in self.problems if problem.kind != kind or problem.row not in lines)
+        return replace(self, problems=tuple(left))
 
     def without_absent_media(self) -> ReadItems:
         """Return the items without media files that do not exist; that they do not is then a warning."""
@@ -208,7 +214,8 @@ def _media(table: Table, column: str, problems: list[Problem]) -> list[Path | No
         elif full is not None and not _is_file(full):
             link = "://" in str(path)
             reason = f"a link, not a file: {path}" if link else f"no such file: {path}"
-            hint = "download it first" if link else f"relative paths start at {table.folder or 'the working folder'}"
+            start = "the working folder" if table.folder is None else table.folder.absolute()
+            hint = "download it first" if link else f"relative paths start at {start}"
             problems.append(table.problem(row, column, "missing-media", reason, hint=hint))
         paths.append(full)
     return paths

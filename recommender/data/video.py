@@ -6,6 +6,7 @@ sound. So what is held in memory does not grow with the video.
 
 from __future__ import annotations
 
+import errno
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ _MOST_ON_THE_WAY = 300  # frames that are decoded to come from a key frame to a 
 _SHORTER_SIDE = 512  # pixels that are kept: image towers read 224 to 512
 _DETAIL_SIDE = 128
 _HINT = "save it as MP4 with H.264 and AAC, or leave the field blank"
+_OTHER_FORMAT = "its format is not among those that are read: MP4, MOV, WebM, Matroska, AVI, MPEG, FLV, ASF, Ogg"
 
 
 @dataclass
@@ -145,14 +147,19 @@ def _opened(path: Path) -> Iterator[Any]:
     # one file, whatever its name and content say: neither addresses nor lists of other files
     only = {"format_whitelist": ",".join(VIDEO_FORMATS), "protocol_whitelist": "file"}
     limits = {"max_pixels": str(MOST_VIDEO_PIXELS), "threads": "1"}
+    opened = False
     try:
         with av.open(
             f"file:{path.absolute()}", options=limits, container_options=only, metadata_errors="replace"
         ) as video:
+            opened = True
             yield video
     except DataError:
         raise
     except Exception as error:  # on damaged bytes, each format's decoder fails in its own way
+        if not opened and getattr(error, "errno", None) == errno.EINVAL:  # FFmpeg's word for what the list leaves out
+            hint = f"{_HINT}; a picture belongs into image, a sound into audio"
+            raise DataError(f"{name}: not a readable video ({_OTHER_FORMAT})", hint) from None
         reason = str(getattr(error, "strerror", None) or reason_of(error, name))
         raise DataError(f"{name}: not a readable video ({reason})", _HINT) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,15 @@ def _of_video(item: Item, path: Path, modality: Modality, config: EncodersConfig
         if not has_sound_track(path) and modality == "audio":
             return None
         part = VideoFrames(path, config.video_frames) if modality == "image" else SoundTrack(path, config.video_seconds)
-        return Source(item.item_id, part, f"{content_hash(path)} {part.kind}", path.stat().st_size)
+        status = path.stat()
+        content = _hash_of_video(path.absolute(), status.st_mtime_ns, status.st_size)
+        return Source(item.item_id, part, f"{content} {part.kind}", status.st_size)
+
+
+@lru_cache(maxsize=1 << 18)
+def _hash_of_video(path: Path, _changed: int, _size: int) -> str:
+    """Return the hash of a video's bytes; those of trailers take long to read, and each encoder and view asks for it."""
+    return content_hash(path)
 
 
 def _note_soundless(items: Sequence[Item]) -> None:

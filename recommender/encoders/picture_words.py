@@ -39,7 +39,11 @@ def describe_pictures(
     """
     encoder = telling_tower(config)
     labeller = ClassLabeller(encoder) if classes else PictureLabeller(encoder)
-    kinds, confidences = top_labels(labeller, "image", without_standins(catalogue), config, progress)
+    own_media = without_standins(catalogue)
+    if not any(item.image for item in own_media):
+        videos = ", and videos are not looked into" if any(item.video for item in own_media) else ""
+        raise DataError(f"no item has a picture of its own{videos}", "name files of pictures in the column image")
+    kinds, confidences = top_labels(labeller, "image", own_media, config, progress)
     return [said(own, sure, labeller.names, least) for own, sure in zip(kinds, confidences, strict=True)]
 
 

@@ -62,7 +62,9 @@ def load_extended(
     """
     if times < 0:
         raise DataError(f"times is {times:g}, expected 0 or more", "1 lists a new item as often as a known one")
-    table = Catalogue.load(items, Config.load(resolve(source) / "config.yaml").data)
+    # media of known items may be gone since: their vectors are in the checkpoint
+    known_ids = frozenset(item_ids_of(source) or ())
+    table = Catalogue.load(items, Config.load(resolve(source) / "config.yaml").data, encoded=known_ids)
     known = with_vectors(_load_known(source, table, progress), vectors or {})
     extended = extend(known, table, items, progress)
     if extended.config.semantic_ids.levels == 1:

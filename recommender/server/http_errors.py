@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -139,9 +140,29 @@ def _http_exception(_: Request, error: HTTPException) -> JSONResponse:
 
 def _invalid_body(_: Request, error: RequestValidationError) -> JSONResponse:
     """Name the first field that is wrong, in one line. FastAPI begins each location with "body"."""
-    first = error.errors()[0]
-    field = ".".join(map(str, first["loc"][1:]))
+    first, location = _meant(error.errors())
+    field = ".".join(map(str, location[1:]))
     return HttpError(400, f"{field or 'body'}: {reason_of(first)}", param=field or None).response()
+
+
+def _meant(errors: Sequence[Any]) -> tuple[Any, list[Any]]:
+    """Return the first error and its location, without what pydantic calls the forms of a field there.
+
+    Of a field that is a text or a list, each form has an error. Who sent a list with one wrong part is told of that part.
+    """
+    first = errors[0]
+    *field, form = first["loc"]
+    inside = [other for other in errors[1:] if list(other["loc"][: len(field)]) == field]
+    parts = [other for other in inside if any(_is_form(part) for part in other["loc"][len(field) : -1])]
+    if parts:
+        first = parts[0]
+    elif form == "str" and inside:
+        return first, field
+    return first, [part for part in first["loc"] if not _is_form(part)]
+
+
+def _is_form(part: Any) -> bool:
+    return isinstance(part, str) and part.startswith("list[")
 
 
 def _server_failure(_: Request, error: Exception) -> JSONResponse:

@@ -15,6 +15,7 @@ from recommender.data.cleaning import clean_text, clean_title
 from recommender.data.id_fields import ItemId, ValueText
 from recommender.data.item_rows import Item
 from recommender.data.media import keep_bytes
+from recommender.errors import DataError
 from recommender.pipelines.add_items import add_items, media_folder
 from recommender.pipelines.left_out import NamedStore
 
@@ -65,11 +66,10 @@ class NewItem(BaseModel):
             raise ValueError("not base64") from None
         return url
 
-    def item(self, media: Path) -> Item:
-        """Return it as an item, its media kept as files in a folder."""
-        image, audio = _kept(self.image, media), _kept(self.audio, media)
-        text, video = clean_text(self.text), _kept(self.video, media)
-        return Item(self.item_id, self.title, text, image, audio, self.attributes, video=video)
+    def item(self, sent: SentMedia) -> Item:
+        """Return it as an item, its media kept as files."""
+        image, audio, video = (sent.keep(name, getattr(self, name)) for name in ("image", "audio", "video"))
+        return Item(self.item_id, self.title, clean_text(self.text), image, audio, self.attributes, video=video)
 
 
 class NewItemsBody(BaseModel):
@@ -79,17 +79,46 @@ class NewItemsBody(BaseModel):
     items: list[NewItem] = Field(min_length=1, max_length=MOST_ITEMS)
 
 
+class SentMedia:
+    """The media of one body, kept as files of a folder: those that were not there before go again if it is refused."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._before = set(folder.iterdir()) if folder.is_dir() else set()
+        self._kept: dict[Path, str] = {}
+
+    def keep(self, name: str, url: str | None) -> Path | None:
+        """Keep a data: URL, if there is one, and return its file. `name`: of the field that it came in."""
+        if url is None:
+            return None
+        head, _, data = url.partition(",")
+        found = _DATA_URL.match(f"{head},")
+        assert found is not None
+        path = keep_bytes(base64.b64decode(data), self._folder, _SUFFIXES.get(found[2], f".{found[2]}"))
+        self._kept[path] = name
+        return path
+
+    def remove(self) -> None:
+        """Remove what this body brought: no table names it."""
+        for path in self._kept.keys() - self._before:
+            path.unlink(missing_ok=True)
+
+    def without_paths(self, error: DataError) -> DataError:
+        """Return an error as whoever sent the media is told it: by the field, not by a file of this machine."""
+        message = error.message
+        for path, name in self._kept.items():
+            message = message.replace(str(path), name)
+        return DataError(message, error.hint)
+
+
 def add_to_model(model: str, store: NamedStore | None, items: Sequence[NewItem]) -> dict[str, Any]:
     """Put a version of a checkpoint that knows these items in its place. `store`, and what it raises: as of `add_items`."""
-    media = media_folder(model)
-    added = add_items(model, [item.item(media) for item in items], store=store)
+    sent = SentMedia(media_folder(model))
+    try:
+        added = add_items(model, [item.item(sent) for item in items], store=store)
+    except BaseException as error:
+        sent.remove()
+        if isinstance(error, DataError):
+            raise sent.without_paths(error) from None
+        raise
     return {"object": "items", "added": list(added.ids), "items": added.items, "share_of_lists": added.share}
-
-
-def _kept(url: str | None, folder: Path) -> Path | None:
-    if url is None:
-        return None
-    head, _, data = url.partition(",")
-    found = _DATA_URL.match(f"{head},")
-    assert found is not None
-    return keep_bytes(base64.b64decode(data), folder, _SUFFIXES.get(found[2], f".{found[2]}"))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recommender.config import ColumnsConfig, Config
+from recommender.config import CONTENT_MODALITIES, ColumnsConfig, Config
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories
 from recommender.data.written_tables import write_csv, write_items
@@ -105,6 +105,7 @@ def cold_start_study(
     """
     if UNLISTED in recipes:
         raise DataError(f"{UNLISTED!r} names the model that lists no new item", "give the variant another name")
+    _check_content(recipes)
     options = options or ColdStartOptions()
     _write_tables(*_split(next(iter(recipes.values())), options, progress), output)
     entries = [
@@ -121,6 +122,15 @@ def cold_start_study(
         progress=progress,
     )
     return ColdStartEvaluations(evaluated(test=str(output / "targets.csv")), evaluated())
+
+
+def _check_content(recipes: Mapping[str, Config]) -> None:
+    """Raise DataError, before anything is trained, for a recipe by which new items are like no others."""
+    for name, config in recipes.items():
+        if not any(getattr(config.encoders, modality) for modality in CONTENT_MODALITIES):
+            reads = ", ".join(CONTENT_MODALITIES)
+            message = f"{name!r} reads no content ({reads} are all off), so it cannot tell new items apart"
+            raise DataError(message, "leave one encoder on, as encoders.text, or leave the recipe out")
 
 
 def _split(config: Config, options: ColdStartOptions, progress: Progress | None) -> tuple[ColdSplit, Catalogue]:

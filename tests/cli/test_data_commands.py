@@ -11,6 +11,7 @@ from recommender.config import DataConfig
 from recommender.data.catalogue import Catalogue
 from recommender.data.tables import say_once
 from tests.cli.conftest import refused, write_csv
+from tests.data.made_videos import BLUE, RED, make_video
 from tests.encoders.test_labels import DOG, with_classifier
 from tests.media_files import picture
 
@@ -115,6 +116,16 @@ def test_an_unknown_column_key_of_one_table_is_refused(run, tmp_path):
     (tmp_path / "data.yaml").write_text("data:\n  items_table: {columns: {itemid: id}}\n")
     answer = run("validate", "--items", "movielens-100k", "--config", tmp_path / "data.yaml")
     refused(answer, "data.items_table.columns", "item_id")
+
+
+def test_validate_looks_at_as_much_of_a_video_as_the_config_encodes(run, tmp_path):
+    make_video(tmp_path / "a.mp4", scenes=(RED, BLUE), mute_seconds=1)
+    (tmp_path / "items.csv").write_text("item_id,title,video\n1,One,a.mp4\n")
+    for seconds, silent in ((2, 0), (0.5, 1)):
+        encoders = f"encoders: {{video_seconds: {seconds}}}"
+        (tmp_path / "mine.yaml").write_text(f"data: {{items: {tmp_path / 'items.csv'}}}\n{encoders}\n")
+        code, out, _ = run("validate", "--config", tmp_path / "mine.yaml", "--json")
+        assert code == 0 and json.loads(out)["counts"].get("silent-video", 0) == silent
 
 
 def test_validate_takes_the_tables_of_the_config(run, tables, tmp_path):

@@ -32,8 +32,12 @@ def make_video(
     corner: bool = True,
     volume: float = 0.5,
     options: dict[str, str] | None = None,
+    mute_seconds: float = 0.0,
 ) -> Path:
-    """Write a video of scenes of one colour, whose upper left quarter is white, of a second each, with a tone (hertz)."""
+    """Write a video of scenes of one colour, whose upper left quarter is white, of a second each, with a tone (hertz).
+
+    `mute_seconds`: of silence before the tone.
+    """
     codec, sound_codec, rate = CODECS[path.suffix]
     with av.open(str(path), "w", options=options or {}) as video:
         frames: Any = video.add_stream(codec, rate=FPS) if scenes else None
@@ -50,7 +54,9 @@ def make_video(
         if frames:
             video.mux(frames.encode(None))
         if tone:
-            _add_tone(video, sound, rate, tone, volume, len(scenes) * scene_frames / FPS or 2.0)
+            seconds = len(scenes) * scene_frames / FPS or 2.0
+            levels = np.where(np.arange(round(seconds * rate)) < mute_seconds * rate, 0.0, volume)
+            _add_tone(video, sound, rate, tone, levels)
     return path
 
 
@@ -61,8 +67,8 @@ def _scene(colour: tuple[int, int, int], size: tuple[int, int], corner: bool) ->
     return pixels
 
 
-def _add_tone(video: Any, stream: Any, rate: int, hertz: float, volume: float, seconds: float) -> None:
-    samples = volume * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
+def _add_tone(video: Any, stream: Any, rate: int, hertz: float, levels: np.ndarray) -> None:
+    samples = levels * np.sin(2 * np.pi * hertz * np.arange(len(levels)) / rate)
     whole = av.AudioFrame.from_ndarray(samples.astype(np.float32)[None], format="fltp", layout="mono")
     whole.rate, whole.pts = rate, 0
     encoder = stream.codec_context

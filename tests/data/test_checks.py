@@ -177,9 +177,25 @@ def test_users_5_and_5_0_are_one(tmp_path):
 
 
 def test_a_report_of_rows_that_are_dropped_is_ok(tables):
+    for name in ("broken.png", "text.wav"):
+        (tables / name).unlink()
     report = validate(tables / "items.jsonl", tables / "interactions.csv", DataConfig(on_error="drop"))
     assert report.ok and "rows with errors are left out, as data.on_error says" in report.render()
     assert not validate(tables / "none.jsonl", None, DataConfig(on_error="drop")).ok
+
+
+def test_media_are_dropped_in_the_report_as_they_are_in_training(tmp_path):
+    cut_in_half(make_video(tmp_path / "cut.webm"))
+    rows = [{"item_id": name, "title": f"T {name}", "video": name} for name in ("absent.mp4", "cut.webm")]
+    jsonl(tmp_path / "items.jsonl", rows)
+    data = DataConfig(on_error="drop")
+    report = validate(tmp_path, None, data)
+    assert ("missing-media", 1, "video", "warning") in found(report)  # the item stays, without its video
+    assert Catalogue.load(tmp_path, data)[0].video is None
+    # encoding stops at a broken one, so the report must not promise that it is left out
+    assert not report.ok and "data.on_error leaves out no broken media" in report.render()
+    jsonl(tmp_path / "items.jsonl", rows[:1])
+    assert validate(tmp_path, None, data).ok
 
 
 def test_videos_are_watched(tmp_path):

@@ -6,6 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile
+from PIL import Image
 
 from recommender.data import video
 from recommender.data.video import has_sound_track, read_frames, read_sound_track, video_problems
@@ -120,6 +122,17 @@ def test_what_is_no_video_is_an_error_and_opens_no_other_file(tmp_path, content,
     path.write_bytes(content)
     for read in (has_sound_track, lambda p: read_frames(p, 4), lambda p: read_sound_track(p, 300)):
         assert reason in one_line_error(read, path)
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.jpg", "a.wav"])
+def test_a_picture_or_a_sound_is_told_which_formats_are_videos(tmp_path, name):
+    path = tmp_path / name
+    if name == "a.wav":
+        soundfile.write(path, np.sin(np.arange(8000) / 20), 8000)
+    else:
+        Image.new("RGB", (64, 48), RED).save(path)
+    for read in (has_sound_track, lambda p: read_frames(p, 4), lambda p: read_sound_track(p, 300)):
+        assert "its format is not among those that are read: MP4, MOV" in one_line_error(read, path)
 
 
 def test_a_name_that_looks_like_an_address_is_a_file(tmp_path, monkeypatch):

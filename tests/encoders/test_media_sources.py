@@ -10,6 +10,7 @@ import soundfile
 
 from recommender.config import EncodersConfig
 from recommender.data.catalogue import Catalogue, Item
+from recommender.data.media import content_hash
 from recommender.data.video import read_frames, read_sound_track
 from recommender.encoders.audio import SAMPLE_RATE, AudioEncoder
 from recommender.encoders.image import ImageEncoder
@@ -78,6 +79,27 @@ def test_videos_are_kept_by_content_and_by_what_is_read_of_them(catalogue, setti
     assert (other.tallies["image"].computed, other.tallies["audio"].computed) == (2, 1)
     assert all(first.sources[m] != other.sources[m] for m in ("image", "audio"))
     assert not np.allclose(first.vectors["audio"][0], other.vectors["audio"][0], atol=1e-4)
+
+
+def test_a_video_is_hashed_once_for_picture_sound_and_views_and_again_when_it_changes(
+    tmp_path, settings_of, monkeypatch
+):
+    hashed = []
+
+    def noting(path):
+        hashed.append(path.name)
+        return content_hash(path)
+
+    monkeypatch.setattr("recommender.encoders.media_sources.content_hash", noting)
+    films = Catalogue([Item("1", "film", video=make_video(tmp_path / "film.mp4", scenes=(RED,)))])
+    encoders = Encoders.from_config(settings_of(views=1))
+    before = encoders.encode(films)
+    encoders.encode_views(films)
+    assert hashed == ["film.mp4"]
+    make_video(tmp_path / "film.mp4", scenes=(BLUE, RED, BLUE), tone=880.0)
+    after = encoders.encode(films)
+    assert hashed == ["film.mp4"] * 2
+    assert not np.allclose(before.vectors["image"], after.vectors["image"])
 
 
 def test_a_broken_off_run_goes_on_where_it_stopped(catalogue, settings_of):

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from recommender.config import DataConfig, EncodersConfig
-from recommender.data.catalogue import Catalogue
+from recommender.data.catalogue import Catalogue, Item
 from recommender.encoders.picture_words import describe_pictures, said, save_picture_words, telling_tower
 from recommender.errors import ConfigError, DataError
 from tests.conftest import write_csv
+from tests.data.made_videos import RED, make_video
 from tests.encoders.test_labels import CAT, COMIC_BOOK, DOG, catalogue_of, pictures, settings, with_classifier
 
 __all__ = ["pictures"]  # a fixture
@@ -57,3 +58,9 @@ def test_the_table_is_joined_as_facts_and_one_without_words_is_not_written(tmp_p
     with pytest.raises(DataError, match="sure of nothing") as error:
         save_picture_words(tmp_path / "none.jsonl", ["1", "2"], [(), ()])
     assert "--least" in error.value.hint and not (tmp_path / "none.jsonl").exists()
+
+
+def test_a_catalogue_of_videos_has_no_pictures_to_look_at(tmp_path):
+    films = Catalogue([Item("1", "film", video=make_video(tmp_path / "film.mp4", scenes=(RED,)))])
+    with pytest.raises(DataError, match="no item has a picture of its own, and videos are not looked into"):
+        describe_pictures(films, EncodersConfig(cache=str(tmp_path)))

@@ -51,6 +51,15 @@ def test_the_new_table_names_the_video_of_an_item(world):
     assert catalogue[catalogue.index("new")].video == path
 
 
+def test_media_of_known_items_may_be_gone_and_those_of_new_ones_may_not(world):
+    path = make_video(world.parent / "clip.mp4", scenes=(RED,))
+    add_items(world, [replace(NEW, video=path)])
+    path.unlink()
+    assert add_items(world, [Item("later", "The blue stone")]).ids == ("later",)
+    with pytest.raises(DataError, match="video: no such file: .*clip.mp4"):
+        add_items(world, [Item("last", "The green stone", video=path)])
+
+
 def test_tables_that_no_version_names_are_gone(world):
     for number in range(6):
         add_items(world, [Item(f"n{number}", f"The blue stone {number}")])

@@ -99,16 +99,32 @@ def test_a_conversation_goes_on_after_what_is_no_picture_and_half_an_hour_of_sou
     assert json.loads(served.post("/v1/chat/completions", body)[2])["recommendations"]
 
 
+def picture_at(url):
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
 @pytest.mark.parametrize(
-    "part",
+    ("content", "why"),
     [
-        {"type": "image_url", "image_url": {"url": "http://localhost/secret.png"}},
-        {"type": "image_url", "image_url": {"url": "file:///etc/passwd"}},
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64,???"}},
-        {"type": "input_audio", "input_audio": {"data": "not base64!"}},
-        {"type": "video_url", "video_url": {"url": "x"}},
+        ([picture_at("http://localhost/secret.png")], "0.image_url.image_url.url: send the picture itself"),
+        ([picture_at("file:///etc/passwd")], "0.image_url.image_url.url: send the picture itself"),
+        ([picture_at("data:image/png;base64,???")], "0.image_url.image_url.url: not base64"),
+        (
+            [{"type": "input_audio", "input_audio": {"data": "not base64!"}}],
+            "0.input_audio.input_audio.data: not base64",
+        ),
+        ([{"type": "text", "text": "a"}, {"type": "video_url", "video_url": {"url": "x"}}], "1: input tag 'video_url'"),
     ],
 )
-def test_nothing_is_fetched_and_damaged_parts_are_refused(served, part):
-    status, _, text = served.post("/v1/chat/completions", {"messages": [{"role": "user", "content": [part]}]})
-    assert status == 400 and "messages.0.content" in json.loads(text)["error"]["message"]
+def test_nothing_is_fetched_and_damaged_parts_are_refused(served, content, why):
+    status, _, text = served.post("/v1/chat/completions", {"messages": [{"role": "user", "content": content}]})
+    error = json.loads(text)["error"]
+    assert status == 400 and error["message"].startswith(f"messages.0.content.{why}"), error
+    assert error["param"] == f"messages.0.content.{why.partition(':')[0]}"
+
+
+def test_what_is_neither_text_nor_parts_is_told_of_the_field(served):
+    status, _, text = served.post("/v1/chat/completions", {"messages": [{"role": "user", "content": 5}]})
+    assert (
+        status == 400 and json.loads(text)["error"]["message"] == "messages.0.content: input should be a valid string"
+    )

@@ -10,13 +10,15 @@ import threading
 import time
 import urllib.request
 from functools import partial
+from pathlib import Path
 
 import pytest
 import uvicorn
 
 from recommender.adapters.shipped import manifest_digest
-from recommender.config import ServingConfig
+from recommender.config import Config, ServingConfig
 from recommender.engine import Recommender
+from recommender.errors import DataError
 from recommender.server.app import create_app
 from recommender.server.new_items import add_to_model
 from recommender.server.uvicorn_server import server_config
@@ -113,6 +115,27 @@ def test_what_is_wrong_is_one_line_and_changes_nothing(server, item, why):
     status, told = server.add(item)
     assert status == 400 and why in told["error"]["message"] and "\n" not in told["error"]["message"]
     assert manifest_digest(server.model) == before
+
+
+def test_media_of_what_is_refused_do_not_stay(server):
+    folder = Path(Config.load(server.model / "config.yaml").data.items).parent / "added-media"
+    new, known = {"item_id": "new", "title": "The red sun", "image": png()}, {"item_id": "103", "title": "Known"}
+    assert server.add(new, known)[0] == 400
+    assert list(folder.iterdir()) == []
+    assert server.add(new)[0] == 200
+    (kept,) = folder.iterdir()
+    assert server.add(known | {"image": png()})[0] == 400
+    assert list(folder.iterdir()) == [kept]  # an item has it
+
+
+def test_a_broken_medium_is_told_by_its_field_and_not_by_a_path_of_the_server(server, monkeypatch):
+    def unreadable(model, items, **named):
+        raise DataError(f"item 'new': {items[0].video}: not a readable video", "save it as MP4")
+
+    monkeypatch.setattr("recommender.server.new_items.add_items", unreadable)
+    status, told = server.add({"item_id": "new", "title": "The sun", "video": "data:video/mp4;base64,AAAA"})
+    assert status == 400
+    assert told["error"]["message"] == "item 'new': video: not a readable video (hint: save it as MP4)"
 
 
 def test_an_application_alone_takes_no_items(embedded_server):

@@ -97,3 +97,11 @@ def test_the_study_trains_without_cold_items_and_ranks_all(tmp_path, catalogue, 
     assert {"full", "unlisted"} < set(unlisted.cold.summary["model"])
     with pytest.raises(DataError, match="lists no new item"):
         cold_start_study({"full": config, "unlisted": config}, output)
+
+
+def test_a_recipe_without_content_is_refused_before_anything_is_trained(tmp_path):
+    config = Config.parse({"encoders": {"text": None, "audio": None}})
+    blind = variants(config, changed={"no pictures": {"encoders.image": None}})
+    with pytest.raises(DataError, match="'no pictures' reads no content .*text, knowledge, image, audio"):
+        cold_start_study(blind, tmp_path / "study")
+    assert not (tmp_path / "study").exists()
