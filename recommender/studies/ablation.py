@@ -61,8 +61,9 @@ def ablation_study(
     """Train every recipe once with each seed below `output`, then compare all by leave-one-out in one table.
 
     A killed study goes on where it was. `users`: evaluate an even sample. Raises CheckpointError if a folder holds a
-    checkpoint of another configuration.
+    checkpoint of another configuration, DataError before any training if a recipe is of other items than the first.
     """
+    _check_one_catalogue(recipes, progress)
     entries = []
     for name, config in recipes.items():
         folders = [output / f"{name}-seed{seed}" for seed in seeds]
@@ -72,6 +73,19 @@ def ablation_study(
     options = EvaluationOptions(users=users, fit_seeds=seeds)
     config = next(iter(recipes.values()))
     return evaluate([*entries, *baselines], options=options, config=config, progress=progress)
+
+
+def _check_one_catalogue(recipes: Mapping[str, Config], progress: Progress | None) -> None:
+    """Raise DataError where items, or what is known of them, differ: models of different ones share no table."""
+    whole = next(iter(recipes.values()))
+    other = {name: config for name, config in recipes.items() if config.data != whole.data}
+    known = train.load_catalogue(whole, progress).fingerprint if other else ""
+    for name, config in other.items():
+        if train.load_catalogue(config, progress).fingerprint != known:
+            raise DataError(
+                f"variant {name}: its items, or their attributes, are not those of the recipe",
+                "change nothing of data.items, data.columns and data.facts in a variant; make it a study of its own",
+            )
 
 
 def train_once(config: Config, folder: Path, name: str, progress: Progress | None = None) -> None:

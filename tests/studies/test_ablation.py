@@ -71,6 +71,15 @@ def test_each_recipe_is_trained_once_a_seed_and_compared(config, tmp_path):
         ablation_study({FULL: config.updated({"lora.r": 1})}, [0], tmp_path)
 
 
+def test_a_variant_of_other_items_is_refused_before_anything_is_trained(config, catalogue, tmp_path):
+    facts = tmp_path / "facts.jsonl"
+    facts.write_text("".join(json.dumps({"item_id": item.item_id, "colour": "red"}) + "\n" for item in catalogue))
+    recipes = variants(config, (), {"coloured": {"data.facts": {"table": str(facts), "by": "item_id"}}})
+    with pytest.raises(DataError, match="variant coloured: its items, or their attributes"):
+        ablation_study(recipes, [0], tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
 def test_the_command_writes_a_report_beside_the_runs(config, tmp_path):
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
