@@ -133,7 +133,7 @@ def about_model(engine: Engine, name: str, limits: ServingConfig) -> dict[str, A
         "items": len(engine.catalogue),
         "noun": _noun(engine.style.words),
         "domains": domains,
-        "nouns": {name: _noun(domain_words(name)) for name in domains},
+        "nouns": {domain: _noun(domain_words(domain)) for domain in domains},
         "hears": hears_speech(modalities.named("audio")),
         "sees": modalities.named("image") is not None,
         "keeps_feedback": engine.feedback_policy.store is not None,

@@ -98,7 +98,7 @@ def test_what_was_answered_is_written_down_once(embedded, tmp_path, kills):
             [asker.ask for asker in askers],
         )
         check(askers, where, master)
-    assert sum(len(asker.answered) for asker in askers) >= kills  # few on a busy machine
+    assert sum(len(asker.answered) for asker in askers) > 2 * kills
     store = Store.open(where, master)
     modes = {shown.mode for asker in askers for shown in store.impressions.of(asker.user)}
     assert modes == {"explore", "chat", "agent"}
