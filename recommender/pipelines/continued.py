@@ -24,8 +24,8 @@ def continue_ranking(
 ) -> list[StageResult]:
     """Train the stages `rank` of a recipe from its `from_stage`-th stage on, beginning with a checkpoint as it is.
 
-    Its items, writing and listening stay; with `base.memory` in the recipe it gets a memory, if it has none. The teacher of
-    the recipe is fitted anew. A run that was stopped goes on. Raises ConfigError if no such stage is left.
+    Its items, writing and listening stay; with `base.memory` in the recipe it gets a memory, if it has none, and its prompts
+    spell out as many items as the recipe's `prompt.titled`. The teacher of the recipe is fitted anew. A run that was stopped goes on. Raises ConfigError if no such stage is left.
     """
     stages = _stages(recipe, from_stage)
     refuse_private(source, "a training that goes on")
@@ -72,7 +72,9 @@ def _stages(recipe: Config, from_stage: int) -> tuple[StageConfig, ...]:
 def _with_recipe(own: Config, recipe: Config) -> Config:
     kept = {name: getattr(recipe.training, name) for name in ("stages", "teacher", "validate_on")}
     base = own.base.model_copy(update={"memory": own.base.memory or recipe.base.memory})
-    return own.model_copy(update={"base": base, "training": own.training.model_copy(update=kept), "data": recipe.data})
+    prompt = own.prompt.model_copy(update={"titled": recipe.prompt.titled})
+    training = own.training.model_copy(update=kept)
+    return own.model_copy(update={"base": base, "prompt": prompt, "training": training, "data": recipe.data})
 
 
 def digest_of_weights(source: str | Path) -> str:

@@ -119,7 +119,7 @@ def _ranking_examples(
         ranking += [example for example in queried if example is not None]
         ranking = [ranking[i] for i in random.permutation(len(ranking))]
     if stage.favourites:
-        ranking += _favourites(data, stage.favourites, random)
+        ranking += _favourites(data, stage.favourites, share, random)
         ranking = [ranking[i] for i in random.permutation(len(ranking))]
     if data.learned is not None:
         ranking = [only_learned(example, data.learned) for example in ranking]
@@ -146,7 +146,9 @@ def only_learned(example: Example, learned: np.ndarray) -> Example:
     return replace(example, labels=np.where(keep, example.labels, IGNORE))
 
 
-def _favourites(data: TrainingData, every_hundred: float, random: np.random.Generator) -> list[Example]:
+def _favourites(
+    data: TrainingData, every_hundred: float, titled_share: float, random: np.random.Generator
+) -> list[Example]:
     """Return examples in which an item follows one to five of those before it in random order."""
     chosen = []
     for history in data.split.train.items:
@@ -155,7 +157,9 @@ def _favourites(data: TrainingData, every_hundred: float, random: np.random.Gene
         for _ in range(max(round(every_hundred * len(history) / 100), 1)):
             target = int(random.integers(1, len(history)))
             named = history[max(target - int(random.choice(FAVOURITES)), 0) : target]
-            chosen.append(data.builder.ranking(np.append(random.permutation(named), history[target]), begins=False))
+            known = len(named) if titled_share and random.random() < titled_share else 0
+            items = np.append(random.permutation(named), history[target])
+            chosen.append(data.builder.ranking(items, known, begins=False))
     return chosen
 
 

@@ -85,6 +85,16 @@ def test_a_memory_may_join_and_the_last_known_items_be_learned(talk_folder, taug
     torch.testing.assert_close(after.model.rows, before.model.rows)
 
 
+def test_the_recipe_says_how_many_items_prompts_spell_out(talk_folder, taught, tmp_path):
+    titled = from_pretrained(taught).config.prompt.titled + 1
+    recipe = recipe_of(talk_folder, FAVOURITES).updated({"prompt.titled": titled})
+    continue_ranking(str(taught), recipe, tmp_path / "on", 1)
+    after = from_pretrained(tmp_path / "on")
+    assert after.config.prompt.titled == titled
+    spelled = after.builder.prompt([1, 2, 3]).tokens
+    assert len(spelled) > len(after.builder.prompt([1, 2, 3], titled=titled - 1).tokens)
+
+
 def test_a_teacher_is_followed(talk_folder, taught, tmp_path):
     stage = FAVOURITES | {"favourites": 0, "teacher": True, "max_steps": 30}
     taught_by = recipe_of(talk_folder, stage, teacher={"baseline": "transition-tfidf", "weight": 1.0})

@@ -94,6 +94,16 @@ def test_favourites_are_followed_by_what_came_after_them(data):
         assert any(named <= history for history in histories)
 
 
+def test_favourites_may_be_spelled_out_and_then_only_what_follows_is_learned(data):
+    usual = len(examples(data, "rank", titled_share=1.0))
+    more = examples(data, "rank", titled_share=1.0, favourites=100)
+    alone = [example for example in more if (example.labels != IGNORE).sum() == (example.labels != IGNORE).any()]
+    spelled = [example for example in more if (example.slots > ITEM).any()]
+    assert len(spelled) >= len(more) - usual > 0 and len(alone) >= len(more) - usual
+    for example in spelled:
+        assert set(example.items[example.slots > ITEM].tolist()) <= set(example.items[example.slots == ITEM].tolist())
+
+
 def test_what_a_teacher_expects_behind_a_history_is_learned_from_it_alone(data):
     items = data.split.train.items
     likeliest = [(int(history[-1]) + 1) % 20 for history in items]
