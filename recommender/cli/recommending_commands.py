@@ -132,6 +132,7 @@ def explain(
     k: Annotated[int, typer.Option(min=1, help="length of the list that --not and --without speak of")] = 10,
     query: Query = None,
     filters: Filters = None,
+    domains: Domains = None,
     without_part: WithoutPart = None,
     shapley: Annotated[
         int | None, typer.Option(min=0, help="orders drawn for Shapley values; 0: leave one out; default: its config")
@@ -172,7 +173,10 @@ def explain(
     fields = {"history": split_list(history, "--history"), "k": k, "query": query, "user": user}
     answers: dict[str, Any] = {}
     with progress_bars(quiet) as progress:
-        fields |= {"without": split_list(without_part, "--without-part")}
+        fields |= {
+            "without": split_list(without_part, "--without-part"),
+            "domains": split_list(domains, "--domains"),
+        }
         request = read_request(progress, **fields, filters=values_by_name("--filter", filters))
         engine = open_model(model, items, progress, feedback)
         from recommender.engine.counterfactual_answers import what_if, why_not

@@ -37,7 +37,7 @@ def test_justifications_get_the_room_and_numbers_stand_behind_details(run, train
         assert f"{item['score']:.2f}" in detailed and item["written_by"] in detailed
 
 
-@pytest.mark.parametrize("command", [["recommend"], ["chat", "-m", "something"]])
+@pytest.mark.parametrize("command", [["recommend"], ["chat", "-m", "something"], ["explain", "--item", "1"]])
 def test_domains_are_those_of_a_joined_catalogue(run, trained, command):
     name, *more = command
     code, out, err = run(name, trained, *more, "--domains", "films,products", "-q")
