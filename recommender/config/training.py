@@ -90,7 +90,8 @@ class TeacherConfig(Section):
 
     baseline: str = Field(
         "sasrec-vectors",
-        description="its name; several as NAME+NAME, with weights that are fitted on the validation targets",
+        description="its name; several as NAME+NAME, with weights that are fitted on the validation targets; itself: with"
+        " train --start, what the checkpoint expects before it is trained further",
     )
     seeds: int = Field(1, ge=1, description="number of fits whose probabilities are averaged")
     weight: float = Field(0.7, ge=0, le=1, description="the teacher's share of the loss")

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from recommender.config import Config, StageConfig
+from recommender.config import Config, StageConfig, TeacherConfig
 from recommender.errors import ConfigError
 from recommender.model.checkpoint import CONFIG, Checkpoint, from_pretrained, resolve, save_pretrained
 from recommender.model.manifest import weights_of
 from recommender.model.trained_on import TrainedOn
+from recommender.pipelines.former_self import check_one_level, expected_by
 from recommender.pipelines.private import refuse_private
 from recommender.pipelines.train import claimed_run, soft_targets, split_of, told_histories, work_folder
 from recommender.progress import Progress, is_main_process
 from recommender.training import StageResult, TrainingData, run_stages
-from recommender.training.loop import clear_state
+from recommender.training.distillation import ITSELF
+from recommender.training.loop import TEACHER, clear_state
 
 
 def continue_ranking(
@@ -25,7 +27,9 @@ def continue_ranking(
     """Train the stages `rank` of a recipe from its `from_stage`-th stage on, beginning with a checkpoint as it is.
 
     Its items, writing and listening stay; with `base.memory` in the recipe it gets a memory, if it has none, and its prompts
-    spell out as many items as the recipe's `prompt.titled`. The teacher of the recipe is fitted anew. A run that was stopped goes on. Raises ConfigError if no such stage is left.
+    spell out as many items as the recipe's `prompt.titled`, if it says so. The teacher of the recipe is fitted anew;
+    "itself" is what the checkpoint expects before it goes on, which keeps what it knew (Li and Hoiem, "Learning without
+    forgetting", ECCV 2016). A run that was stopped goes on. Raises ConfigError if no such stage is left.
     """
     stages = _stages(recipe, from_stage)
     refuse_private(source, "a training that goes on")
@@ -34,19 +38,25 @@ def continue_ranking(
             "training.privacy: a training that goes on would tell of what its checkpoint learned without noise",
             "train from the start, with a checkpoint of other users as base.adapter",
         )
+    itself = _itself(source, recipe)
     with claimed_run(output):
         # the recipe says where the items are now, if the checkpoint's own place is another
         moved = recipe.data.items != Config.load(resolve(source) / CONFIG).data.items
         checkpoint = from_pretrained(source, recipe.data.items if moved else None, progress)
-        checkpoint.config = checkpoint.model.config = config = _with_recipe(checkpoint.config, recipe)
-        if config.base.memory:
-            checkpoint.model.add_memory(config.base.memory)
+        config = _with_recipe(checkpoint.config, recipe)
         histories = told_histories(config, checkpoint.catalogue)
         split = split_of(config, histories)
+        work, start = work_folder(output), digest_of_weights(source)
+        teacher = None
+        if itself is not None:  # asked before anything of it changes
+            teacher = expected_by(checkpoint, split.train.items, itself.weight, start, work / TEACHER, progress)
+        checkpoint.config = checkpoint.model.config = config
+        if config.base.memory:
+            checkpoint.model.add_memory(config.base.memory)
         only = config.model_copy(update={"training": config.training.model_copy(update={"stages": stages})})
-        work = work_folder(output)
-        teacher = soft_targets(only, checkpoint.catalogue, checkpoint.model.features, split, work, progress)
-        data = TrainingData(checkpoint.builder, split, teacher=teacher, start=digest_of_weights(source))
+        if itself is None:
+            teacher = soft_targets(only, checkpoint.catalogue, checkpoint.model.features, split, work, progress)
+        data = TrainingData(checkpoint.builder, split, teacher=teacher, start=start)
         results = run_stages(checkpoint.model, data, only, work, progress)
         _tell(checkpoint, results)
         if checkpoint.trained_on is not None:  # it may learn more of each history than before
@@ -69,10 +79,28 @@ def _stages(recipe: Config, from_stage: int) -> tuple[StageConfig, ...]:
     return stages
 
 
+def _itself(source: str, recipe: Config) -> TeacherConfig | None:
+    """Return the settings of the checkpoint as its own teacher, None if the recipe names another or none."""
+    teacher = recipe.training.teacher
+    if teacher is None or teacher.baseline != ITSELF:
+        return None
+    own = Config.load(resolve(source) / CONFIG)
+    check_one_level(source, own.semantic_ids.levels, "name a baseline in training.teacher.baseline")
+    if teacher.ends:
+        raise ConfigError(
+            f"training.teacher.ends: {ITSELF!r} tells of interactions that came, not of what follows them",
+            "leave it out",
+        )
+    return teacher
+
+
 def _with_recipe(own: Config, recipe: Config) -> Config:
     kept = {name: getattr(recipe.training, name) for name in ("stages", "teacher", "validate_on")}
+    if recipe.training.teacher is not None and recipe.training.teacher.baseline == ITSELF:
+        kept["teacher"] = own.training.teacher  # who trains that config from the start has no checkpoint to ask
     base = own.base.model_copy(update={"memory": own.base.memory or recipe.base.memory})
-    prompt = own.prompt.model_copy(update={"titled": recipe.prompt.titled})
+    titled = recipe.prompt.titled if "titled" in recipe.prompt.model_fields_set else own.prompt.titled
+    prompt = own.prompt.model_copy(update={"titled": titled})
     training = own.training.model_copy(update=kept)
     return own.model_copy(update={"base": base, "prompt": prompt, "training": training, "data": recipe.data})
 

@@ -6,30 +6,23 @@ each interaction, over all items (Hinton et al., "Distilling the knowledge in a 
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import numpy as np
-import torch
 
 from recommender.baselines.fusion.stored import FUSION_FILE
 from recommender.config import Config, StageConfig
 from recommender.errors import ConfigError
 from recommender.model.card import FORGETTING, SHRUNK
 from recommender.model.checkpoint import CONFIG, Checkpoint, from_pretrained, resolve, save_pretrained
-from recommender.model.soft_targets import SoftTargets
 from recommender.pipelines.continued import digest_of_weights
 from recommender.pipelines.extend_listening import tuned_file
+from recommender.pipelines.former_self import check_one_level, expected_by
 from recommender.pipelines.private import refuse_private
 from recommender.pipelines.train import check_long_enough, claimed_run, split_of, told_histories, work_folder
 from recommender.progress import Progress, is_main_process
 from recommender.training import StageResult, TrainingData, run_stages
-from recommender.training.distillation import read_answers, write_answers
 from recommender.training.loop import TEACHER, clear_state
-from recommender.training.own_softmax import own_softmax
 
 logger = logging.getLogger(__name__)
 #: of metrics.json, what was measured with the layers that went, or is of files that are not taken over
@@ -69,7 +62,7 @@ def shrink(
         split = split_of(checkpoint.config, told_histories(checkpoint.config, checkpoint.catalogue))
         check_long_enough(split)
         work, start = work_folder(output), digest_of_weights(source)
-        teacher = _expected(checkpoint, split.train.items, shrinking.weight, start, work / TEACHER, progress)
+        teacher = expected_by(checkpoint, split.train.items, shrinking.weight, start, work / TEACHER, progress)
         _cut(checkpoint, shrinking.layers)
         data = TrainingData(checkpoint.builder, split, teacher=teacher, start=start)
         results = run_stages(checkpoint.model, data, _only(checkpoint.config, stages), work, progress)
@@ -90,11 +83,8 @@ def _check(source: str, shrinking: Shrinking, recipe: Config | None) -> tuple[St
     if not 1 <= shrinking.layers < layers:
         less = f"give --layers between 1 and {layers - 1}" if layers > 1 else "it cannot become smaller"
         raise ConfigError(f"{source} ranks with {layers} layers, and {shrinking.layers} are not fewer", less)
-    if own.semantic_ids.levels > 1:
-        raise ConfigError(
-            f"{source}: has {own.semantic_ids.levels} levels of ids, and a softmax over all items needs one",
-            "train a smaller one: recommender train with base.rank_layers",
-        )
+    instead = "train a smaller one: recommender train with base.rank_layers"
+    check_one_level(source, own.semantic_ids.levels, instead)
     if recipe is None:
         former = next((stage for stage in own.training.stages if stage.stage == "rank"), StageConfig(stage="rank"))
         frozen = {"rows_learning_rate": 0.0, "projector_learning_rate": 0.0, "teacher": True, "layers": True}
@@ -103,28 +93,6 @@ def _check(source: str, shrinking: Shrinking, recipe: Config | None) -> tuple[St
     if not stages:
         raise ConfigError("the recipe has no stage rank, so nothing would be distilled", "add one to training.stages")
     return stages
-
-
-def _expected(
-    checkpoint: Checkpoint,
-    histories: Sequence[np.ndarray],
-    weight: float,
-    start: str,
-    cache: Path,
-    progress: Progress | None,
-) -> SoftTargets:
-    """Return what the whole model expects at each interaction; a run that goes on reads it from `cache`."""
-    digest = hashlib.sha256(start.encode())
-    for history in histories:
-        digest.update(np.asarray([len(history), *history], np.int64).tobytes())
-    known = read_answers(cache, digest.hexdigest())
-    if known is not None:
-        came = torch.from_numpy(np.concatenate([np.empty(0, np.int64), *histories]))
-        return SoftTargets(came, *known, weight)
-    learned = np.ones(sum(map(len, histories)), bool)
-    targets = own_softmax(checkpoint.model, checkpoint.builder, histories, learned, weight, None, progress)
-    write_answers(cache, digest.hexdigest(), targets.items, targets.probabilities)
-    return targets
 
 
 def _cut(checkpoint: Checkpoint, layers: int) -> None:

@@ -21,6 +21,8 @@ from recommender.model.soft_targets import SoftTargets
 from recommender.numerics.sampling import evenly
 from recommender.progress import Progress
 
+#: in the place of a baseline's name: the checkpoint that is trained further
+ITSELF = "itself"
 #: validation targets on which the weights of several baselines are fitted
 WEIGHED_ON = 2000
 #: what a sum of probabilities is divided by where it is zero
@@ -54,6 +56,11 @@ class Known:
 
 def teacher_names(config: TeacherConfig) -> list[str]:
     """Return the baselines that teach together. Raises ConfigError for one that cannot, DataError for wrong settings."""
+    if config.baseline == ITSELF:
+        raise ConfigError(
+            f"training.teacher.baseline: {ITSELF!r} is a checkpoint that is trained further, and this is a new one",
+            "give --start, or name a baseline",
+        )
     names = config.baseline.split("+")
     for name in names:
         if not is_baseline(name) or not isinstance(make_baseline(name), Teacher):

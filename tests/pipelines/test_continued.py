@@ -16,7 +16,7 @@ from recommender.engine import Recommender
 from recommender.errors import ConfigError, RecommenderError
 from recommender.model.checkpoint import from_pretrained
 from recommender.pipelines.continued import continue_ranking
-from recommender.pipelines.train import told_histories
+from recommender.pipelines.train import told_histories, train
 from recommender.training import loop
 from tests.stopped_trainings import stopped_behind_a_step
 
@@ -93,6 +93,34 @@ def test_the_recipe_says_how_many_items_prompts_spell_out(talk_folder, taught, t
     assert after.config.prompt.titled == titled
     spelled = after.builder.prompt([1, 2, 3]).tokens
     assert len(spelled) > len(after.builder.prompt([1, 2, 3], titled=titled - 1).tokens)
+
+
+def test_what_it_expected_may_be_what_it_learns(talk_folder, taught, tmp_path):
+    stage = FIRST | {"max_steps": 40, "learning_rate": 0.005, "rows_learning_rate": 0, "projector_learning_rate": 0}
+    before, scores = from_pretrained(taught), {}
+    histories = told_histories(before.config, before.catalogue).items
+
+    def expected(checkpoint):
+        engine = Recommender(checkpoint)
+        prompts = [checkpoint.builder.prompt(history[:-2], titled=0) for history in histories]
+        return torch.from_numpy(engine.score_prompts(prompts, range(len(checkpoint.catalogue)))).softmax(-1)
+
+    for name, weight in (("kept", 1.0), ("moved", 0.0)):
+        recipe = recipe_of(talk_folder, stage, teacher={"baseline": "itself", "weight": weight})
+        continue_ranking(str(taught), recipe, tmp_path / name, 1)
+        scores[name] = (expected(from_pretrained(tmp_path / name)) - expected(before)).abs().sum(-1).mean()
+    assert scores["kept"] < scores["moved"] / 3
+    assert from_pretrained(tmp_path / "kept").config.training.teacher == before.config.training.teacher
+
+
+def test_only_what_goes_on_can_be_its_own_teacher(talk_folder, taught, tmp_path):
+    recipe = recipe_of(talk_folder, FIRST, teacher={"baseline": "itself"})
+    with pytest.raises(ConfigError, match="'itself' is a checkpoint that is trained further, and this is a new one"):
+        train(recipe, tmp_path / "new")
+    ends = recipe.updated({"training.teacher.ends": True})
+    with pytest.raises(ConfigError, match="training.teacher.ends: 'itself' tells of interactions that came"):
+        continue_ranking(str(taught), ends, tmp_path / "on", 1)
+    assert not (tmp_path / "on").exists() and not (tmp_path / "new").exists()
 
 
 def test_a_teacher_is_followed(talk_folder, taught, tmp_path):

@@ -13,7 +13,7 @@ from recommender.config import Config
 from recommender.engine import Recommender
 from recommender.errors import ConfigError, DataError, RecommenderError
 from recommender.model.checkpoint import from_pretrained, save_pretrained
-from recommender.pipelines import shrink as shrinking_room
+from recommender.pipelines import former_self
 from recommender.pipelines.shrink import Shrinking, shrink
 from recommender.pipelines.train import told_histories
 from recommender.training.loop import TEACHER
@@ -80,7 +80,7 @@ def test_a_killed_run_goes_on_and_asks_the_whole_model_once(talk_folder, taught,
         shrink(str(taught), Shrinking(1), tmp_path / "small", recipe)
     assert (tmp_path / "small.training" / TEACHER).is_file() and not (tmp_path / "small").exists()
     with monkeypatch.context() as patched:
-        patched.setattr(shrinking_room, "own_softmax", lambda *_: pytest.fail("asked again"))
+        patched.setattr(former_self, "own_softmax", lambda *_: pytest.fail("asked again"))
         assert shrink(str(taught), Shrinking(1), tmp_path / "small", recipe)[0].steps == 3
     shrink(str(taught), Shrinking(1), tmp_path / "at once", recipe)
     one, other = (load_file(tmp_path / name / "adapter.safetensors") for name in ("small", "at once"))
@@ -120,10 +120,10 @@ def test_histories_that_nothing_can_be_learned_from(talk_folder, taught, tmp_pat
 def test_answers_that_were_kept_are_those_of_the_same_model_and_histories(taught, tmp_path):
     checkpoint = from_pretrained(taught)
     histories = [np.array([0, 1, 2]), np.array([3, 4])]
-    first = shrinking_room._expected(checkpoint, histories, 0.5, "a", tmp_path / TEACHER, None)
-    kept = shrinking_room._expected(checkpoint, histories, 0.25, "a", tmp_path / TEACHER, None)
+    first = former_self.expected_by(checkpoint, histories, 0.5, "a", tmp_path / TEACHER, None)
+    kept = former_self.expected_by(checkpoint, histories, 0.25, "a", tmp_path / TEACHER, None)
     assert kept.items.equal(first.items) and kept.probabilities.equal(first.probabilities)
     assert kept.targets.tolist() == first.targets.tolist() == [0, 1, 2, 3, 4]
     assert float(torch.as_tensor(kept.weight_at(torch.arange(2))).mean()) == 0.25
-    other = shrinking_room._expected(checkpoint, histories[:1], 0.5, "a", tmp_path / TEACHER, None)
+    other = former_self.expected_by(checkpoint, histories[:1], 0.5, "a", tmp_path / TEACHER, None)
     assert len(other.items) == 3
