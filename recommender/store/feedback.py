@@ -27,6 +27,8 @@ _REMEMBERED = 256
 _PROBED = 4096
 #: seconds that another process may hold the file while somebody waits to add to it
 _LONGEST_HELD = 2.0
+#: seconds between two tries to get it: who adds line after line lets go for about a millisecond
+_BETWEEN_TRIES = 0.0005
 
 
 class FeedbackStore:
@@ -173,7 +175,7 @@ def _hold(descriptor: int, path: Path) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise TimeoutError(errno.ETIMEDOUT, "another process holds the file", str(path)) from None
-            time.sleep(0.01)
+            time.sleep(_BETWEEN_TRIES)
 
 
 def _ends_with_newline(descriptor: int) -> bool:
