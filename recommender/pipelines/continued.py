@@ -38,7 +38,7 @@ def continue_ranking(
             "training.privacy: a training that goes on would tell of what its checkpoint learned without noise",
             "train from the start, with a checkpoint of other users as base.adapter",
         )
-    itself = _itself(source, recipe)
+    itself = _itself(source, recipe, stages)
     with claimed_run(output):
         # the recipe says where the items are now, if the checkpoint's own place is another
         moved = recipe.data.items != Config.load(resolve(source) / CONFIG).data.items
@@ -79,10 +79,10 @@ def _stages(recipe: Config, from_stage: int) -> tuple[StageConfig, ...]:
     return stages
 
 
-def _itself(source: str, recipe: Config) -> TeacherConfig | None:
-    """Return the settings of the checkpoint as its own teacher, None if the recipe names another or none."""
+def _itself(source: str, recipe: Config, stages: Sequence[StageConfig]) -> TeacherConfig | None:
+    """Return the settings of the checkpoint as its own teacher, None if it is none, or no stage follows a teacher."""
     teacher = recipe.training.teacher
-    if teacher is None or teacher.baseline != ITSELF:
+    if teacher is None or teacher.baseline != ITSELF or not any(stage.teacher for stage in stages):
         return None
     own = Config.load(resolve(source) / CONFIG)
     check_one_level(source, own.semantic_ids.levels, "name a baseline in training.teacher.baseline")
