@@ -40,6 +40,7 @@ from recommender.model.listening import Listener
 from recommender.prompting.builder import ExampleBuilder
 from recommender.semantic_ids.codes import SemanticIds
 from tests.docs.served import SERVE_SHIPPED, served
+from tests.film_facts import embedded_facts_are_read_once  # noqa: F401 - a fixture
 from tests.media_files import picture, sound
 from tests.plots import each_kind_of_plot_is_drawn_once  # noqa: F401 - a fixture
 from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401 - hooks
