@@ -22,12 +22,15 @@ def begin_command(
     which are only ours; `group`: whether it has a process group of its own.
     """
     told = [str(argument) for argument in arguments]
-    process = multiprocessing.get_context("fork").Process(target=_run, args=(told, streams, closed, group))
+    process = multiprocessing.get_context("fork").Process(target=run_here, args=(told, streams, closed, group))
     process.start()
     return process
 
 
-def _run(arguments: list[str], streams: Sequence[int] | None, closed: Sequence[int], group: bool) -> None:
+def run_here(
+    arguments: list[str], streams: Sequence[int] | None = None, closed: Sequence[int] = (), group: bool = False
+) -> None:
+    """Be that process: for a copy that was begun in another way."""
     if group:
         os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
