@@ -40,9 +40,11 @@ from recommender.model.listening import Listener
 from recommender.prompting.builder import ExampleBuilder
 from recommender.semantic_ids.codes import SemanticIds
 from tests.docs.served import SERVE_SHIPPED, served
+from tests.film_facts import embedded_facts_are_read_once  # noqa: F401 - a fixture
 from tests.media_files import picture, sound
 from tests.plots import each_kind_of_plot_is_drawn_once  # noqa: F401 - a fixture
 from tests.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401 - hooks
+from tests.untrained import Untrained
 from tests.vllm_environment import vllm_is_missing
 
 ITEMS = 20
@@ -159,18 +161,17 @@ def config(llm_folder) -> Config:
     )
 
 
+@pytest.fixture(scope="session")
+def untrained(catalogue, features, llm_folder) -> Untrained:
+    return Untrained(catalogue, features, str(llm_folder))
+
+
 @pytest.fixture
-def make_checkpoint(catalogue, features, config):
+def make_checkpoint(untrained, config):
     """Make an untrained checkpoint of the tiny world with atomic or with three-level ids."""
 
     def make(levels: int = 1, settings: Config = config) -> Checkpoint:
-        ids = SemanticIds.atomic(ITEMS)
-        if levels > 1:
-            ids = SemanticIds.fit(features.vectors["text"], levels=levels - 1, codebook_size=4)
-        llm, tokenizer = load_llm(settings.base)
-        torch.manual_seed(1)
-        model = RecommenderModel(llm, ids, features, settings).eval()
-        return Checkpoint(model, tokenizer, catalogue, settings)
+        return untrained.checkpoint(levels, settings)
 
     return make
 

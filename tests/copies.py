@@ -9,25 +9,38 @@ import signal
 import sys
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 from recommender.cli import main
 
 
 def begin_command(
-    *arguments: object, streams: Sequence[int] | None = None, closed: Sequence[int] = (), group: bool = False
+    *arguments: object,
+    streams: Sequence[int] | None = None,
+    closed: Sequence[int] = (),
+    group: bool = False,
+    folder: Path = Path(),
 ) -> BaseProcess:
     """Start `recommender ARGUMENTS`: what `python -m recommender` runs, without the imports before it.
 
     `streams`: descriptors of its standard input, output and errors, instead of none; `closed`: the other ends of its pipes,
-    which are only ours; `group`: whether it has a process group of its own.
+    which are only ours; `group`: whether it has a process group of its own; `folder`: where it works.
     """
     told = [str(argument) for argument in arguments]
-    process = multiprocessing.get_context("fork").Process(target=_run, args=(told, streams, closed, group))
+    process = multiprocessing.get_context("fork").Process(target=run_here, args=(told, streams, closed, group, folder))
     process.start()
     return process
 
 
-def _run(arguments: list[str], streams: Sequence[int] | None, closed: Sequence[int], group: bool) -> None:
+def run_here(
+    arguments: list[str],
+    streams: Sequence[int] | None = None,
+    closed: Sequence[int] = (),
+    group: bool = False,
+    folder: Path = Path(),
+) -> None:
+    """Be that process: for a copy that was begun in another way."""
+    os.chdir(folder)
     if group:
         os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from recommender import assets
+from recommender.adapters.shipped import check_present
 from recommender.batch.executors import DaemonExecutor, HereExecutor, ended
 from recommender.batch.request_files import PartialOutput, batch_identity, read_requests
 from recommender.batch.request_lines import BatchLine, answer_line
@@ -192,6 +193,7 @@ def _workers(model: str, options: BatchOptions, facts: Facts) -> Iterator[_Worke
     An interrupt waits for nothing: answers that were not written are computed again by the next run.
     """
     if options.engine == "embedded" and options.workers > 1:
+        check_present(model)  # before processes start, which takes them ten seconds
         context, arguments = multiprocessing.get_context("spawn"), (model, options, facts)
         with ended(ProcessPoolExecutor(options.workers, context, _open_in_process, arguments)) as pool:
             yield _Workers(pool, _answer_in_process, _plain_note_in_process, 2 * options.workers)

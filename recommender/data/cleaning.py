@@ -131,6 +131,8 @@ def is_blank(text: str) -> bool:
 
 def is_placeholder(text: str) -> bool:
     """Return whether a value stands for none: "NaN", "N/A", or only dashes, dots and the like. "!!!" and "÷" are values."""
+    if text and text[0].isalnum():  # no filler: what most values begin with
+        return text.lower() in _NOTHING
     return text.lower() in _NOTHING or all(char in _FILLERS for char in text)
 
 

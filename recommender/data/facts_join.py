@@ -62,14 +62,19 @@ def load_facts(items: Sequence[Item], config: FactsConfig) -> tuple[list[Item], 
 
     Raises DataError for a table that cannot be read, or of which nothing matches.
     """
+    joined, report = join_facts(items, read_facts(config), config)
+    say_once(f"{config.table}: {'; '.join(report.lines())}")
+    return joined, report
+
+
+def read_facts(config: FactsConfig) -> Sequence[Item]:
+    """Return the rows of the table of facts. Raises DataError for a table that cannot be read."""
     read = read_items(
         read_table(config.table, "items", config.layout),
         ColumnsConfig().model_copy(update=dict(config.layout.columns.items())),
     )
     fail_on_errors([problem for problem in read.problems if problem.kind != "missing-media"])
-    joined, report = join_facts(items, read.items, config)
-    say_once(f"{config.table}: {'; '.join(report.lines())}")
-    return joined, report
+    return read.items
 
 
 def join_facts(items: Sequence[Item], facts: Sequence[Item], config: FactsConfig) -> tuple[list[Item], FactsReport]:

@@ -47,6 +47,7 @@ class TitleIndex:
     def __init__(self, titles: Sequence[str], years: Sequence[int | None]) -> None:
         """`titles`, `years`: one for each row; a row without a year is not found."""
         self._titles = [_words(title) for title in titles]
+        self._spelt: dict[int, tuple[str, list[str]]] = {}
         self._years = list(years)
         self._whole: defaultdict[str, list[int]] = defaultdict(list)
         self._parts: defaultdict[str, list[int]] = defaultdict(list)
@@ -93,14 +94,22 @@ class TitleIndex:
         """Return the rows of about the year whose title is spelled most alike; numbers in both are the same."""
         if len(key) < SHORTEST:
             return []
+        near = [row for y in range(year - apart, year + apart + 1) for row in self._of_year[y]]
+        digits, spelt = _digits(key), [self._spelling(row) for row in near]
         scores = {
             row: fuzz.ratio(key, other)
-            for near in range(year - apart, year + apart + 1)
-            for row in self._of_year[near]
-            if _digits(other := " ".join(_plain(self._titles[row]))) == _digits(key)
+            for row, (other, its_digits) in zip(near, spelt, strict=True)
+            if its_digits == digits
         }
         best = max(scores.values(), default=0.0)
         return [row for row, score in scores.items() if score == best] if best >= ALIKE else []
+
+    def _spelling(self, row: int) -> tuple[str, list[str]]:
+        """Return a row's title as it is compared, and the numbers in it: each is asked for by hundreds of titles."""
+        if row not in self._spelt:
+            text = " ".join(_plain(self._titles[row]))
+            self._spelt[row] = text, _digits(text)
+        return self._spelt[row]
 
 
 def _forms(title: str) -> tuple[str, ...]:

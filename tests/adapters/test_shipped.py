@@ -36,6 +36,12 @@ def model():
     return Recommender.from_pretrained(SHIPPED)
 
 
+@pytest.fixture(scope="module")
+def answer(model):
+    """One list of ten with its sentences, which take a second each."""
+    return model.answer(Request(history=("50", "181", "258"), k=10))
+
+
 def test_it_is_small_and_says_what_it_is():
     folder = resolve(SHIPPED)
     files = [path for path in folder.iterdir() if path.is_file()]
@@ -106,8 +112,7 @@ def test_bfloat16_and_float32_rank_nearly_alike():
     assert len(set(before.tolist()) & set(after.tolist())) >= 8
 
 
-def test_its_sentences_are_true_and_some_its_own(model):
-    answer = model.answer(Request(history=("50", "181", "258"), k=10))
+def test_its_sentences_are_true_and_some_its_own(model, answer):
     checker = ClaimChecker(model.catalogue)
     for item in answer.items:
         index = model.catalogue.index(item.item_id)
@@ -119,8 +124,9 @@ def test_its_sentences_are_true_and_some_its_own(model):
 
 
 @pytest.mark.parametrize("query", [None, "a comedy from the 1990s"])
-def test_the_claims_of_its_sentences_stand_where_they_say_and_are_about_whom_they_say(model, query):
-    answer = model.answer(Request(history=("50", "181", "258"), k=10, query=query))
+def test_the_claims_of_its_sentences_stand_where_they_say_and_are_about_whom_they_say(model, answer, query):
+    if query:
+        answer = model.answer(Request(history=("50", "181", "258"), k=4, query=query))
     kinds = set()
     for item in answer.items:
         text, claims = item.justification, item.evidence["claims"]
@@ -173,7 +179,7 @@ def test_a_checkpoint_of_an_earlier_version_ranks_and_writes_the_same(model, as_
     assert before.config == model.config and before.writes
     assert before.style.lines == model.style.lines and "shared.0" in model.style.lines  # the selected templates
     random = np.random.default_rng(5)
-    histories = [random.choice(len(model.catalogue), int(random.integers(0, 25)), replace=False) for _ in range(50)]
+    histories = [random.choice(len(model.catalogue), int(random.integers(0, 25)), replace=False) for _ in range(20)]
     for old, new in zip(before.rank(histories, 10), model.rank(histories, 10), strict=True):
         assert np.array_equal(old.items, new.items) and np.array_equal(old.scores, new.scores)
 

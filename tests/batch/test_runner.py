@@ -1,6 +1,7 @@
 """Batches: what comes in comes out, in order, once; errors are lines; a kill loses and repeats nothing."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -346,7 +347,9 @@ def test_a_signal_ends_it_at_once_and_keeps_the_lines(model, tmp_path, number, w
     _wait_for_end_of_group(process.pid)
 
 
-def test_killed_and_started_again_its_workers_have_ended_and_nothing_is_lost_or_twice(model, tmp_path):
+def test_killed_and_started_again_its_workers_have_ended_and_nothing_is_lost_or_twice(model, tmp_path, monkeypatch):
+    fork = multiprocessing.get_context("fork")  # spawned workers import everything anew
+    monkeypatch.setattr(runner.multiprocessing, "get_context", lambda _: fork)
     source, output = write_lines(tmp_path / "in.jsonl", requests(400)), tmp_path / "out.jsonl"
     command = ["batch", model, "--input", str(source), "--output", str(output), "--json"]
     process = begin_command(*command, "--workers", 2, group=True)

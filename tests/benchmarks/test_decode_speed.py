@@ -24,6 +24,7 @@ def tiny(llm_folder) -> DecodeSettings:
     return DecodeSettings(str(llm_folder), 2, 40, "float32", (32,), (40,), (2,), rounds=1, budget=0, checked=2)
 
 
+@pytest.mark.slow  # the same as below, on the real base
 @pytest.mark.assets
 def test_every_method_ranks_the_same_prompts_as_brute_force_does():
     settings = DecodeSettings(

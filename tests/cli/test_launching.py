@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -13,12 +14,15 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate.state import AcceleratorState
 
 from recommender import adapters
+from recommender.cli import launching
 from recommender.cli.launching import processes_of, start_all_processes
 from recommender.errors import ConfigError
 from tests.cli.conftest import refused
 from tests.conftest import write_tables
+from tests.copies import begin_command, run_here
 
 SHIPPED = Path(adapters.__file__).parent / "accelerate"
 STAGE = {"stage": "rank", "epochs": 9, "max_steps": 5, "batch_tokens": 192, "row_tokens": 64, "learning_rate": 3e-4}
@@ -43,8 +47,55 @@ def log_of(output: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((output.with_name(f"{output.name}.training") / "log.csv").open()))
 
 
-@pytest.mark.parametrize("softmax", [pytest.param("full", marks=pytest.mark.slow), "sampled"])
-def test_two_processes_train_as_one_does_and_one_of_them_speaks(recipe, run, tmp_path, softmax):
+class Copy:
+    """In place of `subprocess.Popen`: a copy of this process runs the command, without the imports of a new one."""
+
+    def __init__(self, command, env):
+        assert command[:3] == [sys.executable, "-m", "recommender"]
+        self._process = multiprocessing.get_context("fork").Process(target=self._run, args=(command[3:], env))
+        self._process.start()
+        self.send_signal = lambda number: os.kill(self._process.pid, number)
+        self.kill = self._process.kill
+
+    @staticmethod
+    def _run(arguments, environment):
+        os.environ |= environment
+        AcceleratorState._reset_state(True)  # of the training before
+        run_here(arguments, streams=(0, 1, 2))
+
+    def poll(self):
+        return self._process.exitcode
+
+    def wait(self, seconds=None):
+        self._process.join(seconds)
+        return self._process.exitcode
+
+
+def by_copies(arguments, folder, monkeypatch):
+    """What `by_accelerate` does, without accelerate itself: it tells how many processes there are to be."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setattr(launching, "_asked_for", lambda: 2)
+    monkeypatch.setattr(launching.subprocess, "Popen", Copy)
+    with (folder / "out").open("w+") as out, (folder / "err").open("w+") as err, open(os.devnull) as nothing:
+        process = begin_command(*arguments, streams=[nothing.fileno(), out.fileno(), err.fileno()])
+        process.join(120)
+        return process.exitcode, (folder / "out").read_text(), (folder / "err").read_text()
+
+
+def by_accelerate(arguments, folder, monkeypatch):
+    """Return exit code, output and errors of the command in two processes."""
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu", "-m", "recommender"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=600, env=environment)
+    return done.returncode, done.stdout, done.stderr
+
+
+# the launcher imports everything in four processes
+@pytest.mark.parametrize(
+    ("softmax", "launched"), [pytest.param("full", by_accelerate, marks=pytest.mark.slow), ("sampled", by_copies)]
+)
+def test_two_processes_train_as_one_does_and_one_of_them_speaks(recipe, run, tmp_path, monkeypatch, softmax, launched):
     one, two = tmp_path / "one", tmp_path / "two"
     raw = yaml.safe_load(recipe.read_text())
     raw["training"] |= {"softmax": softmax, "negatives": 8}
@@ -52,14 +103,12 @@ def test_two_processes_train_as_one_does_and_one_of_them_speaks(recipe, run, tmp
     # each part of a step draws its own negatives: one process in two parts draws what two processes draw
     code, _, said = run("train", "--config", recipe, "--output", one, "-q", "--set", "training.gradient_accumulation=2")
     assert code == 0, said
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu"]
-    command += ["-m", "recommender", "train", "--config", str(recipe), "--output", str(two), "--json"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
-    assert done.returncode == 0, done.stderr
-    (told,) = json.loads(done.stdout)
+    arguments = ["train", "--config", str(recipe), "--output", str(two), "--json"]
+    code, out, said = launched(arguments, tmp_path, monkeypatch)
+    assert code == 0, said
+    (told,) = json.loads(out)
     assert told["stage"] == "rank" and told["steps"] == STAGE["max_steps"]
-    assert done.stderr.count(f"{STAGE['max_steps']}/{STAGE['max_steps']}") == 1
+    assert said.count(f"{STAGE['max_steps']}/{STAGE['max_steps']}") == 1
     for column in ("loss", "validation"):
         values = [[float(row[column]) for row in log_of(folder) if row[column]] for folder in (one, two)]
         assert values[0]

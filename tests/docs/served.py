@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+from tests.copies import begin_command
 
 STARTS_WITHIN = 180.0
 #: as the README starts the server that several tests share: the fixture `shipped_server`
@@ -27,21 +27,21 @@ def served(command: str, folder: Path) -> Iterator[int]:
     words[words.index("--port") + 1] = str(port)
     log = folder / "server.log"
     with log.open("w") as output:
-        arguments, environment = [sys.executable, "-m", *words], os.environ | {"OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(arguments, cwd=folder, stdout=output, stderr=output, env=environment)
+        process = begin_command(*words[1:], streams=[output.fileno()] * 3, folder=folder)
         try:
             wait_for(port, process, log)
             yield port
         finally:
             process.terminate()
-            process.wait(timeout=60)
+            process.join(60)
+            process.kill()
 
 
-def wait_for(port: int, process: subprocess.Popen, log: Path) -> None:
+def wait_for(port: int, process: BaseProcess, log: Path) -> None:
     """Return once the server says that it is alive."""
     deadline = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
+        assert process.is_alive(), log.read_text()
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
                 if answer.status == 200:

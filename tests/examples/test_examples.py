@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from types import ModuleType
 
 import nbformat
 import pytest
 
+from recommender import cli
 from tests.docs.markdown import ROOT
 from tests.docs.outputs import assert_alike
 
@@ -57,13 +59,22 @@ def test_chat_with_openai_client(shipped_server, capsys):
     assert "Comedy" in printed.split("you> a comedy, only 2")[1]
 
 
-def test_offline_batch(tmp_path, capfd):
-    example("offline_batch").main(tmp_path)
+def test_offline_batch(tmp_path, capfd, monkeypatch):
+    module = example("offline_batch")
+    monkeypatch.setattr(module.subprocess, "run", run_here)
+    module.main(tmp_path)
     answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     assert [len(answer.get("items", ())) for answer in answers] == [3, 3, 3, 0]
     printed = capfd.readouterr().out
     assert "a space fan: " in printed
     assert "a typing error: unknown item id 'no-such-film'" in printed
+
+
+def run_here(command, check):
+    """Run a command of the package in this process: another one would import and load all of it anew."""
+    assert command[:3] == [sys.executable, "-m", "recommender"] and check
+    code = cli.app(args=command[3:], standalone_mode=False)
+    assert not code, f"{command}: exit code {code}"
 
 
 @pytest.mark.slow

@@ -86,11 +86,10 @@ def test_help_names_the_groups_of_commands_and_loads_no_torch(core):
 
 @pytest.mark.assets
 def test_recommend_finds_the_shipped_adapter_from_any_folder(core):
-    run = core.call("recommender", "recommend", "movielens-100k", "--history", "50,181", "--k", "3", "--json", "-q")
+    run = core.call("recommender", "recommend", "movielens-100k", "--history", "50,181", "--k", "1", "--json", "-q")
     assert run.returncode == 0, run.stderr
     items = json.loads(run.stdout)["items"]
-    assert len({item["item_id"] for item in items} - {"50", "181"}) == 3
-    assert all(item["justification"] for item in items)
+    assert len(items) == 1 and items[0]["item_id"] not in ("50", "181") and items[0]["justification"]
 
 
 @pytest.mark.slow
@@ -118,14 +117,7 @@ def test_what_an_absent_extra_does(core, arguments, package, extra):
     assert hint == f"hint: pip install 'recommender[{extra}]'"
 
 
-def test_sound_without_whisper(core, tmp_path):
-    code = "from recommender.encoders.audio import AudioEncoder\n"
-    code += "try:\n    AudioEncoder('tiny.en').load()\nexcept Exception as error:\n    print(error)"
-    said = core.python(code)
-    assert "openai-whisper, which is not installed" in said and "recommender[speech]" in said
-
-
-def test_modules_and_public_names_load_without_any_extra(core):
+def test_modules_and_public_names_load_without_any_extra_and_sound_says_what_it_lacks(core):
     """Each module that is not an extra's own, and each public name, is there with the core alone."""
     own = ("recommender.server", "recommender.vllm_plugin", "recommender.eval.plots", "recommender.eval.page")
     own += ("recommender.eval.report", "recommender.studies", "recommender.benchmarks", "recommender.pages.drawing")
@@ -138,9 +130,13 @@ def test_modules_and_public_names_load_without_any_extra(core):
         "        importlib.import_module(module.name)\n"
         "from recommender.store import feedback, opinions, traces\n"  # the others are of the extra `store`
         "from recommender import Recommender, Config, Chat, train, evaluate, Request\n"
-        "print(callable(train), callable(evaluate), Chat.__module__)"
+        "print(callable(train), callable(evaluate), Chat.__module__)\n"
+        "from recommender.encoders.audio import AudioEncoder\n"
+        "try:\n    AudioEncoder('tiny.en').load()\nexcept Exception as error:\n    print(error)"
     )
-    assert core.python(code).startswith("True True recommender.chat")
+    loaded, said = core.python(code).split("\n", 1)
+    assert loaded.startswith("True True recommender.chat")
+    assert "openai-whisper, which is not installed" in said and "recommender[speech]" in said
 
 
 def test_a_checkout_is_not_needed(core):
