@@ -131,7 +131,10 @@ def tokenize(config: ConfigFile, settings: Settings = None, as_json: AsJson = Fa
 
 def sounds(
     config: ConfigFile,
-    output: Annotated[Path, typer.Option(help="the table of facts to write, as .jsonl", dir_okay=False)],
+    output: Annotated[
+        Path,
+        typer.Option(help="the table of facts to write, as .jsonl", callback=early_checks.facts_file, dir_okay=False),
+    ],
     settings: Settings = None,
     tags: Annotated[
         str | None, typer.Option(help="a tagger of music, as musicnn-msd: adds a column of its tags")
@@ -153,11 +156,9 @@ def sounds(
     from recommender.data.catalogue import Catalogue
     from recommender.encoders.music_tags import TAGS, check_vocabulary, tag_sounds, tagger
     from recommender.encoders.sound_words import describe_sounds, save_words
-    from recommender.files import check_output_file
     from recommender.progress import progress_bars
 
     recipe = read_config(config, settings)
-    check_output_file(output)
     if tags is not None:
         check_vocabulary(output, tagger(tags).tags)
     catalogue = Catalogue.load(recipe.data.items, recipe.data.model_copy(update={"facts": None}))
@@ -218,7 +219,10 @@ def join(
 
 def pictures(
     config: ConfigFile,
-    output: Annotated[Path, typer.Option(help="the table of facts to write, as .jsonl", dir_okay=False)],
+    output: Annotated[
+        Path,
+        typer.Option(help="the table of facts to write, as .jsonl", callback=early_checks.facts_file, dir_okay=False),
+    ],
     settings: Settings = None,
     classes: Annotated[
         bool, typer.Option(help="say ImageNet's 1,000 classes, as breeds of dogs, and not the kinds they belong to")
@@ -237,11 +241,9 @@ def pictures(
     from recommender.cli.inputs import read_config
     from recommender.data.catalogue import Catalogue
     from recommender.encoders.picture_words import describe_pictures, save_picture_words, telling_tower
-    from recommender.files import check_output_file
     from recommender.progress import progress_bars
 
     recipe = read_config(config, settings)
-    check_output_file(output)
     telling_tower(recipe.encoders)  # before the table is read
     catalogue = Catalogue.load(recipe.data.items, recipe.data.model_copy(update={"facts": None}))
     with progress_bars(quiet or as_json) as progress:

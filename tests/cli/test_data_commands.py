@@ -37,6 +37,13 @@ def test_validate_tells_good_from_bad(run, tables, tmp_path):
     assert code == 2 and json.loads(out)["ok"] is False
 
 
+@pytest.mark.parametrize("command", ["sounds", "pictures"])
+def test_words_are_written_as_json_lines_alone(run, recipe, tmp_path, command):
+    result = run(command, "--config", recipe, "--output", tmp_path / "words.csv", "-q")
+    refused(result, f"--output {tmp_path / 'words.csv'}: JSON lines are written", "end with .jsonl")
+    assert not (tmp_path / "words.csv").exists()
+
+
 @pytest.mark.slow
 def test_sounds_are_put_into_words_that_the_catalogue_joins(run, tmp_path):
     time = np.arange(16_000) / 16_000
