@@ -23,12 +23,16 @@ def validate(
     ] = None,
     interactions: Annotated[str | None, typer.Option(help="interactions table; default: the config's")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="a YAML file with a section data")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="list every bad row; default: the first 5 of each kind, and how many more")
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Check two tables and their media; report every bad row.
 
-    The exit code is 2 if there are errors.
+    Of each kind of problem the first five are shown, with --all every one, and with --json, too. The exit code is 2 if there
+    are errors.
     """
     from recommender.config import Config
     from recommender.data.checks import validate as check
@@ -49,7 +53,7 @@ def validate(
     if as_json:
         print_json(report.to_dict())
     else:
-        print_text(report.render())
+        print_text(report.render(None) if every else report.render())
     raise typer.Exit(0 if report.ok else 2)
 
 

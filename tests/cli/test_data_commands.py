@@ -93,6 +93,14 @@ def test_damaged_media(run, tmp_path, name, content, column):
     assert code == 2 and name in out and "hint" in out
 
 
+def test_all_bad_rows_are_listed_on_demand(run, tmp_path):
+    write_csv(tmp_path / "items.csv", ("item_id", "title"), [("1", "a")] * 9)
+    asked = ("validate", "--items", tmp_path / "items.csv", "-q")
+    (code, out, _), (_, every, _) = run(*asked), run(*asked, "--all")
+    assert code == 2 and out.count("duplicate item id") == 5 and "... and 3 more; --all lists them" in out
+    assert every.count("duplicate item id") == 8 and "--all" not in every
+
+
 def test_ids_that_look_like_smileys_stay_ids(run, tmp_path):
     write_csv(tmp_path / "items.csv", ("item_id", "title"), [("shop:a:17", "a"), ("shop:a:17", "b")])
     code, out, _ = run("validate", "--items", tmp_path / "items.csv", "--json")
