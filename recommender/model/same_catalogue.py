@@ -11,6 +11,9 @@ from recommender.data.catalogue import Catalogue
 from recommender.errors import CheckpointError
 from recommender.model.manifest import catalogue_facts
 
+_SHOWN = 5
+"""How many columns are named."""
+
 
 def catalogue_record(catalogue: Catalogue, source: str) -> dict[str, Any]:
     """Return what a manifest holds of a catalogue; `source`: its table, as the config names it."""
@@ -75,4 +78,10 @@ def _differing(then: Any, now: Mapping[str, str]) -> str:
     lost, new = [name for name in then if name not in now], [name for name in now if name not in then]
     changed = [name for name in then if name in now and now[name] != then[name]]
     parts = ((changed, "other values in"), (lost, "no longer a column"), (new, "new is"))
-    return "; ".join(f"{words} {', '.join(map(repr, names))}" for names, words in parts if names) or "values changed"
+    return "; ".join(f"{words} {_quoted(names)}" for names, words in parts if names) or "values changed"
+
+
+def _quoted(names: list[str]) -> str:
+    """Return names of columns as a short list; a stranger's manifest may hold any."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(f"'{name[:40]}'" for name in names[:_SHOWN]) + more
