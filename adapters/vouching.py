@@ -79,7 +79,7 @@ def vouched_manifest(
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder}: the file {name} is missing", _AGAIN)
         if (guarded or name != CARD) and file_digest(folder / name) != expected:
-            raise CheckpointError(f"{folder}: the file {name} is damaged", _AGAIN)
+            raise CheckpointError(f"{folder}: the file {name} is damaged, or was edited", _AGAIN)
     return manifest
 
 
@@ -90,7 +90,7 @@ def check_file(folder: Path, name: str) -> None:
     check_signature(folder)
     digests = json.loads((folder / MANIFEST).read_bytes())["files"]
     if digests.get(name) != file_digest(folder / name):
-        raise CheckpointError(f"{folder}: the file {name} is damaged", _AGAIN)
+        raise CheckpointError(f"{folder}: the file {name} is damaged, or was edited", _AGAIN)
 
 
 def check_served(model: str | Path) -> None:

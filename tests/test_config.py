@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -137,6 +138,27 @@ def test_dotted_keys_replace_values_and_leave_the_rest():
     assert changed.seed == 3 and config.decoding.beam == 50 and config.training.stages[1].epochs == 1
     whole = config.updated({"training.stages": [{"stage": "explain"}]})
     assert [stage.stage for stage in whole.training.stages] == ["explain"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        ({"training.teacher.baseline": "wearec"}, '"training.teacher={baseline: wearec}"'),
+        (
+            {"seed": 1, "training.teacher.baseline": "wearec", "training.teacher.weight": 0.5},
+            '"training.teacher={baseline: wearec, weight: 0.5}"',
+        ),
+        ({"data.facts.by": "item_id"}, '"data.facts={by: item_id, table: ...}"'),
+        ({"encoders.collaborative.vectors": "w.npz"}, '"encoders.collaborative={vectors: w.npz}"'),
+    ],
+)
+def test_of_a_section_that_is_null_the_hint_is_how_to_give_it_whole(changes, hint):
+    with pytest.raises(ConfigError, match=r"--set: .* there is no section .* here, it is null") as error:
+        Config().updated(changes, "--set")
+    assert error.value.hint == f"give it as a whole: {hint}"
+    if "..." not in hint:
+        key, value = hint.strip('"').split("=")
+        Config().updated({key: yaml.safe_load(value)})
 
 
 @pytest.mark.parametrize(

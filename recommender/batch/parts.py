@@ -33,7 +33,7 @@ from recommender.batch.runner import (
     is_error,
     open_unchanged,
     prepare_process,
-    servers_of,
+    told_engine,
 )
 from recommender.cluster import Cluster, Failed
 from recommender.data.paths import parts_of
@@ -127,7 +127,7 @@ def run_parts(
     check_output_folder(target)
     parts = parts_of(source)
     facts = facts_of_model(model, options.items)
-    identity = settings_identity(options.engine, options.engine_options.get("flags"), **servers_of(options), **facts)
+    identity = settings_identity(options.engine, options.engine_options.get("flags"), **told_engine(options), **facts)
     with locked(target, "batch"):
         _claim(target, identity)
         arguments = (model, options, facts, target.absolute(), identity)

@@ -71,7 +71,7 @@ def run_batch(
     lines = list(read_requests(source))
     facts = facts_of_model(model, options.items)
     flags = options.engine_options.get("flags")
-    partial = PartialOutput(output, batch_identity(source, options.engine, flags, **servers_of(options), **facts))
+    partial = PartialOutput(output, batch_identity(source, options.engine, flags, **told_engine(options), **facts))
     with closing(partial), _saying_what_is_kept(partial, len(lines)), _workers(model, options, facts) as workers:
         return _answer_rest(lines, partial, workers, progress or (lambda *_: None))
 
@@ -113,10 +113,14 @@ def facts_of_model(model: str, items: str | None) -> Facts:
     }
 
 
-def servers_of(options: BatchOptions) -> Facts:
-    """Return the servers that are joined: what they answer with is not known from here, another may hold another model."""
+def told_engine(options: BatchOptions) -> Facts:
+    """Return what the engine was told that answers hang on: the bits of its matrices, and the servers that are joined.
+
+    What a server answers with is not known from here; another one may hold another model.
+    """
     given = options.engine_options
-    return {f"server at {name}": given[name] for name in ("rank_url", "write_url", "listen_url") if given.get(name)}
+    servers = {f"server at {name}": given[name] for name in ("rank_url", "write_url", "listen_url") if given.get(name)}
+    return servers | ({"bits": given["bits"]} if given.get("bits") else {})
 
 
 def open_unchanged(model: str, options: BatchOptions, facts: Facts) -> Engine:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from recommender.cli.inputs import open_model, read_request, split_list, step
-from recommender.cli.options import AsJson, Domains, FeedbackFile, History, Items, Model, Quiet, User, Without
+from recommender.cli.options import AsJson, Bits, Domains, FeedbackFile, History, Items, Model, Quiet, User, Without
 from recommender.cli.output import err, print_json, print_plain_note, print_text
 from recommender.errors import RecommenderError
 
@@ -33,6 +33,7 @@ def chat(
     explain: Annotated[bool, typer.Option(help="justify each item")] = True,
     domains: Domains = None,
     without: Without = None,
+    bits: Bits = None,
     feedback: FeedbackFile = None,
     user: User = None,
     items: Items = None,
@@ -53,7 +54,7 @@ def chat(
             without=split_list(without, "--without"),
             user=user,
         )
-        engine = open_model(model, items, progress, feedback)
+        engine = open_model(model, items, progress, feedback, bits)
         with step(progress, "open the conversation"):
             from recommender.chat.media_queries import MediaQueries
             from recommender.chat.session import Session

@@ -23,12 +23,16 @@ def validate(
     ] = None,
     interactions: Annotated[str | None, typer.Option(help="interactions table; default: the config's")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="a YAML file with a section data")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="list every bad row; default: the first 5 of each kind, and how many more")
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Check two tables and their media; report every bad row.
 
-    The exit code is 2 if there are errors.
+    Of each kind of problem the first five are shown, with --all every one, and with --json, too. The exit code is 2 if there
+    are errors.
     """
     from recommender.config import Config
     from recommender.data.checks import validate as check
@@ -49,7 +53,7 @@ def validate(
     if as_json:
         print_json(report.to_dict())
     else:
-        print_text(report.render())
+        print_text(report.render(None) if every else report.render())
     raise typer.Exit(0 if report.ok else 2)
 
 
@@ -131,7 +135,10 @@ def tokenize(config: ConfigFile, settings: Settings = None, as_json: AsJson = Fa
 
 def sounds(
     config: ConfigFile,
-    output: Annotated[Path, typer.Option(help="the table of facts to write, as .jsonl", dir_okay=False)],
+    output: Annotated[
+        Path,
+        typer.Option(help="the table of facts to write, as .jsonl", callback=early_checks.facts_file, dir_okay=False),
+    ],
     settings: Settings = None,
     tags: Annotated[
         str | None, typer.Option(help="a tagger of music, as musicnn-msd: adds a column of its tags")
@@ -153,11 +160,9 @@ def sounds(
     from recommender.data.catalogue import Catalogue
     from recommender.encoders.music_tags import TAGS, check_vocabulary, tag_sounds, tagger
     from recommender.encoders.sound_words import describe_sounds, save_words
-    from recommender.files import check_output_file
     from recommender.progress import progress_bars
 
     recipe = read_config(config, settings)
-    check_output_file(output)
     if tags is not None:
         check_vocabulary(output, tagger(tags).tags)
     catalogue = Catalogue.load(recipe.data.items, recipe.data.model_copy(update={"facts": None}))
@@ -218,7 +223,10 @@ def join(
 
 def pictures(
     config: ConfigFile,
-    output: Annotated[Path, typer.Option(help="the table of facts to write, as .jsonl", dir_okay=False)],
+    output: Annotated[
+        Path,
+        typer.Option(help="the table of facts to write, as .jsonl", callback=early_checks.facts_file, dir_okay=False),
+    ],
     settings: Settings = None,
     classes: Annotated[
         bool, typer.Option(help="say ImageNet's 1,000 classes, as breeds of dogs, and not the kinds they belong to")
@@ -237,11 +245,9 @@ def pictures(
     from recommender.cli.inputs import read_config
     from recommender.data.catalogue import Catalogue
     from recommender.encoders.picture_words import describe_pictures, save_picture_words, telling_tower
-    from recommender.files import check_output_file
     from recommender.progress import progress_bars
 
     recipe = read_config(config, settings)
-    check_output_file(output)
     telling_tower(recipe.encoders)  # before the table is read
     catalogue = Catalogue.load(recipe.data.items, recipe.data.model_copy(update={"facts": None}))
     with progress_bars(quiet or as_json) as progress:

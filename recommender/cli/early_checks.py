@@ -15,6 +15,7 @@ from recommender import assets
 from recommender.adapters.shipped import check_present, check_target
 from recommender.config import Config, check_engine
 from recommender.data.paths import check_answers, check_requests, check_table
+from recommender.errors import DataError
 from recommender.files import (
     check_can_write_in,
     check_input_file,
@@ -56,6 +57,12 @@ def _check_new_answers(path: Path) -> None:
     check_output_file(path)
 
 
+def _check_facts(path: Path) -> None:
+    if path.suffix != ".jsonl":
+        raise DataError(f"--output {path}: JSON lines are written", "let its name end with .jsonl")
+    check_output_file(path)
+
+
 def _check_dtype(name: str) -> None:
     Config().updated({"base.dtype": name}, "--dtype")
 
@@ -69,6 +76,7 @@ request_file = _refusing(check_requests)
 feedback_file = _refusing(_check_feedback)
 # what is written
 output_file = _refusing(check_output_file)
+facts_file = _refusing(_check_facts)
 output_folder = _refusing(check_output_folder)
 checkpoint_folder = _refusing(check_target)
 answer_file = _refusing(_check_new_answers)

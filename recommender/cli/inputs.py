@@ -128,13 +128,18 @@ def read_request(progress: Progress, **fields: Any) -> Request:
     return checked_request(**fields)
 
 
-def open_model(model: str, items: str | None, progress: Progress, feedback: Path | None = None) -> Recommender:
-    """Load a checkpoint into the embedded engine; `feedback`: the file whose feedback counts. Raises RecommenderError."""
+def open_model(
+    model: str, items: str | None, progress: Progress, feedback: Path | None = None, bits: str | None = None
+) -> Recommender:
+    """Load a checkpoint into the embedded engine. Raises RecommenderError.
+
+    `feedback`: the file whose feedback counts. `bits`: of the ranking matrices, 16, 8 or 4; by default its config says.
+    """
     check_parts_at_hand(model, items)
     with step(progress, f"load {Path(model).name}"):
         from recommender.engine import Recommender
 
-        engine = Recommender.from_pretrained(model, items, progress)
+        engine = Recommender.from_pretrained(model, items, progress, None if bits is None else int(bits))
     if feedback is not None:
         engine.feedback_policy.keep_in(feedback)
     return engine
@@ -266,6 +271,18 @@ def numbers_by_name(option: str, texts: list[str] | None) -> dict[str, float]:
                 f"{option} {text}: {value.strip()!r} is not a number", f"for example {option} 50=2.5"
             ) from None
     return numbers
+
+
+def engine_options(engine: str, bits: str | None, flags: str, **urls: str | None) -> dict[str, Any]:
+    """Return what was said of an engine, as `open_engine` takes it. Raises ConfigError for what that engine has not."""
+    if bits is None:
+        return vllm_options(engine, flags, **urls)
+    if engine == "vllm":
+        raise ConfigError(
+            "--engine vllm has no --bits: it ranks with the matrices that were exported",
+            f"recommender export MODEL FOLDER --to vllm{'' if bits == '16' else ' --bits 8'}, and name FOLDER",
+        )
+    return vllm_options(engine, flags, **urls) | {"bits": int(bits)}
 
 
 def vllm_options(engine: str, flags: str, **urls: str | None) -> dict[str, Any]:

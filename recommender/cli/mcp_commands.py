@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from recommender.cli import early_checks
-from recommender.cli.inputs import check_parts_at_hand, config_of
-from recommender.cli.options import Items, Model, Quiet
+from recommender.cli.inputs import check_parts_at_hand, config_of, engine_options
+from recommender.cli.options import Bits, Items, Model, Quiet
 from recommender.cli.serving_commands import SERVER_MODULES, served_limits
 
 
@@ -21,6 +21,7 @@ def mcp(
     ] = None,
     name: Annotated[str | None, typer.Option(help="what agents call the model; default: the folder's name")] = None,
     items: Items = None,
+    bits: Bits = None,
     quiet: Quiet = False,
 ) -> None:
     """Give an agent tools: recommend, explain, search and more.
@@ -44,7 +45,8 @@ def mcp(
     from recommender.server.mcp_transports import run_stdio
 
     state = manifest_digest(model)
+    chosen = engine_options("embedded", bits, "")
     with progress_bars(quiet) as progress:
-        opened = open_engine("embedded", model, items, progress)
-    source = Source(state, lambda: manifest_digest(model), lambda: open_engine("embedded", model, items))
+        opened = open_engine("embedded", model, items, progress, **chosen)
+    source = Source(state, lambda: manifest_digest(model), lambda: open_engine("embedded", model, items, **chosen))
     run_stdio(opened, name or Path(model).resolve().name, limits, source)

@@ -82,13 +82,13 @@ def replay(
     What differs is listed, and the exit code is 1 if anything does.
     """
     from recommender.progress import progress_bars
-    from recommender.store.traces import load
+    from recommender.store.traces import bits_of, load
 
     trace = load(file)
     source = model or trace["model"]["source"]
     early_checks.present_model(source)
     with progress_bars(quiet) as progress:
-        engine = open_model(source, items, progress)
+        engine = open_model(source, items, progress, bits=bits_of(trace))
         from recommender.engine.trace import replay as replayed
 
         differences = replayed(engine, trace)

@@ -46,6 +46,10 @@ FeedbackFile = Annotated[
     ),
 ]
 User = Annotated[str | None, typer.Option(help="who asks: what this user marked `not for me` is left out")]
+Bits = Annotated[
+    Literal["16", "8", "4"] | None,
+    typer.Option("--bits", help="rank with matrices of so many bits, see docs/speed.md; default: its config"),
+]
 Trace = Annotated[
     Path | None,
     typer.Option(

@@ -11,6 +11,7 @@ from recommender.cli import early_checks
 from recommender.cli.inputs import numbers_by_name, open_model, read_request, split_list, step, values_by_name
 from recommender.cli.options import (
     AsJson,
+    Bits,
     Details,
     Domains,
     FeedbackFile,
@@ -69,6 +70,7 @@ def recommend(
     fused: Annotated[
         bool | None, typer.Option(help="rank together with the baselines in the checkpoint; default: its config")
     ] = None,
+    bits: Bits = None,
     trace: Trace = None,
     feedback: FeedbackFile = None,
     user: User = None,
@@ -100,7 +102,7 @@ def recommend(
             trace=trace is not None,
             user=user,
         )
-        engine = open_model(model, items, progress, feedback)
+        engine = open_model(model, items, progress, feedback, bits)
         with step(progress, "rank and justify" if explain else "rank"):
             response = engine.answer(request)
     if trace is not None:
@@ -145,6 +147,7 @@ def explain(
             callback=early_checks.output_folder,
         ),
     ] = None,
+    bits: Bits = None,
     trace: Trace = None,
     feedback: FeedbackFile = None,
     user: User = None,
@@ -178,7 +181,7 @@ def explain(
             "domains": split_list(domains, "--domains"),
         }
         request = read_request(progress, **fields, filters=values_by_name("--filter", filters))
-        engine = open_model(model, items, progress, feedback)
+        engine = open_model(model, items, progress, feedback, bits)
         from recommender.engine.counterfactual_answers import what_if, why_not
         from recommender.engine.item_explanation import explain_item
         from recommender.engine.trace import recorded_answer

@@ -13,8 +13,8 @@ from recommender.adapters.shipped import MANIFEST, check_target, manifest_digest
 from recommender.adapters.vouching import file_digest, trust
 from recommender.cli import early_checks
 from recommender.cli.cluster_options import On, RayAddress, WorkerCpus, WorkerGpus, opened_cluster
-from recommender.cli.inputs import check_parts_at_hand, config_of, split_pair, vllm_options
-from recommender.cli.options import AsJson, Items, Model, Quiet
+from recommender.cli.inputs import check_parts_at_hand, config_of, engine_options, split_pair
+from recommender.cli.options import AsJson, Bits, Items, Model, Quiet
 from recommender.cli.output import print_json, print_note, print_plain_note, print_rows
 from recommender.cli.stopping import stoppable
 from recommender.cli.store_options import LogStore, MasterKey, TellStore, audited, opened_store
@@ -72,6 +72,7 @@ def serve(
         list[str] | None, typer.Option(help="an origin whose pages may ask this server; repeatable")
     ] = None,
     items: Items = None,
+    bits: Bits = None,
     rank_url: RankUrl = None,
     write_url: WriteUrl = None,
     listen_url: ListenUrl = None,
@@ -83,7 +84,7 @@ def serve(
     /v1/recommendations, /v1/chat/completions (as the OpenAI client speaks it), /v1/feedback, /v1/models, /healthz,
     /readyz, /metrics, and /docs for all of them. Beyond this machine it asks for keys: see `recommender keys`.
     """
-    options = vllm_options(engine, vllm, rank_url=rank_url, write_url=write_url, listen_url=listen_url)
+    options = engine_options(engine, bits, vllm, rank_url=rank_url, write_url=write_url, listen_url=listen_url)
     given: dict[str, Any] = {"host": host, "port": port, "feedback": feedback, "store": store, "master_key": master_key}
     given |= {"insecure": insecure or None}
     given |= {"allowed_hosts": allowed_host, "allowed_origins": allowed_origin}
@@ -159,6 +160,7 @@ def batch(
         typer.Option(min=1, help="processes of the embedded engine, connections to vLLM, or workers of --on ray"),
     ] = None,
     items: Items = None,
+    bits: Bits = None,
     rank_url: RankUrl = None,
     write_url: WriteUrl = None,
     listen_url: ListenUrl = None,
@@ -176,7 +178,7 @@ def batch(
 
     Answers keep its order, one line each, errors too. A run that was killed goes on where it was.
     """
-    engine_options = vllm_options(engine, vllm, rank_url=rank_url, write_url=write_url, listen_url=listen_url)
+    chosen = engine_options(engine, bits, vllm, rank_url=rank_url, write_url=write_url, listen_url=listen_url)
     check_parts_at_hand(model, items)
     if on == "ray" and not is_folder(source):
         raise DataError(f"{source}: is one file, and --on ray answers the parts of a folder", SPLIT)
@@ -195,7 +197,7 @@ def batch(
         from recommender.batch import BatchOptions, run_batch, run_parts
         from recommender.progress import progress_bars
 
-        options = BatchOptions(engine, workers or 1, items, engine_options)
+        options = BatchOptions(engine, workers or 1, items, chosen)
         with progress_bars(quiet) as progress:
             if not is_folder(source):
                 report: Any = run_batch(model, source, output, options, progress)
@@ -274,9 +276,23 @@ def served_limits(limits: ServingConfig, settings: list[str] | None, options: di
 
     changes = {f"serving.{key}": value for key, value in options.items() if value is not None}
     given = dict(split_pair("--set", text, "waiting=64") for text in settings or [])
+    for key in given:
+        _check_limit(key)
     changes |= {f"serving.{key}": value for key, value in given.items()}
     if "serving.master_key" not in changes and (limits.master_key or "").startswith(COMMAND):
         raise ConfigError(
             "the checkpoint names a command that gives a master key", f"give it: --master-key {COMMAND}..."
         )
     return Config(serving=limits).updated(changes, "--set").serving
+
+
+def _check_limit(key: str) -> None:
+    """Raise ConfigError for a key of the whole config: a server is told the keys of `serving` only, without its name."""
+    from recommender.config import Config
+
+    section, _, name = key.partition(".")
+    if section == "serving":
+        raise ConfigError(f"--set {key}: keys stand here without their section", f"--set {name}=...")
+    if name and section in Config.model_fields:
+        hint = "rank with other bits by --bits" if key == "decoding.bits" else "it is chosen when the model is trained"
+        raise ConfigError(f"--set {key}: a server is told limits only, the keys of the section serving", hint)

@@ -394,7 +394,7 @@ def sizes(
     """What fewer layers and bits cost, and what they save.
 
     NDCG@10 beside lists a second on one core and megabytes, in a table and a plot. `recommender shrink` makes checkpoints
-    with fewer layers; `decoding.bits` in a config chooses what is ranked with.
+    with fewer layers; `--bits` of `recommend` and `serve` chooses what is ranked with.
     """
     numbers = whole_numbers("--bits", bits)
     from recommender.progress import progress_bars

@@ -57,7 +57,8 @@ class EncodersConfig(Section):
         1,
         ge=1,
         le=64,
-        description="a picture is cut into so many regions, each a vector with prompt.soft_tokens of its own",
+        description="a picture is cut into so many regions, each a vector with prompt.soft_tokens of its own: 4 are a grid"
+        " of two by two, 6 three rows of two; a prime number, as 3, are rows of the whole width",
     )
     audio_parts: int = Field(
         1,

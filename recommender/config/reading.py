@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
+import yaml
 from pydantic import BaseModel
 
 from recommender.errors import ConfigError, did_you_mean
@@ -68,6 +70,33 @@ def place_in(node: Any, part: str, key: str, source: str) -> Any:
     )
 
 
+def check_there(node: Any, section: str, tree: type[BaseModel], changes: Mapping[str, Any], source: str) -> None:
+    """Raise ConfigError, with how to give it as a whole, if an optional section of which `changes` set keys is null.
+
+    node: what the config holds of `section`, a dotted key.
+    """
+    model = None if node is not None else _section(section, tree)
+    if model is None:
+        return
+    given = {key.removeprefix(f"{section}."): value for key, value in changes.items() if key.startswith(f"{section}.")}
+    own = {key: value for key, value in given.items() if "." not in key}
+    shown = yaml.safe_dump(own, default_flow_style=True, sort_keys=False, width=sys.maxsize).strip()[1:-1]
+    missing = [f"{name}: ..." for name, field in model.model_fields.items() if field.is_required() and name not in own]
+    raise ConfigError(
+        f"{source}: {section}.{next(iter(given))}: there is no section {section} here, it is null",
+        f'give it as a whole: "{section}={{{", ".join([*([shown] if own else []), *missing])}}}"',
+    )
+
+
+def _section(section: str, tree: type[BaseModel]) -> type[BaseModel] | None:
+    """Return the model of the section at a dotted key, None where there is none."""
+    model: type[BaseModel] | None = tree
+    for part in section.split("."):
+        field = None if model is None else model.model_fields.get(part)
+        model = None if field is None else next(_models(field.annotation), None)
+    return model
+
+
 def plain(problems: Sequence[Any]) -> list[Any]:
     """Return what pydantic found wrong without the names that it gives to the two forms of an encoder: a name, a section.
 
@@ -112,6 +141,12 @@ def suggest(problem: Any, tree: type[BaseModel]) -> str | None:
 def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield prefix + name
-        for inner in (field.annotation, *get_args(field.annotation)):
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                yield from _keys(inner, f"{prefix}{name}.")
+        for inner in _models(field.annotation):
+            yield from _keys(inner, f"{prefix}{name}.")
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the sections that a field may hold."""
+    for inner in (annotation, *get_args(annotation)):
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield inner

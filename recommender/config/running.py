@@ -35,8 +35,9 @@ class DecodingConfig(Section):
     )
     bits: Literal[16, 8, 4] = Field(
         16,
-        description="rank with matrices of so many bits: 8 is faster on a CPU, 4 takes a third of the memory and more time,"
-        " and neither is exact; 16: in the type of the base",
+        description="rank with matrices of so many bits; 16: in the type of the base. 8 takes half the memory, 4 a third and"
+        " more time, and neither is exact; what is faster hangs on base and processor, see docs/speed.md. The option"
+        " --bits of what ranks stands above it",
     )
 
     @model_validator(mode="before")

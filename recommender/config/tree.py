@@ -12,7 +12,16 @@ from pydantic import ValidationError, model_validator
 from recommender.config.data import DataConfig
 from recommender.config.encoders import EncodersConfig
 from recommender.config.model import BaseConfig, LoraConfig, PromptConfig, SemanticIdsConfig
-from recommender.config.reading import current_key, explain, inside, place_in, plain, suggest, with_current_keys
+from recommender.config.reading import (
+    check_there,
+    current_key,
+    explain,
+    inside,
+    place_in,
+    plain,
+    suggest,
+    with_current_keys,
+)
 from recommender.config.running import DecodingConfig, JustifyConfig, ServingConfig
 from recommender.config.section import Section
 from recommender.config.training import TrainingConfig
@@ -94,8 +103,9 @@ class Config(Section):
         for key, value in changes.items():
             *parents, last = current_key(key).split(".")
             node: Any = raw
-            for part in parents:
+            for depth, part in enumerate(parents, start=1):
                 node = inside(node, part, key, source)
+                check_there(node, ".".join(parents[:depth]), Config, changes, source)
             node[place_in(node, last, key, source)] = value
         return self.parse(raw, source)
 

@@ -145,6 +145,14 @@ class Catalogue(Sequence[Item]):
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
+    def column_fingerprints(self) -> dict[str, str]:
+        """Return the first 16 digits of a sha256 of the titles and of each attribute: which of them two catalogues share."""
+        digests = {"title": hashlib.sha256()}
+        for item in self._items:
+            for name, values in (("title", (item.title,)), *item.attributes.items()):
+                digests.setdefault(name, hashlib.sha256()).update(json.dumps([item.item_id, *values]).encode() + b"\n")
+        return {name: digest.hexdigest()[:16] for name, digest in sorted(digests.items())}
+
     def facts(self, index: int) -> dict[str, tuple[str, ...]]:
         """Return the attributes that a justification may claim: short values, no links, in the table's order."""
         return {name: values for name, values in self._items[index].attributes.items() if _is_fact(values)}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,8 @@ class ValidationReport:
             "problems": [asdict(problem) for problem in self.problems],
         }
 
-    def render(self, shown: int = _SHOWN) -> str:
-        """Return the report as text, with at most `shown` problems of each kind."""
+    def render(self, shown: int | None = _SHOWN) -> str:
+        """Return the report as text, with at most `shown` problems of each kind; None: with all of them."""
         videos = f", {self.videos} videos" if self.videos else ""
         lines = [
             f"{self.items} items ({self.images} images, {self.sounds} sounds{videos}),"
@@ -76,9 +77,10 @@ class ValidationReport:
         for kind, count in self.counts.items():
             of_kind = [problem for problem in self.problems if problem.kind == kind]
             severity = "error" if any(problem.severity == "error" for problem in of_kind) else "warning"
-            lines += ["", f"{severity} {kind}: {count}", *(f"  {problem}" for problem in of_kind[:shown])]
-            lines += [f"  ... and {count - shown} more"] if count > shown else []
-            lines += [f"  hint: {hint}" for hint in _hints(of_kind[:shown])]
+            lines += ["", f"{severity} {kind}: {count}", *_told(of_kind[:shown])]
+            lines += (
+                [f"  ... and {count - shown} more; --all lists them"] if shown is not None and count > shown else []
+            )
         return "\n".join([*lines, "", self._verdict()])
 
     def _is_dropped(self, problem: Problem) -> bool:
@@ -269,5 +271,9 @@ def _same_content(table: Table, column: str, paths: dict[int, Path]) -> list[Pro
     return problems
 
 
-def _hints(problems: list[Problem]) -> list[str]:
-    return list(dict.fromkeys(problem.hint for problem in problems if problem.hint))
+def _told(problems: Sequence[Problem]) -> Iterator[str]:
+    """Yield lines of problems: a hint stands below those that it is of, which follow each other, once."""
+    for hint, alike in groupby(problems, key=lambda problem: problem.hint):
+        yield from (f"  {problem}" for problem in alike)
+        if hint:
+            yield f"    hint: {hint}"

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +19,10 @@ from recommender.files import replacing
 _FIELDS = ("item_id", "title", "description", "image", "audio", "video")
 #: a folder beside a written table, of media that lie elsewhere: a table may name none outside of its own folder
 MEDIA = "media"
+_DIGITS, _LONGEST = 16, 40
+_UNUSUAL = re.compile(r"[^\w.-]+")
+_HASH = re.compile(rf"-[0-9a-f]{{{_DIGITS}}}$")
+"""What an earlier writing added: a name does not grow by each."""
 
 
 def write_items(path: Path, items: Iterable[Item]) -> None:
@@ -41,10 +46,11 @@ def _row(item: Item, folder: Path) -> dict[str, Any]:
     if taken := next((name for name in item.attributes if name in _FIELDS), None):
         reason = f"item {item.item_id!r} has an attribute {taken!r}, which is the name of a column with another meaning"
         raise DataError(reason, "rename that column of its table")
-    row: dict[str, Any] = {"item_id": item.item_id, "title": item.title, "description": item.text}
+    row: dict[str, Any] = {"item_id": item.item_id, "title": item.title}
+    row |= {"description": item.text} if item.text else {}
     media = {"image": item.image, "audio": item.audio, "video": item.video}
     row |= {name: _within(folder, source) for name, source in media.items() if source}
-    return row | {name: list(values) for name, values in item.attributes.items()}
+    return row | {name: list(values) for name, values in item.attributes.items() if values}
 
 
 def _within(folder: Path, source: Path) -> str:
@@ -54,8 +60,7 @@ def _within(folder: Path, source: Path) -> str:
         return str(real.relative_to(folder))
     if not real.is_file():
         return str(real)  # said by whoever reads it
-    name = hashlib.sha256(os.fsencode(source.absolute())).hexdigest()[:20] + source.suffix
-    kept = folder / MEDIA / name
+    kept = folder / MEDIA / _name(source)
     if not _is_the_same(kept, real):
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.unlink(missing_ok=True)
@@ -65,6 +70,13 @@ def _within(folder: Path, source: Path) -> str:
             with replacing(kept) as temporary:
                 shutil.copy2(real, temporary)
     return str(kept.relative_to(folder))
+
+
+def _name(source: Path) -> str:
+    """Return a name for a medium that its folders do not tell: its own, by which people know it, and a hash of its path."""
+    stem = _UNUSUAL.sub("-", _HASH.sub("", source.stem))[:_LONGEST].strip("-.")
+    digest = hashlib.sha256(os.fsencode(source.absolute())).hexdigest()[:_DIGITS]
+    return f"{stem}-{digest}{source.suffix}" if stem else f"{digest}{source.suffix}"
 
 
 def _is_the_same(kept: Path, source: Path) -> bool:

@@ -23,6 +23,8 @@ from recommender.encoders.views import VIEWS
 log = logging.getLogger(__name__)
 #: frames that are encoded together, at least
 _AT_ONCE = 32
+#: size and time of the videos that were said to have no sound
+_TOLD: set[tuple[int, int]] = set()
 
 
 class Frames(list[Any]):
@@ -70,9 +72,20 @@ def _hash_of_video(path: Path, _changed: int, _size: int) -> str:
 
 
 def _note_soundless(items: Sequence[Item]) -> None:
+    """Say which videos have no sound: each file once, also where tables that were written anew link or copy it."""
+    items = [item for item in items if item.video is not None and _is_new(item.video)]
     if items:
         which = f"{len(items)} of the videos have" if len(items) > 1 else "one of the videos has"
         log.warning("%s no sound: item %r, %s%s", which, *_first(items))
+
+
+def _is_new(video: Path) -> bool:
+    status = video.stat()
+    known = (status.st_size, status.st_mtime_ns)
+    if known in _TOLD:
+        return False
+    _TOLD.add(known)
+    return True
 
 
 def _first(items: Sequence[Item]) -> tuple[str, Path | None, str]:

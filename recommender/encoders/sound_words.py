@@ -116,10 +116,15 @@ def describe_sounds(
 ) -> list[tuple[str, ...]]:
     """Return the words for each item's sound, none for an item without one or with a stand-in.
 
-    Measures are kept in the encoders' cache. Raises DataError, and RecommenderError without librosa.
+    Measures are kept in the encoders' cache. Raises DataError, also where no item has a sound of its own, and
+    RecommenderError without librosa.
     """
     meter = SoundMeter()
-    sources = media_sources(without_standins(catalogue), "audio")
+    own_media = without_standins(catalogue)
+    if not any(item.audio for item in own_media):
+        videos = ", and videos are not looked into" if any(item.video for item in own_media) else ""
+        raise DataError(f"no item has a sound of its own{videos}", "name files of sounds in the column audio")
+    sources = media_sources(own_media, "audio")
     present = {row: source for row, source in enumerate(sources) if source is not None}
 
     def compute(sounds: Sequence[np.ndarray]) -> list[bytes | None]:
@@ -127,10 +132,9 @@ def describe_sounds(
 
     work = Work("measuring sounds", meter.identity, meter.load, meter.prepare, compute)
     measures = np.full((len(sources), len(WORDS)), np.nan, np.float32)
-    if present:
-        values, _ = run(work, list(present.values()), EncodingCache(cache_folder(cache)), batch, progress)
-        for row, source in present.items():
-            measures[row] = np.frombuffer(values[source.content], np.float32)
+    values, _ = run(work, list(present.values()), EncodingCache(cache_folder(cache)), batch, progress)
+    for row, source in present.items():
+        measures[row] = np.frombuffer(values[source.content], np.float32)
     return words_of(measures)
 
 

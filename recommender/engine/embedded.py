@@ -80,19 +80,29 @@ class Recommender(Engine):
 
     @classmethod
     def from_pretrained(
-        cls, source: str | Path, catalogue: Catalogue | str | Path | None = None, progress: Progress | None = None
+        cls,
+        source: str | Path,
+        catalogue: Catalogue | str | Path | None = None,
+        progress: Progress | None = None,
+        bits: int | None = None,
     ) -> Recommender:
         """Load a checkpoint folder; `catalogue`: its items, or their table, if they are not where it says.
 
-        Raises CheckpointError, AssetError or DataError.
+        `bits`: rank with matrices of so many bits, 16, 8 or 4, instead of what `decoding.bits` of its config says. Raises
+        CheckpointError, AssetError or DataError, and ConfigError for bits that its matrices cannot have.
         """
         kept = resolve(source) / FUSION_FILE
         loaded = from_pretrained(source, catalogue, progress)
+        if bits is not None:
+            loaded = replace(loaded, config=loaded.config.updated({"decoding.bits": bits}))
+            loaded.model.config = loaded.config
         with reading(resolve(source)):
             fusion = StoredFusion.load(kept) if kept.is_file() else None
             if fusion is not None:
                 fusion.check_fits(kept, len(loaded.catalogue))
             opened = cls(loaded, fusion)
+        if bits is not None:
+            opened.weights.check_rounded()
         opened.source, opened.files = str(source), weights_of(resolve(source))
         if opened.listens:
             opened.setup.tuned = Tuned.load(resolve(source), loaded.catalogue, loaded.config.training.outside)

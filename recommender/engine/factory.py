@@ -30,7 +30,7 @@ def open_engine(
     """
     check_engine(name)
     if name == "embedded":
-        return Recommender.from_pretrained(model, catalogue, progress)
+        return Recommender.from_pretrained(model, catalogue, progress, **options)
     from recommender.engine.vllm import open_vllm
 
     return open_vllm(model, catalogue, progress, before, **options)

@@ -102,11 +102,13 @@ def identity(engine: Engine) -> dict[str, Any]:
     `source` is where the model lies; a base model that lies in a folder is told by the folder's name.
     """
     settings = json.dumps(engine.config.model_dump(mode="json"), sort_keys=True).encode()
+    bits = engine.config.decoding.bits
     return {
         "engine": engine.name,
         "source": engine.source,
         "base": _public_name(engine.config.base.llm),
         "config": hashlib.sha256(settings).hexdigest(),
+        **({} if bits == 16 else {"bits": bits}),  # of what is rounded: a replay rounds alike
         "files": dict(engine.files),
         "catalogue": engine.catalogue.fingerprint,
         "items": len(engine.catalogue),

@@ -27,7 +27,7 @@ class Int4:
         """Round `weight` [outputs, inputs]. Raises ConfigError for one that does not lie on a CPU."""
         if weight.device.type != "cpu":
             raise ConfigError(
-                "decoding.bits: 4 ranks on a CPU only", "set decoding.bits to 16 or 8, or base.device to cpu"
+                "decoding.bits: 4 ranks on a CPU only", "rank with --bits 16 or 8, or set base.device to cpu"
             )
         self.outputs, inputs = weight.shape
         self.missing = -inputs % GROUP

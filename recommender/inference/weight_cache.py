@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from recommender.adapters.lora import RANK
+from recommender.errors import ConfigError
 from recommender.inference.attention import Group, PromptAttention, PromptCache
-from recommender.inference.layers import Stack, make_stack
+from recommender.inference.layers import ModuleStack, Stack, make_stack
 from recommender.model.network import RecommenderModel
 
 #: How many instructions have their keys and values kept.
@@ -70,6 +71,15 @@ class WeightCache:
             self._stack = make_stack(model.ranking_view(), model.rank_norm, model.llm, RANK, bits)
             self._layers_version = version
         return self._stack
+
+    def check_rounded(self) -> None:
+        """Raise ConfigError unless the ranking layers have matrices of `decoding.bits`."""
+        bits = self.model.config.decoding.bits
+        if isinstance(self.stack(), ModuleStack) and bits != 16:
+            raise ConfigError(
+                f"bits {bits}: the layers of this base run by its own code, whose matrices are not rounded",
+                "rank with 16 bits",
+            )
 
     @torch.no_grad()
     def prefix(self, tokens: np.ndarray) -> Prefix:

@@ -58,6 +58,7 @@ from recommender.model.language_model import load_llm
 from recommender.model.listening_file import LISTENING, load_listening, save_listening
 from recommender.model.manifest import catalogue_facts, read_manifest, tell_unsigned, write_manifest, written_folder
 from recommender.model.network import RecommenderModel, is_adapter_parameter, is_listening_parameter
+from recommender.model.same_catalogue import catalogue_record, check_catalogue
 from recommender.model.trained_on import TRAINED_ON, TrainedOn
 from recommender.numerics.drift import ItemBins
 from recommender.progress import Progress
@@ -213,11 +214,13 @@ def from_pretrained(
         config = Config.load(folder / CONFIG)
         if full_precision:
             config = config.updated({"base.load_in_4bit": False, "base.dtype": "float32"})
+    table = None
     if not isinstance(catalogue, Catalogue):
         # serving needs the vectors of the checkpoint, not the media
-        catalogue = Catalogue.load(catalogue or config.data.items, config.data, media=False)
+        table = str(catalogue or config.data.items)
+        catalogue = Catalogue.load(table, config.data, media=False)
     with reading(folder):
-        _check_catalogue(folder, manifest, catalogue)
+        check_catalogue(folder, manifest, catalogue, lambda: item_ids_of(folder), table, config.data.facts)
         features = Features.load(folder / "features.safetensors")
         ids = SemanticIds.load(folder / "semantic_ids.safetensors")
         _check_items(folder, len(catalogue), ids, features)
@@ -390,16 +393,6 @@ def _short(name: str) -> str:
     return name.removeprefix("peft.base_model.model.")
 
 
-def _check_catalogue(folder: Path, manifest: dict[str, Any], catalogue: Catalogue) -> None:
-    expected = catalogue_facts(folder, manifest)
-    if catalogue.fingerprint != expected["fingerprint"]:
-        raise CheckpointError(
-            f"{folder}: made for another catalogue ({expected['items']} items, fingerprint"
-            f" {expected['fingerprint'][:12]}; this one has {len(catalogue)} items, {catalogue.fingerprint[:12]})",
-            "give the items it was trained on, or train on these: recommender train",
-        )
-
-
 def _check_base(folder: Path, manifest: dict[str, Any], llm: str) -> None:
     """Raise CheckpointError if the folder of the base model holds another model than that which the checkpoint extends."""
     known = manifest.get("base")
@@ -440,11 +433,7 @@ def _manifest(checkpoint: Checkpoint) -> dict[str, Any]:
     catalogue = checkpoint.catalogue
     return {
         "format": FORMAT,
-        "catalogue": {
-            "source": checkpoint.config.data.items,
-            "items": len(catalogue),
-            "fingerprint": catalogue.fingerprint,
-        },
+        "catalogue": catalogue_record(catalogue, checkpoint.config.data.items),
         "encoded": {modality: int(rows.sum()) for modality, rows in checkpoint.model.features.present.items()},
         **_imputed(checkpoint.model.features),
         "prompts": checkpoint.prompts,

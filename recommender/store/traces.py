@@ -30,6 +30,12 @@ def load(path: Path) -> dict[str, Any]:
     return trace
 
 
+def bits_of(trace: Mapping[str, Any]) -> str | None:
+    """Return the bits of the matrices that a trace was ranked with; None where it tells of none."""
+    bits = trace["model"].get("bits")
+    return str(bits) if bits in (8, 4) else None
+
+
 def _has_the_shape(trace: Mapping[str, Any]) -> bool:
     """Return whether a trace has what a replay reads first; what else it lacks, the replay says."""
     model, request = trace.get("model"), trace.get("request")

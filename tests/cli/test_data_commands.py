@@ -37,6 +37,13 @@ def test_validate_tells_good_from_bad(run, tables, tmp_path):
     assert code == 2 and json.loads(out)["ok"] is False
 
 
+@pytest.mark.parametrize("command", ["sounds", "pictures"])
+def test_words_are_written_as_json_lines_alone(run, recipe, tmp_path, command):
+    result = run(command, "--config", recipe, "--output", tmp_path / "words.csv", "-q")
+    refused(result, f"--output {tmp_path / 'words.csv'}: JSON lines are written", "end with .jsonl")
+    assert not (tmp_path / "words.csv").exists()
+
+
 @pytest.mark.slow
 def test_sounds_are_put_into_words_that_the_catalogue_joins(run, tmp_path):
     time = np.arange(16_000) / 16_000
@@ -84,6 +91,14 @@ def test_damaged_media(run, tmp_path, name, content, column):
     write_csv(tmp_path / "items.csv", ("item_id", "title", column), [("101", "a", name)])
     code, out, _ = run("validate", "--items", tmp_path / "items.csv")
     assert code == 2 and name in out and "hint" in out
+
+
+def test_all_bad_rows_are_listed_on_demand(run, tmp_path):
+    write_csv(tmp_path / "items.csv", ("item_id", "title"), [("1", "a")] * 9)
+    asked = ("validate", "--items", tmp_path / "items.csv", "-q")
+    (code, out, _), (_, every, _) = run(*asked), run(*asked, "--all")
+    assert code == 2 and out.count("duplicate item id") == 5 and "... and 3 more; --all lists them" in out
+    assert every.count("duplicate item id") == 8 and "--all" not in every
 
 
 def test_ids_that_look_like_smileys_stay_ids(run, tmp_path):

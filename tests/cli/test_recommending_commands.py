@@ -18,6 +18,29 @@ def test_recommend_prints_json_that_holds(run, trained):
     assert all(i["justification"] and i["written_by"] in ("model", "plain") for i in items)
 
 
+def test_the_bits_of_the_matrices_are_chosen_by_an_option(run, trained, tmp_path):
+    def scores(command, *options):
+        code, out, err = run(*command, trained, "--history", "103,107", "--json", "-q", *options)
+        assert code == 0, err
+        return json.loads(out)
+
+    asked = ("recommend", "--k", 5, "--no-explain")
+    plain, kept = scores(asked)["items"], ("--trace", tmp_path / "kept.json")
+    assert scores(asked, "--bits", 16)["items"] == plain
+    rounded = {bits: scores(asked, "--bits", bits, *kept)["items"] for bits in (8, 4)}
+    assert rounded[8] != plain != rounded[4] != rounded[8]
+    code, out, _ = run("replay", tmp_path / "kept.json", "-q")
+    assert code == 0 and "the same" in out  # with the bits that the trace tells of
+    why = scores(("explain", "--item", "110"), "--bits", 4)["why"], scores(("explain", "--item", "110"))["why"]
+    assert why[0] != why[1]
+    assert run("chat", trained, "-m", "something", "--no-explain", "--bits", 8, "-q")[0] == 0
+
+
+def test_bits_that_the_matrices_cannot_have_are_refused(run, trained, monkeypatch):
+    monkeypatch.setattr("recommender.inference.layers.adopt_traits", lambda *_: "another kind of layer")
+    refused(run("recommend", trained, "--bits", 8, "--no-explain", "-q"), "bits 8", "own code", "rank with 16 bits")
+
+
 def test_recommend_lists_titles_years_and_ids(run, trained):
     code, out, err = run("recommend", trained, "--k", 3, "--no-explain")
     lines = out.splitlines()

@@ -54,6 +54,18 @@ def test_batch_answers_a_file(run, trained, tmp_path):
     assert len(first["items"]) == 2 and "none" in second["error"]["message"]
 
 
+def test_batch_ranks_with_the_bits_that_are_named(run, trained, tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"custom_id": "a", "history": ["103"], "k": 3, "explain": false}\n')
+
+    def answered(output, *options):
+        paths = ("--input", tmp_path / "in.jsonl", "--output", tmp_path / output)
+        code, _, err = run("batch", trained, *paths, *options, "-q")
+        assert code == 0, err
+        return (tmp_path / output).read_text()
+
+    assert answered("plain.jsonl") == answered("16.jsonl", "--bits", 16) != answered("4.jsonl", "--bits", 4)
+
+
 @pytest.fixture
 def served(monkeypatch):
     """Serve nothing; returns the limits and the names that a server would have had."""
@@ -76,6 +88,10 @@ def test_serve_takes_limits_from_options_and_settings(run, trained, served):
     [
         (("--set", "waiting"), "--set waiting: expected KEY=VALUE"),
         (("--set", "wating=3"), "did you mean"),
+        (("--set", "decoding.bits=8"), "--bits"),
+        (("--set", "decoding.beam=8"), "the keys of the section serving"),
+        (("--set", "serving.waiting=8"), "--set waiting="),
+        (("--engine", "vllm", "--bits", 8), "--engine vllm has no --bits"),
         (("--rank-url", "http://there"), "--engine embedded has no rank_url"),
         (("--engine", "vlm"), "did you mean vllm"),
     ],

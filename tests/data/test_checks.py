@@ -9,8 +9,9 @@ from PIL import Image
 
 from recommender.config import DataConfig
 from recommender.data.catalogue import Catalogue
-from recommender.data.checks import validate
+from recommender.data.checks import ValidationReport, validate
 from recommender.data.histories import Histories
+from recommender.data.tables import Problem
 from recommender.errors import DataError
 from tests.data.made_videos import cut_in_half, make_video
 
@@ -140,8 +141,17 @@ def test_the_text_is_capped_and_the_data_is_not(tmp_path):
     report = validate(tmp_path / "items.csv")
     assert report.counts["duplicate-id"] == 99
     assert len([problem for problem in report.problems if problem.kind == "duplicate-id"]) == 99
-    assert "... and 94 more" in report.render()
-    assert report.render(shown=99).count("duplicate item id") == 99
+    assert "... and 94 more; --all lists them" in report.render()
+    for shown in (99, None):
+        assert report.render(shown).count("duplicate item id") == 99 and "more; --all" not in report.render(shown)
+        assert report.render(shown).count("hint: item ids must be unique") == 1  # below the last of those it is of
+
+
+def test_a_hint_stands_below_the_row_that_it_is_of():
+    rows = [Problem("t.csv", row, "id", "odd", f"row {row}", hint=hint) for row, hint in enumerate("aabcc", start=1)]
+    lines = [line.strip() for line in ValidationReport(tuple(rows)).render().splitlines()]
+    told = [line if "hint" in line else line[-5:] for line in lines if "row " in line or "hint" in line]
+    assert told == ["row 1", "row 2", "hint: a", "row 3", "hint: b", "row 4", "row 5", "hint: c"]
 
 
 def test_without_items_interactions_are_still_checked(tmp_path):

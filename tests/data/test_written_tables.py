@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import pytest
 
@@ -56,6 +57,17 @@ def test_media_beside_the_table_stay_where_they_are(films):
     rows = [json.loads(line) for line in (films / "again.jsonl").read_text().splitlines()]
     assert [row["image"] for row in rows] == ["0.png", "1.png", "2.png"]
     assert not (films / MEDIA).exists()
+
+
+def test_media_are_called_as_they_were(films, tmp_path):
+    (films / "0.png").rename(films / "A trailer, the 1st.png")
+    table = films / "items.jsonl"
+    table.write_text(table.read_text().replace("0.png", "A trailer, the 1st.png"))
+    for before, after in ((films, "once"), (tmp_path / "once", "twice")):
+        write_items(tmp_path / after / ITEMS, Catalogue.load(str(before / "items.jsonl")))
+        rows = [json.loads(line) for line in (tmp_path / after / ITEMS).read_text().splitlines()]
+        assert re.fullmatch(r"media/A-trailer-the-1st-[0-9a-f]{16}\.png", rows[0]["image"]), rows[0]
+        assert set(rows[0]) == {"item_id", "title", "image"}  # what is blank is left out: it would be warned of
 
 
 def test_joined_catalogues_keep_their_pictures(films, tmp_path):

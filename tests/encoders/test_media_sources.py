@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 import numpy as np
@@ -67,6 +68,12 @@ def test_a_video_without_sound_is_said(catalogue, settings_of, caplog):
     encode_catalogue(catalogue, settings_of())
     lines = [record.getMessage() for record in caplog.records if "no sound" in record.getMessage()]
     assert len(lines) == 1 and "item '1'" in lines[0] and str(catalogue[1].video) in lines[0]
+    caplog.clear()
+    copied = catalogue[1].video.with_name("copied.mp4")
+    shutil.copy2(catalogue[1].video, copied)
+    for other in (catalogue, Catalogue([Item("7", "film", video=copied)])):
+        encode_catalogue(other, settings_of())
+    assert not any("no sound" in record.getMessage() for record in caplog.records)  # a file is told of once
 
 
 def test_videos_are_kept_by_content_and_by_what_is_read_of_them(catalogue, settings_of):

@@ -98,6 +98,13 @@ def test_a_catalogue_is_described_through_the_cache(catalogue, tmp_path, monkeyp
     assert describe_sounds(catalogue, str(tmp_path / "cache")) == words
 
 
+def test_sounds_of_videos_are_not_looked_into_and_that_is_said(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"")
+    catalogue = Catalogue([Item("1", "Film", video=tmp_path / "a.mp4"), Item("2", "Other")])
+    with pytest.raises(DataError, match="no item has a sound of its own, and videos are not looked into"):
+        describe_sounds(catalogue, str(tmp_path / "cache"))
+
+
 def test_a_silent_sound_is_one_clear_error(catalogue, tmp_path):
     silent = tmp_path / "silent.wav"
     soundfile.write(silent, np.zeros(RATE), RATE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,29 @@ def test_another_catalogue_is_refused(make_checkpoint, catalogue, tmp_path):
     save_pretrained(make_checkpoint(), tmp_path / "saved")
     with pytest.raises(CheckpointError, match="another catalogue"):
         from_pretrained(tmp_path / "saved", Catalogue(catalogue[:19]))
+
+
+def test_of_another_catalogue_with_the_same_ids_it_is_said_what_differs(make_checkpoint, catalogue, tmp_path):
+    folder, checkpoint = tmp_path / "saved", make_checkpoint()
+    checkpoint.config = checkpoint.config.updated({"data.facts": {"table": "told.csv"}})
+    save_pretrained(checkpoint, folder)
+
+    def said(*items):
+        with pytest.raises(CheckpointError, match="made for another catalogue") as caught:
+            from_pretrained(folder, Catalogue(items))
+        assert "ids of its 20 items are the same" in caught.value.message
+        return f"{caught.value.message}; {caught.value.hint}"
+
+    first, *rest = catalogue
+    assert "in another order" in said(*rest, first)
+    changed = said(*(replace(i, title="x", attributes={"mood": ("calm",)}) for i in catalogue))
+    assert "other values in 'title'; no longer a column" in changed and "new is 'mood'" in changed
+    facts = json.loads((folder / "checkpoint.json").read_text())
+    del facts["catalogue"]["columns"]  # as earlier versions wrote it
+    (folder / "checkpoint.json").write_text(json.dumps(facts))
+    older = said(replace(first, title="x"), *rest)
+    assert "titles, tags or other attributes changed; the table of items" in older
+    assert "data.items" in older and "data.facts.table (told.csv) has changed" in older
 
 
 def _with_prompts(folder, known):

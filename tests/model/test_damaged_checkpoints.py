@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from recommender.config import Config
+from recommender.data.catalogue import Catalogue
 from recommender.engine import Recommender
 from recommender.errors import CheckpointError, ConfigError, RecommenderError
 from recommender.model.checkpoint import item_ids_of, save_pretrained
@@ -103,7 +104,7 @@ def test_a_config_of_aliases_of_aliases_is_refused_at_once(tmp_path):
     shutil.rmtree(tmp_path)
 
 
-@pytest.mark.parametrize("place", ["fingerprint", "file", "format", "folder"])
+@pytest.mark.parametrize("place", ["fingerprint", "columns", "file", "format", "folder"])
 def test_what_a_manifest_quotes_cannot_steer_the_terminal(made, place, tmp_path):
     folder, catalogue = made
     raw = "\x1b[2J\nok"
@@ -112,6 +113,9 @@ def test_what_a_manifest_quotes_cannot_steer_the_terminal(made, place, tmp_path)
     facts = json.loads((folder / MANIFEST).read_text())
     if place == "fingerprint":
         facts["catalogue"]["fingerprint"] = raw
+        catalogue = Catalogue(catalogue[1:])
+    elif place == "columns":
+        facts["catalogue"] |= {"fingerprint": "0", "columns": {raw: "0"} | {str(n): "0" for n in range(1000)}}
     elif place == "file":
         facts["files"][raw] = "0"
     else:
