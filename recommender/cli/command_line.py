@@ -71,6 +71,7 @@ _COMMANDS: tuple[tuple[Panel, Callable[..., Any] | tuple[str, typer.Typer]], ...
     ("Train", training_commands.extend),
     ("Train", training_commands.fuse),
     ("Train", training_commands.shrink),
+    ("Train", training_commands.configure),
     ("Train", ("conversations", conversation_commands.app)),
     ("Recommend", recommending_commands.recommend),
     ("Recommend", recommending_commands.explain),

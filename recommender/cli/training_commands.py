@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from dataclasses import asdict
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ import typer
 from recommender.adapters.shipped import MANIFEST
 from recommender.adapters.vouching import file_digest
 from recommender.cli import early_checks
-from recommender.cli.inputs import check_parts_at_hand, config_of, read_recipe, vector_files
+from recommender.cli.inputs import changes_of, check_parts_at_hand, config_of, read_recipe, vector_files
 from recommender.cli.launching import start_all_processes
 from recommender.cli.options import AsJson, Checkpoint, ConfigFile, Items, Model, Quiet, Settings
 from recommender.cli.output import print_rows
@@ -22,6 +23,7 @@ from recommender.cli.store_options import LogStore, MasterKey, audited
 from recommender.data.paths import check_table
 from recommender.errors import ConfigError
 from recommender.progress import is_main_process
+from recommender.strict.json_documents import json_text
 
 if TYPE_CHECKING:
     from recommender.baselines.fusion.weights import FittedFusion
@@ -155,6 +157,27 @@ def fuse(
     print_rows(rows, f"weights, fitted in {fused.fit_seconds:.0f} s: {output}", as_json)
 
 
+def configure(
+    model: Model,
+    settings: Settings = None,
+    output: Annotated[
+        Path | None, typer.Option(help="folder for a copy of the checkpoint; default: changed in place")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change settings of a trained checkpoint; its weights stay.
+
+    They are those of decoding, justify, serving and update, and of the prompt how much of a history it holds and spells out.
+    What was measured and fitted for the checkpoint was so with the former ones.
+    """
+    changes = changes_of(settings)
+    from recommender.pipelines.configure import configure as rewrite
+
+    after = rewrite(model, changes, output).model_dump(mode="json")
+    rows = [{"key": key, "value": json_text(reduce(_inside, key.split("."), after))} for key in changes]
+    print_rows(rows, f"configured: {output or model}", as_json)
+
+
 def shrink(
     model: Model,
     layers: Annotated[int, typer.Option(help="how many of its ranking layers stay, the first ones", min=1)],
@@ -230,3 +253,7 @@ def learning_facts(config: Config, output: Path) -> dict[str, Any]:
 def _made(output: Path) -> str | None:
     """Return the digest of the manifest of what was made; of several processes one writes it and knows."""
     return file_digest(output / MANIFEST) if is_main_process() else None
+
+
+def _inside(node: Any, part: str) -> Any:
+    return node[int(part)] if isinstance(node, list) else node[part]

@@ -69,6 +69,11 @@ class PromptConfig(Section):
 
     history: int = Field(100, ge=1, description="most recent items that the prompt holds")
     titled: int = Field(3, ge=0, description="how many of the last items are spelled out with title and soft tokens")
+    titled_from: int = Field(
+        1,
+        ge=1,
+        description="items that a history has at least to have its last ones spelled out; a few favourites have no last",
+    )
     soft_tokens: int = Field(1, ge=1, le=256, description="soft tokens per modality of a spelled-out item")
     noun: str = Field("items", description="what is recommended, in the plural: films, books, songs")
 

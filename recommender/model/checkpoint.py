@@ -336,14 +336,14 @@ def save_copy_with(
     """
     folder, manifest = _open(source)
     with reading(folder):
-        config, all_metrics = Config.load(folder / CONFIG), _read_metrics(folder) | dict(metrics)
+        all_metrics = _read_metrics(folder) | dict(metrics)
     with written_folder(target) as written:
         shutil.copytree(folder, written, dirs_exist_ok=True)
         for name, write in files.items():
             write(written / name)
         _write_metrics(written, all_metrics)
         items = catalogue_facts(folder, manifest)["items"]
-        write_card(written / CARD, config, all_metrics, items, manifest.get("encoded"))
+        write_card(written / CARD, Config.load(written / CONFIG), all_metrics, items, manifest.get("encoded"))
         write_manifest(written, manifest)
     if (folder / SIGNATURE).is_file():  # beside it; in its place `written_folder` has said so
         tell_unsigned(target)

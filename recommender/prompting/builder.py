@@ -119,7 +119,7 @@ class ExampleBuilder:
         items = list(history)[-self.config.history :]
         titled = self.config.titled if titled is None else titled
         head = np.concatenate([self.prefix, self.start]) if query is None else self.instruction(query)
-        parts = word_positions(head), self.recent(items[-titled:] if titled else [])
+        parts = word_positions(head), self.recent(items[-titled:] if titled and self._spells(len(items)) else [])
         needed = sum(len(part[0]) for part in parts)
         if self.room is not None and needed + len(items) > self.room:
             if needed > self.room:
@@ -129,6 +129,9 @@ class ExampleBuilder:
                 )
             items = items[needed + len(items) - self.room :]
         return unlabelled_example(join_positions(*parts, self.history(items)))
+
+    def _spells(self, items: int) -> bool:
+        return items >= self.config.titled_from
 
     @staticmethod
     def shown(prompt: Example) -> int:
@@ -150,7 +153,7 @@ class ExampleBuilder:
         training interactions each item of `history` is, -1 where the teacher has no answer.
         """
         items = np.asarray(history, dtype=np.int64)
-        spelled = items[max(known - self.config.titled, 0) : known]
+        spelled = items[max(known - self.config.titled, 0) : known] if self._spells(known) else items[:0]
         parts = join_positions(word_positions(self.start), self.recent(spelled), self.history(items[:-1]))
         # the first item is predicted at the start of the history, any other at the item before it
         anchors = np.append(0, len(parts[0]) - len(items) + 1 + np.arange(len(items) - 1))
@@ -166,7 +169,7 @@ class ExampleBuilder:
         items, head = np.asarray(history, dtype=np.int64), self.instruction(query)
         parts = join_positions(
             word_positions(head),
-            self.recent(items[max(known - self.config.titled, 0) : known]),
+            self.recent(items[max(known - self.config.titled, 0) : known] if self._spells(known) else items[:0]),
             self.history(items[:-1]),
         )
         anchors = len(parts[0]) - len(items) + np.arange(len(items))

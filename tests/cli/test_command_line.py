@@ -12,7 +12,7 @@ from recommender.cli.options import PANELS
 from recommender.errors import RecommenderError
 
 NAMES = (
-    "demo validate encode tokenize sounds join pictures private-histories train extend shrink fuse recommend explain chat"
+    "demo validate encode tokenize sounds join pictures private-histories train extend shrink configure fuse recommend explain chat"
     " serve mcp batch export evaluate ratings"
 )
 GROUPS = "study conversations justifications bench"

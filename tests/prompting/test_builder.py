@@ -316,3 +316,12 @@ def test_writing_learns_the_completion_and_its_end_only(world):
     assert example.tokens.tolist() == [*turn.tolist(), *answer[:-1]]
     assert np.flatnonzero(example.labels != IGNORE)[0] == len(turn) - 1
     assert tokenizer.decode(turn).endswith("assistant") and "Because you watched red" in tokenizer.decode(turn)
+
+
+@pytest.mark.parametrize(("items", "spelled"), [(2, 0), (3, 1), (4, 1)])
+def test_short_histories_are_not_spelled_out_where_the_config_says_so(builder_of, items, spelled):
+    builder = builder_of(titled=1, titled_from=3)
+    history = [5, 6, 7, 8][:items]
+    assert (len(builder.prompt(history)) > len(builder.prompt(history, titled=0))) is bool(spelled)
+    learned = builder.ranking([*history, 1], known=items)
+    assert (len(learned) > len(builder.ranking([*history, 1]))) is bool(spelled)
