@@ -12,8 +12,8 @@ from recommender.cli.options import PANELS
 from recommender.errors import RecommenderError
 
 NAMES = (
-    "demo validate encode tokenize sounds join pictures private-histories train extend shrink configure fuse recommend explain chat"
-    " serve mcp batch export evaluate ratings"
+    "demo validate encode tokenize sounds join pictures private-histories train extend shrink configure fuse recommend"
+    " explain chat serve mcp batch export evaluate ratings"
 )
 GROUPS = "study conversations justifications bench"
 OPERATE = (
