@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shlex
 from dataclasses import asdict
-from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -161,7 +160,8 @@ def configure(
     model: Model,
     settings: Settings = None,
     output: Annotated[
-        Path | None, typer.Option(help="folder for a copy of the checkpoint; default: changed in place")
+        Path | None,
+        typer.Option(help="folder for a copy of the checkpoint; default: changed in place, if it does not ship"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -173,8 +173,7 @@ def configure(
     changes = changes_of(settings)
     from recommender.pipelines.configure import configure as rewrite
 
-    after = rewrite(model, changes, output).model_dump(mode="json")
-    rows = [{"key": key, "value": json_text(reduce(_inside, key.split("."), after))} for key in changes]
+    rows = [{"key": key, "value": json_text(value)} for key, value in rewrite(model, changes, output).items()]
     print_rows(rows, f"configured: {output or model}", as_json)
 
 
@@ -253,7 +252,3 @@ def learning_facts(config: Config, output: Path) -> dict[str, Any]:
 def _made(output: Path) -> str | None:
     """Return the digest of the manifest of what was made; of several processes one writes it and knows."""
     return file_digest(output / MANIFEST) if is_main_process() else None
-
-
-def _inside(node: Any, part: str) -> Any:
-    return node[int(part)] if isinstance(node, list) else node[part]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +15,41 @@ from recommender.model.manifest import check_target, read_manifest
 FREE = ("decoding", "justify", "serving", "update", "prompt.history", "prompt.titled", "prompt.titled_from")
 
 
-def configure(source: str | Path, changes: Mapping[str, Any], output: Path | None = None) -> Config:
-    """Write a copy of a checkpoint, or the checkpoint itself, with dotted keys of its config replaced; return the config.
+def configure(source: str | Path, changes: Mapping[str, Any], output: Path | None = None) -> dict[str, Any]:
+    """Write a copy of a checkpoint, or the checkpoint itself, with dotted keys of its config replaced.
 
-    Weights stay. Raises ConfigError for a key that the weights were trained with, or a wrong value; CheckpointError.
+    Weights stay. Returns what differs then, dotted key -> value. Raises ConfigError for a key that the weights were trained
+    with, a wrong value, or a shipped checkpoint without `output`; CheckpointError.
     """
     folder = resolve(source)
+    read_manifest(folder)  # says it if this is no checkpoint, or a damaged one
+    if output is None and not Path(source).is_dir():
+        raise ConfigError(f"{source}: ships with the package, and stays as it is", "name a copy: --output DIR")
     output = output or folder
     check_target(output)
-    read_manifest(folder)  # says it if this is no checkpoint, or a damaged one
     before = Config.load(folder / CONFIG)
-    if not changes:
-        raise ConfigError("nothing is to be changed", "give a key: --set prompt.titled=1")
     after = before.updated(dict(changes))
-    for key in changes:
+    former = dict(_leaves(before.model_dump(mode="json")))
+    changed = {key: value for key, value in _leaves(after.model_dump(mode="json")) if former.get(key, ...) != value}
+    if not changed:
+        raise ConfigError("nothing is to be changed", "give a key and another value: --set prompt.titled=1")
+    for key in changed:
         if not any(key == free or key.startswith(f"{free}.") for free in FREE):
             raise ConfigError(
                 f"{key}: the weights were trained with what it says", f"train again; free are {', '.join(FREE)}"
             )
     text = after.to_yaml()
     save_copy_with(folder, output, {CONFIG: lambda path: _write(path, text)}, {})
-    return after
+    return changed
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted keys and what stands there; lists are values."""
+    for name, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _write(path: Path, text: str) -> None:

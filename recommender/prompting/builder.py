@@ -113,13 +113,13 @@ class ExampleBuilder:
         """Return the whole prompt for one history, which may be empty.
 
         The history is cut to the last items that the config and the model's window have room for; see `shown`. `titled`:
-        how many of them are spelled out, by default as configured. Raises RecommenderError if the instruction and the
-        spelled-out items alone exceed the window.
+        how many of them are spelled out, by default as configured, if there are `titled_from`. Raises RecommenderError if the
+        instruction and the spelled-out items alone exceed the window.
         """
         items = list(history)[-self.config.history :]
         titled = self.config.titled if titled is None else titled
         head = np.concatenate([self.prefix, self.start]) if query is None else self.instruction(query)
-        parts = word_positions(head), self.recent(items[-titled:] if titled and self._spells(len(items)) else [])
+        parts = word_positions(head), self.recent(self._spelled(items, titled))
         needed = sum(len(part[0]) for part in parts)
         if self.room is not None and needed + len(items) > self.room:
             if needed > self.room:
@@ -130,8 +130,10 @@ class ExampleBuilder:
             items = items[needed + len(items) - self.room :]
         return unlabelled_example(join_positions(*parts, self.history(items)))
 
-    def _spells(self, items: int) -> bool:
-        return items >= self.config.titled_from
+    def _spelled(self, history: Sequence[int] | np.ndarray, titled: int) -> Sequence[int] | np.ndarray:
+        """Return the last items of a history that are spelled out: none where it is shorter than `titled_from`."""
+        count = min(titled, len(history)) if len(history) >= self.config.titled_from else 0
+        return history[len(history) - count :]
 
     @staticmethod
     def shown(prompt: Example) -> int:
@@ -153,7 +155,7 @@ class ExampleBuilder:
         training interactions each item of `history` is, -1 where the teacher has no answer.
         """
         items = np.asarray(history, dtype=np.int64)
-        spelled = items[max(known - self.config.titled, 0) : known] if self._spells(known) else items[:0]
+        spelled = self._spelled(items[:known], self.config.titled)
         parts = join_positions(word_positions(self.start), self.recent(spelled), self.history(items[:-1]))
         # the first item is predicted at the start of the history, any other at the item before it
         anchors = np.append(0, len(parts[0]) - len(items) + 1 + np.arange(len(items) - 1))
@@ -169,7 +171,7 @@ class ExampleBuilder:
         items, head = np.asarray(history, dtype=np.int64), self.instruction(query)
         parts = join_positions(
             word_positions(head),
-            self.recent(items[max(known - self.config.titled, 0) : known] if self._spells(known) else items[:0]),
+            self.recent(self._spelled(items[:known], self.config.titled)),
             self.history(items[:-1]),
         )
         anchors = len(parts[0]) - len(items) + np.arange(len(items))

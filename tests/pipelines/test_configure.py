@@ -46,6 +46,7 @@ def test_in_place_it_is_read_again_with_the_setting(saved, catalogue):
         ({}, "nothing is to be changed"),
         ({"lora.r": 3}, "lora.r: the weights were trained with"),
         ({"prompt.noun": "songs"}, "prompt.noun: the weights were trained with"),
+        ({"decoding.beam": 50}, "nothing is to be changed"),
         ({"prompt.titled": 999}, "prompt.titled must not exceed prompt.history"),
         ({"prompt.title": 1}, "prompt.title"),
     ],
@@ -61,3 +62,16 @@ def test_what_cannot_be_changed_changes_nothing(saved, changes, said):
 def test_what_is_no_checkpoint_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="nothing"):
         configure(tmp_path / "nothing", {"decoding.beam": 7})
+
+
+def test_a_former_name_is_read_and_told_by_the_present_one(saved, catalogue):
+    assert configure(saved, {"decoding.wish_nats": 0.25}) == {"decoding.query_weight": 0.25}
+    assert from_pretrained(saved, catalogue).config.decoding.query_weight == 0.25
+
+
+def test_what_ships_is_not_changed_in_place(monkeypatch, saved):
+    monkeypatch.setattr("recommender.pipelines.configure.resolve", lambda source: saved)
+    before = _files(saved)
+    with pytest.raises(ConfigError, match="ships with the package"):
+        configure("movielens-100k", {"decoding.beam": 7})
+    assert _files(saved) == before
