@@ -113,8 +113,8 @@ class ExampleBuilder:
         """Return the whole prompt for one history, which may be empty.
 
         The history is cut to the last items that the config and the model's window have room for; see `shown`. `titled`:
-        how many of them are spelled out, by default as configured, if there are `titled_from`. Raises RecommenderError if the
-        instruction and the spelled-out items alone exceed the window.
+        how many of them are spelled out, as configured by default, if there are `titled_from`. Raises RecommenderError if
+        the instruction and the spelled-out items alone exceed the window.
         """
         items = list(history)[-self.config.history :]
         titled = self.config.titled if titled is None else titled
