@@ -158,6 +158,7 @@ def sounds(
 
     from recommender.cli.inputs import read_config
     from recommender.data.catalogue import Catalogue
+    from recommender.encoders.broken_media import without_broken_media
     from recommender.encoders.music_tags import TAGS, check_vocabulary, tag_sounds, tagger
     from recommender.encoders.sound_words import describe_sounds, save_words
     from recommender.progress import progress_bars
@@ -168,6 +169,7 @@ def sounds(
     catalogue = Catalogue.load(recipe.data.items, recipe.data.model_copy(update={"facts": None}))
     how = recipe.encoders.cache, recipe.encoders.batch_size
     with progress_bars(quiet or as_json) as progress:
+        catalogue = without_broken_media(catalogue, recipe, progress)
         columns = {"sound": describe_sounds(catalogue, *how, progress)}
         if tags is not None:
             columns[TAGS] = tag_sounds(catalogue, tags, least, *how, progress)
@@ -244,6 +246,7 @@ def pictures(
 
     from recommender.cli.inputs import read_config
     from recommender.data.catalogue import Catalogue
+    from recommender.encoders.broken_media import without_broken_media
     from recommender.encoders.picture_words import describe_pictures, save_picture_words, telling_tower
     from recommender.progress import progress_bars
 
@@ -251,6 +254,7 @@ def pictures(
     telling_tower(recipe.encoders)  # before the table is read
     catalogue = Catalogue.load(recipe.data.items, recipe.data.model_copy(update={"facts": None}))
     with progress_bars(quiet or as_json) as progress:
+        catalogue = without_broken_media(catalogue, recipe, progress)
         words = describe_pictures(catalogue, recipe.encoders, least, classes, progress)
     save_picture_words(output, catalogue.item_ids, words)
     counts = Counter(word for own in words for word in own)

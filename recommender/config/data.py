@@ -75,7 +75,8 @@ class DataConfig(Section):
     interactions_table: TableConfig = TableConfig()
     facts: FactsConfig | None = Field(None, description="a table that says more of the items, joined to them")
     on_error: Literal["stop", "drop"] = Field(
-        "stop", description="drop: leave out rows with errors, and list them in a file beside the table"
+        "stop",
+        description="drop: leave out rows with errors, listed in a file beside the table, and media that cannot be read",
     )
     without_time: WithoutTime = Field(
         None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ class ValidationReport:
     @property
     def ok(self) -> bool:
         """Whether the tables can be used: there is no error, or only of rows that are to be dropped; warnings pass."""
-        return not any(problem.severity == "error" and not self._is_dropped(problem) for problem in self.problems)
+        dropped = self.dropping
+        return not any(p.severity == "error" and not (dropped and p.row is not None) for p in self.problems)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -83,15 +84,9 @@ class ValidationReport:
             )
         return "\n".join([*lines, "", self._verdict()])
 
-    def _is_dropped(self, problem: Problem) -> bool:
-        """Return whether `data.on_error` leaves a row out: not for a medium that is only found broken when it is encoded."""
-        return self.dropping and problem.row is not None and problem.kind != _BROKEN
-
     def _verdict(self) -> str:
         if not self.ok:
-            broken = self.dropping and _BROKEN in self.counts
-            which = ": data.on_error leaves out no broken media, and encoding stops at the first" if broken else ""
-            return f"errors: the tables cannot be used as they are{which}"
+            return "errors: the tables cannot be used as they are"
         wrong = {(problem.source, problem.row) for problem in self.problems if problem.severity == "error"}
         return f"{len(wrong)} rows with errors are left out, as data.on_error says" if wrong else "no errors"
 
@@ -118,7 +113,8 @@ def validate(
         read = read.without_absent_media()
     problems += read.problems
     if table and media:
-        problems += _check_media(table, read, data.columns_of("items"), encoders or EncodersConfig(), progress)
+        found = _check_media(table, read, data.columns_of("items"), encoders or EncodersConfig(), progress)
+        problems += _without_media(found) if data.on_error == "drop" else found
     users, count = 0, 0
     if interactions is not None:
         catalogue = Catalogue(read.items) if read.items else None
@@ -234,6 +230,11 @@ def _check_media(
         *_decode(table, columns.audio, "audio", sounds, lambda path: audio_problems(read_audio(path, None)), progress),
         *_decode(table, columns.video, "video", videos, watched, progress),
     ]
+
+
+def _without_media(problems: list[Problem]) -> list[Problem]:
+    """Return problems as they are where the items of broken media stay, without these: no errors."""
+    return [replace(p, severity="warning") if p.kind == _BROKEN else p for p in problems]
 
 
 def _decode(

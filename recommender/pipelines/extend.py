@@ -24,6 +24,7 @@ from recommender.config import Config, Modality
 from recommender.data import standins
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories
+from recommender.encoders.broken_media import without_broken_media
 from recommender.encoders.features import Features
 from recommender.encoders.imputation import impute
 from recommender.encoders.labels import label_media
@@ -64,7 +65,9 @@ def load_extended(
         raise DataError(f"times is {times:g}, expected 0 or more", "1 lists a new item as often as a known one")
     # media of known items may be gone since: their vectors are in the checkpoint
     known_ids = frozenset(item_ids_of(source) or ())
-    table = Catalogue.load(items, Config.load(resolve(source) / "config.yaml").data, encoded=known_ids)
+    config = Config.load(resolve(source) / "config.yaml")
+    table = Catalogue.load(items, config.data, encoded=known_ids)
+    table = without_broken_media(table, config, progress, known_ids)
     known = with_vectors(_load_known(source, table, progress), vectors or {})
     extended = extend(known, table, items, progress)
     if extended.config.semantic_ids.levels == 1:

@@ -8,6 +8,7 @@ import numpy as np
 
 from recommender.config import MODALITIES, Config, Modality
 from recommender.data.catalogue import Catalogue
+from recommender.encoders.broken_media import without_broken_media
 from recommender.encoders.features import Features
 from recommender.encoders.labels import MEDIA_LABELS, MediaLabels, label_media, said_of_labels
 from recommender.encoders.pipeline import encode_catalogue, reduce
@@ -37,7 +38,7 @@ def add_media_labels(
     with reading(folder):
         config = Config.load(folder / CONFIG)
         features = Features.load(folder / "features.safetensors")
-    catalogue = Catalogue.load(items or config.data.items, config.data)
+    catalogue = without_broken_media(Catalogue.load(items or config.data.items, config.data), config, progress)
     if catalogue.fingerprint != catalogue_facts(folder, manifest)["fingerprint"]:
         raise CheckpointError(f"{folder}: made for another catalogue", "give the table that it was trained on: --items")
     labels = label_media(catalogue, config.encoders, progress)

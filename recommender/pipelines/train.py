@@ -18,6 +18,7 @@ from recommender.config import Config, Modality, StageConfig
 from recommender.data import standins
 from recommender.data.catalogue import Catalogue
 from recommender.data.histories import Histories, Split, leave_one_out
+from recommender.encoders.broken_media import without_broken_media
 from recommender.encoders.collaborative import collaborative_vectors
 from recommender.encoders.features import Features
 from recommender.encoders.imputation import impute
@@ -87,8 +88,8 @@ class TrainingResult:
 
 
 def load_catalogue(config: Config, progress: Progress | None = None) -> Catalogue:
-    """Load the items, with stand-in media where the config asks for them."""
-    catalogue = Catalogue.load(config.data.items, config.data)
+    """Load the items: without media that cannot be read, and with stand-in media, where the config asks for it."""
+    catalogue = without_broken_media(Catalogue.load(config.data.items, config.data), config, progress)
     # else nothing reads them
     pictures, sounds = config.encoders.named("image") is not None, config.encoders.named("audio") is not None
     if config.data.standin_media and (pictures or sounds):
