@@ -294,5 +294,13 @@ def _check_limit(key: str) -> None:
     if section == "serving":
         raise ConfigError(f"--set {key}: keys stand here without their section", f"--set {name}=...")
     if name and section in Config.model_fields:
-        hint = "rank with other bits by --bits" if key == "decoding.bits" else "it is chosen when the model is trained"
-        raise ConfigError(f"--set {key}: a server is told limits only, the keys of the section serving", hint)
+        raise ConfigError(f"--set {key}: a server is told limits only, the keys of the section serving", _where(key))
+
+
+def _where(key: str) -> str:
+    """Return where a key of the whole config is set, as a hint."""
+    from recommender.pipelines.configure import is_free
+
+    if key == "decoding.bits":
+        return "rank with other bits by --bits"
+    return "change it in a copy by recommender configure" if is_free(key) else "it is chosen when the model is trained"

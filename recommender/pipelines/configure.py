@@ -34,13 +34,18 @@ def configure(source: str | Path, changes: Mapping[str, Any], output: Path | Non
     if not changed:
         raise ConfigError("nothing is to be changed", "give a key and another value: --set prompt.titled=1")
     for key in changed:
-        if not any(key == free or key.startswith(f"{free}.") for free in FREE):
+        if not is_free(key):
             raise ConfigError(
                 f"{key}: the weights were trained with what it says", f"train again; free are {', '.join(FREE)}"
             )
     text = after.to_yaml()
     save_copy_with(folder, output, {CONFIG: lambda path: _write(path, text)}, {})
     return changed
+
+
+def is_free(key: str) -> bool:
+    """Return whether the weights of a model do not depend on what a dotted key says."""
+    return any(key == free or key.startswith(f"{free}.") for free in FREE)
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

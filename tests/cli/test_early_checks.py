@@ -184,6 +184,8 @@ def cases(place):
         ([*batch, answers, "--rank-url", "http://there"], "--engine embedded has no rank_url"),
         (["serve", MODEL, "--write-url", "http://there"], "--engine embedded has no write_url"),
         (["serve", MODEL, "--set", "wating=3"], "did you mean"),
+        (["serve", MODEL, "--set", "prompt.titled=1"], "recommender configure"),
+        (["serve", MODEL, "--set", "lora.r=8"], "chosen when the model is trained"),
         (["train", "--config", str(place / "base.yaml"), "--output", new], "did you mean smollm2-135m-instruct"),
         (["train", "--config", good, "--set", f"base.llm={file}", "--output", new], "a file, expected a folder"),
         (["bench", "decode", "--llm", "smolm2-135m-instruct"], "did you mean smollm2-135m-instruct"),
