@@ -166,10 +166,13 @@ def _trained_before(folder: str, moment: float | None) -> bool:
 
 
 def _check_one_recipe(entry: Entry) -> None:
-    """Raise DataError if the runs of an entry differ by more than their seed, or not even by that."""
+    """Raise DataError if the runs of an entry differ by more than their seed, or not even by that.
+
+    Stages that teach only writing or listening may differ: ranking does not depend on them.
+    """
     if len(entry.folders) < 2:
         return
-    configs = {folder: _flat(_config(folder).model_dump(mode="json")) for folder in entry.folders}
+    configs = {folder: _flat(_ranking_recipe(_config(folder))) for folder in entry.folders}
     first = entry.folders[0]
     for folder in entry.folders[1:]:
         keys = configs[first].keys() | configs[folder].keys()
@@ -181,6 +184,13 @@ def _check_one_recipe(entry: Entry) -> None:
             )
     seeds = [str(configs[folder]["seed"]) for folder in entry.folders]
     _check_distinct(seeds, f"seed of {entry.name}", "give runs of different seeds: train --set seed=1")
+
+
+def _ranking_recipe(config: Config) -> dict[str, Any]:
+    recipe = config.model_dump(mode="json")
+    stages = recipe["training"]["stages"]
+    recipe["training"]["stages"] = [stage for stage in stages if stage["stage"] not in ("explain", "converse")]
+    return recipe
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

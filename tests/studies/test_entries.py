@@ -93,6 +93,20 @@ def test_runs_that_differ_by_their_seed_are_one_recipe(saved, catalogue):
     check_entries([Entry("mine", tuple(folders)), Entry("popularity")], catalogue, "leave-one-out")
 
 
+@pytest.mark.parametrize("second", ["explain", "converse", "rank", "align"])
+def test_what_only_writes_or_listens_may_have_learned_otherwise(saved, catalogue, second):
+    def run(name: str, seed: int, steps: int) -> str:
+        stages = [{"stage": "rank"}, {"stage": second, "max_steps": steps}]
+        return saved(name, seed=seed, training__stages=stages)
+
+    entry = Entry("mine", (run("one", 0, 1), run("other", 1, 2)))
+    if second in ("explain", "converse"):
+        check_entries([entry], catalogue, "leave-one-out")
+    else:
+        with pytest.raises(DataError, match=r"training.stages.1.max_steps differs"):
+            check_entries([entry], catalogue, "leave-one-out")
+
+
 def test_runs_of_two_recipes_or_of_one_seed_are_no_runs_of_one_recipe(saved, catalogue):
     one, same, other = saved("one"), saved("same"), saved("other", seed=1, lora__alpha=16)
     with pytest.raises(DataError, match="mine: .*one and .*other are not runs of one recipe: lora.lora_alpha differs"):
