@@ -91,7 +91,15 @@ class VllmServer:
         self.log = self.scratch / "log"
         self._adapters = dict(adapters)
         command = [vllm_python(), "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder.absolute())]
-        command += ["--host", "127.0.0.1", "--port", str(port), *_adapter_room(adapters), *_defaults(flags), *flags]
+        command += [
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            *_adapter_room(adapters),
+            *_defaults(folder, flags),
+            *flags,
+        ]
         command += ["--logits-processors", _TRIE if constrained else _SPANS]
         if constrained:
             command += ["--logprobs-mode", "processed_logits", "--max-logprobs", "-1", *_soft_flags(folder)]
@@ -253,9 +261,19 @@ def _beam_flags(folder: Path, flags: Sequence[str]) -> list[str]:
     return [name, json.dumps(_TAILS)] if wanted else []
 
 
-def _defaults(flags: Sequence[str]) -> list[str]:
+def _dtype(folder: Path) -> str:
+    """Return float32, or what 8-bit matrices are multiplied with: vLLM's kernel for AMX refuses float32."""
+    told = folder / "config.json"
+    if not told.is_file() or "quantization_config" not in json.loads(told.read_text(encoding="utf-8")):
+        return "float32"
+    import torch  # takes a second, and is asked about 8 bits only
+
+    return "bfloat16" if torch.cpu._is_amx_tile_supported() else "float32"
+
+
+def _defaults(folder: Path, flags: Sequence[str]) -> list[str]:
     """Return flags that decide precision and what a CPU needs, but for those that the caller gives."""
-    chosen: dict[str, Any] = {"--dtype": "float32", "--block-size": "32", "--max-model-len": str(SERVED_WINDOW)}
+    chosen: dict[str, Any] = {"--dtype": _dtype(folder), "--block-size": "32", "--max-model-len": str(SERVED_WINDOW)}
     given = {flag.partition("=")[0] for flag in flags}
     return ["--enforce-eager"] + [part for name, value in chosen.items() if name not in given for part in (name, value)]
 

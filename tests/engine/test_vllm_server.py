@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -170,3 +171,25 @@ def test_who_is_killed_leaves_neither_processes_nor_files(machine, number):
 def test_twenty_kills_at_any_moment_leave_nothing(machine):
     for kill in range(20):
         ended(machine, (signal.SIGKILL, signal.SIGTERM)[kill % 2], None if kill % 5 == 0 else 2 + 0.3 * kill)
+
+
+@pytest.mark.parametrize(
+    ("eight_bits", "amx", "flags", "dtype"),
+    [
+        (False, True, (), "float32"),
+        (True, False, (), "float32"),
+        (True, True, (), "bfloat16"),
+        (True, True, ("--dtype=half",), "--dtype=half"),
+    ],
+)
+def test_8_bit_matrices_are_multiplied_with_what_the_processor_s_kernel_takes(
+    machine, tmp_path, monkeypatch, eight_bits, amx, flags, dtype
+):
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: amx)
+    (tmp_path / "config.json").write_text(json.dumps({"quantization_config": {}} if eight_bits else {}))
+    server = VllmServer(tmp_path, {}, flags, constrained=False)
+    try:
+        words = psutil.Process(server.process.pid).cmdline()
+        assert words[words.index("--dtype") + 1] == dtype if not flags else dtype in words and "--dtype" not in words
+    finally:
+        server.close()
