@@ -299,7 +299,7 @@ def _check_limit(key: str) -> None:
 
 def _where(key: str) -> str:
     """Return where a key of the whole config is set, as a hint."""
-    from recommender.pipelines.configure import is_free
+    from recommender.config.free_keys import is_free
 
     if key == "decoding.bits":
         return "rank with other bits by --bits"

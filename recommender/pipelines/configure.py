@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from recommender.config import Config
+from recommender.config.free_keys import FREE, is_free
 from recommender.errors import ConfigError
 from recommender.model.checkpoint import CONFIG, resolve, save_copy_with
 from recommender.model.manifest import check_target, read_manifest
-
-#: sections, and keys of others, that a model is not trained by
-FREE = ("decoding", "justify", "serving", "update", "prompt.history", "prompt.titled", "prompt.titled_from")
 
 
 def configure(source: str | Path, changes: Mapping[str, Any], output: Path | None = None) -> dict[str, Any]:
@@ -41,11 +39,6 @@ def configure(source: str | Path, changes: Mapping[str, Any], output: Path | Non
     text = after.to_yaml()
     save_copy_with(folder, output, {CONFIG: lambda path: _write(path, text)}, {})
     return changed
-
-
-def is_free(key: str) -> bool:
-    """Return whether the weights of a model do not depend on what a dotted key says."""
-    return any(key == free or key.startswith(f"{free}.") for free in FREE)
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
