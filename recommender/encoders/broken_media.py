@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recommender.config import Config, EncodersConfig
-from recommender.data.catalogue import Catalogue
+from recommender.data.catalogue import Catalogue, Item
 from recommender.data.media import content_hash, read_audio, read_image
 from recommender.data.video import video_problems
 from recommender.encoders.cached_batches import Source, Work, map_in_threads, run
@@ -21,6 +21,11 @@ log = logging.getLogger(__name__)
 Medium = Literal["image", "audio", "video"]
 _GOOD, _BROKEN = b"good", b"broken"
 _NAMED = 3
+_WITHOUT: dict[Medium, Callable[[Item], Item]] = {
+    "image": lambda item: replace(item, image=None),
+    "audio": lambda item: replace(item, audio=None),
+    "video": lambda item: replace(item, video=None),
+}
 
 
 def without_broken_media(
@@ -38,7 +43,7 @@ def without_broken_media(
         new = [index for index, item in enumerate(items) if getattr(item, medium) and item.item_id not in encoded]
         paths = {index: getattr(items[index], medium) for index in new}
         for index, reason in _broken(medium, paths, read, config.encoders, progress).items():
-            items[index] = replace(items[index], **{medium: None})
+            items[index] = _WITHOUT[medium](items[index])
             reasons.append(f"item {items[index].item_id!r}: {reason}")
     if not reasons:
         return catalogue
