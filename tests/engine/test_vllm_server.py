@@ -189,7 +189,9 @@ def test_8_bit_matrices_are_multiplied_with_what_the_processor_s_kernel_takes(
     (tmp_path / "config.json").write_text(json.dumps({"quantization_config": {}} if eight_bits else {}))
     server = VllmServer(tmp_path, {}, flags, constrained=False)
     try:
-        words = psutil.Process(server.process.pid).cmdline()
+        process = psutil.Process(server.process.pid)
+        within(20, lambda: "--enforce-eager" in process.cmdline())  # a program that begins has none yet
+        words = process.cmdline()
         assert words[words.index("--dtype") + 1] == dtype if not flags else dtype in words and "--dtype" not in words
     finally:
         server.close()
