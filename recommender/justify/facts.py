@@ -36,6 +36,9 @@ _LAST_WORDS = frozenset(("director", "actor", "actress", "writer", "author", "ar
 PEOPLE = ("director", "cast", "writer", "artist")
 #: the attributes of what is found in titles and texts: the series that an item is a part of, and what it touches on
 SERIES, THEME = "series", "theme"
+#: values of tables that say that nothing is known, or which kind it is not; nobody is told an item for them
+_NOT_KNOWN = frozenset(("unknown", "not known", "unspecified", "not specified", "undefined", "(no genres listed)"))
+_NO_KIND = _NOT_KNOWN | {"other", "others", "misc", "miscellaneous"}
 _NOTE = re.compile(r"\s*\([^()]*\)$")
 
 Fact = tuple[str, str]
@@ -159,13 +162,20 @@ def facts_of(catalogue: Catalogue, item: int) -> Facts:
 
 
 def _facts(catalogue: Catalogue, item: int) -> dict[str, tuple[str, ...]]:
-    facts = {name: _names_only(name, values) for name, values in catalogue.facts(item).items()}
+    facts = {name: _names_only(name, _told(name, values)) for name, values in catalogue.facts(item).items()}
+    facts = {name: values for name, values in facts.items() if values}
     years = tuple(v for name, values in facts.items() if role(name) == "year" for v in values if _is_year(v))
     if not years and (year := title_year(catalogue[item].title)):
         years = facts["year"] = (year,)
     if years and "decade" not in facts:
         facts["decade"] = tuple(dict.fromkeys(f"{year[:3]}0s" for year in years))
     return facts
+
+
+def _told(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the values that say something of an item."""
+    silent = _NO_KIND if role(name) == "kind" else _NOT_KNOWN
+    return tuple(value for value in values if value.casefold() not in silent)
 
 
 def _names_only(name: str, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -38,6 +38,17 @@ def test_the_year_of_the_title_and_the_decade_are_facts():
     assert years_of(facts_of(FILMS, 3)) == ("1982", "1992")
 
 
+def test_what_says_that_nothing_is_known_is_no_fact():
+    songs = Catalogue(
+        [
+            Item("1", "A", attributes={"genres": ("unknown", "Folk"), "artist": ("Unknown",)}),
+            Item("2", "B", attributes={"genres": ("(no genres listed)",), "category": ("Other",), "label": ("Other",)}),
+        ]
+    )
+    assert facts_of(songs, 0) == {"genres": ("Folk",)}
+    assert facts_of(songs, 1) == {"label": ("Other",)}  # a name, for all that is known
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
