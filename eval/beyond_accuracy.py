@@ -16,6 +16,7 @@ from recommender.baselines.topk import PADDING
 
 SMOOTHING = 0.01  # Steck's alpha
 _USERS_AT_ONCE = 512
+_PAIRS_AT_ONCE = 20_000
 
 Similarity = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Two arrays of item indices [n] -> the similarity of each pair [n], NaN where an item cannot be compared."""
@@ -67,18 +68,30 @@ def intra_list_distance(ranked: np.ndarray, ks: Sequence[int], similarity: Simil
     similarity is the same sum without normalisation.
     """
     users, longest = ranked.shape
-    total, pairs = np.zeros(users), np.zeros(users)
-    means: dict[int, np.ndarray] = {}
-    for later in range(longest):
-        for earlier in range(later):
-            rows = np.flatnonzero((ranked[:, later] != PADDING) & (ranked[:, earlier] != PADDING))
-            distance = np.maximum(1 - similarity(ranked[rows, earlier], ranked[rows, later]), 0)  # rounding
-            defined = ~np.isnan(distance)
-            total[rows[defined]] += distance[defined]
-            pairs[rows[defined]] += 1
-        if later + 1 in ks:
-            means[later + 1] = total / np.where(pairs > 0, pairs, np.nan)
-    return {k: means.get(k, total / np.where(pairs > 0, pairs, np.nan)) for k in ks}
+    later, earlier = np.tril_indices(longest, -1)  # all pairs, those of the first k items before the others
+    means = {k: np.empty(users) for k in ks}
+    at_once = max(1, _PAIRS_AT_ONCE // max(1, len(later)))
+    for start in range(0, users, at_once):
+        lists = ranked[start : start + at_once]
+        first, second = lists[:, earlier], lists[:, later]
+        there = (first != PADDING) & (second != PADDING)
+        distance = np.full(there.shape, np.nan)
+        distance[there] = np.maximum(1 - similarity(first[there], second[there]), 0)  # rounding
+        defined = ~np.isnan(distance)
+        total = _running_sums(np.where(defined, distance, 0.0))
+        pairs = _running_sums(defined)
+        for k, column in means.items():
+            compared = min(k, longest) * (min(k, longest) - 1) // 2
+            counts = pairs[:, compared]
+            column[start : start + at_once] = total[:, compared] / np.where(counts > 0, counts, np.nan)
+    return means
+
+
+def _running_sums(table: np.ndarray) -> np.ndarray:
+    """Return the sums of the first n columns of each row in column n, float64 [rows, columns + 1]."""
+    sums = np.zeros((table.shape[0], table.shape[1] + 1))
+    np.cumsum(table, axis=1, out=sums[:, 1:])
+    return sums
 
 
 def jaccard(table: sp.csr_array) -> Similarity:
