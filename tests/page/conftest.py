@@ -124,10 +124,14 @@ def browser():
 
 
 class Opened:
-    """A page in a context of its own. `faults`: what scripts, and the browser for them, complained of."""
+    """A page in a context of its own. `faults`: what scripts, and the browser for them, complained of.
+
+    Nothing moves unless the options say so: each frame is drawn by the processor, and a click waits until all stands still.
+    """
 
     def __init__(self, browser, url: str, **options) -> None:
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        usual = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
+        self.context = browser.new_context(**usual | options)
         self.context.set_default_timeout(PATIENCE)
         self.url, self.faults = url, []
         self.page = self.context.new_page()

@@ -29,7 +29,7 @@ def test_the_page_weighs_less_than_100_kb_and_asks_nobody_else(opened):
 
 
 def test_it_is_painted_within_half_a_second(opened):
-    tab = opened()
+    tab = opened(reduced_motion="no-preference")
     paints = []
     for _ in range(TRIES):
         tab.page.goto(tab.url)
@@ -39,7 +39,7 @@ def test_it_is_painted_within_half_a_second(opened):
 
 
 def test_a_list_stands_within_a_fifth_of_a_second_behind_the_engine(opened):
-    page = opened().goto(LIKES)
+    page = opened(reduced_motion="no-preference").goto(LIKES)
     whole_list(page)
     waits = []
     for _ in range(TRIES):

@@ -72,7 +72,6 @@ def faults(page, themes=("light", "dark")):
     found = []
     for theme in themes:
         page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-        page.wait_for_timeout(350)  # until nothing fades any more
         violations = axe.Axe().run(page).response["violations"]
         found += [
             (theme, one["id"], one["nodes"][0]["html"][:200], one["nodes"][0]["any"][:1])
