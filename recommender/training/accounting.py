@@ -56,8 +56,12 @@ def noise_for(mechanism: Mechanism, epsilon: float, delta: float) -> float:
     `privacy`.
     """
 
+    over: dict[float, float] = {}
+
     def within(noise: float) -> bool:
-        return epsilon_of(mechanism, noise, delta, epsilon) <= epsilon
+        spent = epsilon_of(mechanism, noise, delta, epsilon)
+        over[noise] = math.log(spent / epsilon) if spent > 0 else -math.inf
+        return spent <= epsilon
 
     low, high = 1.0, 1.0
     while not within(high):
@@ -67,11 +71,28 @@ def noise_for(mechanism: Mechanism, epsilon: float, delta: float) -> float:
                 f"training.privacy: epsilon {epsilon:g} at delta {delta:.3g} is spent before the first step",
                 "raise training.privacy.epsilon or counts_noise, or take fewer steps",
             )
-    while low == high or (within(low) and low > LEAST):
+    while low == high or (over[low] <= 0 and low > LEAST):
         low, high = max(low / 2, LEAST), low
-    if within(low):
+        within(low)
+    if over[low] <= 0:
         return low
+    turn = 0
     while high / low > 1 + _CLOSE:
-        middle = math.sqrt(low * high)
+        turn += 1
+        middle = _between(low, high, over[low], over[high], halve=turn % 3 == 0)
         low, high = (low, middle) if within(middle) else (middle, high)
     return high
+
+
+def _between(low: float, high: float, over_low: float, over_high: float, halve: bool) -> float:
+    """Return a noise between two, of which the first spends too much by `over_low` in logarithms and the other does not.
+
+    By a straight line in logarithms, which is nearly what it is, then a little toward the end that is farther away: the next
+    bracket is a small one. `halve`: in the middle, which always narrows it.
+    """
+    step = math.log(high / low)
+    place = step / 2
+    if not halve and math.isfinite(over_low - over_high):
+        place = step * over_low / (over_low - over_high)
+        place += math.copysign(0.4 * _CLOSE, step / 2 - place)
+    return low * math.exp(min(max(place, 0.1 * _CLOSE), step - 0.1 * _CLOSE))

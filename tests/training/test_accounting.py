@@ -46,6 +46,17 @@ def test_the_noise_keeps_the_budget_and_wastes_little(mechanism, epsilon):
     assert epsilon_of(mechanism, 0.98 * noise, 1e-4, epsilon) > epsilon
 
 
+def test_the_noise_is_found_in_a_few_tries(monkeypatch):
+    """Each try is a sum over whole distributions: seconds for large runs."""
+    tried = []
+    monkeypatch.setattr(
+        "recommender.training.accounting.epsilon_of",
+        lambda mechanism, noise, delta, about: tried.append(noise) or epsilon_of(mechanism, noise, delta, about),
+    )
+    noise = noise_for(Mechanism(1.0, 9), 2.0, 1e-4)
+    assert len(tried) <= 8 and epsilon_of(Mechanism(1.0, 9), noise * 0.998, 1e-4, 2.0) > 2
+
+
 def test_fewer_users_in_a_step_need_less_noise():
     assert noise_for(Mechanism(0.5, 8), 8.0, 1e-4) < noise_for(Mechanism(1.0, 8), 8.0, 1e-4)
 
