@@ -16,6 +16,7 @@ import uvicorn
 from mcp import Client
 
 from recommender.adapters.shipped import manifest_digest
+from recommender.chat.media_queries import MediaQueries
 from recommender.config import ServingConfig
 from recommender.errors import CheckpointError
 from recommender.server import versions as versions_module
@@ -29,9 +30,11 @@ FORGET_ENDED = versions_module._forget_ended
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_searched_for(monkeypatch):
-    """A search through all that this process holds takes a second for each version that ends; one test is about it."""
+def versions_begin_and_end_at_once(monkeypatch):
+    """Neither are encoders of media loaded for each version that begins, nor all that this process holds searched for each
+    that ends: a second each. One test is about the search, and tests/server/test_service.py about the encoders."""
     monkeypatch.setattr(versions_module, "_forget_ended", lambda: None)
+    monkeypatch.setattr(MediaQueries, "load", lambda self: None)
 
 
 class Named(WrappedEngine):
