@@ -18,7 +18,7 @@ STAGES = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def split(histories):
     return leave_one_out(Histories(tuple(map(str, range(len(histories)))), tuple(histories)))
 
@@ -31,13 +31,32 @@ def run(make_checkpoint, config, split, output, stages=STAGES, levels=1, progres
     return checkpoint, results
 
 
-def test_all_stages_learn_and_write_their_log(make_checkpoint, config, split, tmp_path):
-    checkpoint, results = run(make_checkpoint, config, split, tmp_path)
+@pytest.fixture(scope="module")
+def wholes():
+    """Unbroken trainings of all stages: number of levels -> checkpoint, results, and the folder of the log."""
+    return {}
+
+
+@pytest.fixture
+def whole(make_checkpoint, config, split, tmp_path_factory, wholes):
+    """Return the unbroken training of all stages with so many levels, which is done once; no test may change it."""
+
+    def of(levels=1):
+        if levels not in wholes:
+            folder = tmp_path_factory.mktemp("whole")
+            wholes[levels] = (*run(make_checkpoint, config, split, folder, levels=levels), folder)
+        return wholes[levels]
+
+    return of
+
+
+def test_all_stages_learn_and_write_their_log(make_checkpoint, whole):
+    checkpoint, results, folder = whole()
     assert [r.stage for r in results] == ["align", "rank", "explain"]
-    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    rows = list(csv.DictReader((folder / "log.csv").open()))
     losses = [float(r["loss"]) for r in rows if r["stage"] == "rank" and r["loss"]]
     assert losses[-1] < losses[0] - 0.5
-    assert (tmp_path / "loss.png").stat().st_size > 1000
+    assert (folder / "loss.png").stat().st_size > 1000
     untrained = make_checkpoint()
     for adapter in (".rank.", ".explain.", "projectors.", "rows"):
         before, after = trainable(untrained.model), trainable(checkpoint.model)
@@ -45,9 +64,9 @@ def test_all_stages_learn_and_write_their_log(make_checkpoint, config, split, tm
 
 
 @pytest.mark.parametrize("levels", [1, 3])
-def test_training_twice_gives_the_same_weights(make_checkpoint, config, split, tmp_path, levels):
-    first, _ = run(make_checkpoint, config, split, tmp_path / "a", levels=levels)
-    second, _ = run(make_checkpoint, config, split, tmp_path / "b", levels=levels)
+def test_training_twice_gives_the_same_weights(make_checkpoint, config, split, tmp_path, whole, levels):
+    first, *_ = whole(levels)
+    second, _ = run(make_checkpoint, config, split, tmp_path, levels=levels)
     for (name, a), b in zip(trainable(first.model).items(), trainable(second.model).values(), strict=True):
         assert torch.equal(a, b), name
 
@@ -73,8 +92,8 @@ def test_threads_add_gradients_up_in_one_order(make_checkpoint, config, split, t
 
 
 @pytest.mark.parametrize("stage", ["align", "rank", "explain"])
-def test_killed_and_resumed_it_ends_the_same(make_checkpoint, config, split, tmp_path, stage):
-    whole, _ = run(make_checkpoint, config, split, tmp_path / "whole")
+def test_killed_and_resumed_it_ends_the_same(make_checkpoint, config, split, tmp_path, whole, stage):
+    unbroken, _, folder = whole()
     often = config.updated({"training.checkpoint_minutes": 1e-6})
 
     def kill(what, done, total):
@@ -86,9 +105,9 @@ def test_killed_and_resumed_it_ends_the_same(make_checkpoint, config, split, tmp
     assert (tmp_path / "killed" / STATE).exists() or stage == "align"
     resumed, results = run(make_checkpoint, often, split, tmp_path / "killed")
     assert all(result.minutes > 0 for result in results)  # those of the killed process count too
-    for (name, a), b in zip(trainable(whole.model).items(), trainable(resumed.model).values(), strict=True):
+    for (name, a), b in zip(trainable(unbroken.model).items(), trainable(resumed.model).values(), strict=True):
         assert torch.equal(a, b), name
-    logs = [(tmp_path / n / "log.csv").read_text().splitlines() for n in ("whole", "killed")]
+    logs = [(each / "log.csv").read_text().splitlines() for each in (folder, tmp_path / "killed")]
     assert len(logs[0]) == len(logs[1])
 
 
