@@ -41,6 +41,13 @@ def tables(tmp_path_factory, catalogue, walks) -> dict[str, str]:
 
 
 @pytest.fixture
+def config(config):
+    """That of the tiny world, of a table that is gone: each comparison reads what a checkpoint was trained on, and by
+    default that is a hundred thousand interactions with other items, which say no more."""
+    return config.updated({"data.interactions": "gone.csv"})
+
+
+@pytest.fixture
 def targets_of(tmp_path):
     """Write a table of targets: pairs of user and item ids under a header."""
 
