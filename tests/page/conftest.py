@@ -192,6 +192,8 @@ class Door:
                 outside, _ = listener.accept()
                 inside = socket.create_connection(self.inside)
                 self.connections |= {outside, inside}
+                for one in (outside, inside):
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as server and browser do
                 threading.Thread(target=self._pass, args=(outside, inside), daemon=True).start()
                 threading.Thread(target=self._pass, args=(inside, outside), daemon=True).start()
 

@@ -44,7 +44,8 @@ class Living(Server):
         versions = Versions(
             opened(), opened, lambda: manifest_digest(model), None, partial(add_to_model, str(model), None)
         )
-        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.socket = socket.socket(proto=socket.IPPROTO_TCP)  # see Server
+        self.socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.server = uvicorn.Server(server_config(versions, limits, log_level="error"))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
