@@ -67,6 +67,7 @@ def intra_list_distance(ranked: np.ndarray, ks: Sequence[int], similarity: Simil
     Ziegler et al., "Improving recommendation lists through topic diversification", WWW 2005, whose intra-list
     similarity is the same sum without normalisation.
     """
+    ranked = ranked[:, : max(ks, default=0)]
     users, longest = ranked.shape
     later, earlier = np.tril_indices(longest, -1)  # all pairs, those of the first k items before the others
     means = {k: np.empty(users) for k in ks}

@@ -286,10 +286,10 @@ def top_labels(
 
 
 def said_of_labels(labels: MediaLabels) -> str:
-    """Return how many media have a sure label: "37 of 100 pictures sure". The others are never spoken of."""
+    """Return how many media have a sure label: "37 of 100 pictures sure", or "" without media."""
     words: dict[Modality, str] = {"image": "pictures", "audio": "sounds"}
     counts = {m: labels.counts(m) for m in labels.kinds}
-    return ", ".join(f"{sure} of {media} {words[m]} sure" for m, (sure, media) in counts.items())
+    return ", ".join(f"{sure} of {media} {words[m]} sure" for m, (sure, media) in counts.items() if media)
 
 
 def _packed(labeller: Labeller) -> Any:

@@ -56,12 +56,15 @@ def noise_for(mechanism: Mechanism, epsilon: float, delta: float) -> float:
     `privacy`.
     """
 
-    over: dict[float, float] = {}
+    spent: dict[float, float] = {}
 
     def within(noise: float) -> bool:
-        spent = epsilon_of(mechanism, noise, delta, epsilon)
-        over[noise] = math.log(spent / epsilon) if spent > 0 else -math.inf
-        return spent <= epsilon
+        if noise not in spent:
+            spent[noise] = epsilon_of(mechanism, noise, delta, epsilon)
+        return spent[noise] <= epsilon
+
+    def excess(noise: float) -> float:
+        return math.log(spent[noise] / epsilon) if spent[noise] > 0 else -math.inf
 
     low, high = 1.0, 1.0
     while not within(high):
@@ -71,15 +74,14 @@ def noise_for(mechanism: Mechanism, epsilon: float, delta: float) -> float:
                 f"training.privacy: epsilon {epsilon:g} at delta {delta:.3g} is spent before the first step",
                 "raise training.privacy.epsilon or counts_noise, or take fewer steps",
             )
-    while low == high or (over[low] <= 0 and low > LEAST):
+    while low == high or (within(low) and low > LEAST):
         low, high = max(low / 2, LEAST), low
-        within(low)
-    if over[low] <= 0:
+    if within(low):
         return low
     turn = 0
     while high / low > 1 + _CLOSE:
         turn += 1
-        middle = _between(low, high, over[low], over[high], halve=turn % 3 == 0)
+        middle = _between(low, high, excess(low), excess(high), halve=turn % 3 == 0)
         low, high = (low, middle) if within(middle) else (middle, high)
     return high
 
@@ -87,8 +89,8 @@ def noise_for(mechanism: Mechanism, epsilon: float, delta: float) -> float:
 def _between(low: float, high: float, over_low: float, over_high: float, halve: bool) -> float:
     """Return a noise between two, of which the first spends too much by `over_low` in logarithms and the other does not.
 
-    By a straight line in logarithms, which is nearly what it is, then a little toward the end that is farther away: the next
-    bracket is a small one. `halve`: in the middle, which always narrows it.
+    It is where a straight line between both, in logarithms, says that the budget is just spent, moved a little toward the
+    end that is farther away, so that the next bracket is likely to be narrow enough. `halve`: in the middle instead.
     """
     step = math.log(high / low)
     place = step / 2

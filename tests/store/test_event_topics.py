@@ -14,8 +14,8 @@ from recommender.errors import DataError, RecommenderError
 from recommender.store.event_topics import Topic, consume_events
 
 kafka = pytest.importorskip("confluent_kafka")
-#: The mock broker answers one question after another, and a fetch of nothing takes half a second. A group whose last member
-#: has left it gives to the next one after the time of a session less a second.
+#: The mock broker answers one question after another, and a fetch of nothing takes half a second. When the last member of a
+#: group has left, the next one gets its partitions only after the timeout of a session, less a second.
 FAST = {"log_level": "0", "fetch.wait.max.ms": "10", "session.timeout.ms": "2000", "heartbeat.interval.ms": "100"}
 
 
