@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -26,9 +27,15 @@ class OutOfStock:
         self._of: frozenset[str] = frozenset()
         self._items = np.empty(0, np.int64)
 
-    def follow(self, known: KnowsStock) -> None:
-        """Ask somebody from now on."""
+    def follow(self, known: KnowsStock) -> Callable[[], None]:
+        """Ask somebody from now on; what is returned ends it, and nothing is out of stock then."""
         self._known = known
+
+        def stop() -> None:
+            if self._known is known:
+                self._known, self._of, self._items = None, frozenset(), np.empty(0, np.int64)
+
+        return stop
 
     @property
     def items(self) -> np.ndarray:

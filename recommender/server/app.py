@@ -55,7 +55,7 @@ def create_app(
     gate = Gate(None if store is None else store.keys, tokens, not (local or limits.insecure))
     # the pages of FastAPI load scripts from elsewhere
     pages: dict[str, Any] = {"docs_url": None, "redoc_url": None}
-    agents = McpRoute(service)
+    agents, stock = McpRoute(service), StockRoutes(engine, store)
     app = FastAPI(
         title="recommender",
         description=f"Recommendations by {name}",
@@ -64,6 +64,7 @@ def create_app(
         lifespan=keeping_house(
             store,
             agents.lifespan,
+            stock.follow,
             lambda: start_following(engine, store, limits.counts_seconds, engine.setup.until, service.metrics),
             lambda: start_watching(
                 store, limits.watch_seconds, len(engine.catalogue), service.metrics, engine.setup.trained
@@ -96,7 +97,7 @@ def create_app(
     app.get("/v1/consent")(people.consent)
     app.post("/v1/consent")(people.set_consent)
     items = service.items
-    app.post(f"{PATH}/stock")(StockRoutes(engine, store).change)
+    app.post(f"{PATH}/stock")(stock.change)
     app.get(PATH)(items.items)
     app.get(f"{PATH}/{{item_id:path}}/image", response_model=None)(items.image)
     app.get(f"{PATH}/{{item_id:path}}/audio", response_model=None)(items.audio)

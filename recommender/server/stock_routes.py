@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import Request as HttpRequest
@@ -36,8 +37,10 @@ class StockRoutes:
 
     def __init__(self, engine: Engine, store: Store | None) -> None:
         self.engine, self.store = engine, store
-        if store is not None:
-            engine.rules.stock.follow(store.stock)
+
+    def follow(self) -> Callable[[], None] | None:
+        """Let the engine ask the store what is out, for as long as it is served; returns what ends that."""
+        return None if self.store is None else self.engine.rules.stock.follow(self.store.stock)
 
     async def change(self, http: HttpRequest, body: StockBody) -> dict[str, Any]:
         """Keep what is out of stock; from the answer on this server lists none of it, and other servers within a second.

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from recommender.engine.stock import OutOfStock
 from tests.server.http_server import CHAT, RANK, Server
 
 STOCK = "/v1/items/stock"
@@ -17,7 +16,6 @@ def server(engine, store):
     served = Server(engine, store)
     yield served
     served.close()
-    engine.rules.stock = OutOfStock(engine.catalogue)
 
 
 def listed(server, **body):
@@ -66,3 +64,15 @@ def test_what_is_wrong_is_one_line_and_changes_nothing(server, store, body, why)
 
 def test_without_a_store_nothing_is_kept(embedded_server):
     assert embedded_server.post(STOCK, {"out": ["103"]})[0] == 409
+
+
+def test_an_engine_that_is_no_longer_served_asks_the_store_no_more(embedded, store):
+    def ranked():
+        return [int(item) for item in embedded.rank([[0]], 3)[0].items]
+
+    before = ranked()
+    served = Server(embedded, store)
+    store.stock.change([embedded.catalogue.item_ids[before[0]]], [])
+    without = ranked()
+    served.close()
+    assert before[0] not in without and ranked() == before
