@@ -33,9 +33,12 @@ def embedded_server(embedded):
 
 
 @pytest.fixture
-def store(tmp_path):
-    """What a server keeps of people, and its keys."""
+def store(tmp_path, request):
+    """What a server keeps of people, and its keys; engines are shared, so they do not follow it into the next test."""
+    shared = [request.getfixturevalue(name) for name in ("engine", "embedded") if name in request.fixturenames]
     new_master_key(tmp_path / "master", "a")
     opened = Store.open(tmp_path / "store.db", tmp_path / "master")
     yield opened
+    for one in shared:
+        one.feedback_policy.store = None
     opened.engine.dispose()
