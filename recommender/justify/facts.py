@@ -36,7 +36,7 @@ _LAST_WORDS = frozenset(("director", "actor", "actress", "writer", "author", "ar
 PEOPLE = ("director", "cast", "writer", "artist")
 #: the attributes of what is found in titles and texts: the series that an item is a part of, and what it touches on
 SERIES, THEME = "series", "theme"
-#: values of tables that say that nothing is known, or which kind it is not; nobody is told an item for them
+#: values of tables that say that nothing is known, or that name no kind: no justification rests on them
 _NOT_KNOWN = frozenset(("unknown", "not known", "unspecified", "not specified", "undefined", "(no genres listed)"))
 _NO_KIND = _NOT_KNOWN | {"other", "others", "misc", "miscellaneous"}
 _NOTE = re.compile(r"\s*\([^()]*\)$")

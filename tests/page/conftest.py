@@ -126,7 +126,7 @@ def browser():
 class Opened:
     """A page in a context of its own. `faults`: what scripts, and the browser for them, complained of.
 
-    Nothing moves unless the options say so: each frame is drawn by the processor, and a click waits until all stands still.
+    Nothing moves unless the options say so: frames are drawn on the CPU, and a click waits until its target stands still.
     """
 
     def __init__(self, browser, url: str, **options) -> None:

@@ -42,8 +42,8 @@ def tables(tmp_path_factory, catalogue, walks) -> dict[str, str]:
 
 @pytest.fixture
 def config(config):
-    """That of the tiny world, of a table that is gone: each comparison reads what a checkpoint was trained on, and by
-    default that is a hundred thousand interactions with other items, which say no more."""
+    """The tiny world's, naming a table that does not exist: otherwise each comparison reads MovieLens-100K, which is the
+    default and has other items."""
     return config.updated({"data.interactions": "gone.csv"})
 
 
