@@ -357,9 +357,12 @@ class Sentence:
                 yield "so", "has no verb"
 
     def _part(self, place: int) -> Iterator[Fault]:
-        """Films "that are part of" a series, not "films part of" it."""
-        if self._tag(place) in (self.words.singular, self.words.plural) and self._tag(place + 1) == "part":
+        """Films "that are part of" a series, not "films part of" it; films with people in them, not with another film."""
+        word, behind = self._tag(place), self._tag(place + 1)
+        if word in (self.words.singular, self.words.plural) and behind == "part":
             yield "part", "has no verb before it"
+        if self._is_noun(place) and behind in ("with", "by") and self._tag(place + 2) in ("<I>", "<H>", "<B>"):
+            yield f"{word} {behind}", "does not go with a title"
 
     def _twice_given(self) -> Iterator[Fault]:
         """One sentence gives one reason: not "because you saw <H>, <I> is recommended because it is a drama"."""

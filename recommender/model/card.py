@@ -23,6 +23,8 @@ PRIVACY = "privacy"
 FORGETTING = "forgetting"
 #: the key under which it stands of which checkpoint this one is a smaller copy
 SHRUNK = "shrunk"
+#: the key, in what is told of a stage, of the command that trained it apart from the others
+APART = "apart"
 #: the key of the latest time of what a checkpoint learned, as its table has times
 UNTIL = "until"
 _TEMPLATE = Path(__file__).with_name("card.jinja")
@@ -37,6 +39,7 @@ def write_card(
     )
     codes = "one token an item" if config.semantic_ids.levels == 1 else f"{config.semantic_ids.levels} k-means levels"
     name = metrics.get("name", "recommender")
+    stages = [{APART: None} | stage for stage in metrics.get("stages", [])]
     text = template.render(
         title=name,
         path=metrics.get("path", name),
@@ -56,7 +59,8 @@ def write_card(
         codes=codes,
         seed=config.seed,
         terms=TERMS.get(config.data.interactions, "the user's own"),
-        stages=metrics.get("stages", []),
+        stages=stages,
+        apart=any(stage.get(APART) for stage in stages),
         ranking=metrics.get("ranking"),
     )
     path.write_text(text + "\n", encoding="utf-8")

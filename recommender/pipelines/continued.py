@@ -9,6 +9,7 @@ from pathlib import Path
 
 from recommender.config import Config, StageConfig, TeacherConfig
 from recommender.errors import ConfigError
+from recommender.model.card import APART
 from recommender.model.checkpoint import CONFIG, Checkpoint, from_pretrained, resolve, save_pretrained
 from recommender.model.manifest import weights_of
 from recommender.model.trained_on import TrainedOn
@@ -114,4 +115,5 @@ def _tell(checkpoint: Checkpoint, results: Sequence[StageResult]) -> None:
     """Add how the stages ended behind those of the same kind."""
     told = list(checkpoint.metrics.get("stages", []))
     last = max((n for n, stage in enumerate(told) if stage["stage"] == "rank"), default=-1)
-    checkpoint.metrics["stages"] = [*told[: last + 1], *map(asdict, results), *told[last + 1 :]]
+    further = [asdict(result) | {APART: "recommender train --start CHECKPOINT"} for result in results]
+    checkpoint.metrics["stages"] = [*told[: last + 1], *further, *told[last + 1 :]]

@@ -21,6 +21,7 @@ from recommender.conversations.taste import Taste
 from recommender.data.catalogue import Catalogue
 from recommender.engine import Recommender
 from recommender.files import replacing
+from recommender.model.card import APART
 from recommender.model.checkpoint import from_pretrained, save_pretrained
 from recommender.pipelines.listening_data import READ, listening_stages, prepare_listening
 from recommender.pipelines.private import refuse_private
@@ -77,7 +78,7 @@ def _teach(
     data = TrainingData(checkpoint.builder, split, conversations=conversations)
     result = run_stages(checkpoint.model, data, only, work, progress)[0]
     others = [stage for stage in checkpoint.metrics.get("stages", []) if stage["stage"] != CONVERSE]
-    checkpoint.metrics["stages"] = [*others, asdict(result)]
+    checkpoint.metrics["stages"] = [*others, asdict(result) | {APART: "recommender conversations teach CHECKPOINT"}]
     checkpoint.prompts = checkpoint.prompts | {CONVERSE: prompts.template_hashes()[CONVERSE]}
     if is_main_process():
         save_pretrained(checkpoint, output)

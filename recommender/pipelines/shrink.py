@@ -13,7 +13,7 @@ from pathlib import Path
 from recommender.baselines.fusion.stored import FUSION_FILE
 from recommender.config import Config, StageConfig
 from recommender.errors import ConfigError
-from recommender.model.card import FORGETTING, SHRUNK
+from recommender.model.card import APART, FORGETTING, SHRUNK
 from recommender.model.checkpoint import CONFIG, Checkpoint, from_pretrained, resolve, save_pretrained
 from recommender.pipelines.continued import digest_of_weights
 from recommender.pipelines.extend_listening import tuned_file
@@ -115,6 +115,7 @@ def _tell(
     """Say what the checkpoint was made from, in place of what was measured of the whole model."""
     metrics = {name: value for name, value in checkpoint.metrics.items() if name not in _OF_THE_WHOLE}
     others = [stage for stage in metrics.get("stages", []) if stage["stage"] != "rank"]
-    metrics |= {"name": output.name, "path": output.as_posix(), "stages": [*map(asdict, results), *others]}
+    distilled = [asdict(result) | {APART: "recommender shrink CHECKPOINT"} for result in results]
+    metrics |= {"name": output.name, "path": output.as_posix(), "stages": [*distilled, *others]}
     metrics[SHRUNK] = {"of": source, "before": whole, **asdict(shrinking)}
     checkpoint.metrics = metrics

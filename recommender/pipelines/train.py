@@ -30,7 +30,7 @@ from recommender.inference.item_bias import init_popularity_bias
 from recommender.justify import Style, explain_examples
 from recommender.justify.companions import Companions, count_companions
 from recommender.model import RecommenderModel, load_llm
-from recommender.model.card import FORGETTING, LABELS, PRIVACY, UNTIL
+from recommender.model.card import APART, FORGETTING, LABELS, PRIVACY, UNTIL
 from recommender.model.checkpoint import (
     Checkpoint,
     check_adapter,
@@ -406,7 +406,9 @@ def _teach_writing(
     work = work_folder(output)
     result = run_stages(checkpoint.model, TrainingData(checkpoint.builder, split, pairs), only, work, progress)[0]
     others = [stage for stage in checkpoint.metrics.get("stages", []) if stage["stage"] != "explain"]
-    checkpoint.metrics["stages"] = [*others, asdict(result)]
+    command = f"recommender justifications train CHECKPOINT --examples {examples}"
+    command += f" --facts {facts}" if facts else ""
+    checkpoint.metrics["stages"] = [*others, asdict(result) | {APART: command}]
     checkpoint.prompts = checkpoint.prompts | {EXPLAIN: prompts.template_hashes()[EXPLAIN]}
     if is_main_process():
         save_pretrained(checkpoint, output)

@@ -69,6 +69,7 @@ BROKEN = [
     '"Name0", a thriller directed by Ann Lee, feature Bob Ray, just like "Name1", which you watched.',
     'Because you saw "Name1", "Name0" is a good match because it is a thriller directed by Ann Lee.',
     'You saw "Name1", so try "Name0": both are films part of thrillers directed by Ann Lee.',
+    'You saw films with "Name1" and "Name2", so you may enjoy "Name0", a thriller directed by Ann Lee.',
     'You may enjoy "Name0" (1986), a thriller directed by Ann Lee, many others who saw "Name1" also saw it.',
     '"Name0" is a good match: you chose "Name1" and "Name2", and it is a thriller directed by Ann Lee.',
     'Given "Name1" in your history, we recommend "Name0" as a thriller directed by Ann Lee.',

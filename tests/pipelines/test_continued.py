@@ -47,6 +47,8 @@ def test_only_the_adapter_of_ranking_moves(talk_folder, taught, tmp_path):
     assert [result.steps for result in results] == [3]
     told = json.loads((tmp_path / "on" / "metrics.json").read_text())["stages"]
     assert [stage["steps"] for stage in told if stage["stage"] == "rank"][-1] == 3
+    card = (tmp_path / "on" / "README.md").read_text()
+    assert "| `recommender train --start CHECKPOINT` |" in card
 
 
 def test_a_run_that_was_stopped_is_not_resumed_from_another_checkpoint(talk_folder, taught, tmp_path):

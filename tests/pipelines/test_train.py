@@ -318,6 +318,9 @@ def test_writing_is_trained_again_without_touching_the_ranking(whole, tmp_path):
         "rank",
         "explain",
     ]
+    card = (tmp_path / "again" / "README.md").read_text()
+    assert "| `recommender justifications train CHECKPOINT --examples 40` |" in card and "makes another model" in card
+    assert "holds every setting" not in card and "holds every setting" in (whole / "README.md").read_text()
 
 
 def recorded_prompts(folder: Path) -> set[str]:
