@@ -164,8 +164,7 @@ def sounds(
     from recommender.progress import progress_bars
 
     recipe = read_config(config, settings)
-    if tags is not None:
-        check_vocabulary(output, tagger(tags).tags)
+    check_vocabulary(output, None if tags is None else tagger(tags).tags)
     catalogue = Catalogue.load(recipe.data.items, recipe.data.model_copy(update={"facts": None}))
     how = recipe.encoders.cache, recipe.encoders.batch_size
     with progress_bars(quiet or as_json) as progress:

@@ -120,6 +120,13 @@ def read_sound_track(path: Path, seconds: float, rate: int = 16_000) -> np.ndarr
     return np.ascontiguousarray(track, dtype=np.float32)
 
 
+def check_frames(path: Path) -> None:
+    """Raise DataError for what is no video with frames or lacks a decoder for them, by its header; RecommenderError without
+    PyAV."""
+    with _opened(path) as video:
+        _stream_of_frames(path, video)
+
+
 def has_sound_track(path: Path) -> bool:
     """Return whether a video has sound, from its header: nothing is decoded.
 

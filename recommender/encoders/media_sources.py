@@ -13,7 +13,7 @@ import numpy as np
 from recommender.config import EncodersConfig, Modality
 from recommender.data.catalogue import Catalogue, Item
 from recommender.data.media import content_hash, read_audio, read_image
-from recommender.data.video import has_sound_track
+from recommender.data.video import check_frames, has_sound_track
 from recommender.encoders.audio import SAMPLE_RATE
 from recommender.encoders.cached_batches import Source, map_in_threads, naming_item
 from recommender.encoders.encoder import Encoder
@@ -57,7 +57,9 @@ def media_sources(
 def _of_video(item: Item, path: Path, modality: Modality, config: EncodersConfig) -> Source | None:
     """Return the part of an item's video that is its picture or sound, None for the sound of one without."""
     with naming_item(item.item_id, path):
-        if not has_sound_track(path) and modality == "audio":
+        if modality == "image":
+            check_frames(path)  # its sound may have a codec that is not there
+        elif not has_sound_track(path):
             return None
         part = VideoFrames(path, config.video_frames) if modality == "image" else SoundTrack(path, config.video_seconds)
         status = path.stat()

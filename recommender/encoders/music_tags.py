@@ -70,8 +70,11 @@ def surest(confidences: np.ndarray, tags: Sequence[str], least: float) -> tuple[
     return tuple(tags[index] for index in order if confidences[index] >= least)
 
 
-def check_vocabulary(path: Path, tags: Sequence[str]) -> None:
-    """Raise DataError if a table that is to be written anew has tags of another vocabulary: models know these words."""
+def check_vocabulary(path: Path, tags: Sequence[str] | None) -> None:
+    """Raise DataError if a table that is to be written anew has tags of another vocabulary: models know these words.
+
+    tags: the words of the tagger, None where the table would be written without any.
+    """
     if not path.is_file():
         return
     try:
@@ -79,7 +82,12 @@ def check_vocabulary(path: Path, tags: Sequence[str]) -> None:
         written = [tag for row in rows for tag in row.get(TAGS, ())]
     except (OSError, ValueError, AttributeError, TypeError):
         return  # no table of ours; whether it may be replaced is not asked here
-    if unknown := next((tag for tag in written if tag not in tags), None):
+    if tags is None and written:
+        raise DataError(
+            f"{path}: holds tags, such as {written[0]!r}, and would be written without any",
+            "name the tagger that wrote them: --tags, or write another file",
+        )
+    if unknown := next((tag for tag in written if tag not in (tags or ())), None):
         raise DataError(
             f"{path}: holds tags of another vocabulary, such as {unknown!r}, which this tagger does not know",
             "name the tagger that wrote it, or write another file and train again with it",

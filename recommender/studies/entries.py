@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recommender.adapters.shipped import resolve, shipped_checkpoints
 from recommender.baselines import BASELINES, is_baseline, make_baseline
 from recommender.config import Config
-from recommender.errors import CheckpointError, DataError, did_you_mean
+from recommender.errors import DataError, did_you_mean
 from recommender.strict.json_documents import read_json_object
 
 if TYPE_CHECKING:
@@ -122,19 +124,19 @@ def _check_distinct(names: Sequence[str], kind: str, hint: str = "give each once
 
 def _check_one_catalogue(folders: Sequence[str], catalogue: Catalogue) -> None:
     # here: torch comes with it, and entries are read before that
+    from recommender.model.checkpoint import item_ids_of
     from recommender.model.manifest import catalogue_facts, read_manifest
+    from recommender.model.same_catalogue import check_catalogue
 
-    catalogues = {folder: catalogue_facts(resolve(folder), read_manifest(resolve(folder))) for folder in folders}
+    manifests = {folder: read_manifest(resolve(folder)) for folder in folders}
+    catalogues = {folder: catalogue_facts(resolve(folder), manifest) for folder, manifest in manifests.items()}
     for folder in folders[1:]:
         if catalogues[folder]["fingerprint"] != catalogues[folders[0]]["fingerprint"]:
             both = " and ".join(f"{name} ({catalogues[name]['items']} items)" for name in (folders[0], folder))
             raise DataError(f"{both} were trained on different catalogues", "compare each with baselines on its own")
-    for folder, made_for in catalogues.items():
-        if made_for["fingerprint"] != catalogue.fingerprint:
-            raise CheckpointError(
-                f"{folder}: made for another catalogue ({made_for['items']} items; this one has {len(catalogue)})",
-                "give the items it was trained on: --items FILE",
-            )
+    for folder, manifest in manifests.items():
+        facts = _config(folder).data.facts
+        check_catalogue(Path(folder), manifest, catalogue, partial(item_ids_of, folder), None, facts)
 
 
 def _check_untrained_on_targets(folder: str, split: str, moment: float | None) -> None:

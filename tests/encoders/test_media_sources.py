@@ -64,6 +64,15 @@ def test_a_picture_and_a_sound_of_its_own_stay_alone(catalogue, settings_of):
         assert not np.allclose(raw.vectors[modality][2], raw.vectors[modality][0], atol=1e-3)
 
 
+def test_a_sound_that_nobody_asks_for_may_have_any_codec(settings_of, tmp_path):
+    path = make_video(tmp_path / "a.avi")
+    path.write_bytes(path.read_bytes().replace(b"\x55\x00\x01\x00", b"\x99\x99\x01\x00"))
+    catalogue = Catalogue([Item("1", "film", video=path)])
+    assert encode_catalogue(catalogue, settings_of(audio=None)).present["image"].tolist() == [True]
+    with pytest.raises(DataError, match="item '1'.*no decoder for the sound"):
+        encode_catalogue(catalogue, settings_of())
+
+
 def test_a_video_without_sound_is_said(catalogue, settings_of, caplog):
     encode_catalogue(catalogue, settings_of())
     lines = [record.getMessage() for record in caplog.records if "no sound" in record.getMessage()]

@@ -53,6 +53,8 @@ def test_a_table_with_another_vocabulary_is_not_written_over(tmp_path):
     with pytest.raises(DataError, match="another vocabulary, such as 'jazz'") as error:
         check_vocabulary(path, NAMES)
     assert "train again" in error.value.hint
+    with pytest.raises(DataError, match="holds tags, such as 'a', and would be written without any"):
+        check_vocabulary(path, None)
     path.write_text("no table\n", encoding="utf-8")
     check_vocabulary(path, NAMES)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,9 @@ def test_checkpoints_of_two_catalogues_are_not_compared(saved, catalogue, tmp_pa
         check_entries([Entry("b", (other,))], catalogue, "leave-one-out")
     with pytest.raises(CheckpointError, match="one: made for another catalogue"):
         check_entries([Entry("a", (one,))], Catalogue([Item("1", "else")]), "leave-one-out")
+    tagged = Catalogue(replace(item, attributes=item.attributes | {"tags": ("loud",)}) for item in catalogue)
+    with pytest.raises(CheckpointError, match="ids of its 20 items are the same, and new is 'tags'"):
+        check_entries([Entry("a", (one,))], tagged, "leave-one-out")
 
 
 def test_folds_are_for_baselines_only(saved, catalogue):
