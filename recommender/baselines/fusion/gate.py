@@ -11,10 +11,11 @@ import numpy as np
 from recommender.baselines.fusion.score_views import Weights, mask_seen, weighted_scores
 from recommender.baselines.topk import PADDING, rank_topk
 
-FEATURES = ("log length", "mean log count", "share of rare items", "agreement")
+FEATURES = ("log length", "mean log count", "share of rare items", "recent drift", "agreement")
 """Of a history: the logarithm of 1 + its length; the mean logarithm of 1 + how often each of its items was taken by
-anybody; the share of its items that belong to the half of the catalogue that was taken least; the overlap of the first
-ten unseen items of the scorers, mean over pairs of them."""
+anybody; the share of its items that belong to the half of the catalogue that was taken least; how much more that mean is
+of its last five items than of all; the overlap of the first ten unseen items of the scorers, mean over pairs of them."""
+_RECENT = 5
 _FIRST = 10
 _FARTHEST = 3.0
 """Standard deviations. A history that is unlike those of the fit gets the weights of the farthest that is like them."""
@@ -75,11 +76,13 @@ def fused_scores(
 def history_features(scores: Sequence[np.ndarray], histories: Sequence[np.ndarray], counts: np.ndarray) -> np.ndarray:
     """Return the `FEATURES` of histories, float64 [histories, features]; `scores` of each scorer, [histories, items]."""
     log_counts, rare = np.log1p(counts), counts <= np.median(counts)
-    own = [
-        (np.log1p(len(history)), log_counts[history].mean(), rare[history].mean()) if len(history) else (0.0, 0.0, 0.0)
-        for history in histories
-    ]
-    return np.column_stack([np.array(own, dtype=np.float64).reshape(-1, 3), agreement(scores, histories)])
+    own = np.zeros((len(histories), len(FEATURES) - 1))
+    for row, history in zip(own, histories, strict=True):
+        if len(history):
+            taken = log_counts[history]
+            drift = taken[-_RECENT:].mean() - taken.mean()
+            row[:] = np.log1p(len(history)), taken.mean(), rare[history].mean(), drift
+    return np.column_stack([own, agreement(scores, histories)])
 
 
 def agreement(scores: Sequence[np.ndarray], histories: Sequence[np.ndarray]) -> np.ndarray:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -78,7 +79,9 @@ class StoredFusion:
                 weights = {n: (float(a), float(b)) for n, (a, b) in parse_json(metadata["weights"]).items()}
                 arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
             _check_numbers(weights, arrays)
-            gate = _read_gate(metadata["gate"], arrays.pop(_GATE_COUNTS), weights) if "gate" in metadata else None
+            gate = None
+            if "gate" in metadata:
+                gate = _read_gate(path, parse_json(metadata["gate"]), arrays.pop(_GATE_COUNTS), weights)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError):
             raise CheckpointError(f"{path}: is damaged", "fuse the checkpoint again") from None
         tables: dict[str, dict[str, np.ndarray]] = {name: {} for name in weights if name != LANGUAGE_MODEL}
@@ -96,13 +99,16 @@ def _gate_text(gate: Gate) -> str:
     )
 
 
-def _read_gate(text: str, counts: np.ndarray, weights: Mapping[str, Weights]) -> Gate:
-    """Return the gate. Raises KeyError, TypeError or ValueError for what is none of these scorers and features."""
-    raw = parse_json(text)
+def _read_gate(path: Path, raw: Mapping[str, Any], counts: np.ndarray, weights: Mapping[str, Weights]) -> Gate:
+    """Return the gate. Raises CheckpointError for one with other features, KeyError, TypeError or ValueError for what is
+    none of these scorers."""
+    if raw["features"] != list(FEATURES):
+        message = f"{path}: its gate reads other features of a history than this version does"
+        raise CheckpointError(message, "fuse the checkpoint again: recommender fuse --gate")
     mean, spread = np.array(raw["mean"], np.float64), np.array(raw["spread"], np.float64)
     slopes = {name: np.array(raw["slopes"][name], np.float64) for name in weights}
     shapes = {mean.shape, spread.shape, *(table.shape[1:] for table in slopes.values() if len(table) == 2)}
-    known = raw["features"] == list(FEATURES) and shapes == {(len(FEATURES),)} and counts.ndim == 1
+    known = shapes == {(len(FEATURES),)} and counts.ndim == 1
     finite = all(np.isfinite(table).all() for table in (mean, *slopes.values()))
     if not known or not finite or not (spread > 0).all() or any(len(table) != 2 for table in slopes.values()):
         raise ValueError("gate")

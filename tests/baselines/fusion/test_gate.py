@@ -13,20 +13,22 @@ SLOPES = np.arange(2 * len(FEATURES), dtype=np.float64).reshape(2, -1) / 10
 
 
 def gate(**slopes) -> Gate:
-    return Gate(slopes, np.array([1.0, 2.0, 0.3, 0.5]), np.array([0.5, 1.0, 0.2, 0.1]), np.arange(ITEMS, dtype=float))
+    mean, spread = np.array([1.0, 2.0, 0.3, 0.0, 0.5]), np.array([0.5, 1.0, 0.2, 0.4, 0.1])
+    return Gate(slopes, mean, spread, np.arange(ITEMS, dtype=float))
 
 
 def test_features_are_those_of_the_history_alone_and_of_the_scorers():
     counts = np.array([9.0, 0.0, 3.0, 1.0, 7.0])  # the median is 3
-    history = np.array([2, 0, 3])
+    history = np.array([2, 0, 3, 0, 0, 4])
     found = history_features([np.zeros((1, 5))], [history], counts)[0]
-    expected = [np.log(4), np.mean(np.log([4, 10, 2])), 2 / 3, 0.0]
+    mean = np.mean(np.log([4, 10, 2, 10, 10, 8]))
+    expected = [np.log(7), mean, 2 / 6, np.mean(np.log([10, 2, 10, 10, 8])) - mean, 0.0]
     assert dict(zip(FEATURES, found, strict=True)) == pytest.approx(dict(zip(FEATURES, expected, strict=True)))
 
 
 def test_an_empty_history_has_features():
     found = history_features([noise([np.empty(0, np.int64)])], [np.empty(0, np.int64)], np.ones(ITEMS))
-    assert found.tolist() == [[0.0, 0.0, 0.0, 0.0]]
+    assert found.tolist() == [[0.0] * len(FEATURES)]
 
 
 def test_agreement_is_the_mean_overlap_of_the_first_ten_unseen_items_by_brute_force():
@@ -76,7 +78,7 @@ def test_without_slopes_a_gate_is_fixed_weights():
 
 def test_an_unheard_of_history_gets_the_weights_of_the_farthest_known_ones():
     slopes = gate(one=SLOPES)
-    far, farther = np.array([[1e3, -1e3, 0.3, 0.5]]), np.array([[1e6, -1e6, 0.3, 0.5]])
+    far, farther = np.array([[1e3, -1e3, 0.3, 0.0, 0.5]]), np.array([[1e6, -1e6, 0.3, 0.0, 0.5]])
     np.testing.assert_array_equal(slopes.bounded(far), slopes.bounded(farther))
     np.testing.assert_array_equal(slopes.bounded(far)[0, :2], [3, -3])
 

@@ -154,23 +154,33 @@ def test_a_gate_of_another_number_of_items_is_named(gated):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("features", ["log length"]),
         ("mean", [0.0]),
-        ("spread", [0.0, 1.0, 1.0, 1.0]),
-        ("mean", [float("inf")] * 4),
+        ("spread", [0.0, 1.0, 1.0, 1.0, 1.0]),
+        ("mean", [float("inf")] * 5),
         ("slopes", {}),
-        ("slopes", {name: [[0.0] * 4] for name in (LANGUAGE_MODEL, *NAMES[:2])}),
+        ("slopes", {name: [[0.0] * 5] for name in (LANGUAGE_MODEL, *NAMES[:2])}),
         ("slopes", {name: [[0.0] * 3] * 2 for name in (LANGUAGE_MODEL, *NAMES[:2])}),
     ],
 )
 def test_a_damaged_gate_is_named(gated, key, value):
     path = gated[1]
+    change_gate(path, key, value)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        StoredFusion.load(path)
+
+
+def test_a_gate_of_a_version_with_other_features_is_fused_again(gated):
+    change_gate(gated[1], "features", ["log length", "mean log count", "share of rare items", "agreement"])
+    with pytest.raises(CheckpointError, match="other features of a history") as caught:
+        StoredFusion.load(gated[1])
+    assert "recommender fuse --gate" in caught.value.hint
+
+
+def change_gate(path, key, value):
     with safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
     metadata["gate"] = json.dumps(json.loads(metadata["gate"]) | {key: value})
     save_file(load_file(path), path, metadata=metadata)
-    with pytest.raises(CheckpointError, match="is damaged"):
-        StoredFusion.load(path)
 
 
 def test_a_gate_without_counts_is_damaged(gated):
