@@ -166,12 +166,11 @@ def sounds(
     recipe = read_config(config, settings)
     check_vocabulary(output, None if tags is None else tagger(tags).tags)
     catalogue = Catalogue.load(recipe.data.items, recipe.data.model_copy(update={"facts": None}))
-    how = recipe.encoders.cache, recipe.encoders.batch_size
     with progress_bars(quiet or as_json) as progress:
         catalogue = without_broken_media(catalogue, recipe, progress)
-        columns = {"sound": describe_sounds(catalogue, *how, progress)}
+        columns = {"sound": describe_sounds(catalogue, recipe.encoders, progress)}
         if tags is not None:
-            columns[TAGS] = tag_sounds(catalogue, tags, least, *how, progress)
+            columns[TAGS] = tag_sounds(catalogue, tags, recipe.encoders, least, progress)
     save_words(output, catalogue.item_ids, columns)
     words = [[*chain(*own)] for own in zip(*columns.values(), strict=True)]
     counts = Counter(word for own in words for word in own)

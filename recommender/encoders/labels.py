@@ -29,9 +29,10 @@ from recommender.encoders.cached_batches import Work, run
 from recommender.encoders.encoder import Encoder, Lazy
 from recommender.encoders.encoding_cache import EncodingCache, cache_folder
 from recommender.encoders.image import ImageEncoder
-from recommender.encoders.media_sources import media_sources
+from recommender.encoders.media_sources import Frames, media_sources
 from recommender.encoders.parts import whole
 from recommender.encoders.pipeline import Encoders
+from recommender.encoders.video_parts import VideoFrames
 from recommender.errors import CheckpointError
 from recommender.progress import Progress
 
@@ -69,8 +70,8 @@ class Labeller(Protocol):
     def load(self) -> None:
         """Load the model unless it is loaded. Raises AssetError."""
 
-    def prepare(self, source: Path) -> Any:
-        """Turn a file into what `label` takes; may run in several threads. Raises DataError."""
+    def prepare(self, source: Any) -> Any:
+        """Turn a file or a part of a video into what `label` takes; may run in several threads. Raises DataError."""
 
     def label(self, batch: Sequence[Any]) -> np.ndarray:
         """Return the confidence of each name, float32 [n, names]."""
@@ -99,15 +100,23 @@ class PictureLabeller:
         self.encoder.load()
         self._head()
 
-    def prepare(self, source: Path | Image.Image) -> Image.Image:
-        """Read one picture. Raises DataError."""
+    def prepare(self, source: Path | Image.Image | VideoFrames) -> Image.Image | Frames:
+        """Read one picture, or the frames of a video. Raises DataError."""
+        if isinstance(source, VideoFrames):
+            return Frames(source.read())
         return source if isinstance(source, Image.Image) else read_image(source)
 
-    def label(self, batch: Sequence[Image.Image]) -> np.ndarray:
-        """Return the confidence of each kind, float32 [n, kinds]."""
-        found = self._kinds(batch)
+    def label(self, batch: Sequence[Image.Image | Frames]) -> np.ndarray:
+        """Return the confidence of each kind, float32 [n, kinds]; of a video it is the mean of its frames'."""
+        groups = [list(shown) if isinstance(shown, Frames) else [shown] for shown in batch]
+        found = self._checked([picture for group in groups for picture in group])
+        ends = np.cumsum([len(group) for group in groups])
+        return np.stack([part.mean(0) for part in np.split(found, ends[:-1])])
+
+    def _checked(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        found = self._kinds(pictures)
         for row in np.flatnonzero(found.max(1) >= SURE).tolist():
-            views = np.concatenate([found[row][None], self._kinds(_views(batch[row]))])
+            views = np.concatenate([found[row][None], self._kinds(_views(pictures[row]))])
             found[row] = np.minimum(found[row], views.mean(0))
         return found
 
@@ -269,11 +278,17 @@ def label_media(catalogue: Catalogue, config: EncodersConfig, progress: Progress
 
 
 def top_labels(
-    labeller: Labeller, modality: Modality, catalogue: Catalogue, config: EncodersConfig, progress: Progress | None
+    labeller: Labeller,
+    modality: Modality,
+    catalogue: Catalogue,
+    config: EncodersConfig,
+    progress: Progress | None,
+    videos: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the likeliest labels of each item's medium as int16 [items, TOP], -1 without one, and their confidences as
-    float16 [items, TOP]; through the encoders' cache. Raises DataError and AssetError."""
-    sources = media_sources(catalogue, modality)
+    float16 [items, TOP]; through the encoders' cache. `videos`: of items without it, those of their video. Raises DataError
+    and AssetError."""
+    sources = media_sources(catalogue, modality, config if videos else None)
     present = {row: source for row, source in enumerate(sources) if source is not None}
     work = Work(f"labelling {modality}", labeller.identity, labeller.load, labeller.prepare, _packed(labeller))
     cache = EncodingCache(cache_folder(config.cache))

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from recommender.config import EncodersConfig
 from recommender.data.catalogue import Catalogue
 from recommender.data.standins import without_standins
 from recommender.encoders.cached_batches import Work, run
 from recommender.encoders.encoding_cache import EncodingCache, cache_folder
-from recommender.encoders.media_sources import media_sources
+from recommender.encoders.media_sources import media_sources, preparing
 from recommender.encoders.music import MusicEncoder, is_music
 from recommender.errors import ConfigError, DataError
 from recommender.progress import Progress
@@ -31,18 +32,17 @@ TAGS = "tags"
 def tag_sounds(
     catalogue: Catalogue,
     name: str,
+    config: EncodersConfig,
     least: float = LEAST,
-    cache: str | None = None,
-    batch: int = 8,
     progress: Progress | None = None,
 ) -> list[tuple[str, ...]]:
-    """Return the surest tags of each item's sound, best first, none for an item without one or with a stand-in.
+    """Return the surest tags of each item's sound or of its video's, best first; none without one, or with a stand-in.
 
-    `name`: of a musicnn. Confidences are kept in the encoders' cache. Raises ConfigError for another encoder, DataError and
-    AssetError.
+    `name`: of a musicnn. `config`: how videos are read, and where confidences are kept. Raises ConfigError for another
+    encoder, DataError and AssetError.
     """
     encoder = tagger(name)
-    sources = media_sources(without_standins(catalogue), "audio")
+    sources = media_sources(without_standins(catalogue), "audio", config)
     present = {row: source for row, source in enumerate(sources) if source is not None}
 
     def compute(sounds: Sequence[np.ndarray]) -> list[bytes | None]:
@@ -50,8 +50,10 @@ def tag_sounds(
 
     found: list[tuple[str, ...]] = [()] * len(sources)
     if present:
-        work = Work("tagging sounds", f"tags-1 {encoder.identity}", encoder.load, encoder.prepare, compute)
-        values, _ = run(work, list(present.values()), EncodingCache(cache_folder(cache)), batch, progress)
+        prepare = preparing(encoder, "audio")
+        work = Work("tagging sounds", f"tags-1 {encoder.identity}", encoder.load, prepare, compute)
+        cache = EncodingCache(cache_folder(config.cache))
+        values, _ = run(work, list(present.values()), cache, config.batch_size, progress)
         for row, source in present.items():
             found[row] = surest(np.frombuffer(values[source.content], np.float32), encoder.tags, least)
     return found

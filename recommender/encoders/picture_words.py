@@ -31,7 +31,7 @@ def describe_pictures(
     classes: bool = False,
     progress: Progress | None = None,
 ) -> list[tuple[str, ...]]:
-    """Return the words for each item's picture, surest first, none for an item without one or with a stand-in.
+    """Return the words for each item's picture or its video's frames, surest first; none without, or with a stand-in.
 
     `least`: the confidence from which a word is said; `classes`: ImageNet's 1,000 classes in the place of the kinds into
     which they are grouped, so "Siamese cat" where the tower tells breeds apart, and no cat where it cannot. Labels are kept
@@ -40,10 +40,10 @@ def describe_pictures(
     encoder = telling_tower(config)
     labeller = ClassLabeller(encoder) if classes else PictureLabeller(encoder)
     own_media = without_standins(catalogue)
-    if not any(item.image for item in own_media):
-        videos = ", and videos are not looked into" if any(item.video for item in own_media) else ""
-        raise DataError(f"no item has a picture of its own{videos}", "name files of pictures in the column image")
-    kinds, confidences = top_labels(labeller, "image", own_media, config, progress)
+    if not any(item.image or item.video for item in own_media):
+        hint = "name files in the column image, or videos in video"
+        raise DataError("no item has a picture of its own", hint)
+    kinds, confidences = top_labels(labeller, "image", own_media, config, progress, videos=True)
     return [said(own, sure, labeller.names, least) for own, sure in zip(kinds, confidences, strict=True)]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from recommender.config import EncodersConfig
 from recommender.data.catalogue import Catalogue
 from recommender.data.media import audio_problems, read_audio
 from recommender.data.standins import without_standins
@@ -22,6 +23,7 @@ from recommender.encoders.encoding_cache import EncodingCache, cache_folder
 from recommender.encoders.librosa_calls import call_librosa, load_librosa
 from recommender.encoders.media_sources import media_sources
 from recommender.encoders.media_words import write_words
+from recommender.encoders.video_parts import SoundTrack
 from recommender.errors import DataError
 from recommender.progress import Progress
 
@@ -53,11 +55,13 @@ class SoundMeter:
         """Import librosa. Raises RecommenderError if it is not installed."""
         load_librosa(_FEATURE)
 
-    def prepare(self, source: Path) -> np.ndarray:
-        """Read one sound as [samples] float32, 16 kHz, mono. Raises DataError."""
-        sound = read_audio(source, _RATE)
+    def prepare(self, source: Path | SoundTrack) -> np.ndarray:
+        """Read one sound, or that of a video, as [samples] float32, 16 kHz, mono. Raises DataError."""
+        of_video = isinstance(source, SoundTrack)
+        sound = source.read() if of_video else read_audio(source, _RATE)
         if "silent" in audio_problems(sound):
-            raise DataError(f"{source}: the sound is silent", "replace the file, or leave the field blank")
+            hint = "save the video without its sound" if of_video else "replace the file, or leave the field blank"
+            raise DataError(f"{source.path if of_video else source}: the sound is silent", hint)
         return np.pad(sound, (0, max(0, _SHORTEST - len(sound))))
 
     def measure(self, batch: Sequence[np.ndarray]) -> np.ndarray:
@@ -112,27 +116,27 @@ def words_of(measures: np.ndarray) -> list[tuple[str, ...]]:
 
 
 def describe_sounds(
-    catalogue: Catalogue, cache: str | None = None, batch: int = 8, progress: Progress | None = None
+    catalogue: Catalogue, config: EncodersConfig, progress: Progress | None = None
 ) -> list[tuple[str, ...]]:
-    """Return the words for each item's sound, none for an item without one or with a stand-in.
+    """Return the words for each item's sound or the sound of its video, none for an item without one or with a stand-in.
 
-    Measures are kept in the encoders' cache. Raises DataError, also where no item has a sound of its own, and
-    RecommenderError without librosa.
+    `config`: how videos are read, and where measures are kept. Raises DataError, also where no item has a sound of its own,
+    and RecommenderError without librosa.
     """
     meter = SoundMeter()
-    own_media = without_standins(catalogue)
-    if not any(item.audio for item in own_media):
-        videos = ", and videos are not looked into" if any(item.video for item in own_media) else ""
-        raise DataError(f"no item has a sound of its own{videos}", "name files of sounds in the column audio")
-    sources = media_sources(own_media, "audio")
+    sources = media_sources(without_standins(catalogue), "audio", config)
     present = {row: source for row, source in enumerate(sources) if source is not None}
+    if not present:
+        raise DataError("no item has a sound of its own", "name files in the column audio, or videos in video")
 
     def compute(sounds: Sequence[np.ndarray]) -> list[bytes | None]:
         return [row.tobytes() if np.isfinite(row).all() else None for row in meter.measure(sounds)]
 
     work = Work("measuring sounds", meter.identity, meter.load, meter.prepare, compute)
     measures = np.full((len(sources), len(WORDS)), np.nan, np.float32)
-    values, _ = run(work, list(present.values()), EncodingCache(cache_folder(cache)), batch, progress)
+    values, _ = run(
+        work, list(present.values()), EncodingCache(cache_folder(config.cache)), config.batch_size, progress
+    )
     for row, source in present.items():
         measures[row] = np.frombuffer(values[source.content], np.float32)
     return words_of(measures)

@@ -7,12 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from recommender.config import DataConfig
-from recommender.data.catalogue import Catalogue
+from recommender.config import DataConfig, EncodersConfig
+from recommender.data.catalogue import Catalogue, Item
+from recommender.data.video import read_sound_track
 from recommender.encoders.music import MusicEncoder
 from recommender.encoders.music_tags import MOST, check_vocabulary, surest, tag_sounds, tagger
 from recommender.encoders.sound_words import save_words
 from recommender.errors import ConfigError, DataError
+from tests.data.made_videos import make_video
 from tests.encoders.test_music import TAGS, music_folder  # noqa: F401 - a fixture
 
 NAMES = tuple("abcdefgh")
@@ -25,14 +27,23 @@ def test_the_surest_tags_come_first_and_doubtful_ones_not_at_all():
 
 
 def test_items_get_tags_of_their_own_sound_and_only_once_computed(media_catalogue, music_folder, tmp_path, monkeypatch):  # noqa: F811
-    cache = str(tmp_path / "cache")
-    words = tag_sounds(media_catalogue, str(music_folder), least=0.0, cache=cache)
+    config = EncodersConfig(cache=str(tmp_path / "cache"))
+    words = tag_sounds(media_catalogue, str(music_folder), config, least=0.0)
     encoder = MusicEncoder(str(music_folder))
     confidences = encoder.tag([encoder.prepare(media_catalogue[0].audio)])[0]
     assert words[0] == tuple(TAGS[n] for n in np.argsort(-confidences)) and words[3] == ()
     monkeypatch.setattr(MusicEncoder, "tag", lambda self, batch: pytest.fail("computed twice"))
-    assert tag_sounds(media_catalogue, str(music_folder), least=0.0, cache=cache) == words
-    assert set(tag_sounds(media_catalogue, str(music_folder), least=1.0, cache=cache)) == {()}
+    assert tag_sounds(media_catalogue, str(music_folder), config, least=0.0) == words
+    assert set(tag_sounds(media_catalogue, str(music_folder), config, least=1.0)) == {()}
+
+
+def test_a_video_gets_the_tags_of_its_sound_track(music_folder, tmp_path):  # noqa: F811
+    film = make_video(tmp_path / "film.mp4")
+    encoder = MusicEncoder(str(music_folder))
+    confidences = encoder.tag([encoder.prepare(read_sound_track(film, 300))])[0]
+    config = EncodersConfig(cache=str(tmp_path / "cache"))
+    words = tag_sounds(Catalogue([Item("1", "Film", video=film)]), str(music_folder), config, least=0.0)
+    assert words == [tuple(TAGS[n] for n in np.argsort(-confidences))]
 
 
 def test_the_table_gives_items_an_attribute(tmp_path):

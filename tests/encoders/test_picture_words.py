@@ -9,6 +9,8 @@ import pytest
 
 from recommender.config import DataConfig, EncodersConfig
 from recommender.data.catalogue import Catalogue, Item
+from recommender.encoders.labels import PictureLabeller
+from recommender.encoders.media_sources import Frames
 from recommender.encoders.picture_words import describe_pictures, said, save_picture_words, telling_tower
 from recommender.errors import ConfigError, DataError
 from tests.conftest import write_csv
@@ -60,7 +62,19 @@ def test_the_table_is_joined_as_facts_and_one_without_words_is_not_written(tmp_p
     assert "--least" in error.value.hint and not (tmp_path / "none.jsonl").exists()
 
 
-def test_a_catalogue_of_videos_has_no_pictures_to_look_at(tmp_path):
-    films = Catalogue([Item("1", "film", video=make_video(tmp_path / "film.mp4", scenes=(RED,)))])
-    with pytest.raises(DataError, match="no item has a picture of its own, and videos are not looked into"):
-        describe_pictures(films, EncodersConfig(cache=str(tmp_path)))
+def test_a_video_shows_what_its_frames_show_in_the_mean(image_folder, tmp_path, pictures):
+    config = settings(with_classifier(image_folder, tmp_path / "tower", {DOG: 12.0}), tmp_path)
+    films = Catalogue([Item("1", "film", video=make_video(tmp_path / "film.mp4", scenes=(RED,))), Item("2", "none")])
+    assert describe_pictures(films, config) == [("dog",), ()]
+    labeller = PictureLabeller(telling_tower(config))
+    labeller.load()
+    one, other = (labeller.prepare(path) for path in pictures[:2])
+    alone = labeller.label([one, other])
+    together = labeller.label([one, Frames([one, other, other])])
+    np.testing.assert_allclose(together, [alone[0], (alone[0] + 2 * alone[1]) / 3], atol=1e-5)
+
+
+def test_a_catalogue_without_pictures_and_videos_is_one_clear_line(image_folder, tmp_path):
+    config = settings(with_classifier(image_folder, tmp_path / "tower", {DOG: 12.0}), tmp_path)
+    with pytest.raises(DataError, match="no item has a picture of its own"):
+        describe_pictures(Catalogue([Item("1", "film")]), config)

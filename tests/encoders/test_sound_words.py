@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from recommender.config import EncodersConfig
 from recommender.data.catalogue import Catalogue, Item
 from recommender.encoders.sound_words import END, FEWEST, WORDS, SoundMeter, describe_sounds, save_words, words_of
 from recommender.errors import DataError
+from tests.data.made_videos import make_video
 
 RATE = 16_000
 TIME = np.arange(3 * RATE) / RATE
@@ -92,17 +94,22 @@ def catalogue(tmp_path):
 
 
 def test_a_catalogue_is_described_through_the_cache(catalogue, tmp_path, monkeypatch):
-    words = describe_sounds(catalogue, str(tmp_path / "cache"))
+    words = describe_sounds(catalogue, EncodersConfig(cache=str(tmp_path / "cache")))
     assert {"quiet", "dark"} <= set(words[0]) and {"loud", "bright"} <= set(words[11]) and words[12] == ()
     monkeypatch.setattr(SoundMeter, "measure", lambda *_: pytest.fail("measured again"))
-    assert describe_sounds(catalogue, str(tmp_path / "cache")) == words
+    assert describe_sounds(catalogue, EncodersConfig(cache=str(tmp_path / "cache"))) == words
 
 
-def test_sounds_of_videos_are_not_looked_into_and_that_is_said(tmp_path):
-    (tmp_path / "a.mp4").write_bytes(b"")
-    catalogue = Catalogue([Item("1", "Film", video=tmp_path / "a.mp4"), Item("2", "Other")])
-    with pytest.raises(DataError, match="no item has a sound of its own, and videos are not looked into"):
-        describe_sounds(catalogue, str(tmp_path / "cache"))
+def test_a_video_is_described_by_its_sound_track(catalogue, tmp_path):
+    loud = make_video(tmp_path / "loud.mp4")
+    mute = make_video(tmp_path / "mute.mp4", tone=None)
+    videos = [Item("loud", "Film", video=loud), Item("mute", "Silent film", video=mute)]
+    config = EncodersConfig(cache=str(tmp_path / "cache"))
+    words = describe_sounds(Catalogue([*catalogue, *videos]), config)
+    assert words[-2] and not words[-1]
+    alone = Catalogue([Item("mute", "Silent film", video=mute)])
+    with pytest.raises(DataError, match="no item has a sound of its own"):
+        describe_sounds(alone, config)
 
 
 def test_a_silent_sound_is_one_clear_error(catalogue, tmp_path):
@@ -110,7 +117,7 @@ def test_a_silent_sound_is_one_clear_error(catalogue, tmp_path):
     soundfile.write(silent, np.zeros(RATE), RATE)
     items = [replace(item, audio=silent) if item.item_id == "3" else item for item in catalogue]
     with pytest.raises(DataError, match=r"3.*silent\.wav: the sound is silent"):
-        describe_sounds(Catalogue(items), str(tmp_path / "cache"))
+        describe_sounds(Catalogue(items), EncodersConfig(cache=str(tmp_path / "cache")))
 
 
 def test_the_table_joins_to_its_catalogue_and_an_empty_one_is_refused(catalogue, tmp_path):
