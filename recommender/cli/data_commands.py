@@ -147,7 +147,7 @@ def sounds(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say in words what the sounds of a catalogue are like.
+    """Say in words what the sounds of a catalogue are like, those of its videos among them.
 
     Writes a table that data.facts joins: which are among the quietest or loudest fifth, dark or bright, sparse or busy,
     smooth or percussive, even or dynamic, bass-heavy. Justifications and filters know them then. With --tags also the five
@@ -235,7 +235,7 @@ def pictures(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say in words what the pictures of a catalogue show.
+    """Say in words what the pictures of a catalogue show, and the frames of its videos.
 
     Writes a table that data.facts joins: up to three things of which the image tower is sure, as dog, ship or suit. Texts,
     filters and justifications know them then. Needs a tower with a classifier of ImageNet's classes or a text tower.

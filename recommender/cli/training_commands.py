@@ -137,7 +137,8 @@ def fuse(
     """Fit baselines that rank together with a checkpoint.
 
     The weights are fitted on validation targets. The new checkpoint ranks with them unless `decoding.fused` is off.
-    With --gate they depend on the length of a history, on how often its items were taken, and on whether the scorers agree.
+    With --gate they depend on the length of a history, on how often its items, and the last of them, were taken,
+    and on whether the scorers agree.
     """
     check_parts_at_hand(model, items)
     check_table(config_of(None, [model]).data.interactions, "interactions")

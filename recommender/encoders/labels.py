@@ -46,6 +46,8 @@ TOP = 3
 #: the name of the file in a checkpoint's folder
 MEDIA_LABELS = "media_labels.safetensors"
 _NAMES = "names"
+#: pictures that are looked at together, at most
+_AT_ONCE = 32
 #: parts of a picture that are looked at by themselves: left, top, right, bottom as shares of its sides
 _PARTS = ((0.1, 0.1, 0.9, 0.9), (0.05, 0.0, 0.95, 0.8), (0.05, 0.2, 0.95, 1.0))
 
@@ -114,7 +116,9 @@ class PictureLabeller:
         return np.stack([part.mean(0) for part in np.split(found, ends[:-1])])
 
     def _checked(self, pictures: Sequence[Image.Image]) -> np.ndarray:
-        found = self._kinds(pictures)
+        # the frames of several videos are many
+        slices = [self._kinds(pictures[start : start + _AT_ONCE]) for start in range(0, len(pictures), _AT_ONCE)]
+        found = np.concatenate(slices)
         for row in np.flatnonzero(found.max(1) >= SURE).tolist():
             views = np.concatenate([found[row][None], self._kinds(_views(pictures[row]))])
             found[row] = np.minimum(found[row], views.mean(0))

@@ -41,7 +41,7 @@ def describe_pictures(
     labeller = ClassLabeller(encoder) if classes else PictureLabeller(encoder)
     own_media = without_standins(catalogue)
     if not any(item.image or item.video for item in own_media):
-        hint = "name files in the column image, or videos in video"
+        hint = "name files in the column image, or videos in the column video"
         raise DataError("no item has a picture of its own", hint)
     kinds, confidences = top_labels(labeller, "image", own_media, config, progress, videos=True)
     return [said(own, sure, labeller.names, least) for own, sure in zip(kinds, confidences, strict=True)]

@@ -56,20 +56,26 @@ class SoundMeter:
         load_librosa(_FEATURE)
 
     def prepare(self, source: Path | SoundTrack) -> np.ndarray:
-        """Read one sound, or that of a video, as [samples] float32, 16 kHz, mono. Raises DataError."""
-        of_video = isinstance(source, SoundTrack)
-        sound = source.read() if of_video else read_audio(source, _RATE)
+        """Read one sound, or that of a video, as [samples] float32, 16 kHz, mono; [0] for a video with a silent one.
+
+        Raises DataError, also for a silent file of sound.
+        """
+        sound = source.read() if isinstance(source, SoundTrack) else read_audio(source, _RATE)
         if "silent" in audio_problems(sound):
-            hint = "save the video without its sound" if of_video else "replace the file, or leave the field blank"
-            raise DataError(f"{source.path if of_video else source}: the sound is silent", hint)
+            if isinstance(source, SoundTrack):
+                return np.zeros(0, np.float32)
+            raise DataError(f"{source}: the sound is silent", "replace the file, or leave the field blank")
         return np.pad(sound, (0, max(0, _SHORTEST - len(sound))))
 
     def measure(self, batch: Sequence[np.ndarray]) -> np.ndarray:
         """Return float32 [sounds, 7]: mean loudness (dB), median centroid of the spectrum (Hz), onsets a second, the share
         of percussive energy (Fitzgerald, "Harmonic/Percussive Separation using Median Filtering", DAFx 2010), how far
         loud parts are above quiet ones (dB), the share of the energy that is bass, and the median
-        flatness of the spectrum, which is 1 for noise."""
-        return np.array([call_librosa(_measures, sound, _FEATURE) for sound in batch], np.float32)
+        flatness of the spectrum, which is 1 for noise. NaN for an empty sound."""
+        rows = [
+            call_librosa(_measures, sound, _FEATURE) if len(sound) else [float("nan")] * len(WORDS) for sound in batch
+        ]
+        return np.array(rows, np.float32)
 
 
 def _measures(librosa: Any, sound: np.ndarray) -> list[float]:
@@ -127,10 +133,16 @@ def describe_sounds(
     sources = media_sources(without_standins(catalogue), "audio", config)
     present = {row: source for row, source in enumerate(sources) if source is not None}
     if not present:
-        raise DataError("no item has a sound of its own", "name files in the column audio, or videos in video")
+        raise DataError(
+            "no item has a sound of its own", "name files in the column audio, or videos in the column video"
+        )
 
     def compute(sounds: Sequence[np.ndarray]) -> list[bytes | None]:
-        return [row.tobytes() if np.isfinite(row).all() else None for row in meter.measure(sounds)]
+        rows = meter.measure(sounds)
+        return [
+            row.tobytes() if np.isfinite(row).all() or not len(sound) else None
+            for row, sound in zip(rows, sounds, strict=True)
+        ]
 
     work = Work("measuring sounds", meter.identity, meter.load, meter.prepare, compute)
     measures = np.full((len(sources), len(WORDS)), np.nan, np.float32)

@@ -59,7 +59,7 @@ def continue_ranking(
             teacher = soft_targets(only, checkpoint.catalogue, checkpoint.model.features, split, work, progress)
         data = TrainingData(checkpoint.builder, split, teacher=teacher, start=start)
         results = run_stages(checkpoint.model, data, only, work, progress)
-        _tell(checkpoint, results)
+        _tell(checkpoint, results, from_stage)
         if checkpoint.trained_on is not None:  # it may learn more of each history than before
             earlier, items = checkpoint.trained_on.earlier, checkpoint.catalogue
             checkpoint.trained_on = TrainedOn.of(histories, split.train.items, items, earlier)
@@ -111,9 +111,10 @@ def digest_of_weights(source: str | Path) -> str:
     return hashlib.sha256(repr(sorted(weights_of(resolve(source)).items())).encode()).hexdigest()
 
 
-def _tell(checkpoint: Checkpoint, results: Sequence[StageResult]) -> None:
+def _tell(checkpoint: Checkpoint, results: Sequence[StageResult], from_stage: int) -> None:
     """Add how the stages ended behind those of the same kind."""
     told = list(checkpoint.metrics.get("stages", []))
     last = max((n for n, stage in enumerate(told) if stage["stage"] == "rank"), default=-1)
-    further = [asdict(result) | {APART: "recommender train --start CHECKPOINT"} for result in results]
+    command = f"recommender train --start CHECKPOINT --from-stage {from_stage}"
+    further = [asdict(result) | {APART: command} for result in results]
     checkpoint.metrics["stages"] = [*told[: last + 1], *further, *told[last + 1 :]]

@@ -78,7 +78,8 @@ def _teach(
     data = TrainingData(checkpoint.builder, split, conversations=conversations)
     result = run_stages(checkpoint.model, data, only, work, progress)[0]
     others = [stage for stage in checkpoint.metrics.get("stages", []) if stage["stage"] != CONVERSE]
-    checkpoint.metrics["stages"] = [*others, asdict(result) | {APART: "recommender conversations teach CHECKPOINT"}]
+    command = "recommender conversations teach CHECKPOINT" + (f" --start {Path(start).name}" if start else "")
+    checkpoint.metrics["stages"] = [*others, asdict(result) | {APART: command}]
     checkpoint.prompts = checkpoint.prompts | {CONVERSE: prompts.template_hashes()[CONVERSE]}
     if is_main_process():
         save_pretrained(checkpoint, output)

@@ -115,7 +115,8 @@ def _tell(
     """Say what the checkpoint was made from, in place of what was measured of the whole model."""
     metrics = {name: value for name, value in checkpoint.metrics.items() if name not in _OF_THE_WHOLE}
     others = [stage for stage in metrics.get("stages", []) if stage["stage"] != "rank"]
-    distilled = [asdict(result) | {APART: "recommender shrink CHECKPOINT"} for result in results]
+    command = f"recommender shrink CHECKPOINT --layers {shrinking.layers}"
+    distilled = [asdict(result) | {APART: command} for result in results]
     metrics |= {"name": output.name, "path": output.as_posix(), "stages": [*distilled, *others]}
     metrics[SHRUNK] = {"of": source, "before": whole, **asdict(shrinking)}
     checkpoint.metrics = metrics

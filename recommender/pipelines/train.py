@@ -407,7 +407,8 @@ def _teach_writing(
     result = run_stages(checkpoint.model, TrainingData(checkpoint.builder, split, pairs), only, work, progress)[0]
     others = [stage for stage in checkpoint.metrics.get("stages", []) if stage["stage"] != "explain"]
     command = f"recommender justifications train CHECKPOINT --examples {examples}"
-    command += f" --facts {facts}" if facts else ""
+    command += f" --facts {Path(facts).name}" if facts else ""
+    command += f" --start {Path(start).name}" if start else ""
     checkpoint.metrics["stages"] = [*others, asdict(result) | {APART: command}]
     checkpoint.prompts = checkpoint.prompts | {EXPLAIN: prompts.template_hashes()[EXPLAIN]}
     if is_main_process():

@@ -48,7 +48,7 @@ def test_only_the_adapter_of_ranking_moves(talk_folder, taught, tmp_path):
     told = json.loads((tmp_path / "on" / "metrics.json").read_text())["stages"]
     assert [stage["steps"] for stage in told if stage["stage"] == "rank"][-1] == 3
     card = (tmp_path / "on" / "README.md").read_text()
-    assert "| `recommender train --start CHECKPOINT` |" in card
+    assert "| `recommender train --start CHECKPOINT --from-stage 2` |" in card
 
 
 def test_a_run_that_was_stopped_is_not_resumed_from_another_checkpoint(talk_folder, taught, tmp_path):

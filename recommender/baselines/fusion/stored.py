@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from recommender.baselines.fusion.score_views import Weights
 from recommender.baselines.item_tables import from_arrays, to_arrays
 from recommender.errors import CheckpointError, shown
 from recommender.strict.json_documents import parse_json
+
+logger = logging.getLogger(__name__)
 
 FUSION_FILE = "fusion.safetensors"
 """The name of the file in a checkpoint's folder."""
@@ -99,12 +102,17 @@ def _gate_text(gate: Gate) -> str:
     )
 
 
-def _read_gate(path: Path, raw: Mapping[str, Any], counts: np.ndarray, weights: Mapping[str, Weights]) -> Gate:
-    """Return the gate. Raises CheckpointError for one with other features, KeyError, TypeError or ValueError for what is
-    none of these scorers."""
+def _read_gate(path: Path, raw: Mapping[str, Any], counts: np.ndarray, weights: Mapping[str, Weights]) -> Gate | None:
+    """Return the gate, None for one of a version with other features: the weights of a mean history hold for all then.
+
+    Raises KeyError, TypeError or ValueError for what is none of these scorers.
+    """
+    if not all(isinstance(name, str) for name in raw["features"]):
+        raise ValueError("gate")
     if raw["features"] != list(FEATURES):
-        message = f"{path}: its gate reads other features of a history than this version does"
-        raise CheckpointError(message, "fuse the checkpoint again: recommender fuse --gate")
+        message = "%s: its gate reads other features of a history than this version, and is left out; fit one again: %s"
+        logger.warning(message, path, "recommender fuse --gate")
+        return None
     mean, spread = np.array(raw["mean"], np.float64), np.array(raw["spread"], np.float64)
     slopes = {name: np.array(raw["slopes"][name], np.float64) for name in weights}
     shapes = {mean.shape, spread.shape, *(table.shape[1:] for table in slopes.values() if len(table) == 2)}
