@@ -147,11 +147,11 @@ def sounds(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say in words what the sounds of a catalogue are like, those of its videos among them.
+    """Say in words what the sounds of a catalogue are like.
 
     Writes a table that data.facts joins: which are among the quietest or loudest fifth, dark or bright, sparse or busy,
     smooth or percussive, even or dynamic, bass-heavy. Justifications and filters know them then. With --tags also the five
-    surest tags of each: genres, instruments, voices, moods.
+    surest tags of each: genres, instruments, voices, moods. Of an item with a video alone its sound track is heard.
     """
     from collections import Counter
     from itertools import chain
@@ -235,10 +235,11 @@ def pictures(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say in words what the pictures of a catalogue show, and the frames of its videos.
+    """Say in words what the pictures of a catalogue show.
 
     Writes a table that data.facts joins: up to three things of which the image tower is sure, as dog, ship or suit. Texts,
-    filters and justifications know them then. Needs a tower with a classifier of ImageNet's classes or a text tower.
+    filters and justifications know them then. Needs a tower with a classifier of ImageNet's classes or a text tower. Of an
+    item with a video alone some frames are looked at.
     """
     from collections import Counter
 

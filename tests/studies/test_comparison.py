@@ -165,7 +165,7 @@ def test_a_gate_stands_beside_fixed_weights(tables, make_checkpoint, tmp_path):
     told = evaluation.about["fusions"]
     assert list(told) == [fixed, gated] and "gate" not in told[fixed]
     gate = told[gated]["gate"]
-    assert len(gate["features"]) == 4 and list(gate["slopes"]) == [folder, "popularity"] and gate["ridge"] > 0
+    assert len(gate["features"]) == 5 and list(gate["slopes"]) == [folder, "popularity"] and gate["ridge"] > 0
     assert html(evaluation).count("They depend on the history") == 1
 
 
